@@ -1,0 +1,61 @@
+# Everything runs inside .venv; nothing is installed elsewhere.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PY     := $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test check lint types layers migrations bench openapi lock
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.runtime: requirements.txt | $(PY)
+	@echo "Installing the pinned dependencies into $(VENV)"
+	@$(BIN)/uv pip install --quiet --python $(PY) --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+	@$(BIN)/uv pip install --quiet --python $(PY) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/.runtime ## Start everything, ingest the samples, ask a question, leave it running
+	@$(PY) cli.py demo
+
+up: $(VENV)/.runtime ## Run API, worker and scheduler in front (Ctrl-C stops them)
+	@$(PY) cli.py up
+
+down: $(VENV)/.runtime ## Stop what make demo or make up started
+	@$(PY) cli.py down
+
+test: $(VENV)/.dev ## Run the tests (own servers, own data; a running stack is not touched)
+	@$(PY) -m pytest
+
+check: lint types layers migrations test ## Everything CI runs
+
+lint: $(VENV)/.dev ## Format and lint check
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: $(VENV)/.dev ## Static types
+	@$(BIN)/mypy
+
+layers: $(VENV)/.dev ## Import directions
+	@PYTHONPATH=src $(BIN)/lint-imports
+
+migrations: $(VENV)/.dev ## The models and the migrations agree
+	@$(PY) cli.py db check
+
+bench: $(VENV)/.dev ## Measure retrieval and ingestion (figures: bench/RESULTS.md)
+	@PYTHONPATH=src $(PY) bench/run.py
+
+openapi: $(VENV)/.runtime ## Write docs/openapi.json
+	@$(PY) cli.py openapi > docs/openapi.json
+
+lock: $(PY) ## Pin requirements*.txt anew from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group dev -c requirements.txt -o requirements-dev.txt
