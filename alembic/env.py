@@ -1,0 +1,60 @@
+"""Runs the migrations as the owner, one deploy at a time, and gives the logins their passwords."""
+
+from __future__ import annotations
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from fastapi_ignite.core.config import get_settings
+from fastapi_ignite.infra.db.logins import set_login_passwords
+from fastapi_ignite.infra.services import ServiceAddresses, open_services
+from fastapi_ignite.models import metadata
+
+MIGRATION_LOCK = 4_846_210_137  # any number of our own: two deploys take turns on it
+
+
+def run(connection: Connection) -> None:
+    """The lock is taken first: afterwards no statement waits for a lock longer than five seconds."""
+    connection.execute(text("SET statement_timeout = '120s'"))
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    connection.execute(text("SET lock_timeout = '5s'"))
+    connection.execute(text("SET statement_timeout = '600s'"))
+    connection.commit()
+    context.configure(
+        connection=connection, target_metadata=metadata, transaction_per_migration=True, compare_server_default=True
+    )
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+        connection.commit()
+
+
+async def migrate(addresses: ServiceAddresses) -> None:
+    """Migrations, then the passwords of the two logins."""
+    engine = create_async_engine(addresses.owner_url, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(run)
+        await set_login_passwords(engine, addresses.login_passwords)
+    finally:
+        await engine.dispose()
+
+
+def main() -> None:
+    """`addresses` comes with the call from our command line; a bare `alembic` starts the servers itself."""
+    addresses = context.config.attributes.get("addresses")
+    if addresses is not None:
+        asyncio.run(migrate(addresses))
+        return
+    with open_services(get_settings()) as services:
+        asyncio.run(migrate(services.addresses))
+
+
+main()

@@ -1,0 +1,1 @@
+"""A multi-tenant FastAPI backend for AI products."""

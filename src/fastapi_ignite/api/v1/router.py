@@ -1,0 +1,25 @@
+"""The one place that lists the features of v1."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from fastapi_ignite.api import health
+from fastapi_ignite.billing.router import router as billing
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.ingestion.router import router as ingestion
+from fastapi_ignite.items.router import router as items
+from fastapi_ignite.limits.router import router as limits
+from fastapi_ignite.onboarding.router import router as onboarding
+from fastapi_ignite.query.router import router as query
+
+
+def build_router(settings: Settings) -> APIRouter:
+    """The demo items exist only where the settings say so."""
+    router = APIRouter(prefix="/v1")
+    router.include_router(health.router)
+    if settings.app.items_enabled:
+        router.include_router(items)
+    for feature in (onboarding, billing, ingestion, query, limits):
+        router.include_router(feature)
+    return router

@@ -1,0 +1,33 @@
+"""Subscriptions over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+from fastapi_ignite.billing.schemas import SubscribeResult
+from fastapi_ignite.billing.service import (
+    BillingService,
+    TenantNotFoundError,
+    UnknownCycleError,
+    UnknownPlanError,
+    parse_cycle,
+)
+from fastapi_ignite.http.deps import PrincipalDep, SessionDep, Text
+from fastapi_ignite.http.problems import responses
+from fastapi_ignite.http.routing import tenant_router
+
+router = tenant_router("/billing", "billing")
+
+
+@router.post("/subscribe", responses=responses(UnknownPlanError, TenantNotFoundError, UnknownCycleError))
+async def subscribe(
+    principal: PrincipalDep,
+    session: SessionDep,
+    plan_id: Annotated[Text, Query(min_length=1, max_length=100, examples=["pro"])],
+    cycle: Annotated[str, Query(description="`monthly` or `annual`.", max_length=20)] = "monthly",
+) -> SubscribeResult:
+    """Put the tenant on a plan, at once. Usage of the quota month is kept."""
+    active = await BillingService(session, principal.tenant_id).subscribe(plan_id=plan_id, cycle=parse_cycle(cycle))
+    return SubscribeResult(**active.describe().model_dump())

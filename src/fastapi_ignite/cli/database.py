@@ -1,0 +1,96 @@
+"""`cli.py db …`."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from redis import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from fastapi_ignite.core.config import get_settings, load_settings
+from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.infra.db import migrations
+from fastapi_ignite.infra.embedded import acquire
+from fastapi_ignite.infra.services import ServiceAddresses, Services, open_services
+
+app = typer.Typer(no_args_is_help=True, help="The database schema.")
+
+
+@app.command()
+def migrate(revision: Annotated[str, typer.Argument(help="Revision to go up to.")] = "head") -> None:
+    """Run the migrations that are missing."""
+    with open_services(get_settings()) as services:
+        migrations.upgrade(services.addresses, revision)
+        typer.echo(f"The schema is at {asyncio.run(migrations.current(services.addresses))}.")
+
+
+@app.command()
+def init() -> None:
+    """Create the database if the server has none of its name, then migrate."""
+    with open_services(get_settings()) as services:
+        if asyncio.run(_create_database(services.addresses)):
+            typer.echo(f"Created database {services.addresses.owner_url.database}.")
+    migrate()
+
+
+@app.command()
+def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Drop every table, uploaded file and queued message, then migrate anew."""
+    settings = get_settings()
+    if settings.app.production:
+        raise ConfigurationError("ENV=production: db reset is refused")
+    if not yes:
+        typer.confirm("This removes all tenants, documents and messages. Go on?", abort=True)
+    with open_services(settings) as services:
+        asyncio.run(_drop_schema(services.addresses))
+        with Redis.from_url(services.addresses.redis_url) as redis:
+            redis.flushdb()
+        shutil.rmtree(settings.ignite.data_dir / "storage", ignore_errors=True)
+        migrations.upgrade(services.addresses)
+    typer.echo("The database is empty and migrated.")
+
+
+@app.command()
+def check() -> None:
+    """Compare the models with the migrations, on a server of its own that is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="ignite-check-") as folder:
+        Path(folder).chmod(0o711)
+        with acquire(Path(folder) / "data", durable=False) as lease:
+            services = Services(load_settings(env_file=None), lease)
+            migrations.upgrade(services.addresses)
+            migrations.check(services.addresses)
+
+
+async def _create_database(addresses: ServiceAddresses) -> bool:
+    name = addresses.owner_url.database
+    engine = create_async_engine(
+        addresses.owner_url.set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT"
+    )
+    try:
+        async with engine.connect() as connection:
+            exists = await connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name})
+            if not exists:
+                quoted = engine.dialect.identifier_preparer.quote_identifier(name or "")
+                await connection.execute(text(f"CREATE DATABASE {quoted}"))
+        return not exists
+    finally:
+        await engine.dispose()
+
+
+async def _drop_schema(addresses: ServiceAddresses) -> None:
+    engine = create_async_engine(addresses.owner_url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+            await connection.execute(text("DROP SCHEMA public CASCADE"))
+            await connection.execute(text("CREATE SCHEMA public"))
+            await connection.execute(text("GRANT USAGE ON SCHEMA public TO PUBLIC"))
+    finally:
+        await engine.dispose()

@@ -1,0 +1,128 @@
+"""`cli.py doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import typer
+from redis import Redis
+from rich.console import Console
+from rich.table import Table
+
+from fastapi_ignite.core.config import DEVELOPMENT_SECRET, Settings, get_settings
+from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.infra.db import Database, migrations
+from fastapi_ignite.infra.embedded import status
+from fastapi_ignite.infra.services import ServiceAddresses, open_services
+from fastapi_ignite.rag.local.embedding import MiniLmEmbedder
+
+LOW_DISK_BYTES = 2 * 2**30
+STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `fail` means the program would not work."""
+
+    subject: str
+    verdict: Literal["ok", "warn", "fail"]
+    detail: str
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor() -> None:
+    """Check what the program needs, and say what to do. Ends with 1 when something would not work."""
+    settings = get_settings()
+    table = Table("check", "", "finding", box=None)
+    failed = False
+    console = Console(highlight=False)
+    with console.status("Looking"):
+        for finding in _examine(settings):
+            failed = failed or finding.verdict == "fail"
+            table.add_row(finding.subject, f"[{STYLES[finding.verdict]}]{finding.verdict}[/]", finding.detail)
+    console.print(table)
+    sys.exit(1 if failed else 0)
+
+
+def _examine(settings: Settings) -> Iterator[Finding]:
+    yield Finding("python", "ok", sys.version.split()[0])
+    yield _secret(settings)
+    yield _disk(settings)
+    if not (settings.postgres.host or settings.database.database_url):
+        yield _embedded(settings)
+    try:
+        services = open_services(settings)
+    except IgniteError as error:
+        yield Finding("servers", "fail", error.detail)
+        return
+    with services:
+        addresses = services.addresses
+        yield _attempt("redis", lambda: _redis(addresses))
+        yield _attempt("database", lambda: asyncio.run(_database(addresses)))
+        yield _attempt("logins", lambda: asyncio.run(_logins(addresses)))
+    if settings.rag.embedder == "minilm":
+        yield _attempt("embedder", lambda: f"minilm, {MiniLmEmbedder().dimensions} dimensions")
+
+
+def _attempt(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, "ok", look())
+    except Exception as error:  # noqa: BLE001  whatever it is, it is the finding
+        detail = error.detail if isinstance(error, IgniteError) else f"{type(error).__name__}: {error}"
+        return Finding(subject, "fail", detail.splitlines()[0])
+
+
+def _secret(settings: Settings) -> Finding:
+    if settings.jwt.secret.get_secret_value() == DEVELOPMENT_SECRET:
+        return Finding("JWT_SECRET", "warn", "the development default; fine on 127.0.0.1 only")
+    return Finding("JWT_SECRET", "ok", "set")
+
+
+def _disk(settings: Settings) -> Finding:
+    folder = settings.ignite.data_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    verdict: Literal["ok", "warn"] = "ok" if free > LOW_DISK_BYTES else "warn"
+    return Finding("disk", verdict, f"{free / 2**30:.1f} GiB free under {settings.ignite.data_dir}")
+
+
+def _embedded(settings: Settings) -> Finding:
+    found = status(settings.ignite.data_dir)
+    if found.running:
+        return Finding("embedded", "ok", f"PostgreSQL on {found.postgres_port}, Valkey on {found.redis_port}")
+    if found.last_error and found.phase == "failed":
+        return Finding("embedded", "warn", found.last_error)
+    return Finding("embedded", "ok", "not running; started when needed")
+
+
+def _redis(addresses: ServiceAddresses) -> str:
+    with Redis.from_url(addresses.redis_url, socket_timeout=5, socket_connect_timeout=5) as redis:
+        info = redis.info("server")
+        return f"{info.get('server_name', 'redis')} {info.get('valkey_version', info.get('redis_version'))}"
+
+
+async def _database(addresses: ServiceAddresses) -> str:
+    current, newest = await migrations.current(addresses), migrations.head(addresses)
+    if current != newest:
+        raise IgniteError(f"at migration {current or 'none'}, the code at {newest}: run 'python cli.py db migrate'")
+    return f"at migration {current}"
+
+
+async def _logins(addresses: ServiceAddresses) -> str:
+    for url in (addresses.api_url, addresses.worker_url):
+        database = Database(url, pool_size=1)
+        try:
+            await database.ping()
+        finally:
+            await database.close()
+    return "ignite_api and ignite_worker connect"

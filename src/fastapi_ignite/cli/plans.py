@@ -1,0 +1,94 @@
+"""`cli.py plans …`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fastapi_ignite.billing.models import Plan
+from fastapi_ignite.billing.repository import PlanRepo
+from fastapi_ignite.core.config import get_settings
+from fastapi_ignite.core.errors import InvalidInputError
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import open_services
+
+app = typer.Typer(no_args_is_help=True, help="Subscription plans.")
+
+MAX_ID = 100
+Cap = Annotated[int | None, typer.Option(min=0, max=10**15)]
+
+
+@app.command("list")
+def list_plans() -> None:
+    """Show every plan."""
+    table = Table("id", "name", "projects", "messages a month", "characters a month", "requests a minute")
+    for plan in asyncio.run(_list()):
+        figures = (plan.max_projects, plan.monthly_message_cap, plan.monthly_upload_char_cap)
+        rate = f"{plan.rate_limit_rpm:,}" if plan.rate_limit_rpm else "RATE_LIMIT_RPM"
+        table.add_row(plan.id, plan.name, *(f"{figure:,}" for figure in figures), rate)
+    Console().print(table)
+
+
+@app.command("set")
+def set_plan(
+    plan_id: Annotated[str, typer.Argument(metavar="ID", help="The plan's id.")],
+    name: Annotated[str | None, typer.Option(help="Shown to tenants; a new plan's default is its id.")] = None,
+    max_projects: Cap = None,
+    message_cap: Cap = None,
+    upload_char_cap: Cap = None,
+    rate_limit_rpm: Annotated[
+        int | None, typer.Option(min=0, max=10**9, help="0 means the setting RATE_LIMIT_RPM.")
+    ] = None,
+) -> None:
+    """Make a plan, or change the figures given. It acts at once on every tenant of the plan."""
+    if not plan_id.strip() or len(plan_id) > MAX_ID or (name is not None and not name.strip()):
+        raise InvalidInputError(f"a plan's id has 1 to {MAX_ID} characters, and its name at least one")
+    values: dict[str, str | int | None] = {
+        key: value
+        for key, value in (
+            ("name", name),
+            ("max_projects", max_projects),
+            ("monthly_message_cap", message_cap),
+            ("monthly_upload_char_cap", upload_char_cap),
+        )
+        if value is not None
+    }
+    if rate_limit_rpm is not None:
+        values["rate_limit_rpm"] = rate_limit_rpm or None
+    plan = asyncio.run(_set(plan_id, values))
+    typer.echo(
+        f"{plan.id}: {plan.name}, {plan.max_projects:,} projects, {plan.monthly_message_cap:,} messages and "
+        f"{plan.monthly_upload_char_cap:,} characters a month"
+    )
+
+
+async def _list() -> list[Plan]:
+    with open_services(get_settings()) as services:
+        database = Database(services.addresses.worker_url, pool_size=1, application_name="ignite-cli")
+        try:
+            async with database.system() as session:
+                return list(await PlanRepo(session).list_all())
+        finally:
+            await database.close()
+
+
+async def _set(plan_id: str, values: dict[str, str | int | None]) -> Plan:
+    with open_services(get_settings()) as services:
+        database = Database(services.addresses.worker_url, pool_size=1, application_name="ignite-cli")
+        try:
+            async with database.system() as session:
+                plans = PlanRepo(session)
+                if await plans.get(plan_id) is None:
+                    missing = {"max_projects", "monthly_message_cap", "monthly_upload_char_cap"} - set(values)
+                    if missing:
+                        raise InvalidInputError(
+                            f"{plan_id} is a new plan: it needs --max-projects, --message-cap and --upload-char-cap"
+                        )
+                    values.setdefault("name", plan_id)
+                return await plans.upsert(plan_id, values)
+        finally:
+            await database.close()

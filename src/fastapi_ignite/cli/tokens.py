@@ -1,0 +1,34 @@
+"""`cli.py token`."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from fastapi_ignite.core.config import get_settings
+from fastapi_ignite.core.security import sign_token
+
+PRODUCTION_LIFETIME_SECONDS = 3600
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("token")(token)
+
+
+def token(
+    tenant_id: Annotated[UUID, typer.Argument(help="The tenant's id, as POST /tenants/create answered it.")],
+    expires_in: Annotated[
+        int | None,
+        typer.Option(min=1, help="Seconds; default none in development, an hour in production."),
+    ] = None,
+) -> None:
+    """Print a bearer token for a tenant, signed with JWT_SECRET."""
+    settings = get_settings()
+    if expires_in is None and settings.app.production:
+        expires_in = PRODUCTION_LIFETIME_SECONDS
+    expires_at = int(time.time()) + expires_in if expires_in else None
+    typer.echo(sign_token(tenant_id, settings, expires_at=expires_at))

@@ -1,0 +1,300 @@
+"""Typed settings: one section a subsystem, one variable a field. The environment beats `.env`."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from fastapi_ignite.core.errors import ConfigurationError
+
+DEVELOPMENT_SECRET = "change-me"  # noqa: S105  the seed's development secret; production refuses it
+MINIMUM_SECRET_BYTES = 32
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Section(BaseSettings):
+    """A group of variables that share a prefix. Unknown variables are left alone: the environment is not ours."""
+
+    model_config = SettingsConfigDict(env_file=None, extra="ignore", frozen=True, env_ignore_empty=True)
+
+
+class AppSettings(Section):
+    """The application and its address."""
+
+    env: Literal["development", "test", "production"] = Field(
+        "development",
+        description="`production` turns the guards on: no default secret, no wildcard CORS, `exp` required.",
+    )
+    debug: bool = Field(
+        default=False, description="Log at DEBUG and show tracebacks in the log. Never shown to callers."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="Least level logged."
+    )
+    project_name: str = Field("FastAPI-Ignite", min_length=1, description="Shown in `app-info` and the API pages.")
+    project_description: str = Field("A FastAPI application", description="Shown in `app-info` and the API pages.")
+    version: str = Field("0.1.0", min_length=1, description="Shown in `app-info` and the API pages.")
+    api_prefix: str = Field("/api", pattern=r"^/[a-z0-9/_-]*[a-z0-9]$", description="Where the API is mounted.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address the API listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
+    allow_insecure: bool = Field(
+        default=False, description="Let a default secret listen on an address other than loopback (containers)."
+    )
+    demo_items: Literal["on", "off"] | None = Field(
+        None, description="The public item routes; default on, and off in production."
+    )
+    tenant_signup: Literal["open", "admin"] | None = Field(
+        None, description="Who may create tenants; default open, and admin in production."
+    )
+    admin_key: SecretStr | None = Field(None, description="Bearer that may create tenants when signup is `admin`.")
+
+    @property
+    def production(self) -> bool:
+        """Whether the guards are on."""
+        return self.env == "production"
+
+    @property
+    def items_enabled(self) -> bool:
+        """Whether the public item routes exist."""
+        return self.demo_items == "on" or (self.demo_items is None and not self.production)
+
+    @property
+    def signup_open(self) -> bool:
+        """Whether anyone may create a tenant."""
+        return self.tenant_signup == "open" or (self.tenant_signup is None and not self.production)
+
+
+class CorsSettings(Section):
+    """Browsers of other origins."""
+
+    model_config = SettingsConfigDict(env_prefix="BACKEND_CORS_")
+    origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins that may call the API from a browser: comma-separated, or a JSON list."
+    )
+
+    @field_validator("origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return tuple(json.loads(value))
+        return tuple(origin.strip().rstrip("/") for origin in value.split(",") if origin.strip())
+
+
+class PostgresSettings(Section):
+    """PostgreSQL. Neither `POSTGRES_HOST` nor `DATABASE_URL` given: the embedded server."""
+
+    model_config = SettingsConfigDict(env_prefix="POSTGRES_")
+    host: str | None = Field(None, description="Outside server; unset means the embedded one.")
+    port: int = Field(5432, ge=1, le=65535, description="Port of the outside server.")
+    user: str = Field("postgres", min_length=1, description="Owner of the schema; runs the migrations.")
+    password: SecretStr = Field(SecretStr(""), description="The owner's password.")
+    db: str = Field("fastapi_ignite", min_length=1, description="Database name.")
+    api_password: SecretStr | None = Field(
+        None, description="Password of the login `ignite_api`; derived from the owner's when not given."
+    )
+    worker_password: SecretStr | None = Field(
+        None, description="Password of the login `ignite_worker`; derived from the owner's when not given."
+    )
+    pool_size: int = Field(10, ge=1, le=200, description="Connections a process keeps; as many again under load.")
+
+
+class DatabaseUrlSettings(Section):
+    """The other way to name an outside PostgreSQL."""
+
+    database_url: SecretStr | None = Field(
+        None, description="`postgresql://owner:password@host:port/db`; beats the `POSTGRES_*` variables."
+    )
+
+
+class RedisSettings(Section):
+    """Redis or Valkey. Neither `REDIS_HOST` nor `REDIS_URL` given: the embedded server."""
+
+    model_config = SettingsConfigDict(env_prefix="REDIS_")
+    url: SecretStr | None = Field(None, description="`redis://:password@host:port/db`; beats the parts below.")
+    host: str | None = Field(None, description="Outside server; unset means the embedded one.")
+    port: int = Field(6379, ge=1, le=65535, description="Port of the outside server.")
+    password: SecretStr | None = Field(None, description="Password of the outside server.")
+    db: int = Field(0, ge=0, le=15, description="Database number.")
+
+
+class DramatiqSettings(Section):
+    """Background work."""
+
+    model_config = SettingsConfigDict(env_prefix="DRAMATIQ_")
+    broker: Literal["redis"] = Field("redis", description="Message broker.")
+    processes: int = Field(1, ge=1, le=64, description="Worker processes.")
+    threads: int = Field(4, ge=1, le=64, description="Jobs at a time in one worker process.")
+
+
+class CacheSettings(Section):
+    """Caching of the item routes."""
+
+    model_config = SettingsConfigDict(env_prefix="CACHE_")
+    backend_type: Literal["redis", "file", "memory"] = Field("redis", description="Where cached values live.")
+    ttl_seconds: int = Field(300, ge=1, le=86400, description="Default lifetime of a cached value, in seconds.")
+    file_path: Path = Field(Path(".ignite/cache"), description="Folder of the file backend.")
+
+
+class SchedulerSettings(Section):
+    """Periodic work."""
+
+    model_config = SettingsConfigDict(env_prefix="SCHEDULER_")
+    enabled: bool = Field(default=True, description="Run the periodic jobs (`cli.py scheduler`).")
+
+
+class OpenAISettings(Section):
+    """The hosted engine."""
+
+    model_config = SettingsConfigDict(env_prefix="OPENAI_")
+    api_key: SecretStr | None = Field(None, description="Key of the OpenAI project.")
+
+
+class JwtSettings(Section):
+    """Bearer tokens."""
+
+    model_config = SettingsConfigDict(env_prefix="JWT_")
+    secret: SecretStr = Field(
+        SecretStr(DEVELOPMENT_SECRET), description="HS256 secret; production wants at least 32 random bytes."
+    )
+
+
+class RateLimitSettings(Section):
+    """Requests per minute."""
+
+    model_config = SettingsConfigDict(env_prefix="RATE_LIMIT_")
+    rpm: int = Field(120, ge=1, le=10**9, description="Requests a tenant may make in any rolling 60 s.")
+    anonymous_rpm: int | None = Field(
+        None,
+        ge=1,
+        le=10**9,
+        description="The same for an address on public routes; default ten times `RATE_LIMIT_RPM`.",
+    )
+
+    @property
+    def per_address(self) -> int:
+        """The limit of anonymous callers."""
+        return self.anonymous_rpm or min(10 * self.rpm, 10**9)
+
+
+class RagSettings(Section):
+    """Retrieval of new projects; a project keeps what it was made with."""
+
+    model_config = SettingsConfigDict(env_prefix="RAG_")
+    engine: Literal["local"] = Field("local", description="Engine of new projects.")
+    embedder: Literal["minilm", "none"] = Field(
+        "minilm", description="Embedder of new projects; `none` is lexical only."
+    )
+
+
+class UploadSettings(Section):
+    """Bounds on uploads."""
+
+    model_config = SettingsConfigDict(env_prefix="UPLOAD_")
+    max_file_bytes: int = Field(50 * 2**20, ge=1, le=2**31, description="Largest single file, in bytes.")
+    max_request_bytes: int = Field(512 * 2**20, ge=1, le=2**40, description="Largest upload request, in bytes.")
+    max_files: int = Field(2000, ge=1, le=2000, description="Files in one request.")
+    max_queued_files: int = Field(5000, ge=1, le=10**6, description="Unfinished files a tenant may have.")
+    max_stored_bytes: int = Field(20 * 2**30, ge=1, le=2**50, description="Bytes a tenant may keep in storage.")
+
+
+class IgniteSettings(Section):
+    """Where this stack keeps its files."""
+
+    model_config = SettingsConfigDict(env_prefix="IGNITE_")
+    data_dir: Path = Field(Path(".ignite"), description="Embedded servers, uploads and logs of this stack.")
+
+
+class Settings(BaseModel):
+    """Every setting of the program, checked together."""
+
+    app: AppSettings
+    cors: CorsSettings
+    postgres: PostgresSettings
+    database: DatabaseUrlSettings
+    redis: RedisSettings
+    dramatiq: DramatiqSettings
+    cache: CacheSettings
+    scheduler: SchedulerSettings
+    openai: OpenAISettings
+    jwt: JwtSettings
+    rate_limit: RateLimitSettings
+    rag: RagSettings
+    upload: UploadSettings
+    ignite: IgniteSettings
+
+    @model_validator(mode="after")
+    def _production_guards(self) -> Self:
+        if not self.app.production:
+            return self
+        problems = []
+        if len(self.jwt.secret.get_secret_value().encode()) < MINIMUM_SECRET_BYTES:
+            problems.append(f"JWT_SECRET: production wants at least {MINIMUM_SECRET_BYTES} bytes, not the default")
+        if "*" in self.cors.origins:
+            problems.append("BACKEND_CORS_ORIGINS: production wants named origins, not *")
+        if not self.app.signup_open and self.app.admin_key is None:
+            problems.append("ADMIN_KEY: production wants one, or TENANT_SIGNUP=open, to create tenants")
+        if self.app.admin_key and len(self.app.admin_key.get_secret_value().encode()) < MINIMUM_SECRET_BYTES:
+            problems.append(f"ADMIN_KEY: production wants at least {MINIMUM_SECRET_BYTES} bytes")
+        if problems:
+            raise ConfigurationError("\n".join(problems))
+        return self
+
+    def require_safe_address(self, host: str) -> None:
+        """Refuse to show a default secret to the network."""
+        default_secret = self.jwt.secret.get_secret_value() == DEVELOPMENT_SECRET
+        if default_secret and host not in LOOPBACK and not self.app.allow_insecure:
+            raise ConfigurationError(
+                f"JWT_SECRET is the development default, so HOST={host} is refused: anyone could sign a token. "
+                "Set JWT_SECRET, listen on 127.0.0.1, or set ALLOW_INSECURE=1 inside a private network."
+            )
+
+
+def variable_name(section: type[Section], field: str) -> str:
+    """The environment variable of a field."""
+    return f"{section.model_config.get('env_prefix', '')}{field}".upper()
+
+
+def sections() -> dict[str, type[Section]]:
+    """The settings sections by name, in the order they are documented."""
+    return {
+        name: field.annotation
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    }
+
+
+def load_settings(env_file: Path | None = Path(".env")) -> Settings:
+    """Read the environment over `env_file`.
+
+    Raises:
+        ConfigurationError: one line for each wrong variable, naming it and what it takes. No value is repeated: it
+            may be a secret.
+    """
+    problems: list[str] = []
+    loaded: dict[str, Section] = {}
+    for name, section in sections().items():
+        try:
+            loaded[name] = section(_env_file=env_file)
+        except ValidationError as error:
+            problems += [
+                f"{variable_name(section, str(item['loc'][0]))}: {item['msg'].removeprefix('Value error, ')}"
+                for item in error.errors(include_input=False, include_url=False)
+            ]
+        except ValueError as error:
+            problems.append(f"{variable_name(section, '*')}: {error}")
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return Settings.model_validate(loaded)
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()

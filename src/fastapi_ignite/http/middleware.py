@@ -1,0 +1,120 @@
+"""The outermost layers, as plain ASGI: request id, access log, rate headers, body bound."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fastapi_ignite.http.problems import BodyTooLargeError, problem_response
+
+MAX_BODY_BYTES = 256 * 1024
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_QUIET_PATHS = ("/health",)
+log = structlog.get_logger("fastapi_ignite.access")
+
+
+class RequestContext:
+    """Gives each request an id (the caller's `X-Request-ID` where it is a plain one) and one line in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes other protocols through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        request_id = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(16)
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = time.perf_counter()
+        status = 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in scope["state"].get("rate_headers", {}).items():
+                    headers[name] = value
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        finally:
+            self._log(scope, status, started)
+
+    @staticmethod
+    def _log(scope: Scope, status: int, started: float) -> None:
+        path: str = scope["path"]
+        principal = scope["state"].get("principal")
+        write = log.debug if path.endswith(_QUIET_PATHS) else log.info
+        write(
+            "request",
+            method=scope["method"],
+            route=getattr(scope.get("route"), "path", path),
+            status=status,
+            milliseconds=round((time.perf_counter() - started) * 1000, 1),
+            tenant_id=str(principal.tenant_id) if principal else None,
+        )
+
+
+class BodyLimit:
+    """Cuts bodies off while they stream in; multipart uploads are bounded where they are parsed."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A body without Content-Length is counted as it arrives."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        if headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
+            await self.app(scope, receive, send)
+            return
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self.max_bytes:
+            await self._refuse(scope, receive, send)
+            return
+        received = 0
+        started = False
+
+        async def bounded_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_bytes:
+                raise self._error()
+            return message
+
+        async def send_unless_cut(message: Message) -> None:
+            nonlocal started
+            if received <= self.max_bytes:
+                started = True
+                await send(message)
+
+        await self.app(scope, bounded_receive, send_unless_cut)
+        if received > self.max_bytes and not started:
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        error = self._error()
+        response = problem_response(
+            Request(scope), status=error.status, code=error.code, title=error.title, detail=error.detail
+        )
+        await response(scope, receive, send)
+
+    def _error(self) -> BodyTooLargeError:
+        return BodyTooLargeError(f"A body may have {self.max_bytes} bytes.", max_bytes=self.max_bytes)

@@ -1,0 +1,236 @@
+"""A streaming multipart/form-data reader: files go to storage as they arrive, nothing is held whole in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from fastapi_ignite.core.errors import InvalidInputError
+from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError
+from fastapi_ignite.infra.storage import StoredObject, UploadWriter
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+MAX_FILENAME_CHARACTERS = 255
+MAX_FIELD_BYTES = 64 * 1024
+MAX_PARTS_BESIDE_FILES = 20
+MAX_BOUNDARY_BYTES = 200
+
+
+class FileTooLargeError(BodyTooLargeError):
+    """One file passed the limit while it was read."""
+
+    code = "file_too_large"
+    title = "File too large"
+
+
+class TooManyFilesError(InvalidInputError):
+    """More parts than one request may have."""
+
+    code = "too_many_files"
+    title = "Too many files"
+
+
+class InvalidFilenameError(InvalidInputError):
+    """A file part whose name cannot be kept."""
+
+    code = "invalid_filename"
+    title = "Invalid file name"
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartLimits:
+    """Bounds, in bytes and parts."""
+
+    max_file_bytes: int
+    max_request_bytes: int
+    max_files: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """A file part that arrived whole."""
+
+    filename: str
+    stored: StoredObject
+
+
+@dataclass(slots=True)
+class _Part:
+    """The part being read. Parts that are no file of the wanted field have no writer."""
+
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    header_name: bytes = b""
+    header_value: bytes = b""
+    filename: str | None = None
+    writer: UploadWriter | None = None
+    byte_count: int = 0
+
+
+class MultipartReader:
+    """Reads one request. On any error nothing of it stays in storage."""
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        limits: MultipartLimits,
+        field_name: str,
+        new_writer: Callable[[], Awaitable[UploadWriter]],
+    ) -> None:
+        self._request = request
+        self._limits = limits
+        self._field_name = field_name.encode()
+        self._new_writer = new_writer
+        self._events: list[tuple[str, bytes]] = []
+        self._part = _Part()
+        self._other_parts = 0
+        self._finished = False
+        self._received: list[ReceivedFile] = []
+        self._writers: list[UploadWriter] = []
+
+    async def read(self) -> list[ReceivedFile]:
+        """Every file of the field, in order.
+
+        Raises:
+            MalformedBodyError: not multipart, or cut short.
+            FileTooLargeError: a file is over its limit; reading stopped there.
+            BodyTooLargeError: the request is over its limit; reading stopped there.
+        """
+        parser = MultipartParser(self._boundary(), self._callbacks())
+        total = 0
+        try:
+            async for chunk in self._request.stream():
+                total += len(chunk)
+                if total > self._limits.max_request_bytes:
+                    raise BodyTooLargeError(
+                        f"A request may have {self._limits.max_request_bytes} bytes.",
+                        max_bytes=self._limits.max_request_bytes,
+                    )
+                parser.write(chunk)
+                await self._handle_events()
+            if not self._finished:
+                raise MalformedBodyError("The multipart body ends before its last boundary.")
+        except MultipartParseError:
+            await self._abort()
+            raise MalformedBodyError("The body is not valid multipart/form-data.") from None
+        except BaseException:
+            await self._abort()
+            raise
+        return self._received
+
+    def _boundary(self) -> bytes:
+        media_type, options = parse_options_header(self._request.headers.get("content-type"))
+        boundary = options.get(b"boundary", b"")
+        if media_type != b"multipart/form-data" or not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
+            raise MalformedBodyError("Send the files as multipart/form-data.")
+        return boundary
+
+    def _callbacks(self) -> MultipartCallbacks:
+        events = self._events
+
+        def data(kind: str) -> Callable[[bytes, int, int], None]:
+            return lambda chunk, start, end: events.append((kind, chunk[start:end]))
+
+        def mark(kind: str) -> Callable[[], None]:
+            return lambda: events.append((kind, b""))
+
+        return {
+            "on_part_begin": mark("begin"),
+            "on_header_field": data("name"),
+            "on_header_value": data("value"),
+            "on_header_end": mark("header"),
+            "on_headers_finished": mark("headers"),
+            "on_part_data": data("data"),
+            "on_part_end": mark("part"),
+            "on_end": mark("end"),
+        }
+
+    async def _handle_events(self) -> None:
+        for kind, data in self._events:
+            part = self._part
+            if kind == "begin":
+                self._part = _Part()
+            elif kind == "name":
+                part.header_name += data
+            elif kind == "value":
+                part.header_value += data
+            elif kind == "header":
+                part.headers[part.header_name.lower()] = part.header_value
+                part.header_name = part.header_value = b""
+            elif kind == "headers":
+                await self._open_part(part)
+            elif kind == "data":
+                await self._write(part, data)
+            elif kind == "part":
+                await self._close_part(part)
+            else:
+                self._finished = True
+        self._events.clear()
+
+    async def _open_part(self, part: _Part) -> None:
+        _, options = parse_options_header(part.headers.get(b"content-disposition"))
+        filename = options.get(b"filename")
+        if filename is None or options.get(b"name") != self._field_name:
+            self._other_parts += 1
+            if self._other_parts > MAX_PARTS_BESIDE_FILES:
+                raise TooManyFilesError("The request has too many parts that are no files.")
+            return
+        if len(self._received) >= self._limits.max_files:
+            raise TooManyFilesError(
+                f"A request may have {self._limits.max_files} files.", max_files=self._limits.max_files
+            )
+        part.filename = clean_filename(filename)
+        part.writer = await self._new_writer()
+        self._writers.append(part.writer)
+
+    async def _write(self, part: _Part, data: bytes) -> None:
+        part.byte_count += len(data)
+        if part.writer is None:
+            if part.byte_count > MAX_FIELD_BYTES:
+                raise BodyTooLargeError("A form field is too large.", max_bytes=MAX_FIELD_BYTES)
+            return
+        if part.byte_count > self._limits.max_file_bytes:
+            raise FileTooLargeError(
+                f"A file may have {self._limits.max_file_bytes} bytes.",
+                filename=part.filename,
+                max_bytes=self._limits.max_file_bytes,
+            )
+        await part.writer.write(data)
+
+    async def _close_part(self, part: _Part) -> None:
+        if part.writer is not None and part.filename is not None:
+            self._received.append(ReceivedFile(part.filename, await part.writer.finish()))
+            self._writers.remove(part.writer)
+
+    async def _abort(self) -> None:
+        """Files that had arrived whole are the caller's to remove; see `received`."""
+        for writer in self._writers:
+            await writer.abort()
+
+    @property
+    def received(self) -> list[ReceivedFile]:
+        """What is in storage so far."""
+        return self._received
+
+
+def clean_filename(raw: bytes) -> str:
+    """The last path component as data: never used as a path, only shown.
+
+    Raises:
+        InvalidFilenameError: empty, over 255 characters, or with control characters.
+    """
+    name = raw.decode("utf-8", errors="replace").replace("\\", "/")
+    name = PurePosixPath(name).name.strip()
+    if not name or len(name) > MAX_FILENAME_CHARACTERS or any(ord(character) < ord(" ") for character in name):
+        raise InvalidFilenameError(
+            f"A file name takes 1 to {MAX_FILENAME_CHARACTERS} characters, none of them a control character."
+        )
+    return name

@@ -1,0 +1,189 @@
+"""RFC 9457 problem details: every error a caller sees, in one shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.security import InvalidTokenError
+
+MEDIA_TYPE = "application/problem+json"
+MAX_REPORTED_ERRORS = 20
+log = structlog.get_logger(__name__)
+
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 400: "bad_request", 413: "body_too_large"}
+
+
+class Problem(BaseModel):
+    """An error. Members beyond these belong to the `code`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["/errors#not_found"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable; what programs should look at.")
+    request_id: str | None = None
+
+
+class TenantMismatchError(IgniteError):
+    """A `tenant_id` parameter or `X-Tenant-Id` header that is not the token's."""
+
+    status = 403
+    code = "tenant_mismatch"
+    title = "Another tenant's id"
+
+
+class RateLimitedError(IgniteError):
+    """No unit left in the rolling minute."""
+
+    status = 429
+    code = "rate_limited"
+    title = "Too many requests"
+
+
+class BodyTooLargeError(IgniteError):
+    """The body passed the limit while it was read; nothing of it was kept."""
+
+    status = 413
+    code = "body_too_large"
+    title = "Body too large"
+
+
+class MalformedBodyError(IgniteError):
+    """The body is not what its media type says."""
+
+    status = 400
+    code = "malformed_body"
+    title = "Malformed body"
+
+
+def problem_response(
+    request: Request,
+    *,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    extra: dict[str, Any] | None = None,
+) -> JSONResponse:
+    """`extra` cannot overwrite the standard members."""
+    body = {
+        **jsonable_encoder(extra or {}),
+        "type": f"/errors#{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request.scope.get("state", {}).get("request_id"),
+    }
+    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def responses(*errors: type[IgniteError]) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entries of the errors an operation answers with."""
+    by_status: dict[int, list[type[IgniteError]]] = {}
+    for error in errors:
+        by_status.setdefault(error.status, []).append(error)
+    return {
+        status: {
+            "description": "; ".join(f"`{error.code}`: {error.title}" for error in group),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, group in sorted(by_status.items())
+    }
+
+
+def _validation_errors(errors: Sequence[Any]) -> list[dict[str, Any]]:
+    """Where and why, never the value: it may be large or secret."""
+    return [
+        {"loc": [str(part)[:100] for part in item["loc"]], "msg": item["msg"], "type": item["type"]}
+        for item in errors[:MAX_REPORTED_ERRORS]
+    ]
+
+
+def install(app: FastAPI) -> None:
+    """Every exception becomes a problem; an unexpected one is logged whole and shown as nothing but its id."""
+
+    @app.exception_handler(IgniteError)
+    async def _ignite(request: Request, error: IgniteError) -> JSONResponse:
+        if error.status >= 500:  # noqa: PLR2004  the class of server errors
+            log.error("request failed", code=error.code, detail=error.detail)
+        return problem_response(
+            request,
+            status=error.status,
+            code=error.code,
+            title=error.title,
+            detail=error.detail,
+            headers=error.headers,
+            extra=error.extra,
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = error.errors()
+        if any(item["type"] == "json_invalid" for item in errors):
+            return problem_response(
+                request, status=400, code="malformed_body", title="Malformed body", detail="The body is not valid JSON."
+            )
+        reported = _validation_errors(errors)
+        first = reported[0] if reported else {"loc": [], "msg": "invalid"}
+        return problem_response(
+            request,
+            status=422,
+            code="validation_error",
+            title="Invalid input",
+            detail=f"{'.'.join(first['loc'])}: {first['msg']}",
+            extra={"errors": reported},
+        )
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        code = _HTTP_CODES.get(error.status_code, "http_error")
+        title = code.replace("_", " ").capitalize()
+        headers = dict(error.headers or {})
+        return problem_response(
+            request, status=error.status_code, code=code, title=title, detail=str(error.detail), headers=headers
+        )
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("unexpected error", exc_info=error)
+        return problem_response(
+            request,
+            status=500,
+            code="internal_error",
+            title="Internal error",
+            detail="Something failed on our side; the request id finds it in the log.",
+        )
+
+
+def add_problem_schema(schema: dict[str, Any]) -> None:
+    """Put `Problem` into an OpenAPI document and take FastAPI's own validation shape out."""
+    components = schema.setdefault("components", {}).setdefault("schemas", {})
+    components["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    for name in ("HTTPValidationError", "ValidationError"):
+        components.pop(name, None)
+    text = json.dumps(schema).replace("#/components/schemas/HTTPValidationError", "#/components/schemas/Problem")
+    schema.clear()
+    schema.update(json.loads(text))
+    for path in schema.get("paths", {}).values():
+        for operation in path.values():
+            answer = operation.get("responses", {}).get("422", {}).get("content", {})
+            if "application/json" in answer:
+                answer[MEDIA_TYPE] = answer.pop("application/json")
+
+
+AUTHENTICATED = (InvalidTokenError, TenantMismatchError, RateLimitedError)

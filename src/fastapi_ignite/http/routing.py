@@ -1,0 +1,65 @@
+"""Routers whose checks run before the body is read: FastAPI itself parses first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+
+from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.http.deps import TenantParameterDep, check_rate_limit, require_auth
+from fastapi_ignite.http.problems import AUTHENTICATED, RateLimitedError, responses
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class TenantRoute(APIRoute):
+    """Bearer token, then the tenant's rate limit, then everything else."""
+
+    def get_route_handler(self) -> Handler:
+        """The checks around FastAPI's own handler."""
+        handler = super().get_route_handler()
+
+        async def checked(request: Request) -> Response:
+            principal = await require_auth(request)
+            await check_rate_limit(request, principal)
+            return await handler(request)
+
+        return checked
+
+
+class PublicRoute(APIRoute):
+    """No token; the address's rate limit."""
+
+    def get_route_handler(self) -> Handler:
+        """The check around FastAPI's own handler."""
+        handler = super().get_route_handler()
+
+        async def checked(request: Request) -> Response:
+            await check_rate_limit(request, None)
+            return await handler(request)
+
+        return checked
+
+
+def tenant_router(prefix: str, tag: str) -> APIRouter:
+    """A router of operations that act for a tenant."""
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        route_class=TenantRoute,
+        dependencies=[TenantParameterDep],
+        responses=responses(*AUTHENTICATED),
+    )
+
+
+def public_router(prefix: str, tag: str) -> APIRouter:
+    """A router of operations that need no token."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=PublicRoute, responses=responses(RateLimitedError))
+
+
+def documented(*errors: type[IgniteError]) -> dict[int | str, dict[str, Any]]:
+    """What an operation answers beside its result; replaces the router's entry of the same status with both."""
+    return responses(*errors)

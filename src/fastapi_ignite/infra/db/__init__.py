@@ -1,0 +1,6 @@
+"""PostgreSQL: the declarative base, and transactions that carry their role and tenant."""
+
+from fastapi_ignite.infra.db.base import Base, TenantScoped, Timestamped
+from fastapi_ignite.infra.db.session import Database
+
+__all__ = ["Base", "Database", "TenantScoped", "Timestamped"]

@@ -1,0 +1,74 @@
+"""Transactions. Each one begins with a statement of its own that takes a role and a tenant."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import UUID
+
+from sqlalchemy import URL, Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, SessionTransaction
+
+TENANT_ROLE = "ignite_tenant"
+SYSTEM_ROLE = "ignite_system"
+
+_TAKE_ROLE = text("SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant, true)")
+
+
+class _RoleSession(Session):
+    """The sync session behind an `AsyncSession`; its `info` names the role and the tenant of its transactions."""
+
+
+@event.listens_for(_RoleSession, "after_begin")
+def _take_role(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
+    """Transaction-local, so nothing leaks to the next user of a pooled connection, pgbouncer's included.
+
+    A role set inside the statement that reads has no effect on that statement: hence one of its own.
+    """
+    connection.execute(_TAKE_ROLE, {"role": session.info["role"], "tenant": str(session.info["tenant_id"] or "")})
+
+
+class Database:
+    """The engine of one login and the transactions on it.
+
+    The logins hold no grants of their own: a transaction that took no role reads nothing.
+    """
+
+    def __init__(self, url: URL, *, pool_size: int = 10, application_name: str = "fastapi-ignite") -> None:
+        self.engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args={
+                "timeout": 10,
+                "command_timeout": 60,
+                "server_settings": {"application_name": application_name, "jit": "off"},
+            },
+        )
+        self._sessions = async_sessionmaker(self.engine, sync_session_class=_RoleSession, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def _transaction(self, role: str, tenant_id: UUID | None) -> AsyncGenerator[AsyncSession]:
+        async with self._sessions(info={"role": role, "tenant_id": tenant_id}) as session, session.begin():
+            yield session
+
+    def tenant(self, tenant_id: UUID | None) -> AbstractAsyncContextManager[AsyncSession]:
+        """A transaction that sees one tenant's rows, and with `None` only tables that belong to no tenant."""
+        return self._transaction(TENANT_ROLE, tenant_id)
+
+    def system(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """A transaction over all tenants, for sweepers, the scheduler and the command line."""
+        return self._transaction(SYSTEM_ROLE, None)
+
+    async def ping(self) -> None:
+        """Raise when no connection can be had."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Return every connection."""
+        await self.engine.dispose()

@@ -1,0 +1,79 @@
+"""Which system user the servers run as. PostgreSQL refuses root, so root lends them the account `nobody`."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FALLBACK_ID = 65534
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAccount:
+    """`uid` is None when the servers run as the user who started the program."""
+
+    uid: int | None
+    gid: int | None
+
+    @classmethod
+    def current(cls) -> ServerAccount:
+        if os.geteuid() != 0:
+            return cls(None, None)
+        try:
+            nobody = pwd.getpwnam("nobody")
+        except KeyError:
+            return cls(FALLBACK_ID, FALLBACK_ID)
+        return cls(nobody.pw_uid, nobody.pw_gid)
+
+    @property
+    def popen_options(self) -> dict[str, Any]:
+        if self.uid is None:
+            return {}
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    @property
+    def owner_uid(self) -> int:
+        return os.geteuid() if self.uid is None else self.uid
+
+    def make_private_folder(self, folder: Path) -> None:
+        """Creates `folder` for the account alone; raises PermissionError where a file system keeps no owners."""
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if self.uid is not None and self.gid is not None:
+            os.chown(folder, self.uid, self.gid)
+        folder.chmod(0o700)
+        if folder.stat().st_uid != self.owner_uid:
+            raise PermissionError(1, "the file system does not keep file owners", str(folder))
+
+    def write_private_file(self, path: Path, text: str) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, 0o600)
+            if self.uid is not None and self.gid is not None:
+                os.fchown(descriptor, self.uid, self.gid)
+            file.write(text)
+
+    def can_enter(self, folder: Path) -> bool:
+        """Whether every folder down to this one lets the account through. Access lists are not looked at."""
+        if self.uid is None:
+            return True
+        resolved = folder.resolve()
+        return all(self._has(each, stat.S_IXUSR) for each in (resolved, *resolved.parents))
+
+    def can_run(self, program: Path) -> bool:
+        if self.uid is None:
+            return os.access(program, os.X_OK)
+        return self.can_enter(program.parent) and self._has(program, stat.S_IRUSR | stat.S_IXUSR)
+
+    def _has(self, path: Path, owner_bits: int) -> bool:
+        status = path.stat()
+        if status.st_uid == self.uid:
+            wanted = owner_bits
+        elif status.st_gid == self.gid:
+            wanted = owner_bits >> 3
+        else:
+            wanted = owner_bits >> 6
+        return status.st_mode & wanted == wanted

@@ -1,0 +1,209 @@
+"""The process that starts the servers, restarts one that dies, and stops both when their last user is gone.
+
+Run as `python -m fastapi_ignite.infra.embedded.guardian DATA_DIR durable|volatile` by `launch.py`, which has already
+locked `guardian.lock` through a descriptor that this process inherits: the lock is held from before the guardian
+exists until it is dead, so there is never a second one. It has one thread only: the kernel ties the servers' lives
+to the thread that started them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from fastapi_ignite.infra.embedded import logfiles
+from fastapi_ignite.infra.embedded.account import ServerAccount
+from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
+from fastapi_ignite.infra.embedded.folders import DataFolder, server_folder
+from fastapi_ignite.infra.embedded.postgres import PostgresServer
+from fastapi_ignite.infra.embedded.programs import postgres_programs, valkey_program
+from fastapi_ignite.infra.embedded.records import EmbeddedEndpoints, GuardianState, Phase
+from fastapi_ignite.infra.embedded.server import EmbeddedServer, StartAbandonedError
+from fastapi_ignite.infra.embedded.valkey import ValkeyServer
+
+POLL_SECONDS = 0.1
+LOG_CHECK_SECONDS = 60
+MAX_RESTART_DELAY_SECONDS = 30
+STABLE_AFTER_SECONDS = 60
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Restarts:
+    """When a dead server may be started again: at once, then after 1, 2, 4 … 30 s unless it lived for a minute."""
+
+    delay: float = 0
+    attempted_at: float = 0
+
+    def is_due(self) -> bool:
+        age = time.monotonic() - self.attempted_at
+        if age > max(STABLE_AFTER_SECONDS, self.delay):
+            self.delay = 0
+        return age >= self.delay
+
+    def attempted(self) -> None:
+        self.attempted_at = time.monotonic()
+        self.delay = min(max(1, self.delay * 2), MAX_RESTART_DELAY_SECONDS)
+
+
+class Guardian:
+    """The two servers of one data folder, their users, and what is published about them."""
+
+    def __init__(self, data: DataFolder, *, durable: bool) -> None:
+        self._data = data
+        self._state = GuardianState(pid=os.getpid(), phase="starting", changed_at=time.time(), durable=durable)
+        self._users = os.open(data.users_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._asked_to_stop = False
+        self._nobody_left = False
+        self._next_log_check = 0.0
+
+        account = ServerAccount.current()
+        folder = server_folder(data, account)
+        known = EmbeddedEndpoints.read(data.services)
+        self._password_is_new = known is None
+        self._endpoints = known or EmbeddedEndpoints.generate()
+        self._postgres = PostgresServer(
+            programs=postgres_programs(account),
+            folder=folder / "postgres",
+            account=account,
+            log=data.logs / "postgres.log",
+            password=self._endpoints.postgres_password,
+            durable=durable,
+        )
+        self._valkey = ValkeyServer(
+            program=valkey_program(account),
+            folder=folder / "valkey",
+            account=account,
+            log=data.logs / "valkey.log",
+            password=self._endpoints.redis_password,
+        )
+        self._restarts = {server.name: Restarts() for server in self._servers}
+
+    @property
+    def _servers(self) -> tuple[EmbeddedServer, EmbeddedServer]:
+        return self._postgres, self._valkey
+
+    def run(self) -> None:
+        """Returns when the last user has gone or the guardian was told to stop; the servers have ended then."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._ask_to_stop)
+        try:
+            self._publish("starting")
+            self._postgres.prepare(password_is_new=self._password_is_new)
+            for server in self._servers:
+                self._start(server)
+            self._publish("ready")
+            while self._is_wanted():
+                self._restart_dead_servers()
+                self._bound_logs()
+                time.sleep(POLL_SECONDS)
+        except StartAbandonedError:
+            logger.info("nobody waits for the servers any more")
+        finally:
+            self._stop()
+
+    def _start(self, server: EmbeddedServer) -> None:
+        self._restarts[server.name].attempted()
+        if server is self._postgres:
+            port = server.start(self._endpoints.postgres_port, keep_waiting=self._is_wanted)
+            self._endpoints = replace(self._endpoints, postgres_port=port)
+        else:
+            port = server.start(self._endpoints.redis_port, keep_waiting=self._is_wanted)
+            self._endpoints = replace(self._endpoints, redis_port=port)
+        self._endpoints.write(self._data.services)
+        logger.info("%s answers on port %d, process %d", server.name, port, server.pid)
+
+    def _restart_dead_servers(self) -> None:
+        for server in self._servers:
+            if server.is_alive() or not self._restarts[server.name].is_due():
+                continue
+            logger.warning("%s ended; starting it again", server.name)
+            self._publish("starting", f"{server.name} ended (log: {server.log})")
+            try:
+                self._start(server)
+            except (EmbeddedServerError, OSError) as error:
+                logger.warning("%s", error)
+                self._publish("starting", str(error))
+        if self._state.phase == "starting" and all(server.is_alive() for server in self._servers):
+            self._publish("ready")
+
+    def _is_wanted(self) -> bool:
+        return not (self._asked_to_stop or self._have_all_gone())
+
+    def _have_all_gone(self) -> bool:
+        """Takes the users' lock for good when nobody holds it: who comes now waits for the next guardian."""
+        if self._nobody_left:
+            return True
+        try:
+            if not os.path.samestat(self._data.users_lock.stat(), os.fstat(self._users)):
+                return True
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            logger.warning("%s was removed while the servers ran", self._data.root)
+            return True
+        except BlockingIOError:
+            return False
+        self._nobody_left = True
+        return True
+
+    def _stop(self) -> None:
+        self._publish("stopping")
+        for server in reversed(self._servers):
+            server.stop()
+
+    def _publish(self, phase: Phase, error: str | None = None) -> None:
+        self._state = replace(
+            self._state,
+            phase=phase,
+            changed_at=time.time(),
+            error=error,
+            postgres_pid=self._postgres.pid,
+            redis_pid=self._valkey.pid,
+        )
+        try:
+            self._state.write(self._data.guardian_state)
+        except OSError as failure:  # a full disk or a removed folder: the servers matter more than the report
+            logger.warning("the state cannot be written: %s", failure)
+
+    def _bound_logs(self) -> None:
+        if time.monotonic() < self._next_log_check:
+            return
+        self._next_log_check = time.monotonic() + LOG_CHECK_SECONDS
+        for log in (self._postgres.log, self._valkey.log, self._data.guardian_log):
+            logfiles.bound_log(log)
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # as signal.signal wants it
+        self._asked_to_stop = True
+
+
+def main() -> int:
+    root, durability = sys.argv[1:]
+    data, durable = DataFolder.at(Path(root)), durability == "durable"
+    os.umask(0o022)  # what is private says so; the rest must be open to the account of the servers
+    if os.fork():
+        # the process that asked for the servers waits for this one only; the guardian proper is nobody's child,
+        # so that it leaves no zombie behind that would look alive
+        os._exit(0)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        Guardian(data, durable=durable).run()
+    except (EmbeddedServerError, OSError) as error:
+        logger.critical("%s", error)
+        failed = GuardianState(
+            pid=os.getpid(), phase="failed", changed_at=time.time(), durable=durable, error=str(error)
+        )
+        failed.write(data.guardian_state)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

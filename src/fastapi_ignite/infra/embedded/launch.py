@@ -1,0 +1,75 @@
+"""Starts the guardian unless one lives."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fastapi_ignite
+from fastapi_ignite.infra.embedded import logfiles, processes
+from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
+from fastapi_ignite.infra.embedded.folders import DataFolder
+from fastapi_ignite.infra.embedded.records import GuardianState
+
+GUARDIAN_MODULE = "fastapi_ignite.infra.embedded.guardian"
+LAUNCH_TIMEOUT_SECONDS = 30
+# The guardian outlives its starter and needs none of its secrets.
+PASSED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+def guardian_is_running(data: DataFolder, pid: int) -> bool:
+    """Whether `pid`, as read from the state file, is still the guardian of this folder."""
+    return processes.is_running(pid, f"{GUARDIAN_MODULE} {data.root} ")
+
+
+def launch_guardian_if_absent(data: DataFolder, *, durable: bool, failed_since: float) -> bool:
+    """True when a guardian was started; it reports by its state file. Whoever gets the guardian's lock starts it.
+
+    Raises:
+        EmbeddedServerError: It cannot be started, or the last one gave up after `failed_since`: then none is started.
+    """
+    lock = os.open(data.guardian_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        last = GuardianState.read(data.guardian_state)
+        if last and last.phase == "failed" and last.changed_at >= failed_since:
+            raise EmbeddedServerError(last.error or "the embedded servers failed")
+        data.guardian_state.unlink(missing_ok=True)
+        _launch(data, lock, durable=durable)
+    finally:
+        os.close(lock)
+    return True
+
+
+def _launch(data: DataFolder, lock: int, *, durable: bool) -> None:
+    source = Path(fastapi_ignite.__path__[0]).parent
+    environment = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), os.environ.get("PYTHONPATH"))))
+    log_start = logfiles.size_of(data.guardian_log)
+    output = logfiles.open_log(data.guardian_log)
+    try:
+        finished = subprocess.run(  # noqa: S603  # our own interpreter and module
+            [sys.executable, "-P", "-m", GUARDIAN_MODULE, str(data.root), "durable" if durable else "volatile"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=data.root,
+            env=environment,
+            pass_fds=(lock,),
+            start_new_session=True,
+            timeout=LAUNCH_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EmbeddedServerError(f"the guardian of the servers cannot be started: {error}") from error
+    finally:
+        os.close(output)
+    if finished.returncode != 0:
+        line = logfiles.telling_line(data.guardian_log, log_start)
+        raise EmbeddedServerError(f"the guardian of the servers did not start: {line} (log: {data.guardian_log})")

@@ -1,0 +1,42 @@
+"""Looking at an instance without touching it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi_ignite.infra.embedded.folders import DataFolder
+from fastapi_ignite.infra.embedded.launch import guardian_is_running
+from fastapi_ignite.infra.embedded.records import EmbeddedEndpoints, GuardianState
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedStatus:
+    """`running` means that both servers answered at last report; ports are the remembered ones when they do not run."""
+
+    running: bool
+    phase: str
+    guardian_pid: int | None
+    postgres_pid: int | None
+    postgres_port: int | None
+    redis_pid: int | None
+    redis_port: int | None
+    last_error: str | None
+
+
+def status(data_dir: Path) -> EmbeddedStatus:
+    """Starts nothing, creates nothing, takes no lock."""
+    data = DataFolder.at(data_dir)
+    endpoints = EmbeddedEndpoints.read(data.services)
+    state = GuardianState.read(data.guardian_state)
+    alive = state is not None and guardian_is_running(data, state.pid)
+    return EmbeddedStatus(
+        running=state is not None and alive and state.phase == "ready",
+        phase=state.phase if state and (alive or state.phase == "failed") else "stopped",
+        guardian_pid=state.pid if state and alive else None,
+        postgres_pid=state.postgres_pid if state and alive else None,
+        postgres_port=endpoints.postgres_port or None if endpoints else None,
+        redis_pid=state.redis_pid if state and alive else None,
+        redis_port=endpoints.redis_port or None if endpoints else None,
+        last_error=state.error if state else None,
+    )

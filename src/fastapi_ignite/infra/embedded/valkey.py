@@ -1,0 +1,58 @@
+"""The Valkey server. It keeps nothing on disk: PostgreSQL is the truth."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import ClassVar
+
+from fastapi_ignite.infra.embedded import logfiles, processes
+from fastapi_ignite.infra.embedded.account import ServerAccount
+from fastapi_ignite.infra.embedded.records import LOOPBACK
+from fastapi_ignite.infra.embedded.server import EmbeddedServer
+
+READY_LINE = "Ready to accept connections"
+
+CONFIGURATION = """\
+bind {host}
+port {port}
+requirepass {password}
+dir .
+pidfile valkey.pid
+daemonize no
+save ""
+appendonly no
+maxmemory-policy noeviction
+# the command line keeps naming this file, by which a leftover server is told from a stranger
+set-proc-title no
+always-show-logo no
+"""
+
+
+class ValkeyServer(EmbeddedServer):
+    name: ClassVar[str] = "Valkey"
+    death_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    stop_signals: ClassVar[list[tuple[signal.Signals, float]]] = [(signal.SIGTERM, 3), (signal.SIGKILL, 3)]
+
+    def __init__(self, *, program: Path, folder: Path, account: ServerAccount, log: Path, password: str) -> None:
+        super().__init__(folder=folder, account=account, log=log, password=password)
+        self._program = program
+        self._configuration = folder / "valkey.conf"
+
+    def _command(self, port: int) -> list[str]:
+        self.account.make_private_folder(self.folder)
+        text = CONFIGURATION.format(host=LOOPBACK, port=port, password=self._password)
+        self.account.write_private_file(self._configuration, text)
+        return [str(self._program), str(self._configuration)]
+
+    def _is_ready(self) -> bool:
+        return READY_LINE in logfiles.text_since(self.log, self._log_start)
+
+    def _stop_leftover(self) -> None:
+        try:
+            pid = int((self.folder / "valkey.pid").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return
+        marker = str(self._configuration)
+        if processes.is_running(pid, marker):
+            processes.stop_stranger(pid, marker, self.stop_signals)

@@ -1,0 +1,42 @@
+"""Making a process end with the one that started it, however that one ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+POLL_SECONDS = 0.5
+GRACE_SECONDS = 20
+SUPERVISOR_PID_VARIABLE = "IGNITE_SUPERVISOR_PID"
+
+
+def exit_with_parent() -> None:
+    """Sends this process SIGTERM once its parent, or the supervisor above it, is gone; ends it hard after a grace.
+
+    Call it once in each process: threads do not survive a fork.
+    """
+    threading.Thread(target=_watch, args=(os.getppid(),), name="exit-with-parent", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    supervisor = int(os.environ.get(SUPERVISOR_PID_VARIABLE, "0"))
+    while os.getppid() == parent and _exists(supervisor):
+        time.sleep(POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)
+
+
+def _exists(supervisor: int) -> bool:
+    """The supervisor may have died before this process could note its parent; without one there is nothing to lose."""
+    if supervisor == 0:
+        return True
+    try:
+        os.kill(supervisor, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

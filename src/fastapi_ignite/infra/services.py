@@ -1,0 +1,130 @@
+"""Where PostgreSQL and Redis are: outside servers by setting, else the embedded ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.infra.db.logins import API_LOGIN, WORKER_LOGIN, derive_password
+from fastapi_ignite.infra.embedded import EmbeddedEndpoints, EmbeddedLease, acquire
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAddresses:
+    """Full addresses, passwords included: none of them is ever logged."""
+
+    owner_url: URL = field(repr=False)
+    api_url: URL = field(repr=False)
+    worker_url: URL = field(repr=False)
+    redis_url: str = field(repr=False)
+    login_passwords: dict[str, str] = field(repr=False)
+
+
+class Services:
+    """The addresses, and the lease that keeps embedded servers up until `close`."""
+
+    def __init__(self, settings: Settings, lease: EmbeddedLease | None) -> None:
+        self._settings = settings
+        self.lease = lease
+
+    @property
+    def addresses(self) -> ServiceAddresses:
+        """Read again after `heal`: a restarted server may listen elsewhere."""
+        return _addresses(self._settings, self.lease.endpoints if self.lease else None)
+
+    def heal(self) -> None:
+        """Bring back an embedded server that was killed."""
+        if self.lease:
+            self.lease.ensure()
+
+    def close(self) -> None:
+        """The last process out stops the embedded servers."""
+        if self.lease:
+            self.lease.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_services(settings: Settings) -> Services:
+    """Start, or share, the embedded servers where no outside one is set.
+
+    Raises:
+        EmbeddedServerError: a server did not start.
+        ConfigurationError: an address is malformed.
+    """
+    outside_database = settings.database.database_url or settings.postgres.host
+    outside_redis = settings.redis.url or settings.redis.host
+    lease = None if outside_database and outside_redis else acquire(settings.ignite.data_dir)
+    return Services(settings, lease)
+
+
+def _owner_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> URL:
+    if settings.database.database_url:
+        try:
+            url = make_url(settings.database.database_url.get_secret_value())
+        except ArgumentError:
+            raise ConfigurationError("DATABASE_URL: takes postgresql://user:password@host:port/database") from None
+        return url.set(drivername="postgresql+asyncpg")
+    if settings.postgres.host:
+        return URL.create(
+            "postgresql+asyncpg",
+            settings.postgres.user,
+            settings.postgres.password.get_secret_value(),
+            settings.postgres.host,
+            settings.postgres.port,
+            settings.postgres.db,
+        )
+    if endpoints is None:
+        raise ConfigurationError("neither an outside nor an embedded PostgreSQL is available")
+    return URL.create(
+        "postgresql+asyncpg",
+        endpoints.postgres_user,
+        endpoints.postgres_password,
+        endpoints.postgres_host,
+        endpoints.postgres_port,
+        endpoints.postgres_database,
+    )
+
+
+def _redis_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> str:
+    if settings.redis.url:
+        return settings.redis.url.get_secret_value()
+    if settings.redis.host:
+        password = settings.redis.password.get_secret_value() if settings.redis.password else None
+        host, port, database = settings.redis.host, settings.redis.port, str(settings.redis.db)
+        return URL.create("redis", None, password, host, port, database).render_as_string(hide_password=False)
+    if endpoints is None:
+        raise ConfigurationError("neither an outside nor an embedded Redis is available")
+    return f"redis://:{endpoints.redis_password}@{endpoints.redis_host}:{endpoints.redis_port}/0"
+
+
+def _addresses(settings: Settings, endpoints: EmbeddedEndpoints | None) -> ServiceAddresses:
+    owner = _owner_url(settings, endpoints)
+    configured = {
+        API_LOGIN: settings.postgres.api_password,
+        WORKER_LOGIN: settings.postgres.worker_password,
+    }
+    if settings.app.production and not owner.password and not all(configured.values()):
+        raise ConfigurationError(
+            "POSTGRES_API_PASSWORD and POSTGRES_WORKER_PASSWORD: production wants both where the owner has no password"
+        )
+    passwords = {
+        login: secret.get_secret_value() if secret else derive_password(owner.password or "", login)
+        for login, secret in configured.items()
+    }
+    return ServiceAddresses(
+        owner_url=owner,
+        api_url=owner.set(username=API_LOGIN, password=passwords[API_LOGIN]),
+        worker_url=owner.set(username=WORKER_LOGIN, password=passwords[WORKER_LOGIN]),
+        redis_url=_redis_url(settings, endpoints),
+        login_passwords=passwords,
+    )

@@ -1,0 +1,106 @@
+"""Storage in a folder of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.storage.base import StoredObject
+
+BUFFER_BYTES = 1024 * 1024
+ABANDONED_AFTER_SECONDS = 3600
+
+
+class LocalWriter:
+    """Writes beside the target and renames, so a crash leaves no half object under its key."""
+
+    def __init__(self, partial: Path, target: Path, key: str) -> None:
+        self._partial = partial
+        self._target = target
+        self._key = key
+        self._file: BinaryIO | None = None
+        self._buffer = bytearray()
+        self._hash = hashlib.sha256()
+        self.byte_count = 0
+
+    async def write(self, data: bytes) -> None:
+        """Collects a megabyte before it bothers the disk."""
+        self._buffer += data
+        self.byte_count += len(data)
+        if len(self._buffer) >= BUFFER_BYTES:
+            await asyncio.to_thread(self._flush)
+
+    def _flush(self) -> None:
+        if self._file is None:
+            self._partial.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._partial.open("wb")
+        self._hash.update(self._buffer)
+        self._file.write(self._buffer)
+        self._buffer.clear()
+
+    async def finish(self) -> StoredObject:
+        """Accepted means durable: file and folder are synced."""
+        await asyncio.to_thread(self._finish)
+        return StoredObject(self._key, self.byte_count, self._hash.digest())
+
+    def _finish(self) -> None:
+        self._flush()
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._file = None
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        self._partial.rename(self._target)
+        folder = os.open(self._target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    async def abort(self) -> None:
+        """Drops the partial file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        await asyncio.to_thread(self._partial.unlink, missing_ok=True)
+
+
+class LocalStorage:
+    """Objects under `root/objects/KEY`, uploads in progress under `root/incoming`."""
+
+    def __init__(self, root: Path) -> None:
+        self._objects = root / "objects"
+        self._incoming = root / "incoming"
+
+    async def writer(self, key: str) -> LocalWriter:
+        """Begin an object."""
+        return LocalWriter(self._incoming / str(new_id()), self._objects / key, key)
+
+    @asynccontextmanager
+    async def local_copy(self, key: str) -> AsyncGenerator[Path]:
+        """The object itself; nothing is copied."""
+        path = self._objects / key
+        if not await asyncio.to_thread(path.is_file):
+            raise FileNotFoundError(key)
+        yield path
+
+    async def delete(self, key: str) -> None:
+        """Remove the object; one that is gone already is no error."""
+        await asyncio.to_thread((self._objects / key).unlink, missing_ok=True)
+
+    def remove_abandoned(self) -> int:
+        """Uploads that a crash cut off; returns how many were removed."""
+        oldest = time.time() - ABANDONED_AFTER_SECONDS
+        removed = 0
+        for partial in self._incoming.glob("*"):
+            if partial.stat().st_mtime < oldest:
+                partial.unlink(missing_ok=True)
+                removed += 1
+        return removed

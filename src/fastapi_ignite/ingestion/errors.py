@@ -1,0 +1,46 @@
+"""What ingestion refuses."""
+
+from __future__ import annotations
+
+from fastapi_ignite.core.errors import IgniteError, InvalidInputError, NotFoundError
+from fastapi_ignite.usage.service import QuotaExceededError
+
+
+class NoFilesError(InvalidInputError):
+    """An upload without a file."""
+
+    code = "no_files"
+    title = "No files"
+
+
+class EmptyFileError(InvalidInputError):
+    """Every file of the upload has zero bytes."""
+
+    code = "empty_file"
+    title = "Empty file"
+
+
+class FileUnknownError(NotFoundError):
+    """Unknown, removed, or another tenant's or project's."""
+
+    code = "file_not_found"
+    title = "Unknown file"
+
+
+class TooMuchInFlightError(IgniteError):
+    """The tenant's unfinished files are as many as one tenant may have."""
+
+    status = 429
+    code = "too_many_files_in_progress"
+    title = "Too many files in progress"
+
+
+class StorageFullError(QuotaExceededError):
+    """The tenant's stored bytes are as many as one tenant may have."""
+
+    code = "storage_quota_exceeded"
+    title = "Storage quota exceeded"
+
+
+class StaleAttemptError(Exception):
+    """Another worker, a cancellation or a deletion took the file over: this attempt changes nothing more."""

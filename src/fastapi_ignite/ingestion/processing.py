@@ -1,0 +1,256 @@
+"""What a worker does with a file. Every write names the attempt; no transaction is open while a parser works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter
+
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue
+from fastapi_ignite.infra.storage import Storage
+from fastapi_ignite.ingestion.errors import StaleAttemptError
+from fastapi_ignite.ingestion.jobs import SHARPEN
+from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
+from fastapi_ignite.ingestion.repository import LEASE, FileRepo
+from fastapi_ignite.ingestion.schemas import failure
+from fastapi_ignite.projects.service import ProjectService
+from fastapi_ignite.rag.engine import DocumentSource, RagEngine
+from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, extract
+from fastapi_ignite.usage.models import Metric
+from fastapi_ignite.usage.service import UsageService
+
+MAX_ATTEMPTS = 5
+FIRST_RETRY = timedelta(seconds=5)
+FINISHED = Counter("ignite_files_finished_total", "Files that reached an end", ["state", "code"])
+log = structlog.get_logger(__name__)
+
+
+class FileProcessor:
+    """Takes a file from `queued` to `completed` or `failed`, and from `deleting` to `deleted`."""
+
+    def __init__(
+        self, *, database: Database, storage: Storage, engines: Mapping[str, RagEngine], jobs: JobQueue
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._engines = engines
+        self._jobs = jobs
+
+    async def process(self, tenant_id: UUID, file_id: UUID) -> None:
+        """Work on the file if nobody else does. Safe to call at any time and any number of times."""
+        file = await self._claim(tenant_id, file_id, UNFINISHED, FileState.EXTRACTING)
+        if file is None:
+            return
+        structlog.contextvars.bind_contextvars(tenant_id=str(tenant_id), file_id=str(file_id), attempt=file.attempt)
+        try:
+            if file.attempt > MAX_ATTEMPTS:
+                await self._fail(file, code="attempts_exhausted", message="The file brought its worker down too often.")
+                return
+            async with self._heartbeat(file):
+                await self._index(file)
+        except StaleAttemptError:
+            log.info("attempt overtaken")
+        except ExtractionError as error:
+            await self._fail(file, code=error.code, message=error.message, retryable=error.retryable)
+        except IgniteError as error:
+            await self._fail(file, code=error.code, message=error.detail, quota=error.extra)
+        except Exception as error:
+            log.exception("file attempt failed")
+            await self._retry_later(file, error)
+
+    async def delete(self, tenant_id: UUID, file_id: UUID) -> None:
+        """Remove what a deleted file left behind, and write the receipt."""
+        file = await self._claim(tenant_id, file_id, (FileState.DELETING,), FileState.DELETING)
+        if file is None:
+            return
+        receipt: dict[str, Any] = dict(file.receipt or {})
+        engine = await self._engine_of(file)
+        document_id = receipt.get("document_id")
+        receipt["chunks_removed"] = await engine.purge(tenant_id, UUID(document_id)) if document_id else 0
+        receipt["raw_removed"] = bool(file.delete_raw and file.storage_key)
+        if file.delete_raw and file.storage_key:
+            await self._storage.delete(file.storage_key)
+        receipt["bytes"] = file.byte_count
+        async with self._database.tenant(tenant_id) as session:
+            await FileRepo(session, tenant_id).advance(
+                file.id,
+                file.attempt,
+                state=FileState.DELETED,
+                deleted_at=clock.now(),
+                lease_until=None,
+                receipt=receipt,
+                storage_key=None if file.delete_raw else file.storage_key,
+            )
+        FINISHED.labels("deleted", "").inc()
+
+    async def _claim(
+        self, tenant_id: UUID, file_id: UUID, states: tuple[FileState, ...], state: FileState
+    ) -> File | None:
+        async with self._database.tenant(tenant_id) as session:
+            return await FileRepo(session, tenant_id).claim(file_id, states=states, state=state)
+
+    async def _engine_of(self, file: File) -> RagEngine:
+        async with self._database.tenant(file.tenant_id) as session:
+            project = await ProjectService(session, file.tenant_id).get(file.project_id)
+        return self._engines[project.engine or next(iter(self._engines))]
+
+    async def _index(self, file: File) -> None:
+        engine = await self._engine_of(file)
+        if await self._share(engine, file):
+            return
+        extracted = await self._extract(file)
+        await self._reserve(file, len(extracted.text))
+        source = DocumentSource(
+            tenant_id=file.tenant_id,
+            project_id=file.project_id,
+            document_id=new_id(),
+            sha256=file.sha256,
+            extracted=extracted,
+        )
+        prepared = await engine.prepare(source)
+        async with self._database.tenant(file.tenant_id) as session:
+            files = FileRepo(session, file.tenant_id)
+            usage = UsageService(session, file.tenant_id)
+            await files.advance(file.id, file.attempt, state=FileState.INDEXING)
+            existing = await engine.find(session, file.tenant_id, file.project_id, file.sha256)
+            if existing is None:
+                await prepared.write(session)
+                await usage.settle(_reserved(file))
+            else:
+                await usage.release(_reserved(file))
+            await self._complete(files, file, existing or source.document_id, shared=existing is not None)
+        FINISHED.labels("completed", "").inc()
+        log.info("file completed", chunks=prepared.chunk_count, characters=len(extracted.text))
+        await self._jobs.send(SHARPEN)
+
+    async def _share(self, engine: RagEngine, file: File) -> bool:
+        """Equal bytes in the project already: nothing to extract, charge or embed."""
+        async with self._database.tenant(file.tenant_id) as session:
+            existing = await engine.find(session, file.tenant_id, file.project_id, file.sha256)
+            if existing is None:
+                return False
+            await self._complete(FileRepo(session, file.tenant_id), file, existing, shared=True)
+        FINISHED.labels("completed", "deduplicated").inc()
+        return True
+
+    async def _complete(self, files: FileRepo, file: File, document_id: UUID, *, shared: bool) -> None:
+        await files.advance(
+            file.id,
+            file.attempt,
+            state=FileState.COMPLETED,
+            document_id=document_id,
+            deduplicated=shared,
+            lease_until=None,
+            last_error=None,
+            completed_at=clock.now(),
+        )
+
+    async def _extract(self, file: File) -> ExtractedText:
+        if file.storage_key is None:
+            raise FileNotFoundError(file.id)
+        async with self._storage.local_copy(file.storage_key) as path:
+            return await extract(path, filename=file.filename)
+
+    async def _reserve(self, file: File, characters: int) -> None:
+        """A reservation of an earlier attempt is given back first: its text may have been another."""
+        async with self._database.tenant(file.tenant_id) as session:
+            usage = UsageService(session, file.tenant_id)
+            if file.reservation_id:
+                await usage.release(file.reservation_id)
+            reservation_id = await usage.reserve(Metric.CHARACTERS, characters, lifetime=None)
+            await FileRepo(session, file.tenant_id).advance(
+                file.id,
+                file.attempt,
+                state=FileState.CHUNKING,
+                reservation_id=reservation_id,
+                char_count=characters,
+            )
+        file.reservation_id = reservation_id
+
+    async def _fail(
+        self, file: File, *, code: str, message: str, retryable: bool = False, quota: dict[str, Any] | None = None
+    ) -> None:
+        try:
+            async with self._database.tenant(file.tenant_id) as session:
+                files = FileRepo(session, file.tenant_id)
+                stage = await files.stage(file.id)
+                if file.reservation_id:
+                    await UsageService(session, file.tenant_id).release(file.reservation_id)
+                await files.advance(
+                    file.id,
+                    file.attempt,
+                    state=FileState.FAILED,
+                    lease_until=None,
+                    char_count=None,
+                    last_error=failure(code=code, message=message, stage=stage, retryable=retryable, quota=quota or {}),
+                )
+        except StaleAttemptError:
+            return
+        FINISHED.labels("failed", code).inc()
+        log.info("file failed", code=code)
+
+    async def _retry_later(self, file: File, error: Exception) -> None:
+        """Something of ours or around us broke: the sweeper brings the file back."""
+        if file.attempt >= MAX_ATTEMPTS:
+            await self._fail(file, code="internal_error", message="The file could not be processed.", retryable=True)
+            return
+        now = clock.now()
+        try:
+            async with self._database.tenant(file.tenant_id) as session:
+                await FileRepo(session, file.tenant_id).advance(
+                    file.id,
+                    file.attempt,
+                    lease_until=now + FIRST_RETRY * 2 ** (file.attempt - 1),
+                    last_error=failure(
+                        code="internal_error", message=type(error).__name__, stage="processing", retryable=True
+                    ),
+                )
+        except StaleAttemptError:
+            log.info("attempt overtaken")
+
+    @asynccontextmanager
+    async def _heartbeat(self, file: File) -> AsyncGenerator[None]:
+        """Keeps the lease while the work lasts, and ends the work when the lease is lost."""
+        work = asyncio.current_task()
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(LEASE.total_seconds() / 3)
+                try:
+                    async with self._database.tenant(file.tenant_id) as session:
+                        await FileRepo(session, file.tenant_id).extend_lease(file.id, file.attempt)
+                except StaleAttemptError:
+                    overtaken.set()
+                    if work:
+                        work.cancel()
+                    return
+                except Exception as error:  # noqa: BLE001  the database is away: the lease may yet hold
+                    log.warning("heartbeat missed", error=type(error).__name__)
+
+        overtaken = asyncio.Event()
+        beating = asyncio.create_task(beat())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if work is None or not overtaken.is_set():
+                raise
+            work.uncancel()
+            raise StaleAttemptError from None
+        finally:
+            beating.cancel()
+
+
+def _reserved(file: File) -> UUID:
+    if file.reservation_id is None:
+        raise StaleAttemptError
+    return file.reservation_id

@@ -1,0 +1,193 @@
+"""Projects and files over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Query, Request
+
+from fastapi_ignite.billing.service import SubscriptionRequiredError
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.http.deps import (
+    ClaimDep,
+    DatabaseDep,
+    EnginesDep,
+    JobsDep,
+    Name,
+    PrincipalDep,
+    SessionDep,
+    SettingsDep,
+    StorageDep,
+)
+from fastapi_ignite.http.multipart import (
+    FileTooLargeError,
+    InvalidFilenameError,
+    MultipartLimits,
+    MultipartReader,
+    TooManyFilesError,
+)
+from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
+from fastapi_ignite.http.routing import tenant_router
+from fastapi_ignite.infra.idempotency import IdempotencyConflictError, IdempotencyStore
+from fastapi_ignite.infra.storage import UploadWriter
+from fastapi_ignite.ingestion.errors import (
+    EmptyFileError,
+    FileUnknownError,
+    NoFilesError,
+    TooMuchInFlightError,
+)
+from fastapi_ignite.ingestion.schemas import FileList, FileRemoved, ProjectCreated, UploadResult, VectorStoreEnsured
+from fastapi_ignite.ingestion.service import IngestionService
+from fastapi_ignite.projects.service import ProjectNotFoundError, ProjectService
+from fastapi_ignite.usage.service import QuotaExceededError
+
+router = tenant_router("/ingestion", "ingestion")
+
+MULTIPART_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "items": {"type": "string", "contentMediaType": "application/octet-stream"},
+                            "description": "Read as a stream; nothing is held whole in memory.",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+async def _service(
+    principal: PrincipalDep,
+    database: DatabaseDep,
+    storage: StorageDep,
+    jobs: JobsDep,
+    engines: EnginesDep,
+    settings: SettingsDep,
+) -> IngestionService:
+    return IngestionService(
+        database=database,
+        storage=storage,
+        jobs=jobs,
+        engines=engines,
+        settings=settings,
+        tenant_id=principal.tenant_id,
+    )
+
+
+IngestionServiceDep = Annotated[IngestionService, Depends(_service)]
+
+
+@router.post(
+    "/projects/create", responses=responses(SubscriptionRequiredError, QuotaExceededError, IdempotencyConflictError)
+)
+async def create_project(
+    principal: PrincipalDep,
+    session: SessionDep,
+    settings: SettingsDep,
+    claim: ClaimDep,
+    name: Annotated[Name, Query(examples=["Docs"])],
+) -> ProjectCreated:
+    """Make a project, or return the one that has the name."""
+    if claim:
+        await IdempotencyStore(session).claim(claim)
+    project, created = await ProjectService(session, principal.tenant_id).create(name)
+    if claim:
+        await IdempotencyStore(session).complete(
+            claim, resource=f"{settings.app.api_prefix}/v1/ingestion/projects/{project.id}/files"
+        )
+    return ProjectCreated(
+        id=project.id,
+        tenant_id=project.tenant_id,
+        name=project.name,
+        vector_store_id=project.vector_store_id,
+        status="created" if created else "exists",
+    )
+
+
+@router.post("/projects/{project_id}/ensure_vector_store", responses=responses(ProjectNotFoundError))
+async def ensure_vector_store(service: IngestionServiceDep, project_id: UUID) -> VectorStoreEnsured:
+    """Give the project an index if it has none."""
+    vector_store_id, created = await service.ensure_vector_store(project_id)
+    return VectorStoreEnsured(
+        project_id=project_id, vector_store_id=vector_store_id, status="created" if created else "exists"
+    )
+
+
+@router.post(
+    "/projects/{project_id}/upload_and_attach",
+    openapi_extra=MULTIPART_BODY,
+    responses=responses(
+        ProjectNotFoundError,
+        SubscriptionRequiredError,
+        QuotaExceededError,
+        NoFilesError,
+        EmptyFileError,
+        InvalidFilenameError,
+        TooManyFilesError,
+        FileTooLargeError,
+        BodyTooLargeError,
+        MalformedBodyError,
+        TooMuchInFlightError,
+    ),
+)
+async def upload_and_attach(
+    request: Request,
+    principal: PrincipalDep,
+    service: IngestionServiceDep,
+    settings: SettingsDep,
+    storage: StorageDep,
+    project_id: UUID,
+    wait_seconds: Annotated[
+        int, Query(ge=0, le=60, description="How long to wait for the files to be searchable.")
+    ] = 30,
+) -> UploadResult:
+    """Upload files into the project and wait until they are searchable, or until `wait_seconds` are over.
+
+    The work goes on when the caller leaves; `GET …/files` shows how it stands.
+    """
+    await service.admit(project_id)
+
+    async def new_writer() -> UploadWriter:
+        return await storage.writer(f"{principal.tenant_id}/{project_id}/{new_id()}")
+
+    limits = MultipartLimits(
+        max_file_bytes=settings.upload.max_file_bytes,
+        max_request_bytes=settings.upload.max_request_bytes,
+        max_files=settings.upload.max_files,
+    )
+    reader = MultipartReader(request, limits=limits, field_name="files", new_writer=new_writer)
+    batch_id = await service.receive(project_id, reader)
+    return await service.wait(project_id, batch_id, seconds=wait_seconds, caller_left=request.is_disconnected)
+
+
+@router.get("/projects/{project_id}/files", responses=responses(ProjectNotFoundError))
+async def list_files(
+    service: IngestionServiceDep,
+    project_id: UUID,
+    limit: Annotated[int, Query(ge=1, le=100)] = 100,
+    after: Annotated[UUID | None, Query(description="`next_after` of the page before.")] = None,
+) -> FileList:
+    """The project's files, oldest first."""
+    return await service.list_files(project_id, limit=limit, after=after)
+
+
+@router.delete("/projects/{project_id}/remove_file", responses=responses(ProjectNotFoundError, FileUnknownError))
+async def remove_file(
+    service: IngestionServiceDep,
+    project_id: UUID,
+    openai_file_id: Annotated[UUID, Query(description="The file's `id`; the name is the seed's, whatever the engine.")],
+    *,
+    delete_raw: Annotated[bool, Query(description="Remove the uploaded bytes too.")] = False,
+) -> FileRemoved:
+    """Take a file out of the project: from this answer on no question sees it."""
+    return await service.remove(project_id, openai_file_id, delete_raw=delete_raw)

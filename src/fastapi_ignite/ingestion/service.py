@@ -1,0 +1,222 @@
+"""Uploading, listing and removing files. Nothing here waits with a database session in its hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from uuid import UUID
+
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.http.multipart import MultipartReader, ReceivedFile
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue
+from fastapi_ignite.infra.storage import Storage
+from fastapi_ignite.ingestion.errors import (
+    EmptyFileError,
+    FileUnknownError,
+    NoFilesError,
+    StorageFullError,
+    TooMuchInFlightError,
+)
+from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE
+from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
+from fastapi_ignite.ingestion.repository import FileRepo
+from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, failure
+from fastapi_ignite.projects.service import ProjectService
+from fastapi_ignite.rag.engine import RagEngine
+from fastapi_ignite.usage.models import Metric
+from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+
+FIRST_LOOK_SECONDS = 0.05
+LAST_LOOK_SECONDS = 0.5
+
+
+class IngestionService:
+    """The files of one tenant. Opens its own short transactions."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        storage: Storage,
+        jobs: JobQueue,
+        engines: Mapping[str, RagEngine],
+        settings: Settings,
+        tenant_id: UUID,
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._jobs = jobs
+        self._engines = engines
+        self._settings = settings
+        self._tenant_id = tenant_id
+
+    def _engine(self, name: str | None) -> RagEngine:
+        return self._engines[name or self._settings.rag.engine]
+
+    async def ensure_vector_store(self, project_id: UUID) -> tuple[str, bool]:
+        """The project's vector store id and whether it is new."""
+        async with self._database.tenant(self._tenant_id) as session:
+            return await ProjectService(session, self._tenant_id).ensure_index(project_id, self._engine(None))
+
+    async def admit(self, project_id: UUID) -> None:
+        """Refuse an upload before its body is read.
+
+        Raises:
+            ProjectNotFoundError: unknown project.
+            SubscriptionRequiredError: no plan.
+            QuotaExceededError: no character is left.
+            StorageFullError: no byte is left.
+            TooMuchInFlightError: too many unfinished files.
+        """
+        bounds = self._settings.upload
+        async with self._database.tenant(self._tenant_id) as session:
+            await ProjectService(session, self._tenant_id).get(project_id)
+            await UsageService(session, self._tenant_id).require_room(Metric.CHARACTERS)
+            load = await FileRepo(session, self._tenant_id).load()
+        if load.stored_bytes >= bounds.max_stored_bytes:
+            raise StorageFullError(
+                "This tenant's stored files are as large as they may be; remove some with delete_raw=true.",
+                cap=bounds.max_stored_bytes,
+                used=load.stored_bytes,
+            )
+        if load.unfinished_files >= bounds.max_queued_files:
+            raise TooMuchInFlightError(
+                f"{load.unfinished_files} files are still in progress; wait for some of them.",
+                headers={"Retry-After": "30"},
+            )
+
+    async def receive(self, project_id: UUID, reader: MultipartReader) -> UUID:
+        """Read the body into storage and queue its files, all or none; returns the batch id."""
+        try:
+            received = await reader.read()
+            if not received:
+                raise NoFilesError("Send at least one file in the form field 'files'.")
+            if all(file.stored.byte_count == 0 for file in received):
+                raise EmptyFileError("The file has no bytes.", filenames=[file.filename for file in received][:20])
+            return await self._queue(project_id, received)
+        except BaseException:
+            for file in reader.received:
+                await self._storage.delete(file.stored.key)
+            raise
+
+    async def _queue(self, project_id: UUID, received: Sequence[ReceivedFile]) -> UUID:
+        batch_id = new_id()
+        files = [self._row(project_id, batch_id, file) for file in received]
+        async with self._database.tenant(self._tenant_id) as session:
+            await ProjectService(session, self._tenant_id).ensure_index(project_id, self._engine(None))
+            await FileRepo(session, self._tenant_id).add_all(files)
+        for file in files:
+            if file.state == FileState.QUEUED and not await self._jobs.send(
+                PROCESS_FILE, str(self._tenant_id), str(file.id)
+            ):
+                break
+        return batch_id
+
+    def _row(self, project_id: UUID, batch_id: UUID, file: ReceivedFile) -> File:
+        empty = file.stored.byte_count == 0
+        return File(
+            tenant_id=self._tenant_id,
+            id=new_id(),
+            project_id=project_id,
+            batch_id=batch_id,
+            filename=file.filename,
+            byte_count=file.stored.byte_count,
+            sha256=file.stored.sha256,
+            storage_key=file.stored.key,
+            state=FileState.FAILED if empty else FileState.QUEUED,
+            last_error=failure(
+                code=EmptyFileError.code, message="The file has no bytes.", stage="queued", retryable=False
+            )
+            if empty
+            else None,
+            notified_at=clock.now(),
+        )
+
+    async def wait(
+        self, project_id: UUID, batch_id: UUID, *, seconds: int, caller_left: Callable[[], Awaitable[bool]]
+    ) -> UploadResult:
+        """The batch when all its files are done, when `seconds` are over, or when the caller left.
+
+        Raises:
+            QuotaExceededError: every file was refused for want of characters.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        pause = FIRST_LOOK_SECONDS
+        while True:
+            async with self._database.tenant(self._tenant_id) as session:
+                files = await FileRepo(session, self._tenant_id).batch(batch_id)
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0 or not any(file.state in UNFINISHED for file in files) or await caller_left():
+                break
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.5, LAST_LOOK_SECONDS)
+        _raise_if_all_over_quota(files)
+        async with self._database.tenant(self._tenant_id) as session:
+            project = await ProjectService(session, self._tenant_id).get(project_id)
+        return UploadResult.of(project_id, project.vector_store_id or "", batch_id, files)
+
+    async def list_files(self, project_id: UUID, *, limit: int, after: UUID | None) -> FileList:
+        """A page of the project's files, oldest first."""
+        async with self._database.tenant(self._tenant_id) as session:
+            project = await ProjectService(session, self._tenant_id).get(project_id)
+            files = await FileRepo(session, self._tenant_id).page(project_id, limit=limit + 1, after=after)
+            embedded = await self._engine(project.engine).embedded(session, self._tenant_id, project_id)
+        page = files[:limit]
+        more = len(files) > limit
+        return FileList(
+            project_id=project_id,
+            vector_store_id=project.vector_store_id,
+            embedded=round(sum(embedded.values()) / len(embedded), 4) if embedded else 1.0,
+            files=[
+                FileRead.of(file, embedded=embedded.get(file.document_id, 0.0) if file.document_id else 0.0)
+                for file in page
+            ],
+            has_more=more,
+            next_after=page[-1].id if more else None,
+        )
+
+    async def remove(self, project_id: UUID, file_id: UUID, *, delete_raw: bool) -> FileRemoved:
+        """Take the file out of every answer now; work in progress on it ends without effect."""
+        async with self._database.tenant(self._tenant_id) as session:
+            project = await ProjectService(session, self._tenant_id).get(project_id)
+            files = FileRepo(session, self._tenant_id)
+            file = await files.get(project_id, file_id, lock=True)
+            if file is None:
+                raise FileUnknownError("This project has no file with this id.")
+            if file.reservation_id and file.state in UNFINISHED:
+                await UsageService(session, self._tenant_id).release(file.reservation_id)
+            hidden = await self._hide_unless_shared(project.engine, files, file)
+            file.receipt = {"document_id": str(hidden) if hidden else None, "characters": file.char_count}
+            file.document_id = None
+            file.state = FileState.DELETING
+            file.attempt += 1
+            file.lease_until = None
+            file.notified_at = clock.now()
+            file.delete_raw = delete_raw
+        await self._jobs.send(DELETE_FILE, str(self._tenant_id), str(file_id))
+        return FileRemoved(
+            project_id=project_id,
+            vector_store_id=project.vector_store_id,
+            removed_file_id=file_id,
+            delete_raw=delete_raw,
+        )
+
+    async def _hide_unless_shared(self, engine_name: str | None, files: FileRepo, file: File) -> UUID | None:
+        if file.document_id is None:
+            return None
+        engine = self._engine(engine_name)
+        await engine.lock(files.session, self._tenant_id, file.document_id)
+        if await files.others_share(file.document_id, besides=file.id):
+            return None
+        await engine.hide(files.session, self._tenant_id, file.document_id)
+        return file.document_id
+
+
+def _raise_if_all_over_quota(files: Sequence[File]) -> None:
+    errors = [file.last_error or {} for file in files if file.state == FileState.FAILED]
+    over = [error for error in errors if error.get("code") == QuotaExceededError.code]
+    if files and len(over) == len(files):
+        raise QuotaExceededError(over[0]["message"], **over[0].get("quota", {}))

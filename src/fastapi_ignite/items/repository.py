@@ -1,0 +1,45 @@
+"""SQL of items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.items.models import Item
+
+
+class ItemRepo:
+    """Lists are by creation time, ties by id."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get(self, item_id: UUID) -> Item | None:
+        """The item, if its id is known."""
+        return await self._session.get(Item, item_id)
+
+    async def page(self, *, skip: int, limit: int, active_only: bool) -> Sequence[Item]:
+        """A page of all items, or of the active ones."""
+        statement = select(Item).order_by(Item.created_at, Item.id).offset(skip).limit(limit)
+        if active_only:
+            statement = statement.where(Item.is_active)
+        return (await self._session.scalars(statement)).all()
+
+    async def search(self, query: str, *, skip: int, limit: int) -> Sequence[Item]:
+        """Names and descriptions that hold `query`; `%` and `_` are plain characters."""
+        matches = or_(Item.name.icontains(query, autoescape=True), Item.description.icontains(query, autoescape=True))
+        statement = select(Item).where(matches).order_by(Item.created_at, Item.id).offset(skip).limit(limit)
+        return (await self._session.scalars(statement)).all()
+
+    async def save(self, item: Item) -> None:
+        """Insert or update, and read back what the server set."""
+        self._session.add(item)
+        await self._session.flush()
+        await self._session.refresh(item)
+
+    async def delete(self, item: Item) -> None:
+        """Remove."""
+        await self._session.delete(item)

@@ -1,0 +1,16 @@
+"""The limits view over HTTP."""
+
+from __future__ import annotations
+
+from fastapi_ignite.http.deps import PrincipalDep, SessionDep
+from fastapi_ignite.http.routing import tenant_router
+from fastapi_ignite.limits.schemas import CurrentLimits, NotSubscribed
+from fastapi_ignite.limits.service import LimitsService
+
+router = tenant_router("/limits", "limits")
+
+
+@router.get("/current")
+async def current_limits(principal: PrincipalDep, session: SessionDep) -> CurrentLimits | NotSubscribed:
+    """Plan caps and what of them is used; `{"subscribed": false}` without a plan."""
+    return await LimitsService(session, principal.tenant_id).current()

@@ -1,0 +1,148 @@
+"""The application. Importing this module has no effect; `create_app` builds it and the lifespan starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
+from redis.asyncio import Redis
+from sqlalchemy import text
+
+from fastapi_ignite.api.v1.router import build_router
+from fastapi_ignite.billing.service import PlanRates
+from fastapi_ignite.core.config import Settings, get_settings
+from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.core.logging import configure_logging
+from fastapi_ignite.http import problems
+from fastapi_ignite.http.middleware import BodyLimit, RequestContext
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent
+from fastapi_ignite.infra.ratelimit import RateLimiter
+from fastapi_ignite.infra.services import ServiceAddresses, open_services
+from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.rag.engines import build_engines
+
+REDIS_TIMEOUT_SECONDS = 1.0
+EXPOSED_HEADERS = (
+    "X-Request-ID",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+)
+STRONGER_LOGIN = text("""
+SELECT r.rolsuper OR r.rolbypassrls OR pg_has_role(current_user, 'ignite_system', 'MEMBER')
+    OR EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'public' AND tableowner = current_user)
+FROM pg_roles r WHERE r.rolname = current_user
+""")
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[State]:
+    """What requests need, from first connection to last."""
+    database = Database(addresses.api_url, pool_size=settings.postgres.pool_size, application_name="ignite-api")
+    redis = Redis.from_url(
+        addresses.redis_url,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        client_name="ignite-api",
+    )
+    jobs = JobQueue(make_broker(addresses.redis_url))
+    try:
+        if settings.app.production:
+            await _refuse_stronger_login(database)
+        yield State(
+            settings=settings,
+            database=database,
+            redis=redis,
+            limiter=RateLimiter(redis),
+            tenant_rates=PlanRates(database, settings.rate_limit.rpm),
+            storage=LocalStorage(settings.ignite.data_dir / "storage"),
+            jobs=jobs,
+            engines=build_engines(database, embedder=settings.rag.embedder),
+        )
+    finally:
+        jobs.close()
+        await redis.aclose()
+        await database.close()
+
+
+async def _refuse_stronger_login(database: Database) -> None:
+    async with database.engine.connect() as connection:
+        if await connection.scalar(STRONGER_LOGIN):
+            raise ConfigurationError(
+                "The API's database login is an owner, a superuser, or may take ignite_system: row-level security "
+                "would not hold it. Give ignite_api no role but ignite_tenant."
+            )
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """A new application for the given settings, or those of the environment."""
+    settings = settings or get_settings()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
+        configure_logging(settings)
+        if SUPERVISOR_PID_VARIABLE in os.environ:
+            exit_with_parent()
+        services = await asyncio.to_thread(open_services, settings)
+        try:
+            async with open_state(settings, services.addresses) as state:
+                yield state
+        finally:
+            await asyncio.to_thread(services.close)
+
+    prefix = settings.app.api_prefix
+    app = FastAPI(
+        title=settings.app.project_name,
+        description=settings.app.project_description,
+        version=settings.app.version,
+        openapi_url=f"{prefix}/openapi.json",
+        docs_url=f"{prefix}/docs",
+        redoc_url=f"{prefix}/redoc",
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    problems.install(app)
+    app.include_router(build_router(settings), prefix=prefix)
+    _install_openapi(app)
+    app.add_middleware(BodyLimit)
+    if settings.cors.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors.origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Tenant-Id", "X-Request-ID"],
+            expose_headers=EXPOSED_HEADERS,
+        )
+    app.add_middleware(RequestContext)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _install_openapi(app: FastAPI) -> None:
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = generate()
+            problems.add_problem_schema(schema)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

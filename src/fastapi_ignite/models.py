@@ -1,0 +1,27 @@
+"""Every feature's tables in one place, for the migrations."""
+
+from fastapi_ignite.billing import models as billing
+from fastapi_ignite.infra.db import Base
+from fastapi_ignite.infra.idempotency import models as idempotency
+from fastapi_ignite.ingestion import models as ingestion
+from fastapi_ignite.items import models as items
+from fastapi_ignite.projects import models as projects
+from fastapi_ignite.query import models as query
+from fastapi_ignite.rag.local import models as rag_local
+from fastapi_ignite.tenants import models as tenants
+from fastapi_ignite.usage import models as usage
+
+__all__ = [
+    "billing",
+    "idempotency",
+    "ingestion",
+    "items",
+    "metadata",
+    "projects",
+    "query",
+    "rag_local",
+    "tenants",
+    "usage",
+]
+
+metadata = Base.metadata

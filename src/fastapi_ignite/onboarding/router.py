@@ -1,0 +1,37 @@
+"""Creating tenants over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query, Request
+
+from fastapi_ignite.billing.service import UnknownCycleError, UnknownPlanError, parse_cycle
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.security import InvalidTokenError, bearer_token, is_admin_key
+from fastapi_ignite.http.deps import DatabaseDep, Name, SettingsDep, Text
+from fastapi_ignite.http.problems import responses
+from fastapi_ignite.http.routing import public_router
+from fastapi_ignite.onboarding.schemas import TenantCreated
+from fastapi_ignite.onboarding.service import OnboardingService
+
+router = public_router("/tenants", "tenants")
+
+
+@router.post("/create", responses=responses(UnknownPlanError, UnknownCycleError, InvalidTokenError))
+async def create_tenant(
+    request: Request,
+    settings: SettingsDep,
+    database: DatabaseDep,
+    name: Annotated[Name, Query(examples=["Acme Co"])],
+    plan_id: Annotated[Text, Query(min_length=1, max_length=100, examples=["hobby"])],
+    billing_cycle: Annotated[str, Query(description="`monthly` or `annual`.", max_length=20)] = "monthly",
+) -> TenantCreated:
+    """Make a tenant with its first subscription. Open in development; production wants the admin key as bearer."""
+    if not settings.app.signup_open and not is_admin_key(bearer_token(request.headers.get("authorization")), settings):
+        raise InvalidTokenError("Creating tenants takes the admin key here.")
+    cycle = parse_cycle(billing_cycle)
+    tenant_id = new_id()
+    async with database.tenant(tenant_id) as session:
+        active = await OnboardingService(session, tenant_id).create(name=name, plan_id=plan_id, cycle=cycle)
+    return TenantCreated(tenant_id=tenant_id, **active.describe().model_dump())

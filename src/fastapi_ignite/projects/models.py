@@ -1,0 +1,22 @@
+"""The project: a named set of documents with an index of its own."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy.orm import Mapped
+
+from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
+
+
+class Project(TenantScoped, Timestamped, Base):
+    """`engine` and `vector_store_id` are null until an index exists, and then stay as they are."""
+
+    __tablename__ = "projects"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name"),
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+    )
+
+    name: Mapped[str]
+    engine: Mapped[str | None]
+    vector_store_id: Mapped[str | None]

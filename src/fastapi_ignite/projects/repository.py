@@ -1,0 +1,50 @@
+"""SQL of projects."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.projects.models import Project
+
+
+class ProjectRepo:
+    """The projects of one tenant."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+
+    async def get(self, project_id: UUID, *, lock: bool = False) -> Project | None:
+        """The project, if it is this tenant's."""
+        statement = select(Project).where(Project.tenant_id == self._tenant_id, Project.id == project_id)
+        return (await self._session.execute(statement.with_for_update() if lock else statement)).scalar_one_or_none()
+
+    async def by_name(self, name: str) -> Project | None:
+        """The project with exactly this name."""
+        return (
+            await self._session.execute(
+                select(Project).where(Project.tenant_id == self._tenant_id, Project.name == name)
+            )
+        ).scalar_one_or_none()
+
+    async def add(self, project_id: UUID, name: str) -> bool:
+        """Insert; false when another request took the name first."""
+        row = await self._session.execute(
+            insert(Project)
+            .values(tenant_id=self._tenant_id, id=project_id, name=name)
+            .on_conflict_do_nothing(index_elements=[Project.tenant_id, Project.name])
+            .returning(Project.id)
+        )
+        return row.first() is not None
+
+    async def set_index(self, project_id: UUID, *, engine: str, vector_store_id: str) -> None:
+        """Link the project's index."""
+        await self._session.execute(
+            update(Project)
+            .where(Project.tenant_id == self._tenant_id, Project.id == project_id)
+            .values(engine=engine, vector_store_id=vector_store_id)
+        )

@@ -1,0 +1,68 @@
+"""Projects and their indexes."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.core.errors import NotFoundError
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.projects.models import Project
+from fastapi_ignite.projects.repository import ProjectRepo
+from fastapi_ignite.rag.engine import RagEngine
+from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+
+
+class ProjectNotFoundError(NotFoundError):
+    """Unknown, or another tenant's."""
+
+    code = "project_not_found"
+    title = "Unknown project"
+
+
+class ProjectService:
+    """Works in the caller's transaction."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+        self._projects = ProjectRepo(session, tenant_id)
+        self._usage = UsageService(session, tenant_id)
+
+    async def create(self, name: str) -> tuple[Project, bool]:
+        """The project and whether it is new. Twenty callers with one name make one project and count one."""
+        existing = await self._projects.by_name(name)
+        if existing:
+            return existing, False
+        try:
+            await self._usage.take_project()
+        except QuotaExceededError:
+            existing = await self._projects.by_name(name)
+            if existing:
+                return existing, False
+            raise
+        project_id = new_id()
+        created = await self._projects.add(project_id, name)
+        if not created:
+            await self._usage.give_back_project()
+        project = await (self._projects.get(project_id) if created else self._projects.by_name(name))
+        if project is None:
+            raise ProjectNotFoundError("The project was removed while it was created; try again.")
+        return project, created
+
+    async def get(self, project_id: UUID, *, lock: bool = False) -> Project:
+        """The project, or a refusal."""
+        project = await self._projects.get(project_id, lock=lock)
+        if project is None:
+            raise ProjectNotFoundError("No project of this tenant has this id.")
+        return project
+
+    async def ensure_index(self, project_id: UUID, engine: RagEngine) -> tuple[str, bool]:
+        """The project's vector store id and whether it is new; concurrent callers take turns on the project's row."""
+        project = await self.get(project_id, lock=True)
+        if project.vector_store_id:
+            return project.vector_store_id, False
+        vector_store_id = await engine.create_index(self._session, self._tenant_id, project_id)
+        await self._projects.set_index(project_id, engine=engine.name, vector_store_id=vector_store_id)
+        return vector_store_id, True

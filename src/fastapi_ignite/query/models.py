@@ -1,0 +1,53 @@
+"""Conversations and their messages."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
+
+
+class Conversation(TenantScoped, Timestamped, Base):
+    """A thread of questions to one project."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
+        Index("ix_conversations_tenant_id_project_id", "tenant_id", "project_id"),
+    )
+
+    project_id: Mapped[UUID]
+
+
+class Message(TenantScoped, Timestamped, Base):
+    """A question or an answer. A question is `pending` while its answer is worked on.
+
+    `citations` holds the citations as they were answered.
+    """
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "conversation_id"], ["conversations.tenant_id", "conversations.id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("role IN ('user', 'assistant')", name="role"),
+        CheckConstraint("state IN ('pending', 'completed', 'failed')", name="state"),
+        Index("ix_messages_conversation", "tenant_id", "conversation_id", "created_at"),
+    )
+
+    conversation_id: Mapped[UUID]
+    role: Mapped[str]
+    content: Mapped[str]
+    state: Mapped[str]
+    reply_to: Mapped[UUID | None]
+    reservation_id: Mapped[UUID | None]
+    engine: Mapped[str | None]
+    answerable: Mapped[bool | None]
+    citations: Mapped[list[Any] | None] = mapped_column(JSONB)
+    tokens_in: Mapped[int | None]
+    tokens_out: Mapped[int | None]

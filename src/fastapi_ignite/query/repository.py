@@ -1,0 +1,63 @@
+"""SQL of conversations and messages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.query.models import Conversation, Message
+
+
+class MessageRepo:
+    """The conversations of one tenant."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+
+    async def conversation(self, conversation_id: UUID, project_id: UUID) -> Conversation | None:
+        """The conversation, if it is about this project."""
+        return (
+            await self._session.execute(
+                select(Conversation).where(
+                    Conversation.tenant_id == self._tenant_id,
+                    Conversation.id == conversation_id,
+                    Conversation.project_id == project_id,
+                )
+            )
+        ).scalar_one_or_none()
+
+    async def answer(self, message_id: UUID) -> Message | None:
+        """An answer that was given."""
+        return (
+            await self._session.execute(
+                select(Message).where(
+                    Message.tenant_id == self._tenant_id, Message.id == message_id, Message.role == "assistant"
+                )
+            )
+        ).scalar_one_or_none()
+
+    async def add(self, row: Conversation | Message) -> None:
+        """Insert at once, so that rows that refer to it may follow."""
+        self._session.add(row)
+        await self._session.flush()
+
+    async def end_question(self, message_id: UUID, state: str) -> bool:
+        """Move a pending question on; false when something else did."""
+        row = await self._session.execute(
+            update(Message)
+            .where(Message.tenant_id == self._tenant_id, Message.id == message_id, Message.state == "pending")
+            .values(state=state)
+            .returning(Message.id)
+        )
+        return row.first() is not None
+
+
+async def fail_abandoned(session: AsyncSession, *, before: datetime) -> None:
+    """Questions whose process died; their units expire by themselves. Needs a system transaction."""
+    await session.execute(
+        update(Message).where(Message.state == "pending", Message.created_at < before).values(state="failed")
+    )

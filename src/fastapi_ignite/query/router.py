@@ -1,0 +1,52 @@
+"""Questions over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends
+
+from fastapi_ignite.billing.service import SubscriptionRequiredError
+from fastapi_ignite.http.deps import ClaimDep, DatabaseDep, EnginesDep, PrincipalDep, SettingsDep
+from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
+from fastapi_ignite.http.routing import tenant_router
+from fastapi_ignite.infra.idempotency import IdempotencyConflictError
+from fastapi_ignite.projects.service import ProjectNotFoundError
+from fastapi_ignite.query.schemas import AskRequest, AskResult
+from fastapi_ignite.query.service import ConversationNotFoundError, MessageNotFoundError, QueryService
+from fastapi_ignite.usage.service import QuotaExceededError
+
+router = tenant_router("/query", "query")
+
+
+async def _service(
+    principal: PrincipalDep, database: DatabaseDep, engines: EnginesDep, settings: SettingsDep
+) -> QueryService:
+    return QueryService(database=database, engines=engines, settings=settings, tenant_id=principal.tenant_id)
+
+
+QueryServiceDep = Annotated[QueryService, Depends(_service)]
+
+
+@router.post(
+    "/ask",
+    responses=responses(
+        ProjectNotFoundError,
+        ConversationNotFoundError,
+        SubscriptionRequiredError,
+        QuotaExceededError,
+        IdempotencyConflictError,
+        MalformedBodyError,
+        BodyTooLargeError,
+    ),
+)
+async def ask(service: QueryServiceDep, claim: ClaimDep, request: AskRequest) -> AskResult:
+    """Answer from the project's documents, with quotes that were proven to stand there."""
+    return await service.ask(request, claim)
+
+
+@router.get("/messages/{message_id}", responses=responses(MessageNotFoundError))
+async def read_message(service: QueryServiceDep, message_id: UUID) -> AskResult:
+    """An answer that was given before; a duplicate request is pointed here."""
+    return await service.read(message_id)

@@ -1,0 +1,192 @@
+"""Asking: reserve in one transaction, answer in none, settle in another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.errors import NotFoundError, UnavailableError
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore
+from fastapi_ignite.ingestion.repository import FileRepo
+from fastapi_ignite.projects.service import ProjectService
+from fastapi_ignite.query.models import Conversation, Message
+from fastapi_ignite.query.repository import MessageRepo
+from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead
+from fastapi_ignite.rag.engine import Answer, RagEngine
+from fastapi_ignite.usage.models import Metric
+from fastapi_ignite.usage.service import UsageService
+
+RESERVATION_LIFETIME = timedelta(minutes=5)
+
+
+class ConversationNotFoundError(NotFoundError):
+    """Unknown, another tenant's, or about another project."""
+
+    code = "conversation_not_found"
+    title = "Unknown conversation"
+
+
+class MessageNotFoundError(NotFoundError):
+    """Unknown, another tenant's, or no answer."""
+
+    code = "message_not_found"
+    title = "Unknown message"
+
+
+class AnswerAbandonedError(UnavailableError):
+    """The answer came after its unit had expired; nothing was charged."""
+
+    code = "answer_timeout"
+    title = "The answer took too long"
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A question on record, with the unit held for it."""
+
+    message_id: UUID
+    conversation_id: UUID
+    reservation_id: UUID
+    engine: RagEngine
+
+
+class QueryService:
+    """The questions of one tenant. Opens its own short transactions."""
+
+    def __init__(
+        self, *, database: Database, engines: Mapping[str, RagEngine], settings: Settings, tenant_id: UUID
+    ) -> None:
+        self._database = database
+        self._engines = engines
+        self._settings = settings
+        self._tenant_id = tenant_id
+
+    async def ask(self, request: AskRequest, claim: Claim | None) -> AskResult:
+        """One answer is one message of the plan, a refusal too; a failure is none.
+
+        Raises:
+            ProjectNotFoundError, ConversationNotFoundError: unknown ids.
+            SubscriptionRequiredError, QuotaExceededError: nothing was asked.
+            IdempotencyConflictError: the same request was made before.
+        """
+        question = await self._record(request, claim)
+        try:
+            answer = await question.engine.ask(self._tenant_id, request.project_id, request.question)
+            return await self._settle(question, answer, claim)
+        except BaseException:
+            await self._release(question, claim)
+            raise
+
+    async def read(self, message_id: UUID) -> AskResult:
+        """An answer as it was given; costs nothing."""
+        async with self._database.tenant(self._tenant_id) as session:
+            message = await MessageRepo(session, self._tenant_id).answer(message_id)
+        if message is None:
+            raise MessageNotFoundError("This tenant has no answer with this id.")
+        return _as_result(message)
+
+    async def _record(self, request: AskRequest, claim: Claim | None) -> _Question:
+        async with self._database.tenant(self._tenant_id) as session:
+            if claim:
+                await IdempotencyStore(session).claim(claim)
+            project = await ProjectService(session, self._tenant_id).get(request.project_id)
+            messages = MessageRepo(session, self._tenant_id)
+            conversation_id = request.conversation_id
+            if conversation_id and not await messages.conversation(conversation_id, request.project_id):
+                raise ConversationNotFoundError("This project has no conversation with this id.")
+            reservation_id = await UsageService(session, self._tenant_id).reserve(
+                Metric.MESSAGES, 1, lifetime=RESERVATION_LIFETIME
+            )
+            if conversation_id is None:
+                conversation_id = new_id()
+                await messages.add(
+                    Conversation(tenant_id=self._tenant_id, id=conversation_id, project_id=request.project_id)
+                )
+            message_id = new_id()
+            await messages.add(
+                Message(
+                    tenant_id=self._tenant_id,
+                    id=message_id,
+                    conversation_id=conversation_id,
+                    role="user",
+                    content=request.question,
+                    state="pending",
+                    reservation_id=reservation_id,
+                )
+            )
+        engine = self._engines[project.engine or self._settings.rag.engine]
+        return _Question(message_id, conversation_id, reservation_id, engine)
+
+    async def _settle(self, question: _Question, answer: Answer, claim: Claim | None) -> AskResult:
+        message_id = new_id()
+        async with self._database.tenant(self._tenant_id) as session:
+            messages = MessageRepo(session, self._tenant_id)
+            if not await messages.end_question(question.message_id, "completed"):
+                raise AnswerAbandonedError("The answer took too long; nothing was charged.")
+            citations = await self._citations(FileRepo(session, self._tenant_id), answer)
+            message = Message(
+                tenant_id=self._tenant_id,
+                id=message_id,
+                conversation_id=question.conversation_id,
+                role="assistant",
+                content=answer.text,
+                state="completed",
+                reply_to=question.message_id,
+                engine=question.engine.name,
+                answerable=answer.answerable,
+                citations=[citation.model_dump(mode="json") for citation in citations],
+                tokens_in=answer.tokens_in,
+                tokens_out=answer.tokens_out,
+            )
+            await messages.add(message)
+            await UsageService(session, self._tenant_id).settle(question.reservation_id)
+            if claim:
+                await IdempotencyStore(session).complete(
+                    claim, resource=f"{self._settings.app.api_prefix}/v1/query/messages/{message_id}"
+                )
+        return _as_result(message)
+
+    async def _citations(self, files: FileRepo, answer: Answer) -> list[CitationRead]:
+        """A document whose last file was removed while the engine worked is no longer cited."""
+        names = await files.names([citation.document_id for citation in answer.citations])
+        return [
+            CitationRead(
+                file_id=names[citation.document_id][0],
+                filename=names[citation.document_id][1],
+                quote=citation.quote,
+                page=citation.page,
+                char_start=citation.char_start,
+                char_end=citation.char_end,
+                score=citation.score,
+                verified=True,
+            )
+            for citation in answer.citations
+            if citation.document_id in names
+        ]
+
+    async def _release(self, question: _Question, claim: Claim | None) -> None:
+        async with self._database.tenant(self._tenant_id) as session:
+            if await MessageRepo(session, self._tenant_id).end_question(question.message_id, "failed"):
+                await UsageService(session, self._tenant_id).release(question.reservation_id)
+            if claim:
+                await IdempotencyStore(session).release(claim)
+
+
+def _as_result(message: Message) -> AskResult:
+    return AskResult.model_validate(
+        {
+            "answer": message.content,
+            "tokens_in": message.tokens_in,
+            "tokens_out": message.tokens_out,
+            "citations": message.citations or [],
+            "message_id": message.id,
+            "conversation_id": message.conversation_id,
+            "answerable": message.answerable,
+            "engine": message.engine,
+        }
+    )

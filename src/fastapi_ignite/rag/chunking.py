@@ -1,0 +1,60 @@
+"""A text cut into passages that are searched, embedded and quoted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from semantic_text_splitter import TextSplitter
+
+from fastapi_ignite.rag.extraction.result import page_at
+
+# 900 characters of prose are about 200 tokens: a passage stays within the 256 the embedding model reads.
+_CAPACITY: Final = (600, 900)
+# A sentence or so: what straddles a cut is found whole in one of two passages, for an eighth more of them.
+_OVERLAP: Final = 100
+# The splitter takes time quadratic in a stretch without any break, so it gets the text in blocks.
+_BLOCK: Final = 24_000
+_BLOCK_BREAKS: Final = ("\n\n", "\n", ". ", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage: `text` is the document's `[char_start:char_end]` in code points, `page` that of its first one."""
+
+    ordinal: int
+    char_start: int
+    char_end: int
+    page: int | None
+    text: str
+
+
+def chunk_text(text: str, page_starts: tuple[int, ...] | None) -> list[Chunk]:
+    """Passages in the order of the text, of at most 900 characters; together they hold all of it but blanks."""
+    splitter = TextSplitter(_CAPACITY, overlap=_OVERLAP)
+    passages = (
+        (start + offset, passage) for start, block in _blocks(text) for offset, passage in splitter.chunk_indices(block)
+    )
+    return [
+        Chunk(ordinal, start, start + len(passage), page_at(page_starts, start), passage)
+        for ordinal, (start, passage) in enumerate(passages)
+    ]
+
+
+def _blocks(text: str) -> Iterator[tuple[int, str]]:
+    """Stretches of bounded length that end where a paragraph does, or else a line, a sentence, a word."""
+    start = 0
+    while len(text) - start > _BLOCK:
+        end = _block_end(text, start)
+        yield start, text[start:end]
+        start = end
+    yield start, text[start:]
+
+
+def _block_end(text: str, start: int) -> int:
+    for mark in _BLOCK_BREAKS:
+        found = text.rfind(mark, start + _BLOCK // 2, start + _BLOCK)
+        if found >= 0:
+            return found + len(mark)
+    return start + _BLOCK

@@ -1,0 +1,113 @@
+"""What the features know of retrieval. Two engines implement it; nothing above knows which one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.rag.extraction import ExtractedText
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSource:
+    """An extracted document on its way into a project's index."""
+
+    tenant_id: UUID
+    project_id: UUID
+    document_id: UUID
+    sha256: bytes
+    extracted: ExtractedText
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A proven quote: `document_text[char_start:char_end] == quote` was checked before it left the engine.
+
+    Offsets count Unicode code points of the stored text, end exclusive; `page` is 1-based, `None` without pages.
+    """
+
+    document_id: UUID
+    quote: str
+    char_start: int
+    char_end: int
+    page: int | None
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`answerable` is false when nothing relevant was found: then there are no citations."""
+
+    text: str
+    answerable: bool
+    citations: tuple[Citation, ...]
+    tokens_in: int
+    tokens_out: int
+
+
+class PreparedIndex(Protocol):
+    """What an engine made of a document outside any transaction."""
+
+    @property
+    def chunk_count(self) -> int:
+        """How many chunks the write must leave behind."""
+        ...
+
+    async def write(self, session: AsyncSession) -> None:
+        """The last rows; the caller sets `completed` in the same transaction."""
+        ...
+
+
+class RagEngine(Protocol):
+    """Model, provider and parser work happens outside transactions; what takes a session works in the caller's."""
+
+    @property
+    def name(self) -> str:
+        """What projects remember it by."""
+        ...
+
+    async def create_index(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> str:
+        """Make the project's index and return its `vector_store_id`; an existing one is returned as it is."""
+        ...
+
+    async def prepare(self, source: DocumentSource) -> PreparedIndex:
+        """Everything slow about indexing a document; no transaction is open."""
+        ...
+
+    async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
+        """The document is out of every answer from this transaction's commit on."""
+        ...
+
+    async def find(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> UUID | None:
+        """The live document made of these bytes.
+
+        Until the transaction ends, other callers with the same bytes wait here and the document cannot be hidden.
+        """
+        ...
+
+    async def lock(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
+        """Until the transaction ends no other file can begin to share the document."""
+        ...
+
+    async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
+        """How much of each live document of the project has its embeddings, 0 to 1; 1 where the embedder is off."""
+        ...
+
+    async def purge(self, tenant_id: UUID, document_id: UUID) -> int:
+        """Remove what a hidden document left in the index; return the number of chunks removed. Repeatable."""
+        ...
+
+    async def sharpen(self) -> bool:
+        """Bring the slow part of the indexes (embeddings) one batch further, over all tenants, oldest document first.
+
+        Returns false when nothing is left to do. Processes that call it at the same time take different documents.
+        """
+        ...
+
+    async def ask(self, tenant_id: UUID, project_id: UUID, question: str) -> Answer:
+        """Answer from the project's documents, or say that they do not hold the answer."""
+        ...

@@ -1,0 +1,138 @@
+"""The child process: the file on standard input, `argv` its limits, a JSON line and the text on standard output.
+
+It limits itself before it reads the first byte, gives up root if it has it, and can open no file of the worker's.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from fastapi_ignite.rag.extraction import decoding
+from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
+from fastapi_ignite.rag.extraction.formats import (
+    OLE_MAGIC,
+    PDF_MAGIC,
+    RTF_MAGIC,
+    ZIP_MAGIC,
+    MediaType,
+    binary_type,
+    text_type,
+)
+from fastapi_ignite.rag.extraction.packages import package_type
+from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
+
+_NOBODY = 65534
+_OPEN_FILES = 64
+_PDF_PREAMBLE_BYTES = 1024
+
+
+def extract_text(data: bytes, suffix: str) -> ExtractedText:
+    """`suffix` is the end of the file's name in lower case: a hint among text formats, nothing more."""
+    if not data:
+        raise ExtractionError(ErrorCode.EMPTY_FILE)
+    media_type = package_type(data) if data.startswith(ZIP_MAGIC) else binary_type(data)
+    if media_type is not None:
+        from fastapi_ignite.rag.extraction.documents import read_document  # noqa: PLC0415 - text never needs it
+
+        text, page_starts = read_document(data, media_type)
+        return ExtractedText(text, page_starts, media_type.value)
+    text = decoding.decode(data, declared=True)
+    kind = text_type(text, suffix)
+    if kind == MediaType.HTML:
+        from fastapi_ignite.rag.extraction.webpage import readable_text  # noqa: PLC0415 - as above
+
+        text = decoding.unix_newlines(readable_text(text)).replace("\x00", "")
+    elif kind == MediaType.EMAIL:
+        from fastapi_ignite.rag.extraction.mail import message_text  # noqa: PLC0415 - as above
+
+        # Each part of a message has its own encoding: the bytes, not the text they make together.
+        text = message_text(data.decode("ascii", errors="surrogateescape"))
+    return ExtractedText(text, None, kind)
+
+
+def main() -> None:
+    suffix, limits = sys.argv[1], ExtractionLimits(**json.loads(sys.argv[2]))
+    with _private_output() as output:
+        _limit(limits)
+        try:
+            data = sys.stdin.buffer.read()
+            _load_code(data)
+            _give_up_rights()
+            found = extract_text(data, suffix)
+            _refuse_useless(found.text, limits)
+        except ExtractionError as failure:
+            _answer(output, {"error": failure.code, "message": failure.message})
+        except (MemoryError, RecursionError):
+            _answer(output, {"error": ErrorCode.TOO_LARGE.value})
+        else:
+            text = found.text.encode()
+            _answer(
+                output, {"media_type": found.media_type, "page_starts": found.page_starts, "bytes": len(text)}, text
+            )
+
+
+@contextlib.contextmanager
+def _private_output() -> Iterator[BinaryIO]:
+    """Standard output under another number, so that a library which prints cannot garble the answer."""
+    with os.fdopen(os.dup(1), "wb") as output:
+        os.dup2(2, 1)
+        yield output
+
+
+def _limit(limits: ExtractionLimits) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
+    # The worker ends a slow child itself; this ends it should the worker be gone.
+    signal.alarm(int(limits.wall_seconds) + 10)
+
+
+def _load_code(data: bytes) -> None:
+    """Imports what the file may need while the installation can still be read: `nobody` may have no right to it."""
+    codecs.lookup("cp437")  # zip names
+    is_pdf = PDF_MAGIC in data[:_PDF_PREAMBLE_BYTES]
+    if is_pdf or data.startswith((*ZIP_MAGIC, OLE_MAGIC, RTF_MAGIC)):
+        documents = importlib.import_module("fastapi_ignite.rag.extraction.documents")
+        importlib.import_module("kreuzberg")
+        if is_pdf:
+            documents.load_pdf_library()
+    else:
+        importlib.import_module("fastapi_ignite.rag.extraction.webpage")
+        importlib.import_module("fastapi_ignite.rag.extraction.mail")
+        decoding.load_codecs(data)
+
+
+def _give_up_rights() -> None:
+    """From here on nothing can be written; who was root is nobody."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)
+
+
+def _refuse_useless(text: str, limits: ExtractionLimits) -> None:
+    if not text or text.isspace():
+        raise ExtractionError(ErrorCode.NO_TEXT)
+    if len(text) > limits.max_characters:
+        raise ExtractionError(ErrorCode.TOO_MANY_CHARACTERS)
+
+
+def _answer(output: BinaryIO, header: dict[str, Any], text: bytes = b"") -> None:
+    output.write(json.dumps(header).encode() + b"\n")
+    output.write(text)
+    output.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Zip packages: which document they hold, and whether unpacking them is safe."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from typing import Final
+
+from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
+from fastapi_ignite.rag.extraction.formats import MediaType
+
+# A spreadsheet of equal rows packs fifty to one; a bomb a thousand to one. Small packages may do as they like.
+_MAX_UNPACKED: Final = 512 * 1024**2
+_SAFE_UNPACKED: Final = 48 * 1024**2
+_MAX_RATIO: Final = 150
+_MAX_ENTRIES: Final = 20_000
+_READ_BLOCK: Final = 1024**2
+_INDEX_BYTES: Final = 4 * 1024**2
+_LOCAL_HEADER: Final = 30
+
+_OFFICE_PARTS: Final = (
+    ("word/document.xml", MediaType.DOCX),
+    ("ppt/presentation.xml", MediaType.PPTX),
+    ("xl/workbook.xml", MediaType.XLSX),
+)
+_OFFICE_MARKERS: Final = (
+    (b"wordprocessingml", MediaType.DOCX),
+    (b"ms-word", MediaType.DOCX),
+    (b"presentationml", MediaType.PPTX),
+    (b"ms-powerpoint", MediaType.PPTX),
+    (b"spreadsheetml", MediaType.XLSX),
+    (b"ms-excel", MediaType.XLSX),
+)
+_MIMETYPES: Final = {
+    MediaType.ODT.value: MediaType.ODT,
+    MediaType.ODS.value: MediaType.ODS,
+    MediaType.ODP.value: MediaType.ODP,
+    MediaType.EPUB.value: MediaType.EPUB,
+}
+_TOO_LARGE: Final = "Unpacked, the file is far larger than it may be; save it without embedded media or split it."
+
+
+def package_type(data: bytes) -> MediaType:
+    """The document in a zip package, after making sure that it can be unpacked in bounded memory.
+
+    Raises:
+        ExtractionError: a plain archive, an encrypted or damaged package, or one that unpacks to too much.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as package:
+            media_type = _document_in(package)
+            _refuse_bombs(package, data)
+            return media_type
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        EOFError,
+        ValueError,
+        KeyError,
+        OverflowError,
+    ) as damage:
+        raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+
+
+def _document_in(package: zipfile.ZipFile) -> MediaType:
+    names = set(package.namelist())
+    if "[Content_Types].xml" in names:
+        media_type = _office_type(package, names)
+    elif "mimetype" in names:
+        media_type = _MIMETYPES.get(_read_start(package, "mimetype").strip().decode("ascii", "replace"))
+        if media_type and _has_encrypted_content(package, names):
+            raise ExtractionError(ErrorCode.PASSWORD_PROTECTED)
+    else:
+        media_type = None
+    if media_type is None:
+        raise ExtractionError(
+            ErrorCode.UNSUPPORTED_TYPE, "Archives are not unpacked; upload the files inside it one by one."
+        )
+    if any(entry.flag_bits & 0x1 for entry in package.infolist()):
+        raise ExtractionError(ErrorCode.PASSWORD_PROTECTED)
+    return media_type
+
+
+def _office_type(package: zipfile.ZipFile, names: set[str]) -> MediaType | None:
+    for part, media_type in _OFFICE_PARTS:
+        if part in names:
+            return media_type
+    index = _read_start(package, "[Content_Types].xml")
+    # The main part of a document has its own content type; parts of other kinds are embedded ones.
+    for marker, media_type in _OFFICE_MARKERS:
+        if marker in index and b"main+xml" in index:
+            return media_type
+    return None
+
+
+def _has_encrypted_content(package: zipfile.ZipFile, names: set[str]) -> bool:
+    """OpenDocument says so in its manifest; an EPUB encrypts its pages, or only fonts, which is no hindrance."""
+    if "META-INF/manifest.xml" in names and b"encryption-data" in _read_start(package, "META-INF/manifest.xml"):
+        return True
+    return "META-INF/encryption.xml" in names and b"html" in _read_start(package, "META-INF/encryption.xml").lower()
+
+
+def _read_start(package: zipfile.ZipFile, name: str) -> bytes:
+    if package.getinfo(name).flag_bits & 0x1:
+        raise ExtractionError(ErrorCode.PASSWORD_PROTECTED)
+    with package.open(name) as part:
+        return part.read(_INDEX_BYTES)
+
+
+def _refuse_bombs(package: zipfile.ZipFile, data: bytes) -> None:
+    entries = package.infolist()
+    declared = sum(entry.file_size for entry in entries)
+    if len(entries) > _MAX_ENTRIES or _is_excessive(declared, len(data)):
+        raise ExtractionError(ErrorCode.TOO_LARGE, _TOO_LARGE)
+    unpacked = 0
+    for entry in entries:
+        unpacked += _true_size(entry, data, limit=_MAX_UNPACKED - unpacked)
+        if _is_excessive(unpacked, len(data)):
+            raise ExtractionError(ErrorCode.TOO_LARGE, _TOO_LARGE)
+
+
+def _is_excessive(unpacked: int, packed: int) -> bool:
+    return unpacked > _MAX_UNPACKED or (unpacked > _SAFE_UNPACKED and unpacked > packed * _MAX_RATIO)
+
+
+def _true_size(entry: zipfile.ZipInfo, data: bytes, *, limit: int) -> int:
+    """What the entry really unpacks to, as its header may lie; `zipfile` itself stops where the header says."""
+    if entry.compress_type == zipfile.ZIP_STORED:
+        return entry.file_size
+    if entry.compress_type != zipfile.ZIP_DEFLATED:
+        raise ExtractionError(ErrorCode.CORRUPT_FILE)
+    header = data[entry.header_offset : entry.header_offset + _LOCAL_HEADER]
+    if len(header) < _LOCAL_HEADER:
+        raise ExtractionError(ErrorCode.CORRUPT_FILE)
+    names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    start = entry.header_offset + _LOCAL_HEADER + names
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    size = 0
+    packed = data[start : start + entry.compress_size]
+    while packed and not stream.eof and size <= limit:
+        size += len(stream.decompress(packed, _READ_BLOCK))
+        packed = stream.unconsumed_tail
+    return size

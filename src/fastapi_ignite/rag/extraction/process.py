@@ -1,0 +1,149 @@
+"""The worker's side of an extraction: starts the child, bounds it, reads its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path, PurePath
+from typing import Final
+
+import fastapi_ignite
+from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
+from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
+
+_CHILD: Final = "fastapi_ignite.rag.extraction.child"
+_DEFAULT_LIMITS: Final = ExtractionLimits()
+_BYTES_PER_CHARACTER: Final = 4
+_HEADER_BYTES: Final = 8 * 1024**2
+_READ_BLOCK: Final = 256 * 1024
+_DIAGNOSIS_BYTES: Final = 16 * 1024
+# How allocators of the three languages in the child say that the memory limit was reached.
+_OUT_OF_MEMORY: Final = (
+    b"memory allocation of",
+    b"bad_alloc",
+    b"MemoryError",
+    b"out of memory",
+    b"Cannot allocate memory",
+)
+
+
+async def extract(path: Path, *, filename: str, limits: ExtractionLimits = _DEFAULT_LIMITS) -> ExtractedText:
+    """The text of the file at `path`, which its owner calls `filename`.
+
+    Nothing of the file is parsed in this process, and its event loop is never held up. A cancelled call ends the child.
+
+    Raises:
+        ExtractionError: the file cannot be indexed; the code says why.
+        OSError: `path` cannot be opened, which is no fault of the file.
+    """
+    suffix = PurePath(filename.replace("\\", "/")).suffix.lower()
+    command = (sys.executable, "-P", "-s", "-B", "-m", _CHILD, suffix, json.dumps(asdict(limits)))
+    return await run_child(command, path, limits)
+
+
+async def run_child(command: Sequence[str], path: Path, limits: ExtractionLimits) -> ExtractedText:
+    """Runs `command` with the file as its standard input and turns its answer, or its end, into a result."""
+    file = await asyncio.to_thread(path.open, "rb")
+    with file:
+        child = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=file,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=_environment(),
+            cwd="/",
+            start_new_session=True,
+        )
+    complaints = asyncio.create_task(_read_end(_pipe(child.stderr)))
+    try:
+        async with asyncio.timeout(limits.wall_seconds):
+            answer = await _read_answer(_pipe(child.stdout), limits)
+            diagnosis = await complaints
+            status = await child.wait()
+    except TimeoutError:
+        raise ExtractionError(ErrorCode.EXTRACTION_TIMEOUT, retryable=True) from None
+    finally:
+        complaints.cancel()
+        await _end(child)
+    if status != 0:
+        raise _death(status, diagnosis)
+    return await asyncio.to_thread(_understood, answer)
+
+
+def _environment() -> dict[str, str]:
+    """All the child sees of the worker's environment: no setting and no secret passes."""
+    return {
+        "PATH": os.defpath,
+        "PYTHONPATH": str(Path(fastapi_ignite.__file__).parents[1]),
+        "LANG": "C.UTF-8",
+        "PYTHONUTF8": "1",
+        # Each of glibc's arenas and each pool thread reserves address space, which the memory limit counts.
+        "MALLOC_ARENA_MAX": "2",
+        "RAYON_NUM_THREADS": "1",
+        "TOKIO_WORKER_THREADS": "1",
+    }
+
+
+def _pipe(stream: asyncio.StreamReader | None) -> asyncio.StreamReader:
+    if stream is None:
+        raise RuntimeError("the child was started without pipes")
+    return stream
+
+
+async def _read_answer(stream: asyncio.StreamReader, limits: ExtractionLimits) -> bytes:
+    bound = limits.max_characters * _BYTES_PER_CHARACTER + _HEADER_BYTES
+    answer = bytearray()
+    while block := await stream.read(_READ_BLOCK):
+        answer += block
+        if len(answer) > bound:
+            raise ExtractionError(ErrorCode.TOO_MANY_CHARACTERS)
+    return bytes(answer)
+
+
+async def _read_end(stream: asyncio.StreamReader) -> bytes:
+    """The last of what was said: a parser may complain without end, and a full pipe would stop it."""
+    said = b""
+    while block := await stream.read(_READ_BLOCK):
+        said = (said + block)[-_DIAGNOSIS_BYTES:]
+    return said
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    # asyncio learns of the end of a process only when its pipes have been read out.
+    for stream in (_pipe(child.stdout), _pipe(child.stderr)):
+        while await stream.read(_READ_BLOCK):
+            pass
+    await child.wait()
+
+
+def _death(status: int, diagnosis: bytes) -> ExtractionError:
+    if any(sign in diagnosis for sign in _OUT_OF_MEMORY):
+        return ExtractionError(ErrorCode.TOO_LARGE)
+    if status == -signal.SIGXCPU:
+        return ExtractionError(ErrorCode.EXTRACTION_TIMEOUT)
+    # SIGKILL and SIGTERM come from outside: a restart, or a machine short of memory. A parser's own crash comes again.
+    return ExtractionError(ErrorCode.EXTRACTION_CRASHED, retryable=status in {-signal.SIGKILL, -signal.SIGTERM})
+
+
+def _understood(answer: bytes) -> ExtractedText:
+    line, _, text = answer.partition(b"\n")
+    try:
+        header = json.loads(line)
+        if "error" in header:
+            raise ExtractionError(ErrorCode(header["error"]), header.get("message", ""))
+        if header["bytes"] != len(text):
+            raise ExtractionError(ErrorCode.EXTRACTION_CRASHED)
+        starts = header["page_starts"]
+        return ExtractedText(text.decode(), None if starts is None else tuple(starts), header["media_type"])
+    except (ValueError, KeyError, TypeError) as garbled:
+        raise ExtractionError(ErrorCode.EXTRACTION_CRASHED) from garbled

@@ -1,0 +1,104 @@
+"""BM25 as a dot product: saturated term frequencies in the chunk's sparse vector, IDF in the question's."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from uuid import UUID
+
+from fastapi_ignite.rag.local.analysis import analyze
+
+K1 = 1.2
+B = 0.75
+# Terms in a chunk, without stop words. A constant, because weights are fixed when a chunk is written; chunks are much
+# of one length, and a factor common to all of them does not change their order.
+AVERAGE_LENGTH = 110
+DIMENSIONS = 1 << 20
+# Postings one question may walk. About 3 µs each, so this bounds the time of a search, not the size of a project;
+# with 5,000 of 56,787 chunks nDCG@10 fell by at most 0.002.
+CANDIDATE_BUDGET = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalForm:
+    """What the lexical index holds of one chunk."""
+
+    terms: tuple[int, ...]
+    """Distinct posting ids, ascending."""
+    weights: Mapping[int, float]
+    """Dimension to BM25's document side."""
+
+
+def lexical_form(project_id: UUID, text: str) -> LexicalForm:
+    frequencies = Counter(analyze(text))
+    postings = sorted({posting_id(project_id, term) for term in frequencies})
+    return LexicalForm(tuple(postings), document_weights(frequencies))
+
+
+def document_weights(frequencies: Mapping[str, int]) -> dict[int, float]:
+    """BM25's `tf·(k1+1) / (tf + k1·(1-b+b·dl/avgdl))` (Robertson and Zaragoza 2009, section 3.4).
+
+    Two terms of one chunk that share a dimension (0.5 % of chunks of 100 terms) add up.
+    """
+    length = sum(frequencies.values())
+    norm = K1 * (1 - B + B * length / AVERAGE_LENGTH)
+    weights: dict[int, float] = {}
+    for term, frequency in frequencies.items():
+        place = dimension(term)
+        weights[place] = weights.get(place, 0.0) + frequency * (K1 + 1) / (frequency + norm)
+    return weights
+
+
+def inverse_document_frequency(chunk_count: int, frequency: int) -> float:
+    """Lucene's form, never negative; counts may lag behind each other by a hidden document."""
+    rest = max(chunk_count - frequency, 0)
+    return math.log(1 + (rest + 0.5) / (frequency + 0.5))
+
+
+def question_weights(idf: Mapping[str, float]) -> dict[int, float]:
+    """The query side of the dot product."""
+    weights: dict[int, float] = {}
+    for term, weight in idf.items():
+        place = dimension(term)
+        weights[place] = weights.get(place, 0.0) + weight
+    return weights
+
+
+def generating_terms(frequencies: Mapping[int, int], budget: int = CANDIDATE_BUDGET) -> list[int]:
+    """Posting ids whose chunks are scored: the rarest first, until their postings exceed the budget.
+
+    At least the rarest is taken. Frequent terms still count in the score, they only bring no chunks of their own.
+    """
+    chosen: list[int] = []
+    spent = 0
+    for posting, frequency in sorted(frequencies.items(), key=lambda item: (item[1], item[0])):
+        if frequency == 0:
+            continue
+        if chosen and spent + frequency > budget:
+            break
+        chosen.append(posting)
+        spent += frequency
+    return chosen
+
+
+@lru_cache(maxsize=1 << 16)
+def posting_id(project_id: UUID, term: str) -> int:
+    """A signed 32-bit hash of project and term: one index over all tenants is in effect partitioned by project."""
+    digest = hashlib.blake2b(term.encode(), digest_size=4, key=project_id.bytes).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+@lru_cache(maxsize=1 << 16)
+def dimension(term: str) -> int:
+    """A 20-bit hash of the term, from 0; the same in every project and process."""
+    return int.from_bytes(hashlib.blake2b(term.encode(), digest_size=4).digest(), "big") % DIMENSIONS
+
+
+def sparsevec_text(weights: Mapping[int, float]) -> str:
+    """The input format of pgvector, which counts dimensions from 1."""
+    elements = ",".join(f"{place + 1}:{weight:.6g}" for place, weight in weights.items())
+    return f"{{{elements}}}/{DIMENSIONS}"

@@ -1,0 +1,339 @@
+"""What the engine writes: indexes, documents, chunks, term counts. The session brings role and tenant."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import CursorResult, delete, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.rag.engine import DocumentSource
+from fastapi_ignite.rag.local.models import Chunk, Document, RagIndex, TermStat
+
+# how long a batch of embeddings may take before another process may do it over
+EMBEDDING_LEASE = timedelta(minutes=2)
+
+# Statements on `chunks` leave the tenant to the policy. Of a constant the planner asks its statistics, which take a
+# tenant younger than the last ANALYZE for a single row, and then any index of the tenant's rows will do.
+# COPY is not allowed into a table with row-level security. Text forms, because asyncpg has no binary one for sparsevec
+# and no array of arrays of different lengths.
+_INSERT_CHUNKS = text("""
+    INSERT INTO chunks (
+        tenant_id, id, project_id, document_id, ordinal, char_start, char_end, page, text, text_sha256, terms, lexical
+    )
+    SELECT :tenant_id, r.id, :project_id, :document_id, r.ordinal, r.char_start, r.char_end, r.page, r.text,
+        r.text_sha256, r.terms::integer[], r.lexical::sparsevec
+    FROM unnest(
+        CAST(:ids AS uuid[]), CAST(:ordinals AS integer[]), CAST(:starts AS integer[]), CAST(:ends AS integer[]),
+        CAST(:pages AS integer[]), CAST(:texts AS text[]), CAST(:hashes AS bytea[]), CAST(:terms AS text[]),
+        CAST(:lexical AS text[])
+    ) AS r (id, ordinal, char_start, char_end, page, text, text_sha256, terms, lexical)
+""")
+# ordered by term: with the project's lock nobody competes, and the B-tree is walked once from left to right
+_COUNT_TERMS = text("""
+    INSERT INTO term_stats AS known (tenant_id, project_id, term, df)
+    SELECT :tenant_id, :project_id, term, count(*)
+    FROM chunks, unnest(terms) AS term
+    WHERE document_id = :document_id
+    GROUP BY term ORDER BY term
+    ON CONFLICT (tenant_id, project_id, term) DO UPDATE SET df = known.df + excluded.df
+""")
+_REMOVE_CHUNKS = text("""
+    WITH gone AS (
+        DELETE FROM chunks
+        WHERE document_id = :document_id
+            AND ordinal < :row_limit + (SELECT min(ordinal) FROM chunks WHERE document_id = :document_id)
+        RETURNING terms
+    ), lowered AS (
+        INSERT INTO term_stats AS known (tenant_id, project_id, term, df)
+        SELECT :tenant_id, :project_id, term, -count(*) FROM gone, unnest(terms) AS term GROUP BY term ORDER BY term
+        ON CONFLICT (tenant_id, project_id, term) DO UPDATE SET df = known.df + excluded.df
+    )
+    SELECT count(*) FROM gone
+""")
+_NEXT_UNEMBEDDED = text("""
+    SELECT mine.id, mine.text, twin.embedding::text AS embedding
+    FROM (
+        SELECT id, ordinal, text, text_sha256 FROM chunks
+        WHERE document_id = :document_id AND embedding IS NULL
+        ORDER BY ordinal LIMIT :row_limit
+    ) AS mine
+    LEFT JOIN LATERAL (
+        SELECT other.embedding FROM chunks AS other
+        JOIN rag_indexes USING (tenant_id, project_id)
+        WHERE other.text_sha256 = mine.text_sha256 AND other.embedding IS NOT NULL
+            AND rag_indexes.embedder = :embedder
+        LIMIT 1
+    ) AS twin ON true
+    ORDER BY mine.ordinal
+""")
+_SET_EMBEDDINGS = text("""
+    UPDATE chunks SET embedding = r.embedding::halfvec
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:embeddings AS text[])) AS r (id, embedding)
+    WHERE chunks.id = r.id AND chunks.embedding IS NULL
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRow:
+    """A chunk in the forms the database reads; `terms` and `lexical` are text."""
+
+    id: UUID
+    ordinal: int
+    char_start: int
+    char_end: int
+    page: int | None
+    text: str
+    terms: str
+    lexical: str
+
+    @property
+    def text_sha256(self) -> bytes:
+        return hashlib.sha256(self.text.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Unembedded:
+    """A chunk whose turn it is; `embedding` is that of an equal text the tenant already has, in pgvector's format."""
+
+    chunk_id: UUID
+    text: str
+    embedding: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnembeddedDocument:
+    """A document claimed for one batch of embeddings."""
+
+    tenant_id: UUID
+    document_id: UUID
+    embedder: str
+
+
+class LocalIndexRepository:
+    """Rows of one tenant."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+
+    async def create_index(
+        self, project_id: UUID, *, vector_store_id: str, engine: str, embedder: str, dimensions: int | None
+    ) -> str:
+        """The `vector_store_id` the project has afterwards; of two callers at once both get the first one's."""
+        await self._session.execute(
+            insert(RagIndex)
+            .values(
+                tenant_id=self._tenant_id,
+                project_id=project_id,
+                vector_store_id=vector_store_id,
+                engine=engine,
+                embedder=embedder,
+                dimensions=dimensions,
+            )
+            .on_conflict_do_nothing(index_elements=[RagIndex.tenant_id, RagIndex.project_id])
+        )
+        stored = await self._session.scalars(
+            select(RagIndex.vector_store_id).where(
+                RagIndex.tenant_id == self._tenant_id, RagIndex.project_id == project_id
+            )
+        )
+        return stored.one()
+
+    async def lock_project(self, project_id: UUID) -> None:
+        """Writers of one project's counts take turns until their transactions end."""
+        await self._lock(b"term-stats:" + project_id.bytes)
+
+    async def find_index(self, project_id: UUID) -> RagIndex | None:
+        return await self._session.get(RagIndex, (self._tenant_id, project_id))
+
+    async def find_document(self, project_id: UUID, sha256: bytes) -> UUID | None:
+        """A visible document of these bytes, its row held against hiding; equal bytes wait here for each other."""
+        await self._lock(b"document-bytes:" + project_id.bytes + sha256)
+        return await self._session.scalar(
+            select(Document.id)
+            .where(
+                Document.tenant_id == self._tenant_id,
+                Document.project_id == project_id,
+                Document.sha256 == sha256,
+                Document.hidden_at.is_(None),
+            )
+            .with_for_update(read=True)
+        )
+
+    async def lock_document(self, document_id: UUID) -> bool:
+        """Whether it is there and visible; nobody else changes or shares it until the transaction ends."""
+        found = await self._session.scalar(
+            select(Document.id)
+            .where(Document.tenant_id == self._tenant_id, Document.id == document_id, Document.hidden_at.is_(None))
+            .with_for_update()
+        )
+        return found is not None
+
+    async def insert_document(self, source: DocumentSource, *, chunk_count: int, unembedded_count: int) -> None:
+        starts = source.extracted.page_starts
+        await self._session.execute(
+            insert(Document).values(
+                tenant_id=self._tenant_id,
+                id=source.document_id,
+                project_id=source.project_id,
+                sha256=source.sha256,
+                media_type=source.extracted.media_type,
+                text=source.extracted.text,
+                char_count=len(source.extracted.text),
+                page_starts=None if starts is None else list(starts),
+                chunk_count=chunk_count,
+                unembedded_count=unembedded_count,
+            )
+        )
+
+    async def insert_chunks(self, project_id: UUID, document_id: UUID, rows: Sequence[ChunkRow]) -> None:
+        await self._session.execute(
+            _INSERT_CHUNKS,
+            {
+                "tenant_id": self._tenant_id,
+                "project_id": project_id,
+                "document_id": document_id,
+                "ids": [row.id for row in rows],
+                "ordinals": [row.ordinal for row in rows],
+                "starts": [row.char_start for row in rows],
+                "ends": [row.char_end for row in rows],
+                "pages": [row.page for row in rows],
+                "texts": [row.text for row in rows],
+                "hashes": [row.text_sha256 for row in rows],
+                "terms": [row.terms for row in rows],
+                "lexical": [row.lexical for row in rows],
+            },
+        )
+
+    async def count_terms(self, project_id: UUID, document_id: UUID) -> None:
+        """Add a new document's chunks to the project's document frequencies."""
+        await self._session.execute(
+            _COUNT_TERMS, {"tenant_id": self._tenant_id, "project_id": project_id, "document_id": document_id}
+        )
+
+    async def add_to_chunk_count(self, project_id: UUID, difference: int) -> bool:
+        """False when the project has no index."""
+        changed = await self._session.scalar(
+            update(RagIndex)
+            .where(RagIndex.tenant_id == self._tenant_id, RagIndex.project_id == project_id)
+            .values(chunk_count=RagIndex.chunk_count + difference)
+            .returning(RagIndex.chunk_count)
+        )
+        return changed is not None
+
+    async def count_chunks(self, document_id: UUID) -> int:
+        counted = await self._session.scalars(
+            select(func.count()).select_from(Chunk).where(Chunk.document_id == document_id)
+        )
+        return counted.one()
+
+    async def hide(self, document_id: UUID) -> None:
+        await self._session.execute(
+            update(Document)
+            .where(Document.tenant_id == self._tenant_id, Document.id == document_id, Document.hidden_at.is_(None))
+            .values(hidden_at=func.now())
+        )
+
+    async def find_hidden_project(self, document_id: UUID) -> UUID | None:
+        """The project of a document that is hidden and still has rows."""
+        return await self._session.scalar(
+            select(Document.project_id).where(
+                Document.tenant_id == self._tenant_id, Document.id == document_id, Document.hidden_at.is_not(None)
+            )
+        )
+
+    async def remove_chunks(self, project_id: UUID, document_id: UUID, row_limit: int) -> int:
+        """Some of a document's chunks and their share of the counts; the caller holds the project's lock."""
+        result = await self._session.execute(
+            _REMOVE_CHUNKS,
+            {
+                "tenant_id": self._tenant_id,
+                "project_id": project_id,
+                "document_id": document_id,
+                "row_limit": row_limit,
+            },
+        )
+        removed: int = result.scalar_one()
+        if removed:
+            await self.add_to_chunk_count(project_id, -removed)
+        return removed
+
+    async def remove_document(self, project_id: UUID, document_id: UUID) -> None:
+        """The last row, and the terms nothing holds any more."""
+        await self._session.execute(
+            delete(TermStat).where(
+                TermStat.tenant_id == self._tenant_id, TermStat.project_id == project_id, TermStat.df <= 0
+            )
+        )
+        await self._session.execute(
+            delete(Document).where(Document.tenant_id == self._tenant_id, Document.id == document_id)
+        )
+
+    async def next_unembedded(self, document_id: UUID, embedder: str, row_limit: int) -> list[Unembedded]:
+        rows = await self._session.execute(
+            _NEXT_UNEMBEDDED,
+            {"document_id": document_id, "embedder": embedder, "row_limit": row_limit},
+        )
+        return [Unembedded(row.id, row.text, row.embedding) for row in rows]
+
+    async def set_embeddings(self, document_id: UUID, embeddings: Sequence[tuple[UUID, str]]) -> None:
+        """In pgvector's format. The caller holds the document's row, so that its count stays exact."""
+        written = await self._session.execute(
+            _SET_EMBEDDINGS,
+            {
+                "ids": [chunk_id for chunk_id, _ in embeddings],
+                "embeddings": [embedding for _, embedding in embeddings],
+            },
+        )
+        await self._session.execute(
+            update(Document)
+            .where(Document.tenant_id == self._tenant_id, Document.id == document_id)
+            .values(
+                unembedded_count=Document.unembedded_count - cast("CursorResult[Any]", written).rowcount,
+                embedding_lease_until=None,
+            )
+        )
+
+    async def embedded_shares(self, project_id: UUID) -> dict[UUID, float]:
+        rows = await self._session.execute(
+            select(Document.id, Document.chunk_count, Document.unembedded_count).where(
+                Document.tenant_id == self._tenant_id, Document.project_id == project_id, Document.hidden_at.is_(None)
+            )
+        )
+        return {row.id: 1 - row.unembedded_count / max(row.chunk_count, 1) for row in rows}
+
+    async def _lock(self, name: bytes) -> None:
+        key = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True)
+        await self._session.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+async def claim_unembedded_document(session: AsyncSession) -> UnembeddedDocument | None:
+    """The oldest one of any tenant that nobody works on; for a transaction of the system role."""
+    waiting = (
+        select(Document.tenant_id, Document.id)
+        .where(
+            Document.hidden_at.is_(None),
+            Document.unembedded_count > 0,
+            or_(Document.embedding_lease_until.is_(None), Document.embedding_lease_until < func.now()),
+        )
+        .order_by(Document.created_at, Document.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .cte("waiting")
+    )
+    claimed = await session.execute(
+        update(Document)
+        .where(Document.tenant_id == waiting.c.tenant_id, Document.id == waiting.c.id)
+        .where(RagIndex.tenant_id == Document.tenant_id, RagIndex.project_id == Document.project_id)
+        .values(embedding_lease_until=func.now() + EMBEDDING_LEASE)
+        .returning(Document.tenant_id, Document.id, RagIndex.embedder)
+    )
+    row = claimed.one_or_none()
+    return UnembeddedDocument(row.tenant_id, row.id, row.embedder) if row else None

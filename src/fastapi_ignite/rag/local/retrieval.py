@@ -1,0 +1,118 @@
+"""From a question to ranked passages: two short read transactions, and the model between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.local.analysis import question_terms
+from fastapi_ignite.rag.local.answering import Passage, QuestionTerms
+from fastapi_ignite.rag.local.embedding import Vectors, halfvec_text, load_embedder
+from fastapi_ignite.rag.local.fusion import Candidate, fuse
+from fastapi_ignite.rag.local.lexical import (
+    generating_terms,
+    inverse_document_frequency,
+    posting_id,
+    question_weights,
+    sparsevec_text,
+)
+from fastapi_ignite.rag.local.repository import LocalIndexRepository
+from fastapi_ignite.rag.local.searching import LocalSearchRepository
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question as one project sees it: its embedder, its size, and how many of its chunks hold each term."""
+
+    project_id: UUID
+    text: str
+    embedder: str
+    chunk_count: int
+    frequencies: dict[str, int]
+
+    def generating(self) -> list[int]:
+        return generating_terms(
+            {posting_id(self.project_id, term): frequency for term, frequency in self.frequencies.items()}
+        )
+
+    def sparsevec(self) -> str:
+        idf = {
+            term: inverse_document_frequency(self.chunk_count, frequency)
+            for term, frequency in self.frequencies.items()
+        }
+        return sparsevec_text(question_weights(idf))
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """`vector` is the question's embedding, where the project has a model."""
+
+    passages: list[Passage]
+    vector: Vectors | None
+    terms: QuestionTerms
+    embedder: str
+
+
+class Retriever:
+    """Read side of the local engine."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def retrieve(self, tenant_id: UUID, project_id: UUID, text: str, *, limit: int) -> Retrieved | None:
+        """`None` when there is nothing to search in or for."""
+        question = await self.understand(tenant_id, project_id, text)
+        if question is None:
+            return None
+        vector = await asyncio.to_thread(_embed, question)
+        async with self._database.tenant(tenant_id) as session:
+            search = LocalSearchRepository(session, tenant_id)
+            candidates = await _candidates(search, question, vector)
+            passages = await search.passages(fuse(candidates)[:limit])
+        return Retrieved(passages, vector, QuestionTerms(question.frequencies, question.chunk_count), question.embedder)
+
+    async def candidates(self, tenant_id: UUID, project_id: UUID, text: str) -> list[Candidate]:
+        """What the legs found, with both scores; in no order."""
+        question = await self.understand(tenant_id, project_id, text)
+        if question is None:
+            return []
+        vector = await asyncio.to_thread(_embed, question)
+        async with self._database.tenant(tenant_id) as session:
+            return await _candidates(LocalSearchRepository(session, tenant_id), question, vector)
+
+    async def understand(self, tenant_id: UUID, project_id: UUID, text: str) -> Question | None:
+        """A project without an index behaves as an empty one."""
+        terms = question_terms(text)
+        async with self._database.tenant(tenant_id) as session:
+            index = await LocalIndexRepository(session, tenant_id).find_index(project_id)
+            if index is None or index.chunk_count == 0 or not terms:
+                return None
+            known = await _frequencies(session, tenant_id, project_id, terms)
+        return Question(project_id, text, index.embedder, index.chunk_count, known)
+
+
+async def _frequencies(
+    session: AsyncSession, tenant_id: UUID, project_id: UUID, terms: Sequence[str]
+) -> dict[str, int]:
+    postings = {term: posting_id(project_id, term) for term in terms}
+    known = await LocalSearchRepository(session, tenant_id).document_frequencies(project_id, list(postings.values()))
+    return {term: known.get(posting, 0) for term, posting in postings.items()}
+
+
+async def _candidates(search: LocalSearchRepository, question: Question, vector: Vectors | None) -> list[Candidate]:
+    sparse = question.sparsevec()
+    dense = None if vector is None else halfvec_text(vector)
+    found = set(await search.lexical_candidates(question.project_id, question.generating(), sparse))
+    if dense is not None:
+        found.update(await search.dense_candidates(question.project_id, dense))
+    return await search.score(sorted(found), sparse, dense)
+
+
+def _embed(question: Question) -> Vectors | None:
+    embedder = load_embedder(question.embedder)
+    return embedder.embed_query(question.text) if embedder else None

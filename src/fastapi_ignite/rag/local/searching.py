@@ -1,0 +1,134 @@
+"""What the engine reads for an answer. The session's transaction carries role and tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.rag.local.answering import Passage, Quote
+from fastapi_ignite.rag.local.fusion import Candidate, Ranked
+from fastapi_ignite.rag.local.models import TermStat
+from fastapi_ignite.rag.local.sentences import LONGEST
+
+# each leg's contribution to what is scored in full
+CANDIDATES = 100
+# around a chunk, so that no sentence which touches it is cut
+_MARGIN = LONGEST + 100
+
+# The tenant is left to the policy: see the repository.
+_LEXICAL = text("""
+    SELECT chunk_id FROM search_lexical(:project_id, :generating, CAST(:question AS text)::sparsevec, :limit)
+""")
+# Read whole: 20,000 chunks take about 20 ms. Beyond that an HNSW index is due, on an expression, since the column
+# holds models of any length: ((embedding::halfvec(384)) halfvec_cosine_ops).
+_DENSE = text("""
+    SELECT id FROM chunks
+    WHERE project_id = :project_id AND embedding IS NOT NULL
+        AND document_id NOT IN (
+            SELECT id FROM documents WHERE project_id = :project_id AND hidden_at IS NOT NULL
+        )
+    ORDER BY embedding <=> CAST(:question AS text)::halfvec LIMIT :limit
+""")
+_SCORES = text("""
+    SELECT id, document_id, -(lexical <#> CAST(:lexical AS text)::sparsevec) AS bm25,
+        1 - (embedding <=> CAST(:dense AS text)::halfvec) AS cosine
+    FROM chunks WHERE id = ANY(:ids)
+""")
+_PASSAGES = text("""
+    SELECT c.id, c.document_id, c.char_start, c.char_end, d.page_starts,
+        greatest(c.char_start - :margin, 0) AS window_start,
+        substr(d.text, greatest(c.char_start - :margin, 0) + 1,
+            c.char_end - greatest(c.char_start - :margin, 0) + :margin) AS window_text
+    FROM chunks AS c JOIN documents AS d ON d.tenant_id = c.tenant_id AND d.id = c.document_id
+    WHERE c.id = ANY(:ids) AND d.hidden_at IS NULL
+""")
+_PROVE = text("""
+    SELECT q.position FROM unnest(
+        CAST(:documents AS uuid[]), CAST(:starts AS integer[]), CAST(:ends AS integer[]), CAST(:quotes AS text[])
+    ) WITH ORDINALITY AS q (document_id, char_start, char_end, quote, position)
+    JOIN documents AS d ON d.id = q.document_id
+    WHERE d.hidden_at IS NULL AND substr(d.text, q.char_start + 1, q.char_end - q.char_start) = q.quote
+""")
+
+
+class LocalSearchRepository:
+    """Reads of one tenant."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+
+    async def document_frequencies(self, project_id: UUID, terms: Sequence[int]) -> dict[int, int]:
+        """Terms the project does not know are left out."""
+        rows = await self._session.execute(
+            select(TermStat.term, TermStat.df).where(
+                TermStat.tenant_id == self._tenant_id,
+                TermStat.project_id == project_id,
+                TermStat.term == func.any(list(terms)),
+            )
+        )
+        return {row.term: row.df for row in rows}
+
+    async def lexical_candidates(self, project_id: UUID, generating: Sequence[int], question: str) -> list[UUID]:
+        """Best first. `question` is a sparsevec as text."""
+        if not generating:
+            return []
+        rows = await self._session.scalars(
+            _LEXICAL,
+            {"project_id": project_id, "generating": list(generating), "question": question, "limit": CANDIDATES},
+        )
+        return list(rows)
+
+    async def dense_candidates(self, project_id: UUID, question: str) -> list[UUID]:
+        """Nearest first, of the chunks that are embedded. `question` is a halfvec as text."""
+        rows = await self._session.scalars(
+            _DENSE,
+            {"project_id": project_id, "question": question, "limit": CANDIDATES},
+        )
+        return list(rows)
+
+    async def score(self, chunk_ids: Sequence[UUID], lexical: str, dense: str | None) -> list[Candidate]:
+        """Both scores of every candidate, whichever leg found it."""
+        rows = await self._session.execute(_SCORES, {"ids": list(chunk_ids), "lexical": lexical, "dense": dense})
+        return [Candidate(row.id, row.document_id, row.bm25, row.cosine) for row in rows]
+
+    async def passages(self, ranked: Sequence[Ranked]) -> list[Passage]:
+        """In the order given; what was hidden or removed in the meantime is missing."""
+        rows = await self._session.execute(
+            _PASSAGES,
+            {
+                "ids": [entry.candidate.chunk_id for entry in ranked],
+                "margin": _MARGIN,
+            },
+        )
+        scores: Mapping[UUID, float] = {entry.candidate.chunk_id: entry.score for entry in ranked}
+        passages = [
+            Passage(
+                document_id=row.document_id,
+                char_start=row.char_start,
+                char_end=row.char_end,
+                window=row.window_text,
+                window_start=row.window_start,
+                page_starts=row.page_starts,
+                score=scores[row.id],
+            )
+            for row in rows
+        ]
+        return sorted(passages, key=lambda passage: -passage.score)
+
+    async def prove(self, quotes: Sequence[Quote]) -> list[Quote]:
+        """Those that stand in the stored text of a visible document, word for word, where they say."""
+        proven = await self._session.scalars(
+            _PROVE,
+            {
+                "documents": [quote.document_id for quote in quotes],
+                "starts": [quote.char_start for quote in quotes],
+                "ends": [quote.char_end for quote in quotes],
+                "quotes": [quote.text for quote in quotes],
+            },
+        )
+        positions = set(proven)
+        return [quote for position, quote in enumerate(quotes, start=1) if position in positions]

@@ -1,0 +1,129 @@
+"""Text to quotable pieces: sentences of prose, items of lists, rows of tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fastapi_ignite.rag.local.analysis import word_list
+
+SHORTEST = 10
+LONGEST = 500
+# A line at least this long was broken by the page's width, not by its author.
+_FILLED_LINE = 55
+
+_WORD = re.compile(r"[^\W_]")
+_LINE = re.compile(r"[^\n]+")
+_HEADING = re.compile(r"\s*#{1,6}\s")
+_TABLE_ROW = re.compile(r"\s*\|")
+_LIST_ITEM = re.compile(r"\s*(?:[-*+\u2022\u25aa\u25cf\u2023]\s|\(?(?:\d{1,3}|[a-z]|[ivx]{1,4})[.)]\s)")
+_SENTENCE_END = re.compile(
+    r"[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s+[\"'\u201c\u2018(\[]*[^\W_a-z])|[\u3002\uff01\uff1f]+[\u300d\u300f\uff09]*|[\u0964\u061f](?=\s)"
+)
+_WORD_BEFORE = re.compile(r"(\S+)$")
+_ABBREVIATIONS = word_list(
+    "mr mrs ms dr prof st sr jr inc ltd co corp llc plc bros dept est no nos vol pp fig figs eq sec ch art al vs "
+    "etc eg ie cf ca approx resp jan feb mar apr jun jul aug sep sept oct nov dec gen col sgt capt lt gov sen rep "
+    "rev hon ave blvd rd mt ft bldg"
+)
+_INITIALS = re.compile(r"[(\"'\u201c\u2018\[]*(?:[^\W\d_]\.)+")
+_SOFT_BREAKS = ("\n", "; ", ": ", ", ", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """`text[start:end]`, without blanks around it; offsets count code points of the text given."""
+
+    start: int
+    end: int
+
+
+def split_sentences(text: str) -> list[Sentence]:
+    """In order, without overlap. Headings, rules and pieces under 10 characters are left out."""
+    return [
+        piece
+        for start, end in _blocks(text)
+        for piece in _bounded(text, _merge_short(list(_sentences(text, start, end))))
+        if piece.end - piece.start >= SHORTEST and _WORD.search(text, piece.start, piece.end)
+    ]
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int]]:
+    """Runs of lines that read on; a row, an item or a short line stands alone."""
+    start = end = -1
+    for line in _LINE.finditer(text):
+        content = line.group()
+        if start >= 0 and _reads_on(text, text[start:end], end, line.start(), content):
+            end = line.end()
+            continue
+        if start >= 0:
+            yield start, end
+        start, end = (-1, -1) if _HEADING.match(content) or not content.strip() else line.span()
+    if start >= 0:
+        yield start, end
+
+
+def _reads_on(text: str, block: str, block_end: int, line_start: int, line: str) -> bool:
+    if line_start - block_end != 1 or text[block_end] != "\n":
+        return False
+    if any(pattern.match(line) for pattern in (_HEADING, _TABLE_ROW, _LIST_ITEM)) or _TABLE_ROW.match(block):
+        return False
+    first = line.lstrip()[:1]
+    previous = block.rsplit("\n", 1)[-1].strip()
+    return bool(first) and (len(previous) >= _FILLED_LINE or (first.islower() and len(previous) >= _FILLED_LINE // 2))
+
+
+def _sentences(text: str, start: int, end: int) -> Iterator[Sentence]:
+    begin = start
+    for match in _SENTENCE_END.finditer(text, start, end):
+        if match.end() < end and not _is_abbreviation(text[begin : match.start() + 1]):
+            yield from _trimmed(text, begin, match.end())
+            begin = match.end()
+    yield from _trimmed(text, begin, end)
+
+
+def _is_abbreviation(before: str) -> bool:
+    """What follows "U.S.", "J." or "Inc." may begin with a capital and still be the same sentence."""
+    word = _WORD_BEFORE.search(before)
+    if word is None or not before.endswith("."):
+        return False
+    return _INITIALS.fullmatch(word[1]) is not None or word[1].strip("(\"'\u201c\u2018[.").lower() in _ABBREVIATIONS
+
+
+def _trimmed(text: str, start: int, end: int) -> Iterator[Sentence]:
+    piece = text[start:end]
+    left = start + len(piece) - len(piece.lstrip())
+    right = end - len(piece) + len(piece.rstrip())
+    if left < right:
+        yield Sentence(left, right)
+
+
+def _merge_short(sentences: list[Sentence]) -> list[Sentence]:
+    """A "Yes." is quoted with its neighbour."""
+    merged: list[Sentence] = []
+    for sentence in sentences:
+        if merged and min(merged[-1].end - merged[-1].start, sentence.end - sentence.start) < SHORTEST:
+            merged[-1] = Sentence(merged[-1].start, sentence.end)
+        else:
+            merged.append(sentence)
+    return merged
+
+
+def _bounded(text: str, sentences: list[Sentence]) -> Iterator[Sentence]:
+    """What is longer than 500 characters is cut where a reader would pause, if anywhere in its second half."""
+    for sentence in sentences:
+        start = sentence.start
+        while sentence.end - start > LONGEST:
+            cut = _pause(text, start)
+            yield from _trimmed(text, start, cut)
+            start = cut
+        yield from _trimmed(text, start, sentence.end)
+
+
+def _pause(text: str, start: int) -> int:
+    for mark in _SOFT_BREAKS:
+        position = text.rfind(mark, start + LONGEST // 2, start + LONGEST)
+        if position >= 0:
+            return position + len(mark)
+    return start + LONGEST

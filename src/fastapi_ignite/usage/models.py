@@ -1,0 +1,74 @@
+"""Counters that decide, reservations that hold, and daily rows that report."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
+
+
+class Metric(StrEnum):
+    """What is counted."""
+
+    PROJECTS = "projects"
+    MESSAGES = "messages"
+    CHARACTERS = "characters"
+
+
+class UsageCounter(Timestamped, Base):
+    """One row decides one window of one metric: every reservation goes through its row lock.
+
+    Projects are a level, not a flow: their one window starts at `usage.service.LEVEL_PERIOD`.
+    """
+
+    __tablename__ = "usage_counters"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        CheckConstraint("used >= 0", name="used"),
+        CheckConstraint("reserved >= 0", name="reserved"),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    period_start: Mapped[date] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    reserved: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class UsageReservation(TenantScoped, Timestamped, Base):
+    """Units held for work in progress. Settle and release act on `held` only, so repeating them changes nothing.
+
+    `expires_at` null: the owner of the work (a file's state machine) always ends it.
+    """
+
+    __tablename__ = "usage_reservations"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        CheckConstraint("amount >= 0", name="amount"),
+        CheckConstraint("state IN ('held', 'settled', 'released')", name="state"),
+        Index("ix_usage_reservations_held", "expires_at", postgresql_where=text("state = 'held'")),
+    )
+
+    metric: Mapped[str]
+    period_start: Mapped[date]
+    day: Mapped[date]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str]
+    expires_at: Mapped[datetime | None]
+
+
+class UsageDaily(Base):
+    """Settled units by UTC day of their reservation; the days of a window sum to its counter."""
+
+    __tablename__ = "usage_daily"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    amount: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,195 @@
+"""Real PostgreSQL, Valkey, worker and HTTP; one database and one Redis number for each xdist worker."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import dramatiq
+import httpx2
+import pytest
+from redis import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from fastapi_ignite.core.config import Settings, load_settings
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.security import sign_token
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database, migrations
+from fastapi_ignite.infra.embedded import acquire
+from fastapi_ignite.infra.jobs import make_broker
+from fastapi_ignite.infra.services import ServiceAddresses, Services
+from fastapi_ignite.main import open_state
+from fastapi_ignite.worker import Worker
+from http_clients import TenantClient, TenantFactory, client_for
+
+DATA_DIR_VARIABLE = "IGNITE_TEST_DATA_DIR"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The controller makes the folder that all xdist workers share. A developer's own variables stay outside."""
+    if hasattr(config, "workerinput"):
+        return
+    for name in [name for name in os.environ if name in {"ENV", "DATABASE_URL", "JWT_SECRET", "OPENAI_API_KEY"}]:
+        del os.environ[name]
+    for name in [name for name in os.environ if name.startswith(("POSTGRES_", "REDIS_", "RATE_LIMIT_", "IGNITE_"))]:
+        del os.environ[name]
+    folder = tempfile.mkdtemp(prefix="ignite-tests-")
+    Path(folder).chmod(0o711)
+    os.environ[DATA_DIR_VARIABLE] = folder
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The servers stop when their last user is gone; the folder goes with the run."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ[DATA_DIR_VARIABLE], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The defaults, with a folder of their own and no limit that a test did not ask for."""
+    defaults = load_settings(env_file=None)
+    return defaults.model_copy(
+        update={
+            "ignite": defaults.ignite.model_copy(update={"data_dir": tmp_path_factory.mktemp("ignite")}),
+            "rate_limit": defaults.rate_limit.model_copy(update={"rpm": 10**6}),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def services(settings: Settings) -> Generator[Services]:
+    """The servers of the test run."""
+    with acquire(Path(os.environ[DATA_DIR_VARIABLE]) / "data", durable=False) as lease:
+        yield Services(settings, lease)
+
+
+@pytest.fixture(scope="session")
+def addresses(services: Services) -> ServiceAddresses:
+    """This xdist worker's own database, copied from one that was migrated once, and its own Redis number."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    shared = services.addresses
+    template = replace(shared, owner_url=shared.owner_url.set(database="template_migrated"))
+    with (Path(os.environ[DATA_DIR_VARIABLE]) / "template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if asyncio.run(_create_database(shared, "template_migrated", None)):
+            migrations.upgrade(template)
+        name = f"test_{number}"
+        asyncio.run(_create_database(shared, name, "template_migrated"))
+    return replace(
+        shared,
+        owner_url=shared.owner_url.set(database=name),
+        api_url=shared.api_url.set(database=name),
+        worker_url=shared.worker_url.set(database=name),
+        redis_url=shared.redis_url.removesuffix("/0") + f"/{number}",
+    )
+
+
+async def _create_database(addresses: ServiceAddresses, name: str, template: str | None) -> bool:
+    engine = create_async_engine(addresses.owner_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            if await connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
+                return False
+            await connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template or 'template1'}"))
+            return True
+    finally:
+        await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+async def database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
+    """Transactions under the worker's login, which may take both roles."""
+    database = Database(addresses.worker_url, pool_size=5, application_name="tests")
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+def redis(addresses: ServiceAddresses) -> Generator[Redis]:
+    """A blocking client of this worker's Redis number."""
+    with Redis.from_url(addresses.redis_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def state(settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[State]:
+    """What the lifespan gives the application."""
+    async with open_state(settings, addresses) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def worker(settings: Settings, services: Services, addresses: ServiceAddresses) -> Generator[None]:
+    """A Dramatiq worker in this process, on the real broker."""
+
+    class TestServices(Services):
+        @property
+        def addresses(self) -> ServiceAddresses:
+            return addresses
+
+    broker = make_broker(addresses.redis_url)
+    dramatiq.set_broker(broker)
+    Worker(settings, TestServices(settings, services.lease), broker)
+    running = dramatiq.Worker(broker, worker_threads=4, worker_timeout=100)
+    running.start()
+    yield
+    running.stop(timeout=10_000)
+    broker.close()
+
+
+@pytest.fixture(scope="session")
+async def client(settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
+    """An anonymous caller."""
+    async with client_for(settings, state) as anonymous:
+        yield anonymous
+
+
+@pytest.fixture(scope="session")
+def make_tenant(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory:
+    """New tenants on a plan."""
+
+    async def make(plan_id: str = "hobby", billing_cycle: str = "monthly") -> TenantClient:
+        answer = await client.post(
+            "/tenants/create", params={"name": "Acme Co", "plan_id": plan_id, "billing_cycle": billing_cycle}
+        )
+        assert answer.is_success, answer.text
+        tenant_id = UUID(answer.json()["tenant_id"])
+        return TenantClient(tenant_id, client, {"Authorization": f"Bearer {sign_token(tenant_id, settings)}"})
+
+    return make
+
+
+@pytest.fixture
+async def tenant(make_tenant: TenantFactory) -> TenantClient:
+    """A tenant of this test alone."""
+    return await make_tenant()
+
+
+@pytest.fixture
+def make_project(database: Database) -> Callable[[], Awaitable[tuple[UUID, UUID]]]:
+    """A tenant and a project straight in the database: `(tenant_id, project_id)`."""
+
+    async def make() -> tuple[UUID, UUID]:
+        tenant_id, project_id = new_id(), new_id()
+        async with database.tenant(tenant_id) as session:
+            await session.execute(
+                text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:t, 'Acme', 'hobby', 'monthly')"),
+                {"t": tenant_id},
+            )
+            await session.execute(
+                text("INSERT INTO projects (tenant_id, id, name) VALUES (:t, :p, 'Docs')"),
+                {"t": tenant_id, "p": project_id},
+            )
+        return tenant_id, project_id
+
+    return make

@@ -1,0 +1,78 @@
+"""Callers of the API: anonymous ones, and tenants with their token."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import httpx2
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import State
+from fastapi_ignite.main import create_app
+
+
+class WithState:
+    """The application as a server runs it: the lifespan's state is in every request's scope."""
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Each request gets a copy, as from uvicorn."""
+        scope["state"] = dict(self._state)
+        await self._app(scope, receive, send)
+
+
+def client_for(settings: Settings, state: State) -> httpx2.AsyncClient:
+    """A client of an application with these settings and this state."""
+    state = {**state, "settings": settings}
+    transport = httpx2.ASGITransport(WithState(create_app(settings), state), raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1", timeout=90)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantClient:
+    """A tenant and its authenticated caller."""
+
+    id: UUID
+    http: httpx2.AsyncClient
+    headers: dict[str, str]
+
+    async def create_project(self, name: str = "Docs") -> str:
+        """The id of a project of this name."""
+        answer = await self.http.post("/ingestion/projects/create", params={"name": name}, headers=self.headers)
+        assert answer.is_success, answer.text
+        project_id: str = answer.json()["id"]
+        return project_id
+
+    async def get(self, path: str, **options: object) -> httpx2.Response:
+        """As this tenant."""
+        return await self.http.get(path, headers=self.headers, **options)  # type: ignore[arg-type]  # passed on as is
+
+    async def post(self, path: str, headers: dict[str, str] | None = None, **options: object) -> httpx2.Response:
+        """As this tenant."""
+        merged = {**self.headers, **(headers or {})}
+        return await self.http.post(path, headers=merged, **options)  # type: ignore[arg-type]  # passed on as is
+
+    async def delete(self, path: str, **options: object) -> httpx2.Response:
+        """As this tenant."""
+        return await self.http.delete(path, headers=self.headers, **options)  # type: ignore[arg-type]  # as is
+
+    async def upload(self, project_id: str, *files: tuple[str, bytes], wait_seconds: int = 30) -> httpx2.Response:
+        """Upload and wait."""
+        return await self.post(
+            f"/ingestion/projects/{project_id}/upload_and_attach",
+            params={"wait_seconds": wait_seconds},
+            files=[("files", file) for file in files],
+        )
+
+    async def ask(self, project_id: str, question: str, **options: object) -> httpx2.Response:
+        """Ask a question of a project."""
+        return await self.post("/query/ask", json={"project_id": project_id, "question": question}, **options)  # type: ignore[arg-type]  # passed on as is
+
+
+TenantFactory = Callable[..., Awaitable[TenantClient]]

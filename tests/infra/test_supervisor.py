@@ -1,0 +1,168 @@
+"""The supervisor as its user sees it: a process whose children are kept running and end with it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fastapi_ignite.infra.embedded.processes import command_of
+from infra.embedded_instances import ENVIRONMENT, wait_until
+
+PROGRAM = """
+import sys, time
+from fastapi_ignite.infra.supervisor import ChildProcess, Supervisor
+
+def child(name, code):
+    return ChildProcess(name, [sys.executable, "-c", code])
+
+beats = 0
+def heartbeat():
+    global beats
+    beats += 1
+    print("beat", beats, flush=True)
+    if beats > 1:
+        raise RuntimeError("servers are ill")
+
+"""
+SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+WITH_PARENT = "from fastapi_ignite.infra.process import exit_with_parent; exit_with_parent(); " + SLEEPER
+FORKS = (
+    "import os, time; pid = os.fork(); print('forked' if pid else 'worker', os.getpid(), flush=True); time.sleep(60)"
+)
+
+
+class Stack:
+    """A supervisor in a process of its own, and what it has printed so far."""
+
+    def __init__(self, output: Path, *children: str, options: str = "") -> None:
+        self._output = output
+        made = ", ".join(f"child({name!r}, {code!r})" for name, code in (each.split(":", 1) for each in children))
+        with output.open("wb") as file:
+            self.process = subprocess.Popen(  # noqa: S603  # our own interpreter
+                [sys.executable, "-c", f"{PROGRAM}sys.exit(Supervisor([{made}]{options}).run())"],
+                stdout=file,
+                stderr=file,
+                env=ENVIRONMENT,
+            )
+
+    @property
+    def printed(self) -> str:
+        return self._output.read_text()
+
+    def expect(self, pattern: str) -> re.Match[str]:
+        deadline = time.monotonic() + 20
+        while (match := re.search(pattern, self.printed)) is None:
+            assert time.monotonic() < deadline, f"{pattern!r} does not come in {self.printed!r}"
+            time.sleep(0.02)
+        return match
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """The exit code and the seconds it took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        return self.process.wait(10), time.monotonic() - began
+
+
+StartStack = Callable[..., Stack]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[StartStack]:
+    started: list[Stack] = []
+
+    def start(*children: str, options: str = "") -> Stack:
+        started.append(Stack(tmp_path / f"output-{len(started)}", *children, options=options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.terminate()
+        each.process.wait(10)
+
+
+def is_alive(pid: int) -> bool:
+    return command_of(pid) is not None
+
+
+class TestRunning:
+    def test_lines_are_merged_behind_aligned_names(self, stack: StartStack) -> None:
+        told = stack(
+            f"api:{SLEEPER}",
+            "scheduler:import os, time; print(os.environ['IGNITE_SUPERVISED'], flush=True); time.sleep(60)",
+        )
+        told.expect(r"(?m)^api        \| up$")
+        told.expect(r"(?m)^scheduler  \| 1$")
+        assert "\x1b" not in told.printed
+
+    def test_a_child_that_ends_is_started_again_with_growing_delay(self, stack: StartStack) -> None:
+        told = stack(f"api:{SLEEPER}", "worker:raise SystemExit(3)")
+        told.expect(r"worker ended \(exit code 3\); starting it again in 1 s")
+        told.expect(r"worker ended \(exit code 3\); starting it again in 2 s")
+        assert told.printed.count("| up") == 1
+
+    def test_workers_of_a_killed_child_die_before_it_is_replaced(self, stack: StartStack) -> None:
+        told = stack(f"worker:{FORKS}")
+        parent, forked = int(told.expect(r"forked (\d+)")[1]), int(told.expect(r"worker (\d+)")[1])
+        os.kill(parent, signal.SIGKILL)
+        told.expect(r"worker ended \(signal 9, Killed\)")
+        wait_until(lambda: not is_alive(forked), "the forked worker is dead")
+        wait_until(lambda: told.printed.count("forked") == 2, "the child was started again")
+
+    def test_a_program_that_is_missing_does_not_stop_the_others(self, stack: StartStack) -> None:
+        told = stack(f"api:{SLEEPER}", options=" + [ChildProcess('worker', ['/no/such/program'])]")
+        told.expect(r"worker cannot be started: .*; starting it again in 1 s")
+        told.expect(r"api        \| up")
+
+    def test_a_failing_heartbeat_is_told_once_and_goes_on(self, stack: StartStack) -> None:
+        told = stack(f"api:{SLEEPER}", options=", heartbeat=heartbeat")
+        told.expect(r"beat 4")
+        assert told.printed.count("RuntimeError: servers are ill") == 1
+
+
+class TestStopping:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_an_idle_stack_ends_at_once(self, stack: StartStack, number: signal.Signals) -> None:
+        told = stack(f"api:{SLEEPER}", f"worker:{SLEEPER}")
+        wait_until(lambda: told.printed.count("| up") == 2, "both are up")
+        code, seconds = told.stop(number)
+        assert code == 0
+        assert seconds < 3
+
+    def test_who_does_not_end_in_time_is_killed(self, stack: StartStack) -> None:
+        told = stack(f"worker:{STUBBORN}", options=", stop_seconds=0.5")
+        told.expect("up")
+        assert told.stop()[0] == 1
+        assert "worker did not end in time and is killed" in told.printed
+
+    def test_a_second_signal_kills_at_once(self, stack: StartStack) -> None:
+        told = stack(f"worker:{STUBBORN}")
+        told.expect("up")
+        told.process.send_signal(signal.SIGINT)
+        told.expect("stopping")
+        code, seconds = told.stop(signal.SIGINT)
+        assert code == 1
+        assert seconds < 3
+
+    def test_children_end_with_a_killed_supervisor(self, stack: StartStack) -> None:
+        told = stack(f"api:import os; print('pid', os.getpid(), flush=True); {WITH_PARENT}")
+        child = int(told.expect(r"pid (\d+)")[1])
+        told.expect("up")
+        told.process.kill()
+        told.process.wait()
+        wait_until(lambda: not is_alive(child), "the child noticed")
+
+    def test_a_reader_that_goes_away_does_not_block_the_children(self, stack: StartStack, tmp_path: Path) -> None:
+        done = tmp_path / "done"
+        chatter = f"print('x' * 500_000, flush=True); open({str(done)!r}, 'w').close(); {SLEEPER}"
+        told = stack(f"api:{chatter}", options=", output=open('/dev/full', 'wb', buffering=0)")
+        wait_until(done.exists, "the child could print everything")
+        assert told.stop()[0] == 0

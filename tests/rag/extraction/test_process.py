@@ -1,0 +1,144 @@
+"""The child is bounded and alone: whatever it does, the worker gets an answer and lives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+
+import pytest
+
+from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, ExtractionLimits
+from fastapi_ignite.rag.extraction.process import run_child
+
+Refusal = Callable[..., Awaitable[ExtractionError]]
+Run = Callable[..., Coroutine[None, None, ExtractedText]]
+
+# A program that limits itself as the real child does and then runs the misbehaviour under test.
+_LIMITED = """
+import json, os, sys
+from fastapi_ignite.rag.extraction import child
+from fastapi_ignite.rag.extraction.result import ExtractionLimits
+child._limit(ExtractionLimits(**json.loads(sys.argv[1])))
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    async def run_program(program: str, **bounds: float) -> ExtractedText:
+        path = tmp_path / "file"
+        path.write_bytes(b"content")
+        command = (sys.executable, "-P", "-c", _LIMITED + program, json.dumps(bounds))
+        return await run_child(command, path, ExtractionLimits(**bounds))  # type: ignore[arg-type]  # floats for ints
+
+    return run_program
+
+
+async def failure(answer: Awaitable[ExtractedText]) -> ExtractionError:
+    with pytest.raises(ExtractionError) as caught:
+        await answer
+    return caught.value
+
+
+class TestLimits:
+    async def test_a_spinning_parser_runs_out_of_processor_time(self, run: Run) -> None:
+        error = await failure(run("while True: pass", cpu_seconds=1))
+        assert (error.code, error.retryable) == ("extraction_timeout", False)
+
+    async def test_a_sleeping_parser_runs_out_of_wall_time(self, run: Run) -> None:
+        started = time.monotonic()
+        error = await failure(run("import time; time.sleep(60)", wall_seconds=0.5))
+        assert (error.code, error.retryable) == ("extraction_timeout", True)
+        assert time.monotonic() - started < 10
+
+    async def test_a_greedy_parser_runs_out_of_memory(self, run: Run) -> None:
+        error = await failure(run("a = bytearray(10**10)", memory_bytes=512 * 1024**2))
+        assert (error.code, error.retryable) == ("too_large", False)
+
+    async def test_a_text_larger_than_the_memory(self, refusal: Refusal) -> None:
+        limits = ExtractionLimits(memory_bytes=256 * 1024**2)
+        assert (await refusal(b"words of text " * 10_000_000, "a.txt", limits)).code == "too_large"
+
+    async def test_a_parser_killed_from_outside_may_be_tried_again(self, run: Run) -> None:
+        error = await failure(run("os.kill(os.getpid(), 9)"))
+        assert (error.code, error.retryable) == ("extraction_crashed", True)
+
+    async def test_a_crash_comes_again(self, run: Run) -> None:
+        error = await failure(run("os.kill(os.getpid(), 11)"))
+        assert (error.code, error.retryable) == ("extraction_crashed", False)
+
+    async def test_an_endless_answer_is_cut_off(self, run: Run) -> None:
+        error = await failure(run("while True: os.write(1, b'x' * 65536)", max_characters=1000))
+        assert error.code == "too_many_characters"
+
+    async def test_endless_complaints_do_not_stop_it(self, run: Run) -> None:
+        header = json.dumps({"media_type": "text/plain", "page_starts": None, "bytes": 2})
+        program = f"[os.write(2, b'e' * 65536) for _ in range(200)]; os.write(1, {header.encode()!r} + b'\\nok')"
+        assert (await run(program)).text == "ok"
+
+    @pytest.mark.parametrize("answer", [b"", b"nonsense", b"{}\n", b'{"bytes": 9, "page_starts": null}\nshort'])
+    async def test_a_garbled_answer_is_a_crash(self, run: Run, answer: bytes) -> None:
+        assert (await failure(run(f"os.write(1, {answer!r})"))).code == "extraction_crashed"
+
+    async def test_no_file_can_be_written(self, run: Run, tmp_path: Path) -> None:
+        target = tmp_path / "written"
+        error = await failure(run(f"child._give_up_rights(); open({str(target)!r}, 'w').write('data')"))
+        assert error.code == "extraction_crashed"
+        assert not target.exists() or target.read_bytes() == b""
+
+
+class TestIsolation:
+    async def test_the_environment_holds_no_secret(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+        program = """
+names = json.dumps(sorted(os.environ)).encode()
+print(json.dumps({"media_type": "text/plain", "page_starts": None, "bytes": len(names)}), flush=True)
+os.write(1, names)
+"""
+        allowed = {"PATH", "PYTHONPATH", "LANG", "LC_CTYPE", "PYTHONUTF8"}
+        allowed |= {"MALLOC_ARENA_MAX", "RAYON_NUM_THREADS", "TOKIO_WORKER_THREADS"}
+        assert set(json.loads((await run(program)).text)) <= allowed
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+    async def test_root_is_given_up(self, run: Run) -> None:
+        program = """
+child._give_up_rights()
+who = json.dumps([os.getresuid(), os.getresgid(), os.getgroups()]).encode()
+print(json.dumps({"media_type": "text/plain", "page_starts": None, "bytes": len(who)}), flush=True)
+os.write(1, who)
+"""
+        assert json.loads((await run(program)).text) == [[65534] * 3, [65534] * 3, []]
+
+    async def test_a_cancelled_call_ends_the_child(self, run: Run, tmp_path: Path) -> None:
+        note = tmp_path / "pid"
+        # A link is there whole or not at all.
+        program = f"import time; os.symlink(str(os.getpid()), {str(note)!r}); time.sleep(60)"
+        task = asyncio.create_task(run(program))
+        async with asyncio.timeout(10):
+            while not note.is_symlink():  # noqa: ASYNC110 - another process sets it, no event can
+                await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(str(note.readlink())), 0)
+
+    async def test_the_event_loop_keeps_turning(self, read: Run) -> None:
+        longest = 0.0
+
+        async def watch() -> None:
+            nonlocal longest
+            while True:
+                before = time.monotonic()
+                await asyncio.sleep(0.005)
+                longest = max(longest, time.monotonic() - before)
+
+        watcher = asyncio.create_task(watch())
+        await read("Größe ".encode() * 500_000, "big.txt")
+        watcher.cancel()
+        assert longest < 1
