@@ -1,39 +1,68 @@
-"""The command line: one module a group of commands."""
+"""The command line: one module a group of commands, imported when one of its commands is called."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import typer
 from rich.console import Console
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from fastapi_ignite.cli import database, doctor, openapi, plans, processes, stack, tokens
 from fastapi_ignite.core.errors import IgniteError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="FastAPI-Ignite.")
-processes.register(app)
-stack.register(app)
-tokens.register(app)
-doctor.register(app)
-openapi.register(app)
-app.add_typer(database.app, name="db")
-app.add_typer(plans.app, name="plans")
+# The whole program takes seconds to import; `down` and `token` need little of it.
+MODULES = {
+    "up": "up",
+    "down": "stack",
+    "demo": "demo",
+    "api": "processes",
+    "worker": "processes",
+    "scheduler": "processes",
+    "db": "database",
+    "token": "tokens",
+    "plans": "plans",
+    "doctor": "doctor",
+    "openapi": "openapi",
+}
+
+
+def build_app(command: str | None = None) -> typer.Typer:
+    """The command line with the module of `command`, or with all of them for help and for commands unknown."""
+    app = typer.Typer(
+        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="FastAPI-Ignite."
+    )
+    app.callback()(_options)
+    for module in dict.fromkeys([MODULES[command]] if command in MODULES else MODULES.values()):
+        import_module(f"fastapi_ignite.cli.{module}").register(app)
+    return app
+
+
+def _options() -> None:
+    """FastAPI-Ignite."""
 
 
 def run() -> None:
     """What goes wrong is said in one clear line; a traceback means a bug of ours."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        app()
+        build_app(sys.argv[1] if len(sys.argv) > 1 else None)()
     except IgniteError as error:
-        for line in error.detail.splitlines():
-            console.print(f"error: {line}", style="red", markup=False)
-        sys.exit(1)
-    except (DBAPIError, OSError) as error:
-        reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
-        console.print(f"error: {reason}", style="red", markup=False)
-        sys.exit(1)
-    except SQLAlchemyError as error:
-        console.print(f"error: {type(error).__name__}: {str(error).splitlines()[0]}", style="red", markup=False)
-        sys.exit(1)
+        _fail(error.detail)
+    except OSError as error:
+        _fail(str(error))
+    except Exception as error:
+        if not _is_from_database(error):
+            raise
+        _fail(str(getattr(error, "orig", None) or error).splitlines()[0])
+
+
+def _is_from_database(error: Exception) -> bool:
+    """Without importing SQLAlchemy, which the commands that failed otherwise may not have needed."""
+    base = getattr(sys.modules.get("sqlalchemy.exc"), "SQLAlchemyError", None)
+    return base is not None and isinstance(error, base)
+
+
+def _fail(detail: str) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for line in detail.splitlines():
+        console.print(f"error: {line}", style="red", markup=False)
+    sys.exit(1)

@@ -20,10 +20,15 @@ from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.embedded import acquire
 from fastapi_ignite.infra.services import ServiceAddresses, Services, open_services
 
-app = typer.Typer(no_args_is_help=True, help="The database schema.")
+group = typer.Typer(no_args_is_help=True, help="The database schema.")
 
 
-@app.command()
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="db")
+
+
+@group.command()
 def migrate(revision: Annotated[str, typer.Argument(help="Revision to go up to.")] = "head") -> None:
     """Run the migrations that are missing."""
     with open_services(get_settings()) as services:
@@ -31,7 +36,7 @@ def migrate(revision: Annotated[str, typer.Argument(help="Revision to go up to."
         typer.echo(f"The schema is at {asyncio.run(migrations.current(services.addresses))}.")
 
 
-@app.command()
+@group.command()
 def init() -> None:
     """Create the database if the server has none of its name, then migrate."""
     with open_services(get_settings()) as services:
@@ -40,7 +45,7 @@ def init() -> None:
     migrate()
 
 
-@app.command()
+@group.command()
 def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Drop every table, uploaded file and queued message, then migrate anew."""
     settings = get_settings()
@@ -57,7 +62,7 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = F
     typer.echo("The database is empty and migrated.")
 
 
-@app.command()
+@group.command()
 def check() -> None:
     """Compare the models with the migrations, on a server of its own that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="ignite-check-") as folder:

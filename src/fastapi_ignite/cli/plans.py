@@ -16,13 +16,18 @@ from fastapi_ignite.core.errors import InvalidInputError
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import open_services
 
-app = typer.Typer(no_args_is_help=True, help="Subscription plans.")
+group = typer.Typer(no_args_is_help=True, help="Subscription plans.")
 
 MAX_ID = 100
 Cap = Annotated[int | None, typer.Option(min=0, max=10**15)]
 
 
-@app.command("list")
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="plans")
+
+
+@group.command("list")
 def list_plans() -> None:
     """Show every plan."""
     table = Table("id", "name", "projects", "messages a month", "characters a month", "requests a minute")
@@ -33,7 +38,7 @@ def list_plans() -> None:
     Console().print(table)
 
 
-@app.command("set")
+@group.command("set")
 def set_plan(
     plan_id: Annotated[str, typer.Argument(metavar="ID", help="The plan's id.")],
     name: Annotated[str | None, typer.Option(help="Shown to tenants; a new plan's default is its id.")] = None,

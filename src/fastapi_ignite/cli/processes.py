@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from typing import Annotated
 
@@ -13,6 +12,8 @@ import uvicorn
 from dramatiq import cli as dramatiq_cli
 
 from fastapi_ignite import scheduler as periodic
+from fastapi_ignite.cli.options import Port, Workers
+from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
@@ -21,9 +22,6 @@ from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_pare
 from fastapi_ignite.infra.services import Services, open_services
 
 GRACEFUL_SECONDS = 25
-
-Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Default: PORT.")]
-Workers = Annotated[int, typer.Option(min=1, max=64, help="API processes.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -114,16 +112,3 @@ def require_schema(services: Services) -> None:
         raise ConfigurationError(
             f"The database is at migration {current or 'none'}, the code at {newest}: run 'python cli.py db migrate'."
         )
-
-
-def require_free_port(host: str, port: int) -> None:
-    """One clear line where the server would print a traceback."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"{host}:{port} cannot be listened on ({error.strerror}): choose another with --port or PORT."
-            ) from None

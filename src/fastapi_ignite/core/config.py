@@ -14,6 +14,7 @@ from fastapi_ignite.core.errors import ConfigurationError
 
 DEVELOPMENT_SECRET = "change-me"  # noqa: S105  the seed's development secret; production refuses it
 MINIMUM_SECRET_BYTES = 32
+PROJECT_ROOT = Path(__file__).resolve().parents[3]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -12,10 +10,9 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.services import ServiceAddresses
-
-PROJECT_ROOT = Path(__file__).resolve().parents[4]
 
 
 def _config(addresses: ServiceAddresses) -> Config:

@@ -1,0 +1,93 @@
+"""`cli.py demo`: from nothing to a cited answer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import typer
+from rich.console import Console
+
+from fastapi_ignite.cli import walkthrough
+from fastapi_ignite.cli.ports import require_free_port
+from fastapi_ignite.cli.stack import log_file, running_stack, stack_url
+from fastapi_ignite.core.config import PROJECT_ROOT, Settings, get_settings
+from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
+
+START_SECONDS = 90
+LAST_PORT_OFFSET = 50
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo")(demo)
+
+
+def demo() -> None:
+    """Start everything in the background, ingest the samples, ask a question, and leave it running."""
+    console = Console(highlight=False)
+    settings = get_settings()
+    started = time.monotonic()
+    stack = running_stack(settings)
+    if stack:
+        console.print("The stack is running already.")
+        port = stack.port
+        _wait_until_healthy(settings, port, None)
+    else:
+        with console.status("Starting PostgreSQL, Valkey, API, worker and scheduler"):
+            port = _start_in_background(settings)
+        console.print(f"Started in {time.monotonic() - started:.1f} s; log: {log_file(settings)}")
+    api = f"{stack_url(settings, port)}{settings.app.api_prefix}"
+    walkthrough.run(console, f"{api}/v1", PROJECT_ROOT / "samples", settings)
+    console.print(f"\nAPI pages  {api}/docs")
+    console.print("Stop it    make down")
+
+
+def _start_in_background(settings: Settings) -> int:
+    port = _free_port(settings)
+    log_path = log_file(settings)
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    source = str(Path(__file__).resolve().parents[2])
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603  our own program
+            (sys.executable, "-m", "fastapi_ignite.cli", "up", "--port", str(port)),
+            env={**os.environ, "PYTHONPATH": source},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _wait_until_healthy(settings, port, process)
+    return port
+
+
+def _free_port(settings: Settings) -> int:
+    """PORT, or the next one that is free: a demo should not fail over a number."""
+    for port in range(settings.app.port, settings.app.port + LAST_PORT_OFFSET):
+        with contextlib.suppress(ConfigurationError):
+            require_free_port(settings.app.host, port)
+            return port
+    raise ConfigurationError(f"no port from {settings.app.port} on is free; set PORT")
+
+
+def _wait_until_healthy(settings: Settings, port: int, process: subprocess.Popen[bytes] | None) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    address = f"{stack_url(settings, port)}{settings.app.api_prefix}/v1/health"
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx2.HTTPError):
+            if httpx2.get(address, timeout=2).is_success:
+                return
+        if process is not None and process.poll() is not None:
+            raise UnavailableError(f"the stack ended while it started: {_last_line(settings)} ({log_file(settings)})")
+        time.sleep(0.1)
+    raise UnavailableError(f"the stack does not answer after {START_SECONDS} s; see {log_file(settings)}")
+
+
+def _last_line(settings: Settings) -> str:
+    lines = log_file(settings).read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no output"

@@ -1,0 +1,52 @@
+"""`cli.py up`: the whole stack in front."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from fastapi_ignite.cli.options import Port, Workers
+from fastapi_ignite.cli.ports import require_free_port
+from fastapi_ignite.cli.stack import stack_lock, stack_url
+from fastapi_ignite.core.config import get_settings
+from fastapi_ignite.infra.db import migrations
+from fastapi_ignite.infra.services import open_services
+from fastapi_ignite.infra.supervisor import ChildProcess, Supervisor
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("up")(up)
+
+
+def up(port: Port = None, workers: Workers = 1) -> None:
+    """Run everything in front: servers, migrations, API, worker and scheduler. Ctrl-C stops it."""
+    settings = get_settings()
+    number = port or settings.app.port
+    settings.require_safe_address(settings.app.host)
+    with stack_lock(settings, number):
+        require_free_port(settings.app.host, number)
+        with open_services(settings) as services:
+            migrations.upgrade(services.addresses)
+            children = [
+                _child("api", "--port", str(number), "--workers", str(workers)),
+                _child("worker"),
+                *([_child("scheduler")] if settings.scheduler.enabled else []),
+            ]
+            url = stack_url(settings, number)
+            typer.echo(f"Starting {url} (API pages: {url}{settings.app.api_prefix}/docs)")
+            code = Supervisor(children, heartbeat=services.heal).run()
+    sys.exit(code)
+
+
+def _child(command: str, *options: str) -> ChildProcess:
+    source = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    return ChildProcess(
+        name=command,
+        argv=(sys.executable, "-m", "fastapi_ignite.cli", command, *options),
+        env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+    )
