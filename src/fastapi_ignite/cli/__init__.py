@@ -23,6 +23,7 @@ MODULES = {
     "plans": "plans",
     "doctor": "doctor",
     "openapi": "openapi",
+    "settings": "settings",
 }
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from fastapi_ignite.rag.local.analysis import analyze
 from fastapi_ignite.rag.local.lexical import inverse_document_frequency
-from fastapi_ignite.rag.local.sentences import LONGEST, split_sentences
+from fastapi_ignite.rag.local.sentences import ENDS_SENTENCE, LONGEST, split_sentences
 
 REFUSAL = "The documents of this project do not hold an answer to this question."
 
@@ -112,6 +112,10 @@ class QuestionTerms:
         missing = sum(self._weights[term] for term, frequency in frequencies.items() if frequency == 0)
         self.unknown_share = missing / self._total if self._total else 1.0
 
+    def only_names_subject(self, words: str, terms: frozenset[str]) -> bool:
+        """A heading that repeats some of the question and says nothing about it."""
+        return terms < self._weights.keys() and ENDS_SENTENCE.search(words) is None
+
     def coverage(self, terms: frozenset[str]) -> float:
         """The share of the question's weight that these terms carry, 0..1."""
         covered = sum(weight for term, weight in self._weights.items() if term in terms)
@@ -124,7 +128,10 @@ def shortlist(passages: Sequence[Passage], question: QuestionTerms) -> list[Evid
     for passage in passages:
         passage_coverage = question.coverage(frozenset(analyze(passage.text)))
         for start, end in _whole_sentences(passage):
-            terms = frozenset(analyze(passage.window[start - passage.window_start : end - passage.window_start]))
+            words = passage.window[start - passage.window_start : end - passage.window_start]
+            terms = frozenset(analyze(words))
+            if question.only_names_subject(words, terms):
+                continue
             evidence = Evidence(passage, start, end, terms, question.coverage(terms), passage_coverage)
             found.setdefault((passage.document_id, start, end), evidence)
     return sorted(found.values(), key=_promise, reverse=True)[:SHORTLIST]

@@ -21,6 +21,8 @@ _LIST_ITEM = re.compile(r"\s*(?:[-*+\u2022\u25aa\u25cf\u2023]\s|\(?(?:\d{1,3}|[a
 _SENTENCE_END = re.compile(
     r"[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s+[\"'\u201c\u2018(\[]*[^\W_a-z])|[\u3002\uff01\uff1f]+[\u300d\u300f\uff09]*|[\u0964\u061f](?=\s)"
 )
+# what a whole sentence ends with, a heading does not
+ENDS_SENTENCE = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\u061f][\"'\u201d\u2019)\]\u300d\u300f\uff09]*\s*$")
 _WORD_BEFORE = re.compile(r"(\S+)$")
 _ABBREVIATIONS = word_list(
     "mr mrs ms dr prof st sr jr inc ltd co corp llc plc bros dept est no nos vol pp fig figs eq sec ch art al vs "

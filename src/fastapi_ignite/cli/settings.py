@@ -1,0 +1,98 @@
+"""`cli.py settings`: every variable with its default, as the files in the repository show them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import typer
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from fastapi_ignite.core.config import Section, sections, variable_name
+
+ENV_HEAD = """\
+# Every setting with its default (`cli.py settings --format env` prints this file). Copy it to .env and change what
+# you need; a variable of the environment beats the file. What is commented out has no default: as the file stands,
+# PostgreSQL and Valkey are started by the program itself.
+"""
+MARKDOWN_HEAD = """\
+# Configuration
+
+Every setting is an environment variable; `.env` in the working directory is read first and the environment beats it. A
+wrong value stops the program with a line that names the variable and what it takes. This page is printed by
+`python cli.py settings`.
+"""
+
+
+class Format(StrEnum):
+    """What is printed."""
+
+    MARKDOWN = "markdown"
+    ENV = "env"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("settings")(settings)
+
+
+def settings(
+    output: Annotated[Format, typer.Option("--format", help="docs/configuration.md or .env.example")] = Format.MARKDOWN,
+) -> None:
+    """Print every setting, its default and what it means."""
+    typer.echo("\n".join(_env() if output is Format.ENV else _markdown()))
+
+
+def _env() -> Iterator[str]:
+    yield ENV_HEAD.rstrip()
+    for section in sections().values():
+        yield ""
+        yield f"# {_title(section)}"
+        for name, field in section.model_fields.items():
+            yield f"# {field.description}{_bounds(field)}"
+            mark = "" if field.default is not None else "#"
+            yield f"{mark}{variable_name(section, name)}={_default(field)}"
+
+
+def _markdown() -> Iterator[str]:
+    yield MARKDOWN_HEAD.rstrip()
+    for section in sections().values():
+        yield ""
+        yield f"## {_title(section)}"
+        yield ""
+        yield "| variable | default | meaning |"
+        yield "| --- | --- | --- |"
+        for name, field in section.model_fields.items():
+            default = f"`{_default(field)}`" if _default(field) else ""
+            yield f"| `{variable_name(section, name)}` | {default} | {field.description}{_bounds(field)} |"
+
+
+def _title(section: type[Section]) -> str:
+    return (section.__doc__ or "").split("\n", maxsplit=1)[0].rstrip(".")
+
+
+def _default(field: FieldInfo) -> str:
+    value: Any = field.default
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    text = str(value)
+    return json.dumps(text) if " " in text else text
+
+
+def _bounds(field: FieldInfo) -> str:
+    """The values a field takes, where they are few or lie between two numbers."""
+    for part in (field.annotation, *get_args(field.annotation)):
+        if get_origin(part) is Literal:
+            return " One of " + ", ".join(f"`{value}`" for value in get_args(part)) + "."
+    low = next((item.ge for item in field.metadata if hasattr(item, "ge")), None)
+    high = next((item.le for item in field.metadata if hasattr(item, "le")), None)
+    return "" if low is None or high is None else f" {low:,} to {high:,}."

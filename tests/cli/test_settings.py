@@ -1,0 +1,25 @@
+"""The committed settings files say what the program says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fastapi_ignite.cli import build_app
+from fastapi_ignite.core.config import PROJECT_ROOT, load_settings
+
+
+@pytest.mark.parametrize(("output", "path"), [("env", ".env.example"), ("markdown", "docs/configuration.md")])
+def test_committed_files_are_what_the_command_prints(output: str, path: str) -> None:
+    printed = CliRunner().invoke(build_app("settings"), ["settings", "--format", output]).stdout
+    assert (PROJECT_ROOT / path).read_text() == printed, f"run: python cli.py settings --format {output} > {path}"
+
+
+def test_a_copied_example_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("ENV", "DEBUG", "POSTGRES_HOST", "DATABASE_URL", "REDIS_HOST", "REDIS_URL", "JWT_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    copied = tmp_path / ".env"
+    copied.write_text((PROJECT_ROOT / ".env.example").read_text())
+    assert load_settings(env_file=copied) == load_settings(env_file=None)
