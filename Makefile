@@ -50,8 +50,9 @@ layers: $(VENV)/.dev ## Import directions
 migrations: $(VENV)/.dev ## The models and the migrations agree
 	@$(PY) cli.py db check
 
-bench: $(VENV)/.dev ## Measure retrieval and ingestion (figures: bench/RESULTS.md)
-	@PYTHONPATH=src $(PY) bench/run.py
+bench: $(VENV)/.dev ## Measure ingestion and answers; with DATA=folder, retrieval on collections in BEIR layout
+	@PYTHONPATH=src $(PY) bench/ingestion.py
+	@test -z "$(DATA)" || PYTHONPATH=src $(PY) bench/retrieval.py --data "$(DATA)"
 
 openapi: $(VENV)/.runtime ## Write docs/openapi.json
 	@$(PY) cli.py openapi > docs/openapi.json

@@ -14,7 +14,6 @@ import asyncio
 import hashlib
 import json
 import math
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -23,18 +22,14 @@ from pathlib import Path
 from statistics import fmean, quantiles
 from uuid import UUID
 
-from sqlalchemy import text
-
-from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.infra.db import Database, migrations
-from fastapi_ignite.infra.embedded import acquire
-from fastapi_ignite.infra.services import Services
+from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.retrieval import Retriever
+from harness import bench_servers, make_project
 
 DEPTH = 10
 
@@ -69,17 +64,7 @@ class Bench:
 
     async def index(self, documents: dict[str, str]) -> Indexed:
         """A tenant and project of their own; returns when every chunk is embedded."""
-        tenant_id, project_id = new_id(), new_id()
-        async with self.database.tenant(tenant_id) as session:
-            await session.execute(
-                text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'bench', 'pro', 'monthly')"),
-                {"id": tenant_id},
-            )
-            await session.execute(
-                text("INSERT INTO projects (tenant_id, id, name) VALUES (:tenant_id, :id, 'bench')"),
-                {"tenant_id": tenant_id, "id": project_id},
-            )
-            await self.engine.create_index(session, tenant_id, project_id)
+        tenant_id, project_id = await make_project(self.database, self.engine)
         started = time.perf_counter()
         indexed = Indexed(tenant_id, project_id, {})
         for name, body in documents.items():
@@ -223,12 +208,8 @@ def main() -> None:
     parser.add_argument("--embedder", choices=["minilm", "none"], default="minilm")
     parser.add_argument("--queries", type=int, default=10_000, help="at most so many of each collection")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ignite-bench-") as folder:
-        Path(folder).chmod(0o711)
-        with acquire(Path(folder) / "data", durable=False) as lease:
-            addresses = Services(load_settings(env_file=None), lease).addresses
-            migrations.upgrade(addresses)
-            asyncio.run(measure(Database(addresses.worker_url, application_name="bench"), options))
+    with bench_servers(durable=False) as (addresses, _):
+        asyncio.run(measure(Database(addresses.worker_url, application_name="bench"), options))
 
 
 if __name__ == "__main__":

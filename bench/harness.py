@@ -1,0 +1,46 @@
+"""A database of its own for a measurement, and a project in it."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import text
+
+from fastapi_ignite.core.config import load_settings
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database, migrations
+from fastapi_ignite.infra.embedded import acquire
+from fastapi_ignite.infra.services import ServiceAddresses, Services
+from fastapi_ignite.rag.local.engine import LocalEngine
+
+
+@contextlib.contextmanager
+def bench_servers(*, durable: bool = True) -> Iterator[tuple[ServiceAddresses, Path]]:
+    """Migrated embedded servers in a folder that goes with them."""
+    with tempfile.TemporaryDirectory(prefix="ignite-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        with acquire(folder / "data", durable=durable) as lease:
+            addresses = Services(load_settings(env_file=None), lease).addresses
+            migrations.upgrade(addresses)
+            yield addresses, folder
+
+
+async def make_project(database: Database, engine: LocalEngine) -> tuple[UUID, UUID]:
+    """A tenant and an indexed project of its own: `(tenant_id, project_id)`."""
+    tenant_id, project_id = new_id(), new_id()
+    async with database.tenant(tenant_id) as session:
+        await session.execute(
+            text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'bench', 'pro', 'monthly')"),
+            {"id": tenant_id},
+        )
+        await session.execute(
+            text("INSERT INTO projects (tenant_id, id, name) VALUES (:tenant_id, :id, 'bench')"),
+            {"tenant_id": tenant_id, "id": project_id},
+        )
+        await engine.create_index(session, tenant_id, project_id)
+    return tenant_id, project_id
