@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Index, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import SchemaItem
 
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.infra.db.logins import set_login_passwords
@@ -15,6 +16,15 @@ from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.models import metadata
 
 MIGRATION_LOCK = 4_846_210_137  # any number of our own: two deploys take turns on it
+
+
+def is_compared(item: SchemaItem, name: str | None, kind: str, reflected: bool, compare_to: SchemaItem | None) -> bool:  # noqa: FBT001  Alembic's signature
+    """Indexes that depend on what the server offers are in no model, and are left where they are."""
+    del reflected, compare_to
+    if kind != "index" or not isinstance(item, Index) or item.table is None:
+        return True
+    table = metadata.tables.get(item.table.name)
+    return table is None or name not in table.info.get("optional_indexes", ())
 
 
 def run(connection: Connection) -> None:
@@ -25,7 +35,11 @@ def run(connection: Connection) -> None:
     connection.execute(text("SET statement_timeout = '600s'"))
     connection.commit()
     context.configure(
-        connection=connection, target_metadata=metadata, transaction_per_migration=True, compare_server_default=True
+        connection=connection,
+        target_metadata=metadata,
+        transaction_per_migration=True,
+        compare_server_default=True,
+        include_object=is_compared,
     )
     try:
         with context.begin_transaction():

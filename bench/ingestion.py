@@ -34,7 +34,7 @@ def make_text(random_source: random.Random, size: int) -> str:
     """Words with a Zipf-like spread, so that the lexical index sees rare and frequent terms."""
     words = [f"w{number:x}" for number in range(VOCABULARY)]
     weights = [1 / (rank + 10) for rank in range(VOCABULARY)]
-    sentences = []
+    sentences: list[str] = []
     length = 0
     while length < size:
         sentence = " ".join(random_source.choices(words, weights, k=SENTENCE_WORDS)).capitalize() + ". "

@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database, migrations
@@ -33,6 +34,7 @@ from fastapi_ignite.worker import Worker
 from http_clients import TenantClient, TenantFactory, client_for
 
 DATA_DIR_VARIABLE = "IGNITE_TEST_DATA_DIR"
+PREFIXES = ("POSTGRES_", "REDIS_", "DRAMATIQ_", "RATE_LIMIT_", "IGNITE_")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     for name in [name for name in os.environ if name in {"ENV", "DATABASE_URL", "JWT_SECRET", "OPENAI_API_KEY"}]:
         del os.environ[name]
-    for name in [name for name in os.environ if name.startswith(("POSTGRES_", "REDIS_", "RATE_LIMIT_", "IGNITE_"))]:
+    for name in [name for name in os.environ if name.startswith(PREFIXES)]:
         del os.environ[name]
     folder = tempfile.mkdtemp(prefix="ignite-tests-")
     Path(folder).chmod(0o711)
@@ -58,6 +60,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The defaults, with a folder of their own and no limit that a test did not ask for."""
     defaults = load_settings(env_file=None)
+    configure_logging(defaults)  # unconfigured, each traceback takes seconds
     return defaults.model_copy(
         update={
             "ignite": defaults.ignite.model_copy(update={"data_dir": tmp_path_factory.mktemp("ignite")}),

@@ -70,6 +70,7 @@ def tenant_key(table: str) -> tuple[sa.Column[object] | sa.PrimaryKeyConstraint 
 def upgrade() -> None:
     op.execute(ROLES)
     op.execute("GRANT USAGE ON SCHEMA public TO ignite_tenant, ignite_system")
+    op.execute("GRANT SELECT ON alembic_version TO ignite_tenant")  # the API's readiness compares it with the code's
     op.execute("CREATE EXTENSION IF NOT EXISTS vector")
     billing()
     usage()
@@ -210,4 +211,5 @@ def downgrade() -> None:
         "plans",
     ):
         op.drop_table(table)
+    op.execute("REVOKE SELECT ON alembic_version FROM ignite_tenant")
     op.execute("REVOKE USAGE ON SCHEMA public FROM ignite_tenant, ignite_system")

@@ -96,6 +96,7 @@ def upgrade() -> None:
         sa.CheckConstraint("state IN ('pending', 'completed', 'failed')", name="state"),
     )
     op.create_index("ix_messages_conversation", "messages", ["tenant_id", "conversation_id", "created_at"])
+    op.create_index("ix_messages_pending", "messages", ["created_at"], postgresql_where=sa.text("state = 'pending'"))
     protect("messages")
 
 

@@ -11,19 +11,23 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.routing import APIRoute
 from redis.asyncio import Redis
 from sqlalchemy import text
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from fastapi_ignite.api import pages
+from fastapi_ignite.api.description import describe
 from fastapi_ignite.api.v1.router import build_router
 from fastapi_ignite.billing.service import PlanRates
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.http import problems
-from fastapi_ignite.http.middleware import BodyLimit, RequestContext
+from fastapi_ignite.http import openapi, problems
+from fastapi_ignite.http.middleware import BodyLimit, RequestContext, UnexpectedErrors
+from fastapi_ignite.http.security_headers import SecurityHeaders
 from fastapi_ignite.http.state import State
-from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.cache import open_cache
+from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent
 from fastapi_ignite.infra.ratelimit import RateLimiter
@@ -40,6 +44,10 @@ EXPOSED_HEADERS = (
     "X-RateLimit-Limit",
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
+    "X-RateLimit-Mode",
+    "ETag",
+    "Age",
+    "X-Cache",
 )
 STRONGER_LOGIN = text("""
 SELECT r.rolsuper OR r.rolbypassrls OR pg_has_role(current_user, 'ignite_system', 'MEMBER')
@@ -59,20 +67,22 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
         client_name="ignite-api",
     )
-    jobs = JobQueue(make_broker(addresses.redis_url))
+    jobs = JobQueue(make_broker(addresses.broker_url))
     try:
         if settings.app.production:
             await _refuse_stronger_login(database)
-        yield State(
-            settings=settings,
-            database=database,
-            redis=redis,
-            limiter=RateLimiter(redis),
-            tenant_rates=PlanRates(database, settings.rate_limit.rpm),
-            storage=LocalStorage(settings.ignite.data_dir / "storage"),
-            jobs=jobs,
-            engines=build_engines(database, embedder=settings.rag.embedder),
-        )
+        async with open_cache(settings.cache, redis_url=addresses.redis_url):
+            yield State(
+                settings=settings,
+                database=database,
+                redis=redis,
+                limiter=RateLimiter(redis),
+                tenant_rates=PlanRates(database, settings.rate_limit.rpm),
+                storage=LocalStorage(settings.ignite.data_dir / "storage"),
+                jobs=jobs,
+                engines=build_engines(database, embedder=settings.rag.embedder),
+                schema_head=await asyncio.to_thread(migrations.head, addresses),
+            )
     finally:
         jobs.close()
         await redis.aclose()
@@ -106,18 +116,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     prefix = settings.app.api_prefix
     app = FastAPI(
-        title=settings.app.project_name,
-        description=settings.app.project_description,
-        version=settings.app.version,
+        **describe(settings),
         openapi_url=f"{prefix}/openapi.json",
-        docs_url=f"{prefix}/docs",
-        redoc_url=f"{prefix}/redoc",
+        docs_url=None,
+        redoc_url=None,
         lifespan=lifespan,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=openapi.operation_id,
     )
-    problems.install(app)
+    problems.install(app, errors_url=settings.app.errors_url)
     app.include_router(build_router(settings), prefix=prefix)
-    _install_openapi(app)
+    pages.install(app, prefix, settings.app.project_name)
+    openapi.install(app)
+    app.add_middleware(UnexpectedErrors)
     app.add_middleware(BodyLimit)
     if settings.cors.origins:
         app.add_middleware(
@@ -127,22 +137,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Tenant-Id", "X-Request-ID"],
             expose_headers=EXPOSED_HEADERS,
         )
+    app.add_middleware(SecurityHeaders, strict_transport=settings.app.production)
     app.add_middleware(RequestContext)
+    if settings.app.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.app.trusted_proxies))
     return app
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name
-
-
-def _install_openapi(app: FastAPI) -> None:
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = generate()
-            problems.add_problem_schema(schema)
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

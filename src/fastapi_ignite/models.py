@@ -1,6 +1,7 @@
 """Every feature's tables in one place, for the migrations."""
 
 from fastapi_ignite.billing import models as billing
+from fastapi_ignite.exports import models as exports
 from fastapi_ignite.infra.db import Base
 from fastapi_ignite.infra.idempotency import models as idempotency
 from fastapi_ignite.ingestion import models as ingestion
@@ -13,6 +14,7 @@ from fastapi_ignite.usage import models as usage
 
 __all__ = [
     "billing",
+    "exports",
     "idempotency",
     "ingestion",
     "items",

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.exports import repository as exports
+from fastapi_ignite.exports.jobs import EXPORT_TENANT, REMOVE_EXPORT
+from fastapi_ignite.exports.models import ExportState
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.heartbeat import Heartbeat
 from fastapi_ignite.infra.idempotency.store import remove_expired
-from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.jobs import Job, JobQueue, make_broker
+from fastapi_ignite.infra.jobs.leases import LostJob
 from fastapi_ignite.infra.services import Services
 from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.ingestion import repository as files
 from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, SHARPEN
 from fastapi_ignite.ingestion.models import FileState
-from fastapi_ignite.ingestion.repository import take_lost
 from fastapi_ignite.query.repository import fail_abandoned
 from fastapi_ignite.query.service import RESERVATION_LIFETIME
+from fastapi_ignite.usage.jobs import ROLL_UP
 from fastapi_ignite.usage.repository import release_expired
 
-SWEEP_SECONDS = 5
-CLEAN_SECONDS = 300
 log = structlog.get_logger(__name__)
 
 
@@ -37,15 +46,32 @@ class Sweeper:
         self._storage = storage
 
     async def find_lost_files(self) -> int:
-        """Send a message for every file whose worker died or whose message was lost; returns how many."""
+        """Tell a worker again of files whose worker died or whose message was lost."""
+        queue_empty = not await self._jobs.backlog(PROCESS_FILE)  # unknown counts as empty
         async with self._database.system() as session:
-            lost = await take_lost(session, now=clock.now())
-        for file in lost:
-            job = DELETE_FILE if file.state == FileState.DELETING else PROCESS_FILE
-            await self._jobs.send(job, str(file.tenant_id), str(file.id))
-        if lost:
-            log.info("lost files found", count=len(lost))
+            lost = await files.take_lost(session, now=clock.now(), queue_empty=queue_empty)
+        await self._send([(DELETE_FILE if file.state == FileState.DELETING else PROCESS_FILE, file) for file in lost])
         return len(lost)
+
+    async def find_lost_exports(self) -> int:
+        """Tell a worker again of exports whose worker died or whose message was lost."""
+        queue_empty = not await self._jobs.backlog(EXPORT_TENANT)
+        async with self._database.system() as session:
+            lost = await exports.take_lost(session, now=clock.now(), queue_empty=queue_empty)
+        await self._send([(REMOVE_EXPORT if job.state == ExportState.EXPIRED else EXPORT_TENANT, job) for job in lost])
+        return len(lost)
+
+    async def _send(self, lost: Sequence[tuple[Job, LostJob]]) -> None:
+        if lost:
+            log.info("lost work found", count=len(lost))
+        for job, row in lost:
+            if not await self._jobs.send(job, str(row.tenant_id), str(row.id)):
+                return  # the broker is away: what is left is lost again, and found again
+
+    async def resume_embedding(self) -> None:
+        """Tell a worker to embed what waits, in case it missed the message."""
+        if not await self._jobs.backlog(SHARPEN):
+            await self._jobs.send(SHARPEN)
 
     async def end_expired(self) -> None:
         """Free units and questions whose process died."""
@@ -54,15 +80,57 @@ class Sweeper:
             await fail_abandoned(session, before=now - RESERVATION_LIFETIME)
             await release_expired(session, now=now)
 
-    async def resume_embedding(self) -> None:
-        """Wake a worker that may have missed the message."""
-        await self._jobs.send(SHARPEN)
+    async def expire_exports(self) -> None:
+        """Hide exports whose seven days are over, and have them removed."""
+        async with self._database.system() as session:
+            expired = await exports.take_expired(session, now=clock.now())
+        for export in expired:
+            if not await self._jobs.send(REMOVE_EXPORT, str(export.tenant_id), str(export.id)):
+                return
 
     async def clean(self) -> None:
-        """Drop what nobody needs any more."""
+        """Drop idempotency keys that are over and uploads that a crash cut off."""
         async with self._database.system() as session:
             await remove_expired(session)
         await asyncio.to_thread(self._storage.remove_abandoned)
+
+    async def roll_up_usage(self) -> None:
+        """Have the days of usage summed up to months."""
+        await self._jobs.send(ROLL_UP)
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """A method of the sweeper and when it runs; it also runs once when a scheduler starts."""
+
+    name: str
+    interval: str
+    trigger: BaseTrigger
+
+    @property
+    def purpose(self) -> str:
+        """What it does."""
+        return (getattr(Sweeper, self.name).__doc__ or "").partition("\n")[0]
+
+    def next_run(self) -> datetime:
+        """By the clock, for a scheduler that starts now."""
+        following: datetime = self.trigger.get_next_fire_time(None, clock.now())
+        return following
+
+
+def _every(name: str, seconds: int) -> Periodic:
+    return Periodic(name, f"{seconds} s", IntervalTrigger(seconds=seconds, timezone="UTC"))
+
+
+PERIODIC = (
+    _every("find_lost_files", 5),
+    _every("find_lost_exports", 5),
+    _every("end_expired", 10),
+    _every("resume_embedding", 30),
+    _every("clean", 300),
+    _every("expire_exports", 300),
+    Periodic("roll_up_usage", "daily, 00:20", CronTrigger(hour=0, minute=20, timezone="UTC")),
+)
 
 
 def schedule(sweeper: Sweeper) -> AsyncIOScheduler:
@@ -71,13 +139,8 @@ def schedule(sweeper: Sweeper) -> AsyncIOScheduler:
         timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
     start = clock.now() + timedelta(seconds=1)
-    for job, seconds in (
-        (sweeper.find_lost_files, SWEEP_SECONDS),
-        (sweeper.end_expired, SWEEP_SECONDS * 2),
-        (sweeper.resume_embedding, SWEEP_SECONDS * 6),
-        (sweeper.clean, CLEAN_SECONDS),
-    ):
-        scheduler.add_job(job, "interval", seconds=seconds, id=job.__name__, next_run_time=start)
+    for job in PERIODIC:
+        scheduler.add_job(getattr(sweeper, job.name), job.trigger, id=job.name, next_run_time=start)
     return scheduler
 
 
@@ -87,13 +150,16 @@ async def run(settings: Settings, services: Services) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     database = Database(services.addresses.worker_url, pool_size=2, application_name="ignite-scheduler")
-    jobs = JobQueue(make_broker(services.addresses.redis_url))
+    jobs = JobQueue(make_broker(services.addresses.broker_url))
+    heartbeat = Heartbeat(services.addresses.redis_url, "scheduler")
     scheduler = schedule(Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir / "storage")))
+    heartbeat.start()
     scheduler.start()
     log.info("scheduler started", jobs=[job.id for job in scheduler.get_jobs()])
     try:
         await stop.wait()
     finally:
         scheduler.shutdown(wait=False)
+        await asyncio.to_thread(heartbeat.stop)
         jobs.close()
         await database.close()

@@ -11,14 +11,20 @@ from dramatiq import Broker
 
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.logging import configure_logging
+from fastapi_ignite.exports.jobs import EXPORT_TENANT, REMOVE_EXPORT
+from fastapi_ignite.exports.processing import ExportProcessor
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.jobs import JobQueue, declare, make_broker
+from fastapi_ignite.infra.heartbeat import Heartbeat
+from fastapi_ignite.infra.jobs import JobBroker, JobQueue, declare, make_broker
+from fastapi_ignite.infra.jobs.lane import Lane
 from fastapi_ignite.infra.process import exit_with_parent
 from fastapi_ignite.infra.services import Services, open_services
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, SHARPEN
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.engines import build_engines
+from fastapi_ignite.usage.jobs import ROLL_UP
+from fastapi_ignite.usage.rollup import UsageRollUp
 
 log = structlog.get_logger(__name__)
 
@@ -26,23 +32,25 @@ log = structlog.get_logger(__name__)
 class Worker:
     """The actors of one worker process and what they share."""
 
-    def __init__(self, settings: Settings, services: Services, broker: Broker) -> None:
+    def __init__(self, settings: Settings, services: Services, broker: JobBroker) -> None:
         self._services = services
         database = Database(
             services.addresses.worker_url, pool_size=settings.dramatiq.threads + 2, application_name="ignite-worker"
         )
+        storage = LocalStorage(settings.ignite.data_dir / "storage")
         self._engines = build_engines(database, embedder=settings.rag.embedder)
         self._jobs = JobQueue(broker)
-        self._processor = FileProcessor(
-            database=database,
-            storage=LocalStorage(settings.ignite.data_dir / "storage"),
-            engines=self._engines,
-            jobs=self._jobs,
-        )
+        self._processor = FileProcessor(database=database, storage=storage, engines=self._engines, jobs=self._jobs)
+        self._exports = ExportProcessor(database=database, storage=storage)
+        self._export_lane = Lane(self._export)
+        self._roll_up = UsageRollUp(database)
         self._sharpening = asyncio.Lock()
         declare(broker, PROCESS_FILE, self.process_file)
         declare(broker, DELETE_FILE, self.delete_file)
         declare(broker, SHARPEN, self.sharpen)
+        declare(broker, EXPORT_TENANT, self.export_tenant)
+        declare(broker, REMOVE_EXPORT, self.remove_export)
+        declare(broker, ROLL_UP, self.roll_up_usage)
 
     async def process_file(self, tenant_id: str, file_id: str) -> None:
         """Ingest a file."""
@@ -61,14 +69,30 @@ class Worker:
                 while await engine.sharpen():
                     pass
 
+    async def export_tenant(self, tenant_id: str, export_id: str) -> None:
+        """Write an export. One at a time, so that a few large tenants leave threads for everybody's uploads."""
+        await self._export_lane.take(tenant_id, export_id)
+
+    async def _export(self, tenant_id: str, export_id: str) -> None:
+        await self._exports.process(UUID(tenant_id), UUID(export_id))
+
+    async def remove_export(self, tenant_id: str, export_id: str) -> None:
+        """Remove an expired export."""
+        await self._exports.remove(UUID(tenant_id), UUID(export_id))
+
+    async def roll_up_usage(self) -> None:
+        """Sum up the months."""
+        await self._roll_up.run()
+
 
 def build_broker() -> Broker:
-    """What a worker process calls when it boots; its services stay open until it dies."""
+    """What a worker process calls when it boots; its services stay open, and its heart beats, until it dies."""
     settings = get_settings()
     configure_logging(settings)
     exit_with_parent()
     services = open_services(settings)
-    broker = make_broker(services.addresses.redis_url)
+    broker = make_broker(services.addresses.broker_url)
     dramatiq.set_broker(broker)
     Worker(settings, services, broker)
+    Heartbeat(services.addresses.redis_url, "worker").start()
     return broker

@@ -4,7 +4,9 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from redis import Redis
+
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.items.models import Item
 
 
 async def create(client: httpx2.AsyncClient, **fields: object) -> dict[str, str]:
@@ -21,6 +23,23 @@ async def test_an_item_comes_back_as_it_was_stored(client: httpx2.AsyncClient) -
     assert item["created_at"].endswith(("Z", "+00:00"))
     read = await client.get(f"/items/{item['id']}")
     assert read.json() == item
+
+
+async def test_items_of_one_moment_are_ordered_by_id(client: httpx2.AsyncClient, database: Database) -> None:
+    mark = uuid4().hex
+    ids = sorted([uuid4() for _ in range(6)], key=str)
+    async with database.tenant(None) as session:
+        for item_id in reversed(ids):
+            session.add(Item(id=item_id, name=f"{mark} tie", is_active=True))
+    found = (await client.get("/items/search/", params={"q": mark})).json()
+    assert len({item["created_at"] for item in found}) == 1
+    assert [item["id"] for item in found] == [str(item_id) for item_id in ids]
+    pages = [
+        item["id"]
+        for skip in range(0, 6, 2)
+        for item in (await client.get("/items/search/", params={"q": mark, "skip": skip, "limit": 2})).json()
+    ]
+    assert pages == [str(item_id) for item_id in ids]
 
 
 async def test_an_unknown_item_is_a_problem(client: httpx2.AsyncClient) -> None:
@@ -64,35 +83,6 @@ async def test_wildcards_in_a_search_are_plain_characters(client: httpx2.AsyncCl
     await create(client, name=f"{mark} 100 aXb backslash")
     found = (await client.get("/items/search/", params={"q": f"{mark} {literal}"})).json()
     assert [entry["id"] for entry in found] == [item["id"]]
-
-
-async def test_the_cached_copy_is_dropped_by_a_change(client: httpx2.AsyncClient) -> None:
-    item = await create(client)
-    assert (await client.get(f"/items/cached/{item['id']}")).json() == item
-    await client.put(f"/items/{item['id']}", json={"name": "Diary"})
-    assert (await client.get(f"/items/cached/{item['id']}")).json()["name"] == "Diary"
-    await client.delete(f"/items/{item['id']}")
-    assert (await client.get(f"/items/cached/{item['id']}")).status_code == 404
-
-
-async def test_the_cached_route_reads_the_cache(client: httpx2.AsyncClient, redis: Redis) -> None:
-    item = await create(client)
-    assert not redis.exists(f"item:{item['id']}")
-    await client.get(f"/items/cached/{item['id']}")
-    copy = redis.get(f"item:{item['id']}")
-    assert isinstance(copy, bytes)
-    redis.set(f"item:{item['id']}", copy.replace(b"Notebook", b"From the cache"))
-    assert (await client.get(f"/items/cached/{item['id']}")).json()["name"] == "From the cache"
-
-
-async def test_clearing_counts_the_copies_it_dropped(client: httpx2.AsyncClient) -> None:
-    await client.get("/items/cache/clear")
-    for _ in range(3):
-        await client.get(f"/items/cached/{(await create(client))['id']}")
-    assert (await client.get("/items/cache/clear")).json() == {
-        "message": "Successfully cleared 3 cached items",
-        "deleted_count": 3,
-    }
 
 
 @pytest.mark.parametrize(

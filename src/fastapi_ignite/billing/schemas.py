@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from fastapi_ignite.billing.models import BillingCycle, Plan
 
@@ -41,5 +41,23 @@ class SubscriptionPeriods(BaseModel):
 
 class SubscribeResult(SubscriptionPeriods):
     """The subscription as it is now."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "ok",
+                    "plan_id": "pro",
+                    "plan_name": "Pro",
+                    "billing_cycle": "annual",
+                    "period_start": "2024-06-01",
+                    "period_end": "2025-05-31",
+                    "quota_period_start": "2024-06-01",
+                    "quota_period_end": "2024-06-30",
+                    "limits": {"max_projects": 10, "monthly_message_cap": 20000, "monthly_upload_char_cap": 2000000},
+                }
+            ]
+        }
+    )
 
     status: str = "ok"

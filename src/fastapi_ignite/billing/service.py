@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from uuid import UUID
@@ -155,17 +156,27 @@ class PlanRates:
         self._database = database
         self._default_rpm = default_rpm
         self._known: dict[UUID, tuple[float, int]] = {}
+        self._lookups: dict[UUID, asyncio.Task[int]] = {}
 
     async def rpm(self, tenant_id: UUID) -> int:
-        """The plan's own number, else the setting's."""
-        now = time.monotonic()
+        """The plan's own number, else the setting's. Requests that come together share one look at the database."""
         known = self._known.get(tenant_id)
-        if known is None or known[0] <= now:
-            async with self._database.tenant(tenant_id) as session:
-                subscription = await SubscriptionRepo(session, tenant_id).get()
-            own = subscription.plan.rate_limit_rpm if subscription else None
-            if len(self._known) >= RATE_CACHE_TENANTS:
-                self._known.clear()
-            known = (now + RATE_CACHE_SECONDS, own or self._default_rpm)
-            self._known[tenant_id] = known
-        return known[1]
+        if known is not None and time.monotonic() < known[0]:
+            return known[1]
+        lookup = self._lookups.get(tenant_id)
+        if lookup is None:
+            lookup = asyncio.create_task(self._look_up(tenant_id))
+            self._lookups[tenant_id] = lookup
+            lookup.add_done_callback(lambda _: self._lookups.pop(tenant_id, None))
+        return await asyncio.shield(lookup)
+
+    async def _look_up(self, tenant_id: UUID) -> int:
+        until = time.monotonic() + RATE_CACHE_SECONDS
+        async with self._database.tenant(tenant_id) as session:
+            subscription = await SubscriptionRepo(session, tenant_id).get()
+        own = subscription.plan.rate_limit_rpm if subscription else None
+        rpm = own or self._default_rpm
+        if len(self._known) >= RATE_CACHE_TENANTS:
+            self._known.clear()
+        self._known[tenant_id] = (until, rpm)
+        return rpm

@@ -51,15 +51,16 @@ def run() -> None:
     except OSError as error:
         _fail(str(error))
     except Exception as error:
-        if not _is_from_database(error):
+        if not _is_from_server(error):
             raise
         _fail(str(getattr(error, "orig", None) or error).splitlines()[0])
 
 
-def _is_from_database(error: Exception) -> bool:
-    """Without importing SQLAlchemy, which the commands that failed otherwise may not have needed."""
-    base = getattr(sys.modules.get("sqlalchemy.exc"), "SQLAlchemyError", None)
-    return base is not None and isinstance(error, base)
+def _is_from_server(error: Exception) -> bool:
+    """Without importing the clients, which the commands that failed otherwise may not have needed."""
+    bases = (("sqlalchemy.exc", "SQLAlchemyError"), ("redis.exceptions", "RedisError"))
+    known = (getattr(sys.modules.get(module), name, None) for module, name in bases)
+    return isinstance(error, tuple(base for base in known if base is not None))
 
 
 def _fail(detail: str) -> None:

@@ -14,13 +14,34 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from fastapi_ignite.core.config import get_settings, load_settings
+from fastapi_ignite.core.config import default_settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.embedded import acquire
 from fastapi_ignite.infra.services import ServiceAddresses, Services, open_services
 
 group = typer.Typer(no_args_is_help=True, help="The database schema.")
+
+# Not the schema as a whole: the extension would go with it, which only a superuser may be able to make again.
+DROP_ALL = """
+DO $$
+DECLARE
+    command text;
+BEGIN
+    FOREACH command IN ARRAY ARRAY(
+        SELECT format('DROP TABLE IF EXISTS %s CASCADE', oid::regclass)
+        FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+            AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
+        UNION ALL
+        SELECT format('DROP ROUTINE IF EXISTS %s CASCADE', oid::regprocedure)
+        FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+            AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
+    ) LOOP
+        EXECUTE command;
+    END LOOP;
+END
+$$
+"""
 
 
 def register(app: typer.Typer) -> None:
@@ -40,8 +61,11 @@ def migrate(revision: Annotated[str, typer.Argument(help="Revision to go up to."
 def init() -> None:
     """Create the database if the server has none of its name, then migrate."""
     with open_services(get_settings()) as services:
-        if asyncio.run(_create_database(services.addresses)):
-            typer.echo(f"Created database {services.addresses.owner_url.database}.")
+        addresses = services.addresses
+        with migrations.told_in_one_line(addresses):
+            created = asyncio.run(_create_database(addresses))
+        if created:
+            typer.echo(f"Created database {addresses.owner_url.database}.")
     migrate()
 
 
@@ -54,11 +78,13 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = F
     if not yes:
         typer.confirm("This removes all tenants, documents and messages. Go on?", abort=True)
     with open_services(settings) as services:
-        asyncio.run(_drop_schema(services.addresses))
-        with Redis.from_url(services.addresses.redis_url) as redis:
+        addresses = services.addresses
+        with migrations.told_in_one_line(addresses), Redis.from_url(addresses.redis_url) as redis:
+            redis.ping()  # so that nothing is dropped where not everything can be
+            asyncio.run(_drop_all(addresses))
             redis.flushdb()
         shutil.rmtree(settings.ignite.data_dir / "storage", ignore_errors=True)
-        migrations.upgrade(services.addresses)
+        migrations.upgrade(addresses)
     typer.echo("The database is empty and migrated.")
 
 
@@ -68,7 +94,7 @@ def check() -> None:
     with tempfile.TemporaryDirectory(prefix="ignite-check-") as folder:
         Path(folder).chmod(0o711)
         with acquire(Path(folder) / "data", durable=False) as lease:
-            services = Services(load_settings(env_file=None), lease)
+            services = Services(default_settings(), lease)
             migrations.upgrade(services.addresses)
             migrations.check(services.addresses)
 
@@ -89,13 +115,11 @@ async def _create_database(addresses: ServiceAddresses) -> bool:
         await engine.dispose()
 
 
-async def _drop_schema(addresses: ServiceAddresses) -> None:
+async def _drop_all(addresses: ServiceAddresses) -> None:
     engine = create_async_engine(addresses.owner_url, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SET LOCAL lock_timeout = '10s'"))
-            await connection.execute(text("DROP SCHEMA public CASCADE"))
-            await connection.execute(text("CREATE SCHEMA public"))
-            await connection.execute(text("GRANT USAGE ON SCHEMA public TO PUBLIC"))
+            await connection.execute(text(DROP_ALL))
     finally:
         await engine.dispose()

@@ -12,13 +12,16 @@ from typing import Literal
 import typer
 from redis import Redis
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fastapi_ignite.core.config import DEVELOPMENT_SECRET, Settings, get_settings
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.embedded import status
+from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
+from fastapi_ignite.jobs import QUEUES
 from fastapi_ignite.rag.local.embedding import MiniLmEmbedder
 
 LOW_DISK_BYTES = 2 * 2**30
@@ -48,7 +51,7 @@ def doctor() -> None:
     with console.status("Looking"):
         for finding in _examine(settings):
             failed = failed or finding.verdict == "fail"
-            table.add_row(finding.subject, f"[{STYLES[finding.verdict]}]{finding.verdict}[/]", finding.detail)
+            table.add_row(finding.subject, f"[{STYLES[finding.verdict]}]{finding.verdict}[/]", escape(finding.detail))
     console.print(table)
     sys.exit(1 if failed else 0)
 
@@ -67,6 +70,8 @@ def _examine(settings: Settings) -> Iterator[Finding]:
     with services:
         addresses = services.addresses
         yield _attempt("redis", lambda: _redis(addresses))
+        if addresses.rabbitmq_url:
+            yield _attempt("rabbitmq", lambda: _rabbitmq(addresses))
         yield _attempt("database", lambda: asyncio.run(_database(addresses)))
         yield _attempt("logins", lambda: asyncio.run(_logins(addresses)))
     if settings.rag.embedder == "minilm":
@@ -109,6 +114,14 @@ def _redis(addresses: ServiceAddresses) -> str:
     with Redis.from_url(addresses.redis_url, socket_timeout=5, socket_connect_timeout=5) as redis:
         info = redis.info("server")
         return f"{info.get('server_name', 'redis')} {info.get('valkey_version', info.get('redis_version'))}"
+
+
+def _rabbitmq(addresses: ServiceAddresses) -> str:
+    broker = make_broker(addresses.broker_url)
+    try:
+        return f"{sum(map(broker.waiting, QUEUES))} messages wait for a worker"
+    finally:
+        broker.close()
 
 
 async def _database(addresses: ServiceAddresses) -> str:

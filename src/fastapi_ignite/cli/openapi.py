@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from fastapi_ignite.core.config import load_settings
+from fastapi_ignite.core.config import default_settings
 from fastapi_ignite.main import create_app
 
 
@@ -17,4 +17,4 @@ def register(app: typer.Typer) -> None:
 
 def openapi() -> None:
     """Print the OpenAPI document of a default installation."""
-    typer.echo(json.dumps(create_app(load_settings(env_file=None)).openapi(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(create_app(default_settings()).openapi(), indent=2, ensure_ascii=False))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fastapi_ignite.billing.models import Plan
 from fastapi_ignite.billing.repository import PlanRepo
+from fastapi_ignite.cli.schema import require_schema
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import InvalidInputError
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.services import open_services
+from fastapi_ignite.infra.services import ServiceAddresses, open_services
 
 group = typer.Typer(no_args_is_help=True, help="Subscription plans.")
 
@@ -31,10 +35,13 @@ def register(app: typer.Typer) -> None:
 def list_plans() -> None:
     """Show every plan."""
     table = Table("id", "name", "projects", "messages a month", "characters a month", "requests a minute")
-    for plan in asyncio.run(_list()):
+    with open_services(get_settings()) as services:
+        require_schema(services)
+        plans = asyncio.run(_list(services.addresses))
+    for plan in plans:
         figures = (plan.max_projects, plan.monthly_message_cap, plan.monthly_upload_char_cap)
         rate = f"{plan.rate_limit_rpm:,}" if plan.rate_limit_rpm else "RATE_LIMIT_RPM"
-        table.add_row(plan.id, plan.name, *(f"{figure:,}" for figure in figures), rate)
+        table.add_row(escape(plan.id), escape(plan.name), *(f"{figure:,}" for figure in figures), rate)
     Console().print(table)
 
 
@@ -64,36 +71,37 @@ def set_plan(
     }
     if rate_limit_rpm is not None:
         values["rate_limit_rpm"] = rate_limit_rpm or None
-    plan = asyncio.run(_set(plan_id, values))
+    with open_services(get_settings()) as services:
+        require_schema(services)
+        plan = asyncio.run(_set(services.addresses, plan_id, values))
     typer.echo(
         f"{plan.id}: {plan.name}, {plan.max_projects:,} projects, {plan.monthly_message_cap:,} messages and "
         f"{plan.monthly_upload_char_cap:,} characters a month"
     )
 
 
-async def _list() -> list[Plan]:
-    with open_services(get_settings()) as services:
-        database = Database(services.addresses.worker_url, pool_size=1, application_name="ignite-cli")
-        try:
-            async with database.system() as session:
-                return list(await PlanRepo(session).list_all())
-        finally:
-            await database.close()
+async def _list(addresses: ServiceAddresses) -> list[Plan]:
+    async with _plans(addresses) as plans:
+        return list(await plans.list_all())
 
 
-async def _set(plan_id: str, values: dict[str, str | int | None]) -> Plan:
-    with open_services(get_settings()) as services:
-        database = Database(services.addresses.worker_url, pool_size=1, application_name="ignite-cli")
-        try:
-            async with database.system() as session:
-                plans = PlanRepo(session)
-                if await plans.get(plan_id) is None:
-                    missing = {"max_projects", "monthly_message_cap", "monthly_upload_char_cap"} - set(values)
-                    if missing:
-                        raise InvalidInputError(
-                            f"{plan_id} is a new plan: it needs --max-projects, --message-cap and --upload-char-cap"
-                        )
-                    values.setdefault("name", plan_id)
-                return await plans.upsert(plan_id, values)
-        finally:
-            await database.close()
+async def _set(addresses: ServiceAddresses, plan_id: str, values: dict[str, str | int | None]) -> Plan:
+    async with _plans(addresses) as plans:
+        if await plans.get(plan_id) is None:
+            missing = {"max_projects", "monthly_message_cap", "monthly_upload_char_cap"} - set(values)
+            if missing:
+                raise InvalidInputError(
+                    f"{plan_id} is a new plan: it needs --max-projects, --message-cap and --upload-char-cap"
+                )
+            values.setdefault("name", plan_id)
+        return await plans.upsert(plan_id, values)
+
+
+@asynccontextmanager
+async def _plans(addresses: ServiceAddresses) -> AsyncGenerator[PlanRepo]:
+    database = Database(addresses.worker_url, pool_size=1, application_name="ignite-cli")
+    try:
+        async with database.system() as session:
+            yield PlanRepo(session)
+    finally:
+        await database.close()

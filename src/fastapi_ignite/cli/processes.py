@@ -10,18 +10,22 @@ from typing import Annotated
 import typer
 import uvicorn
 from dramatiq import cli as dramatiq_cli
+from rich.console import Console
+from rich.table import Table
 
 from fastapi_ignite import scheduler as periodic
 from fastapi_ignite.cli.options import Port, Workers
 from fastapi_ignite.cli.ports import require_free_port
+from fastapi_ignite.cli.schema import require_schema
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent
-from fastapi_ignite.infra.services import Services, open_services
+from fastapi_ignite.infra.services import open_services
+from fastapi_ignite.jobs import QUEUES
 
 GRACEFUL_SECONDS = 25
+TABLE_WIDTH = 140  # a line a job, in a pipe too
 
 
 def register(app: typer.Typer) -> None:
@@ -45,10 +49,13 @@ def api(
     if reload and workers > 1:
         raise ConfigurationError("--reload and --workers exclude each other")
     require_free_port(address, number)
+    configure_logging(settings)
     with open_services(settings) as services:
         require_schema(services)
         if reload or workers > 1:
-            os.environ.setdefault(SUPERVISOR_PID_VARIABLE, str(os.getpid()))
+            # uvicorn starts a process anew whenever it ends: this one must go first, and they end with it
+            exit_with_supervisor()
+            os.environ[SUPERVISOR_PID_VARIABLE] = str(os.getpid())
         uvicorn.run(
             "fastapi_ignite.main:create_app",
             factory=True,
@@ -60,13 +67,23 @@ def api(
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # TRUSTED_PROXIES decides, for every server alike
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
 
 
-def worker() -> None:
-    """Work on uploaded files."""
+def worker(
+    queues: Annotated[
+        list[str] | None, typer.Option(help=f"Work on this queue only; may be repeated. One of {', '.join(QUEUES)}.")
+    ] = None,
+) -> None:
+    """Work on uploaded files, exports and whatever else runs in the background."""
     settings = get_settings()
+    unknown = set(queues or ()).difference(QUEUES)
+    if unknown:
+        raise ConfigurationError(
+            f"--queues: no queue is called {', '.join(sorted(unknown))}; takes {', '.join(QUEUES)}"
+        )
     with open_services(settings) as services:
         require_schema(services)
         arguments = [
@@ -78,17 +95,23 @@ def worker() -> None:
             "--worker-shutdown-timeout",
             str(GRACEFUL_SECONDS * 1000),
             "--skip-logging",
+            *(["--queues", *queues] if queues else []),
         ]
         configure_logging(settings)
         exit_with_supervisor()
         sys.exit(dramatiq_cli.main(dramatiq_cli.make_argument_parser().parse_args(arguments)))
 
 
-def run_scheduler() -> None:
+def run_scheduler(
+    *, list_jobs: Annotated[bool, typer.Option("--list", help="Print the jobs and run none.")] = False
+) -> None:
     """Run the periodic jobs."""
     settings = get_settings()
+    if list_jobs:
+        print_periodic_jobs()
     if not settings.scheduler.enabled:
         typer.echo("SCHEDULER_ENABLED is false: nothing to do.")
+    if list_jobs or not settings.scheduler.enabled:
         return
     configure_logging(settings)
     exit_with_supervisor()
@@ -97,18 +120,15 @@ def run_scheduler() -> None:
         asyncio.run(periodic.run(settings, services))
 
 
+def print_periodic_jobs() -> None:
+    """Each one also runs when a scheduler starts; the next run is told by the clock alone."""
+    table = Table("id", "interval (UTC)", "next run (UTC)", "what it does", box=None)
+    for job in periodic.PERIODIC:
+        table.add_row(job.name, job.interval, f"{job.next_run():%Y-%m-%d %H:%M:%S}", job.purpose)
+    Console(highlight=False, width=TABLE_WIDTH).print(table)
+
+
 def exit_with_supervisor() -> None:
     """A child of `up` ends with it; started by hand, a process outlives its shell as usual."""
     if SUPERVISOR_PID_VARIABLE in os.environ:
         exit_with_parent()
-
-
-def require_schema(services: Services) -> None:
-    """Say what to do instead of failing at the first request."""
-    addresses = services.addresses
-    current = asyncio.run(migrations.current(addresses))
-    newest = migrations.head(addresses)
-    if current != newest:
-        raise ConfigurationError(
-            f"The database is at migration {current or 'none'}, the code at {newest}: run 'python cli.py db migrate'."
-        )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fastapi_ignite.core.errors import ConfigurationError
@@ -16,6 +19,9 @@ DEVELOPMENT_SECRET = "change-me"  # noqa: S105  the seed's development secret; p
 MINIMUM_SECRET_BYTES = 32
 PROJECT_ROOT = Path(__file__).resolve().parents[3]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+ORIGIN = re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+")
+REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
+RABBITMQ_SCHEMES = frozenset({"amqp", "amqps"})
 
 
 class Section(BaseSettings):
@@ -46,6 +52,9 @@ class AppSettings(Section):
     allow_insecure: bool = Field(
         default=False, description="Let a default secret listen on an address other than loopback (containers)."
     )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses or networks, comma-separated, whose `X-Forwarded-For` and `-Proto` are believed."
+    )
     demo_items: Literal["on", "off"] | None = Field(
         None, description="The public item routes; default on, and off in production."
     )
@@ -53,6 +62,24 @@ class AppSettings(Section):
         None, description="Who may create tenants; default open, and admin in production."
     )
     admin_key: SecretStr | None = Field(None, description="Bearer that may create tenants when signup is `admin`.")
+    errors_url: str = Field(
+        "https://github.com/bakrianoo/fastapi-ignite/blob/main/docs/errors.md",
+        pattern=r"^https?://[^\s#]+$",
+        description="Page that explains the error codes; a problem's `type` is this, `#` and the code.",
+    )
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        proxies = tuple(proxy.strip() for proxy in value.split(",") if proxy.strip())
+        try:
+            for proxy in proxies:
+                ip_network(proxy, strict=False)
+        except ValueError:
+            raise ValueError("takes addresses or networks like 10.0.0.0/8, comma-separated") from None
+        return proxies
 
     @property
     def production(self) -> bool:
@@ -83,9 +110,14 @@ class CorsSettings(Section):
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        if value.lstrip().startswith("["):
-            return tuple(json.loads(value))
-        return tuple(origin.strip().rstrip("/") for origin in value.split(",") if origin.strip())
+        try:
+            listed = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
+            origins = tuple(origin.strip().rstrip("/") for origin in listed if origin.strip())
+        except (ValueError, AttributeError):
+            origins = ("",)
+        if not all(map(ORIGIN.fullmatch, origins)):
+            raise ValueError("takes * or origins like https://app.example.com, comma-separated or as a JSON list")
+        return origins
 
 
 class PostgresSettings(Section):
@@ -124,23 +156,58 @@ class RedisSettings(Section):
     password: SecretStr | None = Field(None, description="Password of the outside server.")
     db: int = Field(0, ge=0, le=15, description="Database number.")
 
+    @field_validator("url")
+    @classmethod
+    def _is_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_url(value.get_secret_value(), REDIS_SCHEMES):
+            raise ValueError("takes redis://:password@host:port/db, rediss:// with TLS, or unix://")
+        return value
+
 
 class DramatiqSettings(Section):
     """Background work."""
 
     model_config = SettingsConfigDict(env_prefix="DRAMATIQ_")
-    broker: Literal["redis"] = Field("redis", description="Message broker.")
+    broker: Literal["redis", "rabbitmq"] = Field("redis", description="Message broker.")
+    rabbitmq_url: SecretStr | None = Field(
+        None, validate_default=True, description="`amqp://user:password@host:port/vhost`; wanted by `rabbitmq`."
+    )
     processes: int = Field(1, ge=1, le=64, description="Worker processes.")
     threads: int = Field(4, ge=1, le=64, description="Jobs at a time in one worker process.")
 
+    @field_validator("rabbitmq_url")
+    @classmethod
+    def _is_rabbitmq_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            if info.data.get("broker") == "rabbitmq":
+                raise ValueError("DRAMATIQ_BROKER=rabbitmq wants amqp://user:password@host:port/vhost here")
+        elif not _is_url(value.get_secret_value(), RABBITMQ_SCHEMES):
+            raise ValueError("takes amqp://user:password@host:port/vhost, or amqps:// with TLS")
+        return value
+
 
 class CacheSettings(Section):
-    """Caching of the item routes."""
+    """Caching of functions and responses."""
 
     model_config = SettingsConfigDict(env_prefix="CACHE_")
     backend_type: Literal["redis", "file", "memory"] = Field("redis", description="Where cached values live.")
     ttl_seconds: int = Field(300, ge=1, le=86400, description="Default lifetime of a cached value, in seconds.")
+    negative_ttl_seconds: int = Field(
+        10, ge=0, le=3600, description="For how many seconds a 'not found' is remembered; 0: not at all."
+    )
+    max_value_bytes: int = Field(2**20, ge=1024, le=2**26, description="Larger values are not stored.")
+    timeout_seconds: float = Field(
+        0.25, gt=0, le=5, description="Longest wait for the backend; then the value is loaded without it."
+    )
+    lock_seconds: float = Field(
+        10, gt=0, le=300, description="How long one process may load a value before another may begin."
+    )
+    namespace: str = Field(
+        "", pattern=r"^[A-Za-z0-9_.-]{0,64}$", description="Stands before every key in a Redis that others use too."
+    )
+    memory_max_bytes: int = Field(2**26, ge=2**16, le=2**36, description="Bound of the memory backend, per process.")
     file_path: Path = Field(Path(".ignite/cache"), description="Folder of the file backend.")
+    file_max_bytes: int = Field(2**28, ge=2**20, le=2**40, description="Bound of the file backend on the disk.")
 
 
 class SchedulerSettings(Section):
@@ -257,6 +324,15 @@ class Settings(BaseModel):
             )
 
 
+def _is_url(value: str, schemes: frozenset[str]) -> bool:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in schemes and port != 0
+
+
 def variable_name(section: type[Section], field: str) -> str:
     """The environment variable of a field."""
     return f"{section.model_config.get('env_prefix', '')}{field}".upper()
@@ -269,6 +345,11 @@ def sections() -> dict[str, type[Section]]:
         for name, field in Settings.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
     }
+
+
+def default_settings() -> Settings:
+    """What holds where nobody sets anything: the environment is not read."""
+    return Settings.model_validate({name: section.model_construct() for name, section in sections().items()})
 
 
 def load_settings(env_file: Path | None = Path(".env")) -> Settings:
@@ -288,8 +369,8 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
                 f"{variable_name(section, str(item['loc'][0]))}: {item['msg'].removeprefix('Value error, ')}"
                 for item in error.errors(include_input=False, include_url=False)
             ]
-        except ValueError as error:
-            problems.append(f"{variable_name(section, '*')}: {error}")
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"{env_file}: takes text in UTF-8") from None
     if problems:
         raise ConfigurationError("\n".join(problems))
     return Settings.model_validate(loaded)

@@ -40,7 +40,8 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 async def require_auth(request: Request) -> Principal:
     """Verify the bearer token once; later calls in the same request return the same principal.
 
-    Route classes call this before the body is read. Callers without a good token share their address's limit.
+    Route classes call this before the body is read. Callers without a good token share their address's limit; a refused
+    tenant id costs the tenant a unit, like any request.
     """
     known = getattr(request.state, "principal", None)
     if isinstance(known, Principal):
@@ -50,21 +51,19 @@ async def require_auth(request: Request) -> Principal:
     except InvalidTokenError:
         await check_rate_limit(request, None)
         raise
-    _match_tenant(request.headers.get("x-tenant-id"), principal)
-    _match_tenant(request.query_params.get("tenant_id"), principal)
     request.state.principal = principal
+    claimed = (*request.headers.getlist("x-tenant-id"), *request.query_params.getlist("tenant_id"))
+    if not all(_is_tenant(value, principal) for value in claimed):
+        await check_rate_limit(request, principal)
+        raise TenantMismatchError("The tenant id sent is not the token's tenant.")
     return principal
 
 
-def _match_tenant(claimed: str | None, principal: Principal) -> None:
-    if claimed is None:
-        return
+def _is_tenant(claimed: str, principal: Principal) -> bool:
     try:
-        matches = UUID(claimed) == principal.tenant_id
+        return UUID(claimed) == principal.tenant_id
     except ValueError:
-        matches = False
-    if not matches:
-        raise TenantMismatchError("The tenant id sent is not the token's tenant.")
+        return False
 
 
 async def check_rate_limit(request: Request, principal: Principal | None) -> None:
@@ -152,7 +151,8 @@ async def ensure_idempotent(
             f"Idempotency-Key takes one value of 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters."
         )
     route = request.scope["route"]
-    whole = b"\n".join((request.url.path.encode(), request.url.query.encode(), await request.body()))
+    # raw: `request.url` cannot hold a query that is not UTF-8
+    whole = b"\n".join((request.scope["path"].encode(), request.scope["query_string"], await request.body()))
     return Claim.of(
         tenant_id=principal.tenant_id,
         route=f"{request.method} {route.path}",

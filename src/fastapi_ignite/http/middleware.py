@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastapi_ignite.http.problems import BodyTooLargeError, problem_response
+from fastapi_ignite.http.problems import BodyTooLargeError, problem_response, unexpected_error
 
 MAX_BODY_BYTES = 256 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -68,8 +68,41 @@ class RequestContext:
         )
 
 
+class UnexpectedErrors:
+    """The innermost layer: the answer to an unknown exception passes the layers that give it its headers.
+
+    Starlette's own place for it is outside of them all: a browser of another origin could not read that answer.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An answer that has begun cannot be replaced: the server cuts it off."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched_send)
+        except Exception as error:
+            if started:
+                raise
+            response = await unexpected_error(Request(scope), error)
+            await response(scope, receive, send)
+
+
 class BodyLimit:
-    """Cuts bodies off while they stream in; multipart uploads are bounded where they are parsed."""
+    """Cuts bodies off while they are read, whatever type they declare.
+
+    An operation that streams its body and bounds it by itself sets `request.state.streams_body` before it reads.
+    """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int = MAX_BODY_BYTES) -> None:
         self.app = app
@@ -80,33 +113,34 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        if headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
-            await self.app(scope, receive, send)
-            return
-        declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.max_bytes:
-            await self._refuse(scope, receive, send)
-            return
+        state = scope.setdefault("state", {})
+        declared = dict(scope["headers"]).get(b"content-length", b"")
+        declared_too_large = declared.isdigit() and int(declared) > self.max_bytes
         received = 0
-        started = False
+        cut = started = False
 
         async def bounded_receive() -> Message:
-            nonlocal received
+            nonlocal received, cut
+            if state.get("streams_body"):
+                return await receive()
+            if declared_too_large:
+                cut = True
+                raise self._error()
             message = await receive()
             received += len(message.get("body", b""))
             if received > self.max_bytes:
+                cut = True
                 raise self._error()
             return message
 
         async def send_unless_cut(message: Message) -> None:
             nonlocal started
-            if received <= self.max_bytes:
+            if started or not cut:
                 started = True
                 await send(message)
 
         await self.app(scope, bounded_receive, send_unless_cut)
-        if received > self.max_bytes and not started:
+        if cut and not started:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:

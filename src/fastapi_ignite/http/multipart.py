@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
 
 from fastapi_ignite.core.errors import InvalidInputError
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError
@@ -105,26 +108,39 @@ class MultipartReader:
             BodyTooLargeError: the request is over its limit; reading stopped there.
         """
         parser = MultipartParser(self._boundary(), self._callbacks())
-        total = 0
+        self._request.state.streams_body = True
         try:
-            async for chunk in self._request.stream():
-                total += len(chunk)
-                if total > self._limits.max_request_bytes:
-                    raise BodyTooLargeError(
-                        f"A request may have {self._limits.max_request_bytes} bytes.",
-                        max_bytes=self._limits.max_request_bytes,
-                    )
-                parser.write(chunk)
-                await self._handle_events()
-            if not self._finished:
-                raise MalformedBodyError("The multipart body ends before its last boundary.")
+            await self._parse(parser)
         except MultipartParseError:
             await self._abort()
             raise MalformedBodyError("The body is not valid multipart/form-data.") from None
+        except ClientDisconnect:
+            await self._abort()
+            raise MalformedBodyError("The caller left before the body was complete.") from None
         except BaseException:
             await self._abort()
             raise
         return self._received
+
+    async def _parse(self, parser: MultipartParser) -> None:
+        declared = self._request.headers.get("content-length", "")
+        self._require_size(int(declared) if declared.isdigit() else 0)
+        total = 0
+        async with aclosing(self._request.stream()) as chunks:
+            async for chunk in chunks:
+                total += len(chunk)
+                self._require_size(total)
+                parser.write(chunk)
+                await self._handle_events()
+        if not self._finished:
+            raise MalformedBodyError("The multipart body ends before its last boundary.")
+
+    def _require_size(self, byte_count: int) -> None:
+        if byte_count > self._limits.max_request_bytes:
+            raise BodyTooLargeError(
+                f"A request may have {self._limits.max_request_bytes} bytes.",
+                max_bytes=self._limits.max_request_bytes,
+            )
 
     def _boundary(self) -> bytes:
         media_type, options = parse_options_header(self._request.headers.get("content-type"))
@@ -229,7 +245,8 @@ def clean_filename(raw: bytes) -> str:
     """
     name = raw.decode("utf-8", errors="replace").replace("\\", "/")
     name = PurePosixPath(name).name.strip()
-    if not name or len(name) > MAX_FILENAME_CHARACTERS or any(ord(character) < ord(" ") for character in name):
+    control = any(unicodedata.category(character) == "Cc" for character in name)
+    if name in {"", ".."} or len(name) > MAX_FILENAME_CHARACTERS or control:
         raise InvalidFilenameError(
             f"A file name takes 1 to {MAX_FILENAME_CHARACTERS} characters, none of them a control character."
         )

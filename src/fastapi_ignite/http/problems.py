@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,23 +12,41 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.errors import IgniteError, UnavailableError
 from fastapi_ignite.core.security import InvalidTokenError
+from fastapi_ignite.infra.db import connection_failed
 
 MEDIA_TYPE = "application/problem+json"
 MAX_REPORTED_ERRORS = 20
 log = structlog.get_logger(__name__)
 
-_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 400: "bad_request", 413: "body_too_large"}
+# FastAPI answers 400 to a body it cannot read, and to nothing else
+_HTTP_CODES = {400: "malformed_body", 404: "not_found", 405: "method_not_allowed"}
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Problem(BaseModel):
     """An error. Members beyond these belong to the `code`."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "https://github.com/bakrianoo/fastapi-ignite/blob/main/docs/errors.md#project_not_found",
+                    "title": "Unknown project",
+                    "status": 404,
+                    "detail": "No project of this tenant has this id.",
+                    "code": "project_not_found",
+                    "request_id": "9f1c2f0a6d5e4b7c8a9b0c1d2e3f4a5b",
+                }
+            ]
+        },
+    )
 
-    type: str = Field(examples=["/errors#not_found"])
+    type: str = Field(description="Where the code is explained.")
     title: str
     status: int
     detail: str
@@ -81,14 +98,14 @@ def problem_response(
 ) -> JSONResponse:
     """`extra` cannot overwrite the standard members."""
     body = {
-        **jsonable_encoder(extra or {}),
-        "type": f"/errors#{code}",
+        "type": f"{request.app.state.errors_url}#{code}",
         "title": title,
         "status": status,
         "detail": detail,
         "code": code,
         "request_id": request.scope.get("state", {}).get("request_id"),
     }
+    body = {**body, **jsonable_encoder(extra or {}), **body}
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -114,8 +131,12 @@ def _validation_errors(errors: Sequence[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def install(app: FastAPI) -> None:
-    """Every exception becomes a problem; an unexpected one is logged whole and shown as nothing but its id."""
+def install(app: FastAPI, *, errors_url: str = "/errors") -> None:
+    """Every exception becomes a problem; an unexpected one is logged whole and shown as nothing but its id.
+
+    `errors_url` is the page that explains the codes.
+    """
+    app.state.errors_url = errors_url
 
     @app.exception_handler(IgniteError)
     async def _ignite(request: Request, error: IgniteError) -> JSONResponse:
@@ -154,36 +175,43 @@ def install(app: FastAPI) -> None:
         code = _HTTP_CODES.get(error.status_code, "http_error")
         title = code.replace("_", " ").capitalize()
         headers = dict(error.headers or {})
+        if error.status_code == 405:  # noqa: PLR2004  the status that owes the caller a complete Allow
+            headers |= _allow(request)
         return problem_response(
             request, status=error.status_code, code=code, title=title, detail=str(error.detail), headers=headers
         )
 
-    @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("unexpected error", exc_info=error)
+    app.exception_handler(Exception)(unexpected_error)
+
+
+def _allow(request: Request) -> dict[str, str]:
+    """All of the path's methods; Starlette names those of the first route that has the path."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    methods = [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+    return {"Allow": ", ".join(methods)} if methods else {}
+
+
+async def unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    """Logged whole, shown as nothing but its request id. A database that is away is no fault of the program's."""
+    if connection_failed(error):
+        log.error("database unavailable", error=type(error).__name__)
         return problem_response(
             request,
-            status=500,
-            code="internal_error",
-            title="Internal error",
-            detail="Something failed on our side; the request id finds it in the log.",
+            status=UnavailableError.status,
+            code=UnavailableError.code,
+            title=UnavailableError.title,
+            detail="The database has no connection for this request; try again.",
+            headers={"Retry-After": "1"},
         )
-
-
-def add_problem_schema(schema: dict[str, Any]) -> None:
-    """Put `Problem` into an OpenAPI document and take FastAPI's own validation shape out."""
-    components = schema.setdefault("components", {}).setdefault("schemas", {})
-    components["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    for name in ("HTTPValidationError", "ValidationError"):
-        components.pop(name, None)
-    text = json.dumps(schema).replace("#/components/schemas/HTTPValidationError", "#/components/schemas/Problem")
-    schema.clear()
-    schema.update(json.loads(text))
-    for path in schema.get("paths", {}).values():
-        for operation in path.values():
-            answer = operation.get("responses", {}).get("422", {}).get("content", {})
-            if "application/json" in answer:
-                answer[MEDIA_TYPE] = answer.pop("application/json")
+    log.error("unexpected error", exc_info=error)
+    return problem_response(
+        request,
+        status=500,
+        code="internal_error",
+        title="Internal error",
+        detail="Something failed on our side; the request id finds it in the log.",
+    )
 
 
 AUTHENTICATED = (InvalidTokenError, TenantMismatchError, RateLimitedError)

@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
-from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.http.deps import TenantParameterDep, check_rate_limit, require_auth
 from fastapi_ignite.http.problems import AUTHENTICATED, RateLimitedError, responses
 
@@ -58,8 +57,3 @@ def tenant_router(prefix: str, tag: str) -> APIRouter:
 def public_router(prefix: str, tag: str) -> APIRouter:
     """A router of operations that need no token."""
     return APIRouter(prefix=prefix, tags=[tag], route_class=PublicRoute, responses=responses(RateLimitedError))
-
-
-def documented(*errors: type[IgniteError]) -> dict[int | str, dict[str, Any]]:
-    """What an operation answers beside its result; replaces the router's entry of the same status with both."""
-    return responses(*errors)

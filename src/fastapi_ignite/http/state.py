@@ -35,3 +35,4 @@ class State(TypedDict):
     storage: Storage
     jobs: JobQueue
     engines: Mapping[str, RagEngine]
+    schema_head: str | None

@@ -15,13 +15,15 @@ SUPERVISOR_PID_VARIABLE = "IGNITE_SUPERVISOR_PID"
 def exit_with_parent() -> None:
     """Sends this process SIGTERM once its parent, or the supervisor above it, is gone; ends it hard after a grace.
 
-    Call it once in each process: threads do not survive a fork.
+    Call it once in each process: threads do not survive a fork. What this process starts from now on hangs on it
+    alone and hears of the supervisor's end from it: told twice to stop, a worker drops its work and hangs.
     """
-    threading.Thread(target=_watch, args=(os.getppid(),), name="exit-with-parent", daemon=True).start()
-
-
-def _watch(parent: int) -> None:
     supervisor = int(os.environ.get(SUPERVISOR_PID_VARIABLE, "0"))
+    os.environ[SUPERVISOR_PID_VARIABLE] = str(os.getpid())
+    threading.Thread(target=_watch, args=(os.getppid(), supervisor), name="exit-with-parent", daemon=True).start()
+
+
+def _watch(parent: int, supervisor: int) -> None:
     while os.getppid() == parent and _exists(supervisor):
         time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

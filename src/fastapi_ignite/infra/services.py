@@ -23,6 +23,12 @@ class ServiceAddresses:
     worker_url: URL = field(repr=False)
     redis_url: str = field(repr=False)
     login_passwords: dict[str, str] = field(repr=False)
+    rabbitmq_url: str | None = field(default=None, repr=False)
+
+    @property
+    def broker_url(self) -> str:
+        """Where job messages go."""
+        return self.rabbitmq_url or self.redis_url
 
 
 class Services:
@@ -63,17 +69,15 @@ def open_services(settings: Settings) -> Services:
     """
     outside_database = settings.database.database_url or settings.postgres.host
     outside_redis = settings.redis.url or settings.redis.host
+    if outside_database:
+        _owner_url(settings, None)  # what is malformed is said before a server starts
     lease = None if outside_database and outside_redis else acquire(settings.ignite.data_dir)
     return Services(settings, lease)
 
 
 def _owner_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> URL:
     if settings.database.database_url:
-        try:
-            url = make_url(settings.database.database_url.get_secret_value())
-        except ArgumentError:
-            raise ConfigurationError("DATABASE_URL: takes postgresql://user:password@host:port/database") from None
-        return url.set(drivername="postgresql+asyncpg")
+        return _parse_database_url(settings.database.database_url.get_secret_value())
     if settings.postgres.host:
         return URL.create(
             "postgresql+asyncpg",
@@ -95,16 +99,35 @@ def _owner_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> URL:
     )
 
 
+def _parse_database_url(value: str) -> URL:
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):
+        url = URL.create("unknown")
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ConfigurationError("DATABASE_URL: takes postgresql://user:password@host:port/database")
+    url = url.set(drivername="postgresql+asyncpg")
+    if "sslmode" in url.query:  # what hosts of PostgreSQL give out is libpq's; asyncpg calls it ssl
+        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})
+    return url
+
+
 def _redis_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> str:
     if settings.redis.url:
         return settings.redis.url.get_secret_value()
     if settings.redis.host:
         password = settings.redis.password.get_secret_value() if settings.redis.password else None
+        username = None if password is None else ""  # without one SQLAlchemy renders no password either
         host, port, database = settings.redis.host, settings.redis.port, str(settings.redis.db)
-        return URL.create("redis", None, password, host, port, database).render_as_string(hide_password=False)
+        return URL.create("redis", username, password, host, port, database).render_as_string(hide_password=False)
     if endpoints is None:
         raise ConfigurationError("neither an outside nor an embedded Redis is available")
     return f"redis://:{endpoints.redis_password}@{endpoints.redis_host}:{endpoints.redis_port}/0"
+
+
+def _rabbitmq_url(settings: Settings) -> str | None:
+    url = settings.dramatiq.rabbitmq_url
+    return url.get_secret_value() if url and settings.dramatiq.broker == "rabbitmq" else None
 
 
 def _addresses(settings: Settings, endpoints: EmbeddedEndpoints | None) -> ServiceAddresses:
@@ -127,4 +150,5 @@ def _addresses(settings: Settings, endpoints: EmbeddedEndpoints | None) -> Servi
         worker_url=owner.set(username=WORKER_LOGIN, password=passwords[WORKER_LOGIN]),
         redis_url=_redis_url(settings, endpoints),
         login_passwords=passwords,
+        rabbitmq_url=_rabbitmq_url(settings),
     )

@@ -40,7 +40,3 @@ class StorageFullError(QuotaExceededError):
 
     code = "storage_quota_exceeded"
     title = "Storage quota exceeded"
-
-
-class StaleAttemptError(Exception):
-    """Another worker, a cancellation or a deletion took the file over: this attempt changes nothing more."""

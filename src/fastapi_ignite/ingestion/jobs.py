@@ -1,7 +1,7 @@
 """The messages of ingestion. Arguments: tenant id, file id."""
 
-from fastapi_ignite.infra.jobs import Job
+from fastapi_ignite.infra.jobs import Job, Priority
 
-PROCESS_FILE = Job("ingestion.process_file", queue="ingestion", priority=0, time_limit=1_800_000)
-DELETE_FILE = Job("ingestion.delete_file", queue="ingestion", priority=0)
-SHARPEN = Job("ingestion.sharpen", queue="embedding", priority=10, time_limit=3_600_000)
+PROCESS_FILE = Job("ingestion.process_file", "ingestion", Priority.INTERACTIVE, time_limit=1_800_000)
+DELETE_FILE = Job("ingestion.delete_file", "ingestion", Priority.BACKGROUND)
+SHARPEN = Job("ingestion.sharpen", "embedding", Priority.BACKGROUND, time_limit=3_600_000)

@@ -11,7 +11,8 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index,
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
+from fastapi_ignite.infra.db import Base, Timestamped
+from fastapi_ignite.infra.jobs.leases import Leased
 
 
 class FileState(StrEnum):
@@ -37,11 +38,8 @@ def public_status(state: str) -> str:
     return "in_progress" if state in UNFINISHED else state
 
 
-class File(TenantScoped, Timestamped, Base):
-    """`attempt` fences writers: a worker's every write names the attempt it holds, and a stale one changes nothing.
-
-    `notified_at` is when a message about the row was last sent; `receipt` says what a deletion removed.
-    """
+class File(Leased, Timestamped, Base):
+    """`receipt` says what a deletion removed."""
 
     __tablename__ = "files"
     __table_args__ = (
@@ -68,15 +66,10 @@ class File(TenantScoped, Timestamped, Base):
     byte_count: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[bytes] = mapped_column(LargeBinary)
     storage_key: Mapped[str | None]
-    state: Mapped[str]
-    attempt: Mapped[int] = mapped_column(server_default="0")
-    lease_until: Mapped[datetime | None]
-    last_error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     char_count: Mapped[int | None] = mapped_column(BigInteger)
     document_id: Mapped[UUID | None]
     deduplicated: Mapped[bool] = mapped_column(server_default=text("false"))
     reservation_id: Mapped[UUID | None]
-    notified_at: Mapped[datetime]
     delete_raw: Mapped[bool] = mapped_column(server_default=text("false"))
     completed_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,20 +15,18 @@ from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
+from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, StaleAttemptError, keep_lease, next_try
 from fastapi_ignite.infra.storage import Storage
-from fastapi_ignite.ingestion.errors import StaleAttemptError
 from fastapi_ignite.ingestion.jobs import SHARPEN
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
-from fastapi_ignite.ingestion.repository import LEASE, FileRepo
+from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import DocumentSource, RagEngine
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, extract
 from fastapi_ignite.usage.models import Metric
-from fastapi_ignite.usage.service import UsageService
+from fastapi_ignite.usage.service import QuotaExceededError, UsageService
 
-MAX_ATTEMPTS = 5
-FIRST_RETRY = timedelta(seconds=5)
 FINISHED = Counter("ignite_files_finished_total", "Files that reached an end", ["state", "code"])
 log = structlog.get_logger(__name__)
 
@@ -56,14 +52,19 @@ class FileProcessor:
             if file.attempt > MAX_ATTEMPTS:
                 await self._fail(file, code="attempts_exhausted", message="The file brought its worker down too often.")
                 return
-            async with self._heartbeat(file):
+            async with keep_lease(partial(self._extend_lease, file)):
                 await self._index(file)
         except StaleAttemptError:
             log.info("attempt overtaken")
         except ExtractionError as error:
             await self._fail(file, code=error.code, message=error.message, retryable=error.retryable)
-        except IgniteError as error:
+        except QuotaExceededError as error:
+            if await self._equal_bytes_in_progress(file):
+                await self._retry_later(file, error)
+                return
             await self._fail(file, code=error.code, message=error.detail, quota=error.extra)
+        except IgniteError as error:
+            await self._fail(file, code=error.code, message=error.detail)
         except Exception as error:
             log.exception("file attempt failed")
             await self._retry_later(file, error)
@@ -81,16 +82,20 @@ class FileProcessor:
         if file.delete_raw and file.storage_key:
             await self._storage.delete(file.storage_key)
         receipt["bytes"] = file.byte_count
-        async with self._database.tenant(tenant_id) as session:
-            await FileRepo(session, tenant_id).advance(
-                file.id,
-                file.attempt,
-                state=FileState.DELETED,
-                deleted_at=clock.now(),
-                lease_until=None,
-                receipt=receipt,
-                storage_key=None if file.delete_raw else file.storage_key,
-            )
+        try:
+            async with self._database.tenant(tenant_id) as session:
+                await FileRepo(session, tenant_id).advance(
+                    file.id,
+                    file.attempt,
+                    state=FileState.DELETED,
+                    deleted_at=clock.now(),
+                    lease_until=None,
+                    receipt=receipt,
+                    storage_key=None if file.delete_raw else file.storage_key,
+                )
+        except StaleAttemptError:
+            log.info("attempt overtaken")
+            return
         FINISHED.labels("deleted", "").inc()
 
     async def _claim(
@@ -140,10 +145,13 @@ class FileProcessor:
             if existing is None:
                 return False
             await self._complete(FileRepo(session, file.tenant_id), file, existing, shared=True)
+            if file.reservation_id:
+                await UsageService(session, file.tenant_id).release(file.reservation_id)
         FINISHED.labels("completed", "deduplicated").inc()
         return True
 
     async def _complete(self, files: FileRepo, file: File, document_id: UUID, *, shared: bool) -> None:
+        charged = {"char_count": 0} if shared else {}
         await files.advance(
             file.id,
             file.attempt,
@@ -153,7 +161,13 @@ class FileProcessor:
             lease_until=None,
             last_error=None,
             completed_at=clock.now(),
+            **charged,
         )
+
+    async def _equal_bytes_in_progress(self, file: File) -> bool:
+        """Another file of these bytes holds characters: once it is completed, this one needs none."""
+        async with self._database.tenant(file.tenant_id) as session:
+            return await FileRepo(session, file.tenant_id).equal_bytes_in_progress(file)
 
     async def _extract(self, file: File) -> ExtractedText:
         if file.storage_key is None:
@@ -164,17 +178,14 @@ class FileProcessor:
     async def _reserve(self, file: File, characters: int) -> None:
         """A reservation of an earlier attempt is given back first: its text may have been another."""
         async with self._database.tenant(file.tenant_id) as session:
+            files = FileRepo(session, file.tenant_id)
             usage = UsageService(session, file.tenant_id)
+            # the file's row before the counter's, as in a removal: the other order could deadlock with it
+            await files.advance(file.id, file.attempt, state=FileState.CHUNKING, char_count=characters)
             if file.reservation_id:
                 await usage.release(file.reservation_id)
             reservation_id = await usage.reserve(Metric.CHARACTERS, characters, lifetime=None)
-            await FileRepo(session, file.tenant_id).advance(
-                file.id,
-                file.attempt,
-                state=FileState.CHUNKING,
-                reservation_id=reservation_id,
-                char_count=characters,
-            )
+            await files.advance(file.id, file.attempt, reservation_id=reservation_id)
         file.reservation_id = reservation_id
 
     async def _fail(
@@ -184,8 +195,6 @@ class FileProcessor:
             async with self._database.tenant(file.tenant_id) as session:
                 files = FileRepo(session, file.tenant_id)
                 stage = await files.stage(file.id)
-                if file.reservation_id:
-                    await UsageService(session, file.tenant_id).release(file.reservation_id)
                 await files.advance(
                     file.id,
                     file.attempt,
@@ -194,6 +203,8 @@ class FileProcessor:
                     char_count=None,
                     last_error=failure(code=code, message=message, stage=stage, retryable=retryable, quota=quota or {}),
                 )
+                if file.reservation_id:
+                    await UsageService(session, file.tenant_id).release(file.reservation_id)
         except StaleAttemptError:
             return
         FINISHED.labels("failed", code).inc()
@@ -204,13 +215,12 @@ class FileProcessor:
         if file.attempt >= MAX_ATTEMPTS:
             await self._fail(file, code="internal_error", message="The file could not be processed.", retryable=True)
             return
-        now = clock.now()
         try:
             async with self._database.tenant(file.tenant_id) as session:
                 await FileRepo(session, file.tenant_id).advance(
                     file.id,
                     file.attempt,
-                    lease_until=now + FIRST_RETRY * 2 ** (file.attempt - 1),
+                    lease_until=next_try(file.attempt),
                     last_error=failure(
                         code="internal_error", message=type(error).__name__, stage="processing", retryable=True
                     ),
@@ -218,36 +228,9 @@ class FileProcessor:
         except StaleAttemptError:
             log.info("attempt overtaken")
 
-    @asynccontextmanager
-    async def _heartbeat(self, file: File) -> AsyncGenerator[None]:
-        """Keeps the lease while the work lasts, and ends the work when the lease is lost."""
-        work = asyncio.current_task()
-
-        async def beat() -> None:
-            while True:
-                await asyncio.sleep(LEASE.total_seconds() / 3)
-                try:
-                    async with self._database.tenant(file.tenant_id) as session:
-                        await FileRepo(session, file.tenant_id).extend_lease(file.id, file.attempt)
-                except StaleAttemptError:
-                    overtaken.set()
-                    if work:
-                        work.cancel()
-                    return
-                except Exception as error:  # noqa: BLE001  the database is away: the lease may yet hold
-                    log.warning("heartbeat missed", error=type(error).__name__)
-
-        overtaken = asyncio.Event()
-        beating = asyncio.create_task(beat())
-        try:
-            yield
-        except asyncio.CancelledError:
-            if work is None or not overtaken.is_set():
-                raise
-            work.uncancel()
-            raise StaleAttemptError from None
-        finally:
-            beating.cancel()
+    async def _extend_lease(self, file: File) -> None:
+        async with self._database.tenant(file.tenant_id) as session:
+            await FileRepo(session, file.tenant_id).extend_lease(file.id, file.attempt)
 
 
 def _reserved(file: File) -> UUID:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CursorResult, func, or_, select, update
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.core import clock
-from fastapi_ignite.ingestion.errors import StaleAttemptError
+from fastapi_ignite.infra.jobs import leases
+from fastapi_ignite.infra.jobs.leases import LeasedRepo, LostJob
 from fastapi_ignite.ingestion.models import GONE, UNFINISHED, File, FileState
-
-LEASE = timedelta(seconds=30)
-SILENCE = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +24,11 @@ class TenantLoad:
     stored_bytes: int
 
 
-class FileRepo:
+class FileRepo(LeasedRepo[File]):
     """The files of one tenant."""
 
-    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
-        self.session = session
-        self._tenant_id = tenant_id
+    model = File
+    unfinished = (*UNFINISHED, FileState.DELETING)
 
     async def add_all(self, files: Sequence[File]) -> None:
         """Insert."""
@@ -89,6 +84,18 @@ class FileRepo:
         )
         return (await self.session.execute(statement.limit(1))).first() is not None
 
+    async def equal_bytes_in_progress(self, file: File) -> bool:
+        """Whether an unfinished file of the same bytes in the same project holds characters."""
+        statement = select(File.id).where(
+            File.tenant_id == self._tenant_id,
+            File.project_id == file.project_id,
+            File.sha256 == file.sha256,
+            File.id != file.id,
+            File.state.in_(UNFINISHED),
+            File.reservation_id.is_not(None),
+        )
+        return (await self.session.execute(statement.limit(1))).first() is not None
+
     async def names(self, document_ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, str]]:
         """The oldest live file of each document: its id and name."""
         statement = (
@@ -103,82 +110,12 @@ class FileRepo:
         )
         return {row.document_id: (row.id, row.filename) for row in await self.session.execute(statement)}
 
-    async def claim(self, file_id: UUID, *, states: Sequence[FileState], state: FileState) -> File | None:
-        """Begin the next attempt, unless another worker holds the lease or there is nothing to do."""
-        now = clock.now()
-        return (
-            await self.session.execute(
-                update(File)
-                .where(
-                    File.tenant_id == self._tenant_id,
-                    File.id == file_id,
-                    File.state.in_(states),
-                    or_(File.lease_until.is_(None), File.lease_until <= now),
-                )
-                .values(state=state, attempt=File.attempt + 1, lease_until=now + LEASE)
-                .returning(File)
-            )
-        ).scalar_one_or_none()
-
-    async def advance(self, file_id: UUID, attempt: int, **values: Any) -> None:
-        """A worker's write.
-
-        Raises:
-            StaleAttemptError: the file moved on without this attempt.
-        """
-        result = await self.session.execute(
-            update(File)
-            .where(
-                File.tenant_id == self._tenant_id,
-                File.id == file_id,
-                File.attempt == attempt,
-                File.state.in_((*UNFINISHED, FileState.DELETING)),
-            )
-            .values(**values)
-        )
-        if not isinstance(result, CursorResult) or result.rowcount != 1:
-            raise StaleAttemptError
-
     async def stage(self, file_id: UUID) -> str:
         """The state the file is in."""
         statement = select(File.state).where(File.tenant_id == self._tenant_id, File.id == file_id)
         return (await self.session.execute(statement)).scalar_one()
 
-    async def extend_lease(self, file_id: UUID, attempt: int) -> None:
-        """The worker lives."""
-        await self.advance(file_id, attempt, lease_until=clock.now() + LEASE)
 
-
-@dataclass(frozen=True, slots=True)
-class LostFile:
-    """A file nobody works on."""
-
-    tenant_id: UUID
-    id: UUID
-    state: str
-
-
-async def take_lost(session: AsyncSession, *, now: datetime, limit: int = 500) -> list[LostFile]:
-    """Files whose worker died or whose message was lost; each is handed out at most once in `SILENCE`.
-
-    Needs a system transaction.
-    """
-    lost = (
-        select(File.tenant_id, File.id)
-        .where(
-            File.state.in_((*UNFINISHED, FileState.DELETING)),
-            or_(File.lease_until.is_(None), File.lease_until <= now),
-            File.notified_at <= now - SILENCE,
-        )
-        .order_by(File.notified_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("lost")
-    )
-    rows = await session.execute(
-        update(File)
-        .where(File.tenant_id == lost.c.tenant_id, File.id == lost.c.id)
-        .values(notified_at=now)
-        .returning(File.tenant_id, File.id, File.state)
-    )
-    return [LostFile(row.tenant_id, row.id, row.state) for row in rows]
+async def take_lost(session: AsyncSession, *, now: datetime, queue_empty: bool = True) -> list[LostJob]:
+    """Files whose worker died or whose message was lost. Needs a system transaction."""
+    return await leases.take_lost(session, File, FileRepo.unfinished, now=now, queue_empty=queue_empty)

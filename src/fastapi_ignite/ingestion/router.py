@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 
 from fastapi_ignite.billing.service import SubscriptionRequiredError
 from fastapi_ignite.core.ids import new_id
@@ -35,9 +35,18 @@ from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
     FileUnknownError,
     NoFilesError,
+    StorageFullError,
     TooMuchInFlightError,
 )
-from fastapi_ignite.ingestion.schemas import FileList, FileRemoved, ProjectCreated, UploadResult, VectorStoreEnsured
+from fastapi_ignite.ingestion.schemas import (
+    FILE_EXAMPLE,
+    PROJECT_EXAMPLE,
+    FileList,
+    FileRemoved,
+    ProjectCreated,
+    UploadResult,
+    VectorStoreEnsured,
+)
 from fastapi_ignite.ingestion.service import IngestionService
 from fastapi_ignite.projects.service import ProjectNotFoundError, ProjectService
 from fastapi_ignite.usage.service import QuotaExceededError
@@ -85,6 +94,7 @@ async def _service(
 
 
 IngestionServiceDep = Annotated[IngestionService, Depends(_service)]
+ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
 
 
 @router.post(
@@ -115,7 +125,7 @@ async def create_project(
 
 
 @router.post("/projects/{project_id}/ensure_vector_store", responses=responses(ProjectNotFoundError))
-async def ensure_vector_store(service: IngestionServiceDep, project_id: UUID) -> VectorStoreEnsured:
+async def ensure_vector_store(service: IngestionServiceDep, project_id: ProjectId) -> VectorStoreEnsured:
     """Give the project an index if it has none."""
     vector_store_id, created = await service.ensure_vector_store(project_id)
     return VectorStoreEnsured(
@@ -130,6 +140,7 @@ async def ensure_vector_store(service: IngestionServiceDep, project_id: UUID) ->
         ProjectNotFoundError,
         SubscriptionRequiredError,
         QuotaExceededError,
+        StorageFullError,
         NoFilesError,
         EmptyFileError,
         InvalidFilenameError,
@@ -146,7 +157,7 @@ async def upload_and_attach(
     service: IngestionServiceDep,
     settings: SettingsDep,
     storage: StorageDep,
-    project_id: UUID,
+    project_id: ProjectId,
     wait_seconds: Annotated[
         int, Query(ge=0, le=60, description="How long to wait for the files to be searchable.")
     ] = 30,
@@ -173,7 +184,7 @@ async def upload_and_attach(
 @router.get("/projects/{project_id}/files", responses=responses(ProjectNotFoundError))
 async def list_files(
     service: IngestionServiceDep,
-    project_id: UUID,
+    project_id: ProjectId,
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
     after: Annotated[UUID | None, Query(description="`next_after` of the page before.")] = None,
 ) -> FileList:
@@ -184,8 +195,10 @@ async def list_files(
 @router.delete("/projects/{project_id}/remove_file", responses=responses(ProjectNotFoundError, FileUnknownError))
 async def remove_file(
     service: IngestionServiceDep,
-    project_id: UUID,
-    openai_file_id: Annotated[UUID, Query(description="The file's `id`; the name is the seed's, whatever the engine.")],
+    project_id: ProjectId,
+    openai_file_id: Annotated[
+        UUID, Query(description="The file's `id`, whatever the engine.", examples=[FILE_EXAMPLE["id"]])
+    ],
     *,
     delete_raw: Annotated[bool, Query(description="Remove the uploaded bytes too.")] = False,
 ) -> FileRemoved:

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
-from fastapi_ignite.ingestion.models import File, FileState, public_status
+from fastapi_ignite.ingestion.models import GONE, File, FileState, public_status
 
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
+PROJECT_EXAMPLE = "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b"
+FILE_EXAMPLE: JsonDict = {
+    "id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
+    "filename": "guide.txt",
+    "status": "completed",
+    "stage": "completed",
+    "bytes": 651,
+    "characters": 651,
+    "deduplicated": False,
+    "embedded": 1.0,
+    "last_error": None,
+    "created_at": "2024-06-02T12:34:56.123456Z",
+}
 
 
 class ProjectCreated(BaseModel):
     """The project, new or not."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": PROJECT_EXAMPLE,
+                    "tenant_id": "2cb9e69e-6fe7-4f5c-8f4d-5a9c6a2bd5d4",
+                    "name": "Docs",
+                    "vector_store_id": None,
+                    "status": "created",
+                }
+            ]
+        }
+    )
 
     id: UUID
     tenant_id: UUID
@@ -26,6 +54,12 @@ class ProjectCreated(BaseModel):
 
 class VectorStoreEnsured(BaseModel):
     """The project's index, new or not."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"project_id": PROJECT_EXAMPLE, "vector_store_id": "vs_abc123", "status": "created"}]
+        }
+    )
 
     project_id: UUID
     vector_store_id: str
@@ -56,8 +90,8 @@ class FileRead(BaseModel):
     created_at: datetime
 
     @classmethod
-    def of(cls, file: File, *, embedded: float = 0.0) -> FileRead:
-        """A row as callers see it."""
+    def of(cls, file: File, embedded: Mapping[UUID, float]) -> FileRead:
+        """A row as callers see it; `embedded` is by document."""
         return cls.model_validate(
             {
                 "id": file.id,
@@ -67,7 +101,7 @@ class FileRead(BaseModel):
                 "bytes": file.byte_count,
                 "characters": file.char_count,
                 "deduplicated": file.deduplicated,
-                "embedded": embedded,
+                "embedded": embedded.get(file.document_id, 0.0) if file.document_id else 0.0,
                 "last_error": file.last_error if file.state == FileState.FAILED else None,
                 "created_at": file.created_at,
             }
@@ -87,6 +121,21 @@ class FileCounts(BaseModel):
 class UploadResult(BaseModel):
     """The upload as far as it came while the caller waited."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "project_id": PROJECT_EXAMPLE,
+                    "vector_store_id": "vs_abc123",
+                    "batch_id": "0d4c1b7a-58f1-4c35-a8a5-0a3f9c2e6d11",
+                    "batch_status": "completed",
+                    "file_counts": {"processed": 1, "in_progress": 0, "failed": 0, "cancelled": 0, "total": 1},
+                    "files": [FILE_EXAMPLE],
+                }
+            ]
+        }
+    )
+
     project_id: UUID
     vector_store_id: str
     batch_id: UUID
@@ -95,7 +144,14 @@ class UploadResult(BaseModel):
     files: list[FileRead]
 
     @classmethod
-    def of(cls, project_id: UUID, vector_store_id: str, batch_id: UUID, files: Sequence[File]) -> UploadResult:
+    def of(
+        cls,
+        project_id: UUID,
+        vector_store_id: str,
+        batch_id: UUID,
+        files: Sequence[File],
+        embedded: Mapping[UUID, float],
+    ) -> UploadResult:
         """Removed files count as cancelled."""
         counts = FileCounts(total=len(files))
         for file in files:
@@ -114,7 +170,7 @@ class UploadResult(BaseModel):
             batch_id=batch_id,
             batch_status=_batch_status(counts),
             file_counts=counts,
-            files=[FileRead.of(file) for file in files if file.state not in (FileState.DELETING, FileState.DELETED)],
+            files=[FileRead.of(file, embedded) for file in files if file.state not in GONE],
         )
 
 
@@ -129,6 +185,21 @@ def _batch_status(counts: FileCounts) -> Status:
 class FileList(BaseModel):
     """A page of a project's files."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "project_id": PROJECT_EXAMPLE,
+                    "vector_store_id": "vs_abc123",
+                    "embedded": 1.0,
+                    "files": [FILE_EXAMPLE],
+                    "has_more": False,
+                    "next_after": None,
+                }
+            ]
+        }
+    )
+
     project_id: UUID
     vector_store_id: str | None
     embedded: float = Field(ge=0, le=1, description="How much of the project semantic search covers yet.")
@@ -139,6 +210,19 @@ class FileList(BaseModel):
 
 class FileRemoved(BaseModel):
     """The file is out of every answer; what it left is removed in the background."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "project_id": PROJECT_EXAMPLE,
+                    "vector_store_id": "vs_abc123",
+                    "removed_file_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
+                    "delete_raw": False,
+                }
+            ]
+        }
+    )
 
     project_id: UUID
     vector_store_id: str | None

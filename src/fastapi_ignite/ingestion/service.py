@@ -90,36 +90,38 @@ class IngestionService:
 
     async def receive(self, project_id: UUID, reader: MultipartReader) -> UUID:
         """Read the body into storage and queue its files, all or none; returns the batch id."""
+        batch_id = new_id()
         try:
             received = await reader.read()
             if not received:
                 raise NoFilesError("Send at least one file in the form field 'files'.")
             if all(file.stored.byte_count == 0 for file in received):
                 raise EmptyFileError("The file has no bytes.", filenames=[file.filename for file in received][:20])
-            return await self._queue(project_id, received)
+            # sorted: ids of one millisecond are in no order, and lists follow the ids
+            ids = sorted(new_id() for _ in received)
+            files = [self._row(project_id, batch_id, *pair) for pair in zip(ids, received, strict=True)]
+            async with self._database.tenant(self._tenant_id) as session:
+                await ProjectService(session, self._tenant_id).ensure_index(project_id, self._engine(None))
+                await FileRepo(session, self._tenant_id).add_all(files)
         except BaseException:
             for file in reader.received:
                 await self._storage.delete(file.stored.key)
             raise
+        await self._announce(files)
+        return batch_id
 
-    async def _queue(self, project_id: UUID, received: Sequence[ReceivedFile]) -> UUID:
-        batch_id = new_id()
-        files = [self._row(project_id, batch_id, file) for file in received]
-        async with self._database.tenant(self._tenant_id) as session:
-            await ProjectService(session, self._tenant_id).ensure_index(project_id, self._engine(None))
-            await FileRepo(session, self._tenant_id).add_all(files)
+    async def _announce(self, files: Sequence[File]) -> None:
         for file in files:
             if file.state == FileState.QUEUED and not await self._jobs.send(
                 PROCESS_FILE, str(self._tenant_id), str(file.id)
             ):
                 break
-        return batch_id
 
-    def _row(self, project_id: UUID, batch_id: UUID, file: ReceivedFile) -> File:
+    def _row(self, project_id: UUID, batch_id: UUID, file_id: UUID, file: ReceivedFile) -> File:
         empty = file.stored.byte_count == 0
         return File(
             tenant_id=self._tenant_id,
-            id=new_id(),
+            id=file_id,
             project_id=project_id,
             batch_id=batch_id,
             filename=file.filename,
@@ -156,7 +158,8 @@ class IngestionService:
         _raise_if_all_over_quota(files)
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
-        return UploadResult.of(project_id, project.vector_store_id or "", batch_id, files)
+            embedded = await self._engine(project.engine).embedded(session, self._tenant_id, project_id)
+        return UploadResult.of(project_id, project.vector_store_id or "", batch_id, files, embedded)
 
     async def list_files(self, project_id: UUID, *, limit: int, after: UUID | None) -> FileList:
         """A page of the project's files, oldest first."""
@@ -170,10 +173,7 @@ class IngestionService:
             project_id=project_id,
             vector_store_id=project.vector_store_id,
             embedded=round(sum(embedded.values()) / len(embedded), 4) if embedded else 1.0,
-            files=[
-                FileRead.of(file, embedded=embedded.get(file.document_id, 0.0) if file.document_id else 0.0)
-                for file in page
-            ],
+            files=[FileRead.of(file, embedded) for file in page],
             has_more=more,
             next_after=page[-1].id if more else None,
         )

@@ -14,7 +14,10 @@ class Item(Timestamped, Base):
     """A public row of the demo catalogue; belongs to no tenant."""
 
     __tablename__ = "items"
-    __table_args__ = (Index("ix_items_created_at_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_items_created_at_id", "created_at", "id"),
+        {"info": {"optional_indexes": {"ix_items_trigram"}}},  # only where the server has pg_trgm
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]

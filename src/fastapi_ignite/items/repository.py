@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.items.models import Item
+
+_PLAN_FOR_THIS_PATTERN = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 class ItemRepo:
@@ -32,6 +34,8 @@ class ItemRepo:
         """Names and descriptions that hold `query`; `%` and `_` are plain characters."""
         matches = or_(Item.name.icontains(query, autoescape=True), Item.description.icontains(query, autoescape=True))
         statement = select(Item).where(matches).order_by(Item.created_at, Item.id).offset(skip).limit(limit)
+        # one plan for every pattern would never use the trigram index
+        await self._session.execute(_PLAN_FOR_THIS_PATTERN)
         return (await self._session.scalars(statement)).all()
 
     async def save(self, item: Item) -> None:

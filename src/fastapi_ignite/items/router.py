@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Path, Query, Response
 
 from fastapi_ignite.core.errors import InvalidInputError
-from fastapi_ignite.http.deps import DatabaseDep, RedisDep, SessionDep, SettingsDep, Text
+from fastapi_ignite.http.deps import DatabaseDep, SessionDep, Text
 from fastapi_ignite.http.problems import MalformedBodyError, responses
 from fastapi_ignite.http.routing import public_router
-from fastapi_ignite.items.cached_service import CachedItemService
+from fastapi_ignite.infra.cache import NOT_MODIFIED, cached_response
+from fastapi_ignite.items.cached_service import ALL_LISTS, ONE_ITEM, CachedItemService
 from fastapi_ignite.items.schemas import CacheCleared, ItemCreate, ItemRead, ItemUpdate
 from fastapi_ignite.items.service import ItemNotFoundError, ItemService
 
+LIST_TTL_SECONDS = 60
 router = public_router("/items", "items")
 
+ItemId = Annotated[UUID, Path(examples=["f47ac10b-58cc-4372-a567-0e02b2c3d479"])]
 Skip = Annotated[int, Query(ge=0, le=10_000)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
@@ -25,8 +28,8 @@ async def _service(session: SessionDep) -> ItemService:
     return ItemService(session)
 
 
-async def _cached_service(database: DatabaseDep, redis: RedisDep, settings: SettingsDep) -> CachedItemService:
-    return CachedItemService(database, redis, ttl_seconds=settings.cache.ttl_seconds)
+async def _cached_service(database: DatabaseDep) -> CachedItemService:
+    return CachedItemService(database)
 
 
 ItemServiceDep = Annotated[ItemService, Depends(_service)]
@@ -34,12 +37,13 @@ CachedItemServiceDep = Annotated[CachedItemService, Depends(_cached_service)]
 
 
 @router.post("/", status_code=201, responses=responses(InvalidInputError, MalformedBodyError))
-async def create_item(service: ItemServiceDep, item: ItemCreate) -> ItemRead:
+async def create_item(cached: CachedItemServiceDep, item: ItemCreate) -> ItemRead:
     """Store a new item."""
-    return ItemRead.model_validate(await service.create_item(item))
+    return await cached.create_item(item)
 
 
-@router.get("/")
+@router.get("/", responses=NOT_MODIFIED)
+@cached_response(key="item:list", ttl=LIST_TTL_SECONDS, tags=[ALL_LISTS], shared=True)
 async def list_items(
     service: ItemServiceDep, skip: Skip = 0, limit: Limit = 100, *, active_only: bool = False
 ) -> list[ItemRead]:
@@ -48,7 +52,8 @@ async def list_items(
     return [ItemRead.model_validate(item) for item in items]
 
 
-@router.get("/search/")
+@router.get("/search/", responses=NOT_MODIFIED)
+@cached_response(key="item:search", ttl=LIST_TTL_SECONDS, tags=[ALL_LISTS], shared=True)
 async def search_items(
     service: ItemServiceDep,
     q: Annotated[Text, Query(min_length=1, max_length=200, examples=["note"])],
@@ -61,37 +66,31 @@ async def search_items(
 
 @router.get("/cache/clear")
 async def clear_cache(cached: CachedItemServiceDep) -> CacheCleared:
-    """Drop every cached item."""
+    """Drop everything that is cached of the items."""
     deleted = await cached.clear()
     return CacheCleared(message=f"Successfully cleared {deleted} cached items", deleted_count=deleted)
 
 
 @router.get("/cached/{item_id}", responses=responses(ItemNotFoundError))
-async def get_cached_item(cached: CachedItemServiceDep, item_id: UUID) -> ItemRead:
-    """An item by way of the cache."""
+async def get_cached_item(cached: CachedItemServiceDep, item_id: ItemId) -> ItemRead:
+    """An item by way of the cached function."""
     return await cached.get_item(item_id)
 
 
-@router.get("/{item_id}", responses=responses(ItemNotFoundError))
-async def get_item(service: ItemServiceDep, item_id: UUID) -> ItemRead:
+@router.get("/{item_id}", responses=responses(ItemNotFoundError) | NOT_MODIFIED)
+@cached_response(key="item:read", tags=[ONE_ITEM], shared=True, absence=ItemNotFoundError)
+async def get_item(service: ItemServiceDep, item_id: ItemId) -> ItemRead:
     """An item."""
     return ItemRead.model_validate(await service.get_item(item_id))
 
 
-@router.put("/{item_id}", responses=responses(ItemNotFoundError))
-async def update_item(
-    database: DatabaseDep, cached: CachedItemServiceDep, item_id: UUID, changes: ItemUpdate
-) -> ItemRead:
+@router.put("/{item_id}", responses=responses(ItemNotFoundError, InvalidInputError, MalformedBodyError))
+async def update_item(cached: CachedItemServiceDep, item_id: ItemId, changes: ItemUpdate) -> ItemRead:
     """Change the fields that are given and not null."""
-    async with database.tenant(None) as session:
-        item = ItemRead.model_validate(await ItemService(session).update_item(item_id, changes))
-    await cached.forget(item_id)
-    return item
+    return await cached.update_item(item_id, changes)
 
 
 @router.delete("/{item_id}", status_code=204, response_class=Response, responses=responses(ItemNotFoundError))
-async def delete_item(database: DatabaseDep, cached: CachedItemServiceDep, item_id: UUID) -> None:
+async def delete_item(cached: CachedItemServiceDep, item_id: ItemId) -> None:
     """Remove an item."""
-    async with database.tenant(None) as session:
-        await ItemService(session).delete_item(item_id)
-    await cached.forget(item_id)
+    await cached.delete_item(item_id)

@@ -16,6 +16,10 @@ Description = Annotated[Text, Field(max_length=2000)]
 class ItemCreate(BaseModel):
     """A new item."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "Notebook", "description": "Plain pages", "is_active": True}]}
+    )
+
     name: Name = Field(examples=["Notebook"])
     description: Description | None = Field(None, examples=["Plain pages"])
     is_active: bool = True
@@ -23,6 +27,8 @@ class ItemCreate(BaseModel):
 
 class ItemUpdate(BaseModel):
     """What to change; null and absent fields are left as they are."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Lined pages"}]})
 
     name: Name | None = None
     description: Description | None = Field(None, examples=["Lined pages"])
@@ -32,7 +38,21 @@ class ItemUpdate(BaseModel):
 class ItemRead(BaseModel):
     """An item as it is stored."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+                    "name": "Notebook",
+                    "description": "Plain pages",
+                    "is_active": True,
+                    "created_at": "2024-06-02T12:34:56.123456Z",
+                    "updated_at": "2024-06-02T12:34:56.123456Z",
+                }
+            ]
+        },
+    )
 
     id: UUID
     name: str
@@ -44,6 +64,10 @@ class ItemRead(BaseModel):
 
 class CacheCleared(BaseModel):
     """How many cached items were dropped."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"message": "Successfully cleared 3 cached items", "deleted_count": 3}]}
+    )
 
     message: str
     deleted_count: int

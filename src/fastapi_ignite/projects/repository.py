@@ -19,9 +19,11 @@ class ProjectRepo:
         self._tenant_id = tenant_id
 
     async def get(self, project_id: UUID, *, lock: bool = False) -> Project | None:
-        """The project, if it is this tenant's."""
+        """The project, if it is this tenant's. The lock lets rows that refer to it be written."""
         statement = select(Project).where(Project.tenant_id == self._tenant_id, Project.id == project_id)
-        return (await self._session.execute(statement.with_for_update() if lock else statement)).scalar_one_or_none()
+        if lock:
+            statement = statement.with_for_update(key_share=True)
+        return (await self._session.execute(statement)).scalar_one_or_none()
 
     async def by_name(self, name: str) -> Project | None:
         """The project with exactly this name."""

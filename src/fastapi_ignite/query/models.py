@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -38,6 +38,7 @@ class Message(TenantScoped, Timestamped, Base):
         CheckConstraint("role IN ('user', 'assistant')", name="role"),
         CheckConstraint("state IN ('pending', 'completed', 'failed')", name="state"),
         Index("ix_messages_conversation", "tenant_id", "conversation_id", "created_at"),
+        Index("ix_messages_pending", "created_at", postgresql_where=text("state = 'pending'")),
     )
 
     conversation_id: Mapped[UUID]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends
+from fastapi import Depends, Path
 
 from fastapi_ignite.billing.service import SubscriptionRequiredError
 from fastapi_ignite.http.deps import ClaimDep, DatabaseDep, EnginesDep, PrincipalDep, SettingsDep
@@ -14,7 +14,13 @@ from fastapi_ignite.http.routing import tenant_router
 from fastapi_ignite.infra.idempotency import IdempotencyConflictError
 from fastapi_ignite.projects.service import ProjectNotFoundError
 from fastapi_ignite.query.schemas import AskRequest, AskResult
-from fastapi_ignite.query.service import ConversationNotFoundError, MessageNotFoundError, QueryService
+from fastapi_ignite.query.service import (
+    AnswerAbandonedError,
+    ConversationNotFoundError,
+    MessageNotFoundError,
+    QueryService,
+    SourcesChangedError,
+)
 from fastapi_ignite.usage.service import QuotaExceededError
 
 router = tenant_router("/query", "query")
@@ -27,6 +33,7 @@ async def _service(
 
 
 QueryServiceDep = Annotated[QueryService, Depends(_service)]
+MessageId = Annotated[UUID, Path(examples=["7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21"])]
 
 
 @router.post(
@@ -39,6 +46,8 @@ QueryServiceDep = Annotated[QueryService, Depends(_service)]
         IdempotencyConflictError,
         MalformedBodyError,
         BodyTooLargeError,
+        AnswerAbandonedError,
+        SourcesChangedError,
     ),
 )
 async def ask(service: QueryServiceDep, claim: ClaimDep, request: AskRequest) -> AskResult:
@@ -47,6 +56,6 @@ async def ask(service: QueryServiceDep, claim: ClaimDep, request: AskRequest) ->
 
 
 @router.get("/messages/{message_id}", responses=responses(MessageNotFoundError))
-async def read_message(service: QueryServiceDep, message_id: UUID) -> AskResult:
+async def read_message(service: QueryServiceDep, message_id: MessageId) -> AskResult:
     """An answer that was given before; a duplicate request is pointed here."""
     return await service.read(message_id)

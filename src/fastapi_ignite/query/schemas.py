@@ -5,20 +5,35 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from fastapi_ignite.http.deps import Text
+from fastapi_ignite.http.deps import no_nul
 
 MAX_QUESTION = 8000
+# the constraints before the validator: behind one, the length would be checked before the blanks are stripped
+Question = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION),
+    AfterValidator(no_nul),
+]
 
 
 class AskRequest(BaseModel):
     """A question to a project."""
 
-    project_id: UUID
-    question: Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION)] = Field(
-        examples=["What does the onboarding guide cover?"]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "project_id": "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b",
+                    "question": "What does the onboarding guide cover?",
+                }
+            ]
+        }
     )
+
+    project_id: UUID
+    question: Question = Field(examples=["What does the onboarding guide cover?"])
     conversation_id: UUID | None = Field(None, description="Continue this conversation of the same project.")
 
 
@@ -37,6 +52,34 @@ class CitationRead(BaseModel):
 
 class AskResult(BaseModel):
     """An answer, or an honest refusal (`answerable: false`, no citations)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "answer": "The onboarding guide covers the account setup checklist.",
+                    "tokens_in": 128,
+                    "tokens_out": 64,
+                    "citations": [
+                        {
+                            "file_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
+                            "filename": "guide.txt",
+                            "quote": "Step one of onboarding is connecting your account.",
+                            "page": None,
+                            "char_start": 192,
+                            "char_end": 242,
+                            "score": 0.82,
+                            "verified": True,
+                        }
+                    ],
+                    "message_id": "7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21",
+                    "conversation_id": "b9a6c1de-0a3b-4a39-8f5e-1f2d3c4b5a69",
+                    "answerable": True,
+                    "engine": "local",
+                }
+            ]
+        }
+    )
 
     answer: str
     tokens_in: int

@@ -22,6 +22,7 @@ from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
 RESERVATION_LIFETIME = timedelta(minutes=5)
+MOST_ANSWERS = 3
 
 
 class ConversationNotFoundError(NotFoundError):
@@ -43,6 +44,13 @@ class AnswerAbandonedError(UnavailableError):
 
     code = "answer_timeout"
     title = "The answer took too long"
+
+
+class SourcesChangedError(UnavailableError):
+    """Files were removed under every answer; nothing was charged."""
+
+    code = "sources_changed"
+    title = "The project's files are changing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +81,16 @@ class QueryService:
             ProjectNotFoundError, ConversationNotFoundError: unknown ids.
             SubscriptionRequiredError, QuotaExceededError: nothing was asked.
             IdempotencyConflictError: the same request was made before.
+            AnswerAbandonedError, SourcesChangedError: asking again may work.
         """
         question = await self._record(request, claim)
         try:
-            answer = await question.engine.ask(self._tenant_id, request.project_id, request.question)
-            return await self._settle(question, answer, claim)
+            for _ in range(MOST_ANSWERS):
+                answer = await question.engine.ask(self._tenant_id, request.project_id, request.question)
+                result = await self._settle(question, answer, claim)
+                if result is not None:
+                    return result
+            raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
         except BaseException:
             await self._release(question, claim)
             raise
@@ -122,13 +135,16 @@ class QueryService:
         engine = self._engines[project.engine or self._settings.rag.engine]
         return _Question(message_id, conversation_id, reservation_id, engine)
 
-    async def _settle(self, question: _Question, answer: Answer, claim: Claim | None) -> AskResult:
+    async def _settle(self, question: _Question, answer: Answer, claim: Claim | None) -> AskResult | None:
+        """`None`: the answer holds the words of a document whose last file is removed, and must not leave."""
         message_id = new_id()
         async with self._database.tenant(self._tenant_id) as session:
+            citations = await self._citations(FileRepo(session, self._tenant_id), answer)
+            if citations is None:
+                return None
             messages = MessageRepo(session, self._tenant_id)
             if not await messages.end_question(question.message_id, "completed"):
                 raise AnswerAbandonedError("The answer took too long; nothing was charged.")
-            citations = await self._citations(FileRepo(session, self._tenant_id), answer)
             message = Message(
                 tenant_id=self._tenant_id,
                 id=message_id,
@@ -151,9 +167,11 @@ class QueryService:
                 )
         return _as_result(message)
 
-    async def _citations(self, files: FileRepo, answer: Answer) -> list[CitationRead]:
-        """A document whose last file was removed while the engine worked is no longer cited."""
+    async def _citations(self, files: FileRepo, answer: Answer) -> list[CitationRead] | None:
+        """`None` when a cited document has no file any more."""
         names = await files.names([citation.document_id for citation in answer.citations])
+        if any(citation.document_id not in names for citation in answer.citations):
+            return None
         return [
             CitationRead(
                 file_id=names[citation.document_id][0],
@@ -166,7 +184,6 @@ class QueryService:
                 verified=True,
             )
             for citation in answer.citations
-            if citation.document_id in names
         ]
 
     async def _release(self, question: _Question, claim: Claim | None) -> None:

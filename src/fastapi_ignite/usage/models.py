@@ -1,4 +1,4 @@
-"""Counters that decide, reservations that hold, and daily rows that report."""
+"""Counters that decide, reservations that hold, and rows by day and month that report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
@@ -63,12 +63,40 @@ class UsageReservation(TenantScoped, Timestamped, Base):
 
 
 class UsageDaily(Base):
-    """Settled units by UTC day of their reservation; the days of a window sum to its counter."""
+    """Settled units by UTC day of their reservation; the days of a window sum to its counter.
+
+    A day may still grow when it is long over: `updated_at` tells the roll-up.
+    """
 
     __tablename__ = "usage_daily"
-    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        Index("ix_usage_daily_updated_at", "updated_at"),
+    )
 
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
     metric: Mapped[str] = mapped_column(primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     amount: Mapped[int] = mapped_column(BigInteger)
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class UsageMonthly(Base):
+    """The days of a calendar month summed up by the roll-up; `month` is its first day."""
+
+    __tablename__ = "usage_monthly"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    month: Mapped[date] = mapped_column(primary_key=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+
+
+class UsageWatermark(Base):
+    """How far a roll-up has come. Belongs to no tenant."""
+
+    __tablename__ = "usage_watermarks"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    reached: Mapped[datetime]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from typing import ClassVar
 from uuid import UUID
 
 from sqlalchemy import bindparam, select, text
@@ -33,7 +35,7 @@ WITH reservation AS (
 ), daily AS (
     INSERT INTO usage_daily AS d (tenant_id, metric, day, amount)
     SELECT tenant_id, metric, day, amount FROM reservation
-    ON CONFLICT (tenant_id, metric, day) DO UPDATE SET amount = d.amount + excluded.amount
+    ON CONFLICT (tenant_id, metric, day) DO UPDATE SET amount = d.amount + excluded.amount, updated_at = now()
 )
 UPDATE usage_counters c SET reserved = c.reserved - r.amount, used = c.used + r.amount, updated_at = now()
 FROM reservation r
@@ -79,6 +81,37 @@ UPDATE usage_counters c SET reserved = c.reserved - s.amount, updated_at = now()
 FROM sums s
 WHERE (c.tenant_id, c.metric, c.period_start) = (s.tenant_id, s.metric, s.period_start)
 """)
+
+_ADD_WATERMARK = text("""
+INSERT INTO usage_watermarks (name, reached) VALUES (:name, 'epoch') ON CONFLICT DO NOTHING
+""")
+
+_WATERMARK = text("SELECT reached, now() AS now FROM usage_watermarks WHERE name = :name")
+
+_LOCK_WATERMARK = text("SELECT 1 FROM usage_watermarks WHERE name = :name FOR UPDATE")
+
+_SUM_MONTHS = text("""
+WITH changed AS (
+    SELECT DISTINCT tenant_id, metric, date_trunc('month', day)::date AS month
+    FROM usage_daily
+    WHERE updated_at >= :since
+      AND (tenant_id, metric, date_trunc('month', day)::date) > (:tenant_id, :metric, :month)
+    ORDER BY 1, 2, 3
+    LIMIT :limit
+), written AS (
+    INSERT INTO usage_monthly (tenant_id, metric, month, amount)
+    SELECT c.tenant_id, c.metric, c.month, sum(d.amount)
+    FROM changed AS c
+    JOIN usage_daily AS d
+      ON (d.tenant_id, d.metric) = (c.tenant_id, c.metric)
+     AND d.day >= c.month AND d.day < c.month + interval '1 month'
+    GROUP BY 1, 2, 3
+    ON CONFLICT (tenant_id, metric, month) DO UPDATE SET amount = excluded.amount
+)
+SELECT tenant_id, metric, month FROM changed ORDER BY 1, 2, 3
+""")
+
+_ADVANCE_WATERMARK = text("UPDATE usage_watermarks SET reached = greatest(reached, :reached) WHERE name = :name")
 
 
 class UsageRepo:
@@ -155,6 +188,46 @@ class UsageRepo:
         )
         found = {(row.metric, row.period_start): (row.used, row.reserved) for row in rows}
         return {metric: found.get((metric.value, start), (0, 0)) for metric, start in periods.items()}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MonthKey:
+    """A row of `usage_monthly`."""
+
+    tenant_id: UUID
+    metric: str
+    month: date
+
+
+class MonthlyUsageRepo:
+    """The months of all tenants, and the watermark of their roll-up. Needs a system transaction."""
+
+    _NAME: ClassVar = {"name": "monthly"}
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def watermark(self) -> tuple[datetime, datetime]:
+        """How far the roll-up has come, and the database's time."""
+        await self._session.execute(_ADD_WATERMARK, self._NAME)
+        row = (await self._session.execute(_WATERMARK, self._NAME)).one()
+        return row.reached, row.now
+
+    async def lock(self) -> None:
+        """Take turns until the transaction ends.
+
+        Whoever comes next looks at the days later than whoever came before: no older sum replaces a newer one.
+        """
+        await self._session.execute(_LOCK_WATERMARK, self._NAME)
+
+    async def sum_changed(self, *, since: datetime, after: MonthKey, limit: int) -> list[MonthKey]:
+        """Write the next months of which a day changed; returns them in order."""
+        rows = await self._session.execute(_SUM_MONTHS, {"since": since, "limit": limit, **asdict(after)})
+        return [MonthKey(row.tenant_id, row.metric, row.month) for row in rows]
+
+    async def advance(self, reached: datetime) -> None:
+        """What changed before is summed up."""
+        await self._session.execute(_ADVANCE_WATERMARK, {"reached": reached, **self._NAME})
 
 
 async def release_expired(session: AsyncSession, *, now: datetime, limit: int = 1000) -> None:

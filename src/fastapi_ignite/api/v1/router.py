@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from fastapi_ignite.api import health
 from fastapi_ignite.billing.router import router as billing
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.exports.router import router as exports
 from fastapi_ignite.ingestion.router import router as ingestion
 from fastapi_ignite.items.router import router as items
 from fastapi_ignite.limits.router import router as limits
@@ -20,6 +21,6 @@ def build_router(settings: Settings) -> APIRouter:
     router.include_router(health.router)
     if settings.app.items_enabled:
         router.include_router(items)
-    for feature in (onboarding, billing, ingestion, query, limits):
+    for feature in (onboarding, exports, billing, ingestion, query, limits):
         router.include_router(feature)
     return router

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from collections.abc import Iterator
+
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from fastapi_ignite.core.config import PROJECT_ROOT
-from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 from fastapi_ignite.infra.services import ServiceAddresses
 
 
@@ -26,17 +31,20 @@ def _config(addresses: ServiceAddresses) -> Config:
 
 def upgrade(addresses: ServiceAddresses, revision: str = "head") -> None:
     """Bring the schema up, one deploy at a time. Must not be called from a running event loop."""
-    command.upgrade(_config(addresses), revision)
+    with told_in_one_line(addresses):
+        command.upgrade(_config(addresses), revision)
 
 
 def downgrade(addresses: ServiceAddresses, revision: str) -> None:
     """Take migrations back."""
-    command.downgrade(_config(addresses), revision)
+    with told_in_one_line(addresses):
+        command.downgrade(_config(addresses), revision)
 
 
 def check(addresses: ServiceAddresses) -> None:
     """Fail when the models and the migrated schema differ."""
-    command.check(_config(addresses))
+    with told_in_one_line(addresses):
+        command.check(_config(addresses))
 
 
 def head(addresses: ServiceAddresses) -> str | None:
@@ -48,10 +56,24 @@ async def current(addresses: ServiceAddresses) -> str | None:
     """The revision the database is at; null before the first migration."""
     engine = create_async_engine(addresses.owner_url, poolclass=NullPool)
     try:
-        async with engine.connect() as connection:
-            revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-            return str(revision) if revision else None
+        with told_in_one_line(addresses):
+            async with engine.connect() as connection:
+                revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+                return str(revision) if revision else None
     except ProgrammingError:
         return None
     finally:
         await engine.dispose()
+
+
+@contextlib.contextmanager
+def told_in_one_line(addresses: ServiceAddresses) -> Iterator[None]:
+    """A revision that is unknown, and a server that cannot be reached: errors of the system do not say which one."""
+    try:
+        yield
+    except CommandError as error:
+        raise ConfigurationError(str(error)) from error
+    except (ConnectionError, TimeoutError, socket.gaierror) as error:
+        url = addresses.owner_url
+        reason = error.strerror or error or "no answer in time"
+        raise UnavailableError(f"PostgreSQL at {url.host}:{url.port or 5432} cannot be reached: {reason}") from error

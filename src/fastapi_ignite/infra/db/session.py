@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
 
 from sqlalchemy import URL, Connection, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -43,6 +45,7 @@ class Database:
             pool_timeout=10,
             pool_pre_ping=True,
             pool_recycle=1800,
+            hide_parameters=True,  # errors are logged whole, and a parameter may be a question or a document
             connect_args={
                 "timeout": 10,
                 "command_timeout": 60,
@@ -69,6 +72,19 @@ class Database:
         async with self.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
 
+    async def schema_revision(self) -> str | None:
+        """The migration the database is at."""
+        async with self.tenant(None) as session:
+            revision: str | None = await session.scalar(text("SELECT version_num FROM alembic_version"))
+            return revision
+
     async def close(self) -> None:
         """Return every connection."""
         await self.engine.dispose()
+
+
+def connection_failed(error: Exception) -> bool:
+    """Whether the server could not be reached, went away, or had no connection left: a retry may work."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, (PoolTimeoutError, ConnectionError))

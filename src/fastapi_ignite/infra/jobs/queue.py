@@ -4,38 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from dramatiq import Actor, Broker, Message
-from dramatiq.brokers.redis import RedisBroker
-from dramatiq.middleware import AgeLimit, Callbacks, ShutdownNotifications, TimeLimit
-from dramatiq.middleware.asyncio import AsyncIO
 from prometheus_client import Counter
-from redis import Redis
 
+from fastapi_ignite.infra.jobs.brokers import RABBITMQ_HEARTBEAT_SECONDS, JobBroker
+from fastapi_ignite.infra.jobs.job import Job
+from fastapi_ignite.infra.jobs.sender import SenderThread
+from fastapi_ignite.infra.jobs.tracing import trace
+
+ANSWER_SECONDS = 2
 UNSENT = Counter("ignite_jobs_unsent_total", "Messages that could not be sent; the sweeper finds their rows", ["job"])
-SOCKET_TIMEOUT_SECONDS = 2
+Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A kind of work. `priority`: the lower number goes first. `time_limit`: milliseconds."""
-
-    name: str
-    queue: str = "default"
-    priority: int = 0
-    time_limit: int = 600_000
-
-
-def make_broker(redis_url: str) -> RedisBroker:
-    """No retry middleware: a failed attempt is in its row, and the sweeper sends the next message."""
-    middleware = [AgeLimit(max_age=3_600_000), TimeLimit(), ShutdownNotifications(), Callbacks(), AsyncIO()]
-    client = Redis.from_url(
-        redis_url, socket_timeout=SOCKET_TIMEOUT_SECONDS, socket_connect_timeout=SOCKET_TIMEOUT_SECONDS
-    )
-    return RedisBroker(client=client, middleware=middleware, namespace="ignite-jobs")
 
 
 def declare(broker: Broker, job: Job, handler: Callable[..., Awaitable[None]]) -> None:
@@ -51,19 +36,27 @@ def declare(broker: Broker, job: Job, handler: Callable[..., Awaitable[None]]) -
 
 
 class JobQueue:
-    """Sends after the commit. A message that cannot be sent is only slower: its row is found by the sweeper."""
+    """Sends after the commit. A message that cannot be sent is only slower: its row is found by the sweeper.
 
-    def __init__(self, broker: Broker) -> None:
+    No call waits longer than two seconds, and none waits at all while an earlier one is still without an answer.
+    """
+
+    def __init__(self, broker: JobBroker) -> None:
         self._broker = broker
+        self._thread = SenderThread(
+            idle=broker.keep_alive, idle_seconds=RABBITMQ_HEARTBEAT_SECONDS / 3, failed=broker.reset
+        )
+        self._unanswered: Future[Any] | None = None
 
     async def send(self, job: Job, *arguments: str) -> bool:
-        """Arguments are ids. Never raises; false when the broker was away."""
-        message: Message[None] = Message(job.queue, job.name, arguments, {}, {})
+        """Arguments are ids. Never raises; false when the broker did not confirm it in time."""
+        options = {"broker_priority": job.priority.of_message, **trace()}
+        message: Message[None] = Message(job.queue, job.name, arguments, {}, options)
         try:
-            await asyncio.to_thread(self._enqueue, job, message)
+            await self._ask(partial(self._enqueue, job, message))
         except Exception as error:  # noqa: BLE001  whatever the broker raises, the row is already committed
             UNSENT.labels(job.name).inc()
-            log.warning("job message not sent", job=job.name, error=type(error).__name__)
+            log.warning("job message not sent", unsent_job=job.name, error=type(error).__name__)
             return False
         return True
 
@@ -71,6 +64,30 @@ class JobQueue:
         self._broker.declare_queue(job.queue)
         self._broker.enqueue(message)
 
+    async def backlog(self, job: Job) -> int | None:
+        """Messages in the job's queue that no worker has fetched yet; null when the broker does not say."""
+        try:
+            return await self._ask(partial(self._broker.waiting, job.queue))
+        except Exception as error:  # noqa: BLE001  the caller learns that nobody knows
+            log.debug("backlog unknown", queue=job.queue, error=type(error).__name__)
+            return None
+
+    async def _ask(self, call: Callable[[], Result]) -> Result:
+        if self._unanswered and not self._unanswered.done():
+            raise TimeoutError
+        future = self._thread.submit(call)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), ANSWER_SECONDS)
+        except TimeoutError:
+            if not future.cancelled():
+                self._unanswered = future
+            raise
+
     def close(self) -> None:
-        """Return the broker's connections."""
-        self._broker.close()
+        """Return the broker's connections; waits a moment for the thread that has them."""
+        try:
+            closing = self._thread.submit(self._broker.close)
+            self._thread.stop()
+            closing.exception(ANSWER_SECONDS)
+        except (TimeoutError, RuntimeError):
+            log.debug("the broker's connections are left to the end of the process")

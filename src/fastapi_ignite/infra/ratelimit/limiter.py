@@ -14,8 +14,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 WINDOW_SECONDS = 60
-TIMEOUT_SECONDS = 0.1
+# Redis has half a second, in twenty waits: on an event loop that lags each wait lasts as long as the lag, so that a
+# busy process does not take its own slowness for a Redis that is away.
+WAITS = 20
+WAIT_SECONDS = 0.025
 RETRY_REDIS_AFTER_SECONDS = 5.0
+MAX_IN_FLIGHT = 16
 MAX_LOCAL_KEYS = 100_000
 
 # One sorted set a key, scored by Redis's own clock in microseconds. Answers {allowed, remaining, reset ms}, where reset
@@ -53,27 +57,57 @@ class RateDecision:
 
 
 class RateLimiter:
-    """Never raises and never waits longer than `TIMEOUT_SECONDS` for Redis."""
+    """Never raises. While Redis is away one request in five seconds asks for it; the others do not wait."""
 
     def __init__(self, redis: Redis) -> None:
         self._script = redis.register_script(_SCRIPT)
         self._local = _ProcessWindow()
-        self._redis_away_until = 0.0
+        self._turns = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._away = False
+        self._ask_again_at = 0.0
 
     async def hit(self, key: str, limit: int) -> RateDecision:
         """Take one unit of `key`'s `limit` in the rolling minute, if there is one."""
-        if time.monotonic() >= self._redis_away_until:
-            try:
-                async with asyncio.timeout(TIMEOUT_SECONDS):
-                    allowed, remaining, reset = await self._script(
-                        keys=[f"rate:{{{key}}}"], args=[limit, WINDOW_SECONDS * 1_000_000, secrets.token_hex(8)]
-                    )
-                return RateDecision(bool(allowed), limit, remaining, reset / 1000)
-            except (RedisError, OSError, TimeoutError) as error:
-                self._redis_away_until = time.monotonic() + RETRY_REDIS_AFTER_SECONDS
+        async with self._turns:
+            decision = await self._ask_redis(key, limit) if self._may_ask() else None
+        if decision is None:
+            DEGRADED.inc()
+            return self._local.hit(key, limit)
+        if decision.allowed:
+            # should Redis go away within the window, this process goes on from here and not from zero
+            self._local.record(key)
+        return decision
+
+    def _may_ask(self) -> bool:
+        now = time.monotonic()
+        if self._away and now < self._ask_again_at:
+            return False
+        self._ask_again_at = now + RETRY_REDIS_AFTER_SECONDS
+        return True
+
+    async def _ask_redis(self, key: str, limit: int) -> RateDecision | None:
+        arguments = (limit, WINDOW_SECONDS * 1_000_000, secrets.token_hex(8))
+        call = asyncio.ensure_future(self._script(keys=[f"rate:{{{key}}}"], args=arguments))
+        try:
+            allowed, remaining, reset = await _patiently(call)
+        except (RedisError, OSError, TimeoutError) as error:
+            if not self._away:
                 log.warning("rate limit without redis", error=type(error).__name__)
-        DEGRADED.inc()
-        return self._local.hit(key, limit)
+            self._away = True
+            return None
+        self._away = False
+        return RateDecision(bool(allowed), limit, remaining, reset / 1000)
+
+
+async def _patiently(call: asyncio.Future[list[int]]) -> list[int]:
+    try:
+        for _ in range(WAITS):
+            done, _pending = await asyncio.wait((call,), timeout=WAIT_SECONDS)
+            if done:
+                return call.result()
+        raise TimeoutError
+    finally:
+        call.cancel()
 
 
 class _ProcessWindow:
@@ -84,14 +118,23 @@ class _ProcessWindow:
 
     def hit(self, key: str, limit: int) -> RateDecision:
         now = time.monotonic()
-        if key not in self._hits and len(self._hits) >= MAX_LOCAL_KEYS:
-            self._hits.pop(next(iter(self._hits)))
-        hits = self._hits.setdefault(key, deque())
-        while hits and hits[0] <= now - WINDOW_SECONDS:
-            hits.popleft()
+        hits = self._current(key, now)
         allowed = len(hits) < limit
         if allowed:
             hits.append(now)
         next_back = hits[max(0, len(hits) - limit)]
         remaining = max(0, limit - len(hits))
         return RateDecision(allowed, limit, remaining, next_back + WINDOW_SECONDS - now, degraded=True)
+
+    def record(self, key: str) -> None:
+        """A unit that Redis gave."""
+        now = time.monotonic()
+        self._current(key, now).append(now)
+
+    def _current(self, key: str, now: float) -> deque[float]:
+        if key not in self._hits and len(self._hits) >= MAX_LOCAL_KEYS:
+            self._hits.pop(next(iter(self._hits)))
+        hits = self._hits.setdefault(key, deque())
+        while hits and hits[0] <= now - WINDOW_SECONDS:
+            hits.popleft()
+        return hits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,14 @@ class Storage(Protocol):
 
     def local_copy(self, key: str) -> AbstractAsyncContextManager[Path]:
         """The object as a file on this machine, for as long as the context is open.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        ...
+
+    async def read(self, key: str) -> AsyncGenerator[bytes]:
+        """The object in blocks; nothing is held open once they are all read or forgotten.
 
         Raises:
             FileNotFoundError: there is no such object.

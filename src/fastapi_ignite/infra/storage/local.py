@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.storage.base import StoredObject
 
 BUFFER_BYTES = 1024 * 1024
+READ_BYTES = 256 * 1024
 ABANDONED_AFTER_SECONDS = 3600
 
 
@@ -91,6 +92,11 @@ class LocalStorage:
             raise FileNotFoundError(key)
         yield path
 
+    async def read(self, key: str) -> AsyncGenerator[bytes]:
+        """The first block is read at once: what is missing is said before an answer has begun."""
+        blocks = _blocks(self._objects / key)
+        return _resume(await anext(blocks, b""), blocks)
+
     async def delete(self, key: str) -> None:
         """Remove the object; one that is gone already is no error."""
         await asyncio.to_thread((self._objects / key).unlink, missing_ok=True)
@@ -100,7 +106,24 @@ class LocalStorage:
         oldest = time.time() - ABANDONED_AFTER_SECONDS
         removed = 0
         for partial in self._incoming.glob("*"):
-            if partial.stat().st_mtime < oldest:
-                partial.unlink(missing_ok=True)
-                removed += 1
+            with suppress(FileNotFoundError):  # finished, or removed by another process, since it was listed
+                if partial.stat().st_mtime < oldest:
+                    partial.unlink()
+                    removed += 1
         return removed
+
+
+async def _blocks(path: Path) -> AsyncGenerator[bytes]:
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        while block := await asyncio.to_thread(file.read, READ_BYTES):
+            yield block
+    finally:
+        file.close()
+
+
+async def _resume(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(rest):
+        yield first
+        async for block in rest:
+            yield block

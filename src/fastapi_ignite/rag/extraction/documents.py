@@ -116,6 +116,8 @@ def _translated(reason: str) -> ExtractionError:
         return ExtractionError(ErrorCode.PASSWORD_PROTECTED)
     if "limit exceeded" in reason:
         return ExtractionError(ErrorCode.TOO_LARGE)
+    if "initialization failed" in reason:  # pdfium cannot be loaded where temporary files may not be executed
+        return ExtractionError(ErrorCode.EXTRACTION_CRASHED)
     return ExtractionError(ErrorCode.CORRUPT_FILE)
 
 

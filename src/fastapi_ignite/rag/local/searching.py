@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select, text
@@ -104,8 +104,8 @@ class LocalSearchRepository:
                 "margin": _MARGIN,
             },
         )
-        scores: Mapping[UUID, float] = {entry.candidate.chunk_id: entry.score for entry in ranked}
-        passages = [
+        found = {row.id: row for row in rows}
+        return [
             Passage(
                 document_id=row.document_id,
                 char_start=row.char_start,
@@ -113,11 +113,11 @@ class LocalSearchRepository:
                 window=row.window_text,
                 window_start=row.window_start,
                 page_starts=row.page_starts,
-                score=scores[row.id],
+                score=entry.score,
             )
-            for row in rows
+            for entry in ranked
+            if (row := found.get(entry.candidate.chunk_id)) is not None
         ]
-        return sorted(passages, key=lambda passage: -passage.score)
 
     async def prove(self, quotes: Sequence[Quote]) -> list[Quote]:
         """Those that stand in the stored text of a visible document, word for word, where they say."""

@@ -1,0 +1,50 @@
+"""What the OpenAPI document says of the API as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi_ignite.core.config import Settings
+
+REPOSITORY = "https://github.com/bakrianoo/fastapi-ignite"
+TAGS = {
+    "health": "Whether the API is there, whether it can work, and what it is. No token, no rate limit.",
+    "items": "A public catalog that shows CRUD, search and caching. Not there in production unless `DEMO_ITEMS=on`.",
+    "tenants": "Creating tenants. Open in development; production wants the admin key.",
+    "exports": "Everything that is kept about a tenant, as one archive.",
+    "billing": "The tenant's plan.",
+    "ingestion": "Projects and their files.",
+    "query": "Questions to a project, answered with quotes that were proven to stand in its files.",
+    "limits": "What the plan allows and what of it is used.",
+}
+ABOUT = """\
+{description}
+
+**Authentication.** Everything but health, items and creating a tenant takes `Authorization: Bearer <token>`. A token is
+a JWT signed with `JWT_SECRET` (HS256) that carries the tenant in its claim `tenant_id`. The token alone says who calls:
+a `tenant_id` parameter or an `X-Tenant-Id` header may be sent along, and must then name the same tenant.
+
+**Errors** are `application/problem+json` (RFC 9457). Programs look at `code`; `type` links to its explanation, and
+`request_id` finds the request in the log.
+
+**Rate limit.** `RateLimit` and `RateLimit-Policy` say what is left of the rolling minute; a refusal (429) says in
+`Retry-After` how many seconds to wait.
+
+**Retries.** Operations that take an `Idempotency-Key` run once for each key within 30 minutes.
+"""
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """The arguments of `FastAPI` that end up in the document."""
+    return {
+        "title": settings.app.project_name,
+        "version": settings.app.version,
+        "description": ABOUT.format(description=settings.app.project_description),
+        "contact": {"name": "FastAPI-Ignite", "url": REPOSITORY},
+        "license_info": {"name": "MIT", "identifier": "MIT"},
+        "openapi_tags": [
+            {"name": name, "description": description}
+            for name, description in TAGS.items()
+            if name != "items" or settings.app.items_enabled
+        ],
+    }

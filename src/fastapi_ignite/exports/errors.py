@@ -1,0 +1,28 @@
+"""What exports refuse."""
+
+from __future__ import annotations
+
+from fastapi_ignite.core.errors import IgniteError, NotFoundError
+
+
+class ExportNotFoundError(NotFoundError):
+    """Unknown, expired, or another tenant's."""
+
+    code = "export_not_found"
+    title = "Unknown export"
+
+
+class ExportNotReadyError(IgniteError):
+    """There is no archive yet, or the export failed and there will be none."""
+
+    status = 409
+    code = "export_not_ready"
+    title = "Export not ready"
+
+
+class TooManyExportsError(IgniteError):
+    """The tenant's archives are as many as one tenant may keep."""
+
+    status = 429
+    code = "too_many_exports"
+    title = "Too many exports"

@@ -1,0 +1,80 @@
+"""Exports over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Path, Query
+from fastapi.responses import StreamingResponse
+
+from fastapi_ignite.billing.service import TenantNotFoundError
+from fastapi_ignite.core.errors import UnavailableError
+from fastapi_ignite.exports.errors import ExportNotFoundError, ExportNotReadyError, TooManyExportsError
+from fastapi_ignite.exports.schemas import EXPORT_EXAMPLE, ExportRead
+from fastapi_ignite.exports.service import ExportService
+from fastapi_ignite.http.deps import ClaimDep, DatabaseDep, JobsDep, PrincipalDep, SettingsDep, StorageDep
+from fastapi_ignite.http.problems import RateLimitedError, responses
+from fastapi_ignite.http.routing import tenant_router
+from fastapi_ignite.infra.idempotency import IdempotencyConflictError
+
+router = tenant_router("/tenants", "exports")
+
+
+class ZipResponse(StreamingResponse):
+    """An archive in blocks."""
+
+    media_type = "application/zip"
+
+
+async def _service(principal: PrincipalDep, database: DatabaseDep, storage: StorageDep, jobs: JobsDep) -> ExportService:
+    return ExportService(database=database, storage=storage, jobs=jobs, tenant_id=principal.tenant_id)
+
+
+ExportServiceDep = Annotated[ExportService, Depends(_service)]
+ExportId = Annotated[UUID, Path(examples=[EXPORT_EXAMPLE])]
+
+
+@router.post(
+    "/export",
+    status_code=202,
+    responses=responses(
+        TenantNotFoundError, RateLimitedError, TooManyExportsError, IdempotencyConflictError, UnavailableError
+    ),
+)
+async def start_export(
+    service: ExportServiceDep,
+    settings: SettingsDep,
+    claim: ClaimDep,
+    *,
+    include_files: Annotated[bool, Query(description="Put the uploaded bytes into the archive too.")] = False,
+) -> ExportRead:
+    """Collect everything kept about the tenant into one archive, in the background.
+
+    While one export is in progress, starting another returns that one.
+    """
+    resources = f"{settings.app.api_prefix}/v1/tenants/exports"
+    return ExportRead.of(await service.start(claim, include_files=include_files, resources=resources))
+
+
+@router.get("/exports/{export_id}", responses=responses(ExportNotFoundError))
+async def read_export(service: ExportServiceDep, export_id: ExportId) -> ExportRead:
+    """How far an export is."""
+    return ExportRead.of(await service.read(export_id))
+
+
+@router.get(
+    "/exports/{export_id}/download",
+    response_class=ZipResponse,
+    responses=responses(ExportNotFoundError, ExportNotReadyError),
+)
+async def download_export(service: ExportServiceDep, export_id: ExportId) -> ZipResponse:
+    """The archive: JSON lines by kind of row, uploads when asked for, and a manifest with counts and hashes."""
+    export, blocks = await service.open(export_id)
+    return ZipResponse(
+        blocks,
+        headers={
+            "Content-Length": str(export.byte_count),
+            "Content-Disposition": f'attachment; filename="export-{export.id}.zip"',
+        },
+    )

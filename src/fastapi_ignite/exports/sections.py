@@ -1,0 +1,98 @@
+"""What a tenant gets: tables and columns by name, so that a new internal column stays inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, TableClause, column, table
+from sqlalchemy.dialects.postgresql import JSONB
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One file of JSON lines. The key orders the rows and must be selected."""
+
+    name: str
+    table: TableClause
+    key: tuple[str, ...] = ("id",)
+    tenant_column: str = "tenant_id"
+    conditions: tuple[ColumnElement[bool], ...] = ()
+
+    def place(self, row: dict[str, Any]) -> Sequence[Any]:
+        """Where the row stands in the order."""
+        return [row[name] for name in self.key]
+
+
+def _table(name: str, *columns: str, json: tuple[str, ...] = ()) -> TableClause:
+    return table(name, *(column(each, JSONB) if each in json else column(each) for each in columns))
+
+
+LONGEST_EXTENSION = 10
+TIMES = ("created_at", "updated_at")
+
+SECTIONS = (
+    Section("tenant", _table("tenants", "id", "name", "plan_id", "billing_cycle", *TIMES), tenant_column="id"),
+    Section(
+        "subscription",
+        _table(
+            "subscriptions", "tenant_id", "id", "plan_id", "billing_cycle", "billing_anchor", "quota_anchor", *TIMES
+        ),
+    ),
+    Section("projects", _table("projects", "tenant_id", "id", "name", "engine", "vector_store_id", *TIMES)),
+    Section(
+        "files",
+        _table(
+            "files",
+            "tenant_id",
+            "id",
+            "project_id",
+            "batch_id",
+            "filename",
+            "byte_count",
+            "sha256",
+            "storage_key",
+            "state",
+            "char_count",
+            "deduplicated",
+            "last_error",
+            "completed_at",
+            *TIMES,
+            json=("last_error",),
+        ),
+        conditions=(column("state").not_in(("deleting", "deleted")),),
+    ),
+    Section("conversations", _table("conversations", "tenant_id", "id", "project_id", *TIMES)),
+    Section(
+        "messages",
+        _table(
+            "messages",
+            "tenant_id",
+            "id",
+            "conversation_id",
+            "role",
+            "content",
+            "state",
+            "reply_to",
+            "engine",
+            "answerable",
+            "citations",
+            "tokens_in",
+            "tokens_out",
+            *TIMES,
+            json=("citations",),
+        ),
+    ),
+    Section("usage", _table("usage_daily", "tenant_id", "metric", "day", "amount"), key=("metric", "day")),
+    Section("usage_months", _table("usage_monthly", "tenant_id", "metric", "month", "amount"), key=("metric", "month")),
+)
+FILES = next(section for section in SECTIONS if section.name == "files")
+
+
+def upload_path(file_id: UUID, filename: str) -> str:
+    """Where a file's bytes stand in the archive: of the caller's name only a plain extension is kept."""
+    _, dot, extension = filename.rpartition(".")
+    plain = dot and extension.isascii() and extension.isalnum() and len(extension) <= LONGEST_EXTENSION
+    return f"uploads/{file_id}{dot + extension.lower() if plain else ''}"

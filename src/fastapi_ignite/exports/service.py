@@ -1,0 +1,96 @@
+"""Starting, watching and fetching a tenant's exports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from uuid import UUID
+
+from fastapi_ignite.billing.service import TenantNotFoundError
+from fastapi_ignite.core.errors import UnavailableError
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.exports.errors import ExportNotFoundError, ExportNotReadyError, TooManyExportsError
+from fastapi_ignite.exports.jobs import EXPORT_TENANT
+from fastapi_ignite.exports.models import Export, ExportState
+from fastapi_ignite.exports.repository import ExportRepo
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore
+from fastapi_ignite.infra.jobs import JobQueue
+from fastapi_ignite.infra.storage import Storage
+from fastapi_ignite.tenants.repository import TenantRepo
+
+MOST_KEPT = 10
+ROUNDS = 3
+
+
+class ExportService:
+    """The exports of one tenant. Opens its own short transactions."""
+
+    def __init__(self, *, database: Database, storage: Storage, jobs: JobQueue, tenant_id: UUID) -> None:
+        self._database = database
+        self._storage = storage
+        self._jobs = jobs
+        self._tenant_id = tenant_id
+
+    async def start(self, claim: Claim | None, *, include_files: bool, resources: str) -> Export:
+        """A new export, or the one in progress as it is. `resources` is the path under which exports are read.
+
+        Raises:
+            TenantNotFoundError: the token's tenant does not exist.
+            TooManyExportsError: enough archives are kept.
+            IdempotencyConflictError: the same request was made before.
+        """
+        async with self._database.tenant(self._tenant_id) as session:
+            idempotency, exports = IdempotencyStore(session), ExportRepo(session, self._tenant_id)
+            if claim:
+                await idempotency.claim(claim)
+            if await TenantRepo(session).get(self._tenant_id) is None:
+                raise TenantNotFoundError("The token's tenant does not exist.")
+            export = await self._begin(exports, include_files=include_files)
+            if claim:
+                await idempotency.complete(claim, resource=f"{resources}/{export.id}")
+        if export.state == ExportState.QUEUED:
+            await self._jobs.send(EXPORT_TENANT, str(self._tenant_id), str(export.id))
+        return export
+
+    async def _begin(self, exports: ExportRepo, *, include_files: bool) -> Export:
+        for _ in range(ROUNDS):
+            running = await exports.in_progress()
+            if running:
+                return running
+            if await exports.kept() >= MOST_KEPT:
+                raise TooManyExportsError(
+                    f"{MOST_KEPT} archives are kept; each is removed seven days after it was made.", cap=MOST_KEPT
+                )
+            started = await exports.add(new_id(), include_files=include_files)
+            if started:
+                return started
+        raise UnavailableError("Other exports of the tenant begin and end at this moment; try again.")
+
+    async def read(self, export_id: UUID) -> Export:
+        """How far it is.
+
+        Raises:
+            ExportNotFoundError: unknown, expired or another tenant's.
+        """
+        async with self._database.tenant(self._tenant_id) as session:
+            export = await ExportRepo(session, self._tenant_id).get(export_id)
+        if export is None:
+            raise ExportNotFoundError("This tenant has no export with this id.")
+        return export
+
+    async def open(self, export_id: UUID) -> tuple[Export, AsyncGenerator[bytes]]:
+        """The archive in blocks.
+
+        Raises:
+            ExportNotFoundError: unknown, expired or another tenant's.
+            ExportNotReadyError: there is no archive.
+        """
+        export = await self.read(export_id)
+        if export.state != ExportState.COMPLETED or export.storage_key is None:
+            raise ExportNotReadyError(
+                f"The export is {export.state}; there is no archive to fetch.", state=export.state
+            )
+        try:
+            return export, await self._storage.read(export.storage_key)
+        except FileNotFoundError:
+            raise ExportNotFoundError("The archive is gone; start another export.") from None

@@ -1,0 +1,78 @@
+"""The request's id follows its jobs, and each job leaves one line in the log."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+from uuid import UUID
+
+import structlog
+from dramatiq import Broker, MessageProxy
+from dramatiq.middleware import Interrupt, Middleware
+
+REQUEST_ID = "request_id"
+log = structlog.get_logger(__name__)
+
+
+def trace() -> dict[str, str]:
+    """The options that a message takes along from whoever sends it."""
+    request_id = structlog.contextvars.get_contextvars().get(REQUEST_ID)
+    return {REQUEST_ID: request_id} if isinstance(request_id, str) else {}
+
+
+class JobContext(Middleware):
+    """Must be the first middleware: what the others log then carries the ids too.
+
+    Values set here reach an async actor: its task copies the context of the worker thread that starts it.
+    """
+
+    def __init__(self) -> None:
+        self._began = threading.local()
+
+    def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
+        """Forget the message before, know this one."""
+        context = {"job": message.actor_name, "message_id": message.message_id}
+        if isinstance(message.options.get(REQUEST_ID), str):
+            context[REQUEST_ID] = message.options[REQUEST_ID]
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(**context)
+        self._began.at = time.perf_counter()
+
+    def after_process_message(
+        self,
+        _broker: Broker,
+        message: MessageProxy,
+        *,
+        result: object = None,  # noqa: ARG002  Dramatiq names it
+        exception: BaseException | None = None,
+    ) -> None:
+        """How it went."""
+        if exception is None:
+            self._log(message, "done")
+        elif isinstance(exception, Interrupt):
+            self._log(message, "interrupted", error=type(exception).__name__)
+        else:
+            self._log(message, "failed", error=type(exception).__name__)
+
+    def after_skip_message(self, _broker: Broker, message: MessageProxy) -> None:
+        """Some middleware did not want it to run."""
+        self._log(message, "skipped")
+
+    def _log(self, message: MessageProxy, outcome: str, **values: Any) -> None:
+        log.info(
+            "job",
+            outcome=outcome,
+            milliseconds=round((time.perf_counter() - self._began.at) * 1000, 1),
+            ids=[argument for argument in message.args if _is_id(argument)],
+            **values,
+        )
+        structlog.contextvars.clear_contextvars()
+
+
+def _is_id(argument: object) -> bool:
+    try:
+        UUID(str(argument))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""Days become months. Safe to run at any time, any number of times and in any number of processes."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from uuid import UUID
+
+import structlog
+
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.usage.repository import MonthKey, MonthlyUsageRepo
+
+BATCH = 5000
+# A changed day carries the time at which its transaction began: what was still open when a run looked, the next sees
+OVERLAP = timedelta(hours=1)
+FIRST = MonthKey(UUID(int=0), "", date.min)
+log = structlog.get_logger(__name__)
+
+
+class UsageRollUp:
+    """Sums up the months of which a day changed since the last run. A run that was cut off is run again whole."""
+
+    def __init__(self, database: Database, *, batch: int = BATCH) -> None:
+        self._database = database
+        self._batch = batch
+
+    async def run(self) -> int:
+        """Write the months, one short transaction a batch; returns how many."""
+        async with self._database.system() as session:
+            reached, began = await MonthlyUsageRepo(session).watermark()
+        after, count = FIRST, 0
+        while True:
+            async with self._database.system() as session:
+                months = MonthlyUsageRepo(session)
+                await months.lock()
+                written = await months.sum_changed(since=reached - OVERLAP, after=after, limit=self._batch)
+                if len(written) < self._batch:
+                    await months.advance(began)
+            count += len(written)
+            if len(written) < self._batch:
+                log.info("usage rolled up", months=count)
+                return count
+            after = written[-1]

@@ -1,0 +1,61 @@
+"""What is on record about a tenant, read past the API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CursorResult, RowMapping, text
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
+
+
+async def make_plan(database: Database, *, messages: int = 100, characters: int = 10_000) -> str:
+    """The id of a plan of this test alone."""
+    plan_id = f"plan-{new_id().hex[-12:]}"
+    async with database.system() as session:
+        await session.execute(
+            text(
+                "INSERT INTO plans (id, name, max_projects, monthly_message_cap, monthly_upload_char_cap) "
+                "VALUES (:id, 'Test', 3, :messages, :characters)"
+            ),
+            {"id": plan_id, "messages": messages, "characters": characters},
+        )
+    return plan_id
+
+
+async def rows_of(database: Database, tenant_id: UUID, statement: str, **values: Any) -> list[RowMapping]:
+    """What a statement returns in a transaction of the tenant."""
+    async with database.tenant(tenant_id) as session:
+        result = await session.execute(text(statement), values)
+        return list(result.mappings()) if isinstance(result, CursorResult) and result.returns_rows else []
+
+
+async def counter(database: Database, tenant_id: UUID, metric: str) -> tuple[int, int]:
+    """`(used, reserved)` of the tenant's only window."""
+    rows = await rows_of(
+        database, tenant_id, "SELECT used, reserved FROM usage_counters WHERE metric = :metric", metric=metric
+    )
+    return (rows[0]["used"], rows[0]["reserved"]) if rows else (0, 0)
+
+
+def stored_objects(settings: Settings, tenant_id: UUID) -> list[bytes]:
+    """The tenant's uploads as they lie in storage."""
+    folder = settings.ignite.data_dir / "storage" / "objects" / str(tenant_id)
+    return sorted(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def partial_uploads(settings: Settings) -> list[Path]:
+    """What is on its way into storage."""
+    return list((settings.ignite.data_dir / "storage" / "incoming").glob("*"))
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return once it holds; the test's own time limit ends the wait."""
+    while not await holds():  # noqa: ASYNC110  what is waited for happens in a database
+        await asyncio.sleep(0.05)

@@ -1,0 +1,46 @@
+"""`cli.py doctor`: what works, what does not, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from command_line import CommandLine
+from fastapi_ignite.infra.services import ServiceAddresses
+
+
+def test_a_sound_installation_passes(commands: CommandLine) -> None:
+    finished = commands.run("doctor")
+    finished.succeeded()
+    found = finished.findings()
+    assert found["JWT_SECRET"].startswith("warn the development default")
+    assert found["redis"].startswith("ok valkey 9")
+    assert found["database"].startswith("ok at migration ")
+    assert found["logins"] == "ok ignite_api and ignite_worker connect"
+    assert found["embedder"] == "ok minilm, 384 dimensions"
+    assert not commands.data_dir.exists()
+
+
+def test_a_missing_schema_is_a_failure_that_says_what_to_do(folder: Path, empty: ServiceAddresses) -> None:
+    finished = CommandLine.on_servers(folder, empty).run("doctor", RAG_EMBEDDER="none", JWT_SECRET="j" * 32)
+    found = finished.findings()
+    assert finished.code == 1
+    assert found["database"].startswith("fail at migration none")
+    assert found["database"].endswith("run 'python cli.py db migrate'")
+    assert found["JWT_SECRET"] == "ok set"
+    assert "embedder" not in found
+
+
+def test_a_redis_that_is_not_there_fails_alone(commands: CommandLine) -> None:
+    finished = commands.run("doctor", RAG_EMBEDDER="none", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+    found = finished.findings()
+    assert finished.code == 1
+    assert found["redis"].startswith("fail ")
+    assert found["database"].startswith("ok ")
+    assert "hunter2" not in finished.output + finished.error
+
+
+def test_a_malformed_address_is_a_finding(commands: CommandLine) -> None:
+    finished = commands.run("doctor", DATABASE_URL="hunter2")
+    assert finished.code == 1
+    assert finished.findings()["servers"].startswith("fail DATABASE_URL: takes postgresql://")
+    assert "hunter2" not in finished.output + finished.error

@@ -1,0 +1,121 @@
+"""`cli.py up` and `down`: a stack that is used, one that is killed, and those that cannot start."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from command_line import CommandLine, free_port, open_folder
+from running_stack import RunningStack
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[RunningStack]:
+    """One for all tests that leave it running."""
+    with open_folder() as made:
+        running = RunningStack(made, RAG_EMBEDDER="none")
+        try:
+            yield running.wait_until_healthy()
+        finally:
+            running.end()
+
+
+class TestRunning:
+    def test_it_says_where_it_listens_and_merges_the_logs(self, stack: RunningStack) -> None:
+        assert f"Starting http://127.0.0.1:{stack.port} " in stack.printed
+        assert re.search(r"(?m)^api        \| .*Application startup complete", stack.printed)
+        assert re.search(r"(?m)^scheduler  \| .*scheduler started", stack.printed)
+
+    def test_a_token_of_the_command_line_opens_the_api(self, stack: RunningStack) -> None:
+        created = httpx2.post(f"{stack.api}/tenants/create", params={"name": "Acme", "plan_id": "hobby"}).json()
+        token = stack.commands.run("token", created["tenant_id"]).succeeded().strip()
+        limits = httpx2.get(f"{stack.api}/limits/current", headers={"Authorization": f"Bearer {token}"})
+        assert (limits.status_code, limits.json()["plan_id"]) == (200, "hobby")
+
+    def test_the_doctor_finds_it_healthy(self, stack: RunningStack) -> None:
+        finished = stack.commands.run("doctor")
+        finished.succeeded()
+        found = finished.findings()
+        assert re.match(r"ok PostgreSQL on \d+, Valkey on \d+$", found["embedded"])
+        assert found["database"].startswith("ok at migration ")
+
+    def test_a_second_one_on_its_folder_is_refused(self, stack: RunningStack) -> None:
+        refused = stack.commands.run("up", "--port", str(free_port())).refused_with()
+        assert refused.startswith(f"A stack is running on {stack.commands.data_dir} already")
+        assert httpx2.get(f"{stack.api}/health").is_success
+
+    def test_one_of_another_folder_on_its_port_is_refused(self, stack: RunningStack, folder: Path) -> None:
+        other = CommandLine(folder, PORT=str(stack.port))
+        refused = other.run("up").refused_with()
+        assert refused.startswith(f"127.0.0.1:{stack.port} cannot be listened on (Address already in use)")
+        assert not (other.data_dir / "postgres").exists()
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Callable[..., RunningStack]]:
+    """`up` on this test's folder."""
+    started: list[RunningStack] = []
+
+    def start_stack(*options: str) -> RunningStack:
+        started.append(RunningStack(folder, *options, RAG_EMBEDDER="none"))
+        return started[-1].wait_until_healthy()
+
+    yield start_stack
+    for each in started:
+        each.end()
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_supervisor_leaves_nothing_and_up_and_down_work_afterwards(
+    start: Callable[..., RunningStack],
+) -> None:
+    killed = start("--workers", "2")
+    tenant = httpx2.post(f"{killed.api}/tenants/create", params={"name": "Acme", "plan_id": "hobby"}).json()
+    processes = killed.processes()
+    assert len(processes) >= 7  # up, the API and its two workers, the worker and its process, the scheduler
+    killed.kill()
+    killed.wait_until_gone(processes, 18)  # less than the grace after which each would end the hard way
+
+    again = start()
+    token = again.commands.run("token", tenant["tenant_id"]).succeeded().strip()
+    limits = httpx2.get(f"{again.api}/limits/current", headers={"Authorization": f"Bearer {token}"})
+    assert limits.json()["subscribed"]
+    processes = again.processes()
+    assert again.commands.run("down").succeeded() == "Stopped.\n"
+    assert again.wait() == 0
+    again.wait_until_gone(processes, 18)
+    assert again.commands.run("down").succeeded() == "Nothing is running.\n"
+    assert "Traceback" not in again.printed
+
+
+class TestRefused:
+    @pytest.fixture
+    def commands(self, folder: Path) -> Iterator[CommandLine]:
+        """On a free port; nothing may have been started when the test is over."""
+        made = CommandLine(folder, PORT=str(free_port()))
+        yield made
+        assert not (made.data_dir / "postgres").exists()
+
+    def test_a_port_that_anything_listens_on(self, commands: CommandLine) -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            refused = commands.run("up", "--port", str(port)).refused_with()
+        assert refused.endswith("choose another with --port or PORT.")
+
+    def test_a_default_secret_on_every_address(self, commands: CommandLine) -> None:
+        refused = commands.run("up", HOST="0.0.0.0").refused_with()  # noqa: S104  # refused
+        assert refused.startswith("JWT_SECRET is the development default, so HOST=0.0.0.0 is refused")
+
+    def test_a_wrong_setting(self, commands: CommandLine) -> None:
+        assert commands.run("up", BACKEND_CORS_ORIGINS="[").refused_with().startswith("BACKEND_CORS_ORIGINS: takes ")
+
+    def test_a_database_that_does_not_answer(self, commands: CommandLine) -> None:
+        outside = {"DATABASE_URL": "postgresql://o:p@127.0.0.1:1/acme", "REDIS_URL": "redis://127.0.0.1:1/0"}
+        assert commands.run("up", **outside).refused_with().startswith("PostgreSQL at 127.0.0.1:1 cannot be reached")

@@ -1,0 +1,110 @@
+"""`python cli.py …` as a real process, on a data folder and servers of the test's choice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from fastapi_ignite.core.config import PROJECT_ROOT
+from fastapi_ignite.infra.services import ServiceAddresses
+
+# Nothing else of the tester's environment; wide enough that no table breaks its lines.
+ENVIRONMENT = {"PATH": os.environ["PATH"], "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a command left behind."""
+
+    code: int
+    output: str
+    error: str
+
+    def refused_with(self) -> str:
+        """Its one line of error."""
+        lines = self.error.splitlines()
+        assert len(lines) == 1, self.error
+        assert (self.code, self.output) == (1, ""), self
+        assert lines[0].startswith("error: ")
+        return lines[0].removeprefix("error: ")
+
+    def succeeded(self) -> str:
+        """What it printed."""
+        assert self.code == 0, self.error or self.output
+        return self.output
+
+    def findings(self) -> dict[str, str]:
+        """What `doctor` says of each check: verdict and words."""
+        rows = (line.split(None, 1) for line in self.output.splitlines()[1:] if line.strip())
+        return {subject: " ".join(finding.split()) for subject, finding in rows}
+
+
+class CommandLine:
+    """Runs where no `.env` lies, with these variables and no others."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.environment = ENVIRONMENT | {"IGNITE_DATA_DIR": str(self.data_dir)} | variables
+
+    @classmethod
+    def on_servers(cls, folder: Path, addresses: ServiceAddresses) -> Self:
+        """Led to these by DATABASE_URL and REDIS_URL, with a Redis number that no other test uses."""
+        redis_url, _, number = addresses.redis_url.rpartition("/")
+        return cls(
+            folder,
+            DATABASE_URL=addresses.owner_url.set(drivername="postgresql").render_as_string(hide_password=False),
+            REDIS_URL=f"{redis_url}/{15 - int(number)}",
+        )
+
+    @staticmethod
+    def command(*arguments: str) -> list[str]:
+        """As typed."""
+        return [sys.executable, str(PROJECT_ROOT / "cli.py"), *arguments]
+
+    def run(self, *arguments: str, stdin: str = "", **variables: str) -> Finished:
+        """Waits for the end."""
+        with self.start(*arguments, **variables) as process:
+            output, error = process.communicate(stdin, timeout=90)
+        return Finished(process.returncode, output, error)
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """In a session of its own, like a terminal's."""
+        return subprocess.Popen(  # noqa: S603  our own program
+            self.command(*arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=self.environment | variables,
+            start_new_session=True,
+        )
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """One that the account of embedded servers can pass through, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="ignite-cli-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)

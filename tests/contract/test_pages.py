@@ -1,0 +1,65 @@
+"""The other pages of docs/: their links lead somewhere, their settings exist, their code works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from doc_pages import blocks, page
+from fastapi_ignite.core.config import PROJECT_ROOT, Settings, load_settings, sections, variable_name
+from fastapi_ignite.core.security import verify_token
+
+PAGES = sorted(str(path.relative_to(PROJECT_ROOT)) for path in PROJECT_ROOT.glob("docs/**/*.md"))
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+SETTING = re.compile(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`")
+OF_THE_FRONT_END = {"NEXT_PUBLIC_API_BASE_URL"}
+
+
+def anchors(text: str) -> set[str]:
+    """As the code host makes them of headings."""
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in HEADING.findall(text)}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    folder = (PROJECT_ROOT / name).parent
+    for target, anchor in LINK.findall(page(name)):
+        path = (folder / target).resolve() if target else PROJECT_ROOT / name
+        assert path.exists(), f"{target} is not there"
+        assert not anchor or anchor in anchors(path.read_text()), f"{target} has no #{anchor}"
+
+
+@pytest.mark.parametrize("name", ["docs/api.md", "docs/authentication.md", "docs/errors.md", "docs/frontend.md"])
+def test_settings_named_are_settings(name: str) -> None:
+    known = {variable_name(section, field) for section in sections().values() for field in section.model_fields}
+    named = set(SETTING.findall(page(name)))
+    assert named
+    assert named <= known | OF_THE_FRONT_END
+
+
+def test_the_index_lists_every_page() -> None:
+    listed = {target for target, _ in LINK.findall(page("docs/README.md"))}
+    there = {path.name for path in (PROJECT_ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert there | {"openapi.json"} <= listed
+
+
+@pytest.fixture
+def production(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """As authentication.md says it must be."""
+    secrets = {"JWT_SECRET": "j" * 48, "ADMIN_KEY": "a" * 48}
+    for name, value in {"ENV": "production", "BACKEND_CORS_ORIGINS": "https://app.example.com", **secrets}.items():
+        monkeypatch.setenv(name, value)
+    return load_settings(env_file=Path("/nonexistent"))
+
+
+def test_the_token_minted_in_python_opens_production(production: Settings) -> None:
+    (code,) = blocks(page("docs/authentication.md"), "python")
+    made: dict[str, Any] = {}
+    exec(code, made)  # noqa: S102  the page's own words
+    tenant_id = uuid4()
+    assert verify_token(made["tenant_token"](str(tenant_id)), production).tenant_id == tenant_id

@@ -1,0 +1,279 @@
+"""Settings as an operator meets them: by variable, from the environment and from `.env`."""
+
+from __future__ import annotations
+
+import os
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+
+from fastapi_ignite.core.config import Settings, default_settings, load_settings, sections, variable_name
+from fastapi_ignite.core.errors import ConfigurationError
+
+PRODUCTION = {
+    "ENV": "production",
+    "JWT_SECRET": "j" * 32,
+    "ADMIN_KEY": "a" * 32,
+    "BACKEND_CORS_ORIGINS": "https://app.example.com",
+}
+VARIABLES = [variable_name(section, field) for section in sections().values() for field in section.model_fields]
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in set(VARIABLES) & set(os.environ):
+        monkeypatch.delenv(name)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], env_file: Path | None = None) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return load_settings(env_file=env_file)
+
+
+def complaints(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(monkeypatch, variables)
+    return caught.value.detail.splitlines()
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("name", "value", "place", "expected"),
+        [
+            ("ENV", "test", "app.env", "test"),
+            ("DEBUG", "true", "app.debug", True),
+            ("LOG_LEVEL", "WARNING", "app.log_level", "WARNING"),
+            ("PROJECT_NAME", "Acme", "app.project_name", "Acme"),
+            ("PROJECT_DESCRIPTION", "Ours", "app.project_description", "Ours"),
+            ("VERSION", "2.1.0", "app.version", "2.1.0"),
+            ("API_PREFIX", "/service", "app.api_prefix", "/service"),
+            ("HOST", "::1", "app.host", "::1"),
+            ("PORT", "8080", "app.port", 8080),
+            ("BACKEND_CORS_ORIGINS", "https://a.example", "cors.origins", ("https://a.example",)),
+            ("POSTGRES_HOST", "db", "postgres.host", "db"),
+            ("POSTGRES_PORT", "6543", "postgres.port", 6543),
+            ("POSTGRES_USER", "owner", "postgres.user", "owner"),
+            ("POSTGRES_DB", "acme", "postgres.db", "acme"),
+            ("REDIS_HOST", "cache", "redis.host", "cache"),
+            ("REDIS_PORT", "6380", "redis.port", 6380),
+            ("REDIS_DB", "3", "redis.db", 3),
+            ("DRAMATIQ_BROKER", "redis", "dramatiq.broker", "redis"),
+            ("DRAMATIQ_PROCESSES", "2", "dramatiq.processes", 2),
+            ("DRAMATIQ_THREADS", "8", "dramatiq.threads", 8),
+            ("CACHE_BACKEND_TYPE", "memory", "cache.backend_type", "memory"),
+            ("CACHE_TTL_SECONDS", "60", "cache.ttl_seconds", 60),
+            ("CACHE_FILE_PATH", "cached", "cache.file_path", Path("cached")),
+            ("SCHEDULER_ENABLED", "false", "scheduler.enabled", False),
+            ("RATE_LIMIT_RPM", "600", "rate_limit.rpm", 600),
+        ],
+    )
+    def test_a_variable_of_the_seed_is_read(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str, place: str, expected: object
+    ) -> None:
+        found = attrgetter(place)
+        assert found(load_settings(env_file=None)) != expected or name == "DRAMATIQ_BROKER"
+        assert found(load(monkeypatch, {name: value})) == expected
+
+    @pytest.mark.parametrize(
+        ("name", "place"),
+        [
+            ("POSTGRES_PASSWORD", "postgres.password"),
+            ("REDIS_PASSWORD", "redis.password"),
+            ("OPENAI_API_KEY", "openai.api_key"),
+            ("JWT_SECRET", "jwt.secret"),
+        ],
+    )
+    def test_a_secret_of_the_seed_is_read(self, monkeypatch: pytest.MonkeyPatch, name: str, place: str) -> None:
+        settings = load(monkeypatch, {name: "something-else"})
+        assert attrgetter(place)(settings).get_secret_value() == "something-else"
+
+    def test_the_defaults_of_the_seed_hold(self) -> None:
+        settings = load_settings(env_file=None)
+        assert (settings.app.project_name, settings.app.version) == ("FastAPI-Ignite", "0.1.0")
+        assert (settings.app.api_prefix, settings.app.port) == ("/api", 8000)
+        assert settings.jwt.secret.get_secret_value() == "change-me"
+        assert settings.rate_limit.rpm == 120
+        assert (settings.cache.backend_type, settings.cache.ttl_seconds) == ("redis", 300)
+
+    def test_every_setting_has_a_name_of_its_own_and_a_description(self) -> None:
+        assert len(set(VARIABLES)) == len(VARIABLES)
+        for section in sections().values():
+            assert all(field.description for field in section.model_fields.values()), section
+
+
+class TestSources:
+    def test_the_environment_beats_the_file_and_the_file_beats_the_default(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        env_file = tmp_path / ".env"
+        env_file.write_text("PORT=1111\nPROJECT_NAME='From the file'  # a comment\nSOMEBODY_ELSES=1\n")
+        settings = load(monkeypatch, {"PORT": "2222"}, env_file)
+        assert (settings.app.port, settings.app.project_name) == (2222, "From the file")
+        assert settings.app.version == "0.1.0"
+
+    def test_no_file_and_empty_values_leave_the_defaults(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        settings = load(monkeypatch, {"PORT": "", "POSTGRES_HOST": "", "JWT_SECRET": ""}, tmp_path / "missing")
+        assert settings == default_settings()
+
+    def test_a_file_that_is_not_utf_8_is_one_clear_line(self, tmp_path: Path) -> None:
+        env_file = tmp_path / ".env"
+        env_file.write_bytes("PROJECT_NAME=Café\n".encode("latin-1"))
+        with pytest.raises(ConfigurationError, match=r"^\S*\.env: takes text in UTF-8$"):
+            load_settings(env_file=env_file)
+
+    def test_the_defaults_are_not_touched_by_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = default_settings()
+        assert load(monkeypatch, {"PORT": "2222", "DATABASE_URL": "postgresql://elsewhere/db"}) != before
+        assert default_settings() == before
+
+
+class TestWrongValues:
+    @pytest.mark.parametrize(
+        ("name", "value", "takes"),
+        [
+            ("ENV", "prod-hunter2", "'development', 'test' or 'production'"),
+            ("DEBUG", "hunter2", "boolean"),
+            ("LOG_LEVEL", "hunter2", "'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL'"),
+            ("API_PREFIX", "hunter2", "match pattern"),
+            ("PORT", "hunter2", "integer"),
+            ("PORT", "65536", "less than or equal to 65535"),
+            ("PORT", "0", "greater than or equal to 1"),
+            ("REDIS_DB", "16", "less than or equal to 15"),
+            ("REDIS_URL", "hunter2", "takes redis://"),
+            ("REDIS_URL", "http://:hunter2@cache:6379/0", "takes redis://"),
+            ("REDIS_URL", "redis://:hunter2@cache:port/0", "takes redis://"),
+            ("POSTGRES_PORT", "hunter2", "integer"),
+            ("DRAMATIQ_BROKER", "hunter2", "'redis'"),
+            ("CACHE_BACKEND_TYPE", "hunter2", "'redis', 'file' or 'memory'"),
+            ("CACHE_TTL_SECONDS", "-5", "greater than or equal to 1"),
+            ("SCHEDULER_ENABLED", "hunter2", "boolean"),
+            ("RATE_LIMIT_RPM", "0", "greater than or equal to 1"),
+            ("RATE_LIMIT_RPM", "1000000001", "less than or equal to 1000000000"),
+            ("RATE_LIMIT_ANONYMOUS_RPM", "hunter2", "integer"),
+            ("RAG_EMBEDDER", "hunter2", "'minilm'"),
+            ("UPLOAD_MAX_FILES", "2001", "less than or equal to 2000"),
+            ("TENANT_SIGNUP", "hunter2", "'open' or 'admin'"),
+            ("BACKEND_CORS_ORIGINS", '["https://hunter2"', "comma-separated or as a JSON list"),
+            ("BACKEND_CORS_ORIGINS", '["https://hunter2", 7]', "comma-separated or as a JSON list"),
+            ("BACKEND_CORS_ORIGINS", '{"hunter2": 1}', "comma-separated or as a JSON list"),
+            ("BACKEND_CORS_ORIGINS", "hunter2.example", "comma-separated or as a JSON list"),
+            ("BACKEND_CORS_ORIGINS", "https://hunter2.example/path", "comma-separated or as a JSON list"),
+        ],
+    )
+    def test_one_line_names_the_variable_and_what_it_takes_but_not_the_value(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str, takes: str
+    ) -> None:
+        (line,) = complaints(monkeypatch, {name: value})
+        assert line.startswith(f"{name}: ")
+        assert takes in line
+        assert value not in line
+        assert "hunter2" not in line
+
+    def test_all_wrong_variables_are_told_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lines = complaints(monkeypatch, {"PORT": "a", "REDIS_DB": "b", "BACKEND_CORS_ORIGINS": "["})
+        assert [line.split(":")[0] for line in lines] == ["PORT", "BACKEND_CORS_ORIGINS", "REDIS_DB"]
+
+
+class TestLists:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "https://a.example,http://localhost:3000",
+            " https://a.example/ , http://localhost:3000 ,",
+            '["https://a.example", "http://localhost:3000/"]',
+        ],
+    )
+    def test_origins_come_by_comma_or_as_json(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+        settings = load(monkeypatch, {"BACKEND_CORS_ORIGINS": value})
+        assert settings.cors.origins == ("https://a.example", "http://localhost:3000")
+
+    @pytest.mark.parametrize(("value", "expected"), [("*", ("*",)), ('["*"]', ("*",)), ("[]", ()), (" ", ())])
+    def test_all_origins_or_none(self, monkeypatch: pytest.MonkeyPatch, value: str, expected: tuple[str, ...]) -> None:
+        assert load(monkeypatch, {"BACKEND_CORS_ORIGINS": value}).cors.origins == expected
+
+
+class TestProduction:
+    def test_a_sound_configuration_is_accepted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = load(monkeypatch, PRODUCTION)
+        assert settings.app.production
+        assert not settings.app.items_enabled
+        assert not settings.app.signup_open
+
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("JWT_SECRET", "change-me"),
+            ("JWT_SECRET", "j" * 31),
+            ("BACKEND_CORS_ORIGINS", "*"),
+            ("BACKEND_CORS_ORIGINS", '["https://app.example.com", "*"]'),
+            ("ADMIN_KEY", ""),
+            ("ADMIN_KEY", "a" * 31),
+        ],
+    )
+    def test_each_guard_alone_refuses(self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+        (line,) = complaints(monkeypatch, PRODUCTION | {variable: value})
+        assert line.startswith(f"{variable}: production wants ")
+        assert len(value) < 2 or value not in line
+
+    def test_all_broken_guards_are_told_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lines = complaints(monkeypatch, {"ENV": "production", "BACKEND_CORS_ORIGINS": "*"})
+        assert [line.split(":")[0] for line in lines] == ["JWT_SECRET", "BACKEND_CORS_ORIGINS", "ADMIN_KEY"]
+
+    def test_a_secret_is_measured_in_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert load(monkeypatch, PRODUCTION | {"JWT_SECRET": "ж" * 16}).app.production
+
+    def test_open_signup_needs_no_admin_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert load(monkeypatch, PRODUCTION | {"ADMIN_KEY": "", "TENANT_SIGNUP": "open"}).app.signup_open
+
+    def test_the_demo_routes_come_back_when_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert load(monkeypatch, PRODUCTION | {"DEMO_ITEMS": "on"}).app.items_enabled
+
+    @pytest.mark.parametrize("guarded", ["JWT_SECRET", "ADMIN_KEY", "BACKEND_CORS_ORIGINS"])
+    def test_development_has_none_of_the_guards(self, monkeypatch: pytest.MonkeyPatch, guarded: str) -> None:
+        load(monkeypatch, {"ENV": "development", guarded: "*"})
+
+
+class TestAddress:
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "app.example.com"])  # noqa: S104  never listened on
+    def test_a_default_secret_is_not_shown_to_the_network(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"^JWT_SECRET .*ALLOW_INSECURE=1"):
+            load_settings(env_file=None).require_safe_address(host)
+        load(monkeypatch, {"ALLOW_INSECURE": "1"}).require_safe_address(host)
+        load(monkeypatch, {"ALLOW_INSECURE": "0", "JWT_SECRET": "my own"}).require_safe_address(host)
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+    def test_loopback_is_safe(self, host: str) -> None:
+        load_settings(env_file=None).require_safe_address(host)
+
+
+class TestSecrets:
+    SECRETS = (
+        "POSTGRES_PASSWORD",
+        "POSTGRES_API_PASSWORD",
+        "POSTGRES_WORKER_PASSWORD",
+        "REDIS_PASSWORD",
+        "OPENAI_API_KEY",
+        "JWT_SECRET",
+        "ADMIN_KEY",
+    )
+
+    def test_no_way_of_printing_settings_shows_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        variables = {name: f"hunter2-{name}" for name in self.SECRETS}
+        variables["DATABASE_URL"] = "postgresql://owner:hunter2@db/acme"
+        variables["REDIS_URL"] = "redis://:hunter2@cache:6379/0"
+        settings = load(monkeypatch, variables)
+        for printed in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
+            assert "hunter2" not in printed
+            assert "**********" in printed
+
+    def test_an_error_elsewhere_does_not_show_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        variables = {name: f"hunter2-{name}" for name in self.SECRETS}
+        assert "hunter2" not in "".join(complaints(monkeypatch, variables | {"PORT": "x", "REDIS_DB": "x"}))
+
+
+def test_anonymous_callers_get_ten_times_the_limit_unless_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, {"RATE_LIMIT_RPM": "7"}).rate_limit.per_address == 70
+    assert load(monkeypatch, {"RATE_LIMIT_RPM": "1000000000"}).rate_limit.per_address == 10**9
+    assert load(monkeypatch, {"RATE_LIMIT_ANONYMOUS_RPM": "3"}).rate_limit.per_address == 3

@@ -1,0 +1,48 @@
+"""Databases that a test makes for itself on a server that runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.services import ServiceAddresses
+
+
+async def fetch(url: URL, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
+    """Rows of one statement, committed at once."""
+    engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            result = await connection.execute(text(statement), parameters)
+            return [tuple(row) for row in result] if result.returns_rows else []
+    finally:
+        await engine.dispose()
+
+
+def run(url: URL, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
+    """The same outside of an event loop."""
+    return asyncio.run(fetch(url, statement, **parameters))
+
+
+@contextmanager
+def new_database(shared: ServiceAddresses, *, template: str = "template1") -> Iterator[ServiceAddresses]:
+    """A database of its own on the server of these addresses; gone at the end."""
+    name = f"own_{new_id().hex}"
+    run(shared.owner_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield replace(
+            shared,
+            owner_url=shared.owner_url.set(database=name),
+            api_url=shared.api_url.set(database=name),
+            worker_url=shared.worker_url.set(database=name),
+        )
+    finally:
+        run(shared.owner_url, f"DROP DATABASE {name} WITH (FORCE)")

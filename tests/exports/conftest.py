@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.exports.processing import ExportProcessor
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.scheduler import Sweeper
+from http_clients import TenantClient, TenantFactory, client_for
+
+
+@pytest.fixture(scope="session")
+def unreachable_jobs() -> JobQueue:
+    """A queue whose Redis is away: exports are accepted and no worker is told."""
+    return JobQueue(make_broker("redis://127.0.0.1:1/0"))
+
+
+@pytest.fixture
+def processor(database: Database, state: State) -> ExportProcessor:
+    """A worker's hands, moved by the test."""
+    return ExportProcessor(database=database, storage=state["storage"])
+
+
+@pytest.fixture
+def sweeper(database: Database, state: State, settings: Settings) -> Sweeper:
+    return Sweeper(database, state["jobs"], LocalStorage(settings.ignite.data_dir / "storage"))
+
+
+@pytest.fixture
+async def unheard_tenant(
+    make_tenant: TenantFactory, settings: Settings, state: State, unreachable_jobs: JobQueue
+) -> AsyncGenerator[TenantClient]:
+    """A tenant whose exports stay queued until the test works on them."""
+    tenant = await make_tenant()
+    async with client_for(settings, {**state, "jobs": unreachable_jobs}) as client:
+        yield TenantClient(tenant.id, client, tenant.headers)

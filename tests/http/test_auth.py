@@ -1,0 +1,265 @@
+"""Who may call, decided before a byte of the body is read."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import jwt
+import pytest
+from pydantic import SecretStr
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.security import sign_token
+from fastapi_ignite.http.state import State
+from http_clients import TenantClient, TenantFactory, client_for
+from http_contract import Operation, operations, problem
+
+SECRET = "change-me"
+PROTECTED = [operation for operation in operations() if not operation.public]
+HELPER = """
+import jwt, uuid
+tenant_id = str(uuid.uuid4())  # replace with a real tenant ID
+token = jwt.encode({"tenant_id": tenant_id}, "change-me", algorithm="HS256")
+print(token)
+"""
+TokenMaker = Callable[[str], str]
+
+
+class UnreadBody:
+    """A body that notes whether anybody asked for it."""
+
+    def __init__(self) -> None:
+        self.read = False
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        self.read = True
+        yield b"{}"
+
+
+def signed(tenant_id: str, *, secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
+    return jwt.encode({"tenant_id": tenant_id, **claims}, secret, algorithm=algorithm)
+
+
+def raw_token(payload: bytes, header: bytes = b'{"alg":"HS256"}') -> str:
+    """A rightly signed token of any bytes, which no library would make."""
+    signing_input = b".".join(map(base64url, (header, payload)))
+    signature = hmac.digest(SECRET.encode(), signing_input, hashlib.sha256)
+    return b".".join((signing_input, base64url(signature))).decode()
+
+
+def base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def altered(tenant_id: str) -> str:
+    header, _, signature = signed(str(uuid4())).split(".")
+    return f"{header}.{base64url(json.dumps({'tenant_id': tenant_id}).encode()).decode()}.{signature}"
+
+
+BAD_TOKENS: dict[str, TokenMaker] = {
+    "alg none": lambda tenant: jwt.encode({"tenant_id": tenant}, "", algorithm="none"),
+    "alg none, capital": lambda tenant: raw_token(json.dumps({"tenant_id": tenant}).encode(), b'{"alg":"None"}'),
+    "no alg": lambda tenant: raw_token(json.dumps({"tenant_id": tenant}).encode(), b"{}"),
+    "another secret": lambda tenant: signed(tenant, secret="change-me-not"),
+    "an empty secret": lambda tenant: signed(tenant, secret=" "),
+    "HS512": lambda tenant: signed(tenant, algorithm="HS512"),
+    "HS384": lambda tenant: signed(tenant, algorithm="HS384"),
+    "another tenant's signature": altered,
+    "no signature": lambda tenant: signed(tenant).rpartition(".")[0] + ".",
+    "expired": lambda tenant: signed(tenant, exp=int(time.time()) - 3600),
+    "not valid yet": lambda tenant: signed(tenant, nbf=int(time.time()) + 3600),
+    "exp is a word": lambda tenant: raw_token(json.dumps({"tenant_id": tenant, "exp": "never"}).encode()),
+    "exp is null": lambda tenant: raw_token(json.dumps({"tenant_id": tenant, "exp": None}).encode()),
+    "exp is endless": lambda tenant: raw_token(json.dumps({"tenant_id": tenant, "exp": float("inf")}).encode()),
+    "unknown crit": lambda tenant: raw_token(
+        json.dumps({"tenant_id": tenant}).encode(), b'{"alg":"HS256","crit":["x"],"x":1}'
+    ),
+    "no tenant_id": lambda _: jwt.encode({"sub": "someone"}, SECRET, algorithm="HS256"),
+    "tenant_id is null": lambda _: jwt.encode({"tenant_id": None}, SECRET, algorithm="HS256"),
+    "tenant_id is a number": lambda _: jwt.encode({"tenant_id": 7}, SECRET, algorithm="HS256"),
+    "tenant_id is a list": lambda tenant: jwt.encode({"tenant_id": [tenant]}, SECRET, algorithm="HS256"),
+    "tenant_id is a word": lambda _: jwt.encode({"tenant_id": "acme"}, SECRET, algorithm="HS256"),
+    "tenant_id is empty": lambda _: jwt.encode({"tenant_id": ""}, SECRET, algorithm="HS256"),
+    "claims are a list": lambda _: raw_token(b"[1]"),
+    "claims are not JSON": lambda _: raw_token(b"tenant"),
+    "claims are not UTF-8": lambda _: raw_token(b"\xff\xfe"),
+    "claims are nested too deeply": lambda _: raw_token(b"[" * 5000),
+    "10 kB": lambda tenant: signed(tenant, padding="x" * 10_000),
+    "garbage": lambda _: "garbage",
+    "three dots": lambda _: "a.b.c",
+    "not ASCII": lambda tenant: f"{signed(tenant)}é",
+    "a space within": lambda tenant: signed(tenant).replace(".", " .", 1),
+    "two tokens": lambda tenant: f"{signed(tenant)} {signed(tenant)}",
+    "two tokens with a comma": lambda tenant: f"{signed(tenant)}, Bearer {signed(tenant)}",
+}
+
+
+def bearer(token: str) -> dict[bytes, bytes]:
+    return {b"Authorization": f"Bearer {token}".encode("latin-1")}
+
+
+def refused(answer: httpx2.Response) -> None:
+    body = problem(answer, 401, "invalid_token")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert set(body) == {"type", "title", "status", "detail", "code", "request_id"}
+
+
+def test_every_part_of_the_api_is_looked_at() -> None:
+    assert {operation.path.split("/")[1] for operation in PROTECTED} >= {"billing", "ingestion", "query", "limits"}
+
+
+@pytest.mark.parametrize("operation", PROTECTED, ids=str)
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer garbage"}], ids=["no token", "a bad token"])
+async def test_without_a_token_nothing_is_read(
+    client: httpx2.AsyncClient, operation: Operation, headers: dict[str, str]
+) -> None:
+    body = UnreadBody()
+    answer = await client.request(
+        operation.method, operation.url(), headers={**headers, "Content-Type": "application/json"}, content=body
+    )
+    refused(answer)
+    assert not body.read
+
+
+@pytest.mark.parametrize("operation", PROTECTED, ids=str)
+async def test_another_tenants_id_is_refused_before_the_body(tenant: TenantClient, operation: Operation) -> None:
+    body = UnreadBody()
+    answer = await tenant.http.request(
+        operation.method,
+        operation.url(),
+        params={"tenant_id": str(uuid4())},
+        headers={**tenant.headers, "Content-Type": "application/json"},
+        content=body,
+    )
+    problem(answer, 403, "tenant_mismatch")
+    assert not body.read
+
+
+@pytest.mark.parametrize("make", BAD_TOKENS.values(), ids=BAD_TOKENS)
+async def test_a_bad_token_is_refused(tenant: TenantClient, make: TokenMaker) -> None:
+    token = make(str(tenant.id))
+    answer = await tenant.http.get("/limits/current", headers=bearer(token))
+    refused(answer)
+    assert token not in answer.text
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Basic {token}", "{token}", "Bearer:{token}", "Token {token}"]
+)
+async def test_only_the_bearer_scheme_is_known(tenant: TenantClient, header: str) -> None:
+    value = header.format(token=signed(str(tenant.id)))
+    refused(await tenant.http.get("/limits/current", headers={"Authorization": value}))
+
+
+@pytest.mark.parametrize("header", ["Bearer {token}", "bearer {token}", "BEARER {token}", "Bearer  {token}"])
+async def test_a_good_token_in_any_way_the_standard_allows(tenant: TenantClient, header: str) -> None:
+    value = header.format(token=signed(str(tenant.id)))
+    answer = await tenant.http.get("/limits/current", headers={"Authorization": value})
+    assert answer.status_code == 200
+    assert answer.json()["plan_id"] == "hobby"
+
+
+async def test_claims_that_are_not_ours_do_not_matter(tenant: TenantClient) -> None:
+    now = int(time.time())
+    token = signed(str(tenant.id), exp=now + 60, nbf=now - 60, iat=now, aud="elsewhere", iss="login", roles=["x"])
+    assert (await tenant.http.get("/limits/current", headers=bearer(token))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content"),
+    [
+        ("multipart/form-data; boundary=x", b"--x\r\nthis is no part"),
+        ("multipart/form-data", b"--x--"),
+        ("application/json", b'{"project_id": '),
+        ("application/json", b"\xff\xfe"),
+    ],
+)
+async def test_a_malformed_body_with_a_bad_token_is_a_bad_token(
+    client: httpx2.AsyncClient, content_type: str, content: bytes
+) -> None:
+    headers = {"Authorization": "Bearer garbage", "Content-Type": content_type}
+    for path in ("/query/ask", f"/ingestion/projects/{uuid4()}/upload_and_attach"):
+        refused(await client.post(path, headers=headers, content=content))
+
+
+async def test_production_wants_an_end_to_every_token(settings: Settings, state: State, tenant: TenantClient) -> None:
+    production = settings.model_copy(
+        update={
+            "app": settings.app.model_copy(update={"env": "production"}),
+            "jwt": settings.jwt.model_copy(update={"secret": SecretStr("s" * 32)}),
+        }
+    )
+    endless = sign_token(tenant.id, production)
+    ending = sign_token(tenant.id, production, expires_at=int(time.time()) + 60)
+    async with client_for(production, state) as client:
+        refused(await client.get("/limits/current", headers=bearer(endless)))
+        refused(await client.get("/limits/current", headers=tenant.headers))
+        assert (await client.get("/limits/current", headers=bearer(ending))).status_code == 200
+
+
+async def test_the_token_helper_of_the_readme_works_as_written(client: httpx2.AsyncClient) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    token, _ = await process.communicate(HELPER.encode())
+    answer = await client.get("/limits/current", headers=bearer(token.decode().strip()))
+    assert answer.status_code == 200
+    assert answer.json() == {"subscribed": False}
+
+
+class TestTenantIdsSentBesideTheToken:
+    """`X-Tenant-Id` and `tenant_id` may repeat the token's tenant, and nothing else."""
+
+    @pytest.mark.parametrize(
+        "claimed", ["f47ac10b-58cc-4372-a567-0e02b2c3d479", "", "acme", "null", "{tenant},{tenant}", "{tenant}x"]
+    )
+    async def test_any_other_value_is_refused(self, tenant: TenantClient, claimed: str) -> None:
+        value = claimed.replace("{tenant}", str(tenant.id))
+        headers = {**tenant.headers, "X-Tenant-Id": value}
+        problem(await tenant.http.get("/limits/current", headers=headers), 403, "tenant_mismatch")
+        problem(await tenant.get("/limits/current", params={"tenant_id": value}), 403, "tenant_mismatch")
+
+    async def test_the_tokens_own_is_accepted(self, tenant: TenantClient) -> None:
+        own = str(tenant.id)
+        for parameter, header in ((own, own), (own.upper(), own.replace("-", ""))):
+            answer = await tenant.http.get(
+                "/limits/current", params={"tenant_id": parameter}, headers={**tenant.headers, "X-Tenant-Id": header}
+            )
+            assert answer.status_code == 200, answer.text
+
+    @pytest.mark.parametrize("first", ["own", "other"])
+    async def test_two_values_do_not_hide_one_another(self, tenant: TenantClient, first: str) -> None:
+        values = [str(tenant.id), str(uuid4())]
+        if first == "other":
+            values.reverse()
+        parameters = [("tenant_id", value) for value in values]
+        headers = [*tenant.headers.items(), *(("X-Tenant-Id", value) for value in values)]
+        problem(await tenant.get("/limits/current", params=parameters), 403, "tenant_mismatch")
+        problem(await tenant.http.get("/limits/current", headers=headers), 403, "tenant_mismatch")
+
+    async def test_a_good_parameter_does_not_excuse_a_bad_header(self, tenant: TenantClient) -> None:
+        headers = {**tenant.headers, "X-Tenant-Id": str(uuid4())}
+        answer = await tenant.http.get("/limits/current", params={"tenant_id": str(tenant.id)}, headers=headers)
+        problem(answer, 403, "tenant_mismatch")
+
+    async def test_nothing_of_the_other_tenant_is_named(self, make_tenant: TenantFactory) -> None:
+        mine, other = await make_tenant(), await make_tenant()
+        answers = [
+            await mine.get("/limits/current", params={"tenant_id": str(tenant_id)}) for tenant_id in (other.id, uuid4())
+        ]
+        bodies = [{**answer.json(), "request_id": None} for answer in answers]
+        assert bodies[0] == bodies[1]

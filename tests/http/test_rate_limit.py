@@ -1,0 +1,257 @@
+"""The tenant's minute and the address's, as callers see them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import uuid4
+
+import httpx2
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import event, text
+
+from fastapi_ignite.billing.service import PlanRates
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.ratelimit import RateLimiter
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.main import create_app
+from http_clients import TenantClient, TenantFactory, WithState
+from http_contract import problem
+
+LimitedApi = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
+HEADERS = ("ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
+BAD_TOKEN = {"Authorization": "Bearer garbage"}
+
+
+@pytest.fixture
+def limited(settings: Settings, state: State) -> LimitedApi:
+    """The API with limits of the test's own, called from an address of its own."""
+
+    @asynccontextmanager
+    async def start(
+        *, rpm: int = 10**6, anonymous_rpm: int = 10**6, redis: Redis | None = None, address: str | None = None
+    ) -> AsyncGenerator[httpx2.AsyncClient]:
+        own = settings.rate_limit.model_copy(update={"rpm": rpm, "anonymous_rpm": anonymous_rpm})
+        changed = settings.model_copy(update={"rate_limit": own})
+        app = WithState(
+            create_app(changed),
+            {
+                **state,
+                "settings": changed,
+                "limiter": RateLimiter(redis or state["redis"]),
+                "tenant_rates": PlanRates(state["database"], rpm),
+            },
+        )
+        transport = httpx2.ASGITransport(app, client=(address or new_address(), 50_000))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1") as client:
+            yield client
+
+    return start
+
+
+def new_address() -> str:
+    return f"2001:db8::{secrets.token_hex(2)}:{secrets.token_hex(2)}"
+
+
+def a_caller(tenant: TenantClient, api: httpx2.AsyncClient) -> TenantClient:
+    return TenantClient(tenant.id, api, tenant.headers)
+
+
+async def plan_with_rate(database: Database, rpm: int) -> str:
+    plan_id = f"plan-{new_id().hex[-12:]}"
+    async with database.system() as session:
+        await session.execute(
+            text(
+                "INSERT INTO plans (id, name, max_projects, monthly_message_cap, monthly_upload_char_cap, "
+                "rate_limit_rpm) VALUES (:id, 'Test', 3, 5, 100, :rpm)"
+            ),
+            {"id": plan_id, "rpm": rpm},
+        )
+    return plan_id
+
+
+def statuses(answers: list[httpx2.Response]) -> list[int]:
+    return [answer.status_code for answer in answers]
+
+
+async def test_exactly_n_of_three_n_at_once_pass(limited: LimitedApi, tenant: TenantClient) -> None:
+    async with limited(rpm=40) as api:
+        caller = a_caller(tenant, api)
+        answers = await asyncio.gather(*(caller.get("/limits/current") for _ in range(120)))
+    passed = [answer for answer in answers if answer.status_code == 200]
+    assert Counter(answer.status_code for answer in answers) == {200: 40, 429: 80}
+    remaining = [int(answer.headers["x-ratelimit-remaining"]) for answer in passed]
+    assert sorted(remaining) == list(range(40)), "each unit is told once"
+    assert all(name in answer.headers for answer in answers for name in HEADERS)
+    assert not any("x-ratelimit-mode" in answer.headers for answer in answers)
+
+
+async def test_the_headers_of_both_answers(limited: LimitedApi, tenant: TenantClient) -> None:
+    async with limited(rpm=2) as api:
+        caller = a_caller(tenant, api)
+        passed, _, refused = [await caller.get("/limits/current") for _ in range(3)]
+    reset = passed.headers["x-ratelimit-reset"]
+    assert 1 <= int(reset) <= 60
+    assert {name: passed.headers[name] for name in HEADERS} == {
+        "ratelimit": f'"rpm";r=1;t={reset}',
+        "ratelimit-policy": '"rpm";q=2;w=60',
+        "x-ratelimit-limit": "2",
+        "x-ratelimit-remaining": "1",
+        "x-ratelimit-reset": reset,
+    }
+    assert "retry-after" not in passed.headers
+    body = problem(refused, 429, "rate_limited")
+    wait = refused.headers["retry-after"]
+    assert 1 <= int(wait) <= 60
+    assert (body["limit"], body["retry_after_seconds"]) == (2, int(wait))
+    assert refused.headers["x-ratelimit-reset"] == wait
+    assert refused.headers["ratelimit"] == f'"rpm";r=0;t={wait}'
+
+
+async def test_a_tenant_does_not_use_up_anothers_minute(limited: LimitedApi, make_tenant: TenantFactory) -> None:
+    busy, quiet = await make_tenant(), await make_tenant()
+    async with limited(rpm=2) as api:
+        assert statuses([await a_caller(busy, api).get("/limits/current") for _ in range(3)]) == [200, 200, 429]
+        assert (await a_caller(quiet, api).get("/limits/current")).status_code == 200
+
+
+async def test_every_route_counts_on_the_same_minute(limited: LimitedApi, tenant: TenantClient) -> None:
+    async with limited(rpm=4) as api:
+        caller = a_caller(tenant, api)
+        answers = [
+            await caller.post("/ingestion/projects/create", params={"name": "Docs"}),
+            await caller.get(f"/query/messages/{uuid4()}"),
+            await caller.post("/query/ask", json={}),
+            await caller.get("/limits/current", params={"tenant_id": str(uuid4())}),
+            await caller.post("/billing/subscribe", params={"plan_id": "pro"}),
+        ]
+    assert statuses(answers) == [200, 404, 422, 403, 429]
+    assert answers[3].headers["x-ratelimit-remaining"] == "0"
+
+
+async def test_a_refused_request_is_not_carried_out(limited: LimitedApi, tenant: TenantClient) -> None:
+    read = False
+
+    async def body() -> AsyncGenerator[bytes]:
+        nonlocal read
+        read = True
+        yield b"{}"
+
+    async with limited(rpm=1) as api:
+        caller = a_caller(tenant, api)
+        await caller.get("/limits/current")
+        refused = await caller.post("/billing/subscribe", params={"plan_id": "pro"}, content=body())
+    problem(refused, 429, "rate_limited")
+    assert not read
+    assert (await tenant.get("/limits/current")).json()["plan_id"] == "hobby"
+
+
+async def test_a_plan_may_carry_its_own_rate(
+    limited: LimitedApi, make_tenant: TenantFactory, database: Database
+) -> None:
+    tenant = await make_tenant(await plan_with_rate(database, 3))
+    async with limited(rpm=100) as api:
+        answers = [await a_caller(tenant, api).get("/limits/current") for _ in range(4)]
+    assert statuses(answers) == [200, 200, 200, 429]
+    assert answers[0].headers["x-ratelimit-limit"] == "3"
+
+
+async def test_requests_that_come_together_look_the_plan_up_once(
+    addresses: ServiceAddresses, tenant: TenantClient
+) -> None:
+    """A burst must not take every connection of the pool for the same question."""
+    own = Database(addresses.api_url, pool_size=1)
+    statements: list[str] = []
+    event.listen(own.engine.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    rates = PlanRates(own, 70)
+    assert set(await asyncio.gather(*(rates.rpm(tenant.id) for _ in range(50)))) == {70}
+    await own.close()
+    assert sum("FROM subscriptions" in statement for statement in statements) == 1
+
+
+async def test_public_routes_are_limited_by_address(limited: LimitedApi) -> None:
+    async with limited(anonymous_rpm=3) as api:
+        answers = [await api.get(f"/items/{uuid4()}") for _ in range(4)]
+    assert statuses(answers) == [404, 404, 404, 429]
+    problem(answers[3], 429, "rate_limited")
+    assert answers[3].headers["retry-after"]
+    async with limited(anonymous_rpm=3) as elsewhere:
+        assert (await elsewhere.get(f"/items/{uuid4()}")).status_code == 404
+
+
+async def test_creating_tenants_is_limited_by_address(limited: LimitedApi) -> None:
+    async with limited(anonymous_rpm=1) as api:
+        create = "/tenants/create?name=Acme&plan_id=hobby"
+        assert statuses([await api.post(create), await api.post(create)]) == [200, 429]
+
+
+async def test_bad_tokens_use_up_the_addresss_minute(limited: LimitedApi, tenant: TenantClient) -> None:
+    async with limited(anonymous_rpm=3) as api:
+        answers = [
+            await api.get("/limits/current", headers=BAD_TOKEN),
+            await api.get("/limits/current"),
+            await api.get(f"/items/{uuid4()}"),
+            await api.get("/limits/current", headers=BAD_TOKEN),
+        ]
+        assert statuses(answers) == [401, 401, 404, 429]
+        assert all(name in answer.headers for answer in answers for name in HEADERS)
+        good = await a_caller(tenant, api).get("/limits/current")
+        assert good.status_code == 200, "a neighbour with bad tokens locks nobody out"
+
+
+async def test_the_addresss_limit_is_ten_times_the_tenants_unless_set(settings: Settings) -> None:
+    rates = settings.rate_limit.model_copy(update={"rpm": 7, "anonymous_rpm": None})
+    assert rates.per_address == 70
+    assert rates.model_copy(update={"anonymous_rpm": 5}).per_address == 5
+    assert rates.model_copy(update={"rpm": 10**9}).per_address == 10**9
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/app-info", "/../openapi.json", "/../docs", "/../redoc"])
+async def test_pages_and_probes_are_exempt(limited: LimitedApi, path: str) -> None:
+    async with limited(anonymous_rpm=1) as api:
+        answers = [await api.get(path) for _ in range(3)]
+    assert statuses(answers) == [200, 200, 200]
+    assert not any(name in answers[0].headers for name in HEADERS)
+
+
+class TestRedisIsAway:
+    """Answers keep coming, limited by this process, and say so."""
+
+    async def limited_by_the_process(self, api: httpx2.AsyncClient, tenant: TenantClient) -> None:
+        caller = a_caller(tenant, api)
+        answers = await asyncio.gather(*(caller.get("/limits/current") for _ in range(12)))
+        assert Counter(answer.status_code for answer in answers) == {200: 4, 429: 8}
+        assert {answer.headers.get("x-ratelimit-mode") for answer in answers} == {"degraded"}
+        assert all(name in answer.headers for answer in answers for name in HEADERS)
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        problem(refused, 429, "rate_limited")
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert (await api.get("/limits/current", headers=BAD_TOKEN)).status_code == 401
+
+    async def test_nobody_listens(self, limited: LimitedApi, tenant: TenantClient) -> None:
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            async with (
+                Redis(host="127.0.0.1", port=bound.getsockname()[1]) as dead,
+                limited(rpm=4, redis=dead) as api,
+            ):
+                await self.limited_by_the_process(api, tenant)
+
+    async def test_nobody_answers(self, limited: LimitedApi, tenant: TenantClient) -> None:
+        """No timeout of the client's own: the limiter's must do."""
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen(100)
+            async with (
+                Redis(host="127.0.0.1", port=silent.getsockname()[1], socket_timeout=None) as mute,
+                limited(rpm=4, redis=mute) as api,
+            ):
+                await self.limited_by_the_process(api, tenant)

@@ -1,0 +1,99 @@
+"""When the breaker opens, and when it must not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from fastapi_ignite.infra.cache import CacheUnavailableError, MemoryBackend
+from fastapi_ignite.infra.cache.breaker import Breaker
+
+FOR_EVER = 3600.0
+
+
+class Call:
+    """A backend call that counts its runs."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.runs = 0
+
+    async def __call__(self) -> str:
+        self.runs += 1
+        if self.error:
+            raise self.error
+        return "answered"
+
+
+@pytest.fixture
+def breaker() -> Breaker:
+    return Breaker(MemoryBackend(max_bytes=1), timeout=0.05, retry_after=FOR_EVER)
+
+
+async def refused(breaker: Breaker, call: Callable[[], Awaitable[str]]) -> bool:
+    try:
+        await breaker.run("read", call)
+    except CacheUnavailableError:
+        return True
+    return False
+
+
+async def test_after_an_outage_nothing_is_tried_until_it_is_time() -> None:
+    breaker = Breaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.05)
+    failing, working = Call(TimeoutError()), Call()
+    assert await refused(breaker, failing)
+    assert await refused(breaker, working)
+    assert working.runs == 0
+    await asyncio.sleep(0.06)
+    assert not await refused(breaker, working)
+    assert not await refused(breaker, working)
+    assert working.runs == 2
+
+
+async def test_only_one_call_at_a_time_tries_again() -> None:
+    breaker = Breaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.05)
+    await refused(breaker, Call(TimeoutError()))
+    await asyncio.sleep(0.06)
+    go_on = asyncio.Event()
+    trials = 0
+
+    async def trial() -> str:
+        nonlocal trials
+        trials += 1
+        await go_on.wait()
+        return "answered"
+
+    crowd = [asyncio.create_task(refused(breaker, trial)) for _ in range(50)]
+    await asyncio.sleep(0)
+    go_on.set()
+    assert sorted(await asyncio.gather(*crowd)) == [False] + [True] * 49
+    assert trials == 1
+
+
+async def test_an_error_that_is_no_outage_does_not_keep_others_away(breaker: Breaker) -> None:
+    assert await refused(breaker, Call(KeyError()))
+    assert not await refused(breaker, Call())
+
+
+async def test_a_loop_that_is_blocked_itself_is_no_outage(breaker: Breaker) -> None:
+    """Under load every timer is late; to give the cache up then would make it worse."""
+
+    async def blocked() -> str:
+        time.sleep(0.2)  # noqa: ASYNC251  what is tested
+        await asyncio.Event().wait()
+        return "never"
+
+    assert await refused(breaker, blocked)
+    assert not await refused(breaker, Call())
+
+
+async def test_a_cancelled_caller_says_nothing_about_the_backend(breaker: Breaker) -> None:
+    task = asyncio.create_task(breaker.run("read", asyncio.Event().wait))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not await refused(breaker, Call())

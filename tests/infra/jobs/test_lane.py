@@ -1,0 +1,56 @@
+"""One at a time in a process, and nobody waits for a turn."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import structlog
+
+from fastapi_ignite.infra.jobs.lane import Lane
+
+
+class Works:
+    """Work that ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.done: list[tuple[str, object]] = []
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, name: str) -> None:
+        self.running += 1
+        assert self.running == 1, "two at once"
+        await self.may_end.wait()
+        self.running -= 1
+        self.done.append((name, structlog.contextvars.get_contextvars().get("request_id")))
+        if name == "broken":
+            raise ValueError(name)
+
+
+async def in_request(lane: Lane, name: str) -> None:
+    structlog.contextvars.bind_contextvars(request_id=f"of {name}")
+    await lane.take(name)
+
+
+async def test_what_comes_meanwhile_is_noted_once_and_done_by_whoever_works() -> None:
+    works = Works()
+    lane = Lane(works)
+    first = asyncio.create_task(in_request(lane, "a"))
+    await asyncio.sleep(0)
+    for name in ("b", "c", "b"):
+        await asyncio.create_task(in_request(lane, name))
+    assert not first.done()
+    works.may_end.set()
+    await first
+    assert works.done == [("a", "of a"), ("b", "of b"), ("c", "of c")]
+
+
+async def test_work_that_fails_does_not_close_the_lane() -> None:
+    works = Works()
+    works.may_end.set()
+    lane = Lane(works)
+    with pytest.raises(ValueError, match="broken"):
+        await lane.take("broken")
+    await lane.take("a")
+    assert [name for name, _ in works.done] == ["broken", "a"]

@@ -1,0 +1,71 @@
+"""Sending: what is sent arrives, and a broker that is away or silent holds nobody up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.jobs import Job, JobQueue, Priority, make_broker
+from fastapi_ignite.infra.services import ServiceAddresses
+
+SCHEMES = ("redis", "amqp")
+
+
+@pytest.fixture
+def job() -> Job:
+    """A kind of work of this test alone, that no worker knows."""
+    return Job("test.nothing", f"queue_{new_id().hex}", Priority.BULK)
+
+
+@pytest.fixture
+def jobs(addresses: ServiceAddresses) -> Iterator[JobQueue]:
+    queue = JobQueue(make_broker(addresses.redis_url))
+    yield queue
+    queue.close()
+
+
+async def test_the_backlog_is_what_was_sent_and_not_fetched(
+    jobs: JobQueue, job: Job, addresses: ServiceAddresses
+) -> None:
+    assert await jobs.backlog(job) == 0
+    for _ in range(3):
+        assert await jobs.send(job, str(new_id()))
+    assert await jobs.backlog(job) == 3
+    worker = make_broker(addresses.redis_url)
+    assert next(worker.consume(job.queue, prefetch=2)) is not None
+    assert await jobs.backlog(job) == 1
+    worker.close()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_a_broker_that_is_away_is_told_and_not_raised(scheme: str, job: Job) -> None:
+    jobs = JobQueue(make_broker(f"{scheme}://127.0.0.1:1/0"))
+    assert await jobs.send(job, "id") is False
+    assert await jobs.backlog(job) is None
+    jobs.close()
+    assert await jobs.send(job, "id") is False
+    jobs.close()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_the_event_loop_goes_on_while_a_broker_is_silent(scheme: str, job: Job, silent_server: int) -> None:
+    jobs = JobQueue(make_broker(f"{scheme}://127.0.0.1:{silent_server}/0"))
+    sending = asyncio.create_task(jobs.send(job, "id"))
+    turns = 0
+    while not sending.done():
+        await asyncio.sleep(0.01)
+        turns += 1
+    assert sending.result() is False
+    assert turns > 5
+
+
+async def test_while_one_call_is_without_an_answer_no_other_waits(job: Job, silent_server: int) -> None:
+    """Redis's client tries twice: the thread is busy with the first call for a while yet."""
+    jobs = JobQueue(make_broker(f"redis://127.0.0.1:{silent_server}/0"))
+    assert await jobs.send(job, "id") is False
+    async with asyncio.timeout(1):
+        assert [await jobs.send(job, "id") for _ in range(100)] == [False] * 100
+        assert await jobs.backlog(job) is None

@@ -1,0 +1,280 @@
+"""The schema: up, down and up again, one deploy at a time, on this server and on an older one of somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import URL, text
+from sqlalchemy.exc import DBAPIError
+
+from command_line import CommandLine
+from databases import fetch, new_database, run
+from fastapi_ignite.core.config import PROJECT_ROOT, load_settings
+from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database, migrations
+from fastapi_ignite.infra.services import ServiceAddresses, open_services
+from fastapi_ignite.rag.engine import Answer, DocumentSource
+from fastapi_ignite.rag.extraction import ExtractedText
+from fastapi_ignite.rag.local.engine import LocalEngine
+from infra.postgres_16 import postgres_16
+
+MIGRATION_LOCK = 4_846_210_137  # as in alembic/env.py
+# Everything in the schema that a migration makes, one line a thing
+SCHEMA = """
+WITH ours AS (
+    SELECT oid, relname, relkind, relowner, relacl, relrowsecurity, relforcerowsecurity, reloptions FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S', 'v')
+)
+SELECT 'table', relname::text, concat_ws(' ', relkind, relacl, relrowsecurity, relforcerowsecurity, reloptions)
+    FROM ours
+UNION ALL SELECT 'column', concat_ws('.', relname, attname),
+        concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attstorage, pg_get_expr(adbin, adrelid))
+    FROM ours JOIN pg_attribute ON attrelid = ours.oid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+    WHERE attnum > 0 AND NOT attisdropped
+UNION ALL SELECT 'constraint', conname::text, concat_ws(' ', conrelid::regclass, pg_get_constraintdef(oid))
+    FROM pg_constraint WHERE conrelid IN (SELECT oid FROM ours)
+UNION ALL SELECT 'index', indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT 'policy', concat_ws('.', tablename, policyname), concat_ws(' ', roles, cmd, qual, with_check)
+    FROM pg_policies WHERE schemaname = 'public'
+UNION ALL SELECT 'function', proname::text, concat_ws(' ', proowner::regrole, proacl, pg_get_functiondef(oid))
+    FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
+ORDER BY 1, 2, 3
+"""
+
+
+@pytest.fixture
+def empty(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
+    """A database without a schema."""
+    with new_database(addresses) as own:
+        yield own
+
+
+@pytest.fixture
+def migrated(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
+    """A database of its own at the head."""
+    with new_database(addresses, template="template_migrated") as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[URL]:
+    """A PostgreSQL 16."""
+    with postgres_16() as superuser:
+        yield superuser
+
+
+@pytest.fixture(scope="module")
+def owned(server: URL, addresses: ServiceAddresses) -> ServiceAddresses:
+    """A database of that server at the head, its owner no superuser, reached by DATABASE_URL."""
+    superuser = server.set(drivername="postgresql+asyncpg")
+    run(superuser, "CREATE ROLE deployer LOGIN CREATEROLE PASSWORD 'of-the-deployer'")
+    run(superuser, "CREATE DATABASE acme OWNER deployer")
+    run(superuser.set(database="acme"), "CREATE EXTENSION vector")  # pgvector lets none but a superuser make it
+    owner = server.set(username="deployer", password="of-the-deployer", database="acme")
+    return migrate_outside(owner, addresses.redis_url)
+
+
+def plain(url: URL) -> str:
+    """As asyncpg takes it, password and all."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+class TestUpAndDown:
+    def test_down_leaves_nothing_and_up_again_makes_the_same(self, empty: ServiceAddresses) -> None:
+        migrations.upgrade(empty)
+        first = run(empty.owner_url, SCHEMA)
+        assert {"tenants", "chunks", "messages"} <= {name for kind, name, _ in first if kind == "table"}
+        assert ("function", "search_lexical") in {(kind, name) for kind, name, _ in first}
+        run(
+            empty.owner_url,
+            "INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'Acme', 'hobby', 'monthly')",
+            id=new_id(),
+        )
+
+        migrations.downgrade(empty, "base")
+        assert {(kind, name) for kind, name, _ in run(empty.owner_url, SCHEMA)} <= {
+            ("table", "alembic_version"),
+            ("column", "alembic_version.version_num"),
+            ("constraint", "alembic_version_pkc"),
+            ("constraint", "alembic_version_version_num_not_null"),
+            ("index", "alembic_version_pkc"),
+        }
+        assert asyncio.run(migrations.current(empty)) is None
+
+        migrations.upgrade(empty)
+        assert run(empty.owner_url, SCHEMA) == first
+        assert run(empty.owner_url, "SELECT count(*) FROM tenants") == [(0,)]
+        assert asyncio.run(migrations.current(empty)) == migrations.head(empty)
+
+    def test_each_step_can_be_taken_alone(self, empty: ServiceAddresses) -> None:
+        migrations.upgrade(empty)
+        steps = 0
+        while asyncio.run(migrations.current(empty)) is not None:
+            migrations.downgrade(empty, "-1")
+            steps += 1
+        for _ in range(steps):
+            migrations.upgrade(empty, "+1")
+        assert steps >= 3
+        assert asyncio.run(migrations.current(empty)) == migrations.head(empty)
+
+    def test_the_seeded_plans_are_those_of_the_seed(self, migrated: ServiceAddresses) -> None:
+        columns = "id, name, max_projects, monthly_message_cap, monthly_upload_char_cap, rate_limit_rpm"
+        assert run(migrated.owner_url, f"SELECT {columns} FROM plans ORDER BY id") == [  # noqa: S608  # fixed columns
+            ("hobby", "Hobby", 3, 2_000, 500_000, None),
+            ("pro", "Pro", 10, 20_000, 2_000_000, None),
+        ]
+
+
+class TestAgreement:
+    def test_the_models_say_what_the_migrations_made(self, migrated: ServiceAddresses) -> None:
+        migrations.check(migrated)
+        run(migrated.owner_url, "ALTER TABLE files ADD COLUMN forgotten text")
+        with pytest.raises(ConfigurationError, match="forgotten"):
+            migrations.check(migrated)
+
+    def test_an_unknown_revision_is_one_clear_line(self, empty: ServiceAddresses) -> None:
+        with pytest.raises(ConfigurationError, match="'no-such-revision'"):
+            migrations.upgrade(empty, "no-such-revision")
+
+    def test_a_server_that_is_not_there_is_named(self, empty: ServiceAddresses) -> None:
+        nowhere = replace(empty, owner_url=empty.owner_url.set(port=1))
+        with pytest.raises(UnavailableError, match=r"^PostgreSQL at 127\.0\.0\.1:1 cannot be reached: "):
+            migrations.upgrade(nowhere)
+
+
+class TestTurns:
+    async def test_two_upgrades_at_once_wait_for_each_other(self, empty: ServiceAddresses, tmp_path: Path) -> None:
+        commands = CommandLine.on_servers(tmp_path, empty)
+        holder = await asyncpg.connect(commands.environment["DATABASE_URL"])
+        try:
+            await holder.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+            with commands.start("db", "migrate") as first, _bare_alembic(commands) as second:
+                try:
+                    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                    async with asyncio.timeout(60):
+                        while await holder.fetchval(waiting) < 2:
+                            assert (first.poll(), second.poll()) == (None, None)
+                            await asyncio.sleep(0.05)
+                    assert await holder.fetchval("SELECT to_regclass('alembic_version')") is None
+                    await holder.execute("SELECT pg_advisory_unlock($1)", MIGRATION_LOCK)
+                    outputs = [await asyncio.to_thread(each.communicate, None, 60) for each in (first, second)]
+                finally:
+                    first.kill()
+                    second.kill()
+        finally:
+            await holder.close()
+        assert (first.returncode, second.returncode) == (0, 0), outputs
+        assert await migrations.current(empty) == migrations.head(empty)
+        assert len(await fetch(empty.owner_url, "SELECT * FROM plans")) == 2
+
+    async def test_a_table_in_use_is_not_waited_for_long_and_stays_as_it_was(self, migrated: ServiceAddresses) -> None:
+        uses_messages = "files_and_messages"
+        await asyncio.to_thread(migrations.downgrade, migrated, uses_messages)
+        reader = await asyncpg.connect(plain(migrated.owner_url))
+        try:
+            async with reader.transaction():
+                await reader.fetch("SELECT * FROM messages")
+                with pytest.raises(DBAPIError, match="lock timeout"):
+                    async with asyncio.timeout(30):
+                        await asyncio.to_thread(migrations.downgrade, migrated, "-1")
+        finally:
+            await reader.close()
+        assert await migrations.current(migrated) == uses_messages
+        assert await fetch(migrated.owner_url, "SELECT count(*) FROM messages") == [(0,)]
+
+
+def _bare_alembic(commands: CommandLine) -> subprocess.Popen[str]:
+    """`alembic upgrade head` as the seed shows it."""
+    return subprocess.Popen(  # noqa: S603  # our own interpreter
+        [sys.executable, "-m", "alembic", "-c", str(PROJECT_ROOT / "alembic.ini"), "upgrade", "head"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=commands.folder,
+        env=commands.environment,
+    )
+
+
+class TestOutsideServer:
+    """PostgreSQL 16, the schema owned by a login that may make roles and is no superuser."""
+
+    def test_it_is_a_16_and_its_owner_is_no_superuser(self, owned: ServiceAddresses) -> None:
+        version = run(owned.owner_url, "SHOW server_version_num")[0][0]
+        assert version.startswith("16")
+        assert run(owned.owner_url, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == [(False,)]
+        migrations.check(owned)
+
+    async def test_a_document_is_ingested_and_found(self, owned: ServiceAddresses) -> None:
+        answer, quoted = await ask_about(owned, "The warranty of the pump ends after 24 months.", "pump warranty end")
+        assert answer.answerable
+        assert quoted == ["The warranty of the pump ends after 24 months."]
+
+    async def test_the_api_login_reads_nothing_without_its_role(self, owned: ServiceAddresses) -> None:
+        with pytest.raises(DBAPIError, match="permission denied"):
+            await fetch(owned.api_url, "SELECT * FROM documents")
+
+    def test_the_owner_can_empty_it_and_take_it_down(self, owned: ServiceAddresses, tmp_path: Path) -> None:
+        before = run(owned.owner_url, SCHEMA)
+        commands = CommandLine.on_servers(tmp_path, owned)
+        assert "empty and migrated" in commands.run("db", "reset", "--yes").succeeded()
+        assert run(owned.owner_url, SCHEMA) == before
+        migrations.downgrade(owned, "base")
+        migrations.upgrade(owned)
+        assert run(owned.owner_url, SCHEMA) == before
+
+    def test_a_second_database_shares_the_roles(
+        self, server: URL, owned: ServiceAddresses, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, login in (("API", "ignite_api"), ("WORKER", "ignite_worker")):
+            monkeypatch.setenv(f"POSTGRES_{name}_PASSWORD", owned.login_passwords[login])
+        second = migrate_outside(server, owned.redis_url)
+        answer, _ = asyncio.run(ask_about(second, "The key lies under the mat at the door.", "key under which mat"))
+        assert answer.answerable
+
+
+def migrate_outside(owner: URL, redis_url: str) -> ServiceAddresses:
+    """As `cli.py db migrate` does it."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DATABASE_URL", plain(owner))
+        environment.setenv("REDIS_URL", redis_url)
+        with open_services(load_settings(env_file=None)) as services:
+            assert services.lease is None
+            migrations.upgrade(services.addresses)
+            return services.addresses
+
+
+async def ask_about(addresses: ServiceAddresses, document: str, question: str) -> tuple[Answer, list[str]]:
+    """The answer from a project that holds one document, and its quotes."""
+    database = Database(addresses.worker_url, pool_size=2)
+    engine = LocalEngine(database, embedder="none")
+    tenant_id, project_id = new_id(), new_id()
+    try:
+        async with database.tenant(tenant_id) as session:
+            await session.execute(
+                text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:t, 'Acme', 'hobby', 'monthly')"),
+                {"t": tenant_id},
+            )
+            await session.execute(
+                text("INSERT INTO projects (tenant_id, id, name) VALUES (:t, :p, 'Docs')"),
+                {"t": tenant_id, "p": project_id},
+            )
+            await engine.create_index(session, tenant_id, project_id)
+        digest = hashlib.sha256(document.encode()).digest()
+        extracted = ExtractedText(document, None, "text/plain")
+        prepared = await engine.prepare(DocumentSource(tenant_id, project_id, new_id(), digest, extracted))
+        async with database.tenant(tenant_id) as session:
+            await prepared.write(session)
+        answer = await engine.ask(tenant_id, project_id, question)
+        return answer, [citation.quote for citation in answer.citations]
+    finally:
+        await database.close()

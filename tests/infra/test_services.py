@@ -1,0 +1,123 @@
+"""Which servers the settings lead to, without any server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fastapi_ignite.core.config import load_settings
+from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.infra.services import ServiceAddresses, open_services
+
+OUTSIDE = {"DATABASE_URL": "postgresql://owner:hunter2@db.example:6543/acme", "REDIS_URL": "redis://:hunter2@cache:1/2"}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("IGNITE_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def addresses_of(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> ServiceAddresses:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with open_services(load_settings(env_file=None)) as services:
+        assert services.lease is None
+        return services.addresses
+
+
+class TestOutsideServers:
+    def test_the_urls_are_taken_as_they_are_and_no_folder_is_made(
+        self, monkeypatch: pytest.MonkeyPatch, own_folder: Path
+    ) -> None:
+        addresses = addresses_of(monkeypatch, OUTSIDE)
+        assert addresses.owner_url.render_as_string(hide_password=False) == (
+            "postgresql+asyncpg://owner:hunter2@db.example:6543/acme"
+        )
+        assert addresses.redis_url == OUTSIDE["REDIS_URL"]
+        assert not own_folder.exists()
+
+    def test_the_parts_lead_to_the_same_servers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        parts = {
+            "POSTGRES_HOST": "db.example",
+            "POSTGRES_PORT": "6543",
+            "POSTGRES_USER": "owner",
+            "POSTGRES_PASSWORD": "p@ss/word",
+            "POSTGRES_DB": "acme",
+            "REDIS_HOST": "cache",
+            "REDIS_PORT": "1",
+            "REDIS_PASSWORD": "p@ss/word",
+            "REDIS_DB": "2",
+        }
+        addresses = addresses_of(monkeypatch, parts)
+        owner = addresses.owner_url
+        assert (owner.host, owner.port, owner.username, owner.database) == ("db.example", 6543, "owner", "acme")
+        assert owner.password == "p@ss/word"
+        assert addresses.redis_url == "redis://:p%40ss%2Fword@cache:1/2"
+
+    def test_a_url_beats_the_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        addresses = addresses_of(monkeypatch, OUTSIDE | {"POSTGRES_HOST": "other", "REDIS_HOST": "other"})
+        assert addresses.owner_url.host == "db.example"
+        assert addresses.redis_url == OUTSIDE["REDIS_URL"]
+
+    @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+    def test_the_url_of_a_hosting_service_works_as_given_out(
+        self, monkeypatch: pytest.MonkeyPatch, scheme: str
+    ) -> None:
+        url = f"{scheme}://owner:hunter2@db.example/acme?sslmode=require"
+        addresses = addresses_of(monkeypatch, OUTSIDE | {"DATABASE_URL": url})
+        for address in (addresses.owner_url, addresses.api_url, addresses.worker_url):
+            assert address.drivername == "postgresql+asyncpg"
+            assert dict(address.query) == {"ssl": "require"}
+
+    @pytest.mark.parametrize(
+        "url",
+        ["hunter2", "db.example/acme", "mysql://owner:hunter2@db/acme", "postgresql://owner:hunter2@db:port/acme"],
+    )
+    def test_a_malformed_url_is_one_line_before_any_server_starts(
+        self, monkeypatch: pytest.MonkeyPatch, own_folder: Path, url: str
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", url)
+        with pytest.raises(ConfigurationError) as caught:
+            open_services(load_settings(env_file=None))
+        assert caught.value.detail == "DATABASE_URL: takes postgresql://user:password@host:port/database"
+        assert not own_folder.exists()
+
+
+class TestLogins:
+    def test_passwords_are_derived_from_the_owners_alike_in_every_process(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = addresses_of(monkeypatch, OUTSIDE), addresses_of(monkeypatch, OUTSIDE)
+        assert first.login_passwords == second.login_passwords
+        passwords = {str(first.api_url.password), str(first.worker_url.password), str(first.owner_url.password)}
+        assert len(passwords) == 3
+        changed = OUTSIDE | {"DATABASE_URL": OUTSIDE["DATABASE_URL"].replace("hunter2", "hunter3")}
+        assert addresses_of(monkeypatch, changed).login_passwords != first.login_passwords
+
+    def test_passwords_of_their_own_win(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        own = {"POSTGRES_API_PASSWORD": "of the api", "POSTGRES_WORKER_PASSWORD": "of the worker"}
+        addresses = addresses_of(monkeypatch, OUTSIDE | own)
+        assert (addresses.api_url.username, addresses.api_url.password) == ("ignite_api", "of the api")
+        assert (addresses.worker_url.username, addresses.worker_url.password) == ("ignite_worker", "of the worker")
+
+    def test_production_wants_passwords_where_there_is_none_to_derive_from(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        production = {
+            "ENV": "production",
+            "JWT_SECRET": "j" * 32,
+            "TENANT_SIGNUP": "open",
+            "DATABASE_URL": "postgresql://owner@db.example/acme",
+            "POSTGRES_API_PASSWORD": "of the api",
+        }
+        with pytest.raises(ConfigurationError, match="POSTGRES_API_PASSWORD and POSTGRES_WORKER_PASSWORD"):
+            addresses_of(monkeypatch, OUTSIDE | production)
+        addresses_of(monkeypatch, OUTSIDE | production | {"POSTGRES_WORKER_PASSWORD": "of the worker"})
+
+    def test_addresses_print_without_passwords(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        addresses = addresses_of(monkeypatch, OUTSIDE)
+        printed = repr(addresses) + repr(addresses.owner_url) + str(addresses.api_url)
+        assert "hunter2" not in printed
+        assert str(addresses.api_url.password) not in printed

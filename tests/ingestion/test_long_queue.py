@@ -1,0 +1,122 @@
+"""A queue that is only long: what waits in it is not sent again, what a dead worker held is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from bookkeeping import rows_of
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.jobs.leases import LEASE, OVERDUE, RESEND, SILENCE
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.ingestion.jobs import PROCESS_FILE, SHARPEN
+from fastapi_ignite.ingestion.repository import take_lost
+from fastapi_ignite.scheduler import Sweeper
+from http_clients import TenantClient
+
+MOMENT = timedelta(seconds=1)
+
+
+class QueuedFile:
+    """An upload that no worker has claimed yet."""
+
+    def __init__(self, tenant_id: UUID, file_id: UUID, database: Database) -> None:
+        self.id = file_id
+        self._tenant_id = tenant_id
+        self._database = database
+
+    async def told_at(self) -> datetime:
+        (row,) = await rows_of(self._database, self._tenant_id, "SELECT * FROM files WHERE id = :id", id=self.id)
+        told: datetime = row["notified_at"]
+        return told
+
+    async def change(self, assignments: str, **values: object) -> None:
+        statement = f"UPDATE files SET {assignments} WHERE id = :id"  # noqa: S608  written in this file
+        await rows_of(self._database, self._tenant_id, statement, id=self.id, **values)
+
+    async def is_taken(self, *, now: datetime, queue_empty: bool) -> bool:
+        async with self._database.system() as session:
+            return self.id in {file.id for file in await take_lost(session, now=now, queue_empty=queue_empty)}
+
+
+@pytest.fixture
+async def file(unheard_tenant: TenantClient, database: Database) -> QueuedFile:
+    project = await unheard_tenant.create_project()
+    answer = await unheard_tenant.upload(project, ("guide.txt", b"Nine apple trees."), wait_seconds=0)
+    return QueuedFile(unheard_tenant.id, UUID(answer.json()["files"][0]["id"]), database)
+
+
+@pytest.fixture
+async def jobs(addresses: ServiceAddresses) -> AsyncGenerator[JobQueue]:
+    """A queue that no worker reads."""
+    url, _, number = addresses.redis_url.rpartition("/")
+    broker = make_broker(f"{url}/{8 + int(number)}")
+    queue = JobQueue(broker)
+    yield queue
+    broker.flush(PROCESS_FILE.queue)
+    broker.flush(SHARPEN.queue)
+    queue.close()
+
+
+@pytest.fixture
+def sweeper(database: Database, jobs: JobQueue, settings: Settings) -> Sweeper:
+    return Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir / "storage"))
+
+
+async def test_files_are_not_sent_again_while_the_queue_holds_messages(
+    file: QueuedFile, sweeper: Sweeper, jobs: JobQueue
+) -> None:
+    silent_since = clock.now() - SILENCE - MOMENT
+    await file.change("notified_at = :then", then=silent_since)
+    await jobs.send(PROCESS_FILE, str(new_id()), str(new_id()))
+    for _ in range(3):
+        await sweeper.find_lost_files()
+        await sweeper.resume_embedding()
+    assert await file.told_at() == silent_since
+    assert (await jobs.backlog(PROCESS_FILE), await jobs.backlog(SHARPEN)) == (1, 1)
+    jobs._broker.flush(PROCESS_FILE.queue)
+    await sweeper.find_lost_files()
+    assert await file.told_at() > silent_since
+    assert await jobs.backlog(PROCESS_FILE)
+
+
+async def test_while_nobody_knows_the_backlog_files_are_sent(
+    file: QueuedFile, database: Database, unreachable_jobs: JobQueue, settings: Settings
+) -> None:
+    silent_since = clock.now() - SILENCE - MOMENT
+    await file.change("notified_at = :then", then=silent_since)
+    await Sweeper(database, unreachable_jobs, LocalStorage(settings.ignite.data_dir)).find_lost_files()
+    assert await file.told_at() > silent_since
+
+
+@pytest.mark.parametrize(("queue_empty", "silence"), [(True, SILENCE), (False, OVERDUE)])
+async def test_a_waiting_file_is_sent_again_once_a_silence(
+    file: QueuedFile, *, queue_empty: bool, silence: timedelta
+) -> None:
+    """A busy queue may never be empty: what is long overdue is sent all the same."""
+    told = await file.told_at()
+    assert not await file.is_taken(now=told + silence - MOMENT, queue_empty=queue_empty)
+    assert await file.is_taken(now=told + silence, queue_empty=queue_empty)
+    assert not await file.is_taken(now=told + silence + MOMENT, queue_empty=queue_empty)
+    assert await file.is_taken(now=told + 2 * silence, queue_empty=queue_empty)
+
+
+@pytest.mark.parametrize(("queue_empty", "pause"), [(True, RESEND), (False, OVERDUE)])
+async def test_a_file_whose_lease_is_over_is_sent_at_once_and_then_in_pauses(
+    file: QueuedFile, *, queue_empty: bool, pause: timedelta
+) -> None:
+    """The pauses are longer while the message may still be waiting in the queue."""
+    lease_until = await file.told_at() + LEASE
+    await file.change("lease_until = :lease, state = 'extracting', attempt = 1", lease=lease_until)
+    assert not await file.is_taken(now=lease_until - MOMENT, queue_empty=queue_empty)
+    assert await file.is_taken(now=lease_until, queue_empty=queue_empty)
+    assert not await file.is_taken(now=lease_until + pause - MOMENT, queue_empty=queue_empty)
+    assert await file.is_taken(now=lease_until + pause, queue_empty=queue_empty)

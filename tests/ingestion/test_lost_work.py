@@ -1,0 +1,290 @@
+"""Messages that were never sent, workers that died, and bytes that are not there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from bookkeeping import counter, eventually, rows_of, stored_objects
+from engines import Event, InterruptedEngine, nothing
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue, leases
+from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, OVERDUE
+from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.ingestion.repository import take_lost
+from fastapi_ignite.scheduler import Sweeper, schedule
+from http_clients import TenantClient
+
+ORCHARD = b"The orchard keeps nine apple trees. "
+MakeWorker = Callable[..., FileProcessor]
+
+
+@pytest.fixture
+def make_worker(database: Database, state: State, unreachable_jobs: JobQueue) -> MakeWorker:
+    """A worker of its own, with something happening after it prepared a document."""
+
+    def make(prepared: Event = nothing) -> FileProcessor:
+        engine = InterruptedEngine(database, prepared=prepared)
+        return FileProcessor(
+            database=database, storage=state["storage"], engines={engine.name: engine}, jobs=unreachable_jobs
+        )
+
+    return make
+
+
+@pytest.fixture
+def sweeper(database: Database, state: State, settings: Settings) -> Sweeper:
+    return Sweeper(database, state["jobs"], LocalStorage(settings.ignite.data_dir / "storage"))
+
+
+class Scene:
+    """One uploaded file that no worker was told of."""
+
+    def __init__(self, tenant: TenantClient, project: str, file_id: UUID, database: Database) -> None:
+        self.tenant = tenant
+        self.project = project
+        self.file_id = file_id
+        self._database = database
+
+    async def public(self) -> dict[str, object]:
+        """The file as its owner sees it."""
+        listed = (await self.tenant.get(f"/ingestion/projects/{self.project}/files")).json()["files"]
+        (file,) = [file for file in listed if file["id"] == str(self.file_id)]
+        found: dict[str, object] = file
+        return found
+
+    async def row(self) -> dict[str, object]:
+        """The file as it is stored."""
+        (row,) = await rows_of(self._database, self.tenant.id, "SELECT * FROM files WHERE id = :id", id=self.file_id)
+        return dict(row)
+
+    async def change(self, assignments: str, **values: object) -> None:
+        """Pretend that time passed or a process died."""
+        statement = f"UPDATE files SET {assignments} WHERE id = :id"  # noqa: S608  written in this file
+        await rows_of(self._database, self.tenant.id, statement, id=self.file_id, **values)
+
+    async def lose(self) -> None:
+        """Nobody works on it and nobody was told for so long that no queue explains it."""
+        await self.change("notified_at = :then, lease_until = NULL", then=clock.now() - OVERDUE)
+
+    async def characters(self) -> tuple[int, int]:
+        """Used and reserved."""
+        return await counter(self._database, self.tenant.id, "characters")
+
+    async def reaches(self, state: str) -> None:
+        """Wait for it."""
+
+        async def reached() -> bool:
+            return (await self.row())["state"] == state
+
+        await eventually(reached)
+
+
+@pytest.fixture
+async def scene(unheard_tenant: TenantClient, database: Database) -> Scene:
+    project = await unheard_tenant.create_project()
+    answer = await unheard_tenant.upload(project, ("guide.txt", ORCHARD), wait_seconds=0)
+    assert (answer.status_code, answer.json()["batch_status"]) == (200, "in_progress")
+    return Scene(unheard_tenant, project, UUID(answer.json()["files"][0]["id"]), database)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_scheduler_brings_an_unheard_upload_to_its_end(scene: Scene, sweeper: Sweeper) -> None:
+    await scene.lose()
+    scheduler = schedule(sweeper)
+    scheduler.start()
+    try:
+        await scene.reaches("completed")
+    finally:
+        scheduler.shutdown(wait=True)
+    assert await scene.characters() == (len(ORCHARD), 0)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_removal_nobody_heard_of_is_carried_out(
+    scene: Scene, sweeper: Sweeper, make_worker: MakeWorker, settings: Settings
+) -> None:
+    await make_worker().process(scene.tenant.id, scene.file_id)
+    await scene.tenant.delete(
+        f"/ingestion/projects/{scene.project}/remove_file",
+        params={"openai_file_id": str(scene.file_id), "delete_raw": True},
+    )
+    await scene.lose()
+    assert await sweeper.find_lost_files() >= 1
+    await scene.reaches("deleted")
+    assert stored_objects(settings, scene.tenant.id) == []
+
+
+async def test_a_lost_file_is_handed_out_once(scene: Scene, database: Database) -> None:
+    async def take() -> int:
+        async with database.system() as session:
+            return sum(file.id == scene.file_id for file in await take_lost(session, now=clock.now()))
+
+    assert await take() == 0
+    await scene.lose()
+    assert sum(await asyncio.gather(*(take() for _ in range(4)))) == 1
+    assert await take() == 0
+    await scene.lose()
+    await scene.change("lease_until = :later", later=clock.now() + timedelta(minutes=1))
+    assert await take() == 0
+
+
+async def test_a_dead_workers_file_is_done_by_the_next_and_the_dead_one_changes_nothing(
+    scene: Scene, make_worker: MakeWorker, database: Database
+) -> None:
+    """The first one was only slow: it comes back after its lease is over and the file is completed."""
+    working, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def stall() -> None:
+        working.set()
+        await may_go_on.wait()
+
+    slow = asyncio.create_task(make_worker(stall).process(scene.tenant.id, scene.file_id))
+    await working.wait()
+    assert ((await scene.row())["state"], await scene.characters()) == ("chunking", (0, len(ORCHARD)))
+    await make_worker().process(scene.tenant.id, scene.file_id)
+    assert (await scene.row())["attempt"] == 1, "the lease was not respected"
+    await scene.change("lease_until = now()")
+    await make_worker().process(scene.tenant.id, scene.file_id)
+    after = await scene.row()
+    assert (after["state"], after["attempt"]) == ("completed", 2)
+    may_go_on.set()
+    await slow
+    assert await scene.row() == after
+    assert await scene.characters() == (len(ORCHARD), 0)
+    (row,) = await rows_of(database, scene.tenant.id, "SELECT count(*) AS documents FROM documents")
+    assert row["documents"] == 1
+
+
+async def die(scene: Scene, make_worker: MakeWorker) -> None:
+    """An attempt that ends after it reserved, as a killed process would: without a word."""
+    reserved = asyncio.Event()
+
+    async def stall() -> None:
+        reserved.set()
+        await asyncio.Event().wait()
+
+    attempt = asyncio.create_task(make_worker(stall).process(scene.tenant.id, scene.file_id))
+    await reserved.wait()
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    await scene.change("lease_until = now()")
+
+
+async def test_what_a_dead_attempt_reserved_is_not_charged_twice(scene: Scene, make_worker: MakeWorker) -> None:
+    await die(scene, make_worker)
+    await die(scene, make_worker)
+    assert await scene.characters() == (0, len(ORCHARD))
+    await make_worker().process(scene.tenant.id, scene.file_id)
+    assert await scene.characters() == (len(ORCHARD), 0)
+
+
+async def test_what_a_dead_attempt_reserved_is_freed_when_a_copy_was_faster(
+    scene: Scene, make_worker: MakeWorker
+) -> None:
+    await die(scene, make_worker)
+    upload = await scene.tenant.upload(scene.project, ("copy.txt", ORCHARD), wait_seconds=0)
+    await make_worker().process(scene.tenant.id, UUID(upload.json()["files"][0]["id"]))
+    await make_worker().process(scene.tenant.id, scene.file_id)
+    file = await scene.public()
+    assert (file["status"], file["deduplicated"]) == ("completed", True)
+    assert await scene.characters() == (len(ORCHARD), 0)
+
+
+async def test_a_file_that_brings_its_workers_down_is_given_up(scene: Scene, make_worker: MakeWorker) -> None:
+    for _ in range(MAX_ATTEMPTS):
+        assert (await scene.public())["status"] == "in_progress"
+        await die(scene, make_worker)
+    await make_worker().process(scene.tenant.id, scene.file_id)
+    file = await scene.public()
+    assert file["status"] == "failed"
+    error = file["last_error"]
+    assert isinstance(error, dict)
+    assert (error["code"], error["retryable"]) == ("attempts_exhausted", False)
+    assert await scene.characters() == (0, 0)
+
+
+def hide_object(scene: Scene, settings: Settings) -> tuple[Path, Path]:
+    folder = settings.ignite.data_dir / "storage" / "objects" / str(scene.tenant.id)
+    (path,) = [path for path in folder.rglob("*") if path.is_file()]
+    return path, path.rename(path.with_suffix(".away"))
+
+
+async def test_bytes_that_are_away_for_a_while_only_delay(
+    scene: Scene, make_worker: MakeWorker, settings: Settings
+) -> None:
+    path, away = hide_object(scene, settings)
+    await make_worker().process(scene.tenant.id, scene.file_id)
+    file = await scene.public()
+    assert (file["status"], file["last_error"]) == ("in_progress", None)
+    away.rename(path)
+    await make_worker().process(scene.tenant.id, scene.file_id)
+    assert (await scene.public())["status"] == "in_progress", "the pause between attempts was not kept"
+    await scene.change("lease_until = now()")
+    await make_worker().process(scene.tenant.id, scene.file_id)
+    assert (await scene.public())["status"] == "completed"
+
+
+async def test_bytes_that_never_come_back_are_a_failed_file(
+    scene: Scene, make_worker: MakeWorker, settings: Settings
+) -> None:
+    hide_object(scene, settings)
+    for _ in range(MAX_ATTEMPTS):
+        assert (await scene.public())["status"] == "in_progress"
+        await make_worker().process(scene.tenant.id, scene.file_id)
+        await scene.change("lease_until = now()")
+    file = await scene.public()
+    assert file["status"] == "failed"
+    error = file["last_error"]
+    assert isinstance(error, dict)
+    assert (error["code"], error["retryable"]) == ("internal_error", True)
+    assert await scene.characters() == (0, 0)
+
+
+async def test_a_working_attempt_keeps_its_lease_and_an_overtaken_one_stops(
+    scene: Scene, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "LEASE", timedelta(seconds=0.15))
+    working = asyncio.Event()
+
+    async def stall() -> None:
+        working.set()
+        await asyncio.Event().wait()
+
+    attempt = asyncio.create_task(make_worker(stall).process(scene.tenant.id, scene.file_id))
+    await working.wait()
+    first_lease = (await scene.row())["lease_until"]
+
+    async def extended() -> bool:
+        return (await scene.row())["lease_until"] != first_lease
+
+    await eventually(extended)
+    await scene.change("attempt = attempt + 1")
+    await attempt
+    row = await scene.row()
+    assert (row["state"], row["attempt"], row["last_error"]) == ("chunking", 2, None)
+
+
+async def test_uploads_that_a_crash_cut_off_are_cleared_away(
+    tmp_path: Path, database: Database, unreachable_jobs: JobQueue
+) -> None:
+    storage = LocalStorage(tmp_path)
+    kept, abandoned = tmp_path / "incoming" / "new", tmp_path / "incoming" / "old"
+    kept.parent.mkdir()
+    for path in (kept, abandoned):
+        path.write_bytes(b"half a file")
+    os.utime(abandoned, (0, time.time() - 7200))
+    await Sweeper(database, unreachable_jobs, storage).clean()
+    assert list(kept.parent.glob("*")) == [kept]

@@ -1,0 +1,182 @@
+"""Bad input: a 4xx with a code, and nothing has changed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import httpx2
+import pytest
+
+from bookkeeping import partial_uploads, rows_of, stored_objects
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue
+from http_clients import TenantClient, TenantFactory, client_for
+from multipart_bodies import BOUNDARY, LAST_BOUNDARY, WatchedBody, file_part, send_body
+
+
+class Scene:
+    """A project on tight limits, and what an upload left behind in it."""
+
+    def __init__(self, tenant: TenantClient, project: str, settings: Settings, database: Database) -> None:
+        self.tenant = tenant
+        self.project = project
+        self._settings = settings
+        self._database = database
+
+    async def refused(self, answer: httpx2.Response, status: int, code: str) -> None:
+        """The answer is this problem, and there is no row and no byte of the upload."""
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert await rows_of(self._database, self.tenant.id, "SELECT 1 FROM files") == []
+        assert stored_objects(self._settings, self.tenant.id) == []
+        assert partial_uploads(self._settings) == []
+
+
+@pytest.fixture
+async def scene(
+    make_tenant: TenantFactory, settings: Settings, state: State, database: Database, unreachable_jobs: JobQueue
+) -> AsyncGenerator[Scene]:
+    tenant = await make_tenant()
+    upload = settings.upload.model_copy(
+        update={"max_file_bytes": 1000, "max_request_bytes": 5000, "max_files": 3, "max_queued_files": 2}
+    )
+    tight = settings.model_copy(update={"upload": upload})
+    async with client_for(tight, {**state, "jobs": unreachable_jobs}) as client:
+        tenant = TenantClient(tenant.id, client, tenant.headers)
+        yield Scene(tenant, await tenant.create_project(), tight, database)
+
+
+async def test_no_files(scene: Scene) -> None:
+    await scene.refused(await send_body(scene.tenant, scene.project, WatchedBody(LAST_BOUNDARY)), 422, "no_files")
+    path = f"/ingestion/projects/{scene.project}/upload_and_attach"
+    await scene.refused(await scene.tenant.post(path, files={"picture": ("p.txt", b"x")}), 422, "no_files")
+
+
+async def test_only_empty_files(scene: Scene) -> None:
+    answer = await scene.tenant.upload(scene.project, ("a.txt", b""))
+    await scene.refused(answer, 422, "empty_file")
+    answer = await scene.tenant.upload(scene.project, ("a.txt", b""), ("b.txt", b""))
+    await scene.refused(answer, 422, "empty_file")
+    assert answer.json()["filenames"] == ["a.txt", "b.txt"]
+
+
+async def test_a_file_over_the_limit_is_cut_while_it_streams(scene: Scene) -> None:
+    pieces = [file_part("whole.txt", b"x" * 900), file_part("big.txt", b"")[:-2], *[b"x" * 400] * 9]
+    body = WatchedBody(*pieces)
+    answer = await send_body(scene.tenant, scene.project, body)
+    await scene.refused(answer, 413, "file_too_large")
+    assert (answer.json()["filename"], answer.json()["max_bytes"]) == ("big.txt", 1000)
+    assert body.taken == 5
+
+
+async def test_a_request_over_the_limit_is_cut_while_it_streams(scene: Scene) -> None:
+    field = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="note"\r\n\r\n'.encode()
+    body = WatchedBody(file_part("whole.txt", b"x" * 900), field, *[b"x" * 1000] * 50)
+    await scene.refused(await send_body(scene.tenant, scene.project, body), 413, "body_too_large")
+    assert body.taken == 6
+
+
+async def test_one_file_too_many(scene: Scene) -> None:
+    answer = await scene.tenant.upload(scene.project, *((f"{number}.txt", b"text") for number in range(4)))
+    await scene.refused(answer, 422, "too_many_files")
+
+
+async def test_a_body_cut_short(scene: Scene) -> None:
+    body = WatchedBody(file_part("whole.txt", b"text"), file_part("half.txt", b"text")[:-10])
+    await scene.refused(await send_body(scene.tenant, scene.project, body), 400, "malformed_body")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "text/plain", "multipart/form-data", "multipart/form-data; boundary=other", "multipart/mixed"],
+)
+async def test_a_wrong_content_type_or_boundary(scene: Scene, content_type: str) -> None:
+    answer = await send_body(scene.tenant, scene.project, WatchedBody(), headers={"Content-Type": content_type})
+    await scene.refused(answer, 400, "malformed_body")
+
+
+@pytest.mark.parametrize("filename", ["x" * 300, "", "..", "tab\tbell\x07.txt", "nul\x00.txt"])
+async def test_a_filename_that_cannot_be_kept(scene: Scene, filename: str) -> None:
+    body = WatchedBody(file_part("whole.txt", b"text"), file_part(filename, b"text"), LAST_BOUNDARY)
+    await scene.refused(await send_body(scene.tenant, scene.project, body), 422, "invalid_filename")
+
+
+@pytest.mark.parametrize("wait_seconds", ["-1", "61", "soon", "1.5", "9" * 400])
+async def test_a_wait_out_of_range_is_refused_unread(scene: Scene, wait_seconds: str) -> None:
+    body = WatchedBody()
+    answer = await send_body(scene.tenant, scene.project, body, wait_seconds=wait_seconds)
+    await scene.refused(answer, 422, "validation_error")
+    assert answer.json()["errors"][0]["loc"] == ["query", "wait_seconds"]
+    assert body.taken == 0
+
+
+async def test_an_unknown_project_is_refused_unread(scene: Scene, make_tenant: TenantFactory) -> None:
+    foreign = await (await make_tenant()).create_project()
+    for project in (str(new_id()), foreign):
+        body = WatchedBody()
+        await scene.refused(await send_body(scene.tenant, project, body), 404, "project_not_found")
+        assert body.taken == 0
+    await scene.refused(await send_body(scene.tenant, "docs", WatchedBody()), 422, "validation_error")
+
+
+@pytest.mark.parametrize("token", ["", "Bearer nonsense", "Basic YTpi"])
+async def test_a_bad_token_is_refused_unread(scene: Scene, token: str) -> None:
+    body = WatchedBody()
+    answer = await send_body(scene.tenant, scene.project, body, headers={"Authorization": token})
+    assert answer.status_code == 401
+    await scene.refused(answer, 401, answer.json()["code"])
+    assert body.taken == 0
+
+
+async def test_another_tenants_id_is_refused_unread(scene: Scene) -> None:
+    body = WatchedBody()
+    answer = await send_body(scene.tenant, scene.project, body, tenant_id=str(new_id()))
+    await scene.refused(answer, 403, "tenant_mismatch")
+    assert body.taken == 0
+
+
+async def test_too_many_files_in_progress_are_refused_unread(scene: Scene) -> None:
+    await scene.tenant.upload(scene.project, ("a.txt", b"one"), ("b.txt", b"two"), wait_seconds=0)
+    body = WatchedBody()
+    answer = await send_body(scene.tenant, scene.project, body)
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_files_in_progress")
+    assert int(answer.headers["retry-after"]) > 0
+    assert body.taken == 0
+
+
+async def test_a_full_storage_is_refused_unread(
+    tenant: TenantClient, settings: Settings, state: State, unreachable_jobs: JobQueue
+) -> None:
+    upload = settings.upload.model_copy(update={"max_stored_bytes": 10})
+    tight = settings.model_copy(update={"upload": upload})
+    async with client_for(tight, {**state, "jobs": unreachable_jobs}) as client:
+        tenant = TenantClient(tenant.id, client, tenant.headers)
+        project = await tenant.create_project()
+        await tenant.upload(project, ("a.txt", b"0123456789"), wait_seconds=0)
+        body = WatchedBody()
+        answer = await send_body(tenant, project, body)
+    assert (answer.status_code, answer.json()["code"]) == (402, "storage_quota_exceeded")
+    assert (answer.json()["cap"], answer.json()["used"], body.taken) == (10, 10, 0)
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("../../../etc/passwd.txt", "passwd.txt"),
+        ("C:\\temp\\notes.txt", "notes.txt"),
+        ("概要 🚀.txt", "概要 🚀.txt"),
+        ("'; DROP TABLE files; --.txt", "'; DROP TABLE files; --.txt"),
+    ],
+)
+async def test_a_hostile_filename_is_only_ever_shown(
+    tenant: TenantClient, settings: Settings, sent: str, kept: str
+) -> None:
+    project = await tenant.create_project()
+    body = WatchedBody(file_part(sent, b"The content is harmless."), LAST_BOUNDARY)
+    (file,) = (await send_body(tenant, project, body)).json()["files"]
+    assert (file["filename"], file["status"]) == (kept, "completed")
+    assert stored_objects(settings, tenant.id) == [b"The content is harmless."]

@@ -1,0 +1,169 @@
+"""Characters: charged once, exactly, and never over the cap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from uuid import UUID
+
+import pytest
+
+from bookkeeping import counter, make_plan, rows_of
+from engines import InterruptedEngine
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue
+from fastapi_ignite.ingestion.jobs import PROCESS_FILE
+from fastapi_ignite.ingestion.processing import FileProcessor
+from http_clients import TenantClient, TenantFactory, client_for
+from multipart_bodies import WatchedBody, send_body
+
+THIRTY = b"Thirty characters, no more. :-)"[:30]
+
+
+async def nothing_indexed(database: Database, tenant: TenantClient) -> bool:
+    rows = await rows_of(
+        database,
+        tenant.id,
+        "SELECT (SELECT count(*) FROM documents) + (SELECT count(*) FROM chunks) + (SELECT count(*) FROM term_stats) n",
+    )
+    return bool(rows[0]["n"] == 0)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_one_character_too_many_is_refused_whole(make_tenant: TenantFactory, database: Database) -> None:
+    tenant = await make_tenant(await make_plan(database, characters=29))
+    project = await tenant.create_project()
+    answer = await tenant.upload(project, ("guide.txt", THIRTY))
+    assert answer.status_code == 402
+    problem = answer.json()
+    assert problem["code"] == "quota_exceeded"
+    assert (problem["metric"], problem["cap"], problem["used"], problem["requested"]) == ("characters", 29, 0, 30)
+    assert problem["resets_at"].endswith("T00:00:00+00:00")
+    (file,) = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
+    assert (file["status"], file["characters"]) == ("failed", None)
+    assert file["last_error"] == {
+        "code": "quota_exceeded",
+        "message": problem["detail"],
+        "stage": "extracting",
+        "retryable": False,
+    }
+    assert await nothing_indexed(database, tenant)
+    assert await counter(database, tenant.id, "characters") == (0, 0)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_last_character_is_taken(make_tenant: TenantFactory, database: Database) -> None:
+    tenant = await make_tenant(await make_plan(database, characters=30))
+    project = await tenant.create_project()
+    assert (await tenant.upload(project, ("guide.txt", THIRTY))).json()["batch_status"] == "completed"
+    assert await counter(database, tenant.id, "characters") == (30, 0)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_fits_is_taken_and_the_rest_says_why(make_tenant: TenantFactory, database: Database) -> None:
+    tenant = await make_tenant(await make_plan(database, characters=40))
+    project = await tenant.create_project()
+    answer = await tenant.upload(project, ("fits.txt", THIRTY), ("over.txt", THIRTY * 2), ("over.md", THIRTY * 3))
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["batch_status"] == "completed"
+    assert body["file_counts"] == {"processed": 1, "in_progress": 0, "failed": 2, "cancelled": 0, "total": 3}
+    assert [(file["last_error"] or {}).get("code") for file in body["files"]] == [None, *["quota_exceeded"] * 2]
+    assert await counter(database, tenant.id, "characters") == (30, 0)
+    (row,) = await rows_of(database, tenant.id, "SELECT count(*) AS documents FROM documents")
+    assert row["documents"] == 1
+
+
+@pytest.mark.usefixtures("worker")
+async def test_with_no_character_left_the_body_is_not_read(make_tenant: TenantFactory, database: Database) -> None:
+    tenant = await make_tenant(await make_plan(database, characters=30))
+    project = await tenant.create_project()
+    await tenant.upload(project, ("guide.txt", THIRTY))
+    body = WatchedBody()
+    answer = await send_body(tenant, project, body)
+    assert (answer.status_code, answer.json()["code"], answer.json()["used"]) == (402, "quota_exceeded", 30)
+    assert body.taken == 0
+
+
+async def test_without_a_subscription_the_body_is_not_read(tenant: TenantClient, database: Database) -> None:
+    project = await tenant.create_project()
+    await rows_of(database, tenant.id, "DELETE FROM subscriptions")
+    body = WatchedBody()
+    answer = await send_body(tenant, project, body)
+    assert (answer.status_code, answer.json()["code"]) == (402, "subscription_required")
+    assert body.taken == 0
+
+
+@pytest.mark.usefixtures("worker")
+async def test_ten_uploads_at_once_on_a_cap_of_three(make_tenant: TenantFactory, database: Database) -> None:
+    tenant = await make_tenant(await make_plan(database, characters=95))
+    project = await tenant.create_project()
+    texts = [THIRTY[:-2] + b"%02d" % number for number in range(10)]
+    answers = await asyncio.gather(
+        *(tenant.upload(project, (f"{number}.txt", content)) for number, content in enumerate(texts))
+    )
+    assert Counter(answer.status_code for answer in answers) == {200: 3, 402: 7}
+    assert await counter(database, tenant.id, "characters") == (90, 0)
+    (row,) = await rows_of(database, tenant.id, "SELECT sum(char_count) AS stored FROM documents")
+    assert row["stored"] == 90
+    (row,) = await rows_of(database, tenant.id, "SELECT sum(amount) AS daily FROM usage_daily")
+    assert row["daily"] == 90
+
+
+async def test_eight_workers_on_one_file_charge_once(
+    unheard_tenant: TenantClient, database: Database, processor: FileProcessor
+) -> None:
+    tenant = unheard_tenant
+    project = await tenant.create_project()
+    (file,) = (await tenant.upload(project, ("guide.txt", THIRTY), wait_seconds=0)).json()["files"]
+    await asyncio.gather(*(processor.process(tenant.id, UUID(file["id"])) for _ in range(8)))
+    assert await counter(database, tenant.id, "characters") == (30, 0)
+    (row,) = await rows_of(database, tenant.id, "SELECT state, attempt FROM files")
+    assert (row["state"], row["attempt"]) == ("completed", 1)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_messages_that_come_again_change_nothing(
+    tenant: TenantClient, state: State, database: Database, processor: FileProcessor
+) -> None:
+    project = await tenant.create_project()
+    (file,) = (await tenant.upload(project, ("guide.txt", THIRTY))).json()["files"]
+    for _ in range(3):
+        await state["jobs"].send(PROCESS_FILE, str(tenant.id), file["id"])
+        await processor.process(tenant.id, UUID(file["id"]))
+    (last,) = (await tenant.upload(project, ("next.txt", b"The queue is worked off in order."))).json()["files"]
+    assert last["status"] == "completed"
+    (row,) = await rows_of(database, tenant.id, "SELECT state, attempt FROM files WHERE id = :id", id=file["id"])
+    assert (row["state"], row["attempt"]) == ("completed", 1)
+    assert await counter(database, tenant.id, "characters") == (30 + last["characters"], 0)
+
+
+async def test_a_copy_waits_for_its_twin_when_only_one_of_them_fits(
+    make_tenant: TenantFactory, settings: Settings, state: State, unreachable_jobs: JobQueue, database: Database
+) -> None:
+    """It will be free of charge once the twin is completed: not fitting beside it is no reason to fail."""
+    tenant = await make_tenant(await make_plan(database, characters=30))
+    async with client_for(settings, {**state, "jobs": unreachable_jobs}) as client:
+        tenant = TenantClient(tenant.id, client, tenant.headers)
+        project = await tenant.create_project()
+        upload = await tenant.upload(project, ("guide.txt", THIRTY), ("copy.txt", THIRTY), wait_seconds=0)
+        twin, copy = (UUID(file["id"]) for file in upload.json()["files"])
+
+        async def work_on_the_copy() -> None:
+            await processor(InterruptedEngine(database)).process(tenant.id, copy)
+
+        def processor(engine: InterruptedEngine) -> FileProcessor:
+            return FileProcessor(
+                database=database, storage=state["storage"], engines={engine.name: engine}, jobs=unreachable_jobs
+            )
+
+        await processor(InterruptedEngine(database, prepared=work_on_the_copy)).process(tenant.id, twin)
+        first, second = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
+        assert (first["status"], second["status"]) == ("completed", "in_progress")
+        await rows_of(database, tenant.id, "UPDATE files SET lease_until = now()")
+        await work_on_the_copy()
+        second = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"][1]
+    assert (second["status"], second["deduplicated"], second["characters"]) == ("completed", True, 0)
+    assert await counter(database, tenant.id, "characters") == (30, 0)

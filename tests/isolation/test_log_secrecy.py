@@ -1,0 +1,125 @@
+"""What callers say stays out of the log; who called, and how it went, is in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.logging import configure_logging
+from fastapi_ignite.core.security import sign_token
+from fastapi_ignite.http.deps import SessionDep
+from fastapi_ignite.http.routing import TenantRoute
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.main import create_app
+from http_clients import TenantClient, TenantFactory, WithState
+
+DOCUMENT = "The heliotrope vault is behind the third bookshelf."
+QUESTION = "Where is the heliotrope vault, asked the marmoset?"
+KEY = "key-of-the-wombat"
+PARAMETER = "parameter-of-a-statement"
+SECRET = "a-secret-of-thirty-two-bytes-or-more"
+REQUEST_ID = "asked-with-this-id"
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    yield
+    root.handlers, root.level = before
+
+
+def verbose(settings: Settings, env: str) -> Settings:
+    return settings.model_copy(
+        update={
+            "app": settings.app.model_copy(update={"env": env, "log_level": "DEBUG"}),
+            "jwt": settings.jwt.model_copy(update={"secret": SecretStr(SECRET)}),
+        }
+    )
+
+
+def api_that_fails_at_times(settings: Settings, state: State) -> httpx2.AsyncClient:
+    async def fail(session: SessionDep) -> None:
+        await session.execute(text("SELECT 1 / 0, :value"), {"value": PARAMETER})
+
+    app = create_app(settings)
+    app.router.add_api_route("/api/v1/fail", fail, route_class_override=TenantRoute)
+    transport = httpx2.ASGITransport(WithState(app, {**state, "settings": settings}))
+    return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1")
+
+
+async def whole_round(tenant: TenantClient, stranger: str) -> None:
+    """Everything a tenant does, what is refused and what fails included."""
+    project = await tenant.create_project()
+    assert (await tenant.upload(project, ("vault.txt", DOCUMENT.encode()))).json()["batch_status"] == "completed"
+    asked = await tenant.ask(project, QUESTION, headers={"Idempotency-Key": KEY, "X-Request-ID": REQUEST_ID})
+    assert asked.json()["answer"] == DOCUMENT
+    assert (await tenant.ask(project, QUESTION, headers={"Idempotency-Key": KEY})).status_code == 409
+    assert (await tenant.ask(project, QUESTION * 500)).status_code == 422
+    assert (await tenant.get(f"/query/messages/{asked.json()['message_id']}")).status_code == 200
+    assert (await tenant.get("/limits/current", params={"tenant_id": QUESTION})).status_code == 403
+    assert (await tenant.get("/fail")).status_code == 500
+    for token in (stranger, f"{stranger}x"):
+        answer = await tenant.http.get("/limits/current", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 401
+
+
+@pytest.mark.usefixtures("worker", "logging_as_before")
+@pytest.mark.parametrize("env", ["production", "development"])
+async def test_a_whole_round_tells_no_secret(
+    settings: Settings,
+    state: State,
+    addresses: ServiceAddresses,
+    make_tenant: TenantFactory,
+    capsys: pytest.CaptureFixture[str],
+    env: str,
+) -> None:
+    changed = verbose(settings, env)
+    tenant_id = (await make_tenant()).id
+    token = sign_token(tenant_id, changed, expires_at=int(time.time()) + 600)
+    stranger = sign_token(tenant_id, settings)
+    capsys.readouterr()
+    configure_logging(changed)
+    async with api_that_fails_at_times(changed, state) as api:
+        await whole_round(TenantClient(tenant_id, api, {"Authorization": f"Bearer {token}"}), stranger)
+    written = capsys.readouterr().err
+
+    assert "division by zero" in written, "the failure is logged whole"
+    said = ("heliotrope", "bookshelf", "marmoset", KEY, PARAMETER, SECRET)
+    credentials = (token, token.rpartition(".")[2], stranger, stranger.rpartition(".")[2])
+    passwords = (*addresses.login_passwords.values(), str(addresses.owner_url.password), addresses.redis_url)
+    assert [value for value in (*said, *credentials, *passwords) if value in written] == []
+    if env == "production":
+        look_at_access_lines(written, tenant_id=str(tenant_id))
+
+
+def look_at_access_lines(written: str, *, tenant_id: str) -> None:
+    events = [json.loads(line) for line in written.splitlines()]
+    (asked,) = [event for event in events if event.get("request_id") == REQUEST_ID and event["event"] == "request"]
+    asked.pop("timestamp")
+    assert asked.pop("milliseconds") > 0
+    assert asked == {
+        "event": "request",
+        "level": "info",
+        "logger": "fastapi_ignite.access",
+        "method": "POST",
+        "request_id": REQUEST_ID,
+        "route": "/query/ask",
+        "status": 200,
+        "tenant_id": tenant_id,
+    }
+    by_status = {event["status"]: event for event in events if event["event"] == "request"}
+    assert set(by_status) == {200, 401, 403, 409, 422, 500}
+    assert by_status[401]["tenant_id"] is None
+    assert by_status[403]["tenant_id"] == by_status[500]["tenant_id"] == tenant_id
+    (failure,) = [event for event in events if event["level"] == "error"]
+    assert failure["request_id"] == by_status[500]["request_id"]

@@ -1,0 +1,45 @@
+"""Multipart bodies that a test watches being read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import httpx2
+
+from http_clients import TenantClient
+
+BOUNDARY = "----frontier"
+HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+LAST_BOUNDARY = f"--{BOUNDARY}--\r\n".encode()
+
+
+def file_part(name: str, content: bytes) -> bytes:
+    """One file of the field `files`."""
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
+    return head.encode() + content + b"\r\n"
+
+
+class WatchedBody:
+    """A body in pieces, which counts how many of them were asked for."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces or (file_part("guide.txt", b"Some text."), LAST_BOUNDARY)
+        self.taken = 0
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """Once."""
+        for piece in self._pieces:
+            self.taken += 1
+            yield piece
+
+
+async def send_body(
+    tenant: TenantClient, project: str, body: WatchedBody, headers: dict[str, str] | None = None, **params: object
+) -> httpx2.Response:
+    """An upload of this body."""
+    return await tenant.post(
+        f"/ingestion/projects/{project}/upload_and_attach",
+        content=body.pieces(),
+        headers={**HEADERS, **(headers or {})},
+        params=params,
+    )

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+
+from http_clients import TenantClient
+
+
+@pytest.fixture
+async def project(tenant: TenantClient, worker: None) -> str:
+    """A project of the test's tenant that knows one fact."""
+    del worker
+    project_id = await tenant.create_project()
+    upload = await tenant.upload(project_id, ("orchard.txt", b"The orchard keeps nine apple trees."))
+    assert upload.json()["batch_status"] == "completed"
+    return project_id

@@ -1,0 +1,48 @@
+"""Projects on a database of their own: what one test leaves to be embedded, no worker of another test embeds first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from uuid import UUID
+
+import hypothesis
+import pytest
+
+from databases import new_database
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.rag.local.engine import LocalEngine
+from rag_projects import RagProject, RagProjectFactory
+
+# a busy machine is no failure
+hypothesis.settings.register_profile("without a deadline", deadline=None)
+hypothesis.settings.load_profile("without a deadline")
+
+
+@pytest.fixture(scope="session")
+def rag_addresses(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
+    """At the head."""
+    with new_database(addresses, template="template_migrated") as own:
+        yield own
+
+
+@pytest.fixture(scope="session")
+async def database(rag_addresses: ServiceAddresses) -> AsyncGenerator[Database]:
+    """In place of the one that the other tests share."""
+    database = Database(rag_addresses.worker_url, pool_size=8, application_name="rag-tests")
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def rag_project(database: Database, make_project: Callable[[], Awaitable[tuple[UUID, UUID]]]) -> RagProjectFactory:
+    """Projects with an index, of a tenant each."""
+
+    async def make(*, embedder: str = "none") -> RagProject:
+        tenant_id, project_id = await make_project()
+        engine = LocalEngine(database, embedder=embedder)
+        async with database.tenant(tenant_id) as session:
+            await engine.create_index(session, tenant_id, project_id)
+        return RagProject(database, engine, tenant_id, project_id)
+
+    return make

@@ -1,0 +1,125 @@
+"""Terms of texts in any script; documents and questions are read alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from fastapi_ignite.rag.local.analysis import analyze, question_terms
+
+texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=200)
+# what English documents hold, in the combinations that are read by rules
+ascii_texts = st.lists(
+    st.one_of(
+        st.text(alphabet="abcdeXYZ", min_size=1, max_size=8),
+        st.text(alphabet="0123456789", min_size=1, max_size=5),
+        st.sampled_from([".", ",", "-", "'", "'s", " ", "  ", "\n", "_", "U.S.", "10-K", "1,577", "2.50", "FY2022"]),
+    ),
+    max_size=30,
+).map("".join)
+
+
+class TestOneWayOfReading:
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("running", "runs"),
+            ("Companies", "COMPANY"),
+            ("café", "CAFE"),
+            ("cafe\u0301", "café"),
+            ("Zürich", "zurich"),
+            ("Αθήνα", "ΑΘΗΝΑ"),
+            ("ёлка", "Елка"),
+            ("Straße", "STRASSE"),
+            ("ﬁnance", "finance"),
+            ("\uff21\uff22\uff23\uff11\uff12\uff13", "abc123"),
+            ("İstanbul", "istanbul"),
+            ("the company's profit", "company profit"),
+            ("the company\u2019s profit", "company profit"),
+            ("1,577", "1577"),
+            ("1,234,567.80", "1234567.8"),
+            ("2.50", "2.5"),
+            ("3.0", "3"),
+            ("U.S.", "US"),
+            ("N.A.T.O.", "nato"),
+            ("a_b", "a b"),
+        ],
+    )
+    def test_spellings_of_one_thing_are_one_term(self, one: str, other: str) -> None:
+        assert analyze(one) == analyze(other) != []
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("Wrocław", "Wroclaw"),  # a letter of its own, no accent
+            ("1.10", "1.1.0"),
+            ("2021", "2022"),
+            ("universe", "universal things"),
+        ],
+    )
+    def test_different_things_stay_apart(self, one: str, other: str) -> None:
+        assert set(analyze(one)) != set(analyze(other))
+
+    @pytest.mark.parametrize(
+        ("text", "terms"),
+        [
+            ("2021,2022", ["2021", "2022"]),
+            ("version 3.10.0", ["version", "3.10.0"]),
+            ("5% of $1,000", ["5", "1000"]),
+            ("10-K", ["10", "k", "10k"]),
+            ("COVID-19", ["covid", "19", "covid19"]),
+            ("FY2022", ["fy2022", "2022"]),
+            ("state-of-the-art", ["state", "art"]),
+            ("東京", ["東京", "東", "京"]),
+            ("日", ["日"]),
+            ("한국어", ["한국", "국어"]),
+            ("ไทย", ["ไท", "ทย"]),
+            ("AI模型2024", ["ai", "模型", "模", "型", "2024"]),
+            ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+            ("Привет, мир", ["привет", "мир"]),
+            ("the and of", []),
+            ("... --- !!!", []),
+            ("", []),
+        ],
+    )
+    def test_terms_in_order_with_repetitions(self, text: str, terms: list[str]) -> None:
+        assert analyze(text) == terms
+        assert Counter(analyze(f"{text} {text}")) == Counter(terms * 2)
+
+    @given(ascii_texts)
+    @example("3.5mm U.S.A. it's 10-K, F-16s")
+    def test_a_foreign_word_in_a_document_changes_no_other_term(self, text: str) -> None:
+        terms = Counter(analyze(text))
+        assert Counter(analyze(f"{text} żółw")) - Counter(analyze("żółw")) == terms
+        assert Counter(analyze(f"{text} 東京")) - Counter(analyze("東京")) == terms
+
+
+class TestQuestions:
+    @given(texts)
+    def test_a_question_is_read_as_a_document_is(self, text: str) -> None:
+        terms = question_terms(text)
+        assert len(set(terms)) == len(terms)
+        assert set(terms) <= set(analyze(text))
+        assert bool(terms) == bool(analyze(text))
+
+    @pytest.mark.parametrize(
+        ("question", "terms"),
+        [
+            ("What is the warranty period?", ["warranti", "period"]),
+            ("How much did Revenue grow, and how much did revenue fall?", ["revenu", "grow", "fall"]),
+            ("Quelle est la garantie ?", ["la", "garanti"]),
+            ("¿Cuántos empleados hay?", ["empleado", "hay"]),
+            ("Wie hoch war der Umsatz?", ["hoch", "war", "der", "umsatz"]),
+            ("Who are The Who?", ["who"]),
+            ("???", []),
+        ],
+    )
+    def test_words_that_ask_are_left_out_unless_there_is_nothing_else(self, question: str, terms: list[str]) -> None:
+        assert question_terms(question) == terms
+
+    def test_a_question_of_8000_ideographs_is_read_whole(self) -> None:
+        question = "".join(chr(0x4E00 + number) for number in range(8_000))
+        assert len(question_terms(question)) == 8_000 + 7_999

@@ -1,0 +1,179 @@
+"""Embeddings that follow in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.rag.local.engine import EMBED_BATCH, LocalEngine
+from rag_projects import RagProject, RagProjectFactory
+
+MARKER = "[" + ",".join(["1"] + ["0"] * 383) + "]"
+
+
+@pytest.fixture
+async def second_process(rag_addresses: ServiceAddresses) -> AsyncIterator[LocalEngine]:
+    """Another engine on connections of its own."""
+    database = Database(rag_addresses.worker_url, pool_size=2)
+    yield LocalEngine(database, embedder="minilm")
+    await database.close()
+
+
+@pytest.fixture(autouse=True)
+async def nothing_waits(database: Database) -> None:
+    """What other tests left behind is embedded first."""
+    engine = LocalEngine(database, embedder="minilm")
+    while await engine.sharpen():
+        pass
+
+
+def body(number: int, paragraphs: int = 1) -> str:
+    """Of a chunk a paragraph; no two paragraphs are alike."""
+    return "\n\n".join(
+        f"Paragraph {part} of document {number} is about subject {number * 100 + part}. " + "It is long. " * 45
+        for part in range(paragraphs)
+    )
+
+
+async def drain(engine: LocalEngine) -> int:
+    """How many batches it did."""
+    batches = 0
+    while await engine.sharpen():
+        batches += 1
+    return batches
+
+
+async def unembedded(project: RagProject) -> list[tuple[int, int]]:
+    """Of each document: what is on record, and a recount."""
+    return [
+        (recorded, counted)
+        for recorded, counted in await project.rows(
+            "SELECT unembedded_count, (SELECT count(*) FROM chunks WHERE document_id = documents.id "
+            "AND embedding IS NULL) FROM documents WHERE project_id = :project ORDER BY created_at"
+        )
+    ]
+
+
+async def test_a_document_is_embedded_batch_by_batch(rag_project: RagProjectFactory) -> None:
+    project = await rag_project(embedder="minilm")
+    added = await project.add(body(1, EMBED_BATCH + 4))
+    chunks = (await project.rows("SELECT chunk_count FROM documents WHERE id = :id", id=added))[0][0]
+    assert EMBED_BATCH < chunks <= 2 * EMBED_BATCH
+    assert await project.engine.sharpen()
+    assert await unembedded(project) == [(chunks - EMBED_BATCH, chunks - EMBED_BATCH)]
+    assert await project.embedded() == {added: pytest.approx(EMBED_BATCH / chunks)}
+    assert await drain(project.engine) == 1
+    assert await project.embedded() == {added: 1}
+
+
+async def test_two_processes_embed_each_document_once(
+    rag_project: RagProjectFactory, second_process: LocalEngine
+) -> None:
+    projects = [await rag_project(embedder="minilm") for _ in range(2)]
+    for number in range(8):
+        await projects[number % 2].add(body(number))
+    batches = await asyncio.gather(drain(projects[0].engine), drain(second_process))
+    assert sum(batches) == 8
+    assert all(batches)
+    for project in projects:
+        assert await unembedded(project) == [(0, 0)] * 4
+
+
+async def test_the_oldest_document_of_any_tenant_comes_first(rag_project: RagProjectFactory) -> None:
+    first, second = await rag_project(embedder="minilm"), await rag_project(embedder="minilm")
+    await first.add(body(1))
+    await second.add(body(2))
+    await first.add(body(3))
+    await first.engine.sharpen()
+    assert [await unembedded(project) for project in (first, second)] == [[(0, 0), (1, 1)], [(1, 1)]]
+    await first.engine.sharpen()
+    assert [await unembedded(project) for project in (first, second)] == [[(0, 0), (1, 1)], [(0, 0)]]
+
+
+async def test_hidden_documents_and_those_without_a_model_are_left_out(rag_project: RagProjectFactory) -> None:
+    project, plain = await rag_project(embedder="minilm"), await rag_project(embedder="none")
+    await project.hide(await project.add(body(1)))
+    await plain.add(body(2))
+    assert not await project.engine.sharpen()
+
+
+async def test_a_document_hidden_while_the_model_works_ends_nothing_else(rag_project: RagProjectFactory) -> None:
+    project = await rag_project(embedder="minilm")
+    hidden = await project.add(body(1))
+    working = asyncio.create_task(project.engine.sharpen())
+    async with asyncio.timeout(30):
+        while await project.rows("SELECT 1 FROM documents WHERE embedding_lease_until IS NOT NULL") == []:
+            assert not working.done()
+    await project.hide(hidden)
+    assert await working
+    await project.add(body(2))
+    assert await drain(project.engine) == 1
+    await project.purge(hidden)
+    assert await unembedded(project) == [(0, 0)]
+
+
+async def test_the_work_of_a_dead_process_is_taken_over_when_its_lease_ends(rag_project: RagProjectFactory) -> None:
+    project = await rag_project(embedder="minilm")
+    added = await project.add(body(1))
+    await lease(project, added, "now() + interval '1 minute'")
+    assert not await project.engine.sharpen()
+    await lease(project, added, "now() - interval '1 second'")
+    assert await project.engine.sharpen()
+    assert await unembedded(project) == [(0, 0)]
+
+
+async def lease(project: RagProject, document_id: UUID, until: str) -> None:
+    await project.rows(
+        f"UPDATE documents SET embedding_lease_until = {until} WHERE id = :id",  # noqa: S608  # written above
+        id=document_id,
+    )
+
+
+class TestEqualTexts:
+    async def embeddings(self, project: RagProject) -> set[str]:
+        rows = await project.rows("SELECT embedding::text FROM chunks WHERE project_id = :project")
+        return {row[0] for row in rows}
+
+    async def test_a_text_is_embedded_once_for_a_tenant_and_anew_for_another(
+        self, rag_project: RagProjectFactory
+    ) -> None:
+        first, stranger = await rag_project(embedder="minilm"), await rag_project(embedder="minilm")
+        await first.add(body(1))
+        await first.sharpen()
+        await first.rows(
+            "UPDATE chunks SET embedding = CAST(:marker AS text)::halfvec WHERE project_id = :project", marker=MARKER
+        )
+        second = await another_project(first)
+        await second.add(body(1))
+        await stranger.add(body(1))
+        await drain(first.engine)
+        assert await self.embeddings(second) == {MARKER}
+        assert MARKER not in await self.embeddings(stranger)
+
+    async def test_a_project_of_another_model_does_not_lend_its_own(self, rag_project: RagProjectFactory) -> None:
+        first = await rag_project(embedder="minilm")
+        await first.add(body(1))
+        await first.sharpen()
+        await first.rows("UPDATE chunks SET embedding = CAST(:m AS text)::halfvec", m=MARKER)
+        await first.rows("UPDATE rag_indexes SET embedder = 'another' WHERE project_id = :project")
+        second = await another_project(first)
+        await second.add(body(1))
+        await drain(first.engine)
+        assert MARKER not in await self.embeddings(second)
+
+
+async def another_project(of: RagProject) -> RagProject:
+    """Of the same tenant."""
+    rows = await of.rows(
+        "INSERT INTO projects (tenant_id, id, name) SELECT tenant_id, gen_random_uuid(), 'More' FROM projects "
+        "WHERE id = :project RETURNING id"
+    )
+    made = RagProject(of.database, of.engine, of.tenant_id, rows[0][0])
+    async with of.database.tenant(of.tenant_id) as session:
+        await of.engine.create_index(session, of.tenant_id, made.project_id)
+    return made

@@ -1,0 +1,112 @@
+"""A project of the local engine, filled and asked without HTTP or worker."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.engine import Answer, DocumentSource
+from fastapi_ignite.rag.extraction import ExtractedText
+from fastapi_ignite.rag.local.engine import LocalEngine
+from fastapi_ignite.rag.local.fusion import Candidate, fuse
+from fastapi_ignite.rag.local.retrieval import Retriever
+
+COUNTS = """
+SELECT (SELECT chunk_count FROM rag_indexes WHERE project_id = :project),
+    (SELECT count(*) FROM chunks WHERE project_id = :project),
+    (SELECT count(*) FROM (
+        (SELECT term, df FROM term_stats WHERE project_id = :project AND df <> 0
+         EXCEPT ALL SELECT term, count(*) FROM chunks, unnest(terms) AS term WHERE project_id = :project GROUP BY term)
+        UNION ALL
+        (SELECT term, count(*) FROM chunks, unnest(terms) AS term WHERE project_id = :project GROUP BY term
+         EXCEPT ALL SELECT term, df FROM term_stats WHERE project_id = :project AND df <> 0)
+    ) AS difference)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RagProject:
+    """`database` has the worker's login."""
+
+    database: Database
+    engine: LocalEngine
+    tenant_id: UUID
+    project_id: UUID
+
+    async def add(self, body: str, page_starts: tuple[int, ...] | None = None) -> UUID:
+        """Ingest a document; its id."""
+        digest = hashlib.sha256(body.encode()).digest()
+        extracted = ExtractedText(body, page_starts, "text/plain")
+        source = DocumentSource(self.tenant_id, self.project_id, new_id(), digest, extracted)
+        prepared = await self.engine.prepare(source)
+        async with self.database.tenant(self.tenant_id) as session:
+            await prepared.write(session)
+        return source.document_id
+
+    async def hide(self, document_id: UUID) -> None:
+        """As the transaction of a removal does."""
+        async with self.database.tenant(self.tenant_id) as session:
+            await self.engine.hide(session, self.tenant_id, document_id)
+
+    async def purge(self, document_id: UUID) -> int:
+        """As the job behind a removal does."""
+        return await self.engine.purge(self.tenant_id, document_id)
+
+    async def ask(self, question: str) -> Answer:
+        """The engine's answer."""
+        return await self.engine.ask(self.tenant_id, self.project_id, question)
+
+    async def quotes(self, question: str) -> list[str]:
+        """What the answer cites."""
+        return [citation.quote for citation in (await self.ask(question)).citations]
+
+    async def candidates(self, question: str) -> list[Candidate]:
+        """What both legs found."""
+        return await Retriever(self.database).candidates(self.tenant_id, self.project_id, question)
+
+    async def best(self, question: str) -> UUID:
+        """The document of the chunk that ranks first."""
+        return fuse(await self.candidates(question))[0].candidate.document_id
+
+    async def embedded(self) -> dict[UUID, float]:
+        """The share of each document that has its embeddings."""
+        async with self.database.tenant(self.tenant_id) as session:
+            return dict(await self.engine.embedded(session, self.tenant_id, self.project_id))
+
+    async def sharpen(self) -> None:
+        """Until every document of the project has its embeddings; those of other projects may come first."""
+        while any(share < 1 for share in (await self.embedded()).values()):
+            await self.engine.sharpen()
+
+    async def rows(self, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """As the tenant reads and writes."""
+        async with self.database.tenant(self.tenant_id) as session:
+            result = await session.execute(text(statement), {"project": self.project_id, **parameters})
+            return [tuple(row) for row in result] if result.returns_rows else []  # type: ignore[attr-defined]
+
+    async def assert_counts_are_exact(self, chunks: int | None = None) -> None:
+        """`chunk_count` and every document frequency equal a recount."""
+        recorded, counted, differences = (await self.rows(COUNTS))[0]
+        assert (recorded, differences) == (counted, 0)
+        if chunks is not None:
+            assert counted == chunks
+
+
+RagProjectFactory = Callable[..., Awaitable[RagProject]]
+
+
+async def gather_all(*work: Awaitable[Any]) -> list[Any]:
+    """All at once; the first failure is raised when all have ended."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return list(results)

@@ -1,0 +1,94 @@
+"""A whole stack as `cli.py up` runs it, and proof that nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Self
+
+import httpx2
+
+from command_line import CommandLine, free_port
+from fastapi_ignite.infra.embedded.processes import command_of
+from infra.embedded_instances import server_processes, wait_until
+
+START_SECONDS = 60
+
+
+class RunningStack:
+    """`up` in the background, on a folder and a port of its own."""
+
+    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
+        self.port = free_port()
+        self.commands = CommandLine(folder, PORT=str(self.port), **variables)
+        self._log = folder / "up.log"
+        self._seen: set[int] = set()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603  # our own program
+                self.commands.command("up", *options),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env=self.commands.environment,
+                start_new_session=True,
+            )
+
+    @property
+    def api(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}/api/v1"
+
+    @property
+    def printed(self) -> str:
+        """Everything so far, in all starts of this folder."""
+        return self._log.read_text()
+
+    def wait_until_healthy(self) -> Self:
+        """Every child is at work."""
+        wait_until(self._is_healthy, "the stack answers", START_SECONDS)
+        wait_until(lambda: "scheduler started" in self.printed, "the scheduler runs", START_SECONDS)
+        return self
+
+    def processes(self) -> list[int]:
+        """`up`, its children and theirs; the servers belong to the folder, not to a process."""
+        listing = subprocess.run(["/bin/ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        parents = {int(pid): int(parent) for pid, parent in map(str.split, listing.splitlines())}
+        family = {self._process.pid}
+        while more := {pid for pid, parent in parents.items() if parent in family} - family:
+            family |= more
+        self._seen |= family
+        return sorted(family)
+
+    def kill(self) -> None:
+        """`kill -9` of the supervisor alone."""
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self) -> int:
+        """The exit code of `up`."""
+        return self._process.wait(60)
+
+    def wait_until_gone(self, processes: list[int], seconds: float) -> None:
+        """These processes, and the servers of the folder."""
+        wait_until(lambda: not any(map(command_of, processes)), "every process has ended", seconds)
+        wait_until(lambda: not server_processes(self.commands.data_dir), "the servers have ended", seconds)
+
+    def end(self) -> None:
+        """Whatever state it is in; what a failed test left behind goes the hard way."""
+        if self._process.poll() is None:
+            self.processes()
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(60)
+        for pid in filter(command_of, self._seen):
+            os.kill(pid, signal.SIGKILL)
+        self.wait_until_gone([], 30)
+
+    def _is_healthy(self) -> bool:
+        assert self._process.poll() is None, self.printed
+        try:
+            return httpx2.get(f"{self.api}/health", timeout=2).is_success
+        except httpx2.HTTPError:
+            return False

@@ -1,0 +1,149 @@
+"""Months of usage are the sums of their days."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from datetime import date, timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.exc import ProgrammingError
+
+from bookkeeping import eventually, rows_of
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.scheduler import Sweeper
+from fastapi_ignite.usage.models import Metric
+from fastapi_ignite.usage.repository import UsageRepo
+from fastapi_ignite.usage.rollup import UsageRollUp
+from http_clients import TenantFactory
+
+FIRST_DAY = date(2025, 11, 20)
+Months = Counter[tuple[UUID, str, date]]
+
+
+async def use(database: Database, tenant_id: UUID, metric: Metric, day: date, amount: int) -> None:
+    """Settle units that were reserved on that day."""
+    reservation = new_id()
+    async with database.tenant(tenant_id) as session:
+        usage = UsageRepo(session, tenant_id)
+        assert await usage.reserve(
+            reservation_id=reservation,
+            metric=metric,
+            amount=amount,
+            period_start=FIRST_DAY,
+            day=day,
+            cap=10**9,
+            expires_at=None,
+        )
+        await usage.settle(reservation)
+
+
+class Activity:
+    """Tenants at work, and what is on record about them."""
+
+    def __init__(self, database: Database, tenants: list[UUID]) -> None:
+        self.tenants = tenants
+        self.expected: Months = Counter()
+        self._database = database
+        self._random = random.Random(20261124)
+
+    async def happens(self, times: int) -> None:
+        for _ in range(times):
+            tenant_id = self._random.choice(self.tenants)
+            metric = self._random.choice([Metric.MESSAGES, Metric.CHARACTERS])
+            day = FIRST_DAY + timedelta(days=self._random.randrange(100))
+            amount = self._random.randrange(1, 5000)
+            await use(self._database, tenant_id, metric, day, amount)
+            self.expected[tenant_id, metric.value, day.replace(day=1)] += amount
+
+    async def months(self) -> Months:
+        return Counter(
+            {
+                (tenant_id, row["metric"], row["month"]): row["amount"]
+                for tenant_id in self.tenants
+                for row in await rows_of(self._database, tenant_id, "SELECT * FROM usage_monthly")
+            }
+        )
+
+
+@pytest.fixture
+async def activity(database: Database, make_tenant: TenantFactory) -> Activity:
+    return Activity(database, [(await make_tenant()).id for _ in range(3)])
+
+
+async def test_months_are_the_sums_of_their_days(activity: Activity, database: Database) -> None:
+    for _ in range(3):
+        await activity.happens(40)
+        await asyncio.gather(*(UsageRollUp(database, batch=3).run() for _ in range(2)))
+        assert await activity.months() == activity.expected
+    await UsageRollUp(database).run()
+    assert await activity.months() == activity.expected
+
+
+async def test_what_happens_during_a_run_is_in_the_next(activity: Activity, database: Database) -> None:
+    await activity.happens(20)
+    roll_up = UsageRollUp(database, batch=1)
+    await asyncio.gather(activity.happens(30), *(roll_up.run() for _ in range(3)))
+    await roll_up.run()
+    assert await activity.months() == activity.expected
+
+
+async def test_a_run_looks_at_what_changed_since_the_last(activity: Activity, database: Database) -> None:
+    """Rows of long ago that carry an old time are as they were summed up then."""
+    await activity.happens(10)
+    await UsageRollUp(database).run()
+    tenant_id = activity.tenants[0]
+    await rows_of(
+        database, tenant_id, "UPDATE usage_daily SET amount = amount + 1, updated_at = now() - interval '1 day'"
+    )
+    await UsageRollUp(database).run()
+    assert await activity.months() == activity.expected
+    await rows_of(database, tenant_id, "UPDATE usage_daily SET updated_at = now()")
+    await UsageRollUp(database).run()
+    assert await activity.months() != activity.expected
+
+
+async def test_a_day_of_long_ago_that_grows_is_summed_up_again(activity: Activity, database: Database) -> None:
+    """A file may wait for days between its reservation and its end."""
+    await activity.happens(60)
+    await UsageRollUp(database).run()
+    for tenant_id in activity.tenants:
+        await rows_of(database, tenant_id, "UPDATE usage_daily SET updated_at = now() - interval '30 days'")
+    (row, *_) = await rows_of(database, activity.tenants[0], "SELECT metric, day FROM usage_daily ORDER BY day")
+    await use(database, activity.tenants[0], Metric(row["metric"]), row["day"], 77)
+    activity.expected[activity.tenants[0], row["metric"], row["day"].replace(day=1)] += 77
+    await UsageRollUp(database).run()
+    assert await activity.months() == activity.expected
+
+
+async def test_a_tenant_reads_its_own_months_and_writes_none(activity: Activity, database: Database) -> None:
+    await activity.happens(30)
+    await UsageRollUp(database).run()
+    for tenant_id in activity.tenants:
+        rows = await rows_of(database, tenant_id, "SELECT DISTINCT tenant_id FROM usage_monthly")
+        assert [row["tenant_id"] for row in rows] == [tenant_id]
+    for statement in ("UPDATE usage_monthly SET amount = 0", "SELECT * FROM usage_watermarks"):
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            await rows_of(database, activity.tenants[0], statement)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_scheduler_has_a_worker_roll_up(
+    activity: Activity, database: Database, addresses: ServiceAddresses, settings: Settings
+) -> None:
+    await activity.happens(5)
+    jobs = JobQueue(make_broker(addresses.redis_url))
+    await Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir)).roll_up_usage()
+
+    async def rolled_up() -> bool:
+        return await activity.months() == activity.expected
+
+    await eventually(rolled_up)
+    jobs.close()
