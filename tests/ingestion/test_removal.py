@@ -154,6 +154,24 @@ async def test_the_bytes_stay_unless_asked_otherwise(
     assert stored_objects(settings, tenant.id) == [ORCHARD]
 
 
+@pytest.mark.usefixtures("worker")
+async def test_bytes_that_were_kept_can_be_removed_later(
+    tenant: TenantClient, database: Database, settings: Settings
+) -> None:
+    project = await tenant.create_project()
+    file_id = str((await upload_one(tenant, project, "guide.txt"))["id"])
+    await remove(tenant, project, file_id)
+    await deleted(database, tenant, file_id)
+    assert (await remove(tenant, project, file_id)).status_code == 404
+    assert (await remove(tenant, project, file_id, delete_raw=True)).status_code == 200
+    await deleted(database, tenant, file_id)
+    assert stored_objects(settings, tenant.id) == []
+    receipt = (await file_row(database, tenant, file_id))["receipt"]
+    assert isinstance(receipt, dict)
+    assert (receipt["chunks_removed"], receipt["raw_removed"]) == (1, True)
+    assert (await remove(tenant, project, file_id, delete_raw=True)).status_code == 404
+
+
 async def test_a_removed_file_is_out_of_the_next_answer(
     unheard_tenant: TenantClient, processor: FileProcessor, database: Database
 ) -> None:

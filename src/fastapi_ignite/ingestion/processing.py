@@ -77,7 +77,8 @@ class FileProcessor:
         receipt: dict[str, Any] = dict(file.receipt or {})
         engine = await self._engine_of(file)
         document_id = receipt.get("document_id")
-        receipt["chunks_removed"] = await engine.purge(tenant_id, UUID(document_id)) if document_id else 0
+        purged = await engine.purge(tenant_id, UUID(document_id)) if document_id else 0
+        receipt["chunks_removed"] = receipt.get("chunks_removed", 0) + purged
         receipt["raw_removed"] = bool(file.delete_raw and file.storage_key)
         if file.delete_raw and file.storage_key:
             await self._storage.delete(file.storage_key)

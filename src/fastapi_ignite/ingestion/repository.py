@@ -45,6 +45,17 @@ class FileRepo(LeasedRepo[File]):
         )
         return (await self.session.execute(statement.with_for_update() if lock else statement)).scalar_one_or_none()
 
+    async def get_kept_raw(self, project_id: UUID, file_id: UUID) -> File | None:
+        """A removed file whose bytes were kept; locked."""
+        statement = select(File).where(
+            File.tenant_id == self._tenant_id,
+            File.project_id == project_id,
+            File.id == file_id,
+            File.state == FileState.DELETED,
+            File.storage_key.is_not(None),
+        )
+        return (await self.session.execute(statement.with_for_update())).scalar_one_or_none()
+
     async def batch(self, batch_id: UUID) -> Sequence[File]:
         """The files of one upload, in order."""
         statement = select(File).where(File.tenant_id == self._tenant_id, File.batch_id == batch_id).order_by(File.id)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
@@ -179,18 +181,20 @@ class IngestionService:
         )
 
     async def remove(self, project_id: UUID, file_id: UUID, *, delete_raw: bool) -> FileRemoved:
-        """Take the file out of every answer now; work in progress on it ends without effect."""
+        """Take the file out of every answer now; work in progress on it ends without effect.
+
+        With `delete_raw` also a file that was removed before, while its bytes were kept.
+        """
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
             files = FileRepo(session, self._tenant_id)
             file = await files.get(project_id, file_id, lock=True)
+            if file is not None:
+                await self._take_out(session, project.engine, file)
+            elif delete_raw:
+                file = await files.get_kept_raw(project_id, file_id)
             if file is None:
                 raise FileUnknownError("This project has no file with this id.")
-            if file.reservation_id and file.state in UNFINISHED:
-                await UsageService(session, self._tenant_id).release(file.reservation_id)
-            hidden = await self._hide_unless_shared(project.engine, files, file)
-            file.receipt = {"document_id": str(hidden) if hidden else None, "characters": file.char_count}
-            file.document_id = None
             file.state = FileState.DELETING
             file.attempt += 1
             file.lease_until = None
@@ -203,6 +207,14 @@ class IngestionService:
             removed_file_id=file_id,
             delete_raw=delete_raw,
         )
+
+    async def _take_out(self, session: AsyncSession, engine_name: str | None, file: File) -> None:
+        """Out of every answer, and out of the plan's count where the work was not done yet."""
+        if file.reservation_id and file.state in UNFINISHED:
+            await UsageService(session, self._tenant_id).release(file.reservation_id)
+        hidden = await self._hide_unless_shared(engine_name, FileRepo(session, self._tenant_id), file)
+        file.receipt = {"document_id": str(hidden) if hidden else None, "characters": file.char_count}
+        file.document_id = None
 
     async def _hide_unless_shared(self, engine_name: str | None, files: FileRepo, file: File) -> UUID | None:
         if file.document_id is None:

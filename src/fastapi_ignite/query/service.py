@@ -108,6 +108,7 @@ class QueryService:
             if claim:
                 await IdempotencyStore(session).claim(claim)
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
+            engine = self._engines[project.engine or self._settings.rag.engine]
             messages = MessageRepo(session, self._tenant_id)
             conversation_id = request.conversation_id
             if conversation_id and not await messages.conversation(conversation_id, request.project_id):
@@ -132,7 +133,6 @@ class QueryService:
                     reservation_id=reservation_id,
                 )
             )
-        engine = self._engines[project.engine or self._settings.rag.engine]
         return _Question(message_id, conversation_id, reservation_id, engine)
 
     async def _settle(self, question: _Question, answer: Answer, claim: Claim | None) -> AskResult | None:

@@ -17,7 +17,9 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.idempotency.models import IdempotencyKey
 
 WINDOW = timedelta(minutes=30)
-LEASE = timedelta(minutes=2)
+# Longer than any work under a claim may take (the reservation of a question lasts five minutes): whoever took a key
+# over earlier would run, and charge, the same request a second time.
+LEASE = timedelta(minutes=6)
 
 
 class IdempotencyConflictError(IgniteError):

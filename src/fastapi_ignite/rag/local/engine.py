@@ -51,7 +51,6 @@ class PreparedDocument:
     async def write(self, session: AsyncSession) -> None:
         source = self.source
         index = LocalIndexRepository(session, source.tenant_id)
-        await index.lock_project(source.project_id)
         row = await index.find_index(source.project_id)
         if row is None:
             raise NotFoundError("the project has no index")
@@ -62,6 +61,8 @@ class PreparedDocument:
         )
         for start in range(0, self.chunk_count, INSERT_BATCH):
             await index.insert_chunks(source.project_id, source.document_id, self.rows[start : start + INSERT_BATCH])
+        # taken last: writers of one project take turns for the counts only, not while thousands of chunks go in
+        await index.lock_project(source.project_id)
         await index.count_terms(source.project_id, source.document_id)
         await index.add_to_chunk_count(source.project_id, self.chunk_count)
         written = await index.count_chunks(source.document_id)
