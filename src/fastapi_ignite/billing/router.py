@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from fastapi_ignite.billing.schemas import SubscribeResult
+from fastapi_ignite.billing.schemas import Cycle, SubscribeResult
 from fastapi_ignite.billing.service import (
     BillingService,
     TenantNotFoundError,
@@ -26,7 +26,7 @@ async def subscribe(
     principal: PrincipalDep,
     session: SessionDep,
     plan_id: Annotated[Text, Query(min_length=1, max_length=100, examples=["pro"])],
-    cycle: Annotated[str, Query(description="`monthly` or `annual`.", max_length=20)] = "monthly",
+    cycle: Annotated[Cycle, Query()] = "monthly",
 ) -> SubscribeResult:
     """Put the tenant on a plan, at once. Usage of the quota month is kept."""
     active = await BillingService(session, principal.tenant_id).subscribe(plan_id=plan_id, cycle=parse_cycle(cycle))

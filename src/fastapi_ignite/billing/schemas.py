@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fastapi_ignite.billing.models import BillingCycle, Plan
+
+# text, not the enumeration itself: an unknown cycle has a code of its own
+Cycle = Annotated[
+    str,
+    Field(description="`monthly` or `annual`.", max_length=20, json_schema_extra={"enum": [*BillingCycle]}),
+]
 
 
 class PlanLimits(BaseModel):

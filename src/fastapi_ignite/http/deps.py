@@ -137,7 +137,8 @@ async def ensure_idempotent(
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="1 to 255 visible ASCII characters; a second request with the key within 30 minutes is refused."
+            description="1 to 255 visible ASCII characters; the key is good for one request in 30 minutes.",
+            json_schema_extra={"minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY, "pattern": "^[!-~]+$"},
         ),
     ] = None,
 ) -> Claim | None:

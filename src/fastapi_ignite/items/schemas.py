@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from fastapi_ignite.http.deps import Name, Text
 
@@ -22,7 +22,7 @@ class ItemCreate(BaseModel):
 
     name: Name = Field(examples=["Notebook"])
     description: Description | None = Field(None, examples=["Plain pages"])
-    is_active: bool = True
+    is_active: StrictBool = True
 
 
 class ItemUpdate(BaseModel):
@@ -32,7 +32,7 @@ class ItemUpdate(BaseModel):
 
     name: Name | None = None
     description: Description | None = Field(None, examples=["Lined pages"])
-    is_active: bool | None = None
+    is_active: StrictBool | None = None
 
 
 class ItemRead(BaseModel):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Request
 
+from fastapi_ignite.billing.schemas import Cycle
 from fastapi_ignite.billing.service import UnknownCycleError, UnknownPlanError, parse_cycle
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import InvalidTokenError, bearer_token, is_admin_key
@@ -25,7 +26,7 @@ async def create_tenant(
     database: DatabaseDep,
     name: Annotated[Name, Query(examples=["Acme Co"])],
     plan_id: Annotated[Text, Query(min_length=1, max_length=100, examples=["hobby"])],
-    billing_cycle: Annotated[str, Query(description="`monthly` or `annual`.", max_length=20)] = "monthly",
+    billing_cycle: Annotated[Cycle, Query()] = "monthly",
 ) -> TenantCreated:
     """Make a tenant with its first subscription. Open in development; production wants the admin key as bearer."""
     if not settings.app.signup_open and not is_admin_key(bearer_token(request.headers.get("authorization")), settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
@@ -74,8 +75,9 @@ async def test_writing_one_key_again_and_again_needs_no_more_room(folder: Path, 
     for number in range(200):
         await backend.write("key", bytes([number]) * 100_000, 60, (), ())
     assert on_disk(folder) <= 106_496
-    stored = [await backend.write(f"key:{number}", b"x" * 100_000, 60, (), ()) for number in range(10)]
-    assert any(stored), "the room that was counted twice is found again"
+    # the room that was counted twice is found again by a sweep beside the writers
+    while not await backend.write("another key", b"x" * 100_000, 60, (), ()):
+        await asyncio.sleep(0.01)
 
 
 async def test_what_is_larger_than_the_bound_is_refused(backend: FileBackend) -> None:

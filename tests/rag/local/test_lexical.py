@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
+from collections.abc import AsyncGenerator
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.local.lexical import (
     AVERAGE_LENGTH,
     CANDIDATE_BUDGET,
@@ -109,8 +112,18 @@ class TestRanking:
         assert {each.document_id for each in await project.candidates(question)} == {document}
 
 
+@pytest.fixture
+async def fresh_database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
+    """A connection that has not scanned anything yet: a server process counts scans until it reports them."""
+    database = Database(addresses.worker_url, pool_size=1)
+    yield database
+    await database.close()
+
+
 class TestIndex:
-    async def test_the_search_uses_the_gin_index_under_row_level_security(self, rag_project: RagProjectFactory) -> None:
+    async def test_the_search_uses_the_gin_index_under_row_level_security(
+        self, rag_project: RagProjectFactory, fresh_database: Database
+    ) -> None:
         """The tenant is younger than the last ANALYZE, as tenants are."""
         project = await rag_project()
         document = await project.add("baub daub")
@@ -123,7 +136,7 @@ class TestIndex:
             """,
             document=document,
         )
-        async with project.database.tenant(project.tenant_id) as session:
+        async with fresh_database.tenant(project.tenant_id) as session:
             connection = await session.connection()
             assert (await connection.exec_driver_sql("SELECT current_user")).scalar_one() == "ignite_tenant"
             await connection.exec_driver_sql(
