@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import HTTPBearer
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,8 +33,17 @@ def no_nul(value: str) -> str:
     return value
 
 
-Text = Annotated[str, AfterValidator(no_nul)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(no_nul)]
+# What the checks mean to a client that generates input from the OpenAPI document.
+_NO_NUL = {"pattern": r"^[^\u0000]*$"}
+NOT_BLANK = {"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
+
+Text = Annotated[str, AfterValidator(no_nul), Field(json_schema_extra=_NO_NUL)]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(no_nul),
+    Field(json_schema_extra=NOT_BLANK),
+]
 
 
 async def require_auth(request: Request) -> Principal:

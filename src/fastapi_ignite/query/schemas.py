@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from fastapi_ignite.http.deps import no_nul
+from fastapi_ignite.http.deps import NOT_BLANK, no_nul
 
 MAX_QUESTION = 8000
 # the constraints before the validator: behind one, the length would be checked before the blanks are stripped
@@ -15,6 +15,7 @@ Question = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION),
     AfterValidator(no_nul),
+    Field(json_schema_extra=NOT_BLANK),
 ]
 
 
