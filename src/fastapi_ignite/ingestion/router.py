@@ -64,6 +64,7 @@ MULTIPART_BODY: dict[str, Any] = {
                     "properties": {
                         "files": {
                             "type": "array",
+                            "minItems": 1,
                             "items": {"type": "string", "contentMediaType": "application/octet-stream"},
                             "description": "Read as a stream; nothing is held whole in memory.",
                         }
