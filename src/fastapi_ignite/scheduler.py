@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -34,6 +35,7 @@ from fastapi_ignite.query.service import RESERVATION_LIFETIME
 from fastapi_ignite.usage.jobs import ROLL_UP
 from fastapi_ignite.usage.repository import release_expired
 
+STOP_SECONDS = 4  # an idle stack ends within five
 log = structlog.get_logger(__name__)
 
 
@@ -133,14 +135,41 @@ PERIODIC = (
 )
 
 
-def schedule(sweeper: Sweeper) -> AsyncIOScheduler:
+class Running:
+    """The runs under way, so that a scheduler that stops can let them end: APScheduler would cancel them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def watch(self, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+        """The same job, known while it runs."""
+
+        async def run() -> object:
+            task = asyncio.current_task()
+            if task is None:
+                return await job()
+            self._tasks.add(task)
+            try:
+                return await job()
+            finally:
+                self._tasks.discard(task)
+
+        return run
+
+    async def wait(self, seconds: float) -> None:
+        """Until all have ended, or the time is over."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+
+def schedule(sweeper: Sweeper, running: Running) -> AsyncIOScheduler:
     """A run that comes late still runs, once; a run never overlaps itself."""
     scheduler = AsyncIOScheduler(
         timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
     start = clock.now() + timedelta(seconds=1)
     for job in PERIODIC:
-        scheduler.add_job(getattr(sweeper, job.name), job.trigger, id=job.name, next_run_time=start)
+        scheduler.add_job(running.watch(getattr(sweeper, job.name)), job.trigger, id=job.name, next_run_time=start)
     return scheduler
 
 
@@ -152,13 +181,16 @@ async def run(settings: Settings, services: Services) -> None:
     database = Database(services.addresses.worker_url, pool_size=2, application_name="ignite-scheduler")
     jobs = JobQueue(make_broker(services.addresses.broker_url))
     heartbeat = Heartbeat(services.addresses.redis_url, "scheduler")
-    scheduler = schedule(Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir / "storage")))
+    running = Running()
+    scheduler = schedule(Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir / "storage")), running)
     heartbeat.start()
     scheduler.start()
     log.info("scheduler started", jobs=[job.id for job in scheduler.get_jobs()])
     try:
         await stop.wait()
     finally:
+        scheduler.pause()
+        await running.wait(STOP_SECONDS)
         scheduler.shutdown(wait=False)
         await asyncio.to_thread(heartbeat.stop)
         jobs.close()

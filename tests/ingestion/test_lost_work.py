@@ -23,7 +23,7 @@ from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, OVERDUE
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.ingestion.repository import take_lost
-from fastapi_ignite.scheduler import Sweeper, schedule
+from fastapi_ignite.scheduler import Running, Sweeper, schedule
 from http_clients import TenantClient
 
 ORCHARD = b"The orchard keeps nine apple trees. "
@@ -102,7 +102,7 @@ async def scene(unheard_tenant: TenantClient, database: Database) -> Scene:
 @pytest.mark.usefixtures("worker")
 async def test_the_scheduler_brings_an_unheard_upload_to_its_end(scene: Scene, sweeper: Sweeper) -> None:
     await scene.lose()
-    scheduler = schedule(sweeper)
+    scheduler = schedule(sweeper, Running())
     scheduler.start()
     try:
         await scene.reaches("completed")
