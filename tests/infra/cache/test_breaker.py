@@ -33,7 +33,7 @@ def breaker() -> Breaker:
     return Breaker(MemoryBackend(max_bytes=1), timeout=0.05, retry_after=FOR_EVER)
 
 
-async def refused(breaker: Breaker, call: Callable[[], Awaitable[str]]) -> bool:
+async def refused(breaker: Breaker, call: Callable[[], Awaitable[object]]) -> bool:
     try:
         await breaker.run("read", call)
     except CacheUnavailableError:
@@ -97,3 +97,19 @@ async def test_a_cancelled_caller_says_nothing_about_the_backend(breaker: Breake
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not await refused(breaker, Call())
+
+
+async def test_closing_waits_for_the_calls_under_way_and_lets_none_begin() -> None:
+    breaker = Breaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=FOR_EVER)
+    go_on = asyncio.Event()
+    called = asyncio.create_task(refused(breaker, go_on.wait))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(breaker.close())
+    await asyncio.sleep(0)
+    late = Call()
+    assert await refused(breaker, late)
+    assert late.runs == 0
+    assert not closing.done()
+    go_on.set()
+    await closing
+    assert not await called

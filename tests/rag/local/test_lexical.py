@@ -139,8 +139,6 @@ class TestIndex:
         async with fresh_database.tenant(project.tenant_id) as session:
             connection = await session.connection()
             assert (await connection.exec_driver_sql("SELECT current_user")).scalar_one() == "ignite_tenant"
-            # whether it can be used, whatever size the table of this run has
-            await connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             await connection.exec_driver_sql(
                 "SELECT * FROM search_lexical($1, $2, $3::text::sparsevec, 100)",
                 (project.project_id, [posting_id(project.project_id, "baub")], sparsevec_text({dimension("baub"): 1})),

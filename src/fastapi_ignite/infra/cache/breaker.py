@@ -24,6 +24,10 @@ class Breaker:
         self._timeout = timeout
         self._retry_after = retry_after
         self._closed_until = 0.0
+        self._ended = False
+        self._under_way = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         AVAILABLE.labels(self._name).set(1)
 
     async def run(self, operation: str, call: Callable[[], Awaitable[T]], *, timeout: float | None = None) -> T:  # noqa: ASYNC109  the bound is the point of this class
@@ -34,12 +38,13 @@ class Breaker:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        if began < self._closed_until:
+        if self._ended or began < self._closed_until:
             raise CacheUnavailableError
         on_trial = self._closed_until > 0
         if on_trial:
             self._closed_until = began + self._retry_after
         limit = timeout or self._timeout
+        self._begin()
         try:
             async with asyncio.timeout(limit):
                 result = await call()
@@ -52,9 +57,25 @@ class Breaker:
             else:
                 log.warning("cache call failed", backend=self._name, operation=operation, error=type(error).__name__)
             raise CacheUnavailableError from error
+        finally:
+            self._end()
         if self._closed_until:
-            self._close()
+            self._recover()
         return result
+
+    async def close(self) -> None:
+        """No call is tried from now on; those under way end first, which their limits bound."""
+        self._ended = True
+        await self._quiet.wait()
+
+    def _begin(self) -> None:
+        self._under_way += 1
+        self._quiet.clear()
+
+    def _end(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._quiet.set()
 
     def _open(self, operation: str, error: Exception, *, first: bool) -> None:
         self._closed_until = asyncio.get_running_loop().time() + self._retry_after
@@ -62,7 +83,7 @@ class Breaker:
         if first:
             log.warning("cache away", backend=self._name, operation=operation, error=type(error).__name__)
 
-    def _close(self) -> None:
+    def _recover(self) -> None:
         self._closed_until = 0.0
         AVAILABLE.labels(self._name).set(1)
         log.info("cache back", backend=self._name)

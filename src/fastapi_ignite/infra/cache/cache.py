@@ -188,8 +188,9 @@ class Cache:
         return removed
 
     async def close(self) -> None:
-        """Return the backend's resources."""
+        """Return the backend's resources, when the calls that use them have ended."""
         await self._debts.close()
+        await self._breaker.close()
         await self._backend.close()
 
     async def _read(self, job: _Job[T]) -> Snapshot:
