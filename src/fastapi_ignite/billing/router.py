@@ -14,7 +14,8 @@ from fastapi_ignite.billing.service import (
     UnknownPlanError,
     parse_cycle,
 )
-from fastapi_ignite.http.deps import PrincipalDep, SessionDep, Text
+from fastapi_ignite.http.deps import PrincipalDep, SessionDep
+from fastapi_ignite.http.fields import Text
 from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import tenant_router
 

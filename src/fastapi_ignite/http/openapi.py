@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from fastapi_ignite.core.errors import IgniteError, InvalidInputError, UnavailableError
-from fastapi_ignite.http.deps import InvalidIdempotencyKeyError
+from fastapi_ignite.http.idempotency import InvalidIdempotencyKeyError
 from fastapi_ignite.http.problems import (
     AUTHENTICATED,
     BodyTooLargeError,

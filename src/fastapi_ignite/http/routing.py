@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
-from fastapi_ignite.http.deps import TenantParameterDep, check_rate_limit, require_auth
+from fastapi_ignite.http.authentication import TenantParameterDep
+from fastapi_ignite.http.deps import check_rate_limit, require_auth
 from fastapi_ignite.http.problems import AUTHENTICATED, RateLimitedError, responses
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

@@ -14,12 +14,12 @@ from fastapi_ignite.http.deps import (
     DatabaseDep,
     EnginesDep,
     JobsDep,
-    Name,
     PrincipalDep,
     SessionDep,
     SettingsDep,
     StorageDep,
 )
+from fastapi_ignite.http.fields import Name
 from fastapi_ignite.http.multipart import (
     FileTooLargeError,
     InvalidFilenameError,

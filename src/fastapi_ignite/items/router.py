@@ -8,7 +8,8 @@ from uuid import UUID
 from fastapi import Depends, Path, Query, Response
 
 from fastapi_ignite.core.errors import InvalidInputError
-from fastapi_ignite.http.deps import DatabaseDep, SessionDep, Text
+from fastapi_ignite.http.deps import DatabaseDep, SessionDep
+from fastapi_ignite.http.fields import Text
 from fastapi_ignite.http.problems import MalformedBodyError, responses
 from fastapi_ignite.http.routing import public_router
 from fastapi_ignite.infra.cache import NOT_MODIFIED, cached_response

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from fastapi_ignite.http.deps import Name, Text
+from fastapi_ignite.http.fields import Name, Text
 
 Description = Annotated[Text, Field(max_length=2000)]
 

@@ -10,7 +10,8 @@ from fastapi_ignite.billing.schemas import Cycle
 from fastapi_ignite.billing.service import UnknownCycleError, UnknownPlanError, parse_cycle
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import InvalidTokenError, bearer_token, is_admin_key
-from fastapi_ignite.http.deps import DatabaseDep, Name, SettingsDep, Text
+from fastapi_ignite.http.deps import DatabaseDep, SettingsDep
+from fastapi_ignite.http.fields import Name, Text
 from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import public_router
 from fastapi_ignite.onboarding.schemas import TenantCreated

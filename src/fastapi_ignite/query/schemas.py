@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from fastapi_ignite.http.deps import NOT_BLANK, no_nul
+from fastapi_ignite.http.fields import NOT_BLANK, no_nul
 
 MAX_QUESTION = 8000
 # the constraints before the validator: behind one, the length would be checked before the blanks are stripped
