@@ -16,8 +16,14 @@ SEARCH = "search_lexical(uuid, integer[], sparsevec, integer)"
 
 
 def upgrade() -> None:
-    op.execute(f"ALTER FUNCTION {SEARCH} SET enable_seqscan = off")
+    set_as_owner("SET enable_seqscan = off")
 
 
 def downgrade() -> None:
-    op.execute(f"ALTER FUNCTION {SEARCH} RESET enable_seqscan")
+    set_as_owner("RESET enable_seqscan")
+
+
+def set_as_owner(change: str) -> None:
+    op.execute("SET LOCAL ROLE ignite_search")
+    op.execute(f"ALTER FUNCTION {SEARCH} {change}")
+    op.execute("RESET ROLE")

@@ -41,6 +41,7 @@ def test_chunks_are_slices_that_cover_the_text_in_order(text: str) -> None:
     [
         "",
         " \n\t ",
+        "\x1f",
         "one word",
         "я" * 100_000,
         "日本語の文章。" * 20_000,

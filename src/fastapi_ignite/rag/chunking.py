@@ -34,7 +34,10 @@ def chunk_text(text: str, page_starts: tuple[int, ...] | None) -> list[Chunk]:
     """Passages in the order of the text, of at most 900 characters; together they hold all of it but blanks."""
     splitter = TextSplitter(_CAPACITY, overlap=_OVERLAP)
     passages = (
-        (start + offset, passage) for start, block in _blocks(text) for offset, passage in splitter.chunk_indices(block)
+        (start + offset, passage)
+        for start, block in _blocks(text)
+        for offset, passage in splitter.chunk_indices(block)
+        if passage.strip()  # the splitter takes ASCII's separator characters for text
     )
     return [
         Chunk(ordinal, start, start + len(passage), page_at(page_starts, start), passage)
