@@ -49,7 +49,7 @@ def test_chunks_are_slices_that_cover_the_text_in_order(text: str) -> None:
         "1 234.5\t67\n" * 20_000,
         "\n" * 100_000 + "x",
     ],
-    ids=["empty", "blank", "word", "unbroken", "no blanks", "graphemes", "numbers", "newlines"],
+    ids=["empty", "blank", "separator", "word", "unbroken", "no blanks", "graphemes", "numbers", "newlines"],
 )
 def test_unusual_texts(text: str) -> None:
     assert_sound(text, chunk_text(text, None))
