@@ -20,6 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from fastapi_ignite.admin.service import AdminKeyService
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.logging import configure_logging
@@ -93,6 +94,7 @@ def addresses(services: Services) -> ServiceAddresses:
         owner_url=shared.owner_url.set(database=name),
         api_url=shared.api_url.set(database=name),
         worker_url=shared.worker_url.set(database=name),
+        admin_url=shared.admin_url.set(database=name),
         redis_url=shared.redis_url.removesuffix("/0") + f"/{number}",
     )
 
@@ -170,6 +172,14 @@ def make_tenant(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory
         return TenantClient(tenant_id, client, {"Authorization": f"Bearer {sign_token(tenant_id, settings)}"})
 
     return make
+
+
+@pytest.fixture(scope="session")
+async def admin_key(state: State, settings: Settings) -> str:
+    """As `cli.py admin-key` makes one."""
+    async with state["admin_database"].operator() as session:
+        _, key = await AdminKeyService(session, settings).create("tests", lifetime=None)
+    return key
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ def new_database(shared: ServiceAddresses, *, template: str = "template1") -> It
             owner_url=shared.owner_url.set(database=name),
             api_url=shared.api_url.set(database=name),
             worker_url=shared.worker_url.set(database=name),
+            admin_url=shared.admin_url.set(database=name),
         )
     finally:
         run(shared.owner_url, f"DROP DATABASE {name} WITH (FORCE)")

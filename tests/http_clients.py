@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,6 +10,7 @@ import httpx2
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.security import TokenVerifier
 from fastapi_ignite.http.state import State
 from fastapi_ignite.main import create_app
 
@@ -29,9 +30,21 @@ class WithState:
 
 def client_for(settings: Settings, state: State) -> httpx2.AsyncClient:
     """A client of an application with these settings and this state."""
-    state = {**state, "settings": settings}
+    verifier = TokenVerifier(settings.jwt, require_exp=settings.app.production)
+    state = {**state, "settings": settings, "tokens": verifier}
     transport = httpx2.ASGITransport(WithState(create_app(settings), state), raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1", timeout=90)
+
+
+class UnreadBody:
+    """A body that notes whether anybody asked for it."""
+
+    def __init__(self) -> None:
+        self.read = False
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        self.read = True
+        yield b"{}"
 
 
 @dataclass(frozen=True, slots=True)

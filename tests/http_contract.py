@@ -16,6 +16,7 @@ from fastapi_ignite.main import create_app
 PROBLEM = "application/problem+json"
 PREFIX = "/api/v1"
 PUBLIC = ("/tenants/create", "/items/", "/health", "/app-info")
+ADMIN = "/admin/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,11 @@ class Operation:
     def public(self) -> bool:
         """By the product's contract, not by what the document says."""
         return self.path.startswith(PUBLIC)
+
+    @property
+    def for_tenants(self) -> bool:
+        """Takes a tenant's bearer."""
+        return not self.public and not self.path.startswith(ADMIN)
 
     @property
     def takes_json(self) -> bool:

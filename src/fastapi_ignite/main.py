@@ -15,13 +15,16 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from fastapi_ignite.admin.directory import AdminDirectory
 from fastapi_ignite.api import pages
 from fastapi_ignite.api.description import describe
 from fastapi_ignite.api.v1.router import build_router
-from fastapi_ignite.billing.service import PlanRates
+from fastapi_ignite.api_keys.directory import ApiKeyDirectory
+from fastapi_ignite.billing.standing import TenantDirectory
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
+from fastapi_ignite.core.security import TokenVerifier
 from fastapi_ignite.http import openapi, problems
 from fastapi_ignite.http.middleware import BodyLimit, RequestContext, UnexpectedErrors
 from fastapi_ignite.http.security_headers import SecurityHeaders
@@ -29,6 +32,7 @@ from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.cache import open_cache
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.jwks import KeySet
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
@@ -61,6 +65,8 @@ log = structlog.get_logger(__name__)
 async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[State]:
     """What requests need, from first connection to last."""
     database = Database(addresses.api_url, pool_size=settings.postgres.pool_size, application_name="ignite-api")
+    admin_database = Database(addresses.admin_url, pool_size=1, application_name="ignite-api-admin")
+    keys = KeySet(settings.jwt.jwks_url) if settings.jwt.jwks_url else None
     redis = Redis.from_url(
         addresses.redis_url,
         socket_timeout=REDIS_TIMEOUT_SECONDS,
@@ -75,9 +81,13 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
             yield State(
                 settings=settings,
                 database=database,
+                admin_database=admin_database,
                 redis=redis,
                 limiter=RateLimiter(redis),
-                tenant_rates=PlanRates(database, settings.rate_limit.rpm),
+                tokens=TokenVerifier(settings.jwt, require_exp=settings.app.production, keys=keys),
+                tenants=TenantDirectory(database, settings.rate_limit.rpm),
+                api_keys=ApiKeyDirectory(database, settings),
+                admins=AdminDirectory(admin_database, settings),
                 storage=LocalStorage(settings.ignite.data_dir / "storage"),
                 jobs=jobs,
                 engines=build_engines(database, embedder=settings.rag.embedder),
@@ -86,6 +96,9 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
     finally:
         jobs.close()
         await redis.aclose()
+        if keys:
+            await keys.close()
+        await admin_database.close()
         await database.close()
 
 

@@ -1,5 +1,8 @@
 """Every feature's tables in one place, for the migrations."""
 
+from fastapi_ignite.admin import models as admin
+from fastapi_ignite.api_keys import models as api_keys
+from fastapi_ignite.audit import models as audit
 from fastapi_ignite.billing import models as billing
 from fastapi_ignite.exports import models as exports
 from fastapi_ignite.infra.db import Base
@@ -13,6 +16,9 @@ from fastapi_ignite.tenants import models as tenants
 from fastapi_ignite.usage import models as usage
 
 __all__ = [
+    "admin",
+    "api_keys",
+    "audit",
     "billing",
     "exports",
     "idempotency",

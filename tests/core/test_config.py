@@ -14,7 +14,6 @@ from fastapi_ignite.core.errors import ConfigurationError
 PRODUCTION = {
     "ENV": "production",
     "JWT_SECRET": "j" * 32,
-    "ADMIN_KEY": "a" * 32,
     "BACKEND_CORS_ORIGINS": "https://app.example.com",
 }
 VARIABLES = [variable_name(section, field) for section in sections().values() for field in section.model_fields]
@@ -208,8 +207,7 @@ class TestProduction:
             ("JWT_SECRET", "j" * 31),
             ("BACKEND_CORS_ORIGINS", "*"),
             ("BACKEND_CORS_ORIGINS", '["https://app.example.com", "*"]'),
-            ("ADMIN_KEY", ""),
-            ("ADMIN_KEY", "a" * 31),
+            ("API_KEY_SECRET", "a" * 31),
         ],
     )
     def test_each_guard_alone_refuses(self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -219,18 +217,25 @@ class TestProduction:
 
     def test_all_broken_guards_are_told_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lines = complaints(monkeypatch, {"ENV": "production", "BACKEND_CORS_ORIGINS": "*"})
-        assert [line.split(":")[0] for line in lines] == ["JWT_SECRET", "BACKEND_CORS_ORIGINS", "ADMIN_KEY"]
+        assert [line.split(":")[0] for line in lines] == ["JWT_SECRET", "BACKEND_CORS_ORIGINS"]
 
     def test_a_secret_is_measured_in_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert load(monkeypatch, PRODUCTION | {"JWT_SECRET": "ж" * 16}).app.production
 
-    def test_open_signup_needs_no_admin_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert load(monkeypatch, PRODUCTION | {"ADMIN_KEY": "", "TENANT_SIGNUP": "open"}).app.signup_open
+    def test_signup_is_opened_on_purpose_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert load(monkeypatch, PRODUCTION | {"TENANT_SIGNUP": "open"}).app.signup_open
+
+    def test_behind_an_identity_provider_other_things_are_wanted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lines = complaints(monkeypatch, PRODUCTION | {"JWT_SECRET": "change-me", "JWT_JWKS_URL": "http://idp/keys"})
+        assert [line.split(":")[0] for line in lines] == ["JWT_JWKS_URL", "JWT_ISSUER", "API_KEY_SECRET"]
+        provided = {"JWT_JWKS_URL": "https://idp.example.com/keys", "JWT_ISSUER": "https://idp.example.com/"}
+        settings = load(monkeypatch, PRODUCTION | provided | {"JWT_SECRET": "", "API_KEY_SECRET": "k" * 32})
+        assert settings.jwt.jwks_url
 
     def test_the_demo_routes_come_back_when_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert load(monkeypatch, PRODUCTION | {"DEMO_ITEMS": "on"}).app.items_enabled
 
-    @pytest.mark.parametrize("guarded", ["JWT_SECRET", "ADMIN_KEY", "BACKEND_CORS_ORIGINS"])
+    @pytest.mark.parametrize("guarded", ["JWT_SECRET", "API_KEY_SECRET", "BACKEND_CORS_ORIGINS"])
     def test_development_has_none_of_the_guards(self, monkeypatch: pytest.MonkeyPatch, guarded: str) -> None:
         load(monkeypatch, {"ENV": "development", guarded: "*"})
 
@@ -256,7 +261,8 @@ class TestSecrets:
         "REDIS_PASSWORD",
         "OPENAI_API_KEY",
         "JWT_SECRET",
-        "ADMIN_KEY",
+        "API_KEY_SECRET",
+        "POSTGRES_ADMIN_PASSWORD",
     )
 
     def test_no_way_of_printing_settings_shows_one(self, monkeypatch: pytest.MonkeyPatch) -> None:

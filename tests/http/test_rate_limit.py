@@ -15,7 +15,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import event, text
 
-from fastapi_ignite.billing.service import PlanRates
+from fastapi_ignite.billing.standing import TenantDirectory
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import State
@@ -47,7 +47,7 @@ def limited(settings: Settings, state: State) -> LimitedApi:
                 **state,
                 "settings": changed,
                 "limiter": RateLimiter(redis or state["redis"]),
-                "tenant_rates": PlanRates(state["database"], rpm),
+                "tenants": TenantDirectory(state["database"], rpm),
             },
         )
         transport = httpx2.ASGITransport(app, client=(address or new_address(), 50_000))
@@ -171,10 +171,10 @@ async def test_requests_that_come_together_look_the_plan_up_once(
     own = Database(addresses.api_url, pool_size=1)
     statements: list[str] = []
     event.listen(own.engine.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    rates = PlanRates(own, 70)
-    assert set(await asyncio.gather(*(rates.rpm(tenant.id) for _ in range(50)))) == {70}
+    tenants = TenantDirectory(own, 70)
+    assert {each.rpm for each in await asyncio.gather(*(tenants.standing(tenant.id) for _ in range(50)))} == {70}
     await own.close()
-    assert sum("FROM subscriptions" in statement for statement in statements) == 1
+    assert sum("subscriptions" in statement for statement in statements) == 1
 
 
 async def test_public_routes_are_limited_by_address(limited: LimitedApi) -> None:

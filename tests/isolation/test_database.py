@@ -41,7 +41,7 @@ FILLED = {
     "usage_daily",
     "usage_reservations",
 }
-LOGINS = ("ignite_api", "ignite_worker")
+LOGINS = ("ignite_admin", "ignite_api", "ignite_worker")
 # the tenant itself is the one row that is known by its own id
 TENANT_TABLES = """
 SELECT c.relname, a.attname FROM pg_class c
@@ -111,7 +111,7 @@ class TestTheCatalogue:
         )
         assert {table for table, _ in tables} == {str(table) for (table,) in secured}
 
-    async def test_every_policy_is_one_of_three(
+    async def test_every_policy_is_one_of_four(
         self, addresses: ServiceAddresses, tables: list[tuple[str, str]]
     ) -> None:
         policies = await fetch(
@@ -128,9 +128,12 @@ class TestTheCatalogue:
             assert "current_setting('app.tenant_id'" in str(using)
             assert check == using
             assert by_role.pop((table, "ignite_system")) == ("ALL", "PERMISSIVE", "true", "true")
-        assert by_role == {
-            (table, "ignite_search"): ("SELECT", "PERMISSIVE", "true", None) for table in ("chunks", "documents")
+        searched = {(name, "ignite_search"): ("SELECT", "PERMISSIVE", "true", None) for name in ("chunks", "documents")}
+        operated = {
+            (name, "ignite_operator"): ("ALL", "PERMISSIVE", "true", "true")
+            for name in ("tenants", "subscriptions", "audit_events")
         }
+        assert by_role == searched | operated
 
     async def test_no_foreign_key_crosses_tenants(
         self, addresses: ServiceAddresses, tables: list[tuple[str, str]]
@@ -168,6 +171,7 @@ class TestTheCatalogue:
             logins=list(LOGINS),
         )
         assert [tuple(row) for row in memberships] == [
+            ("ignite_admin", "ignite_operator", False),
             ("ignite_api", "ignite_tenant", False),
             ("ignite_worker", "ignite_system", False),
             ("ignite_worker", "ignite_tenant", False),
@@ -198,7 +202,9 @@ class TestTheLoginOfTheApi:
             search = "SELECT * FROM search_lexical(gen_random_uuid(), '{1}', '{}/1048576', 1)"
             assert await sqlstate(connection, search) == DENIED
 
-    @pytest.mark.parametrize("stronger", ["ignite_system", "ignite_search", "ignite_worker", "owner"])
+    @pytest.mark.parametrize(
+        "stronger", ["ignite_system", "ignite_search", "ignite_operator", "ignite_worker", "owner"]
+    )
     async def test_it_cannot_take_a_stronger_role(
         self, api_database: Database, addresses: ServiceAddresses, stronger: str
     ) -> None:

@@ -14,9 +14,10 @@ from sqlalchemy import text
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.core.security import sign_token
+from fastapi_ignite.core.permissions import Scope
+from fastapi_ignite.core.security import TokenVerifier, sign_token
 from fastapi_ignite.http.deps import SessionDep
-from fastapi_ignite.http.routing import TenantRoute
+from fastapi_ignite.http.routing import TenantRoute, takes
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import create_app
@@ -52,8 +53,12 @@ def api_that_fails_at_times(settings: Settings, state: State) -> httpx2.AsyncCli
         await session.execute(text("SELECT 1 / 0, :value"), {"value": PARAMETER})
 
     app = create_app(settings)
-    app.router.add_api_route("/api/v1/fail", fail, route_class_override=TenantRoute)
-    transport = httpx2.ASGITransport(WithState(app, {**state, "settings": settings}))
+    app.router.add_api_route(
+        "/api/v1/fail", fail, route_class_override=TenantRoute, openapi_extra=takes(Scope.USAGE_READ)
+    )
+    transport = httpx2.ASGITransport(
+        WithState(app, {**state, "settings": settings, "tokens": TokenVerifier(settings.jwt, require_exp=False)})
+    )
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1")
 
 

@@ -7,22 +7,22 @@ from typing import Annotated
 from fastapi import Query
 
 from fastapi_ignite.billing.schemas import Cycle, SubscribeResult
-from fastapi_ignite.billing.service import (
-    BillingService,
-    TenantNotFoundError,
-    UnknownCycleError,
-    UnknownPlanError,
-    parse_cycle,
-)
+from fastapi_ignite.billing.service import BillingService, UnknownCycleError, UnknownPlanError, parse_cycle
+from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep
 from fastapi_ignite.http.fields import Text
 from fastapi_ignite.http.problems import responses
-from fastapi_ignite.http.routing import tenant_router
+from fastapi_ignite.http.routing import takes, tenant_router
+from fastapi_ignite.tenants.service import TenantNotFoundError
 
 router = tenant_router("/billing", "billing")
 
 
-@router.post("/subscribe", responses=responses(UnknownPlanError, TenantNotFoundError, UnknownCycleError))
+@router.post(
+    "/subscribe",
+    openapi_extra=takes(Scope.BILLING_WRITE),
+    responses=responses(UnknownPlanError, TenantNotFoundError, UnknownCycleError),
+)
 async def subscribe(
     principal: PrincipalDep,
     session: SessionDep,

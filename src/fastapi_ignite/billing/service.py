@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.audit.actions import Action
+from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.billing.models import BillingCycle, Plan, Subscription
 from fastapi_ignite.billing.periods import Window, window_at
 from fastapi_ignite.billing.repository import PlanRepo, SubscriptionRepo
@@ -16,11 +16,8 @@ from fastapi_ignite.billing.schemas import PlanLimits, SubscriptionPeriods
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.errors import IgniteError, InvalidInputError, NotFoundError
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.infra.db import Database
 from fastapi_ignite.tenants.repository import TenantRepo
-
-RATE_CACHE_SECONDS = 1.0
-RATE_CACHE_TENANTS = 50_000
+from fastapi_ignite.tenants.service import TenantNotFoundError
 
 
 class UnknownPlanError(NotFoundError):
@@ -35,13 +32,6 @@ class UnknownCycleError(InvalidInputError):
 
     code = "invalid_billing_cycle"
     title = "Unknown billing cycle"
-
-
-class TenantNotFoundError(NotFoundError):
-    """The token's tenant does not exist."""
-
-    code = "tenant_not_found"
-    title = "Unknown tenant"
 
 
 class SubscriptionRequiredError(IgniteError):
@@ -103,6 +93,7 @@ class BillingService:
         self._plans = PlanRepo(session)
         self._subscriptions = SubscriptionRepo(session, tenant_id)
         self._tenants = TenantRepo(session)
+        self._audit = AuditLog(session)
 
     async def plan(self, plan_id: str) -> Plan:
         """The plan, or a refusal."""
@@ -121,6 +112,7 @@ class BillingService:
         if await self._tenants.get(self._tenant_id) is None:
             raise TenantNotFoundError("The token's tenant does not exist; create it with POST /tenants/create.")
         current = await self._subscriptions.get()
+        before = {"plan_id": current.plan_id, "billing_cycle": current.billing_cycle} if current else None
         today = clock.today()
         same_cycle = current is not None and current.billing_cycle == cycle
         subscription = Subscription(
@@ -133,6 +125,13 @@ class BillingService:
         )
         await self._subscriptions.put(subscription)
         await self._tenants.set_plan(self._tenant_id, plan_id=plan.id, billing_cycle=cycle)
+        self._audit.record(
+            self._tenant_id,
+            Action.SUBSCRIPTION_CHANGED,
+            subscription.id,
+            before=before,
+            after={"plan_id": plan.id, "billing_cycle": cycle},
+        )
         subscription.plan = plan
         return ActiveSubscription.of(subscription)
 
@@ -147,36 +146,3 @@ class BillingService:
         if active is None:
             raise SubscriptionRequiredError("This tenant has no active subscription; see POST /billing/subscribe.")
         return active
-
-
-class PlanRates:
-    """A tenant's requests a minute, remembered for a second: a changed plan acts within that."""
-
-    def __init__(self, database: Database, default_rpm: int) -> None:
-        self._database = database
-        self._default_rpm = default_rpm
-        self._known: dict[UUID, tuple[float, int]] = {}
-        self._lookups: dict[UUID, asyncio.Task[int]] = {}
-
-    async def rpm(self, tenant_id: UUID) -> int:
-        """The plan's own number, else the setting's. Requests that come together share one look at the database."""
-        known = self._known.get(tenant_id)
-        if known is not None and time.monotonic() < known[0]:
-            return known[1]
-        lookup = self._lookups.get(tenant_id)
-        if lookup is None:
-            lookup = asyncio.create_task(self._look_up(tenant_id))
-            self._lookups[tenant_id] = lookup
-            lookup.add_done_callback(lambda _: self._lookups.pop(tenant_id, None))
-        return await asyncio.shield(lookup)
-
-    async def _look_up(self, tenant_id: UUID) -> int:
-        until = time.monotonic() + RATE_CACHE_SECONDS
-        async with self._database.tenant(tenant_id) as session:
-            subscription = await SubscriptionRepo(session, tenant_id).get()
-        own = subscription.plan.rate_limit_rpm if subscription else None
-        rpm = own or self._default_rpm
-        if len(self._known) >= RATE_CACHE_TENANTS:
-            self._known.clear()
-        self._known[tenant_id] = (until, rpm)
-        return rpm

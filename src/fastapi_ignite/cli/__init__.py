@@ -20,6 +20,7 @@ MODULES = {
     "scheduler": "processes",
     "db": "database",
     "token": "tokens",
+    "admin-key": "admin_keys",
     "plans": "plans",
     "doctor": "doctor",
     "openapi": "openapi",

@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 
 from fastapi_ignite.core.config import get_settings
+from fastapi_ignite.core.permissions import Role
 from fastapi_ignite.core.security import sign_token
 
 PRODUCTION_LIFETIME_SECONDS = 3600
@@ -25,10 +26,11 @@ def token(
         int | None,
         typer.Option(min=1, help="Seconds; default none in development, an hour in production."),
     ] = None,
+    role: Annotated[Role | None, typer.Option(help="Default: none, which has the owner's rights.")] = None,
 ) -> None:
     """Print a bearer token for a tenant, signed with JWT_SECRET."""
     settings = get_settings()
     if expires_in is None and settings.app.production:
         expires_in = PRODUCTION_LIFETIME_SECONDS
     expires_at = int(time.time()) + expires_in if expires_in else None
-    typer.echo(sign_token(tenant_id, settings, expires_at=expires_at))
+    typer.echo(sign_token(tenant_id, settings, expires_at=expires_at, role=role))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -59,9 +60,9 @@ class AppSettings(Section):
         None, description="The public item routes; default on, and off in production."
     )
     tenant_signup: Literal["open", "admin"] | None = Field(
-        None, description="Who may create tenants; default open, and admin in production."
+        None,
+        description="Who may create tenants: anyone, or who has an admin key; default open, and admin in production.",
     )
-    admin_key: SecretStr | None = Field(None, description="Bearer that may create tenants when signup is `admin`.")
     errors_url: str = Field(
         "https://github.com/bakrianoo/fastapi-ignite/blob/main/docs/errors.md",
         pattern=r"^https?://[^\s#]+$",
@@ -134,6 +135,9 @@ class PostgresSettings(Section):
     )
     worker_password: SecretStr | None = Field(
         None, description="Password of the login `ignite_worker`; derived from the owner's when not given."
+    )
+    admin_password: SecretStr | None = Field(
+        None, description="Password of the login `ignite_admin`; derived from the owner's when not given."
     )
     pool_size: int = Field(10, ge=1, le=200, description="Connections a process keeps; as many again under load.")
 
@@ -225,11 +229,54 @@ class OpenAISettings(Section):
 
 
 class JwtSettings(Section):
-    """Bearer tokens."""
+    """Bearer tokens: signed with a shared secret, or with `JWT_JWKS_URL` by an identity provider."""
 
     model_config = SettingsConfigDict(env_prefix="JWT_")
     secret: SecretStr = Field(
         SecretStr(DEVELOPMENT_SECRET), description="HS256 secret; production wants at least 32 random bytes."
+    )
+    jwks_url: str | None = Field(
+        None,
+        max_length=2000,
+        description="Address of the identity provider's key set: only RS256 and ES256 tokens signed by it count then.",
+    )
+    issuer: str | None = Field(None, min_length=1, max_length=500, description="What `iss` must be; unset: anything.")
+    audience: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Comma-separated; `aud` must hold one of them. Unset: anything."
+    )
+    leeway_seconds: int = Field(30, ge=0, le=300, description="Clock skew allowed in `exp`, `nbf` and `iat`.")
+    required_claims: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Comma-separated claims a token must have, for example `exp,sub`; production adds `exp`."
+    )
+    tenant_claim: str = Field("tenant_id", min_length=1, max_length=200, description="Claim that names the tenant.")
+    role_claim: str = Field(
+        "role", min_length=1, max_length=200, description="Claim with `owner`, `admin`, `member` or `viewer`."
+    )
+    scope_claim: str = Field(
+        "scope", min_length=1, max_length=200, description="Claim with scopes, as a list or separated by blanks."
+    )
+
+    @field_validator("audience", "required_claims", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _jwks_address(cls, value: str | None) -> str | None:
+        if value is not None and not (_is_url(value, frozenset({"https", "http"})) and urlsplit(value).hostname):
+            raise ValueError("takes https://host/path")
+        return value
+
+
+class ApiKeySettings(Section):
+    """Keys that tenants and administrators make."""
+
+    model_config = SettingsConfigDict(env_prefix="API_KEY_")
+    secret: SecretStr | None = Field(
+        None,
+        description="Keys are stored as HMAC-SHA256 under this secret; derived from `JWT_SECRET` when not given. "
+        "Changing it ends every key.",
     )
 
 
@@ -292,6 +339,7 @@ class Settings(BaseModel):
     scheduler: SchedulerSettings
     openai: OpenAISettings
     jwt: JwtSettings
+    api_key: ApiKeySettings
     rate_limit: RateLimitSettings
     rag: RagSettings
     upload: UploadSettings
@@ -301,27 +349,39 @@ class Settings(BaseModel):
     def _production_guards(self) -> Self:
         if not self.app.production:
             return self
-        problems = []
-        if len(self.jwt.secret.get_secret_value().encode()) < MINIMUM_SECRET_BYTES:
+        problems: list[str] = []
+        if self.jwt.jwks_url:
+            problems += self._identity_provider_problems()
+        elif _is_short(self.jwt.secret):
             problems.append(f"JWT_SECRET: production wants at least {MINIMUM_SECRET_BYTES} bytes, not the default")
+        if self.api_key.secret and _is_short(self.api_key.secret):
+            problems.append(f"API_KEY_SECRET: production wants at least {MINIMUM_SECRET_BYTES} bytes")
         if "*" in self.cors.origins:
             problems.append("BACKEND_CORS_ORIGINS: production wants named origins, not *")
-        if not self.app.signup_open and self.app.admin_key is None:
-            problems.append("ADMIN_KEY: production wants one, or TENANT_SIGNUP=open, to create tenants")
-        if self.app.admin_key and len(self.app.admin_key.get_secret_value().encode()) < MINIMUM_SECRET_BYTES:
-            problems.append(f"ADMIN_KEY: production wants at least {MINIMUM_SECRET_BYTES} bytes")
         if problems:
             raise ConfigurationError("\n".join(problems))
         return self
 
+    def _identity_provider_problems(self) -> Iterator[str]:
+        if urlsplit(self.jwt.jwks_url or "").scheme != "https":
+            yield "JWT_JWKS_URL: production wants https"
+        if not self.jwt.issuer:
+            yield "JWT_ISSUER: production wants one beside JWT_JWKS_URL: providers sign for many with one key"
+        if self.api_key.secret is None and _is_short(self.jwt.secret):
+            yield "API_KEY_SECRET: production wants one where JWT_SECRET is not set"
+
     def require_safe_address(self, host: str) -> None:
         """Refuse to show a default secret to the network."""
-        default_secret = self.jwt.secret.get_secret_value() == DEVELOPMENT_SECRET
+        default_secret = self.jwt.secret.get_secret_value() == DEVELOPMENT_SECRET and not self.jwt.jwks_url
         if default_secret and host not in LOOPBACK and not self.app.allow_insecure:
             raise ConfigurationError(
                 f"JWT_SECRET is the development default, so HOST={host} is refused: anyone could sign a token. "
                 "Set JWT_SECRET, listen on 127.0.0.1, or set ALLOW_INSECURE=1 inside a private network."
             )
+
+
+def _is_short(secret: SecretStr) -> bool:
+    return len(secret.get_secret_value().encode()) < MINIMUM_SECRET_BYTES
 
 
 def _is_url(value: str, schemes: frozenset[str]) -> bool:

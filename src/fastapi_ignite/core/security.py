@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import hmac
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 from uuid import UUID
 
 import jwt
 
-from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.config import JwtSettings, Settings
+from fastapi_ignite.core.errors import ConfigurationError, IgniteError, UnavailableError
+from fastapi_ignite.core.permissions import ALL_SCOPES, Role, Scope, granted
 
-ALGORITHM = "HS256"
-LEEWAY_SECONDS = 30
+SHARED_ALGORITHM = "HS256"
+PUBLIC_ALGORITHMS = ("RS256", "ES256")
+# RFC 8725 3.11: a token that says it is something else (a logout token, a DPoP proof) is no access token
+TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 MAX_TOKEN_CHARACTERS = 8192
+MAX_KEY_ID_CHARACTERS = 200
+MAX_SUBJECT_CHARACTERS = 200
 
 # Only the seed's development secret is short; production refuses it, so PyJWT need not say so at every request.
 warnings.filterwarnings("ignore", category=jwt.warnings.InsecureKeyLengthWarning)
@@ -31,59 +37,147 @@ class InvalidTokenError(IgniteError):
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
+class KeysUnavailableError(UnavailableError):
+    """The identity provider's keys are not known and cannot be fetched."""
+
+    code = "identity_provider_unavailable"
+    title = "Identity provider unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, for the audit: `kind` is `token`, `api_key`, `admin` or `system`; `id` is a subject or a key's id."""
+
+    kind: str
+    id: str | None = None
+
+
+ANYONE = Actor("token")
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The tenant a request acts for. Nothing but the token says who that is."""
+    """The tenant a request acts for, and what it may do. Nothing but the bearer says who that is."""
 
     tenant_id: UUID
+    scopes: frozenset[Scope] = ALL_SCOPES
+    actor: Actor = ANYONE
 
 
-def bearer_token(authorization: str | None) -> str:
-    """The token of an `Authorization` header."""
+class KeySource(Protocol):
+    """Public keys of an identity provider."""
+
+    async def find(self, key_id: str) -> jwt.PyJWK | None:
+        """The key of this id; None when the provider does not have it.
+
+        Raises:
+            KeysUnavailableError: that cannot be known at the moment.
+        """
+        ...
+
+
+def bearer_token(authorization: Sequence[str]) -> str:
+    """The token of the request's `Authorization` headers, of which there is to be one."""
     if not authorization:
         raise InvalidTokenError("The Authorization header is missing; send 'Authorization: Bearer <token>'.")
-    scheme, _, token = authorization.partition(" ")
+    if len(authorization) > 1:
+        raise InvalidTokenError("The request has more than one Authorization header.")
+    scheme, _, token = authorization[0].partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token or len(token) > MAX_TOKEN_CHARACTERS:
         raise InvalidTokenError("The Authorization header is not 'Bearer <token>'.")
     return token
 
 
-def verify_token(token: str, settings: Settings) -> Principal:
-    """The principal of a JWT signed with `JWT_SECRET`.
+class TokenVerifier:
+    """One family of algorithms: the shared secret's, or with a key source the public ones, never both.
 
-    `exp` and `nbf` count when present; production requires `exp`.
+    Settings and the token's `kid` alone decide which key it is checked with; `jku`, `x5u` and `jwk` are not read.
     """
-    try:
-        claims = jwt.decode(
-            token,
-            settings.jwt.secret.get_secret_value(),
-            algorithms=[ALGORITHM],
-            leeway=LEEWAY_SECONDS,
-            options={"require": ["exp"] if settings.app.production else [], "verify_aud": False, "verify_iat": False},
+
+    def __init__(self, settings: JwtSettings, *, require_exp: bool, keys: KeySource | None = None) -> None:
+        self._settings = settings
+        self._required = sorted({*settings.required_claims, *(["exp"] if require_exp else [])})
+        self._keys = keys
+
+    async def verify(self, token: str) -> Principal:
+        """The principal of a JWT. `exp`, `nbf` and `iat` count when present.
+
+        Raises:
+            InvalidTokenError: it does not verify; the detail says no more than the caller may know.
+            KeysUnavailableError: the identity provider's keys are not known.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+            key, algorithm = await self._key(header)
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                leeway=self._settings.leeway_seconds,
+                issuer=self._settings.issuer,
+                audience=list(self._settings.audience) or None,
+                options={"require": self._required, "verify_aud": bool(self._settings.audience)},
+            )
+        except jwt.ExpiredSignatureError:
+            raise InvalidTokenError("The token has expired.") from None
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
+            # a payload is any JSON: PyJWT lets numbers and nesting that Python cannot hold pass through
+            raise InvalidTokenError("The token does not verify.") from None
+        return self._principal(claims)
+
+    async def _key(self, header: dict[str, Any]) -> tuple[Any, str]:
+        kind = header.get("typ", "JWT")
+        if not isinstance(kind, str) or kind.lower() not in TOKEN_TYPES:
+            raise jwt.InvalidTokenError
+        if self._keys is None:
+            return self._settings.secret.get_secret_value(), SHARED_ALGORITHM
+        algorithm, key_id = header.get("alg"), header.get("kid")
+        if algorithm not in PUBLIC_ALGORITHMS or not isinstance(key_id, str) or len(key_id) > MAX_KEY_ID_CHARACTERS:
+            raise jwt.InvalidTokenError
+        key = await self._keys.find(key_id)
+        if key is None or key.algorithm_name != algorithm:
+            raise jwt.InvalidKeyError
+        return key.key, key.algorithm_name
+
+    def _principal(self, claims: dict[str, Any]) -> Principal:
+        tenant_id = claims.get(self._settings.tenant_claim)
+        if not isinstance(tenant_id, str):
+            raise InvalidTokenError(f"The token has no {self._settings.tenant_claim} claim.")
+        try:
+            tenant = UUID(tenant_id)
+        except ValueError:
+            raise InvalidTokenError(f"The token's {self._settings.tenant_claim} is not a UUID.") from None
+        subject = claims.get("sub")
+        actor = Actor("token", subject[:MAX_SUBJECT_CHARACTERS].replace("\x00", "") if subject else None)
+        return Principal(tenant, self._scopes(claims), actor)
+
+    def _scopes(self, claims: dict[str, Any]) -> frozenset[Scope]:
+        """Without role and scope claims the owner's; with both, what both allow. One that is unreadable refuses."""
+        role, named = claims.get(self._settings.role_claim), claims.get(self._settings.scope_claim)
+        scopes = named.split() if isinstance(named, str) else named
+        listed = scopes is None or (isinstance(scopes, list) and all(isinstance(name, str) for name in scopes))
+        if not listed:
+            raise InvalidTokenError(f"The token's {self._settings.scope_claim} is no list of scopes.")
+        try:
+            return granted(role, scopes)
+        except ValueError:
+            raise InvalidTokenError(f"The token's {self._settings.role_claim} is none of {', '.join(Role)}.") from None
+
+
+def sign_token(tenant_id: UUID, settings: Settings, *, expires_at: int | None = None, role: Role | None = None) -> str:
+    """A token as the command line hands it out; `expires_at` is Unix seconds.
+
+    Raises:
+        ConfigurationError: tokens are the identity provider's.
+    """
+    if settings.jwt.jwks_url:
+        raise ConfigurationError(
+            "JWT_JWKS_URL is set: tokens come from the identity provider, and none signed here counts"
         )
-    except jwt.ExpiredSignatureError:
-        raise InvalidTokenError("The token has expired.") from None
-    except jwt.PyJWTError:
-        raise InvalidTokenError("The token does not verify.") from None
-    tenant_id = claims.get("tenant_id")
-    if not isinstance(tenant_id, str):
-        raise InvalidTokenError("The token has no tenant_id claim.")
-    try:
-        return Principal(tenant_id=UUID(tenant_id))
-    except ValueError:
-        raise InvalidTokenError("The token's tenant_id is not a UUID.") from None
-
-
-def sign_token(tenant_id: UUID, settings: Settings, *, expires_at: int | None = None) -> str:
-    """A token as the command line hands it out; `expires_at` is Unix seconds."""
-    claims: dict[str, str | int] = {"tenant_id": str(tenant_id)}
+    claims: dict[str, Any] = {settings.jwt.tenant_claim: str(tenant_id)}
     if expires_at is not None:
         claims["exp"] = expires_at
-    return jwt.encode(claims, settings.jwt.secret.get_secret_value(), algorithm=ALGORITHM)
-
-
-def is_admin_key(token: str, settings: Settings) -> bool:
-    """Constant-time comparison with `ADMIN_KEY`; false where none is set."""
-    expected = settings.app.admin_key
-    return expected is not None and hmac.compare_digest(token.encode(), expected.get_secret_value().encode())
+    if role is not None:
+        claims[settings.jwt.role_claim] = role
+    return jwt.encode(claims, settings.jwt.secret.get_secret_value(), algorithm=SHARED_ALGORITHM)

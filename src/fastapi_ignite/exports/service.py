@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from uuid import UUID
 
-from fastapi_ignite.billing.service import TenantNotFoundError
+from fastapi_ignite.audit.actions import Action
+from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.exports.errors import ExportNotFoundError, ExportNotReadyError, TooManyExportsError
@@ -17,6 +18,7 @@ from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.storage import Storage
 from fastapi_ignite.tenants.repository import TenantRepo
+from fastapi_ignite.tenants.service import TenantNotFoundError
 
 MOST_KEPT = 10
 ROUNDS = 3
@@ -45,14 +47,14 @@ class ExportService:
                 await idempotency.claim(claim)
             if await TenantRepo(session).get(self._tenant_id) is None:
                 raise TenantNotFoundError("The token's tenant does not exist.")
-            export = await self._begin(exports, include_files=include_files)
+            export = await self._begin(exports, AuditLog(session), include_files=include_files)
             if claim:
                 await idempotency.complete(claim, resource=f"{resources}/{export.id}")
         if export.state == ExportState.QUEUED:
             await self._jobs.send(EXPORT_TENANT, str(self._tenant_id), str(export.id))
         return export
 
-    async def _begin(self, exports: ExportRepo, *, include_files: bool) -> Export:
+    async def _begin(self, exports: ExportRepo, audit: AuditLog, *, include_files: bool) -> Export:
         for _ in range(ROUNDS):
             running = await exports.in_progress()
             if running:
@@ -63,6 +65,7 @@ class ExportService:
                 )
             started = await exports.add(new_id(), include_files=include_files)
             if started:
+                audit.record(self._tenant_id, Action.EXPORT_STARTED, started.id, include_files=include_files)
                 return started
         raise UnavailableError("Other exports of the tenant begin and end at this moment; try again.")
 
@@ -91,6 +94,9 @@ class ExportService:
                 f"The export is {export.state}; there is no archive to fetch.", state=export.state
             )
         try:
-            return export, await self._storage.read(export.storage_key)
+            blocks = await self._storage.read(export.storage_key)
         except FileNotFoundError:
             raise ExportNotFoundError("The archive is gone; start another export.") from None
+        async with self._database.tenant(self._tenant_id) as session:
+            AuditLog(session).record(self._tenant_id, Action.EXPORT_DOWNLOADED, export_id)
+        return export, blocks

@@ -23,6 +23,7 @@ __all__ = [
     "DatabaseDep",
     "EnginesDep",
     "JobsDep",
+    "OperatorDep",
     "PrincipalDep",
     "RedisDep",
     "SessionDep",
@@ -42,6 +43,13 @@ async def get_session(request: Request) -> AsyncGenerator[AsyncSession]:
         yield session
 
 
+async def get_operator_session(request: Request) -> AsyncGenerator[AsyncSession]:
+    """One transaction for an administrator's request; only routes of `admin_router` ask for it."""
+    database: Database = request.state.admin_database
+    async with database.operator() as session:
+        yield session
+
+
 def _from_state(name: str) -> Any:
     async def provide(request: Request) -> Any:  # a plain function would cost a thread
         return getattr(request.state, name)
@@ -50,6 +58,7 @@ def _from_state(name: str) -> Any:
 
 
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
+OperatorDep = Annotated[AsyncSession, Depends(get_operator_session, scope="function")]
 SettingsDep = Annotated[Settings, _from_state("settings")]
 DatabaseDep = Annotated[Database, _from_state("database")]
 RedisDep = Annotated[Redis, _from_state("redis")]

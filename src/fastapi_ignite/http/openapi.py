@@ -109,7 +109,7 @@ def _name_errors(operation: dict[str, Any]) -> None:
 
 def _errors_around(operation: dict[str, Any]) -> Iterator[type[IgniteError]]:
     parameters = operation.get("parameters", [])
-    if "security" in operation:
+    if {"HTTPBearer": []} in operation.get("security", []):
         yield from AUTHENTICATED
     if "429" in operation["responses"]:
         yield RateLimitedError

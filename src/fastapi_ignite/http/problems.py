@@ -62,6 +62,22 @@ class TenantMismatchError(IgniteError):
     title = "Another tenant's id"
 
 
+class TenantSuspendedError(IgniteError):
+    """An administrator stopped the tenant."""
+
+    status = 403
+    code = "tenant_suspended"
+    title = "Tenant suspended"
+
+
+class InsufficientScopeError(IgniteError):
+    """The bearer is good and may not do this."""
+
+    status = 403
+    code = "insufficient_scope"
+    title = "Not allowed"
+
+
 class RateLimitedError(IgniteError):
     """No unit left in the rolling minute."""
 
@@ -214,4 +230,10 @@ async def unexpected_error(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-AUTHENTICATED = (InvalidTokenError, TenantMismatchError, RateLimitedError)
+AUTHENTICATED = (
+    InvalidTokenError,
+    TenantMismatchError,
+    TenantSuspendedError,
+    InsufficientScopeError,
+    RateLimitedError,
+)

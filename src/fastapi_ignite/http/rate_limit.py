@@ -19,7 +19,7 @@ async def check_rate_limit(request: Request, principal: Principal | None) -> Non
         address = request.client.host if request.client else "unknown"
         key, limit = f"address:{address}", state.settings.rate_limit.per_address
     else:
-        key, limit = f"tenant:{principal.tenant_id}", await state.tenant_rates.rpm(principal.tenant_id)
+        key, limit = f"tenant:{principal.tenant_id}", (await state.tenants.standing(principal.tenant_id)).rpm
     decision = await state.limiter.hit(key, limit)
     state.rate_headers = _rate_headers(decision)
     if not decision.allowed:

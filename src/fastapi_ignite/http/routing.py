@@ -8,23 +8,60 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
-from fastapi_ignite.http.authentication import TenantParameterDep
-from fastapi_ignite.http.deps import check_rate_limit, require_auth
+from fastapi_ignite.core.permissions import Scope
+from fastapi_ignite.core.security import Actor, InvalidTokenError
+from fastapi_ignite.http.authentication import (
+    AdminDep,
+    TenantParameterDep,
+    record_origin,
+    require_active,
+    require_admin,
+    require_auth,
+    require_scope,
+)
 from fastapi_ignite.http.problems import AUTHENTICATED, RateLimitedError, responses
+from fastapi_ignite.http.rate_limit import check_rate_limit
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+REQUIRED_SCOPE = "x-required-scope"
+
+
+def takes(scope: Scope) -> dict[str, Any]:
+    """What an operation's `openapi_extra` says of who may call it; `TenantRoute` holds callers to it."""
+    return {REQUIRED_SCOPE: str(scope)}
 
 
 class TenantRoute(APIRoute):
-    """Bearer token, then the tenant's rate limit, then everything else."""
+    """Bearer, the tenant's rate limit and standing, the operation's scope, then everything else."""
+
+    def get_route_handler(self) -> Handler:
+        """The checks around FastAPI's own handler. An operation that names no scope does not start."""
+        handler = super().get_route_handler()
+        named = (self.openapi_extra or {}).get(REQUIRED_SCOPE)
+        if named is None:
+            raise ValueError(f"{self.path}: an operation of a tenant names its scope: openapi_extra=takes(Scope.…)")
+        scope = Scope(named)
+
+        async def checked(request: Request) -> Response:
+            principal = await require_auth(request)
+            await check_rate_limit(request, principal)
+            await require_active(request, principal)
+            require_scope(principal, scope)
+            return await handler(request)
+
+        return checked
+
+
+class AdminRoute(APIRoute):
+    """The address's rate limit, then an admin key."""
 
     def get_route_handler(self) -> Handler:
         """The checks around FastAPI's own handler."""
         handler = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
-            principal = await require_auth(request)
-            await check_rate_limit(request, principal)
+            await check_rate_limit(request, None)
+            await require_admin(request)
             return await handler(request)
 
         return checked
@@ -39,6 +76,7 @@ class PublicRoute(APIRoute):
 
         async def checked(request: Request) -> Response:
             await check_rate_limit(request, None)
+            record_origin(request, Actor("anonymous"))
             return await handler(request)
 
         return checked
@@ -58,3 +96,14 @@ def tenant_router(prefix: str, tag: str) -> APIRouter:
 def public_router(prefix: str, tag: str) -> APIRouter:
     """A router of operations that need no token."""
     return APIRouter(prefix=prefix, tags=[tag], route_class=PublicRoute, responses=responses(RateLimitedError))
+
+
+def admin_router(prefix: str) -> APIRouter:
+    """A router of operations for whoever runs the service."""
+    return APIRouter(
+        prefix=f"/admin{prefix}",
+        tags=["admin"],
+        route_class=AdminRoute,
+        dependencies=[AdminDep],
+        responses=responses(InvalidTokenError, RateLimitedError),
+    )

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
-from fastapi_ignite.infra.db.logins import API_LOGIN, WORKER_LOGIN, derive_password
+from fastapi_ignite.infra.db.logins import ADMIN_LOGIN, API_LOGIN, WORKER_LOGIN, derive_password
 from fastapi_ignite.infra.embedded import EmbeddedEndpoints, EmbeddedLease, acquire
 
 
@@ -21,6 +21,7 @@ class ServiceAddresses:
     owner_url: URL = field(repr=False)
     api_url: URL = field(repr=False)
     worker_url: URL = field(repr=False)
+    admin_url: URL = field(repr=False)
     redis_url: str = field(repr=False)
     login_passwords: dict[str, str] = field(repr=False)
     rabbitmq_url: str | None = field(default=None, repr=False)
@@ -135,10 +136,12 @@ def _addresses(settings: Settings, endpoints: EmbeddedEndpoints | None) -> Servi
     configured = {
         API_LOGIN: settings.postgres.api_password,
         WORKER_LOGIN: settings.postgres.worker_password,
+        ADMIN_LOGIN: settings.postgres.admin_password,
     }
     if settings.app.production and not owner.password and not all(configured.values()):
         raise ConfigurationError(
-            "POSTGRES_API_PASSWORD and POSTGRES_WORKER_PASSWORD: production wants both where the owner has no password"
+            "POSTGRES_API_PASSWORD, POSTGRES_WORKER_PASSWORD and POSTGRES_ADMIN_PASSWORD: production wants all three "
+            "where the owner has no password"
         )
     passwords = {
         login: secret.get_secret_value() if secret else derive_password(owner.password or "", login)
@@ -148,6 +151,7 @@ def _addresses(settings: Settings, endpoints: EmbeddedEndpoints | None) -> Servi
         owner_url=owner,
         api_url=owner.set(username=API_LOGIN, password=passwords[API_LOGIN]),
         worker_url=owner.set(username=WORKER_LOGIN, password=passwords[WORKER_LOGIN]),
+        admin_url=owner.set(username=ADMIN_LOGIN, password=passwords[ADMIN_LOGIN]),
         redis_url=_redis_url(settings, endpoints),
         login_passwords=passwords,
         rabbitmq_url=_rabbitmq_url(settings),

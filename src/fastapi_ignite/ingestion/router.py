@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Query, Request
 
 from fastapi_ignite.billing.service import SubscriptionRequiredError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import (
     ClaimDep,
     DatabaseDep,
@@ -28,7 +29,7 @@ from fastapi_ignite.http.multipart import (
     TooManyFilesError,
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
-from fastapi_ignite.http.routing import tenant_router
+from fastapi_ignite.http.routing import takes, tenant_router
 from fastapi_ignite.infra.idempotency import IdempotencyConflictError, IdempotencyStore
 from fastapi_ignite.infra.storage import UploadWriter
 from fastapi_ignite.ingestion.errors import (
@@ -99,7 +100,9 @@ ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
 
 
 @router.post(
-    "/projects/create", responses=responses(SubscriptionRequiredError, QuotaExceededError, IdempotencyConflictError)
+    "/projects/create",
+    openapi_extra=takes(Scope.PROJECTS_WRITE),
+    responses=responses(SubscriptionRequiredError, QuotaExceededError, IdempotencyConflictError),
 )
 async def create_project(
     principal: PrincipalDep,
@@ -125,7 +128,11 @@ async def create_project(
     )
 
 
-@router.post("/projects/{project_id}/ensure_vector_store", responses=responses(ProjectNotFoundError))
+@router.post(
+    "/projects/{project_id}/ensure_vector_store",
+    openapi_extra=takes(Scope.PROJECTS_WRITE),
+    responses=responses(ProjectNotFoundError),
+)
 async def ensure_vector_store(service: IngestionServiceDep, project_id: ProjectId) -> VectorStoreEnsured:
     """Give the project an index if it has none."""
     vector_store_id, created = await service.ensure_vector_store(project_id)
@@ -136,7 +143,7 @@ async def ensure_vector_store(service: IngestionServiceDep, project_id: ProjectI
 
 @router.post(
     "/projects/{project_id}/upload_and_attach",
-    openapi_extra=MULTIPART_BODY,
+    openapi_extra=MULTIPART_BODY | takes(Scope.FILES_WRITE),
     responses=responses(
         ProjectNotFoundError,
         SubscriptionRequiredError,
@@ -182,7 +189,9 @@ async def upload_and_attach(
     return await service.wait(project_id, batch_id, seconds=wait_seconds, caller_left=request.is_disconnected)
 
 
-@router.get("/projects/{project_id}/files", responses=responses(ProjectNotFoundError))
+@router.get(
+    "/projects/{project_id}/files", openapi_extra=takes(Scope.FILES_READ), responses=responses(ProjectNotFoundError)
+)
 async def list_files(
     service: IngestionServiceDep,
     project_id: ProjectId,
@@ -193,7 +202,11 @@ async def list_files(
     return await service.list_files(project_id, limit=limit, after=after)
 
 
-@router.delete("/projects/{project_id}/remove_file", responses=responses(ProjectNotFoundError, FileUnknownError))
+@router.delete(
+    "/projects/{project_id}/remove_file",
+    openapi_extra=takes(Scope.FILES_WRITE),
+    responses=responses(ProjectNotFoundError, FileUnknownError),
+)
 async def remove_file(
     service: IngestionServiceDep,
     project_id: ProjectId,

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.audit.actions import Action
+from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
@@ -105,6 +107,9 @@ class IngestionService:
             async with self._database.tenant(self._tenant_id) as session:
                 await ProjectService(session, self._tenant_id).ensure_index(project_id, self._engine(None))
                 await FileRepo(session, self._tenant_id).add_all(files)
+                AuditLog(session).record(
+                    self._tenant_id, Action.FILES_UPLOADED, project_id, batch_id=str(batch_id), files=len(files)
+                )
         except BaseException:
             for file in reader.received:
                 await self._storage.delete(file.stored.key)
@@ -200,6 +205,14 @@ class IngestionService:
             file.lease_until = None
             file.notified_at = clock.now()
             file.delete_raw = delete_raw
+            AuditLog(session).record(
+                self._tenant_id,
+                Action.FILE_REMOVED,
+                file_id,
+                project_id=str(project_id),
+                filename=file.filename,
+                delete_raw=delete_raw,
+            )
         await self._jobs.send(DELETE_FILE, str(self._tenant_id), str(file_id))
         return FileRemoved(
             project_id=project_id,

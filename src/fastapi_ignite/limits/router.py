@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep
-from fastapi_ignite.http.routing import tenant_router
+from fastapi_ignite.http.routing import takes, tenant_router
 from fastapi_ignite.limits.schemas import CurrentLimits, NotSubscribed
 from fastapi_ignite.limits.service import LimitsService
 
 router = tenant_router("/limits", "limits")
 
 
-@router.get("/current")
+@router.get("/current", openapi_extra=takes(Scope.USAGE_READ))
 async def current_limits(principal: PrincipalDep, session: SessionDep) -> CurrentLimits | NotSubscribed:
     """Plan caps and what of them is used; `{"subscribed": false}` without a plan."""
     return await LimitsService(session, principal.tenant_id).current()

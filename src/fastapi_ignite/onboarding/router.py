@@ -9,7 +9,8 @@ from fastapi import Query, Request
 from fastapi_ignite.billing.schemas import Cycle
 from fastapi_ignite.billing.service import UnknownCycleError, UnknownPlanError, parse_cycle
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.core.security import InvalidTokenError, bearer_token, is_admin_key
+from fastapi_ignite.core.security import InvalidTokenError
+from fastapi_ignite.http.authentication import require_admin
 from fastapi_ignite.http.deps import DatabaseDep, SettingsDep
 from fastapi_ignite.http.fields import Name, Text
 from fastapi_ignite.http.problems import responses
@@ -29,9 +30,9 @@ async def create_tenant(
     plan_id: Annotated[Text, Query(min_length=1, max_length=100, examples=["hobby"])],
     billing_cycle: Annotated[Cycle, Query()] = "monthly",
 ) -> TenantCreated:
-    """Make a tenant with its first subscription. Open in development; production wants the admin key as bearer."""
-    if not settings.app.signup_open and not is_admin_key(bearer_token(request.headers.get("authorization")), settings):
-        raise InvalidTokenError("Creating tenants takes the admin key here.")
+    """Make a tenant with its first subscription. Open in development; production wants an admin key as bearer."""
+    if not settings.app.signup_open:
+        await require_admin(request)
     cycle = parse_cycle(billing_cycle)
     tenant_id = new_id()
     async with database.tenant(tenant_id) as session:

@@ -6,6 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.audit.actions import Action
+from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.projects.models import Project
@@ -44,7 +46,9 @@ class ProjectService:
             raise
         project_id = new_id()
         created = await self._projects.add(project_id, name)
-        if not created:
+        if created:
+            AuditLog(self._session).record(self._tenant_id, Action.PROJECT_CREATED, project_id, name=name)
+        else:
             await self._usage.give_back_project()
         project = await (self._projects.get(project_id) if created else self._projects.by_name(name))
         if project is None:

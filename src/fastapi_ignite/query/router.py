@@ -8,9 +8,10 @@ from uuid import UUID
 from fastapi import Depends, Path
 
 from fastapi_ignite.billing.service import SubscriptionRequiredError
+from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import ClaimDep, DatabaseDep, EnginesDep, PrincipalDep, SettingsDep
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
-from fastapi_ignite.http.routing import tenant_router
+from fastapi_ignite.http.routing import takes, tenant_router
 from fastapi_ignite.infra.idempotency import IdempotencyConflictError
 from fastapi_ignite.projects.service import ProjectNotFoundError
 from fastapi_ignite.query.schemas import AskRequest, AskResult
@@ -38,6 +39,7 @@ MessageId = Annotated[UUID, Path(examples=["7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21
 
 @router.post(
     "/ask",
+    openapi_extra=takes(Scope.MESSAGES_WRITE),
     responses=responses(
         ProjectNotFoundError,
         ConversationNotFoundError,
@@ -55,7 +57,9 @@ async def ask(service: QueryServiceDep, claim: ClaimDep, request: AskRequest) ->
     return await service.ask(request, claim)
 
 
-@router.get("/messages/{message_id}", responses=responses(MessageNotFoundError))
+@router.get(
+    "/messages/{message_id}", openapi_extra=takes(Scope.MESSAGES_READ), responses=responses(MessageNotFoundError)
+)
 async def read_message(service: QueryServiceDep, message_id: MessageId) -> AskResult:
     """An answer that was given before; a duplicate request is pointed here."""
     return await service.read(message_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Mapped, mapped_column
@@ -18,3 +19,5 @@ class Tenant(Timestamped, Base):
     name: Mapped[str]
     plan_id: Mapped[str]
     billing_cycle: Mapped[str]
+    suspended_at: Mapped[datetime | None]
+    suspension_reason: Mapped[str | None]

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.tenants.models import Tenant
 
 
 class TenantRepo:
-    """Sees the one tenant its transaction belongs to."""
+    """Sees the one tenant its transaction belongs to; in an operator's transaction, all of them."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def get(self, tenant_id: UUID) -> Tenant | None:
-        """The tenant, if its id is known."""
-        return await self._session.get(Tenant, tenant_id)
+    async def get(self, tenant_id: UUID, *, lock: bool = False) -> Tenant | None:
+        """The tenant, if its id is known; transactions that lock it take turns."""
+        return await self._session.get(Tenant, tenant_id, with_for_update=lock)
+
+    async def page(
+        self, *, limit: int, after: UUID | None, name: str | None, status: Literal["active", "suspended"] | None
+    ) -> Sequence[Tenant]:
+        """By id, which is by time of creation."""
+        statement = select(Tenant).order_by(Tenant.id).limit(limit)
+        if after is not None:
+            statement = statement.where(Tenant.id > after)
+        if name is not None:
+            statement = statement.where(Tenant.name.icontains(name, autoescape=True))
+        if status is not None:
+            suspended = Tenant.suspended_at.is_not(None)
+            statement = statement.where(suspended if status == "suspended" else ~suspended)
+        return (await self._session.scalars(statement)).all()
 
     async def add(self, tenant: Tenant) -> None:
         """Insert at once, so that rows that refer to it may follow."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from fastapi_ignite.api import health
+from fastapi_ignite.api_keys.router import router as api_keys
+from fastapi_ignite.audit.router import admin as admin_audit
+from fastapi_ignite.audit.router import router as audit
 from fastapi_ignite.billing.router import router as billing
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.router import router as exports
@@ -13,6 +16,7 @@ from fastapi_ignite.items.router import router as items
 from fastapi_ignite.limits.router import router as limits
 from fastapi_ignite.onboarding.router import router as onboarding
 from fastapi_ignite.query.router import router as query
+from fastapi_ignite.tenants.router import router as tenants
 
 
 def build_router(settings: Settings) -> APIRouter:
@@ -21,6 +25,6 @@ def build_router(settings: Settings) -> APIRouter:
     router.include_router(health.router)
     if settings.app.items_enabled:
         router.include_router(items)
-    for feature in (onboarding, exports, billing, ingestion, query, limits):
+    for feature in (onboarding, exports, billing, ingestion, query, limits, api_keys, audit, tenants, admin_audit):
         router.include_router(feature)
     return router

@@ -1,6 +1,7 @@
 """PostgreSQL: the declarative base, and transactions that carry their role and tenant."""
 
 from fastapi_ignite.infra.db.base import Base, TenantScoped, Timestamped
+from fastapi_ignite.infra.db.keys import StoredKey
 from fastapi_ignite.infra.db.session import Database, connection_failed
 
-__all__ = ["Base", "Database", "TenantScoped", "Timestamped", "connection_failed"]
+__all__ = ["Base", "Database", "StoredKey", "TenantScoped", "Timestamped", "connection_failed"]

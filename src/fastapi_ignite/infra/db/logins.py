@@ -1,4 +1,4 @@
-"""The two logins of the program: members of roles, with no grants of their own."""
+"""The three logins of the program: members of roles, with no grants of their own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 API_LOGIN = "ignite_api"
 WORKER_LOGIN = "ignite_worker"
+ADMIN_LOGIN = "ignite_admin"
 _ITERATIONS = 4096
 _ATTEMPTS = 10
 

@@ -7,7 +7,10 @@ from alembic import op
 CURRENT_TENANT = "(SELECT NULLIF(current_setting('app.tenant_id', true), '')::uuid)"
 
 
-def protect(table: str, *, key: str = "tenant_id", grant: str = "SELECT, INSERT, UPDATE, DELETE") -> None:
+EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
+
+
+def protect(table: str, *, key: str = "tenant_id", grant: str = EVERYTHING, system_grant: str = EVERYTHING) -> None:
     """One tenant's rows for `ignite_tenant`, all rows for `ignite_system`, none for anybody else, the owner included.
 
     After a transaction-local setting has ended PostgreSQL reads it as '', not NULL: hence the NULLIF.
@@ -20,4 +23,4 @@ def protect(table: str, *, key: str = "tenant_id", grant: str = "SELECT, INSERT,
     )
     op.execute(f"CREATE POLICY system ON {table} TO ignite_system USING (true) WITH CHECK (true)")
     op.execute(f"GRANT {grant} ON {table} TO ignite_tenant")
-    op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO ignite_system")
+    op.execute(f"GRANT {system_grant} ON {table} TO ignite_system")

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
+OPERATOR_ROLE = "ignite_operator"
 
 _TAKE_ROLE = text("SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant, true)")
 
@@ -66,6 +67,10 @@ class Database:
     def system(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A transaction over all tenants, for sweepers, the scheduler and the command line."""
         return self._transaction(SYSTEM_ROLE, None)
+
+    def operator(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """A transaction that sees tenants, plans and subscriptions, and nothing that a tenant has stored."""
+        return self._transaction(OPERATOR_ROLE, None)
 
     async def ping(self) -> None:
         """Raise when no connection can be had."""

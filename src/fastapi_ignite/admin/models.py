@@ -1,0 +1,19 @@
+"""Keys of whoever runs the service."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fastapi_ignite.infra.db import Base, StoredKey
+
+
+class AdminKey(StoredKey, Base):
+    """Made and revoked by the command line alone: no key can make another."""
+
+    __tablename__ = "admin_keys"
+    __table_args__ = (UniqueConstraint("digest"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -1,0 +1,68 @@
+"""Making and revoking admin keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.admin.models import AdminKey
+from fastapi_ignite.admin.repository import AdminKeyRepo
+from fastapi_ignite.audit.actions import Action
+from fastapi_ignite.audit.service import AuditLog
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.errors import NotFoundError
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.keys import key_digest, key_hint, new_admin_key
+
+
+class AdminKeyNotFoundError(NotFoundError):
+    """No admin key has this id."""
+
+    code = "admin_key_not_found"
+    title = "Unknown admin key"
+
+
+class AdminKeyService:
+    """Works in an operator's transaction."""
+
+    def __init__(self, session: AsyncSession, settings: Settings) -> None:
+        self._settings = settings
+        self._keys = AdminKeyRepo(session)
+        self._audit = AuditLog(session)
+
+    async def create(self, name: str, *, lifetime: timedelta | None) -> tuple[AdminKey, str]:
+        """The row, and the key itself, which nobody can show again."""
+        secret, now = new_admin_key(), clock.now()
+        key = AdminKey(
+            id=new_id(),
+            name=name,
+            digest=key_digest(secret, self._settings),
+            hint=key_hint(secret),
+            created_at=now,
+            expires_at=now + lifetime if lifetime else None,
+        )
+        await self._keys.add(key)
+        self._audit.record_of_service(Action.ADMIN_KEY_CREATED, key.id, name=name)
+        return key, secret
+
+    async def list_all(self) -> Sequence[AdminKey]:
+        """Oldest first, ended ones too."""
+        return await self._keys.list_all()
+
+    async def revoke(self, key_id: UUID) -> AdminKey:
+        """End the key; doing it again changes nothing.
+
+        Raises:
+            AdminKeyNotFoundError: there is none of this id.
+        """
+        key = await self._keys.get(key_id)
+        if key is None:
+            raise AdminKeyNotFoundError(f"No admin key has the id {key_id}.")
+        if key.revoked_at is None:
+            key.revoked_at = clock.now()
+            self._audit.record_of_service(Action.ADMIN_KEY_REVOKED, key.id, name=key.name)
+        return key

@@ -1,0 +1,54 @@
+"""Whose a key is, for the entrance of the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from fastapi_ignite.api_keys.repository import ApiKeyRepo
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.keys import key_digest, tenant_of
+from fastapi_ignite.core.permissions import granted
+from fastapi_ignite.core.remembered import Remembered
+from fastapi_ignite.core.security import Actor, Principal
+from fastapi_ignite.infra.db import Database
+
+REMEMBERED_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    principal: Principal
+    expires_at: datetime | None
+
+
+class ApiKeyDirectory:
+    """Remembered for a second: a revoked key works no longer than that."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._known = Remembered(self._look_up, seconds=REMEMBERED_SECONDS)
+
+    async def principal(self, key: str) -> Principal | None:
+        """A malformed key, or one of another environment, costs no look at the database."""
+        tenant_id = tenant_of(key, self._settings)
+        if tenant_id is None:
+            return None
+        known = await self._known.get((tenant_id, key_digest(key, self._settings)))
+        if known is None or (known.expires_at is not None and known.expires_at <= clock.now()):
+            return None
+        return known.principal
+
+    async def _look_up(self, place: tuple[UUID, bytes]) -> _Known | None:
+        tenant_id, digest = place
+        async with self._database.tenant(tenant_id) as session:
+            key = await ApiKeyRepo(session, tenant_id).by_digest(digest)
+            now = clock.now()
+            if key is None or not key.in_force(now):
+                return None
+            key.note_use(now)
+        principal = Principal(tenant_id, granted(key.role, key.scopes), Actor("api_key", str(key.id)))
+        return _Known(principal, key.expires_at)

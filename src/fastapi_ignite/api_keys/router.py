@@ -1,0 +1,88 @@
+"""API keys over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Path, Query
+
+from fastapi_ignite.api_keys.errors import (
+    ApiKeyEndedError,
+    ApiKeyNotFoundError,
+    ExpiryNotAheadError,
+    TooManyApiKeysError,
+)
+from fastapi_ignite.api_keys.schemas import (
+    KEY_EXAMPLE,
+    ApiKeyCreate,
+    ApiKeyCreated,
+    ApiKeyList,
+    ApiKeyRead,
+    ApiKeyRotate,
+)
+from fastapi_ignite.api_keys.service import ApiKeyService
+from fastapi_ignite.core.permissions import Scope
+from fastapi_ignite.http.deps import ClaimDep, PrincipalDep, SessionDep, SettingsDep
+from fastapi_ignite.http.problems import responses
+from fastapi_ignite.http.routing import takes, tenant_router
+from fastapi_ignite.infra.idempotency import IdempotencyConflictError, IdempotencyStore
+from fastapi_ignite.tenants.service import TenantNotFoundError
+
+router = tenant_router("/api-keys", "api keys")
+
+
+async def _service(principal: PrincipalDep, session: SessionDep, settings: SettingsDep) -> ApiKeyService:
+    return ApiKeyService(session, principal, settings)
+
+
+ApiKeyServiceDep = Annotated[ApiKeyService, Depends(_service)]
+KeyId = Annotated[UUID, Path(examples=[KEY_EXAMPLE])]
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=takes(Scope.API_KEYS_WRITE),
+    responses=responses(TenantNotFoundError, TooManyApiKeysError, ExpiryNotAheadError, IdempotencyConflictError),
+)
+async def create_api_key(
+    service: ApiKeyServiceDep, session: SessionDep, settings: SettingsDep, claim: ClaimDep, wanted: ApiKeyCreate
+) -> ApiKeyCreated:
+    """Make a key that may do no more than the caller. The answer is the only place where the key is shown.
+
+    Keys carry `ign_live_` in production and `ign_test_` elsewhere, and work nowhere else.
+    """
+    if claim:
+        await IdempotencyStore(session).claim(claim)
+    created = await service.create(wanted)
+    if claim:
+        await IdempotencyStore(session).complete(claim, resource=f"{settings.app.api_prefix}/v1/api-keys")
+    return created
+
+
+@router.get("", openapi_extra=takes(Scope.API_KEYS_READ))
+async def list_api_keys(
+    service: ApiKeyServiceDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    after: Annotated[UUID | None, Query(description="`next_after` of the page before.")] = None,
+) -> ApiKeyList:
+    """The tenant's keys, newest first; ended ones stay listed."""
+    return await service.page(limit=limit, after=after)
+
+
+@router.post(
+    "/{key_id}/rotate",
+    status_code=201,
+    openapi_extra=takes(Scope.API_KEYS_WRITE),
+    responses=responses(ApiKeyNotFoundError, ApiKeyEndedError, TenantNotFoundError, TooManyApiKeysError),
+)
+async def rotate_api_key(service: ApiKeyServiceDep, key_id: KeyId, wanted: ApiKeyRotate) -> ApiKeyCreated:
+    """Replace a key by a new one with the same rights; the old one works on for `overlap_seconds`."""
+    return await service.rotate(key_id, overlap_seconds=wanted.overlap_seconds)
+
+
+@router.delete("/{key_id}", openapi_extra=takes(Scope.API_KEYS_WRITE), responses=responses(ApiKeyNotFoundError))
+async def revoke_api_key(service: ApiKeyServiceDep, key_id: KeyId) -> ApiKeyRead:
+    """End a key, within a second on every process."""
+    return await service.revoke(key_id)

@@ -1,0 +1,117 @@
+"""Shapes of API keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from fastapi_ignite.api_keys.models import ApiKey
+from fastapi_ignite.core.permissions import Role, Scope
+from fastapi_ignite.http.fields import Name
+
+KEY_EXAMPLE = "01932c5d-1a2b-7c3d-8e4f-5a6b7c8d9e0f"
+MOST_OVERLAP_SECONDS = 30 * 86400
+_READ_EXAMPLE: dict[str, Any] = {
+    "id": KEY_EXAMPLE,
+    "name": "nightly import",
+    "hint": "x9Qz",
+    "role": "member",
+    "scopes": ["files:read", "files:write"],
+    "created_by": "token:auth0|5f7c8ec7c33c6c004bbafe82",
+    "created_at": "2024-06-02T12:34:56.123456Z",
+    "expires_at": None,
+    "revoked_at": None,
+    "last_used_at": None,
+    "replaced_by": None,
+}
+_ENDED_EXAMPLE = {
+    **_READ_EXAMPLE,
+    "expires_at": "2024-06-02T13:34:56.123456Z",
+    "revoked_at": "2024-06-02T12:40:00.654321Z",
+    "replaced_by": "01932c5e-7d7c-7b1e-9a51-3c8d5f1f7a10",
+}
+
+
+class ApiKeyCreate(BaseModel):
+    """A key to be made."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"name": "nightly import", "role": "member", "scopes": ["files:write"]}]},
+    )
+
+    name: Name
+    role: Role = Field(Role.MEMBER, description="What the key may do at most.")
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] | None = Field(
+        None, description="Narrows the role; null is all that the role may."
+    )
+    expires_at: AwareDatetime | None = Field(None, description="With an offset; null is never.")
+
+
+class ApiKeyRotate(BaseModel):
+    """How a key is replaced."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 86400}]})
+
+    overlap_seconds: int = Field(
+        86400, ge=0, le=MOST_OVERLAP_SECONDS, description="How long the old key works beside the new one."
+    )
+
+
+class ApiKeyRead(BaseModel):
+    """A key without its secret, which nobody can show again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_READ_EXAMPLE, _ENDED_EXAMPLE]})
+
+    id: UUID
+    name: str
+    hint: str = Field(description="The key's last characters.")
+    role: Role
+    scopes: list[Scope] | None
+    created_by: str = Field(
+        description="Who made it: `token:` with the token's `sub`, or `api_key:` with the key's id."
+    )
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="To the minute.")
+    replaced_by: UUID | None = Field(description="The key that rotation put in its place.")
+
+    @classmethod
+    def of(cls, key: ApiKey) -> ApiKeyRead:
+        """A row as callers see it."""
+        return cls.model_validate({name: getattr(key, name) for name in ApiKeyRead.model_fields})
+
+
+class ApiKeyCreated(ApiKeyRead):
+    """The one answer that holds the key itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {**_READ_EXAMPLE, "key": "ign_live_01Jt…x9Qz"},
+            ]
+        }
+    )
+
+    key: str = Field(description="Store it now: it is shown this once. Send it as `Authorization: Bearer <key>`.")
+
+    @classmethod
+    def shown(cls, key: ApiKey, secret: str) -> ApiKeyCreated:
+        """With the key itself."""
+        return cls(**ApiKeyRead.of(key).model_dump(), key=secret)
+
+
+class ApiKeyList(BaseModel):
+    """A page of keys, newest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"api_keys": [_READ_EXAMPLE], "has_more": False, "next_after": None}]}
+    )
+
+    api_keys: list[ApiKeyRead]
+    has_more: bool
+    next_after: UUID | None = Field(description="Send it as `after` to get the next page.")

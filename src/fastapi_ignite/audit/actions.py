@@ -1,0 +1,25 @@
+"""The names of what is audited."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """`thing.what happened`."""
+
+    TENANT_CREATED = "tenant.created"
+    TENANT_SUSPENDED = "tenant.suspended"
+    TENANT_RESUMED = "tenant.resumed"
+    SUBSCRIPTION_CHANGED = "subscription.changed"
+    PROJECT_CREATED = "project.created"
+    FILES_UPLOADED = "files.uploaded"
+    FILE_REMOVED = "file.removed"
+    EXPORT_STARTED = "export.started"
+    EXPORT_DOWNLOADED = "export.downloaded"
+    API_KEY_CREATED = "api_key.created"
+    API_KEY_ROTATED = "api_key.rotated"
+    API_KEY_REVOKED = "api_key.revoked"
+    ADMIN_KEY_CREATED = "admin_key.created"
+    ADMIN_KEY_REVOKED = "admin_key.revoked"
+    PLAN_CHANGED = "plan.changed"

@@ -1,0 +1,42 @@
+"""SQL of the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.audit.models import AdminEvent, AuditEvent
+
+E = TypeVar("E", AuditEvent, AdminEvent)
+
+
+class AuditRepo:
+    """Events by id, which is by time, newest first."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def of_tenant(
+        self, tenant_id: UUID, *, limit: int, after: UUID | None, action: str | None
+    ) -> Sequence[AuditEvent]:
+        """A tenant's."""
+        return await self._page(
+            select(AuditEvent).where(AuditEvent.tenant_id == tenant_id), AuditEvent, limit, after, action
+        )
+
+    async def of_service(self, *, limit: int, after: UUID | None, action: str | None) -> Sequence[AdminEvent]:
+        """The service's. Needs an operator's transaction."""
+        return await self._page(select(AdminEvent), AdminEvent, limit, after, action)
+
+    async def _page(
+        self, statement: Select[E], model: type[E], limit: int, after: UUID | None, action: str | None
+    ) -> Sequence[E]:
+        if after is not None:
+            statement = statement.where(model.id < after)
+        if action is not None:
+            statement = statement.where(model.action == action)
+        return (await self._session.scalars(statement.order_by(model.id.desc()).limit(limit))).all()

@@ -1,0 +1,42 @@
+"""The audit over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+
+from fastapi_ignite.audit.actions import Action
+from fastapi_ignite.audit.schemas import EventList
+from fastapi_ignite.audit.service import AuditLog
+from fastapi_ignite.core.permissions import Scope
+from fastapi_ignite.http.deps import OperatorDep, PrincipalDep, SessionDep
+from fastapi_ignite.http.routing import admin_router, takes, tenant_router
+
+router = tenant_router("/audit", "audit")
+admin = admin_router("/audit")
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+After = Annotated[UUID | None, Query(description="`next_after` of the page before.")]
+OnlyAction = Annotated[Action | None, Query(description="Only events of this action.")]
+
+
+@router.get("", openapi_extra=takes(Scope.AUDIT_READ))
+async def list_events(
+    principal: PrincipalDep,
+    session: SessionDep,
+    limit: Limit = 50,
+    after: After = None,
+    action: OnlyAction = None,
+) -> EventList:
+    """What was done in the tenant, by whom, newest first. Nobody can change or remove an event."""
+    return await AuditLog(session).page(principal.tenant_id, limit=limit, after=after, action=action)
+
+
+@admin.get("")
+async def list_admin_events(
+    session: OperatorDep, limit: Limit = 50, after: After = None, action: OnlyAction = None
+) -> EventList:
+    """What administrators did to plans and admin keys, newest first."""
+    return await AuditLog(session).page_of_service(limit=limit, after=after, action=action)

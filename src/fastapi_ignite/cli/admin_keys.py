@@ -1,0 +1,108 @@
+"""`cli.py admin-key …`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fastapi_ignite.admin.models import AdminKey
+from fastapi_ignite.admin.service import AdminKeyService
+from fastapi_ignite.cli.schema import require_schema
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.config import get_settings
+from fastapi_ignite.core.errors import InvalidInputError
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import ServiceAddresses, open_services
+
+group = typer.Typer(invoke_without_command=True, help="Keys for the admin API: without a command, make one.")
+
+MAX_NAME = 100
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="admin-key")
+
+
+@group.callback()
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="Shown in the list and the audit.")] = "admin",
+    expires_in_days: Annotated[int | None, typer.Option(min=1, max=3650, help="Default: never.")] = None,
+) -> None:
+    """Keys for the admin API: without a command, make one and print it, this once."""
+    if context.invoked_subcommand:
+        return
+    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+        raise InvalidInputError(f"a key's name has 1 to {MAX_NAME} printable characters")
+    lifetime = timedelta(days=expires_in_days) if expires_in_days else None
+    with open_services(get_settings()) as services:
+        require_schema(services)
+        secret = asyncio.run(_create(services.addresses, name.strip(), lifetime))
+    typer.echo(secret)
+    typer.echo("Keep it: it is shown this once. Send it as 'Authorization: Bearer <key>'.", err=True)
+
+
+@group.command("list")
+def list_keys() -> None:
+    """Show every admin key, ended ones too."""
+    table = Table("id", "name", "ends in", "made", "last used", "state")
+    with open_services(get_settings()) as services:
+        require_schema(services)
+        keys = asyncio.run(_list(services.addresses))
+    for key in keys:
+        used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
+        table.add_row(str(key.id), escape(key.name), key.hint, f"{key.created_at:%Y-%m-%d %H:%M}", used, _state(key))
+    Console().print(table)
+
+
+@group.command("revoke")
+def revoke(key_id: Annotated[UUID, typer.Argument(metavar="ID", help="As `admin-key list` shows it.")]) -> None:
+    """End a key, at once."""
+    with open_services(get_settings()) as services:
+        require_schema(services)
+        name = asyncio.run(_revoke(services.addresses, key_id))
+    typer.echo(f"{key_id} ({name}) is revoked")
+
+
+def _state(key: AdminKey) -> str:
+    if key.revoked_at:
+        return "revoked"
+    if not key.in_force(clock.now()):
+        return "expired"
+    return f"until {key.expires_at:%Y-%m-%d}" if key.expires_at else "in force"
+
+
+async def _create(addresses: ServiceAddresses, name: str, lifetime: timedelta | None) -> str:
+    async with _keys(addresses) as keys:
+        _, secret = await keys.create(name, lifetime=lifetime)
+        return secret
+
+
+async def _list(addresses: ServiceAddresses) -> list[AdminKey]:
+    async with _keys(addresses) as keys:
+        return list(await keys.list_all())
+
+
+async def _revoke(addresses: ServiceAddresses, key_id: UUID) -> str:
+    async with _keys(addresses) as keys:
+        return (await keys.revoke(key_id)).name
+
+
+@asynccontextmanager
+async def _keys(addresses: ServiceAddresses) -> AsyncGenerator[AdminKeyService]:
+    database = Database(addresses.admin_url, pool_size=1, application_name="ignite-cli")
+    try:
+        async with database.operator() as session:
+            yield AdminKeyService(session, get_settings())
+    finally:
+        await database.close()

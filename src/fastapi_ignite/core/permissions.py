@@ -1,0 +1,59 @@
+"""What a caller may do: scopes, and the roles that stand for sets of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """`resource:action`. Every operation of a tenant names one."""
+
+    PROJECTS_WRITE = "projects:write"
+    FILES_READ = "files:read"
+    FILES_WRITE = "files:write"
+    MESSAGES_READ = "messages:read"
+    MESSAGES_WRITE = "messages:write"
+    USAGE_READ = "usage:read"
+    BILLING_READ = "billing:read"
+    BILLING_WRITE = "billing:write"
+    EXPORTS_READ = "exports:read"
+    EXPORTS_WRITE = "exports:write"
+    API_KEYS_READ = "api_keys:read"
+    API_KEYS_WRITE = "api_keys:write"
+    AUDIT_READ = "audit:read"
+
+
+class Role(StrEnum):
+    """Each may do what those after it may, and more."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+    VIEWER = "viewer"
+
+
+_VIEWER = frozenset({Scope.FILES_READ, Scope.MESSAGES_READ, Scope.USAGE_READ, Scope.BILLING_READ})
+_MEMBER = _VIEWER | {Scope.PROJECTS_WRITE, Scope.FILES_WRITE, Scope.MESSAGES_WRITE}
+ALL_SCOPES = frozenset(Scope)
+SCOPES_OF: Mapping[Role, frozenset[Scope]] = {
+    Role.OWNER: ALL_SCOPES,
+    Role.ADMIN: ALL_SCOPES - {Scope.BILLING_WRITE},
+    Role.MEMBER: _MEMBER,
+    Role.VIEWER: _VIEWER,
+}
+
+
+def known_scopes(names: Collection[str]) -> frozenset[Scope]:
+    """Those that are ours; an identity provider's own (`openid`, `profile`) grant nothing here."""
+    return frozenset(scope for scope in Scope if scope in names)
+
+
+def granted(role: str | None, scopes: Collection[str] | None) -> frozenset[Scope]:
+    """What a role and a list of scopes allow together; without either, everything.
+
+    Raises:
+        ValueError: there is no such role.
+    """
+    allowed = ALL_SCOPES if role is None else SCOPES_OF[Role(role)]
+    return allowed if scopes is None else allowed & known_scopes(scopes)

@@ -1,0 +1,79 @@
+"""Shapes of tenants, as administrators see them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from fastapi_ignite.http.fields import Text
+from fastapi_ignite.tenants.models import Tenant
+
+TENANT_EXAMPLE = "2cb9e69e-6fe7-4f5c-8f4d-5a9c6a2bd5d4"
+_READ_EXAMPLE: dict[str, Any] = {
+    "id": TENANT_EXAMPLE,
+    "name": "Acme Co",
+    "plan_id": "hobby",
+    "billing_cycle": "monthly",
+    "status": "active",
+    "suspended_at": None,
+    "suspension_reason": None,
+    "created_at": "2024-06-01T08:00:00.000001Z",
+}
+_SUSPENDED_EXAMPLE = {
+    **_READ_EXAMPLE,
+    "status": "suspended",
+    "suspended_at": "2024-06-02T12:34:56.123456Z",
+    "suspension_reason": "Invoice overdue.",
+}
+
+
+class TenantRead(BaseModel):
+    """A tenant. Nothing that it has stored is shown here."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_READ_EXAMPLE, _SUSPENDED_EXAMPLE]})
+
+    id: UUID
+    name: str
+    plan_id: str
+    billing_cycle: str
+    status: Literal["active", "suspended"]
+    suspended_at: datetime | None
+    suspension_reason: str | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, tenant: Tenant) -> TenantRead:
+        """A row as administrators see it."""
+        return cls(
+            id=tenant.id,
+            name=tenant.name,
+            plan_id=tenant.plan_id,
+            billing_cycle=tenant.billing_cycle,
+            status="suspended" if tenant.suspended_at else "active",
+            suspended_at=tenant.suspended_at,
+            suspension_reason=tenant.suspension_reason,
+            created_at=tenant.created_at,
+        )
+
+
+class TenantList(BaseModel):
+    """A page of tenants, oldest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"tenants": [_READ_EXAMPLE], "has_more": False, "next_after": None}]}
+    )
+
+    tenants: list[TenantRead]
+    has_more: bool
+    next_after: UUID | None
+
+
+class Suspension(BaseModel):
+    """Why a tenant is suspended."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "Invoice overdue."}]})
+
+    reason: Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]

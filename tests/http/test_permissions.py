@@ -1,0 +1,130 @@
+"""What a bearer may do: every operation against every role, and scopes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import httpx2
+import pytest
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.permissions import SCOPES_OF, Role, Scope
+from fastapi_ignite.core.security import TokenVerifier
+from fastapi_ignite.http.routing import takes, tenant_router
+from http_clients import TenantClient, UnreadBody
+from http_contract import Operation, operations, problem
+from tokens import bearer, signed
+
+OPERATIONS = [operation for operation in operations() if operation.for_tenants]
+# by the contract, not by what the program says: who may call what
+LEAST_ROLE = {
+    "GET /limits/current": Role.VIEWER,
+    "GET /ingestion/projects/{project_id}/files": Role.VIEWER,
+    "GET /query/messages/{message_id}": Role.VIEWER,
+    "POST /ingestion/projects/create": Role.MEMBER,
+    "POST /ingestion/projects/{project_id}/ensure_vector_store": Role.MEMBER,
+    "POST /ingestion/projects/{project_id}/upload_and_attach": Role.MEMBER,
+    "DELETE /ingestion/projects/{project_id}/remove_file": Role.MEMBER,
+    "POST /query/ask": Role.MEMBER,
+    "POST /tenants/export": Role.ADMIN,
+    "GET /tenants/exports/{export_id}": Role.ADMIN,
+    "GET /tenants/exports/{export_id}/download": Role.ADMIN,
+    "POST /api-keys": Role.ADMIN,
+    "GET /api-keys": Role.ADMIN,
+    "POST /api-keys/{key_id}/rotate": Role.ADMIN,
+    "DELETE /api-keys/{key_id}": Role.ADMIN,
+    "GET /audit": Role.ADMIN,
+    "POST /billing/subscribe": Role.OWNER,
+}
+RANKS = [Role.VIEWER, Role.MEMBER, Role.ADMIN, Role.OWNER]
+
+
+async def call(tenant: TenantClient, operation: Operation, token: str) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return await tenant.http.request(operation.method, operation.url(), headers=headers)
+
+
+def test_every_operation_is_ranked() -> None:
+    assert {str(operation) for operation in OPERATIONS} == set(LEAST_ROLE)
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+async def test_a_role_may_do_what_its_rank_says(tenant: TenantClient, operation: Operation, role: Role) -> None:
+    answer = await call(tenant, operation, signed(str(tenant.id), role=role))
+    if RANKS.index(role) >= RANKS.index(LEAST_ROLE[str(operation)]):
+        assert answer.status_code not in (401, 403), answer.text
+        return
+    body = problem(answer, 403, "insufficient_scope")
+    assert body["required_scope"] == operation.definition["x-required-scope"]
+    assert answer.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{body["required_scope"]}"'
+    assert answer.headers["ratelimit"], "it cost a unit, and says so"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+async def test_the_one_scope_is_enough_and_all_others_are_not(tenant: TenantClient, operation: Operation) -> None:
+    needed = operation.definition["x-required-scope"]
+    others = " ".join(scope for scope in Scope if scope != needed)
+    assert (await call(tenant, operation, signed(str(tenant.id), scope=needed))).status_code not in (401, 403)
+    assert (await call(tenant, operation, signed(str(tenant.id), scope=[needed]))).status_code not in (401, 403)
+    problem(await call(tenant, operation, signed(str(tenant.id), scope=others)), 403, "insufficient_scope")
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({}, 200),
+        ({"role": None, "scope": None}, 200),
+        ({"scope": ""}, 403),
+        ({"scope": []}, 403),
+        ({"scope": "openid profile email"}, 403),
+        ({"scope": "USAGE:READ"}, 403),
+        ({"scope": "usage:*"}, 403),
+        ({"scope": "usage:read,audit:read"}, 403),
+        ({"scope": "openid usage:read"}, 200),
+        ({"role": "viewer", "scope": "usage:read"}, 200),
+        ({"role": "owner", "scope": "audit:read"}, 403),
+        ({"role": "viewer", "scope": "billing:write"}, 403),
+    ],
+)
+async def test_role_and_scope_must_both_allow(tenant: TenantClient, claims: dict[str, Any], status: int) -> None:
+    token = signed(str(tenant.id), **claims)
+    assert (await tenant.http.get("/limits/current", headers=bearer(token))).status_code == status
+
+
+async def test_a_scope_beyond_the_role_is_not_won_by_naming_it(tenant: TenantClient) -> None:
+    token = signed(str(tenant.id), role="viewer", scope="billing:write usage:read")
+    answer = await tenant.http.post("/billing/subscribe", params={"plan_id": "pro"}, headers=bearer(token))
+    problem(answer, 403, "insufficient_scope")
+
+
+async def test_it_is_refused_before_the_body_is_read(tenant: TenantClient) -> None:
+    token, body = signed(str(tenant.id), role="viewer"), UnreadBody()
+    answer = await tenant.http.post("/query/ask", headers=bearer(token), content=body)
+    assert not body.read
+    problem(answer, 403, "insufficient_scope")
+
+
+def test_an_operation_that_names_no_scope_does_not_start() -> None:
+    router = tenant_router("/x", "x")
+    with pytest.raises(ValueError, match=r"/x/open: .*takes\(Scope"):
+        router.get("/open")(lambda: None)
+    router.get("/closed", openapi_extra=takes(Scope.USAGE_READ))(lambda: None)
+
+
+def test_each_role_may_do_what_the_next_one_may_and_more() -> None:
+    for lesser, greater in pairwise(RANKS):
+        assert SCOPES_OF[lesser] < SCOPES_OF[greater]
+    assert SCOPES_OF[Role.OWNER] == set(Scope)
+
+
+async def test_claims_of_other_names_by_setting(settings: Settings, tenant: TenantClient) -> None:
+    """What providers call their claims is theirs: the names come from settings."""
+    names = {"tenant_claim": "https://acme.example/tenant", "role_claim": "acme_role", "scope_claim": "acme_scope"}
+    verifier = TokenVerifier(settings.jwt.model_copy(update=names), require_exp=False)
+    claims = {"https://acme.example/tenant": str(tenant.id), "acme_role": "viewer", "acme_scope": "usage:read"}
+    token = signed("not the tenant", role="nonsense", scope="openid", secret="change-me", **claims)
+    principal = await verifier.verify(token)
+    assert principal.tenant_id == tenant.id
+    assert principal.scopes == {Scope.USAGE_READ}
