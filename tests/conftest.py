@@ -20,6 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from fastapi_ignite.admin.models import AdminKey
 from fastapi_ignite.admin.service import AdminKeyService
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.ids import new_id
@@ -175,11 +176,22 @@ def make_tenant(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory
 
 
 @pytest.fixture(scope="session")
-async def admin_key(state: State, settings: Settings) -> str:
+async def made_admin_key(state: State, settings: Settings) -> tuple[AdminKey, str]:
     """As `cli.py admin-key` makes one."""
     async with state["admin_database"].operator() as session:
-        _, key = await AdminKeyService(session, settings).create("tests", lifetime=None)
-    return key
+        return await AdminKeyService(session, settings).create("tests", lifetime=None)
+
+
+@pytest.fixture(scope="session")
+def admin_key(made_admin_key: tuple[AdminKey, str]) -> str:
+    """The bearer of whoever runs the service."""
+    return made_admin_key[1]
+
+
+@pytest.fixture(scope="session")
+def admin_key_id(made_admin_key: tuple[AdminKey, str]) -> str:
+    """How the audit names it."""
+    return str(made_admin_key[0].id)
 
 
 @pytest.fixture

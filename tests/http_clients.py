@@ -10,7 +10,7 @@ import httpx2
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.security import TokenVerifier
+from fastapi_ignite.core.security import KeySource, TokenVerifier
 from fastapi_ignite.http.state import State
 from fastapi_ignite.main import create_app
 
@@ -28,9 +28,9 @@ class WithState:
         await self._app(scope, receive, send)
 
 
-def client_for(settings: Settings, state: State) -> httpx2.AsyncClient:
+def client_for(settings: Settings, state: State, *, keys: KeySource | None = None) -> httpx2.AsyncClient:
     """A client of an application with these settings and this state."""
-    verifier = TokenVerifier(settings.jwt, require_exp=settings.app.production)
+    verifier = TokenVerifier(settings.jwt, require_exp=settings.app.production, keys=keys)
     state = {**state, "settings": settings, "tokens": verifier}
     transport = httpx2.ASGITransport(WithState(create_app(settings), state), raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1", timeout=90)

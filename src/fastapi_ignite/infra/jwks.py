@@ -47,22 +47,33 @@ class KeySet:
         Raises:
             KeysUnavailableError: the id is unknown and the provider cannot be asked, or could not for a day.
         """
-        age = time.monotonic() - self._fetched_at
-        key = self._keys.get(key_id) if age < STALE_SECONDS else None
-        if key is None or age > REFRESH_SECONDS:
+        key = self._known(key_id)
+        if key is None or self._age > REFRESH_SECONDS:
             refresh = self._refresh_if_due()
             if key is None and refresh is not None:
                 await asyncio.shield(refresh)
-                key = self._keys.get(key_id)
+                key = self._known(key_id)
         if key is None and self._tried_at > self._fetched_at:
             raise KeysUnavailableError("The identity provider's keys cannot be fetched.", headers={"Retry-After": "15"})
         return key
+
+    async def settled(self) -> None:
+        """When no fetch is under way."""
+        if self._fetching is not None:
+            await asyncio.wait([self._fetching])
 
     async def close(self) -> None:
         """Give up a fetch under way."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.gather(self._fetching, return_exceptions=True)
+
+    @property
+    def _age(self) -> float:
+        return time.monotonic() - self._fetched_at
+
+    def _known(self, key_id: str) -> jwt.PyJWK | None:
+        return self._keys.get(key_id) if self._age < STALE_SECONDS else None
 
     def _refresh_if_due(self) -> asyncio.Task[None] | None:
         """The fetch to wait for: a new one, the one under way, or none so soon after the last."""

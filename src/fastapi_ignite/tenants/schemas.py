@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from fastapi_ignite.http.fields import Text
+from fastapi_ignite.http.fields import NOT_BLANK, no_nul
 from fastapi_ignite.tenants.models import Tenant
 
 TENANT_EXAMPLE = "2cb9e69e-6fe7-4f5c-8f4d-5a9c6a2bd5d4"
@@ -76,4 +76,9 @@ class Suspension(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "Invoice overdue."}]})
 
-    reason: Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+    reason: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
+        AfterValidator(no_nul),
+        Field(json_schema_extra=NOT_BLANK),
+    ]
