@@ -43,8 +43,8 @@ FAULTS = {
     "CREATE SCHEMA other CREATE TABLE notes (id uuid)": "tables_are_known",
     "CREATE POLICY more ON files TO ignite_tenant USING (true)": "policies_are_regular",
     "CREATE POLICY more ON files USING (true)": "policies_are_regular",
-    "CREATE UNIQUE INDEX more ON files (sha256)": "unique_keys_carry_the_tenant",
-    "CREATE UNIQUE INDEX more ON files (sha256) WHERE deleted_at IS NULL": "unique_keys_carry_the_tenant",
+    "CREATE UNIQUE INDEX more ON files (id)": "unique_keys_carry_the_tenant",
+    "CREATE UNIQUE INDEX more ON files (id) WHERE deleted_at IS NULL": "unique_keys_carry_the_tenant",
     "ALTER TABLE usage_daily DROP CONSTRAINT pk_usage_daily": "an_index_leads_with_the_tenant",
     "ALTER TABLE files ADD UNIQUE (id), ADD parent uuid REFERENCES files (id)": "foreign_keys_carry_the_tenant",
     "ALTER TABLE files ADD UNIQUE (id); ALTER TABLE items ADD file uuid REFERENCES files (id)": (
