@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -16,48 +16,8 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from isolation.catalogue import TenantTable, owner_connection, policies_are_regular, tables_are_protected
 from isolation.household import Household
+from isolation.policies import policies_of
 from isolation.probes import PROBES, Ground
-
-POLICIES = """
-SELECT tablename, policyname, array_to_string(roles, ', ') AS roles, cmd, qual, with_check,
-    has_table_privilege(roles[1], tablename::regclass, 'INSERT, UPDATE') AS writes
-FROM pg_policies WHERE schemaname = 'public' ORDER BY 1, 2
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """As `pg_policies` has it. `writes`: the role may write to the table at all."""
-
-    table: str
-    name: str
-    roles: str
-    command: str
-    using: str
-    check: str | None
-    writes: bool
-
-    @property
-    def creation(self) -> str:
-        check = f" WITH CHECK ({self.check})" if self.check else ""
-        return (
-            f"CREATE POLICY {self.name} ON {self.table} FOR {self.command} TO {self.roles} USING ({self.using}){check}"
-        )
-
-    @property
-    def drop(self) -> str:
-        return f"DROP POLICY {self.name} ON {self.table}"
-
-    def mutations(self) -> Iterator[str]:
-        """One statement each. Where a policy is open already, it is given to the tenants' role."""
-        alter = f"ALTER POLICY {self.name} ON {self.table}"
-        yield self.drop
-        if self.using == "true":
-            yield f"{alter} TO {self.roles}, ignite_tenant"
-        else:
-            yield f"{alter} USING (true)"
-            if self.writes:
-                yield f"{alter} WITH CHECK (true)"
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +67,7 @@ async def test_every_change_of_a_policy_is_noticed(
     owner: AsyncConnection, ground: Ground, tables: Sequence[TenantTable]
 ) -> None:
     """By what tenants can reach and, apart from that, by the catalogue. The table is shown with `-s`."""
-    policies = [Policy(*row) for row in await owner.execute(text(POLICIES))]
+    policies = await policies_of(owner)
     assert len(policies) >= 2 * len(tables)
     assert [leak for table in tables for leak in await leaks_of(ground, table.name)] == []
     unnoticed = []
