@@ -84,6 +84,14 @@ class TestOutsideServers:
         assert caught.value.detail == "DATABASE_URL: takes postgresql://user:password@host:port/database"
         assert not own_folder.exists()
 
+    def test_the_logins_go_through_pgbouncer_and_the_owner_does_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        direct = addresses_of(monkeypatch, OUTSIDE)
+        addresses = addresses_of(monkeypatch, {"POSTGRES_PGBOUNCER_HOST": "pooler", "POSTGRES_PGBOUNCER_PORT": "7000"})
+        assert addresses.owner_url == direct.owner_url
+        for before, after in ((direct.api_url, addresses.api_url), (direct.worker_url, addresses.worker_url)):
+            assert (after.host, after.port) == ("pooler", 7000)
+            assert (after.username, after.password, after.database) == (before.username, before.password, "acme")
+
 
 class TestLogins:
     def test_passwords_are_derived_from_the_owners_alike_in_every_process(
@@ -112,7 +120,7 @@ class TestLogins:
             "DATABASE_URL": "postgresql://owner@db.example/acme",
             "POSTGRES_API_PASSWORD": "of the api",
         }
-        with pytest.raises(ConfigurationError, match="POSTGRES_API_PASSWORD and POSTGRES_WORKER_PASSWORD"):
+        with pytest.raises(ConfigurationError, match="POSTGRES_API_PASSWORD, POSTGRES_WORKER_PASSWORD and POSTGRES_ADMIN_PASSWORD"):
             addresses_of(monkeypatch, OUTSIDE | production)
         addresses_of(monkeypatch, OUTSIDE | production | {"POSTGRES_WORKER_PASSWORD": "of the worker"})
 

@@ -1,36 +1,41 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Any
+import logging
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
+import httpx2
 import pytest
 
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
-from http_clients import TenantFactory
-from isolation.household import FACT, QUESTION, Household
+from isolation.catalogue import TenantTable, owner_connection, tenant_tables
+from isolation.household import Household, settle
+from isolation.probes import Ground
 
 
 @pytest.fixture(scope="session")
-async def household(make_tenant: TenantFactory, worker: None) -> Household:
-    """Made by the API alone. Shared by the tests that only look at it."""
+async def household(client: httpx2.AsyncClient, settings: Settings, database: Database, worker: None) -> Household:
+    """Shared by the tests that only look at it."""
     del worker
-    tenant = await make_tenant()
-    created = await tenant.post(
-        "/ingestion/projects/create", params={"name": "Secrets"}, headers={"Idempotency-Key": "first"}
-    )
-    project: str = created.json()["id"]
-    upload: dict[str, Any] = (await tenant.upload(project, ("vault.txt", FACT.encode()))).json()
-    assert upload["batch_status"] == "completed"
-    answer: dict[str, Any] = (await tenant.ask(project, QUESTION)).json()
-    assert answer["answerable"]
-    return Household(
-        tenant=tenant,
-        project=project,
-        file=upload["files"][0]["id"],
-        conversation=answer["conversation_id"],
-        message=answer["message_id"],
-    )
+    return await settle(client, settings, database, "heliotrope")
+
+
+@pytest.fixture(scope="session")
+async def stranger(client: httpx2.AsyncClient, settings: Settings, database: Database, worker: None) -> Household:
+    """Another tenant, with ids of its own: what it may not do is not for want of something."""
+    del worker
+    return await settle(client, settings, database, "marmoset")
+
+
+@pytest.fixture(scope="session")
+async def tables(addresses: ServiceAddresses) -> Sequence[TenantTable]:
+    """Every table of tenants, with the column that names the tenant."""
+    async with owner_connection(addresses.owner_url) as connection:
+        found = await tenant_tables(connection)
+    assert len(found) > 10
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +45,19 @@ async def api_database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
     database.engine.pool._max_overflow = 0  # type: ignore[attr-defined]  # of QueuePool
     yield database
     await database.close()
+
+
+@pytest.fixture(scope="session")
+def ground(
+    api_database: Database, database: Database, state: State, household: Household, tables: Sequence[TenantTable]
+) -> Ground:
+    """What the probes look at."""
+    return Ground(api_database, database, state["admin_database"], household.tenant.id, tables)
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    yield
+    root.handlers, root.level = before

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
@@ -22,46 +21,42 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
+from isolation.catalogue import CHECKS, Check, owner_connection
 from isolation.household import Household
+from isolation.probes import DENIED, PROBES, Ground, Probe, sqlstate
 
-DENIED = "42501"  # insufficient_privilege, also what a policy says
-FILLED = {
-    "chunks",
-    "conversations",
-    "documents",
-    "files",
-    "idempotency_keys",
-    "messages",
-    "projects",
-    "rag_indexes",
-    "subscriptions",
-    "tenants",
-    "term_stats",
-    "usage_counters",
-    "usage_daily",
-    "usage_reservations",
-}
 LOGINS = ("ignite_admin", "ignite_api", "ignite_worker")
-# the tenant itself is the one row that is known by its own id
-TENANT_TABLES = """
-SELECT c.relname, a.attname FROM pg_class c
-JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped
-    AND a.attname = CASE WHEN c.relname = 'tenants' THEN 'id' ELSE 'tenant_id' END
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1
-"""
-A_CHUNK = "SELECT id, terms, lexical::text AS lexical FROM chunks ORDER BY id LIMIT 1"
 ALL_TABLES = """
 SELECT c.relname FROM pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1
 """
-
-
-@pytest.fixture(scope="module")
-async def tables(addresses: ServiceAddresses) -> list[tuple[str, str]]:
-    """Every table of tenants, with the column that names the tenant."""
-    found = [(str(table), str(key)) for table, key in await fetch(addresses.owner_url, TENANT_TABLES)]
-    assert {table for table, _ in found} >= FILLED
-    return found
+# each makes one fault that one check must name
+FAULTS = {
+    "ALTER TABLE files DISABLE ROW LEVEL SECURITY": "tables_are_protected",
+    "ALTER TABLE files NO FORCE ROW LEVEL SECURITY": "tables_are_protected",
+    "ALTER TABLE idempotency_keys DROP CONSTRAINT pk_idempotency_keys, ALTER tenant_id DROP NOT NULL": (
+        "tables_are_protected"
+    ),
+    "CREATE TABLE notes (tenant_id uuid NOT NULL, id uuid, PRIMARY KEY (tenant_id, id))": "tables_are_protected",
+    "CREATE TABLE notes (id uuid PRIMARY KEY)": "tables_are_known",
+    "CREATE MATERIALIZED VIEW notes AS SELECT text FROM chunks": "tables_are_known",
+    "CREATE SCHEMA other CREATE TABLE notes (id uuid)": "tables_are_known",
+    "CREATE POLICY more ON files TO ignite_tenant USING (true)": "policies_are_regular",
+    "CREATE POLICY more ON files USING (true)": "policies_are_regular",
+    "CREATE UNIQUE INDEX more ON files (id)": "unique_keys_carry_the_tenant",
+    "CREATE UNIQUE INDEX more ON files (id) WHERE deleted_at IS NULL": "unique_keys_carry_the_tenant",
+    "ALTER TABLE usage_daily DROP CONSTRAINT pk_usage_daily": "an_index_leads_with_the_tenant",
+    "ALTER TABLE files ADD UNIQUE (id), ADD parent uuid REFERENCES files (id)": "foreign_keys_carry_the_tenant",
+    "ALTER TABLE files ADD UNIQUE (id); ALTER TABLE items ADD file uuid REFERENCES files (id)": (
+        "foreign_keys_carry_the_tenant"
+    ),
+    "CREATE FUNCTION peek() RETURNS bigint SECURITY DEFINER RETURN 1": "functions_run_as_their_caller",
+    "ALTER FUNCTION search_lexical RESET search_path": "functions_run_as_their_caller",
+    "GRANT EXECUTE ON FUNCTION search_lexical TO PUBLIC": "functions_run_as_their_caller",
+    "CREATE VIEW everything AS SELECT * FROM files": "views_run_as_their_caller",
+    "GRANT TRUNCATE ON files TO ignite_tenant": "no_privilege_goes_past_the_policies",
+    "GRANT SELECT ON items TO PUBLIC": "no_privilege_goes_past_the_policies",
+}
 
 
 @asynccontextmanager
@@ -72,28 +67,6 @@ async def bare(database: Database) -> AsyncGenerator[AsyncConnection]:
         await connection.rollback()
 
 
-async def sqlstate(session: AsyncSession | AsyncConnection, statement: str, **values: object) -> str | None:
-    """How the database refuses a statement; the transaction goes on."""
-    try:
-        async with session.begin_nested():
-            await session.execute(text(statement), values)
-    except DBAPIError as error:
-        state: str = error.orig.sqlstate  # type: ignore[union-attr]  # as asyncpg's adapter names it
-        return state
-    return None
-
-
-async def changed(session: AsyncSession, statement: str, **values: object) -> int:
-    """How many rows a statement changed; none where the role may not run it at all."""
-    try:
-        async with session.begin_nested():
-            return len((await session.execute(text(f"{statement} RETURNING 1"), values)).all())
-    except DBAPIError as error:
-        if error.orig.sqlstate != DENIED:  # type: ignore[union-attr]  # as asyncpg's adapter names it
-            raise
-        return 0
-
-
 async def count(session: AsyncSession, table: str) -> int:
     return int(await session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
@@ -101,60 +74,20 @@ async def count(session: AsyncSession, table: str) -> int:
 class TestTheCatalogue:
     """What the migrations left, table by table."""
 
-    async def test_every_table_of_tenants_is_protected(
-        self, addresses: ServiceAddresses, tables: list[tuple[str, str]]
-    ) -> None:
-        secured = await fetch(
-            addresses.owner_url,
-            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
-            "AND relrowsecurity AND relforcerowsecurity",
-        )
-        assert {table for table, _ in tables} == {str(table) for (table,) in secured}
+    @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+    async def test_holds(self, addresses: ServiceAddresses, check: Check) -> None:
+        async with owner_connection(addresses.owner_url) as connection:
+            assert await check(connection) == []
 
-    async def test_every_policy_is_one_of_four(
-        self, addresses: ServiceAddresses, tables: list[tuple[str, str]]
-    ) -> None:
-        policies = await fetch(
-            addresses.owner_url,
-            "SELECT tablename, array_to_string(roles, ','), cmd, permissive, qual, with_check FROM pg_policies "
-            "WHERE schemaname = 'public'",
-        )
-        by_role = {(str(table), str(role)): tuple(rest) for table, role, *rest in policies}
-        assert len(by_role) == len(policies)
-        for table, key in tables:
-            command, kind, using, check = by_role.pop((table, "ignite_tenant"))
-            assert (command, kind) == ("ALL", "PERMISSIVE")
-            assert str(using).startswith(f"({key} = (")
-            assert "current_setting('app.tenant_id'" in str(using)
-            assert check == using
-            assert by_role.pop((table, "ignite_system")) == ("ALL", "PERMISSIVE", "true", "true")
-        searched = {(name, "ignite_search"): ("SELECT", "PERMISSIVE", "true", None) for name in ("chunks", "documents")}
-        operated = {
-            (name, "ignite_operator"): ("ALL", "PERMISSIVE", "true", "true")
-            for name in ("tenants", "subscriptions", "audit_events")
-        }
-        assert by_role == searched | operated
-
-    async def test_no_foreign_key_crosses_tenants(
-        self, addresses: ServiceAddresses, tables: list[tuple[str, str]]
-    ) -> None:
-        keys = await fetch(
-            addresses.owner_url,
-            "SELECT conrelid::regclass::text, confrelid::regclass::text, "
-            "ARRAY(SELECT attname::text FROM unnest(conkey) WITH ORDINALITY k (n, i) "
-            "JOIN pg_attribute ON attrelid = conrelid AND attnum = n ORDER BY i), "
-            "ARRAY(SELECT attname::text FROM unnest(confkey) WITH ORDINALITY k (n, i) "
-            "JOIN pg_attribute ON attrelid = confrelid AND attnum = n ORDER BY i) "
-            "FROM pg_constraint WHERE contype = 'f' AND connamespace = 'public'::regnamespace",
-        )
-        tenant_column = dict(tables)
-        checked = [
-            (tenant_column[table], tenant_column[target]) in zip(columns, target_columns, strict=True)
-            for table, target, columns, target_columns in keys
-            if target in tenant_column
-        ]
-        assert len(checked) > 10
-        assert all(checked)
+    @pytest.mark.parametrize("statement", FAULTS)
+    async def test_a_fault_is_noticed(self, addresses: ServiceAddresses, statement: str) -> None:
+        async with owner_connection(addresses.owner_url) as connection:
+            await connection.exec_driver_sql("BEGIN")
+            for part in statement.split(";"):
+                await connection.exec_driver_sql(part)
+            noticed = {check.__name__ for check in CHECKS if await check(connection)}
+            await connection.exec_driver_sql("ROLLBACK")
+        assert FAULTS[statement] in noticed
 
     async def test_the_logins_have_nothing_of_their_own(self, addresses: ServiceAddresses) -> None:
         roles = await fetch(
@@ -273,55 +206,9 @@ class TestTheLoginOfTheApi:
 class TestATenantsTransaction:
     """Sees and writes the tenant's rows, in every table there is."""
 
-    async def test_it_sees_its_own_rows_and_no_others(
-        self, database: Database, household: Household, tables: list[tuple[str, str]]
-    ) -> None:
-        filled = set()
-        async with database.tenant(household.tenant.id) as session:
-            for table, key in tables:
-                seen = (await session.scalars(text(f"SELECT DISTINCT {key} FROM {table}"))).all()
-                assert seen in ([], [household.tenant.id]), table
-                filled |= {table} if seen else set()
-        assert filled >= FILLED
-
-    @pytest.mark.parametrize("stranger", ["another tenant", "no tenant"])
-    async def test_a_stranger_sees_and_changes_none(
-        self, api_database: Database, household: Household, tables: list[tuple[str, str]], stranger: str
-    ) -> None:
-        tenant_id = new_id() if stranger == "another tenant" else None
-        owner = household.tenant.id
-        async with api_database.tenant(tenant_id) as session:
-            for table, key in tables:
-                assert await count(session, table) == 0, table
-                own = f"WHERE {key} = :owner"
-                assert await changed(session, f"UPDATE {table} SET {key} = {key} {own}", owner=owner) == 0, table
-                assert await changed(session, f"DELETE FROM {table} {own}", owner=owner) == 0, table
-
-    async def test_a_row_for_another_tenant_is_refused(
-        self, api_database: Database, tables: list[tuple[str, str]]
-    ) -> None:
-        async with api_database.tenant(new_id()) as session:
-            for table, key in tables:
-                insert = f"INSERT INTO {table} ({key}) VALUES (:tenant)"
-                assert await sqlstate(session, insert, tenant=new_id()) == DENIED, table
-
-    async def test_without_a_tenant_no_row_is_accepted(
-        self, api_database: Database, tables: list[tuple[str, str]]
-    ) -> None:
-        async with api_database.tenant(None) as session:
-            for table, key in tables:
-                insert = f"INSERT INTO {table} ({key}) VALUES (:tenant)"
-                assert await sqlstate(session, insert, tenant=new_id()) == DENIED, table
-
-    async def test_a_row_cannot_be_given_away(
-        self, api_database: Database, household: Household, tables: list[tuple[str, str]]
-    ) -> None:
-        async with api_database.tenant(household.tenant.id) as session:
-            for table, key in tables:
-                if table not in FILLED:
-                    continue
-                give = f"UPDATE {table} SET {key} = :other"
-                assert await sqlstate(session, give, other=new_id()) == DENIED, table
+    @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.__name__)
+    async def test_holds(self, ground: Ground, probe: Probe) -> None:
+        assert await probe(ground) == []
 
     async def test_its_own_rows_can_be_written(self, api_database: Database) -> None:
         """What the refusals above are not: a role that may write nothing at all."""
@@ -336,30 +223,3 @@ class TestATenantsTransaction:
             )
             await session.execute(text("UPDATE projects SET name = 'Other'"))
             assert await session.scalar(text("DELETE FROM projects RETURNING name")) == "Other"
-
-
-class TestTheSearchFunction:
-    """It reads past the policy of its caller, so it must hold the tenant itself."""
-
-    @staticmethod
-    async def search(session: AsyncSession, project: str, terms: list[int], lexical: str) -> list[UUID]:
-        found = await session.scalars(
-            text("SELECT chunk_id FROM search_lexical(:project, :terms, CAST(:lexical AS text)::sparsevec, 10)"),
-            {"project": UUID(project), "terms": terms, "lexical": lexical},
-        )
-        return list(found)
-
-    async def test_it_finds_the_callers_chunks_alone(self, api_database: Database, household: Household) -> None:
-        async with api_database.tenant(household.tenant.id) as session:
-            row = (await session.execute(text(A_CHUNK))).one()
-            assert await self.search(session, household.project, row.terms, row.lexical) == [row.id]
-        for stranger in (new_id(), None):
-            async with api_database.tenant(stranger) as session:
-                assert await self.search(session, household.project, row.terms, row.lexical) == []
-
-    async def test_a_tenant_that_is_no_id_finds_nothing(self, api_database: Database, household: Household) -> None:
-        async with api_database.tenant(household.tenant.id) as session:
-            row = (await session.execute(text(A_CHUNK))).one()
-            for value in ("", str(UUID(int=0))):
-                await session.execute(text("SELECT set_config('app.tenant_id', :value, true)"), {"value": value})
-                assert await self.search(session, household.project, row.terms, row.lexical) == []

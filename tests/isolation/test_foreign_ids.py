@@ -1,142 +1,145 @@
-"""Another tenant's id is the same 404 as an id of nothing, on every route, and changes nothing."""
+"""Another tenant's id is answered as an id of nothing, at every place of every operation, and changes nothing."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import uuid4
 
 import httpx2
 import pytest
 
-from bookkeeping import rows_of
+from fastapi_ignite.core.config import Settings
 from fastapi_ignite.infra.db import Database
 from http_clients import TenantClient
-from http_contract import Operation, operations
-from isolation.household import FACT, QUESTION, Household
+from http_contract import Operation
+from isolation.catalogue import TenantTable
+from isolation.household import Household, fingerprint, settle
+from isolation.id_places import OPERATIONS, Place, places, request
 
-# each operation that takes an id, with what else it needs to get as far as looking the id up
-REQUESTS: dict[str, dict[str, Any]] = {
-    "POST /ingestion/projects/{project_id}/ensure_vector_store": {},
-    "POST /ingestion/projects/{project_id}/upload_and_attach": {"files": [("files", ("a.txt", b"text"))]},
-    "GET /ingestion/projects/{project_id}/files": {},
-    "DELETE /ingestion/projects/{project_id}/remove_file": {"params": {"openai_file_id": "{file}"}},
-    "POST /query/ask": {"json": {"project_id": "{project_id}", "question": QUESTION}},
-    "GET /query/messages/{message_id}": {},
-}
-OPERATIONS = {str(operation): operation for operation in operations()}
-LOOKS = (
-    "SELECT count(*) AS number, max(updated_at) AS changed FROM projects",
-    "SELECT count(*) AS number, max(updated_at) AS changed FROM files",
-    "SELECT count(*) AS number, max(updated_at) AS changed FROM messages",
-    "SELECT count(*) AS number, max(updated_at) AS changed FROM conversations",
-    "SELECT count(*) AS number, count(hidden_at) AS hidden FROM documents",
-    "SELECT count(*) AS number FROM chunks",
-)
+OF_TENANTS = [operation for operation in OPERATIONS if operation.for_tenants]
+# an id that the caller has not is 404, but for these
+STATUS = {"after": 200, "tenant_id": 403, "x-tenant-id": 403}
+COUNTED_DOWN = {"ratelimit", "x-ratelimit-remaining", "x-ratelimit-reset"}
 
 
-def known_ids(household: Household) -> dict[str, str]:
-    return {"project_id": household.project, "message_id": household.message, "file": household.file}
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An operation, and the places that get an id the caller has not; the other ids are the caller's own."""
+
+    operation: Operation
+    places: tuple[Place, ...]
+
+    @property
+    def status(self) -> int:
+        """Of the refusal. A tenant's id is looked at first, then the path's and the body's."""
+        expected = {STATUS.get(place.name, 404) for place in self.places}
+        return next(status for status in (403, 404, 200) if status in expected)
+
+    def __str__(self) -> str:
+        return f"{self.operation!s:66} {' + '.join(map(str, self.places))}"
 
 
-def no_ids() -> dict[str, str]:
-    return {name: str(uuid4()) for name in ("project_id", "message_id", "file")}
+def cases() -> Iterator[Case]:
+    """Each place alone, and all of an operation's together: what belongs to one foreign project may match there."""
+    for operation in OF_TENANTS:
+        found = places(operation)
+        yield from (Case(operation, (place,)) for place in found)
+        own = tuple(place for place in found if place.name not in {"tenant_id", "x-tenant-id"})
+        if len(own) > 1:
+            yield Case(operation, own)
 
 
-def filled(value: Any, ids: dict[str, str]) -> Any:
-    """The request with the ids in their places."""
-    if isinstance(value, dict):
-        return {name: filled(item, ids) for name, item in value.items()}
-    return value.format(**ids) if isinstance(value, str) else value
+async def call(caller: Household, operation: Operation, sent: Mapping[Place, str]) -> httpx2.Response:
+    made = request(operation, caller.ids, sent)
+    made["headers"] = {**caller.tenant.headers, **made["headers"]}
+    return await caller.tenant.http.request(**made)
 
 
-async def send(caller: TenantClient, operation: Operation, ids: dict[str, str], **extra: Any) -> httpx2.Response:
-    request = {**filled(REQUESTS[str(operation)], ids), **extra}
-    return await caller.http.request(operation.method, operation.url(**ids), headers=caller.headers, **request)
-
-
-def without_its_id(answer: httpx2.Response) -> dict[str, Any]:
-    return {**answer.json(), "request_id": None}
-
-
-async def state_of(database: Database, household: Household) -> list[dict[str, Any]]:
-    """Enough of the household's rows to notice that one was added, changed, hidden or removed."""
-    return [dict(row) for statement in LOOKS for row in await rows_of(database, household.tenant.id, statement)]
-
-
-def test_every_route_that_takes_an_id_of_a_project_or_message_is_looked_at() -> None:
-    taking = {
-        name for name, operation in OPERATIONS.items() if operation.parameters("path") & {"project_id", "message_id"}
+def told(answer: httpx2.Response, sent: Mapping[Place, str]) -> tuple[int, bytes, dict[str, str]]:
+    """Everything the caller can see, without what was sent and what differs from request to request."""
+    body = answer.content.replace(answer.headers["x-request-id"].encode(), b"REQUEST")
+    for value in sent.values():
+        body = body.replace(value.encode(), b"ID")
+    headers = {
+        name: re.sub(r"\d+", "N", value) if name in COUNTED_DOWN else value
+        for name, value in answer.headers.items()
+        if name != "x-request-id"
     }
-    assert taking | {"POST /query/ask"} == set(REQUESTS)
+    return answer.status_code, body, headers
 
 
-@pytest.mark.parametrize("name", REQUESTS)
-async def test_a_foreign_id_is_an_unknown_id(
-    tenant: TenantClient, household: Household, database: Database, name: str
+def neighbour(known: str) -> str:
+    """An id that nobody has and that sorts where the known one does: ids begin with the time they were made."""
+    return known[:24] + uuid4().hex[:12]
+
+
+async def faults_of(case: Case, household: Household, stranger: Household) -> str:
+    """How a foreign id is told from an unknown one, if it is."""
+    foreign = {place: household.ids[place.name] for place in case.places}
+    unknown = {place: neighbour(value) for place, value in foreign.items()}
+    answers = [told(await call(stranger, case.operation, sent), sent) for sent in (foreign, unknown)]
+    if answers[0] != answers[1]:
+        return f"{answers[0]} is not {answers[1]}"
+    return "" if answers[0][0] == case.status else f"answered {answers[0]}"
+
+
+def test_the_household_has_an_id_for_every_place(household: Household) -> None:
+    """A new kind of id: make one in `settle`, or name it in `EVERYBODYS` when it is no tenant's."""
+    taken = {place.name for operation in OF_TENANTS for place in places(operation)}
+    assert taken == set(household.ids)
+
+
+async def test_sweep(
+    household: Household, stranger: Household, database: Database, tables: Sequence[TenantTable]
 ) -> None:
-    operation = OPERATIONS[name]
-    before = await state_of(database, household)
-    foreign = await send(tenant, operation, known_ids(household))
-    unknown = await send(tenant, operation, no_ids())
-    assert (foreign.status_code, unknown.status_code) == (404, 404)
-    assert without_its_id(foreign) == without_its_id(unknown)
-    assert set(foreign.headers) == set(unknown.headers)
-    assert await state_of(database, household) == before
+    """The table is shown with `-s`."""
+    before = await fingerprint(database, household.tenant.id, tables)
+    found = {str(case): await faults_of(case, household, stranger) for case in cases()}
+    for case in cases():
+        print(f"{case!s:130} {case.status}  {found[str(case)] or 'as an unknown id'}")  # noqa: T201  the table
+    print(f"{len(found)} cases, {len(OF_TENANTS)} operations")  # noqa: T201  the table
+    assert {case: fault for case, fault in found.items() if fault} == {}
+    assert await fingerprint(database, household.tenant.id, tables) == before
 
 
-@pytest.mark.parametrize("name", [name for name in REQUESTS if "remove_file" not in name])
-async def test_the_owner_is_not_refused(household: Household, name: str) -> None:
-    """What the refusals above are not: requests that nobody could make."""
-    answer = await send(household.tenant, OPERATIONS[name], known_ids(household))
-    assert answer.status_code == 200, answer.text
-
-
-async def test_a_foreign_file_in_a_project_of_ones_own(
-    tenant: TenantClient, household: Household, database: Database
-) -> None:
-    before = await state_of(database, household)
-    own = await tenant.create_project()
-    answers = [
-        await tenant.delete(f"/ingestion/projects/{own}/remove_file", params={"openai_file_id": file_id})
-        for file_id in (household.file, str(uuid4()))
-    ]
-    assert [answer.status_code for answer in answers] == [404, 404]
-    assert without_its_id(answers[0]) == without_its_id(answers[1])
-    pages = [
-        await tenant.get(f"/ingestion/projects/{own}/files", params={"after": file_id})
-        for file_id in (household.file, str(uuid4()))
-    ]
-    assert [page.json() for page in pages] == [pages[0].json()] * 2
-    assert pages[0].json()["files"] == []
-    assert await state_of(database, household) == before
-
-
-async def test_a_foreign_conversation_in_a_project_of_ones_own(
-    tenant: TenantClient, household: Household, database: Database
-) -> None:
-    before = await state_of(database, household)
-    own = await tenant.create_project()
-    answers = [
-        await tenant.post("/query/ask", json={"project_id": own, "question": QUESTION, "conversation_id": conversation})
-        for conversation in (household.conversation, str(uuid4()))
-    ]
-    assert [answer.status_code for answer in answers] == [404, 404]
-    assert without_its_id(answers[0]) == without_its_id(answers[1])
-    assert await state_of(database, household) == before
+@pytest.mark.usefixtures("worker")
+async def test_the_owner_is_not_refused(client: httpx2.AsyncClient, settings: Settings, database: Database) -> None:
+    """What the refusals of the sweep are not: requests that nobody could make. All places are filled."""
+    owner = await settle(client, settings, database, "wombat")
+    removing_last = sorted(OF_TENANTS, key=lambda operation: operation.method == "DELETE")
+    refused = {}
+    for operation in removing_last:
+        answer = await call(owner, operation, {place: owner.ids[place.name] for place in places(operation)})
+        if not answer.is_success:
+            refused[str(operation)] = answer.text
+    assert refused == {}
 
 
 async def test_the_same_question_finds_nothing_elsewhere(tenant: TenantClient, household: Household) -> None:
     own = await tenant.create_project()
-    answer = (await tenant.ask(own, QUESTION)).json()
+    answer = (await tenant.ask(own, household.question)).json()
     assert answer["answerable"] is False
-    assert FACT not in answer["answer"]
-    assert (await household.tenant.ask(household.project, QUESTION)).json()["answer"] == FACT
+    assert household.word not in answer["answer"]
+    again = await household.tenant.ask(household.ids["project_id"], household.question)
+    assert again.json()["answer"] == household.fact
 
 
 async def test_the_same_name_is_a_project_of_ones_own(tenant: TenantClient, household: Household) -> None:
-    answer = await tenant.post("/ingestion/projects/create", params={"name": "Secrets"})
+    answer = await tenant.post("/ingestion/projects/create", params={"name": household.project_name})
     assert answer.json()["status"] == "created"
-    assert answer.json()["id"] != household.project
+    assert answer.json()["id"] != household.ids["project_id"]
+
+
+async def test_the_same_idempotency_key_is_free(tenant: TenantClient, household: Household) -> None:
+    """For the very request that the household made with it."""
+    answer = await tenant.post(
+        "/ingestion/projects/create",
+        params={"name": household.project_name},
+        headers={"Idempotency-Key": household.key},
+    )
+    assert (answer.status_code, answer.json()["status"]) == (200, "created")
 
 
 async def test_the_same_bytes_are_a_document_of_ones_own(
@@ -145,6 +148,6 @@ async def test_the_same_bytes_are_a_document_of_ones_own(
     """To share a stranger's document would tell that the stranger has it."""
     del worker
     own = await tenant.create_project()
-    (file,) = (await tenant.upload(own, ("mine.txt", FACT.encode()))).json()["files"]
-    assert (file["status"], file["deduplicated"], file["characters"]) == ("completed", False, len(FACT))
-    assert file["id"] != household.file
+    (file,) = (await tenant.upload(own, ("mine.txt", household.fact.encode()))).json()["files"]
+    assert (file["status"], file["deduplicated"], file["characters"]) == ("completed", False, len(household.fact))
+    assert file["id"] != household.ids["openai_file_id"]

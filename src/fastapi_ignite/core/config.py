@@ -140,6 +140,11 @@ class PostgresSettings(Section):
         None, description="Password of the login `ignite_admin`; derived from the owner's when not given."
     )
     pool_size: int = Field(10, ge=1, le=200, description="Connections a process keeps; as many again under load.")
+    pgbouncer_host: str | None = Field(
+        None,
+        description="pgbouncer in transaction mode for API, worker and scheduler; migrations go to the server itself.",
+    )
+    pgbouncer_port: int = Field(6432, ge=1, le=65535, description="Port of pgbouncer.")
 
 
 class DatabaseUrlSettings(Section):

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db.logins import ADMIN_LOGIN, API_LOGIN, WORKER_LOGIN, derive_password
+from fastapi_ignite.infra.db.pgbouncer import through_pgbouncer
 from fastapi_ignite.infra.embedded import EmbeddedEndpoints, EmbeddedLease, acquire
 
 
@@ -113,6 +114,13 @@ def _parse_database_url(value: str) -> URL:
     return url
 
 
+def _shared_url(settings: Settings, owner: URL) -> URL:
+    """Where API, worker and scheduler connect. Migrations hold a session's lock, so the owner's address is direct."""
+    if settings.postgres.pgbouncer_host is None:
+        return owner
+    return through_pgbouncer(owner, host=settings.postgres.pgbouncer_host, port=settings.postgres.pgbouncer_port)
+
+
 def _redis_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> str:
     if settings.redis.url:
         return settings.redis.url.get_secret_value()
@@ -147,11 +155,12 @@ def _addresses(settings: Settings, endpoints: EmbeddedEndpoints | None) -> Servi
         login: secret.get_secret_value() if secret else derive_password(owner.password or "", login)
         for login, secret in configured.items()
     }
+    shared = _shared_url(settings, owner)
     return ServiceAddresses(
         owner_url=owner,
-        api_url=owner.set(username=API_LOGIN, password=passwords[API_LOGIN]),
-        worker_url=owner.set(username=WORKER_LOGIN, password=passwords[WORKER_LOGIN]),
-        admin_url=owner.set(username=ADMIN_LOGIN, password=passwords[ADMIN_LOGIN]),
+        api_url=shared.set(username=API_LOGIN, password=passwords[API_LOGIN]),
+        worker_url=shared.set(username=WORKER_LOGIN, password=passwords[WORKER_LOGIN]),
+        admin_url=shared.set(username=ADMIN_LOGIN, password=passwords[ADMIN_LOGIN]),
         redis_url=_redis_url(settings, endpoints),
         login_passwords=passwords,
         rabbitmq_url=_rabbitmq_url(settings),

@@ -12,11 +12,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 
+from fastapi_ignite.infra.db.pgbouncer import connection_options
+
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
 OPERATOR_ROLE = "ignite_operator"
 
-_TAKE_ROLE = text("SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant, true)")
+# jit goes along, and not with the connection: pgbouncer refuses start-up parameters that it does not know
+_TAKE_ROLE = text(
+    "SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant, true), set_config('jit', 'off', true)"
+)
 
 
 class _RoleSession(Session):
@@ -39,8 +44,9 @@ class Database:
     """
 
     def __init__(self, url: URL, *, pool_size: int = 10, application_name: str = "fastapi-ignite") -> None:
+        address, options = connection_options(url)
         self.engine = create_async_engine(
-            url,
+            address,
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=10,
@@ -50,7 +56,8 @@ class Database:
             connect_args={
                 "timeout": 10,
                 "command_timeout": 60,
-                "server_settings": {"application_name": application_name, "jit": "off"},
+                "server_settings": {"application_name": application_name},
+                **options,
             },
         )
         self._sessions = async_sessionmaker(self.engine, sync_session_class=_RoleSession, expire_on_commit=False)

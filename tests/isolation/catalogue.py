@@ -1,0 +1,208 @@
+"""What the catalogue of a migrated database must look like for row-level security to hold. Each check lists faults."""
+
+# ruff: noqa: S608  every statement is put together from what stands in this file
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+# tables that belong to no tenant, and why; every other one is a tenant's
+SHARED_TABLES = {
+    "alembic_version": "the migrations' own",
+    "admin_events": "what administrators did to the service; theirs to read",
+    "admin_keys": "of administrators",
+    "items": "the public demo",
+    "plans": "offered to everybody, written by operators",
+    "usage_watermarks": "how far the roll-up came; the system role's alone",
+}
+# functions that run as somebody else than their caller, and as whom
+DEFINER_FUNCTIONS = {"search_lexical(uuid,integer[],sparsevec,integer)": "ignite_search"}
+# unique indexes of tenants' tables that hold over all tenants, and why that tells nobody anything
+GLOBALLY_UNIQUE: dict[str, str] = {}
+# policies beside the two of each tenant table
+OPERATED = ("audit_events", "subscriptions", "tenants")
+OTHER_POLICIES = {
+    **{(table, "ignite_search"): ("SELECT", "PERMISSIVE", "true", None) for table in ("chunks", "documents")},
+    **{(table, "ignite_operator"): ("ALL", "PERMISSIVE", "true", "true") for table in OPERATED},
+}
+# the tenant itself is the one row that is known by its own id
+_TENANT_COLUMN = "CASE WHEN c.relname = 'tenants' THEN 'id' ELSE 'tenant_id' END"
+_TENANT_TABLES = f"""
+SELECT c.oid, c.relname::text AS name, a.attname::text AS key, a.attnum, a.attnotnull, c.relrowsecurity,
+    c.relforcerowsecurity
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped AND a.attname = {_TENANT_COLUMN}
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantTable:
+    """`key` is the column that names the tenant."""
+
+    name: str
+    key: str
+
+
+@asynccontextmanager
+async def owner_connection(url: URL) -> AsyncGenerator[AsyncConnection]:
+    """Each statement is committed at once."""
+    engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+async def tenant_tables(connection: AsyncConnection) -> list[TenantTable]:
+    """By name."""
+    rows = await connection.execute(text(f"SELECT name, key FROM ({_TENANT_TABLES}) t ORDER BY name"))
+    return [TenantTable(row.name, row.key) for row in rows]
+
+
+async def _faults(connection: AsyncConnection, statement: str, **values: Any) -> list[str]:
+    rows = await connection.execute(text(f"WITH tenant_tables AS ({_TENANT_TABLES}) {statement}"), values)
+    return sorted(str(fault) for (fault,) in rows)
+
+
+async def tables_are_protected(connection: AsyncConnection) -> list[str]:
+    """Row-level security, for the owner too, on a column that is never null."""
+    return await _faults(
+        connection,
+        "SELECT name FROM tenant_tables WHERE NOT (attnotnull AND relrowsecurity AND relforcerowsecurity)",
+    )
+
+
+async def tables_are_known(connection: AsyncConnection) -> list[str]:
+    """Whatever holds rows is a tenant's table, or is shared with a reason."""
+    return await _faults(
+        connection,
+        "SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.relkind IN ('r', 'p', 'f', 'm') AND n.nspname !~ '^(pg_|information_schema$)' "
+        "AND c.oid NOT IN (SELECT oid FROM tenant_tables) AND c.oid::regclass::text <> ALL (:shared)",
+        shared=list(SHARED_TABLES),
+    )
+
+
+async def policies_are_regular(connection: AsyncConnection) -> list[str]:
+    """On each tenant table one policy a role, with both clauses."""
+    rows = await connection.execute(
+        text(
+            "SELECT tablename, array_to_string(roles, ','), cmd, permissive, qual, with_check FROM pg_policies "
+            "WHERE schemaname = 'public'"
+        )
+    )
+    policies: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for table, role, *rest in rows:
+        policies.setdefault((str(table), str(role)), []).append(tuple(rest))
+    faults = [f"{table}: another policy for {role}" for (table, role), found in policies.items() if len(found) > 1]
+    for table in await tenant_tables(connection):
+        (own,) = policies.pop((table.name, "ignite_tenant"), [()])[:1]
+        if not _is_regular(own, table.key):
+            faults.append(f"{table.name}: ignite_tenant has {own}")
+        (system,) = policies.pop((table.name, "ignite_system"), [()])[:1]
+        if system != ("ALL", "PERMISSIVE", "true", "true"):
+            faults.append(f"{table.name}: ignite_system has {system}")
+    others = {place: found[0] for place, found in policies.items()}
+    differing = {place for place in others.keys() | OTHER_POLICIES if others.get(place) != OTHER_POLICIES.get(place)}
+    return faults + [f"{table}: {role} has {others.get((table, role))}" for table, role in sorted(differing)]
+
+
+def _is_regular(policy: tuple[Any, ...], key: str) -> bool:
+    if len(policy) != 4:
+        return False
+    command, kind, using, check = policy
+    compared = str(using).startswith(f"({key} = (") and str(using).count("current_setting('app.tenant_id'") == 1
+    return (command, kind, check) == ("ALL", "PERMISSIVE", using) and compared and " OR " not in str(using).upper()
+
+
+async def unique_keys_carry_the_tenant(connection: AsyncConnection) -> list[str]:
+    """Partial ones too: a key over all tenants would tell one of them what another has."""
+    return await _faults(
+        connection,
+        "SELECT i.indexrelid::regclass FROM pg_index i JOIN tenant_tables t ON t.oid = i.indrelid "
+        "WHERE i.indisunique AND i.indkey[0] <> t.attnum AND i.indexrelid::regclass::text <> ALL (:allowed)",
+        allowed=list(GLOBALLY_UNIQUE),
+    )
+
+
+async def an_index_leads_with_the_tenant(connection: AsyncConnection) -> list[str]:
+    """One of all rows: without it the policy alone would cost a scan of everybody's."""
+    return await _faults(
+        connection,
+        "SELECT name FROM tenant_tables t WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid "
+        "AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = t.attnum)",
+    )
+
+
+async def foreign_keys_carry_the_tenant(connection: AsyncConnection) -> list[str]:
+    """They are checked past the policies, so a key without the tenant could point into another's rows."""
+    return await _faults(
+        connection,
+        "SELECT k.conrelid::regclass || '.' || k.conname FROM pg_constraint k "
+        "JOIN tenant_tables target ON target.oid = k.confrelid LEFT JOIN tenant_tables t ON t.oid = k.conrelid "
+        "WHERE k.contype = 'f' AND NOT EXISTS (SELECT FROM unnest(k.conkey, k.confkey) pair (mine, theirs) "
+        "WHERE mine = t.attnum AND theirs = target.attnum)",
+    )
+
+
+async def functions_run_as_their_caller(connection: AsyncConnection) -> list[str]:
+    """But for the known ones, which nobody may call unasked and whose names cannot be caught by another schema."""
+    return await _faults(
+        connection,
+        "SELECT p.oid::regprocedure || ' as ' || p.proowner::regrole FROM pg_proc p "
+        "JOIN pg_namespace n ON n.oid = p.pronamespace "
+        "WHERE p.prosecdef AND n.nspname !~ '^(pg_|information_schema$)' "
+        "AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') "
+        "AND NOT (p.oid::regprocedure || ' as ' || p.proowner::regrole = ANY (:known) "
+        "AND 'search_path=pg_catalog, pg_temp' = ANY (p.proconfig) "
+        "AND NOT EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) WHERE grantee = 0))",
+        known=[f"{function} as {owner}" for function, owner in DEFINER_FUNCTIONS.items()],
+    )
+
+
+async def views_run_as_their_caller(connection: AsyncConnection) -> list[str]:
+    """A view reads as its owner unless it says otherwise."""
+    return await _faults(
+        connection,
+        "SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.relkind = 'v' AND n.nspname !~ '^(pg_|information_schema$)' "
+        "AND NOT coalesce('security_invoker=true' = ANY (c.reloptions), false) "
+        "AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')",
+    )
+
+
+async def no_privilege_goes_past_the_policies(connection: AsyncConnection) -> list[str]:
+    """TRUNCATE knows no policy, REFERENCES and TRIGGER look around them; PUBLIC has nothing at all."""
+    return await _faults(
+        connection,
+        "SELECT r.role || ' may ' || p.privilege || ' ' || c.relname FROM pg_class c, "
+        "unnest(ARRAY['ignite_tenant', 'ignite_system', 'ignite_search', 'ignite_operator']) r (role), "
+        "unnest(ARRAY['TRUNCATE', 'REFERENCES', 'TRIGGER']) p (privilege) "
+        "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') "
+        "AND has_table_privilege(r.role, c.oid, p.privilege) "
+        "UNION ALL SELECT 'PUBLIC may ' || a.privilege_type || ' ' || c.relname FROM pg_class c, "
+        "aclexplode(c.relacl) a WHERE c.relnamespace = 'public'::regnamespace AND a.grantee = 0 "
+        "AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')",
+    )
+
+
+Check = Callable[[AsyncConnection], Awaitable[list[str]]]
+CHECKS: tuple[Check, ...] = (
+    tables_are_protected,
+    tables_are_known,
+    policies_are_regular,
+    unique_keys_carry_the_tenant,
+    an_index_leads_with_the_tenant,
+    foreign_keys_carry_the_tenant,
+    functions_run_as_their_caller,
+    views_run_as_their_caller,
+    no_privilege_goes_past_the_policies,
+)

@@ -1,0 +1,131 @@
+"""Every place of the API that takes an id, and requests made of the examples in its OpenAPI document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from http_contract import Operation, document, operations
+
+# ids of what belongs to no tenant
+EVERYBODYS = frozenset({"plan_id", "item_id"})
+_LOOKS_LIKE_AN_ID = re.compile(r".*[_-]ids?|after|before|cursor")
+_SCHEMAS = document()["components"]["schemas"]
+OPERATIONS = operations()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an operation takes an id of a tenant's. `path` leads to it in a JSON body."""
+
+    where: Literal["path", "query", "header", "json", "form"]
+    name: str
+    required: bool
+    path: tuple[str, ...] = ()
+    many: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where} {'.'.join(self.path) or self.name}"
+
+
+def places(operation: Operation) -> list[Place]:
+    """Those of the tenants, in the document's order."""
+    found = [
+        Place(parameter["in"], parameter["name"], parameter.get("required", False), many=_is_list(parameter["schema"]))
+        for parameter in operation.definition.get("parameters", [])
+        if _takes_an_id(parameter["name"], parameter["schema"])
+    ]
+    content = operation.definition.get("requestBody", {}).get("content", {})
+    for media_type, where in (("application/json", "json"), ("multipart/form-data", "form")):
+        if media_type in content:
+            found += _in_body(content[media_type]["schema"], where)
+    return [place for place in found if place.name not in EVERYBODYS]
+
+
+def _in_body(schema: dict[str, Any], where: Any, path: tuple[str, ...] = ()) -> Iterator[Place]:
+    for choice in _choices(schema):
+        for name, field in choice.get("properties", {}).items():
+            if _takes_an_id(name, field):
+                yield Place(where, name, name in choice.get("required", ()), (*path, name), _is_list(field))
+            elif any(list(_in_body(inner.get("items", {}), where)) for inner in _choices(field) if _is_list(inner)):
+                raise NotImplementedError(f"ids of objects in a list: {name}")
+            else:
+                yield from _in_body(field, where, (*path, name))
+
+
+def _choices(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schema behind references and alternatives."""
+    if "$ref" in schema:
+        yield from _choices(_SCHEMAS[schema["$ref"].rpartition("/")[2]])
+        return
+    alternatives = [choice for kind in ("anyOf", "oneOf", "allOf") for choice in schema.get(kind, [])]
+    for choice in alternatives:
+        yield from _choices(choice)
+    if not alternatives:
+        yield schema
+
+
+def _is_list(schema: dict[str, Any]) -> bool:
+    return any(choice.get("type") == "array" for choice in _choices(schema))
+
+
+def _takes_an_id(name: str, schema: dict[str, Any]) -> bool:
+    formats = {
+        inner.get("format") for choice in _choices(schema) for inner in (choice, *_choices(choice.get("items", {})))
+    }
+    return "uuid" in formats or _LOOKS_LIKE_AN_ID.fullmatch(name) is not None
+
+
+def request(operation: Operation, ids: Mapping[str, str], sent: Mapping[Place, str]) -> dict[str, Any]:
+    """Arguments of a client's call.
+
+    Required places have what is `sent`, else what is in `ids`, optional ones only what is sent. All the rest is the
+    document's own examples: an operation without them cannot be called, so its test fails.
+    """
+    values = {
+        place: sent.get(place, ids.get(place.name)) for place in places(operation) if place.required or place in sent
+    }
+    made: dict[str, Any] = {"method": operation.method, "params": {}, "headers": {}}
+    in_path = {place.name: value for place, value in values.items() if place.where == "path"}
+    for parameter in operation.definition.get("parameters", []):
+        name, schema = parameter["name"], parameter["schema"]
+        if parameter.get("required") and (name in EVERYBODYS or not _takes_an_id(name, schema)):
+            _put(made, in_path, parameter, schema["examples"][0])
+    for place, value in values.items():
+        if place.where in {"query", "header"}:
+            made["params" if place.where == "query" else "headers"][place.name] = value
+    _add_body(made, operation, values)
+    return {**made, "url": operation.url(**in_path)}
+
+
+def _put(made: dict[str, Any], in_path: dict[str, Any], parameter: dict[str, Any], value: Any) -> None:
+    if parameter["in"] == "path":
+        in_path[parameter["name"]] = value
+    else:
+        made["params" if parameter["in"] == "query" else "headers"][parameter["name"]] = value
+
+
+def _add_body(made: dict[str, Any], operation: Operation, values: Mapping[Place, Any]) -> None:
+    content = operation.definition.get("requestBody", {}).get("content", {})
+    if operation.takes_json:
+        body = deepcopy(next(iter(content["application/json"]["examples"].values()))["value"])
+        for place in places(operation):
+            if place.where == "json":
+                _set(body, place, values.get(place))
+        made["json"] = body
+    elif operation.takes_files:
+        made["files"] = [("files", ("a.txt", b"A text of nobody's."))]
+        made["data"] = {place.name: value for place, value in values.items() if place.where == "form"}
+
+
+def _set(body: dict[str, Any], place: Place, value: Any) -> None:
+    *parents, name = place.path
+    for parent in parents:
+        body = body.setdefault(parent, {})
+    if value is None:
+        body.pop(name, None)
+    else:
+        body[name] = [value] if place.many else value

@@ -1,0 +1,140 @@
+"""Words that one tenant sent are nowhere in what another gets, in the log, or in Redis."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+
+import httpx2
+import pytest
+from redis import Redis
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.logging import configure_logging
+from fastapi_ignite.infra.db import Database
+from isolation.household import Household, settle
+from isolation.id_places import OPERATIONS, Place, places, request
+from isolation.redis_traffic import recorded
+
+KEEPER, VISITOR = "heliotropium", "callithrix"
+ANYBODYS_QUESTION = "What opens the vault of the north wing?"
+# What Redis is told without naming a tenant: connections, scripts, and keys that are everybody's: queues, heartbeats,
+# limits of addresses, cached items. A new kind of key names its tenant, or is added here.
+SHARED = re.compile(
+    r"(?:HELLO|CLIENT|PING|SCRIPT LOAD|TIME|ECHO)\b.*"
+    r"|(?:EVALSHA \w+ \d+|SCAN \d+ MATCH|\w+) "
+    r"(?:ignite-jobs\b|heartbeat:|rate:\{address:|(?:~lock:)?item:|~tag:(?:-:|~all)).*",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`seen` is all of it, an archive unpacked; `sent` are the ids in the request."""
+
+    request: str
+    sent: frozenset[str]
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """All there was to see while a keeper settled and a visitor called every operation."""
+
+    keeper: Household
+    visitor: Household
+    answers: Sequence[Answer]
+    log: str
+    commands: Sequence[str]
+
+
+async def call_everything(visitor: Household, keeper: Household) -> AsyncGenerator[Answer]:
+    """With the visitor's own ids, then with each of the keeper's; asking what the keeper's document answers."""
+    for operation in sorted(OPERATIONS, key=lambda operation: operation.method == "DELETE"):
+        found = places(operation)
+        variants: list[Mapping[Place, str]] = [{place: visitor.ids[place.name] for place in found}]
+        variants += [{place: keeper.ids[place.name]} for place in found]
+        for sent in variants:
+            made = request(operation, visitor.ids, sent)
+            if "question" in made.get("json", {}):
+                made["json"]["question"] = ANYBODYS_QUESTION
+            if "idempotency-key" in operation.parameters("header"):
+                made["headers"]["Idempotency-Key"] = keeper.key
+            made["headers"] = {**visitor.tenant.headers, **made["headers"]}
+            answer = await visitor.tenant.http.request(**made)
+            yield Answer(f"{operation} {answer.status_code}", frozenset(sent.values()), _all_of(answer))
+
+
+def _all_of(answer: httpx2.Response) -> str:
+    headers = "".join(f"{name}: {value}\n" for name, value in answer.headers.items())
+    if answer.headers.get("content-type") != "application/zip":
+        return headers + answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        return headers + "".join(f"{name}\n{archive.read(name).decode()}\n" for name in archive.namelist())
+
+
+@pytest.fixture
+async def seen(
+    client: httpx2.AsyncClient,
+    settings: Settings,
+    database: Database,
+    redis: Redis,
+    worker: None,
+    logging_as_before: None,
+    capsys: pytest.CaptureFixture[str],
+) -> Round:
+    del worker, logging_as_before
+    capsys.readouterr()
+    configure_logging(settings.model_copy(update={"app": settings.app.model_copy(update={"log_level": "DEBUG"})}))
+    with recorded(redis) as commands:
+        keeper = await settle(client, settings, database, KEEPER)
+        visitor = await settle(client, settings, database, VISITOR)
+        answers = [answer async for answer in call_everything(visitor, keeper)]
+    return Round(keeper, visitor, answers, capsys.readouterr().err, commands)
+
+
+async def test_words_and_ids_of_one_tenant_reach_no_other(seen: Round) -> None:
+    """One test, because everything has to be called for each look."""
+    look_at_answers(seen)
+    look_at_the_log(seen)
+    look_at_redis(seen)
+
+
+def look_at_answers(seen: Round) -> None:
+    everything = "".join(answer.seen for answer in seen.answers)
+    assert seen.visitor.fact in everything, "documents, archives and answers are looked at"
+    assert [answer.request for answer in seen.answers if KEEPER in answer.seen] == []
+    told = {
+        answer.request: name
+        for answer in seen.answers
+        for name, value in seen.keeper.ids.items()
+        if value in answer.seen and value not in answer.sent
+    }
+    assert told == {}
+
+
+def look_at_the_log(seen: Round) -> None:
+    assert str(seen.keeper.tenant.id) in seen.log
+    assert [line for line in seen.log.splitlines() if KEEPER in line or VISITOR in line] == []
+
+
+def look_at_redis(seen: Round) -> None:
+    keeper, visitor = str(seen.keeper.tenant.id), str(seen.visitor.tenant.id)
+    rows = {value for resident in (seen.keeper, seen.visitor) for value in resident.ids.values()} - {keeper, visitor}
+    for command in seen.commands:
+        named = {tenant for tenant in (keeper, visitor) if tenant in command}
+        assert KEEPER not in command
+        assert VISITOR not in command
+        assert len(named) < 2, command
+        if named:
+            of_the_other = seen.visitor if keeper in named else seen.keeper
+            assert not any(value in command for value in of_the_other.ids.values()), command
+        else:
+            assert not any(value in command for value in rows), command
+            assert SHARED.fullmatch(command), command
+    assert {"rate:{tenant:" + tenant + "}" for tenant in (keeper, visitor)} <= {
+        word for command in seen.commands for word in command.split()
+    }

@@ -1,0 +1,96 @@
+"""Whatever happens to one policy, the probes of this folder notice: each is dropped and opened once, on a copy."""
+
+# ruff: noqa: S608  the tables' names come from the catalogue
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from databases import new_database
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import ServiceAddresses
+from isolation.catalogue import TenantTable, owner_connection, policies_are_regular, tables_are_protected
+from isolation.household import Household
+from isolation.policies import policies_of
+from isolation.probes import PROBES, Ground
+
+
+@pytest.fixture(scope="module")
+def empty_copy(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
+    """A migrated database of its own."""
+    with new_database(addresses, template="template_migrated") as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+async def owner(
+    addresses: ServiceAddresses, empty_copy: ServiceAddresses, household: Household, tables: Sequence[TenantTable]
+) -> AsyncGenerator[AsyncConnection]:
+    """The owner of a database with the household's rows and no others."""
+    async with owner_connection(empty_copy.owner_url) as target:
+        await target.execute(text("SET session_replication_role = replica"))  # in any order, past foreign keys
+        async with owner_connection(addresses.owner_url) as source:
+            for table in tables:
+                rows = await source.scalar(
+                    text(f"SELECT jsonb_agg(to_jsonb(t))::text FROM {table.name} t WHERE {table.key} = :owner"),
+                    {"owner": household.tenant.id},
+                )
+                insert = f"INSERT INTO {table.name} SELECT * FROM jsonb_populate_recordset(NULL::{table.name}, "
+                await target.execute(text(f"{insert} CAST(:rows AS jsonb))"), {"rows": rows})
+        yield target
+
+
+@pytest.fixture
+async def ground(
+    owner: AsyncConnection, empty_copy: ServiceAddresses, household: Household, tables: Sequence[TenantTable]
+) -> AsyncGenerator[Ground]:
+    """The copy, in place of the household's own database."""
+    del owner
+    urls = (empty_copy.api_url, empty_copy.worker_url, empty_copy.admin_url)
+    api, worker, admin = (Database(url, pool_size=1) for url in urls)
+    yield Ground(api, worker, admin, household.tenant.id, tables)
+    for login in (api, worker, admin):
+        await login.close()
+
+
+async def leaks_of(ground: Ground, table: str) -> set[str]:
+    """The probes that find something at this table."""
+    alone = replace(ground, tables=[each for each in ground.tables if each.name == table])
+    return {probe.__name__ for probe in PROBES if await probe(alone)}
+
+
+async def test_every_change_of_a_policy_is_noticed(
+    owner: AsyncConnection, ground: Ground, tables: Sequence[TenantTable]
+) -> None:
+    """By what tenants can reach and, apart from that, by the catalogue. The table is shown with `-s`."""
+    policies = await policies_of(owner)
+    assert len(policies) >= 2 * len(tables)
+    assert [leak for table in tables for leak in await leaks_of(ground, table.name)] == []
+    unnoticed = []
+    for policy in policies:
+        for mutation in policy.mutations():
+            await owner.execute(text(mutation))
+            noticed, irregular = await leaks_of(ground, policy.table), await policies_are_regular(owner)
+            if mutation != policy.drop:
+                await owner.execute(text(policy.drop))
+            await owner.execute(text(policy.creation))
+            print(f"{mutation:70} {', '.join(sorted(noticed)) or 'UNNOTICED'}")  # noqa: T201  the table
+            if not (noticed and irregular):
+                unnoticed.append(mutation)
+    assert unnoticed == []
+    assert await policies_are_regular(owner) == []
+
+
+async def test_a_table_without_row_level_security_is_noticed(
+    owner: AsyncConnection, ground: Ground, tables: Sequence[TenantTable]
+) -> None:
+    for table in tables:
+        await owner.execute(text(f"ALTER TABLE {table.name} DISABLE ROW LEVEL SECURITY"))
+        assert await leaks_of(ground, table.name), table.name
+        assert await tables_are_protected(owner) == [table.name]
+        await owner.execute(text(f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY"))
