@@ -105,10 +105,15 @@ class TestLogins:
         assert addresses_of(monkeypatch, changed).login_passwords != first.login_passwords
 
     def test_passwords_of_their_own_win(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        own = {"POSTGRES_API_PASSWORD": "of the api", "POSTGRES_WORKER_PASSWORD": "of the worker"}
+        own = {
+            "POSTGRES_API_PASSWORD": "of the api",
+            "POSTGRES_WORKER_PASSWORD": "of the worker",
+            "POSTGRES_ADMIN_PASSWORD": "of the admin",
+        }
         addresses = addresses_of(monkeypatch, OUTSIDE | own)
         assert (addresses.api_url.username, addresses.api_url.password) == ("ignite_api", "of the api")
         assert (addresses.worker_url.username, addresses.worker_url.password) == ("ignite_worker", "of the worker")
+        assert (addresses.admin_url.username, addresses.admin_url.password) == ("ignite_admin", "of the admin")
 
     def test_production_wants_passwords_where_there_is_none_to_derive_from(
         self, monkeypatch: pytest.MonkeyPatch
@@ -120,9 +125,10 @@ class TestLogins:
             "DATABASE_URL": "postgresql://owner@db.example/acme",
             "POSTGRES_API_PASSWORD": "of the api",
         }
-        with pytest.raises(ConfigurationError, match="POSTGRES_API_PASSWORD, POSTGRES_WORKER_PASSWORD and POSTGRES_ADMIN_PASSWORD"):
+        with pytest.raises(ConfigurationError, match=r"POSTGRES_API_PASSWORD, .* wants all three"):
             addresses_of(monkeypatch, OUTSIDE | production)
-        addresses_of(monkeypatch, OUTSIDE | production | {"POSTGRES_WORKER_PASSWORD": "of the worker"})
+        others = {"POSTGRES_WORKER_PASSWORD": "of the worker", "POSTGRES_ADMIN_PASSWORD": "of the admin"}
+        addresses_of(monkeypatch, OUTSIDE | production | others)
 
     def test_addresses_print_without_passwords(self, monkeypatch: pytest.MonkeyPatch) -> None:
         addresses = addresses_of(monkeypatch, OUTSIDE)
