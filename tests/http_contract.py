@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -57,6 +58,7 @@ class Operation:
         return f"{self.method} {self.path}"
 
 
+@cache
 def document() -> dict[str, Any]:
     """The OpenAPI document of a default installation."""
     return create_app(default_settings()).openapi()

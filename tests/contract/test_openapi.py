@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -38,6 +38,37 @@ def test_operation_ids_are_unique_names() -> None:
     assert all(name.isidentifier() for name in ids)
 
 
+BOUNDED_FORMATS = {"uuid", "date", "date-time"}
+
+
+def choices(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What a value may be, behind references and alternatives; bounds beside alternatives hold for each."""
+    if "$ref" in schema:
+        yield from choices(document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+        return
+    alternatives = [choice for kind in ("anyOf", "oneOf", "allOf") for choice in schema.get(kind, [])]
+    for alternative in alternatives:
+        yield from ({**schema, **choice} for choice in choices(alternative))
+    if not alternatives:
+        yield schema
+
+
+def unbounded(schema: Mapping[str, Any], place: str) -> Iterator[str]:
+    """The places of an input where a caller may send as much as it likes."""
+    for choice in choices(schema):
+        kind = choice.get("type")
+        if kind == "string" and not (choice.keys() & {"maxLength", "enum", "const"}):
+            yield from [place] * (choice.get("format") not in BOUNDED_FORMATS)
+        elif kind in {"integer", "number"} and not {"minimum", "maximum"} <= choice.keys():
+            yield place
+        elif kind == "array":
+            yield from [place] * ("maxItems" not in choice)
+            yield from unbounded(choice["items"], f"{place}[]")
+        elif kind == "object":
+            for name, field in choice.get("properties", {}).items():
+                yield from unbounded(field, f"{place}.{name}")
+
+
 @pytest.mark.parametrize("operation", operations(), ids=str)
 class TestEach:
     def test_has_a_summary_in_words(self, operation: Operation) -> None:
@@ -54,6 +85,12 @@ class TestEach:
         bodies = [operation.definition.get("requestBody", {}), *operation.definition["responses"].values()]
         for content in (body["content"][JSON] for body in bodies if JSON in body.get("content", {})):
             assert content["examples"]
+
+    def test_every_input_is_bounded(self, operation: Operation) -> None:
+        parameters = operation.definition.get("parameters", [])
+        body = operation.definition.get("requestBody", {}).get("content", {}).get(JSON, {})
+        inputs = {each["name"]: each["schema"] for each in parameters} | {"body": body.get("schema", {})}
+        assert [fault for name, schema in inputs.items() for fault in unbounded(schema, name)] == []
 
     def test_errors_are_problems(self, operation: Operation) -> None:
         for status, answer in operation.definition["responses"].items():
