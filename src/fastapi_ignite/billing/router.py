@@ -14,6 +14,7 @@ from fastapi_ignite.billing.service import (
     UnknownPlanError,
     parse_cycle,
 )
+from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep
 from fastapi_ignite.http.fields import Text
 from fastapi_ignite.http.problems import responses
@@ -22,7 +23,11 @@ from fastapi_ignite.http.routing import tenant_router
 router = tenant_router("/billing", "billing")
 
 
-@router.post("/subscribe", responses=responses(UnknownPlanError, TenantNotFoundError, UnknownCycleError))
+@router.post(
+    "/subscribe",
+    dependencies=[idempotent("/limits/current")],
+    responses=responses(UnknownPlanError, TenantNotFoundError, UnknownCycleError),
+)
 async def subscribe(
     principal: PrincipalDep,
     session: SessionDep,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
+from fastapi_ignite.http.admission import Handler, admit
 from fastapi_ignite.http.authentication import TenantParameterDep
-from fastapi_ignite.http.deps import check_rate_limit, require_auth
+from fastapi_ignite.http.deps import require_auth
 from fastapi_ignite.http.problems import AUTHENTICATED, RateLimitedError, responses
-
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class TenantRoute(APIRoute):
@@ -24,8 +20,7 @@ class TenantRoute(APIRoute):
 
         async def checked(request: Request) -> Response:
             principal = await require_auth(request)
-            await check_rate_limit(request, principal)
-            return await handler(request)
+            return await admit(request, principal, handler)
 
         return checked
 
@@ -38,8 +33,7 @@ class PublicRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
-            await check_rate_limit(request, None)
-            return await handler(request)
+            return await admit(request, None, handler)
 
         return checked
 

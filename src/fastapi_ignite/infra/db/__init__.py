@@ -1,6 +1,6 @@
 """PostgreSQL: the declarative base, and transactions that carry their role and tenant."""
 
 from fastapi_ignite.infra.db.base import Base, TenantScoped, Timestamped
-from fastapi_ignite.infra.db.session import Database, connection_failed
+from fastapi_ignite.infra.db.session import Database, acting_for, connection_failed
 
-__all__ = ["Base", "Database", "TenantScoped", "Timestamped", "connection_failed"]
+__all__ = ["Base", "Database", "TenantScoped", "Timestamped", "acting_for", "connection_failed"]
