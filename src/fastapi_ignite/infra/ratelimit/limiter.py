@@ -17,7 +17,7 @@ from fastapi_ignite.infra.breaker import CircuitBreaker
 from fastapi_ignite.infra.ratelimit.process import Debt, ProcessWindows, put_back
 from fastapi_ignite.infra.ratelimit.script import EXACT_UP_TO, GRAIN_SECONDS, ROLLING_WINDOW, WINDOW_SECONDS
 
-PATIENCE_SECONDS = 0.08
+PATIENCE_SECONDS = 0.06
 RETRY_REDIS_AFTER_SECONDS = 5.0
 MAX_IN_FLIGHT = 32
 MICROSECONDS = 1_000_000
@@ -67,7 +67,7 @@ class _Breaker(CircuitBreaker):
 
 
 class RateLimiter:
-    """Never raises, and waits for Redis for 80 ms at most. While it is away one request in five seconds asks for it.
+    """Never raises, and waits for Redis for 60 ms at most. While it is away one request in five seconds asks for it.
 
     Units given meanwhile are told to Redis when it is back, so that an outage gives no second minute. An answer that
     came too late may have counted as well: then its units count twice, never not at all.
