@@ -84,14 +84,15 @@ async def storm(addresses: ServiceAddresses, folder: Path, rounds: int) -> None:
         urls = [process.url for process in processes]
         asker, told = Asker.make(urls[0], plan, database), Counter[str]()
         limits = httpx2.Limits(max_connections=AT_ONCE)
-        async with httpx2.AsyncClient(timeout=60, limits=limits) as client:
-            for number in range(1, rounds + 1):
-                key = str(new_id())
+        for number in range(1, rounds + 1):
+            key = str(new_id())
+            # new connections: the server closes those that idle for five seconds
+            async with httpx2.AsyncClient(timeout=60, limits=limits) as client:
                 answers = await asyncio.gather(*(asker.ask(client, urls[turn % 4], key) for turn in range(AT_ONCE)))
-                statuses = Counter(answer.status_code for answer in answers)
-                told.update(answer.json().get("code", "answered") for answer in answers)
-                assert statuses == {200: 1, 409: AT_ONCE - 1}, statuses
-                assert await asker.effects() == (number, number, 0)
+            statuses = Counter(answer.status_code for answer in answers)
+            told.update(answer.json().get("code", "answered") for answer in answers)
+            assert statuses == {200: 1, 409: AT_ONCE - 1}, statuses
+            assert await asker.effects() == (number, number, 0)
     await database.close()
     print(f"{rounds} rounds of {AT_ONCE} at once over 4 processes: one answer and one message a round; {dict(told)}")
 
