@@ -12,6 +12,8 @@ import structlog
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from sqlalchemy import text
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -25,7 +27,7 @@ from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import TokenVerifier
-from fastapi_ignite.http import openapi, problems
+from fastapi_ignite.http import openapi, problems, rate_limit
 from fastapi_ignite.http.middleware import BodyLimit, RequestContext, UnexpectedErrors
 from fastapi_ignite.http.security_headers import SecurityHeaders
 from fastapi_ignite.http.state import State
@@ -52,6 +54,8 @@ EXPOSED_HEADERS = (
     "ETag",
     "Age",
     "X-Cache",
+    "Idempotent-Replayed",
+    "Preference-Applied",
 )
 STRONGER_LOGIN = text("""
 SELECT r.rolsuper OR r.rolbypassrls OR pg_has_role(current_user, 'ignite_system', 'MEMBER')
@@ -71,6 +75,7 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
         addresses.redis_url,
         socket_timeout=REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 1),  # once, at once: for a connection that went stale in the pool
         client_name="ignite-api",
     )
     jobs = JobQueue(make_broker(addresses.broker_url))
@@ -139,6 +144,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app, errors_url=settings.app.errors_url)
     app.include_router(build_router(settings), prefix=prefix)
     pages.install(app, prefix, settings.app.project_name)
+    rate_limit.require_known_operations(app, settings)
     openapi.install(app)
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(BodyLimit)
@@ -147,7 +153,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.cors.origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Tenant-Id", "X-Request-ID"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Tenant-Id", "X-Request-ID"],
             expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(SecurityHeaders, strict_transport=settings.app.production)

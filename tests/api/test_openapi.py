@@ -53,7 +53,8 @@ def expected_errors(operation: Operation) -> set[str]:
     expected: set[str] = set()
     if operation.path.startswith(("/health", "/app-info")):
         return expected
-    expected |= {"429"} if operation.public else {"401", "403", "429"}
+    expected |= {"429"} if operation.public else {"401", "429"}
+    expected |= {"403"} if operation.for_tenants else set()
     if any(operation.parameters(place) - {"x-tenant-id"} for place in ("path", "query")):
         expected |= {"422"}
     if operation.takes_json:

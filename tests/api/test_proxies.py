@@ -28,7 +28,7 @@ async def statuses(client: httpx2.AsyncClient, *forwarded: str) -> list[int]:
 def address() -> str:
     """One that no other test uses."""
     number = new_id().int
-    return f"2001:db8::{number >> 16 & 0xFFFF:x}:{number & 0xFFFF:x}"
+    return f"2001:db8:{number >> 16 & 0xFFFF:x}:{number & 0xFFFF:x}::1"
 
 
 async def test_a_trusted_proxy_names_the_caller(settings: Settings, state: State) -> None:

@@ -58,7 +58,7 @@ def limited(settings: Settings, state: State) -> LimitedApi:
 
 
 def new_address() -> str:
-    return f"2001:db8::{secrets.token_hex(2)}:{secrets.token_hex(2)}"
+    return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
 
 
 def a_caller(tenant: TenantClient, api: httpx2.AsyncClient) -> TenantClient:

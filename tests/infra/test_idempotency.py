@@ -21,12 +21,8 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError, IdempotencyStore
-from fastapi_ignite.infra.idempotency.store import (
-    LEASE,
-    IdempotencyInProgressError,
-    IdempotencyKeyReusedError,
-    remove_expired,
-)
+from fastapi_ignite.infra.idempotency.outcome import IdempotencyInProgressError, IdempotencyKeyReusedError
+from fastapi_ignite.infra.idempotency.store import LEASE, remove_expired
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import create_app
 from fastapi_ignite.rag.engines import build_engines
@@ -142,7 +138,8 @@ class TestTheStore:
         assert type(await keys.refusal()) is IdempotencyInProgressError
         hands.forward(11 * SECOND)
         heir = await keys.claim()
-        await keys.complete(dead, "/api/v1/things/of-the-dead")
+        with pytest.raises(IdempotencyInProgressError):
+            await keys.complete(dead, "/api/v1/things/of-the-dead")
         await keys.release(dead)
         assert type(await keys.refusal()) is IdempotencyInProgressError
         await keys.complete(heir)

@@ -26,7 +26,7 @@ ANYBODYS_QUESTION = "What opens the vault of the north wing?"
 SHARED = re.compile(
     r"(?:HELLO|CLIENT|PING|SCRIPT LOAD|TIME|ECHO)\b.*"
     r"|(?:EVALSHA \w+ \d+|SCAN \d+ MATCH|\w+) "
-    r"(?:ignite-jobs\b|heartbeat:|rate:\{address:|(?:~lock:)?item:|~tag:(?:-:|~all)).*",
+    r"(?:ignite-jobs\b|heartbeat:|(?:rate|done):\{address:|(?:~lock:)?item:|~tag:(?:-:|~all)).*",
     re.DOTALL,
 )
 

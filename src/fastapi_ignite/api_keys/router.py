@@ -23,10 +23,10 @@ from fastapi_ignite.api_keys.schemas import (
 )
 from fastapi_ignite.api_keys.service import ApiKeyService
 from fastapi_ignite.core.permissions import Scope
-from fastapi_ignite.http.deps import ClaimDep, PrincipalDep, SessionDep, SettingsDep
+from fastapi_ignite.http.admission import idempotent
+from fastapi_ignite.http.deps import PrincipalDep, SessionDep, SettingsDep
 from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import takes, tenant_router
-from fastapi_ignite.infra.idempotency import IdempotencyConflictError, IdempotencyStore
 from fastapi_ignite.tenants.service import TenantNotFoundError
 
 router = tenant_router("/api-keys", "api keys")
@@ -44,21 +44,15 @@ KeyId = Annotated[UUID, Path(examples=[KEY_EXAMPLE])]
     "",
     status_code=201,
     openapi_extra=takes(Scope.API_KEYS_WRITE),
-    responses=responses(TenantNotFoundError, TooManyApiKeysError, ExpiryNotAheadError, IdempotencyConflictError),
+    dependencies=[idempotent("/api-keys", keep_answer=False)],
+    responses=responses(TenantNotFoundError, TooManyApiKeysError, ExpiryNotAheadError),
 )
-async def create_api_key(
-    service: ApiKeyServiceDep, session: SessionDep, settings: SettingsDep, claim: ClaimDep, wanted: ApiKeyCreate
-) -> ApiKeyCreated:
+async def create_api_key(service: ApiKeyServiceDep, wanted: ApiKeyCreate) -> ApiKeyCreated:
     """Make a key that may do no more than the caller. The answer is the only place where the key is shown.
 
     Keys carry `ign_live_` in production and `ign_test_` elsewhere, and work nowhere else.
     """
-    if claim:
-        await IdempotencyStore(session).claim(claim)
-    created = await service.create(wanted)
-    if claim:
-        await IdempotencyStore(session).complete(claim, resource=f"{settings.app.api_prefix}/v1/api-keys")
-    return created
+    return await service.create(wanted)
 
 
 @router.get("", openapi_extra=takes(Scope.API_KEYS_READ))
@@ -75,6 +69,7 @@ async def list_api_keys(
     "/{key_id}/rotate",
     status_code=201,
     openapi_extra=takes(Scope.API_KEYS_WRITE),
+    dependencies=[idempotent("/api-keys", keep_answer=False)],
     responses=responses(ApiKeyNotFoundError, ApiKeyEndedError, TenantNotFoundError, TooManyApiKeysError),
 )
 async def rotate_api_key(service: ApiKeyServiceDep, key_id: KeyId, wanted: ApiKeyRotate) -> ApiKeyCreated:

@@ -9,6 +9,7 @@ from fastapi import Query
 from fastapi_ignite.billing.schemas import Cycle, SubscribeResult
 from fastapi_ignite.billing.service import BillingService, UnknownCycleError, UnknownPlanError, parse_cycle
 from fastapi_ignite.core.permissions import Scope
+from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep
 from fastapi_ignite.http.fields import Text
 from fastapi_ignite.http.problems import responses
@@ -21,6 +22,7 @@ router = tenant_router("/billing", "billing")
 @router.post(
     "/subscribe",
     openapi_extra=takes(Scope.BILLING_WRITE),
+    dependencies=[idempotent("/limits/current")],
     responses=responses(UnknownPlanError, TenantNotFoundError, UnknownCycleError),
 )
 async def subscribe(

@@ -22,6 +22,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[3]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 ORIGIN = re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+")
 REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
+COST = re.compile(r"(?P<operation>\w+)=(?P<units>[1-9][0-9]{0,3})")
 RABBITMQ_SCHEMES = frozenset({"amqp", "amqps"})
 
 
@@ -296,6 +297,20 @@ class RateLimitSettings(Section):
         le=10**9,
         description="The same for an address on public routes; default ten times `RATE_LIMIT_RPM`.",
     )
+    costs: Annotated[dict[str, int] | None, NoDecode] = Field(
+        None,
+        description="What a request of an operation takes of the minute, where that is not 1: `ask=5,start_export=20`.",
+    )
+
+    @field_validator("costs", mode="before")
+    @classmethod
+    def _units_by_operation(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        costs = [COST.fullmatch(item.strip()) for item in value.split(",") if item.strip()]
+        if not all(costs):
+            raise ValueError("takes operations with 1 to 9999 units each, like ask=5,start_export=20")
+        return {cost["operation"]: int(cost["units"]) for cost in costs if cost}
 
     @property
     def per_address(self) -> int:

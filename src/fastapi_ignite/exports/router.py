@@ -56,7 +56,7 @@ async def start_export(
     While one export is in progress, starting another returns that one.
     """
     resources = f"{settings.app.api_prefix}/v1/tenants/exports"
-    return ExportRead.of(await service.start(claim, include_files=include_files, resources=resources))
+    return await service.start(claim, include_files=include_files, resources=resources)
 
 
 @router.get("/exports/{export_id}", openapi_extra=takes(Scope.EXPORTS_READ), responses=responses(ExportNotFoundError))

@@ -13,6 +13,8 @@ from fastapi_ignite.exports.errors import ExportNotFoundError, ExportNotReadyErr
 from fastapi_ignite.exports.jobs import EXPORT_TENANT
 from fastapi_ignite.exports.models import Export, ExportState
 from fastapi_ignite.exports.repository import ExportRepo
+from fastapi_ignite.exports.schemas import ExportRead
+from fastapi_ignite.http.idempotency import answer_of
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore
 from fastapi_ignite.infra.jobs import JobQueue
@@ -33,7 +35,7 @@ class ExportService:
         self._jobs = jobs
         self._tenant_id = tenant_id
 
-    async def start(self, claim: Claim | None, *, include_files: bool, resources: str) -> Export:
+    async def start(self, claim: Claim | None, *, include_files: bool, resources: str) -> ExportRead:
         """A new export, or the one in progress as it is. `resources` is the path under which exports are read.
 
         Raises:
@@ -48,11 +50,13 @@ class ExportService:
             if await TenantRepo(session).get(self._tenant_id) is None:
                 raise TenantNotFoundError("The token's tenant does not exist.")
             export = await self._begin(exports, AuditLog(session), include_files=include_files)
+            started = ExportRead.of(export)
             if claim:
-                await idempotency.complete(claim, resource=f"{resources}/{export.id}")
+                resource = f"{resources}/{export.id}"
+                await idempotency.complete(claim, resource=resource, answer=answer_of(started, status=202))
         if export.state == ExportState.QUEUED:
             await self._jobs.send(EXPORT_TENANT, str(self._tenant_id), str(export.id))
-        return export
+        return started
 
     async def _begin(self, exports: ExportRepo, audit: AuditLog, *, include_files: bool) -> Export:
         for _ in range(ROUNDS):

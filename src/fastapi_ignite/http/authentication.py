@@ -85,7 +85,7 @@ def require_scope(principal: Principal, scope: Scope) -> None:
 def record_origin(request: Request, actor: Actor) -> None:
     """Who acts, for the audit."""
     address = request.client.host if request.client else None
-    act_for(Origin(actor, request.state.request_id, address))
+    act_for(Origin(actor, getattr(request.state, "request_id", None), address))
 
 
 def _is_tenant(claimed: str, principal: Principal) -> bool:

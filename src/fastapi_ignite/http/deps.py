@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.authentication import PrincipalDep, require_auth
-from fastapi_ignite.http.idempotency import ClaimDep, ensure_idempotent
+from fastapi_ignite.http.idempotency import ClaimDep, KeyedDep, PublicClaimDep, ensure_idempotent
 from fastapi_ignite.http.rate_limit import check_rate_limit
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
@@ -23,8 +23,10 @@ __all__ = [
     "DatabaseDep",
     "EnginesDep",
     "JobsDep",
+    "KeyedDep",
     "OperatorDep",
     "PrincipalDep",
+    "PublicClaimDep",
     "RedisDep",
     "SessionDep",
     "SettingsDep",

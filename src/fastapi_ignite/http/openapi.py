@@ -19,7 +19,7 @@ from fastapi_ignite.http.problems import (
     RateLimitedError,
     responses,
 )
-from fastapi_ignite.infra.idempotency.store import (
+from fastapi_ignite.infra.idempotency.outcome import (
     IdempotencyConflictError,
     IdempotencyInProgressError,
     IdempotencyKeyReusedError,

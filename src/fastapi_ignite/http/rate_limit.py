@@ -1,35 +1,93 @@
-"""A request's unit of its caller's minute, and the headers that tell of it."""
+"""A request's units of its caller's minute, and the headers that tell of them."""
 
 from __future__ import annotations
 
-from fastapi import Request
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any, TypeVar
 
+from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.security import Principal
 from fastapi_ignite.http.problems import RateLimitedError
 from fastapi_ignite.infra.ratelimit import RateDecision
 
+IPV6_PREFIX = 64  # what one customer gets at least: a single address would be one of 2^64 of theirs
+_COST = "rate_limit_cost"
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
-async def check_rate_limit(request: Request, principal: Principal | None) -> None:
-    """Take one unit of the tenant's minute, or of the address's where there is no tenant.
 
-    The decision's headers go onto every answer, refusals included.
+def costs(units: int) -> Callable[[Endpoint], Endpoint]:
+    """What a request takes of the minute where `RATE_LIMIT_COSTS` says nothing. Stands below the router's decorator."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        setattr(endpoint, _COST, units)
+        return endpoint
+
+    return mark
+
+
+def route_cost(request: Request) -> int:
+    """The units of the operation that was called."""
+    route: APIRoute = request.scope["route"]
+    settings: Settings = request.state.settings
+    own: int = getattr(route.endpoint, _COST, 1)
+    return (settings.rate_limit.costs or {}).get(route.name, own)
+
+
+def require_known_operations(app: FastAPI, settings: Settings) -> None:
+    """Raises: ConfigurationError: `RATE_LIMIT_COSTS` names an operation that is not there."""
+    unknown = set(settings.rate_limit.costs or ()) - {route.name for route in app.routes if isinstance(route, APIRoute)}
+    if unknown:
+        raise ConfigurationError(f"RATE_LIMIT_COSTS: no operation is called {', '.join(sorted(unknown))}")
+
+
+def caller_key(request: Request, principal: Principal | None) -> str:
+    """Whose minute it is: the tenant's, or the address's where there is no tenant."""
+    return f"tenant:{principal.tenant_id}" if principal else f"address:{caller_address(request)}"
+
+
+def caller_address(request: Request) -> str:
+    """The caller's IPv4 address, or the network of an IPv6 one."""
+    host = request.client.host if request.client else "unknown"
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host  # a Unix socket's
+    if not isinstance(address, IPv6Address):
+        return host
+    mapped = address.ipv4_mapped
+    return str(mapped or ip_network((int(address), IPV6_PREFIX), strict=False))
+
+
+async def check_rate_limit(
+    request: Request, principal: Principal | None, *, cost: int = 1, recall: str | None = None
+) -> RateDecision:
+    """Take `cost` units of the tenant's minute, or of the address's where there is no tenant.
+
+    The decision's headers go onto every answer, refusals included. `recall` is a Redis key to read on the way.
+
+    Raises:
+        RateLimitedError: there are not as many.
     """
     state = request.state
-    if principal is None:
-        address = request.client.host if request.client else "unknown"
-        key, limit = f"address:{address}", state.settings.rate_limit.per_address
-    else:
-        key, limit = f"tenant:{principal.tenant_id}", (await state.tenants.standing(principal.tenant_id)).rpm
-    decision = await state.limiter.hit(key, limit)
+    standing = await state.tenants.standing(principal.tenant_id) if principal else None
+    limit = standing.rpm if standing else state.settings.rate_limit.per_address
+    decision: RateDecision = await state.limiter.hit(caller_key(request, principal), limit, cost=cost, recall=recall)
     state.rate_headers = _rate_headers(decision)
     if not decision.allowed:
         seconds = _whole_seconds(decision)
         raise RateLimitedError(
-            f"All {decision.limit} requests of this minute are used; try again in {seconds} s.",
+            f"Too little is left of the {decision.limit} requests of this minute; try again in {seconds} s.",
             headers={"Retry-After": str(seconds)},
             limit=decision.limit,
+            cost=cost,
             retry_after_seconds=seconds,
         )
+    return decision
 
 
 def _whole_seconds(decision: RateDecision) -> int:

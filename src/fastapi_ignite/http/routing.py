@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.core.security import Actor, InvalidTokenError
+from fastapi_ignite.http.admission import Handler, admit
 from fastapi_ignite.http.authentication import (
     AdminDep,
     TenantParameterDep,
@@ -22,7 +22,6 @@ from fastapi_ignite.http.authentication import (
 from fastapi_ignite.http.problems import AUTHENTICATED, RateLimitedError, responses
 from fastapi_ignite.http.rate_limit import check_rate_limit
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 REQUIRED_SCOPE = "x-required-scope"
 
 
@@ -42,12 +41,14 @@ class TenantRoute(APIRoute):
             raise ValueError(f"{self.path}: an operation of a tenant names its scope: openapi_extra=takes(Scope.…)")
         scope = Scope(named)
 
-        async def checked(request: Request) -> Response:
+        async def permitted(request: Request) -> Response:
             principal = await require_auth(request)
-            await check_rate_limit(request, principal)
             await require_active(request, principal)
             require_scope(principal, scope)
             return await handler(request)
+
+        async def checked(request: Request) -> Response:
+            return await admit(request, await require_auth(request), permitted)
 
         return checked
 
@@ -75,9 +76,8 @@ class PublicRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
-            await check_rate_limit(request, None)
             record_origin(request, Actor("anonymous"))
-            return await handler(request)
+            return await admit(request, None, handler)
 
         return checked
 

@@ -10,11 +10,13 @@ from fastapi import Depends, Path, Query, Request
 from fastapi_ignite.billing.service import SubscriptionRequiredError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.permissions import Scope
+from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import (
     ClaimDep,
     DatabaseDep,
     EnginesDep,
     JobsDep,
+    KeyedDep,
     PrincipalDep,
     SessionDep,
     SettingsDep,
@@ -30,7 +32,6 @@ from fastapi_ignite.http.multipart import (
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import takes, tenant_router
-from fastapi_ignite.infra.idempotency import IdempotencyConflictError, IdempotencyStore
 from fastapi_ignite.infra.storage import UploadWriter
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
@@ -102,23 +103,14 @@ ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
 @router.post(
     "/projects/create",
     openapi_extra=takes(Scope.PROJECTS_WRITE),
-    responses=responses(SubscriptionRequiredError, QuotaExceededError, IdempotencyConflictError),
+    dependencies=[idempotent("/ingestion/projects/{id}/files")],
+    responses=responses(SubscriptionRequiredError, QuotaExceededError),
 )
 async def create_project(
-    principal: PrincipalDep,
-    session: SessionDep,
-    settings: SettingsDep,
-    claim: ClaimDep,
-    name: Annotated[Name, Query(examples=["Docs"])],
+    principal: PrincipalDep, session: SessionDep, name: Annotated[Name, Query(examples=["Docs"])]
 ) -> ProjectCreated:
     """Make a project, or return the one that has the name."""
-    if claim:
-        await IdempotencyStore(session).claim(claim)
     project, created = await ProjectService(session, principal.tenant_id).create(name)
-    if claim:
-        await IdempotencyStore(session).complete(
-            claim, resource=f"{settings.app.api_prefix}/v1/ingestion/projects/{project.id}/files"
-        )
     return ProjectCreated(
         id=project.id,
         tenant_id=project.tenant_id,
@@ -133,12 +125,11 @@ async def create_project(
     openapi_extra=takes(Scope.PROJECTS_WRITE),
     responses=responses(ProjectNotFoundError),
 )
-async def ensure_vector_store(service: IngestionServiceDep, project_id: ProjectId) -> VectorStoreEnsured:
+async def ensure_vector_store(
+    service: IngestionServiceDep, claim: ClaimDep, project_id: ProjectId
+) -> VectorStoreEnsured:
     """Give the project an index if it has none."""
-    vector_store_id, created = await service.ensure_vector_store(project_id)
-    return VectorStoreEnsured(
-        project_id=project_id, vector_store_id=vector_store_id, status="created" if created else "exists"
-    )
+    return await service.ensure_vector_store(project_id, claim)
 
 
 @router.post(
@@ -165,6 +156,7 @@ async def upload_and_attach(
     service: IngestionServiceDep,
     settings: SettingsDep,
     storage: StorageDep,
+    keyed: KeyedDep,
     project_id: ProjectId,
     wait_seconds: Annotated[
         int, Query(ge=0, le=60, description="How long to wait for the files to be searchable.")
@@ -185,8 +177,10 @@ async def upload_and_attach(
         max_files=settings.upload.max_files,
     )
     reader = MultipartReader(request, limits=limits, field_name="files", new_writer=new_writer)
-    batch_id = await service.receive(project_id, reader)
-    return await service.wait(project_id, batch_id, seconds=wait_seconds, caller_left=request.is_disconnected)
+    batch_id, claim = await service.receive(project_id, reader, keyed)
+    result = await service.wait(project_id, batch_id, seconds=wait_seconds, caller_left=request.is_disconnected)
+    await service.keep_answer(claim, result)
+    return result
 
 
 @router.get(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
@@ -13,8 +14,10 @@ from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.http.idempotency import KeyedRequest, answer_of
 from fastapi_ignite.http.multipart import MultipartReader, ReceivedFile
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.idempotency import Answer, Claim, IdempotencyStore
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.storage import Storage
 from fastapi_ignite.ingestion.errors import (
@@ -27,7 +30,7 @@ from fastapi_ignite.ingestion.errors import (
 from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
-from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, failure
+from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, VectorStoreEnsured, failure
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.usage.models import Metric
@@ -60,10 +63,29 @@ class IngestionService:
     def _engine(self, name: str | None) -> RagEngine:
         return self._engines[name or self._settings.rag.engine]
 
-    async def ensure_vector_store(self, project_id: UUID) -> tuple[str, bool]:
-        """The project's vector store id and whether it is new."""
+    async def ensure_vector_store(self, project_id: UUID, claim: Claim | None) -> VectorStoreEnsured:
+        """The project's vector store, made if there is none.
+
+        Raises:
+            ProjectNotFoundError: unknown project.
+            IdempotencyConflictError: the same request was made before.
+        """
         async with self._database.tenant(self._tenant_id) as session:
-            return await ProjectService(session, self._tenant_id).ensure_index(project_id, self._engine(None))
+            if claim:
+                await IdempotencyStore(session).claim(claim)
+            index = await ProjectService(session, self._tenant_id).ensure_index(project_id, self._engine(None))
+            ensured = VectorStoreEnsured(
+                project_id=project_id, vector_store_id=index[0], status="created" if index[1] else "exists"
+            )
+            if claim:
+                await self._complete(session, claim, project_id, answer_of(ensured))
+        return ensured
+
+    async def _complete(
+        self, session: AsyncSession, claim: Claim, project_id: UUID, answer: Answer | None = None
+    ) -> None:
+        resource = f"{self._settings.app.api_prefix}/v1/ingestion/projects/{project_id}/files"
+        await IdempotencyStore(session).complete(claim, resource=resource, answer=answer)
 
     async def admit(self, project_id: UUID) -> None:
         """Refuse an upload before its body is read.
@@ -92,8 +114,14 @@ class IngestionService:
                 headers={"Retry-After": "30"},
             )
 
-    async def receive(self, project_id: UUID, reader: MultipartReader) -> UUID:
-        """Read the body into storage and queue its files, all or none; returns the batch id."""
+    async def receive(
+        self, project_id: UUID, reader: MultipartReader, keyed: KeyedRequest | None
+    ) -> tuple[UUID, Claim | None]:
+        """Read the body into storage and queue its files, all or none; returns the batch id and the claim made.
+
+        Raises:
+            IdempotencyConflictError: the same files were sent before; these ones are dropped.
+        """
         batch_id = new_id()
         try:
             received = await reader.read()
@@ -104,18 +132,29 @@ class IngestionService:
             # sorted: ids of one millisecond are in no order, and lists follow the ids
             ids = sorted(new_id() for _ in received)
             files = [self._row(project_id, batch_id, *pair) for pair in zip(ids, received, strict=True)]
+            claim = keyed.claim(_digest(received)) if keyed else None
             async with self._database.tenant(self._tenant_id) as session:
+                if claim:
+                    await IdempotencyStore(session).claim(claim)
                 await ProjectService(session, self._tenant_id).ensure_index(project_id, self._engine(None))
                 await FileRepo(session, self._tenant_id).add_all(files)
                 AuditLog(session).record(
                     self._tenant_id, Action.FILES_UPLOADED, project_id, batch_id=str(batch_id), files=len(files)
                 )
+                if claim:
+                    await self._complete(session, claim, project_id)
         except BaseException:
             for file in reader.received:
                 await self._storage.delete(file.stored.key)
             raise
         await self._announce(files)
-        return batch_id
+        return batch_id, claim
+
+    async def keep_answer(self, claim: Claim | None, result: UploadResult) -> None:
+        """For duplicates that want it; the upload itself was completed when its files were queued."""
+        if claim:
+            async with self._database.tenant(self._tenant_id) as session:
+                await IdempotencyStore(session).keep_answer(claim, answer_of(result))
 
     async def _announce(self, files: Sequence[File]) -> None:
         for file in files:
@@ -238,6 +277,11 @@ class IngestionService:
             return None
         await engine.hide(files.session, self._tenant_id, file.document_id)
         return file.document_id
+
+
+def _digest(received: Sequence[ReceivedFile]) -> bytes:
+    """What makes two uploads the same; boundaries between the parts differ each time."""
+    return json.dumps([(file.filename, file.stored.byte_count, file.stored.sha256.hex()) for file in received]).encode()
 
 
 def _raise_if_all_over_quota(files: Sequence[File]) -> None:

@@ -11,10 +11,12 @@ from fastapi_ignite.billing.service import UnknownCycleError, UnknownPlanError, 
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import InvalidTokenError
 from fastapi_ignite.http.authentication import require_admin
-from fastapi_ignite.http.deps import DatabaseDep, SettingsDep
+from fastapi_ignite.http.deps import DatabaseDep, PublicClaimDep, SettingsDep
 from fastapi_ignite.http.fields import Name, Text
+from fastapi_ignite.http.idempotency import answer_of
 from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import public_router
+from fastapi_ignite.infra.idempotency import IdempotencyStore
 from fastapi_ignite.onboarding.schemas import TenantCreated
 from fastapi_ignite.onboarding.service import OnboardingService
 
@@ -26,6 +28,7 @@ async def create_tenant(
     request: Request,
     settings: SettingsDep,
     database: DatabaseDep,
+    claim: PublicClaimDep,
     name: Annotated[Name, Query(examples=["Acme Co"])],
     plan_id: Annotated[Text, Query(min_length=1, max_length=100, examples=["hobby"])],
     billing_cycle: Annotated[Cycle, Query()] = "monthly",
@@ -36,5 +39,11 @@ async def create_tenant(
     cycle = parse_cycle(billing_cycle)
     tenant_id = new_id()
     async with database.tenant(tenant_id) as session:
+        if claim:
+            await IdempotencyStore(session).claim(claim)
         active = await OnboardingService(session, tenant_id).create(name=name, plan_id=plan_id, cycle=cycle)
-    return TenantCreated(tenant_id=tenant_id, **active.describe().model_dump())
+        created = TenantCreated(tenant_id=tenant_id, **active.describe().model_dump())
+        if claim:
+            resource = f"{settings.app.api_prefix}/v1/limits/current"
+            await IdempotencyStore(session).complete(claim, resource=resource, answer=answer_of(created))
+    return created

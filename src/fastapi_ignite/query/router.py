@@ -12,7 +12,7 @@ from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import ClaimDep, DatabaseDep, EnginesDep, PrincipalDep, SettingsDep
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import takes, tenant_router
-from fastapi_ignite.infra.idempotency import IdempotencyConflictError
+from fastapi_ignite.infra.idempotency import IdempotencyOutcomeUnknownError
 from fastapi_ignite.projects.service import ProjectNotFoundError
 from fastapi_ignite.query.schemas import AskRequest, AskResult
 from fastapi_ignite.query.service import (
@@ -45,7 +45,7 @@ MessageId = Annotated[UUID, Path(examples=["7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21
         ConversationNotFoundError,
         SubscriptionRequiredError,
         QuotaExceededError,
-        IdempotencyConflictError,
+        IdempotencyOutcomeUnknownError,
         MalformedBodyError,
         BodyTooLargeError,
         AnswerAbandonedError,

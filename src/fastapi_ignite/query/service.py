@@ -10,8 +10,9 @@ from uuid import UUID
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import NotFoundError, UnavailableError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.http.idempotency import answer_of
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore
+from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, owner_alive
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.query.models import Conversation, Message
@@ -84,15 +85,19 @@ class QueryService:
             AnswerAbandonedError, SourcesChangedError: asking again may work.
         """
         question = await self._record(request, claim)
+        asked = False  # money may have been spent
         try:
-            for _ in range(MOST_ANSWERS):
-                answer = await question.engine.ask(self._tenant_id, request.project_id, request.question)
-                result = await self._settle(question, answer, claim)
-                if result is not None:
-                    return result
+            async with owner_alive(self._database, claim):
+                for _ in range(MOST_ANSWERS):
+                    answer = await question.engine.ask(self._tenant_id, request.project_id, request.question)
+                    asked = True
+                    result = await self._settle(question, answer, claim)
+                    if result is not None:
+                        return result
             raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
-        except BaseException:
-            await self._release(question, claim)
+        except BaseException as error:
+            spent = question.engine.paid and (asked or not isinstance(error, UnavailableError))
+            await self._release(question, claim, spent=spent)
             raise
 
     async def read(self, message_id: UUID) -> AskResult:
@@ -105,10 +110,13 @@ class QueryService:
 
     async def _record(self, request: AskRequest, claim: Claim | None) -> _Question:
         async with self._database.tenant(self._tenant_id) as session:
+            idempotency = IdempotencyStore(session)
             if claim:
-                await IdempotencyStore(session).claim(claim)
+                await idempotency.claim(claim)
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
             engine = self._engines[project.engine or self._settings.rag.engine]
+            if claim and engine.paid:
+                await idempotency.mark_paid(claim)
             messages = MessageRepo(session, self._tenant_id)
             conversation_id = request.conversation_id
             if conversation_id and not await messages.conversation(conversation_id, request.project_id):
@@ -161,11 +169,11 @@ class QueryService:
             )
             await messages.add(message)
             await UsageService(session, self._tenant_id).settle(question.reservation_id)
+            result = _as_result(message)
             if claim:
-                await IdempotencyStore(session).complete(
-                    claim, resource=f"{self._settings.app.api_prefix}/v1/query/messages/{message_id}"
-                )
-        return _as_result(message)
+                resource = f"{self._settings.app.api_prefix}/v1/query/messages/{message_id}"
+                await IdempotencyStore(session).complete(claim, resource=resource, answer=answer_of(result))
+        return result
 
     async def _citations(self, files: FileRepo, answer: Answer) -> list[CitationRead] | None:
         """`None` when a cited document has no file any more."""
@@ -186,11 +194,14 @@ class QueryService:
             for citation in answer.citations
         ]
 
-    async def _release(self, question: _Question, claim: Claim | None) -> None:
+    async def _release(self, question: _Question, claim: Claim | None, *, spent: bool) -> None:
+        """The tenant pays for no failure. A key under which money may have been spent stays taken."""
         async with self._database.tenant(self._tenant_id) as session:
             if await MessageRepo(session, self._tenant_id).end_question(question.message_id, "failed"):
                 await UsageService(session, self._tenant_id).release(question.reservation_id)
-            if claim:
+            if claim and spent:
+                await IdempotencyStore(session).give_up(claim)
+            elif claim:
                 await IdempotencyStore(session).release(claim)
 
 

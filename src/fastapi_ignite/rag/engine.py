@@ -70,6 +70,11 @@ class RagEngine(Protocol):
         """What projects remember it by."""
         ...
 
+    @property
+    def paid(self) -> bool:
+        """Whether an answer costs money at a provider; `ask` raises `UnavailableError` only where none was spent."""
+        ...
+
     async def create_index(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> str:
         """Make the project's index and return its `vector_store_id`; an existing one is returned as it is."""
         ...

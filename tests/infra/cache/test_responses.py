@@ -14,10 +14,11 @@ from pydantic import BaseModel, Field, computed_field
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import NotFoundError
+from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.http import problems
 from fastapi_ignite.http.deps import PrincipalDep
-from fastapi_ignite.http.routing import public_router, tenant_router
+from fastapi_ignite.http.routing import public_router, takes, tenant_router
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.cache import Cache, RedisBackend, cached_response, get_cache, tag, use_cache
 from http_clients import WithState
@@ -55,7 +56,7 @@ class Service:
     def _router(self, key: str) -> Any:
         router = tenant_router("/notes", "notes")
 
-        @router.get("/{note_id}")
+        @router.get("/{note_id}", openapi_extra=takes(Scope.FILES_READ))
         @cached_response(
             key=key, ttl=60, max_age=5, tags=["note:{note_id}"], vary=["accept-language"], absence=NoteNotFoundError
         )

@@ -95,6 +95,24 @@ class Database:
         await self.engine.dispose()
 
 
+@asynccontextmanager
+async def acting_for(session: AsyncSession, tenant_id: UUID) -> AsyncGenerator[None]:
+    """Until the block ends the transaction sees another tenant's rows instead of its own's."""
+    own = session.info["tenant_id"]
+    if own == tenant_id:
+        yield
+        return
+    await _become(session, tenant_id)
+    yield
+    await _become(session, own)  # not after an error: that ends the transaction
+
+
+async def _become(session: AsyncSession, tenant_id: UUID | None) -> None:
+    await session.flush()
+    session.info["tenant_id"] = tenant_id
+    await session.execute(_TAKE_ROLE, {"role": session.info["role"], "tenant": str(tenant_id or "")})
+
+
 def connection_failed(error: Exception) -> bool:
     """Whether the server could not be reached, went away, or had no connection left: a retry may work."""
     if isinstance(error, DBAPIError):

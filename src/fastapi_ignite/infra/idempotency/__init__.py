@@ -1,5 +1,22 @@
 """Claims on idempotency keys, kept in PostgreSQL."""
 
-from fastapi_ignite.infra.idempotency.store import Claim, IdempotencyConflictError, IdempotencyStore
+from fastapi_ignite.infra.idempotency.claim import Claim
+from fastapi_ignite.infra.idempotency.outcome import (
+    Answer,
+    AnswerKeptError,
+    IdempotencyConflictError,
+    IdempotencyOutcomeUnknownError,
+    Outcome,
+)
+from fastapi_ignite.infra.idempotency.store import IdempotencyStore, owner_alive
 
-__all__ = ["Claim", "IdempotencyConflictError", "IdempotencyStore"]
+__all__ = [
+    "Answer",
+    "AnswerKeptError",
+    "Claim",
+    "IdempotencyConflictError",
+    "IdempotencyOutcomeUnknownError",
+    "IdempotencyStore",
+    "Outcome",
+    "owner_alive",
+]

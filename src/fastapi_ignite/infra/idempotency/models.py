@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary
+from sqlalchemy import CheckConstraint, Index, LargeBinary, SmallInteger, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapi_ignite.infra.db import Base
 
 
 class IdempotencyKey(Base):
-    """Keys are kept as SHA-256; the scope is tenant and route."""
+    """Keys are kept as SHA-256; the scope is tenant and route.
+
+    `paid`: the request may have cost money at a provider, so it is not run again when its owner dies.
+    """
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (
@@ -26,7 +29,10 @@ class IdempotencyKey(Base):
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
     state: Mapped[str]
     claim_id: Mapped[UUID]
+    paid: Mapped[bool] = mapped_column(server_default=false())
     resource: Mapped[str | None]
+    answer_status: Mapped[int | None] = mapped_column(SmallInteger)
+    answer: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     claimed_at: Mapped[datetime]
     lease_until: Mapped[datetime]
     expires_at: Mapped[datetime]

@@ -2,67 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, delete, or_, select, tuple_, update
+import structlog
+from sqlalchemy import ColumnElement, CursorResult, Update, and_, delete, not_, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import undefer
 
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.errors import IgniteError
-from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database, acting_for
+from fastapi_ignite.infra.idempotency.claim import Claim
 from fastapi_ignite.infra.idempotency.models import IdempotencyKey
+from fastapi_ignite.infra.idempotency.outcome import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    AnswerKeptError,
+    IdempotencyInProgressError,
+    IdempotencyKeyReusedError,
+    IdempotencyOutcomeUnknownError,
+    Outcome,
+)
 
 WINDOW = timedelta(minutes=30)
-# Longer than any work under a claim may take (the reservation of a question lasts five minutes): whoever took a key
-# over earlier would run, and charge, the same request a second time.
-LEASE = timedelta(minutes=6)
-
-
-class IdempotencyConflictError(IgniteError):
-    """The key was used before: the request was not run again."""
-
-    status = 409
-    code = "idempotency_duplicate"
-    title = "Duplicate request"
-
-
-class IdempotencyInProgressError(IdempotencyConflictError):
-    """The first request with the key is still running."""
-
-    code = "idempotency_in_progress"
-    title = "The first request is still running"
-
-
-class IdempotencyKeyReusedError(IgniteError):
-    """The key came with another body."""
-
-    status = 422
-    code = "idempotency_key_reused"
-    title = "Idempotency key reused for another request"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a request asks to be: the first one with its key. `claim_id` proves ownership afterwards."""
-
-    tenant_id: UUID
-    route: str
-    key_sha256: bytes
-    fingerprint: bytes
-    claim_id: UUID
-
-    @classmethod
-    def of(cls, *, tenant_id: UUID, route: str, key: str, request: bytes) -> Claim:
-        """`request` is everything that makes two requests the same: path, query and body."""
-        return cls(tenant_id, route, hashlib.sha256(key.encode()).digest(), hashlib.sha256(request).digest(), new_id())
+LEASE = timedelta(seconds=60)
+log = structlog.get_logger(__name__)
 
 
 class IdempotencyStore:
-    """Works in the caller's transaction: the claim and the first business write are one commit."""
+    """Works in the caller's transaction: the claim and the first business write are one commit.
+
+    A claim may be of another scope than the transaction's tenant, where a request makes its tenant.
+    """
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -74,75 +49,145 @@ class IdempotencyStore:
 
         Raises:
             IdempotencyConflictError: the key is taken; the detail says by what.
-            IdempotencyKeyReusedError: the key is taken by another request body.
+            IdempotencyKeyReusedError: the key is taken by another request.
+            AnswerKeptError: the key is taken, and the claim wants the first answer.
         """
         now = clock.now()
+        table = IdempotencyKey
         values = {
             "fingerprint": claim.fingerprint,
             "state": "in_progress",
             "claim_id": claim.claim_id,
+            "paid": False,
             "resource": None,
+            "answer_status": None,
+            "answer": None,
             "claimed_at": now,
             "lease_until": now + LEASE,
             "expires_at": now + WINDOW,
         }
-        table = IdempotencyKey
-        taken = await self._session.execute(
+        abandoned = and_(table.state == "in_progress", not_(table.paid), table.lease_until <= now)
+        statement = (
             insert(table)
             .values(tenant_id=claim.tenant_id, route=claim.route, key_sha256=claim.key_sha256, **values)
             .on_conflict_do_update(
                 index_elements=[table.tenant_id, table.route, table.key_sha256],
                 set_=values,
-                where=or_(table.expires_at <= now, (table.state == "in_progress") & (table.lease_until <= now)),
+                where=or_(table.expires_at <= now, abandoned),
             )
             .returning(table.claim_id)
         )
-        if taken.first() is None:
-            await self._refuse(claim, now)
+        async with acting_for(self._session, claim.tenant_id):
+            if (await self._session.execute(statement)).first() is None:
+                await self._refuse(claim, now)
 
-    async def complete(self, claim: Claim, *, resource: str) -> None:
-        """The request had its effect; `resource` is the path where the result can be read."""
-        await self._session.execute(
-            update(IdempotencyKey).where(*self._owned(claim)).values(state="completed", resource=resource)
-        )
+    async def mark_paid(self, claim: Claim) -> None:
+        """From this commit on the request may cost money at a provider: nobody takes it over from a dead owner."""
+        await self._change(claim, update(IdempotencyKey).where(*_owned(claim)).values(paid=True))
+
+    async def complete(self, claim: Claim, *, resource: str, answer: Answer | None = None) -> None:
+        """The request had its effect; `resource` is the path where the result can be read.
+
+        Raises:
+            IdempotencyInProgressError: this owner was taken for dead and another runs; nothing of this may commit.
+        """
+        owned = update(IdempotencyKey).where(*_owned(claim), IdempotencyKey.state == "in_progress")
+        done = owned.values(state="completed", resource=resource, **_kept(answer))
+        if not await self._change(claim, done):
+            raise IdempotencyInProgressError("Another request with this key has taken over.")
+
+    async def keep_answer(self, claim: Claim, answer: Answer) -> None:
+        """What a completed request answered, where that was not known when it was completed."""
+        completed = update(IdempotencyKey).where(*_owned(claim), IdempotencyKey.state == "completed")
+        await self._change(claim, completed.values(**_kept(answer)))
 
     async def release(self, claim: Claim) -> None:
         """The request failed before any effect: the key is free again."""
-        await self._session.execute(delete(IdempotencyKey).where(*self._owned(claim)))
+        async with acting_for(self._session, claim.tenant_id):
+            await self._session.execute(delete(IdempotencyKey).where(*_owned(claim)))
+
+    async def give_up(self, claim: Claim) -> None:
+        """The request failed where it may have cost money: its duplicates are told so at once."""
+        running = update(IdempotencyKey).where(*_owned(claim), IdempotencyKey.state == "in_progress")
+        await self._change(claim, running.values(lease_until=clock.now()))
+
+    async def extend_lease(self, claim: Claim) -> bool:
+        """The owner lives. False: the key is no longer its own, or the request is over."""
+        running = update(IdempotencyKey).where(*_owned(claim), IdempotencyKey.state == "in_progress")
+        return await self._change(claim, running.values(lease_until=clock.now() + LEASE))
+
+    async def _change(self, claim: Claim, statement: Update) -> bool:
+        async with acting_for(self._session, claim.tenant_id):
+            return (await self._session.execute(statement.returning(IdempotencyKey.claim_id))).first() is not None
 
     async def _refuse(self, claim: Claim, now: datetime) -> None:
-        row = (
-            await self._session.execute(
-                select(IdempotencyKey).where(
-                    IdempotencyKey.tenant_id == claim.tenant_id,
-                    IdempotencyKey.route == claim.route,
-                    IdempotencyKey.key_sha256 == claim.key_sha256,
-                )
-            )
-        ).scalar_one_or_none()
+        row = await self._session.get(
+            IdempotencyKey,
+            (claim.tenant_id, claim.route, claim.key_sha256),
+            options=[undefer(IdempotencyKey.answer)] if claim.replay else [],
+            populate_existing=True,
+        )
         if row is None:
             # released between the two statements: the caller may try again at once
             raise IdempotencyInProgressError(headers={"Retry-After": "1"})
+        if row.state == "completed":
+            outcome = Outcome(row.fingerprint, row.resource, row.claimed_at, row.expires_at)
+            if claim.replay and row.fingerprint == claim.fingerprint and row.answer is not None:
+                raise AnswerKeptError(Answer(row.answer_status or 200, row.answer))
+            raise outcome.refusal(claim.fingerprint)
         if row.fingerprint != claim.fingerprint:
             raise IdempotencyKeyReusedError("This Idempotency-Key was sent with another request; use a new key.")
-        if row.state == "in_progress":
-            raise IdempotencyInProgressError(headers={"Retry-After": "1"}, expires_at=row.expires_at.isoformat())
-        raise IdempotencyConflictError(
-            "A request with this Idempotency-Key was carried out already; its result is at `resource`.",
-            resource=row.resource,
-            first_seen_at=row.claimed_at.isoformat(),
-            expires_at=row.expires_at.isoformat(),
-            retry_after_seconds=max(0, int((row.expires_at - now).total_seconds())),
-        )
+        if row.paid and row.lease_until <= now:
+            raise IdempotencyOutcomeUnknownError(
+                "The first request was cut off and may have cost money; use a new key to run it again.",
+                first_seen_at=row.claimed_at.isoformat(),
+                expires_at=row.expires_at.isoformat(),
+            )
+        raise IdempotencyInProgressError(headers={"Retry-After": "1"}, expires_at=row.expires_at.isoformat())
 
-    @staticmethod
-    def _owned(claim: Claim) -> tuple[ColumnElement[bool], ...]:
-        return (
-            IdempotencyKey.tenant_id == claim.tenant_id,
-            IdempotencyKey.route == claim.route,
-            IdempotencyKey.key_sha256 == claim.key_sha256,
-            IdempotencyKey.claim_id == claim.claim_id,
-        )
+
+def _owned(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    return (
+        IdempotencyKey.tenant_id == claim.tenant_id,
+        IdempotencyKey.route == claim.route,
+        IdempotencyKey.key_sha256 == claim.key_sha256,
+        IdempotencyKey.claim_id == claim.claim_id,
+    )
+
+
+def _kept(answer: Answer | None) -> dict[str, int | bytes]:
+    """Nothing of an answer too large: its duplicates get the resource."""
+    if answer is None or len(answer.body) > MAX_ANSWER_BYTES:
+        return {}
+    return {"answer_status": answer.status, "answer": answer.body}
+
+
+@asynccontextmanager
+async def owner_alive(database: Database, claim: Claim | None) -> AsyncGenerator[None]:
+    """Extends the lease until the block ends: work under a claim, after the transaction that made it.
+
+    A process that dies in it leaves the key to the next request a minute later.
+    """
+    if claim is None:
+        yield
+        return
+
+    async def extend() -> None:
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 3)
+            try:
+                async with database.tenant(claim.tenant_id) as session:
+                    if not await IdempotencyStore(session).extend_lease(claim):
+                        return
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("idempotency lease not extended", error=type(error).__name__)
+
+    extending = asyncio.create_task(extend())
+    try:
+        yield
+    finally:
+        extending.cancel()
+        await asyncio.wait((extending,))
 
 
 async def remove_expired(session: AsyncSession, *, limit: int = 5000) -> int:

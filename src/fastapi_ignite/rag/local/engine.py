@@ -74,6 +74,7 @@ class LocalEngine:
     """`embedder` is for projects made from now on; the others keep theirs."""
 
     name = "local"
+    paid = False
 
     def __init__(self, database: Database, embedder: str) -> None:
         self._database = database

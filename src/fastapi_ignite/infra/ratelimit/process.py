@@ -1,0 +1,109 @@
+"""The same windows from this process's own requests, for when Redis is away."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi_ignite.infra.ratelimit.script import EXACT_UP_TO, GRAIN_SECONDS, WINDOW_SECONDS
+
+MAX_KEYS = 100_000
+
+
+@dataclass(slots=True)
+class Entry:
+    """Units taken at one time; `owed` of them are unknown to Redis."""
+
+    at: float
+    units: int
+    owed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """Units that Redis must still be told of."""
+
+    entry: Entry
+    units: int
+
+
+class ProcessWindow:
+    """One key's window, by the rules of the script. Times are of a clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque()
+        self._used = 0
+
+    @property
+    def used(self) -> int:
+        """Units taken within the window, as of the last `expire`."""
+        return self._used
+
+    @property
+    def newest(self) -> float:
+        """When the last unit was taken."""
+        return self._entries[-1].at if self._entries else -math.inf
+
+    def expire(self, now: float) -> None:
+        """Give back what is a window old."""
+        while self._entries and self._entries[0].at + WINDOW_SECONDS <= now:
+            self._used -= self._entries.popleft().units
+
+    def add(self, now: float, units: int, *, limit: int, owed: bool) -> None:
+        """Take units without asking whether they fit."""
+        at = now if limit <= EXACT_UP_TO else math.ceil(now / GRAIN_SECONDS) * GRAIN_SECONDS
+        if self._entries and self._entries[-1].at >= at:
+            entry = self._entries[-1]
+        else:
+            entry = Entry(at, 0, 0)
+            self._entries.append(entry)
+        entry.units += units
+        entry.owed += units if owed else 0
+        self._used += units
+
+    def free_at(self, units: int) -> float:
+        """When so many of the units taken will be back."""
+        freed = 0
+        for entry in self._entries:
+            freed += entry.units
+            if freed >= units:
+                return entry.at + WINDOW_SECONDS
+        return self.newest + WINDOW_SECONDS
+
+    def take_debts(self) -> list[Debt]:
+        """What Redis must be told, once."""
+        debts = [Debt(entry, entry.owed) for entry in self._entries if entry.owed]
+        for debt in debts:
+            debt.entry.owed = 0
+        return debts
+
+
+def put_back(debts: Sequence[Debt]) -> None:
+    """Redis was not told after all."""
+    for debt in debts:
+        debt.entry.owed += debt.units
+
+
+class ProcessWindows:
+    """By key. Windows that are over are dropped as others are used; beyond a number of keys, the least used one."""
+
+    def __init__(self) -> None:
+        self._windows: OrderedDict[str, ProcessWindow] = OrderedDict()
+
+    def current(self, key: str, now: float) -> ProcessWindow:
+        """The key's window as of now."""
+        window = self._windows.setdefault(key, ProcessWindow())
+        self._windows.move_to_end(key)
+        window.expire(now)
+        self._drop_old(now)
+        return window
+
+    def _drop_old(self, now: float) -> None:
+        for _ in range(2):  # more than one for each that is added, so that the old ones grow fewer
+            oldest = next(iter(self._windows))
+            over = self._windows[oldest].newest + WINDOW_SECONDS <= now
+            if len(self._windows) == 1 or not (over or len(self._windows) > MAX_KEYS):
+                return
+            del self._windows[oldest]
