@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.embedded import acquire
 from fastapi_ignite.infra.services import ServiceAddresses, Services
 from fastapi_ignite.rag.local.engine import LocalEngine
+
+VOCABULARY = 20_000
+SENTENCE_WORDS = 14
 
 
 @contextlib.contextmanager
@@ -44,3 +48,16 @@ async def make_project(database: Database, engine: LocalEngine) -> tuple[UUID, U
         )
         await engine.create_index(session, tenant_id, project_id)
     return tenant_id, project_id
+
+
+def make_text(random_source: random.Random, size: int) -> str:
+    """Words with a Zipf-like spread, so that the lexical index sees rare and frequent terms."""
+    words = [f"w{number:x}" for number in range(VOCABULARY)]
+    weights = [1 / (rank + 10) for rank in range(VOCABULARY)]
+    sentences: list[str] = []
+    length = 0
+    while length < size:
+        sentence = " ".join(random_source.choices(words, weights, k=SENTENCE_WORDS)).capitalize() + ". "
+        sentences.append(sentence + ("\n\n" if len(sentences) % 6 == 5 else ""))
+        length += len(sentences[-1])
+    return "".join(sentences)

@@ -23,24 +23,9 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.extraction import extract
 from fastapi_ignite.rag.local.engine import LocalEngine
-from harness import bench_servers, make_project
+from harness import bench_servers, make_project, make_text
 
-VOCABULARY = 20_000
-SENTENCE_WORDS = 14
 EMBEDDED_BATCHES = 6
-
-
-def make_text(random_source: random.Random, size: int) -> str:
-    """Words with a Zipf-like spread, so that the lexical index sees rare and frequent terms."""
-    words = [f"w{number:x}" for number in range(VOCABULARY)]
-    weights = [1 / (rank + 10) for rank in range(VOCABULARY)]
-    sentences: list[str] = []
-    length = 0
-    while length < size:
-        sentence = " ".join(random_source.choices(words, weights, k=SENTENCE_WORDS)).capitalize() + ". "
-        sentences.append(sentence + ("\n\n" if len(sentences) % 6 == 5 else ""))
-        length += len(sentences[-1])
-    return "".join(sentences)
 
 
 async def measure(database: Database, folder: Path, options: argparse.Namespace) -> None:

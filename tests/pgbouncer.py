@@ -19,7 +19,6 @@ from fastapi_ignite.infra.services import ServiceAddresses
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")  # where Debian puts it
 START_SECONDS = 20
-# docs/isolation.md shows these settings: keep them alike
 SETTINGS = """
 [databases]
 {database} = host={host} port={server_port}

@@ -24,7 +24,7 @@ ANYBODYS_QUESTION = "What opens the vault of the north wing?"
 # What Redis is told without naming a tenant: connections, scripts, and keys that are everybody's: queues, heartbeats,
 # limits of addresses, cached items. A new kind of key names its tenant, or is added here.
 SHARED = re.compile(
-    r"(?:HELLO|CLIENT|PING|SCRIPT LOAD|TIME|ECHO)\b.*"
+    r"(?:HELLO|AUTH|SELECT|CLIENT|PING|SCRIPT LOAD|TIME)\b.*"
     r"|(?:EVALSHA \w+ \d+|SCAN \d+ MATCH|\w+) "
     r"(?:ignite-jobs\b|heartbeat:|(?:rate|done):\{address:|(?:~lock:)?item:|~tag:(?:-:|~all)).*",
     re.DOTALL,

@@ -151,3 +151,24 @@ async def test_the_same_bytes_are_a_document_of_ones_own(
     (file,) = (await tenant.upload(own, ("mine.txt", household.fact.encode()))).json()["files"]
     assert (file["status"], file["deduplicated"], file["characters"]) == ("completed", False, len(household.fact))
     assert file["id"] != household.ids["openai_file_id"]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_sql_in_a_text_is_a_text(
+    tenant: TenantClient, household: Household, database: Database, tables: Sequence[TenantTable]
+) -> None:
+    """Neither role nor tenant of a transaction can be set from outside."""
+    before = await fingerprint(database, household.tenant.id, tables)
+    owner = household.tenant.id
+    attempt = (
+        f"'); SET LOCAL ROLE ignite_system; SELECT set_config('app.tenant_id', '{owner}', false); DELETE FROM files;--"  # noqa: S608  what a caller might try
+    )
+    project = await tenant.create_project(attempt)
+    assert await tenant.create_project(attempt) == project
+    (file,) = (await tenant.upload(project, (f"{attempt}.txt", attempt.encode()))).json()["files"]
+    assert (file["filename"], file["status"]) == (f"{attempt}.txt", "completed")
+    answer = (await tenant.ask(project, attempt)).json()
+    assert {citation["file_id"] for citation in answer["citations"]} <= {file["id"]}
+    assert household.word not in answer["answer"]
+    assert (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"][0]["filename"] == f"{attempt}.txt"
+    assert await fingerprint(database, owner, tables) == before
