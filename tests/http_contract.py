@@ -15,7 +15,7 @@ from fastapi_ignite.main import create_app
 
 PROBLEM = "application/problem+json"
 PREFIX = "/api/v1"
-PUBLIC = ("/tenants/create", "/items/", "/health", "/app-info")
+PUBLIC = ("/tenants/create", "/plans", "/items/", "/health", "/app-info")
 
 
 @dataclass(frozen=True, slots=True)

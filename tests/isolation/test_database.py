@@ -39,6 +39,7 @@ FILLED = {
     "term_stats",
     "usage_counters",
     "usage_daily",
+    "usage_ledger",
     "usage_reservations",
 }
 LOGINS = ("ignite_api", "ignite_worker")

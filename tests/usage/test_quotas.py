@@ -87,7 +87,7 @@ async def test_settle_and_release_are_repeatable(tenant: TenantClient, database:
     first, second = new_id(), new_id()
 
     async def reserve(repository: UsageRepo, reservation_id: object, amount: int) -> bool:
-        return await repository.reserve(
+        held = await repository.reserve(
             reservation_id=reservation_id,  # type: ignore[arg-type]  # ids made above
             metric=Metric.CHARACTERS,
             amount=amount,
@@ -96,6 +96,7 @@ async def test_settle_and_release_are_repeatable(tenant: TenantClient, database:
             cap=10,
             expires_at=None,
         )
+        return held is not None
 
     async with database.tenant(tenant.id) as session:
         repository = UsageRepo(session, tenant.id)

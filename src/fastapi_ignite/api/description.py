@@ -12,16 +12,17 @@ TAGS = {
     "items": "A public catalog that shows CRUD, search and caching. Not there in production unless `DEMO_ITEMS=on`.",
     "tenants": "Creating tenants. Open in development; production wants the admin key.",
     "exports": "Everything that is kept about a tenant, as one archive.",
-    "billing": "The tenant's plan.",
+    "billing": "Plans, and the one the tenant has.",
     "ingestion": "Projects and their files.",
     "query": "Questions to a project, answered with quotes that were proven to stand in its files.",
     "limits": "What the plan allows and what of it is used.",
+    "usage": "What was used, by day and entry by entry.",
 }
 ABOUT = """\
 {description}
 
-**Authentication.** Everything but health, items and creating a tenant takes `Authorization: Bearer <token>`. A token is
-a JWT signed with `JWT_SECRET` (HS256) that carries the tenant in its claim `tenant_id`. The token alone says who calls:
+**Authentication.** Everything but health, items, plans and creating a tenant takes `Authorization: Bearer <token>`. A
+token is a JWT signed with `JWT_SECRET` (HS256) that carries the tenant in its claim `tenant_id`. It tells who calls:
 a `tenant_id` parameter or an `X-Tenant-Id` header may be sent along, and must then name the same tenant.
 
 **Errors** are `application/problem+json` (RFC 9457). Programs look at `code`; `type` links to its explanation, and

@@ -6,9 +6,19 @@ from typing import Annotated
 
 from fastapi import Query
 
-from fastapi_ignite.billing.schemas import Cycle, SubscribeResult
+from fastapi_ignite.billing.plans import PlanService
+from fastapi_ignite.billing.schemas import (
+    Cycle,
+    NotSubscribed,
+    PlanList,
+    PlanRead,
+    SubscribeResult,
+    SubscriptionRead,
+)
 from fastapi_ignite.billing.service import (
     BillingService,
+    PaymentOverdueError,
+    SubscriptionRequiredError,
     TenantNotFoundError,
     UnknownCycleError,
     UnknownPlanError,
@@ -17,18 +27,51 @@ from fastapi_ignite.billing.service import (
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep
 from fastapi_ignite.http.fields import Text
 from fastapi_ignite.http.problems import responses
-from fastapi_ignite.http.routing import tenant_router
+from fastapi_ignite.http.routing import public_router, tenant_router
 
 router = tenant_router("/billing", "billing")
+plans_router = public_router("/plans", "billing")
 
 
-@router.post("/subscribe", responses=responses(UnknownPlanError, TenantNotFoundError, UnknownCycleError))
+@router.post(
+    "/subscribe", responses=responses(UnknownPlanError, TenantNotFoundError, UnknownCycleError, PaymentOverdueError)
+)
 async def subscribe(
     principal: PrincipalDep,
     session: SessionDep,
     plan_id: Annotated[Text, Query(min_length=1, max_length=100, examples=["pro"])],
     cycle: Annotated[Cycle, Query()] = "monthly",
 ) -> SubscribeResult:
-    """Put the tenant on a plan, at once. Usage of the quota month is kept."""
+    """Put the tenant on a plan: at once, or after the billing window when it is a downgrade. Usage is kept."""
     active = await BillingService(session, principal.tenant_id).subscribe(plan_id=plan_id, cycle=parse_cycle(cycle))
-    return SubscribeResult(**active.describe().model_dump())
+    return active.answer_subscribe()
+
+
+@router.get("/subscription")
+async def read_subscription(principal: PrincipalDep, session: SessionDep) -> SubscriptionRead | NotSubscribed:
+    """The tenant's plan, its windows and what is scheduled; `{"subscribed": false}` without a plan."""
+    active = await BillingService(session, principal.tenant_id).current()
+    return active.describe_fully() if active else NotSubscribed()
+
+
+@router.post("/cancel", responses=responses(SubscriptionRequiredError))
+async def cancel(principal: PrincipalDep, session: SessionDep) -> SubscriptionRead:
+    """End the subscription with its billing window. Nothing is deleted, and `resume` takes it back until then."""
+    return (await BillingService(session, principal.tenant_id).cancel()).describe_fully()
+
+
+@router.post("/resume", responses=responses(SubscriptionRequiredError))
+async def resume(principal: PrincipalDep, session: SessionDep) -> SubscriptionRead:
+    """Withdraw a cancellation or a scheduled downgrade: the subscription goes on as it is."""
+    return (await BillingService(session, principal.tenant_id).resume()).describe_fully()
+
+
+@plans_router.get("")
+async def list_plans(
+    session: SessionDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 100,
+    skip: Annotated[int, Query(ge=0, le=10_000)] = 0,
+) -> PlanList:
+    """The plans that can be taken, by id. No token needed."""
+    plans = await PlanService(session).list_all(active_only=True, limit=limit, skip=skip)
+    return PlanList(plans=[PlanRead.of(plan) for plan in plans])

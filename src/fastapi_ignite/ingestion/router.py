@@ -49,6 +49,7 @@ from fastapi_ignite.ingestion.schemas import (
 )
 from fastapi_ignite.ingestion.service import IngestionService
 from fastapi_ignite.projects.service import ProjectNotFoundError, ProjectService
+from fastapi_ignite.usage.headers import QuotaHeadersDep
 from fastapi_ignite.usage.service import QuotaExceededError
 
 router = tenant_router("/ingestion", "ingestion")
@@ -99,7 +100,9 @@ ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
 
 
 @router.post(
-    "/projects/create", responses=responses(SubscriptionRequiredError, QuotaExceededError, IdempotencyConflictError)
+    "/projects/create",
+    dependencies=[QuotaHeadersDep],
+    responses=responses(SubscriptionRequiredError, QuotaExceededError, IdempotencyConflictError),
 )
 async def create_project(
     principal: PrincipalDep,
@@ -136,6 +139,7 @@ async def ensure_vector_store(service: IngestionServiceDep, project_id: ProjectI
 
 @router.post(
     "/projects/{project_id}/upload_and_attach",
+    dependencies=[QuotaHeadersDep],
     openapi_extra=MULTIPART_BODY,
     responses=responses(
         ProjectNotFoundError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from fastapi_ignite.api import health
+from fastapi_ignite.billing.router import plans_router as plans
 from fastapi_ignite.billing.router import router as billing
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.router import router as exports
@@ -13,6 +14,7 @@ from fastapi_ignite.items.router import router as items
 from fastapi_ignite.limits.router import router as limits
 from fastapi_ignite.onboarding.router import router as onboarding
 from fastapi_ignite.query.router import router as query
+from fastapi_ignite.usage.router import router as usage
 
 
 def build_router(settings: Settings) -> APIRouter:
@@ -21,6 +23,6 @@ def build_router(settings: Settings) -> APIRouter:
     router.include_router(health.router)
     if settings.app.items_enabled:
         router.include_router(items)
-    for feature in (onboarding, exports, billing, ingestion, query, limits):
+    for feature in (onboarding, exports, plans, billing, ingestion, query, limits, usage):
         router.include_router(feature)
     return router
