@@ -8,7 +8,9 @@ from datetime import date
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.usage.models import Metric
 
@@ -47,6 +49,36 @@ STATEMENTS = (
     "SELECT metric, day, sum(amount) FROM usage_ledger GROUP BY 1, 2",
     "SELECT metric, day, amount FROM usage_daily",
 )
+
+
+HOLD = (
+    (
+        "INSERT INTO usage_counters AS c (tenant_id, metric, period_start, reserved) "
+        "VALUES (:tenant_id, :metric, :period_start, :amount) "
+        "ON CONFLICT (tenant_id, metric, period_start) DO UPDATE SET reserved = c.reserved + excluded.reserved"
+    ),
+    (
+        "INSERT INTO usage_reservations (tenant_id, id, metric, period_start, day, amount, state) "
+        "VALUES (:tenant_id, :id, :metric, :period_start, :day, :amount, 'held')"
+    ),
+)
+
+
+async def hold(
+    session: AsyncSession, tenant_id: UUID, metric: Metric, amount: int, *, period_start: date, day: date
+) -> UUID:
+    """A reservation of any day and month, whatever the plan allows."""
+    values = {
+        "tenant_id": tenant_id,
+        "id": new_id(),
+        "metric": metric.value,
+        "amount": amount,
+        "period_start": period_start,
+        "day": day,
+    }
+    for statement in HOLD:
+        await session.execute(text(statement), values)
+    return UUID(str(values["id"]))
 
 
 async def books_of(database: Database, tenant_id: UUID) -> Books:

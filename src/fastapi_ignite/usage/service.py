@@ -17,7 +17,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.usage import headers
 from fastapi_ignite.usage.headers import QuotaState
 from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
-from fastapi_ignite.usage.repository import Figures, UsageRepo
+from fastapi_ignite.usage.repository import Figures, Grant, UsageRepo
 
 
 class QuotaExceededError(IgniteError):
@@ -50,14 +50,13 @@ def _period_start(active: ActiveSubscription, metric: Metric) -> date:
     return LEVEL_PERIOD if metric is Metric.PROJECTS else active.quota.start
 
 
-def _state(active: ActiveSubscription, metric: Metric, figures: Figures) -> QuotaState:
-    resets_on = None if metric is Metric.PROJECTS else active.quota.resets_on
+def _state(metric: Metric, grant: Grant) -> QuotaState:
     return QuotaState(
         metric=metric.value,
-        cap=cap_of(active.plan, metric),
-        used=figures.used,
-        reserved=figures.reserved,
-        resets_at=datetime.combine(resets_on, time(), tzinfo=UTC) if resets_on else None,
+        cap=grant.cap,
+        used=grant.used,
+        reserved=grant.reserved,
+        resets_at=datetime.combine(grant.resets_on, time(), tzinfo=UTC) if grant.resets_on else None,
     )
 
 
@@ -75,18 +74,17 @@ class UsageService:
             SubscriptionRequiredError: the tenant has no plan.
             QuotaExceededError: the cap is too small.
         """
-        active = await self._billing.required()
         reservation_id = new_id()
-        held = await self._repository.reserve(
+        grant = await self._repository.reserve(
+            metric,
             reservation_id=reservation_id,
-            metric=metric,
             amount=amount,
-            period_start=_period_start(active, metric),
             day=clock.today(),
-            cap=cap_of(active.plan, metric),
             expires_at=clock.now() + lifetime if lifetime else None,
         )
-        await self._decide(active, metric, amount, held)
+        if grant is None:
+            raise await self._refusal(metric, amount)
+        headers.note(_state(metric, grant))
         return reservation_id
 
     async def settle(self, reservation_id: UUID) -> None:
@@ -99,15 +97,10 @@ class UsageService:
 
     async def take_project(self) -> None:
         """Count one more project."""
-        active = await self._billing.required()
-        taken = await self._repository.take(
-            Metric.PROJECTS,
-            amount=1,
-            period_start=LEVEL_PERIOD,
-            day=clock.today(),
-            cap=cap_of(active.plan, Metric.PROJECTS),
-        )
-        await self._decide(active, Metric.PROJECTS, 1, taken)
+        grant = await self._repository.take(Metric.PROJECTS, amount=1, day=clock.today())
+        if grant is None:
+            raise await self._refusal(Metric.PROJECTS, 1)
+        headers.note(_state(Metric.PROJECTS, grant))
 
     async def give_back_project(self) -> None:
         """Count one project less."""
@@ -115,10 +108,10 @@ class UsageService:
 
     async def require_room(self, metric: Metric) -> None:
         """Refuse early when nothing at all is left; reserves nothing."""
-        active = await self._billing.required()
-        figures = await self._repository.figures(metric, _period_start(active, metric))
-        full = figures.used + figures.reserved >= cap_of(active.plan, metric)
-        await self._decide(active, metric, 1, None if full else figures)
+        standing = await self._standing(metric)
+        if standing.used + standing.reserved >= standing.cap:
+            raise await self._refusal(metric, 1)
+        headers.note(_state(metric, standing))
 
     async def overview(self) -> tuple[ActiveSubscription, Usage] | None:
         """The subscription and the figures of today's windows, in one round trip; nothing without a subscription."""
@@ -128,23 +121,26 @@ class UsageService:
             return None
         return active, _usage(active, figures)
 
-    async def _decide(self, active: ActiveSubscription, metric: Metric, amount: int, granted: Figures | None) -> None:
-        """Note how the cap stands; without a grant, refuse."""
-        period_start = _period_start(active, metric)
-        state = _state(active, metric, granted or await self._repository.figures(metric, period_start))
-        headers.note(state)
-        if granted is None:
-            raise QuotaExceededError(
-                f"The plan allows {state.cap} {metric.value}; {state.used + state.reserved} are used or held, and "
-                f"{amount} more were asked for.",
-                headers=state.headers(),
-                metric=metric.value,
-                cap=state.cap,
-                used=state.used,
-                reserved=state.reserved,
-                requested=amount,
-                resets_at=state.resets_at.isoformat() if state.resets_at else None,
-            )
+    async def _standing(self, metric: Metric) -> Grant:
+        active = await self._billing.required()
+        figures = await self._repository.figures(metric, _period_start(active, metric))
+        resets_on = None if metric is Metric.PROJECTS else active.quota.resets_on
+        return Grant(cap_of(active.plan, metric), figures.used, figures.reserved, resets_on)
+
+    async def _refusal(self, metric: Metric, amount: int) -> QuotaExceededError:
+        """Why nothing was granted; without a subscription that is another error."""
+        state = _state(metric, await self._standing(metric))
+        return QuotaExceededError(
+            f"The plan allows {state.cap} {metric.value}; {state.used + state.reserved} are used or held, and "
+            f"{amount} more were asked for.",
+            headers=state.headers(),
+            metric=metric.value,
+            cap=state.cap,
+            used=state.used,
+            reserved=state.reserved,
+            requested=amount,
+            resets_at=state.resets_at.isoformat() if state.resets_at else None,
+        )
 
 
 def _usage(active: ActiveSubscription, figures: Mapping[tuple[str, date], Figures]) -> Usage:
