@@ -16,7 +16,7 @@ from fastapi_ignite.main import create_app
 
 PROBLEM = "application/problem+json"
 PREFIX = "/api/v1"
-PUBLIC = ("/tenants/create", "/items/", "/health", "/app-info")
+PUBLIC = ("/tenants/create", "/plans", "/items/", "/health", "/app-info")
 ADMIN = "/admin/"
 
 

@@ -111,7 +111,7 @@ def audit() -> None:
     # no foreign key: what was done outlives the tenant it was done to
     protect("audit_events", grant="SELECT, INSERT", system_grant="SELECT, INSERT")
     op.execute("GRANT SELECT, INSERT ON admin_events TO ignite_operator")
-    op.execute("GRANT INSERT ON admin_events TO ignite_system")
+    op.execute("GRANT SELECT, INSERT ON admin_events TO ignite_system")
 
 
 def admin_keys() -> None:

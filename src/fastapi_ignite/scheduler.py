@@ -15,6 +15,8 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from fastapi_ignite.billing.provider import make_provider
+from fastapi_ignite.billing.turnover import ProviderSync, TurnOver
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports import repository as exports
@@ -42,10 +44,13 @@ log = structlog.get_logger(__name__)
 class Sweeper:
     """Finds lost work. Every function may run at any time, any number of times, in any number of processes."""
 
-    def __init__(self, database: Database, jobs: JobQueue, storage: LocalStorage) -> None:
+    def __init__(
+        self, database: Database, jobs: JobQueue, storage: LocalStorage, accounts: ProviderSync | None = None
+    ) -> None:
         self._database = database
         self._jobs = jobs
         self._storage = storage
+        self._accounts = accounts
 
     async def find_lost_files(self) -> int:
         """Tell a worker again of files whose worker died or whose message was lost."""
@@ -96,6 +101,15 @@ class Sweeper:
             await remove_expired(session)
         await asyncio.to_thread(self._storage.remove_abandoned)
 
+    async def turn_over_subscriptions(self) -> None:
+        """Write down the plan changes whose day has come."""
+        await TurnOver(self._database).run()
+
+    async def sync_billing(self) -> None:
+        """Tell the billing provider what changed, and note who has not paid."""
+        if self._accounts:
+            await self._accounts.run()
+
     async def roll_up_usage(self) -> None:
         """Have the days of usage summed up to months."""
         await self._jobs.send(ROLL_UP)
@@ -129,6 +143,8 @@ PERIODIC = (
     _every("find_lost_exports", 5),
     _every("end_expired", 10),
     _every("resume_embedding", 30),
+    _every("turn_over_subscriptions", 60),
+    _every("sync_billing", 60),
     _every("clean", 300),
     _every("expire_exports", 300),
     Periodic("roll_up_usage", "daily, 00:20", CronTrigger(hour=0, minute=20, timezone="UTC")),
@@ -182,7 +198,9 @@ async def run(settings: Settings, services: Services) -> None:
     jobs = JobQueue(make_broker(services.addresses.broker_url))
     heartbeat = Heartbeat(services.addresses.redis_url, "scheduler")
     running = Running()
-    scheduler = schedule(Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir / "storage")), running)
+    accounts = ProviderSync(database, make_provider(settings), grace_days=settings.billing.grace_days)
+    storage = LocalStorage(settings.ignite.data_dir / "storage")
+    scheduler = schedule(Sweeper(database, jobs, storage, accounts), running)
     heartbeat.start()
     scheduler.start()
     log.info("scheduler started", jobs=[job.id for job in scheduler.get_jobs()])

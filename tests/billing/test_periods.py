@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from days import ONE_DAY, walk, window_by_walking
 from fastapi_ignite.billing.periods import window_at
+
+LAST_DAY = date(2034, 12, 31)
+ANCHORS = [date(2024, 1, day) for day in range(1, 32)] + [date(2024, 2, 29), date(2027, 2, 28), date(2025, 12, 31)]
 
 
 @pytest.mark.parametrize(
@@ -26,6 +30,23 @@ def test_windows_are_counted_from_the_anchor(anchor: str, months: int, day: str,
     assert (window.start.isoformat(), window.end.isoformat()) == (start, end)
 
 
+def test_every_day_of_eleven_years_is_in_the_window_that_walking_finds() -> None:
+    """Anchors on each day of a month, leap days and both cycles; each window ends the day before the next begins."""
+    cases = 0
+    for anchor in ANCHORS:
+        for annual in (False, True):
+            months = 12 if annual else 1
+            before = None
+            for day, start in walk(anchor, LAST_DAY, annual=annual):
+                window = window_at(anchor, months, day)
+                assert window.start == start, (anchor, day)
+                if before is not None and before.start != start:
+                    assert before.end + ONE_DAY == start, (anchor, day)
+                before = window
+                cases += 1
+    assert cases >= 100_000
+
+
 @given(
     anchor=st.dates(date(2024, 1, 1), date(2034, 12, 31)),
     months=st.sampled_from([1, 12]),
@@ -37,3 +58,4 @@ def test_windows_tile_the_years(anchor: date, months: int, days: int) -> None:
     assert window.start <= day <= window.end
     assert window_at(anchor, months, window.resets_on).start == window.resets_on
     assert window_at(anchor, months, window.end) == window
+    assert (window.start, window.end) == window_by_walking(anchor, day, annual=months == 12)

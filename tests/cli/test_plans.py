@@ -43,8 +43,9 @@ def row(listing: str, plan_id: str) -> list[str]:
 class TestList:
     def test_it_shows_the_seeded_plans_with_their_figures(self, commands: CommandLine) -> None:
         listing = commands.run("plans", "list").succeeded()
-        assert row(listing, "hobby") == ["hobby", "Hobby", "3", "2,000", "500,000", "RATE_LIMIT_RPM"]
-        assert row(listing, "pro") == ["pro", "Pro", "10", "20,000", "2,000,000", "RATE_LIMIT_RPM"]
+        free = ["RATE_LIMIT_RPM", "0 / 0 USD", "yes"]
+        assert row(listing, "hobby") == ["hobby", "Hobby", "3", "2,000", "500,000", *free]
+        assert row(listing, "pro") == ["pro", "Pro", "10", "20,000", "2,000,000", *free]
 
     def test_without_a_schema_it_says_what_to_do(self, folder: Path, empty: ServiceAddresses) -> None:
         refused = CommandLine.on_servers(folder, empty).run("plans", "list").refused_with()
@@ -61,7 +62,12 @@ class TestSet:
         commands.run("plans", "set", plan_id, *FIGURES, "--rate-limit-rpm", "9").succeeded()
         commands.run("plans", "set", plan_id, "--message-cap", "0", "--name", "[/] Small [bold]").succeeded()
         listing = commands.run("plans", "list").succeeded()
-        assert row(listing, plan_id) == [plan_id, "[/] Small [bold]", "1", "0", "3,000", "9"]
+        assert row(listing, plan_id) == [plan_id, "[/] Small [bold]", "1", "0", "3,000", "9", "0 / 0 USD", "yes"]
+
+        prices = ("--monthly-price", "1900", "--annual-price", "19000", "--currency", "EUR", "--inactive")
+        commands.run("plans", "set", plan_id, *prices, "--rate-limit-rpm", "0").succeeded()
+        listing = commands.run("plans", "list").succeeded()
+        assert row(listing, plan_id)[5:] == ["RATE_LIMIT_RPM", "1900 / 19000 EUR", "no"]
 
     @pytest.mark.parametrize(
         ("arguments", "code"),
@@ -71,6 +77,8 @@ class TestSet:
             (("hobby", "--name", " "), 1),
             (("hobby", "--max-projects", "-1"), 2),
             (("hobby", "--rate-limit-rpm", "1000000001"), 2),
+            (("hobby", "--currency", "euro"), 1),
+            (("hobby", "--monthly-price", "-1"), 2),
         ],
     )
     def test_wrong_arguments_change_nothing(self, commands: CommandLine, arguments: tuple[str, ...], code: int) -> None:

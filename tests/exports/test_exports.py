@@ -136,7 +136,7 @@ async def test_tables_longer_than_a_page_are_whole_and_in_order(
     messages = archive.rows("messages")
     assert [row["id"] for row in messages] == [str(each) for each in ids]
     assert messages[-1]["content"] == f"Wie, «{ids[-1]}»?\n"
-    usage = [(row["metric"], row["day"], row["amount"]) for row in archive.rows("usage")]
+    usage = [(row["metric"], row["day"], row["amount"]) for row in archive.rows("usage") if row["metric"] != "projects"]
     assert len(usage) == 300
     assert usage == sorted(usage)
     assert sum(amount for _, _, amount in usage) == 149 * 150

@@ -35,7 +35,12 @@ LEAST_ROLE = {
     "POST /api-keys/{key_id}/rotate": Role.ADMIN,
     "DELETE /api-keys/{key_id}": Role.ADMIN,
     "GET /audit": Role.ADMIN,
+    "GET /usage": Role.VIEWER,
+    "GET /usage/ledger": Role.VIEWER,
+    "GET /billing/subscription": Role.VIEWER,
     "POST /billing/subscribe": Role.OWNER,
+    "POST /billing/cancel": Role.OWNER,
+    "POST /billing/resume": Role.OWNER,
 }
 RANKS = [Role.VIEWER, Role.MEMBER, Role.ADMIN, Role.OWNER]
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import asyncpg
@@ -15,6 +16,7 @@ import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 
+from books import books_of
 from command_line import CommandLine
 from databases import fetch, new_database, run
 from fastapi_ignite.core.config import PROJECT_ROOT, load_settings
@@ -25,6 +27,7 @@ from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.rag.engine import Answer, DocumentSource
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
+from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
 from infra.postgres_16 import postgres_16
 
 MIGRATION_LOCK = 4_846_210_137  # as in alembic/env.py
@@ -240,6 +243,40 @@ class TestOutsideServer:
         second = migrate_outside(server, owned.redis_url)
         answer, _ = asyncio.run(ask_about(second, "The key lies under the mat at the door.", "key under which mat"))
         assert answer.answerable
+
+    async def test_usage_of_before_the_ledger_is_in_it(self, owned: ServiceAddresses) -> None:
+        """The owner's own rights show it no row of a tenant's table."""
+        for revision in ("billing_and_ledger", "-1"):
+            await asyncio.to_thread(migrations.downgrade, owned, revision)
+        tenant_id, day = new_id(), date(2026, 11, 20)
+        database = Database(owned.worker_url, pool_size=1)
+        try:
+            async with database.system() as session:
+                for statement in USED_BEFORE:
+                    values = {"tenant": tenant_id, "day": day, "first": new_id(), "second": new_id()}
+                    await session.execute(text(statement), values)
+            await asyncio.to_thread(migrations.upgrade, owned)
+            books = await books_of(database, tenant_id)
+        finally:
+            await database.close()
+        assert books.add_up()
+        assert books.ledger_by_day[Metric.CHARACTERS, day] == 70
+        assert books.ledger_by_window[Metric.PROJECTS, LEVEL_PERIOD] == 2
+
+
+USED_BEFORE = (
+    "INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:tenant, 'Acme', 'hobby', 'monthly')",
+    (
+        "INSERT INTO usage_counters (tenant_id, metric, period_start, used, reserved) "
+        "VALUES (:tenant, 'characters', :day, 70, 5), (:tenant, 'projects', '1970-01-01', 2, 0)"
+    ),
+    (
+        "INSERT INTO usage_reservations (tenant_id, id, metric, period_start, day, amount, state) "
+        "VALUES (:tenant, :first, 'characters', :day, :day, 70, 'settled'), "
+        "(:tenant, :second, 'characters', :day, :day, 5, 'held')"
+    ),
+    "INSERT INTO usage_daily (tenant_id, metric, day, amount) VALUES (:tenant, 'characters', :day, 70)",
+)
 
 
 def migrate_outside(owner: URL, redis_url: str) -> ServiceAddresses:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
-from datetime import timedelta
+from datetime import date, timedelta
 
+import pytest
 from sqlalchemy import text
 
+from books import books_of
+from days import calendar_at
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.usage.models import Metric
-from fastapi_ignite.usage.repository import UsageRepo, release_expired
+from fastapi_ignite.usage.repository import release_expired
+from fastapi_ignite.usage.service import QuotaExceededError, UsageService
 from http_clients import TenantClient, TenantFactory
 
 
@@ -82,48 +87,66 @@ async def test_twenty_names_on_a_cap_of_three_make_three(tenant: TenantClient) -
     assert again.json()["status"] == "exists"
 
 
-async def test_settle_and_release_are_repeatable(tenant: TenantClient, database: Database) -> None:
-    today = clock.today()
-    first, second = new_id(), new_id()
-
-    async def reserve(repository: UsageRepo, reservation_id: object, amount: int) -> bool:
-        return await repository.reserve(
-            reservation_id=reservation_id,  # type: ignore[arg-type]  # ids made above
-            metric=Metric.CHARACTERS,
-            amount=amount,
-            period_start=today,
-            day=today,
-            cap=10,
-            expires_at=None,
-        )
-
+async def test_settle_and_release_are_repeatable(make_tenant: TenantFactory, database: Database) -> None:
+    tenant = await make_tenant(await make_plan(database, characters=10))
     async with database.tenant(tenant.id) as session:
-        repository = UsageRepo(session, tenant.id)
-        assert await reserve(repository, first, 6)
-        assert not await reserve(repository, second, 5)
-        assert await reserve(repository, second, 4)
+        usage = UsageService(session, tenant.id)
+        first = await usage.reserve(Metric.CHARACTERS, 6, lifetime=None)
+        with pytest.raises(QuotaExceededError):
+            await usage.reserve(Metric.CHARACTERS, 5, lifetime=None)
+        second = await usage.reserve(Metric.CHARACTERS, 4, lifetime=None)
         for _ in range(2):
-            await repository.settle(first)
-            await repository.release(second)
-        await repository.release(first)
-        await repository.settle(second)
+            await usage.settle(first)
+            await usage.release(second)
+        await usage.release(first)
+        await usage.settle(second)
     assert await counter(database, tenant, "characters") == (6, 0)
+    assert (await books_of(database, tenant.id)).add_up()
 
 
 async def test_units_of_a_dead_process_come_back(tenant: TenantClient, database: Database) -> None:
-    today = clock.today()
     async with database.tenant(tenant.id) as session:
         for minutes in (-1, 5):
-            await UsageRepo(session, tenant.id).reserve(
-                reservation_id=new_id(),
-                metric=Metric.MESSAGES,
-                amount=1,
-                period_start=today,
-                day=today,
-                cap=10,
-                expires_at=clock.now() + timedelta(minutes=minutes),
-            )
+            await UsageService(session, tenant.id).reserve(Metric.MESSAGES, 1, lifetime=timedelta(minutes=minutes))
     assert await counter(database, tenant, "messages") == (0, 2)
     async with database.system() as session:
         await release_expired(session, now=clock.now())
     assert await counter(database, tenant, "messages") == (0, 1)
+
+
+async def test_sweepers_at_once_do_not_wait_for_each_other(make_tenant: TenantFactory, database: Database) -> None:
+    """Each frees units of all tenants; in another order they would lock each other out."""
+    tenants = [await make_tenant() for _ in range(6)]
+    for _ in range(3):
+        for tenant in random.sample(tenants, len(tenants)):
+            async with database.tenant(tenant.id) as session:
+                usage = UsageService(session, tenant.id)
+                for metric in (Metric.MESSAGES, Metric.CHARACTERS):
+                    await usage.reserve(metric, 1, lifetime=timedelta(seconds=-1))
+
+    async def sweep() -> None:
+        async with database.system() as session:
+            await release_expired(session, now=clock.now(), limit=7)
+
+    for _ in range(3):
+        await asyncio.gather(*(sweep() for _ in range(4)))
+    for tenant in tenants:
+        assert not +(await books_of(database, tenant.id)).reserved
+
+
+async def test_the_day_of_a_downgrade_lowers_the_cap_of_its_first_reservation(
+    make_tenant: TenantFactory, database: Database
+) -> None:
+    """Nobody has written the change down yet."""
+    with calendar_at(date(2031, 1, 31)) as calendar:
+        tenant = await make_tenant(await make_plan(database, characters=10, projects=5))
+        await tenant.post(f"/billing/subscribe?plan_id={await make_plan(database, characters=4)}")
+        calendar.today = date(2031, 2, 28)
+        async with database.tenant(tenant.id) as session:
+            usage = UsageService(session, tenant.id)
+            with pytest.raises(QuotaExceededError) as refused:
+                await usage.reserve(Metric.CHARACTERS, 5, lifetime=None)
+            await usage.reserve(Metric.CHARACTERS, 4, lifetime=None)
+    assert refused.value.extra["cap"] == 4
+    assert refused.value.extra["resets_at"] == "2031-03-31T00:00:00+00:00"
+    assert (await books_of(database, tenant.id)).reserved == {(Metric.CHARACTERS, date(2031, 2, 28)): 4}

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy.exc import ProgrammingError
 
 from bookkeeping import eventually, rows_of
+from books import hold
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -30,19 +30,9 @@ Months = Counter[tuple[UUID, str, date]]
 
 async def use(database: Database, tenant_id: UUID, metric: Metric, day: date, amount: int) -> None:
     """Settle units that were reserved on that day."""
-    reservation = new_id()
     async with database.tenant(tenant_id) as session:
-        usage = UsageRepo(session, tenant_id)
-        assert await usage.reserve(
-            reservation_id=reservation,
-            metric=metric,
-            amount=amount,
-            period_start=FIRST_DAY,
-            day=day,
-            cap=10**9,
-            expires_at=None,
-        )
-        await usage.settle(reservation)
+        reservation = await hold(session, tenant_id, metric, amount, period_start=FIRST_DAY, day=day)
+        await UsageRepo(session, tenant_id).settle(reservation)
 
 
 class Activity:

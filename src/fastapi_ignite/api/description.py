@@ -12,10 +12,11 @@ TAGS = {
     "items": "A public catalog that shows CRUD, search and caching. Not there in production unless `DEMO_ITEMS=on`.",
     "tenants": "Creating tenants. Open in development; production wants an admin key.",
     "exports": "Everything that is kept about a tenant, as one archive.",
-    "billing": "The tenant's plan.",
+    "billing": "Plans, and the one the tenant has.",
     "ingestion": "Projects and their files.",
     "query": "Questions to a project, answered with quotes that were proven to stand in its files.",
     "limits": "What the plan allows and what of it is used.",
+    "usage": "What was used, by day and entry by entry.",
     "api keys": "Keys for programs: with a role and scopes, rotated with overlap, revoked within a second.",
     "audit": "What was done in the tenant and by whom. Events are never changed.",
     "admin": "For whoever runs the service. Takes an admin key, made by `python cli.py admin-key`.",
@@ -23,10 +24,10 @@ TAGS = {
 ABOUT = """\
 {description}
 
-**Authentication.** Everything but health, items and creating a tenant takes `Authorization: Bearer <token>`: a JWT that
-carries the tenant in its claim `tenant_id` (HS256 with `JWT_SECRET`, or RS256/ES256 of an identity provider), or an API
-key. The bearer alone says who calls: a `tenant_id` parameter or an `X-Tenant-Id` header may be sent along, and must
-then name the same tenant. `x-required-scope` is what the bearer must be allowed to do.
+**Authentication.** Everything but health, items, plans and creating a tenant takes `Authorization: Bearer <token>`: a
+JWT that carries the tenant in its claim `tenant_id` (HS256 with `JWT_SECRET`, or RS256/ES256 of an identity provider),
+or an API key. The bearer alone says who calls: a `tenant_id` parameter or an `X-Tenant-Id` header may be sent along,
+and must then name the same tenant. `x-required-scope` is what the bearer must be allowed to do.
 
 **Errors** are `application/problem+json` (RFC 9457). Programs look at `code`; `type` links to its explanation, and
 `request_id` finds the request in the log.

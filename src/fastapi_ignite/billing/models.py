@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import date
-from enum import StrEnum
+from datetime import date, datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from fastapi_ignite.billing.terms import BillingCycle, PendingChange, Terms
+from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
 
-
-class BillingCycle(StrEnum):
-    """How long a billing window lasts."""
-
-    MONTHLY = "monthly"
-    ANNUAL = "annual"
-
-    @property
-    def months(self) -> int:
-        """The length of a billing window."""
-        return 12 if self is BillingCycle.ANNUAL else 1
+__all__ = ["BillingCycle", "Plan", "Subscription"]
 
 
 class Plan(Timestamped, Base):
-    """What a subscription buys. `rate_limit_rpm` null means the setting `RATE_LIMIT_RPM`."""
+    """What a subscription buys. `rate_limit_rpm` null means the setting `RATE_LIMIT_RPM`.
+
+    Prices are in the currency's smallest unit. A plan that is not active can be kept, but not taken.
+    """
 
     __tablename__ = "plans"
     __table_args__ = (
@@ -32,6 +26,9 @@ class Plan(Timestamped, Base):
         CheckConstraint("monthly_message_cap >= 0", name="monthly_message_cap"),
         CheckConstraint("monthly_upload_char_cap >= 0", name="monthly_upload_char_cap"),
         CheckConstraint("rate_limit_rpm BETWEEN 1 AND 1000000000", name="rate_limit_rpm"),
+        CheckConstraint("monthly_price >= 0", name="monthly_price"),
+        CheckConstraint("annual_price >= 0", name="annual_price"),
+        CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -40,21 +37,96 @@ class Plan(Timestamped, Base):
     monthly_message_cap: Mapped[int] = mapped_column(BigInteger)
     monthly_upload_char_cap: Mapped[int] = mapped_column(BigInteger)
     rate_limit_rpm: Mapped[int | None]
+    monthly_price: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    annual_price: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    currency: Mapped[str] = mapped_column(server_default="USD")
+    active: Mapped[bool] = mapped_column(server_default=text("true"))
+
+    def is_less_than(self, other: Plan) -> bool:
+        """Whether leaving `other` for this plan gives something up. The price decides; at equal prices the caps do."""
+        prices = (self.monthly_price, self.annual_price)
+        others = (other.monthly_price, other.annual_price)
+        if self.currency == other.currency and prices != others:
+            return prices < others
+        caps = list(zip(self.caps, other.caps, strict=True))
+        return any(own < its for own, its in caps) and not any(own > its for own, its in caps)
+
+    @property
+    def caps(self) -> tuple[int, int, int]:
+        """Projects, messages, characters."""
+        return self.max_projects, self.monthly_message_cap, self.monthly_upload_char_cap
 
 
 class Subscription(TenantScoped, Timestamped, Base):
-    """A tenant's plan. Windows are computed from the anchors (`periods`), never stored, so none is ever stale."""
+    """A tenant's plan. Windows are computed from the anchors (`periods`), never stored, so none is ever stale.
+
+    What is scheduled acts on its day whoever looks (`terms`); the scheduler only writes it down.
+    """
 
     __tablename__ = "subscriptions"
     __table_args__ = (
         UniqueConstraint("tenant_id"),
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
         CheckConstraint("billing_cycle IN ('monthly', 'annual')", name="billing_cycle"),
+        CheckConstraint("pending_billing_cycle IN ('monthly', 'annual')", name="pending_billing_cycle"),
+        CheckConstraint("num_nulls(pending_plan_id, pending_billing_cycle, pending_on) IN (0, 3)", name="pending"),
+        CheckConstraint("pending_on IS NULL OR ends_on IS NULL", name="one_end"),
+        CheckConstraint("num_nulls(past_due_on, grace_ends_on) IN (0, 2)", name="grace"),
+        Index("ix_subscriptions_pending_on", "pending_on", postgresql_where=text("pending_on IS NOT NULL")),
     )
 
     plan_id: Mapped[str] = mapped_column(ForeignKey("plans.id"), index=True)
     billing_cycle: Mapped[str]
     billing_anchor: Mapped[date]
     quota_anchor: Mapped[date]
+    pending_plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"))
+    pending_billing_cycle: Mapped[str | None]
+    pending_on: Mapped[date | None]
+    ends_on: Mapped[date | None]
+    past_due_on: Mapped[date | None]
+    grace_ends_on: Mapped[date | None]
+    synced_at: Mapped[datetime | None]
 
-    plan: Mapped[Plan] = relationship(lazy="raise")
+    stored_plan: Mapped[Plan] = relationship(foreign_keys=plan_id, lazy="raise")
+    pending_plan: Mapped[Plan | None] = relationship(foreign_keys=pending_plan_id, lazy="raise")
+
+    @property
+    def plan(self) -> Plan:
+        """Today's plan: a change whose day has come acts before it is written down."""
+        if self.pending_plan is not None and self.terms.on(clock.today()).pending is None:
+            return self.pending_plan
+        return self.stored_plan
+
+    @property
+    def terms(self) -> Terms:
+        """As stored; ask for those of a day with `terms.on(day)`."""
+        return Terms(
+            plan_id=self.plan_id,
+            cycle=BillingCycle(self.billing_cycle),
+            billing_anchor=self.billing_anchor,
+            quota_anchor=self.quota_anchor,
+            pending=self._pending,
+            ends_on=self.ends_on,
+            past_due_on=self.past_due_on,
+            grace_ends_on=self.grace_ends_on,
+        )
+
+    @terms.setter
+    def terms(self, terms: Terms) -> None:
+        pending = terms.pending
+        self.plan_id = terms.plan_id
+        self.billing_cycle = terms.cycle
+        self.billing_anchor = terms.billing_anchor
+        self.quota_anchor = terms.quota_anchor
+        self.pending_plan_id = pending.plan_id if pending else None
+        self.pending_billing_cycle = pending.cycle if pending else None
+        self.pending_on = pending.effective_on if pending else None
+        self.ends_on = terms.ends_on
+        self.past_due_on = terms.past_due_on
+        self.grace_ends_on = terms.grace_ends_on
+
+    @property
+    def _pending(self) -> PendingChange | None:
+        if self.pending_plan_id is None or self.pending_billing_cycle is None or self.pending_on is None:
+            return None
+        return PendingChange(self.pending_plan_id, BillingCycle(self.pending_billing_cycle), self.pending_on)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from fastapi_ignite.billing.models import Plan, Subscription
+from fastapi_ignite.billing.terms import Terms
+
+WITH_PLANS = (joinedload(Subscription.stored_plan, innerjoin=True), joinedload(Subscription.pending_plan))
 
 
 class PlanRepo:
-    """Plans belong to no tenant; only a system transaction may write them."""
+    """Plans belong to no tenant; a tenant's transaction may only read them."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -23,12 +28,15 @@ class PlanRepo:
         """The plan, if its id is known."""
         return await self._session.get(Plan, plan_id)
 
-    async def list_all(self) -> Sequence[Plan]:
-        """Every plan, by id."""
-        return (await self._session.scalars(select(Plan).order_by(Plan.id))).all()
+    async def list_all(self, *, active_only: bool = False, limit: int | None = None, skip: int = 0) -> Sequence[Plan]:
+        """The plans by id."""
+        statement = select(Plan).order_by(Plan.id).limit(limit).offset(skip)
+        if active_only:
+            statement = statement.where(Plan.active)
+        return (await self._session.scalars(statement)).all()
 
-    async def upsert(self, plan_id: str, values: dict[str, str | int | None]) -> Plan:
-        """Make the plan, or change the values given. A new plan needs all of them."""
+    async def upsert(self, plan_id: str, values: dict[str, Any]) -> Plan:
+        """Make the plan, or change the values given. A new plan needs its name and caps."""
         plan = await self._session.get(Plan, plan_id, with_for_update=True)
         if plan is None:
             plan = Plan(id=plan_id)
@@ -36,6 +44,7 @@ class PlanRepo:
         for name, value in values.items():
             setattr(plan, name, value)
         await self._session.flush()
+        await self._session.refresh(plan)
         return plan
 
 
@@ -47,25 +56,87 @@ class SubscriptionRepo:
         self._tenant_id = tenant_id
 
     async def get(self) -> Subscription | None:
-        """The subscription with its plan loaded."""
+        """The subscription with its plans loaded."""
+        return (await self._session.execute(self._own().options(*WITH_PLANS))).scalar_one_or_none()
+
+    async def lock(self) -> Subscription | None:
+        """The same; whoever else would change it waits until this transaction ends."""
+        statement = self._own().options(*WITH_PLANS).with_for_update(of=Subscription, key_share=True)
         return (
-            await self._session.execute(
-                select(Subscription)
-                .where(Subscription.tenant_id == self._tenant_id)
-                .options(joinedload(Subscription.plan, innerjoin=True))
-            )
+            await self._session.execute(statement, execution_options={"populate_existing": True})
         ).scalar_one_or_none()
 
-    async def put(self, subscription: Subscription) -> None:
-        """Insert, or replace the plan and the anchors of the one there is."""
-        values = {
-            "plan_id": subscription.plan_id,
-            "billing_cycle": subscription.billing_cycle,
-            "billing_anchor": subscription.billing_anchor,
-            "quota_anchor": subscription.quota_anchor,
-        }
-        await self._session.execute(
+    async def add(self, subscription_id: UUID, terms: Terms) -> bool:
+        """Insert; false when the tenant has one by now."""
+        row = await self._session.execute(
             insert(Subscription)
-            .values(tenant_id=self._tenant_id, id=subscription.id, **values)
-            .on_conflict_do_update(index_elements=[Subscription.tenant_id], set_=values)
+            .values(
+                tenant_id=self._tenant_id,
+                id=subscription_id,
+                plan_id=terms.plan_id,
+                billing_cycle=terms.cycle,
+                billing_anchor=terms.billing_anchor,
+                quota_anchor=terms.quota_anchor,
+            )
+            .on_conflict_do_nothing(index_elements=[Subscription.tenant_id])
+            .returning(Subscription.id)
         )
+        return row.first() is not None
+
+    async def store(self, subscription: Subscription, terms: Terms) -> Subscription:
+        """Write the terms down; the plans that belong to them are loaded."""
+        subscription.terms = terms
+        await self._session.flush()
+        await self._session.refresh(subscription, ["stored_plan", "pending_plan"])
+        return subscription
+
+    def _own(self) -> Select[Subscription]:
+        return select(Subscription).where(Subscription.tenant_id == self._tenant_id)
+
+
+async def take_due(session: AsyncSession, *, day: date, limit: int) -> Sequence[Subscription]:
+    """Subscriptions whose scheduled change has come, locked. Needs a system transaction."""
+    statement = (
+        select(Subscription)
+        .where(Subscription.pending_on <= day)
+        .order_by(Subscription.pending_on)
+        .limit(limit)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    return (await session.scalars(statement)).all()
+
+
+async def unsynced(session: AsyncSession, *, since: datetime, after: UUID, limit: int) -> Sequence[Subscription]:
+    """Subscriptions that changed, or a day began, since the provider saw them. Needs a system transaction."""
+    seen_at = Subscription.synced_at
+    a_new_day = and_(seen_at < since, or_(Subscription.ends_on.is_(None), seen_at < Subscription.ends_on))
+    statement = (
+        select(Subscription)
+        .where(or_(seen_at.is_(None), seen_at < Subscription.updated_at, a_new_day), Subscription.tenant_id > after)
+        .order_by(Subscription.tenant_id)
+        .limit(limit)
+        .options(*WITH_PLANS)
+    )
+    return (await session.scalars(statement)).all()
+
+
+async def record_standing(
+    session: AsyncSession, subscription: Subscription, terms: Terms, *, seen_at: datetime
+) -> None:
+    """What the provider said of the state it was shown. `updated_at` stays: a change after that is still to be told."""
+    await session.execute(
+        update(Subscription)
+        .where(Subscription.tenant_id == subscription.tenant_id, Subscription.id == subscription.id)
+        .values(
+            past_due_on=terms.past_due_on,
+            grace_ends_on=terms.grace_ends_on,
+            synced_at=seen_at,
+            updated_at=Subscription.updated_at,
+        )
+    )
+
+
+async def database_time(session: AsyncSession) -> datetime:
+    """The clock that `updated_at` is by."""
+    now: datetime = (await session.execute(select(func.now()))).scalar_one()
+    return now

@@ -4,26 +4,46 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Path, Query
 
-from fastapi_ignite.billing.schemas import Cycle, SubscribeResult
-from fastapi_ignite.billing.service import BillingService, UnknownCycleError, UnknownPlanError, parse_cycle
+from fastapi_ignite.billing.plans import IncompletePlanError, PlanService
+from fastapi_ignite.billing.schemas import (
+    Cycle,
+    NotSubscribed,
+    PlanChange,
+    PlanList,
+    PlanRead,
+    SubscribeResult,
+    SubscriptionRead,
+)
+from fastapi_ignite.billing.service import (
+    BillingService,
+    PaymentOverdueError,
+    SubscriptionRequiredError,
+    UnknownCycleError,
+    UnknownPlanError,
+    parse_cycle,
+)
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.admission import idempotent
-from fastapi_ignite.http.deps import PrincipalDep, SessionDep
+from fastapi_ignite.http.deps import OperatorDep, PrincipalDep, SessionDep
 from fastapi_ignite.http.fields import Text
 from fastapi_ignite.http.problems import responses
-from fastapi_ignite.http.routing import takes, tenant_router
+from fastapi_ignite.http.routing import admin_router, public_router, takes, tenant_router
 from fastapi_ignite.tenants.service import TenantNotFoundError
 
 router = tenant_router("/billing", "billing")
+plans_router = public_router("/plans", "billing")
+admin = admin_router("/plans")
+
+PlanId = Annotated[Text, Path(min_length=1, max_length=100, examples=["pro"])]
 
 
 @router.post(
     "/subscribe",
     openapi_extra=takes(Scope.BILLING_WRITE),
-    dependencies=[idempotent("/limits/current")],
-    responses=responses(UnknownPlanError, TenantNotFoundError, UnknownCycleError),
+    dependencies=[idempotent("/billing/subscription")],
+    responses=responses(UnknownPlanError, TenantNotFoundError, UnknownCycleError, PaymentOverdueError),
 )
 async def subscribe(
     principal: PrincipalDep,
@@ -31,6 +51,68 @@ async def subscribe(
     plan_id: Annotated[Text, Query(min_length=1, max_length=100, examples=["pro"])],
     cycle: Annotated[Cycle, Query()] = "monthly",
 ) -> SubscribeResult:
-    """Put the tenant on a plan, at once. Usage of the quota month is kept."""
+    """Put the tenant on a plan: at once, or after the billing window when it is a downgrade. Usage is kept."""
     active = await BillingService(session, principal.tenant_id).subscribe(plan_id=plan_id, cycle=parse_cycle(cycle))
-    return SubscribeResult(**active.describe().model_dump())
+    return active.answer_subscribe()
+
+
+@router.get("/subscription", openapi_extra=takes(Scope.BILLING_READ))
+async def read_subscription(principal: PrincipalDep, session: SessionDep) -> SubscriptionRead | NotSubscribed:
+    """The tenant's plan, its windows and what is scheduled; `{"subscribed": false}` without a plan."""
+    active = await BillingService(session, principal.tenant_id).current()
+    return active.describe_fully() if active else NotSubscribed()
+
+
+@router.post(
+    "/cancel",
+    openapi_extra=takes(Scope.BILLING_WRITE),
+    dependencies=[idempotent("/billing/subscription")],
+    responses=responses(SubscriptionRequiredError),
+)
+async def cancel(principal: PrincipalDep, session: SessionDep) -> SubscriptionRead:
+    """End the subscription with its billing window. Nothing is deleted, and `resume` takes it back until then."""
+    return (await BillingService(session, principal.tenant_id).cancel()).describe_fully()
+
+
+@router.post(
+    "/resume",
+    openapi_extra=takes(Scope.BILLING_WRITE),
+    dependencies=[idempotent("/billing/subscription")],
+    responses=responses(SubscriptionRequiredError),
+)
+async def resume(principal: PrincipalDep, session: SessionDep) -> SubscriptionRead:
+    """Withdraw a cancellation or a scheduled downgrade: the subscription goes on as it is."""
+    return (await BillingService(session, principal.tenant_id).resume()).describe_fully()
+
+
+@plans_router.get("")
+async def list_plans(
+    session: SessionDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 100,
+    skip: Annotated[int, Query(ge=0, le=10_000)] = 0,
+) -> PlanList:
+    """The plans that can be taken, by id. No token needed."""
+    plans = await PlanService(session).list_all(active_only=True, limit=limit, skip=skip)
+    return PlanList(plans=[PlanRead.of(plan) for plan in plans])
+
+
+@admin.get("")
+async def list_all_plans(
+    session: OperatorDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 100,
+    skip: Annotated[int, Query(ge=0, le=10_000)] = 0,
+) -> PlanList:
+    """Every plan by id, those that cannot be taken any more too."""
+    return PlanList(plans=[PlanRead.of(plan) for plan in await PlanService(session).list_all(limit=limit, skip=skip)])
+
+
+@admin.put("/{plan_id}", responses=responses(IncompletePlanError))
+async def put_plan(session: OperatorDep, plan_id: PlanId, change: PlanChange) -> PlanRead:
+    """Make a plan, or change what is sent of one. It acts at once on every tenant of the plan."""
+    return PlanRead.of(await PlanService(session).put(plan_id, change))
+
+
+@admin.delete("/{plan_id}", responses=responses(UnknownPlanError))
+async def deactivate_plan(session: OperatorDep, plan_id: PlanId) -> PlanRead:
+    """Nobody can take the plan any more; who has it keeps it. `PUT` with `active` takes that back."""
+    return PlanRead.of(await PlanService(session).deactivate(plan_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,21 +11,26 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.billing.models import BillingCycle, Plan, Subscription
-from fastapi_ignite.billing.periods import Window, window_at
-from fastapi_ignite.billing.repository import PlanRepo, SubscriptionRepo
-from fastapi_ignite.billing.schemas import PlanLimits, SubscriptionPeriods
+from fastapi_ignite.billing.periods import Window
+from fastapi_ignite.billing.plans import PlanService, UnknownPlanError
+from fastapi_ignite.billing.repository import SubscriptionRepo
+from fastapi_ignite.billing.schemas import (
+    PlanLimits,
+    ScheduledChange,
+    SubscribeResult,
+    SubscriptionPeriods,
+    SubscriptionRead,
+)
+from fastapi_ignite.billing.terms import SubscriptionStatus, Terms
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.errors import IgniteError, InvalidInputError, NotFoundError
+from fastapi_ignite.core.errors import IgniteError, InvalidInputError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.tenants.repository import TenantRepo
 from fastapi_ignite.tenants.service import TenantNotFoundError
 
+__all__ = ["ActiveSubscription", "BillingService", "UnknownPlanError"]
 
-class UnknownPlanError(NotFoundError):
-    """No plan has this id."""
-
-    code = "plan_not_found"
-    title = "Unknown plan"
+NO_SUBSCRIPTION = "This tenant has no active subscription; see POST /billing/subscribe."
 
 
 class UnknownCycleError(InvalidInputError):
@@ -35,33 +41,61 @@ class UnknownCycleError(InvalidInputError):
 
 
 class SubscriptionRequiredError(IgniteError):
-    """The tenant has no plan."""
+    """The tenant has no plan, or it has ended."""
 
     status = 402
     code = "subscription_required"
     title = "Subscription required"
 
 
+class PaymentOverdueError(IgniteError):
+    """The grace is over; what is owed comes first."""
+
+    status = 402
+    code = "payment_overdue"
+    title = "Payment overdue"
+
+
 @dataclass(frozen=True, slots=True)
 class ActiveSubscription:
-    """A subscription with the windows of today."""
+    """A subscription that is served, as of a day."""
 
     plan: Plan
-    billing_cycle: BillingCycle
+    terms: Terms
+    status: SubscriptionStatus
     billing: Window
     quota: Window
+    scheduled: ScheduledChange | None
 
     @classmethod
-    def of(cls, subscription: Subscription) -> ActiveSubscription:
-        """Windows as of the clock's day."""
-        cycle = BillingCycle(subscription.billing_cycle)
+    def of(cls, subscription: Subscription) -> ActiveSubscription | None:
+        """As of the clock's day; nothing when it has ended."""
         today = clock.today()
+        terms = subscription.terms.on(today)
+        status = terms.status(today)
+        if status is SubscriptionStatus.EXPIRED:
+            return None
+        pending, pending_plan = terms.pending, subscription.pending_plan
         return cls(
             plan=subscription.plan,
-            billing_cycle=cycle,
-            billing=window_at(subscription.billing_anchor, cycle.months, today),
-            quota=window_at(subscription.quota_anchor, 1, today),
+            terms=terms,
+            status=status,
+            billing=terms.billing_window(today),
+            quota=terms.quota_window(today),
+            scheduled=ScheduledChange(
+                plan_id=pending_plan.id,
+                plan_name=pending_plan.name,
+                billing_cycle=pending.cycle,
+                effective_on=pending.effective_on,
+            )
+            if pending and pending_plan
+            else None,
         )
+
+    @property
+    def billing_cycle(self) -> BillingCycle:
+        """How long a billing window lasts."""
+        return self.terms.cycle
 
     def describe(self) -> SubscriptionPeriods:
         """As callers see it."""
@@ -74,6 +108,27 @@ class ActiveSubscription:
             quota_period_start=self.quota.start,
             quota_period_end=self.quota.end,
             limits=PlanLimits.of(self.plan),
+        )
+
+    def answer_subscribe(self) -> SubscribeResult:
+        """To who asked for a plan."""
+        scheduled = self.scheduled
+        return SubscribeResult(
+            **self.describe().model_dump(),
+            status="scheduled" if scheduled else "ok",
+            effective_on=scheduled.effective_on if scheduled else clock.today(),
+            scheduled=scheduled,
+        )
+
+    def describe_fully(self) -> SubscriptionRead:
+        """With what is to come."""
+        return SubscriptionRead(
+            **self.describe().model_dump(),
+            status=self.status,
+            scheduled=self.scheduled,
+            ends_on=self.terms.ends_on,
+            past_due_since=self.terms.past_due_on,
+            grace_ends_on=self.terms.grace_ends_on,
         )
 
 
@@ -90,50 +145,47 @@ class BillingService:
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._tenant_id = tenant_id
-        self._plans = PlanRepo(session)
+        self._plans = PlanService(session)
         self._subscriptions = SubscriptionRepo(session, tenant_id)
         self._tenants = TenantRepo(session)
         self._audit = AuditLog(session)
 
     async def plan(self, plan_id: str) -> Plan:
-        """The plan, or a refusal."""
+        """A plan that can be taken, or a refusal."""
         plan = await self._plans.get(plan_id)
-        if plan is None:
-            raise UnknownPlanError("No plan has this id.", plan_id=plan_id[:100])
+        if not plan.active:
+            raise UnknownPlanError("No plan with this id can be taken.", plan_id=plan_id[:100])
         return plan
 
     async def subscribe(self, *, plan_id: str, cycle: BillingCycle) -> ActiveSubscription:
-        """Put the tenant on a plan, at once.
+        """Put the tenant on a plan: at once, or with the next billing window when it is a downgrade.
 
         Usage and the quota month stay as they are, so changing plans back and forth refills nothing. Another billing
-        cycle begins a new billing window today.
+        cycle of the same plan begins a new billing window today. Asking for what the tenant has withdraws what is
+        scheduled.
+
+        Raises:
+            UnknownPlanError, TenantNotFoundError: unknown ids.
+            PaymentOverdueError: a subscription ended unpaid.
         """
-        plan = await self.plan(plan_id)
-        if await self._tenants.get(self._tenant_id) is None:
-            raise TenantNotFoundError("The token's tenant does not exist; create it with POST /tenants/create.")
-        current = await self._subscriptions.get()
-        before = {"plan_id": current.plan_id, "billing_cycle": current.billing_cycle} if current else None
-        today = clock.today()
-        same_cycle = current is not None and current.billing_cycle == cycle
-        subscription = Subscription(
-            tenant_id=self._tenant_id,
-            id=current.id if current else new_id(),
-            plan_id=plan.id,
-            billing_cycle=cycle,
-            billing_anchor=current.billing_anchor if current and same_cycle else today,
-            quota_anchor=current.quota_anchor if current else today,
-        )
-        await self._subscriptions.put(subscription)
-        await self._tenants.set_plan(self._tenant_id, plan_id=plan.id, billing_cycle=cycle)
-        self._audit.record(
-            self._tenant_id,
-            Action.SUBSCRIPTION_CHANGED,
-            subscription.id,
-            before=before,
-            after={"plan_id": plan.id, "billing_cycle": cycle},
-        )
-        subscription.plan = plan
-        return ActiveSubscription.of(subscription)
+        subscription = await self._subscriptions.lock()
+        if subscription is None:
+            plan = await self.plan(plan_id)
+            if await self._tenants.get(self._tenant_id) is None:
+                raise TenantNotFoundError("The token's tenant does not exist; create it with POST /tenants/create.")
+            await self._subscriptions.add(new_id(), Terms.begin(plan.id, cycle, clock.today()))
+            subscription = await self._locked()
+        return await self._change(subscription, plan_id, cycle)
+
+    async def cancel(self) -> ActiveSubscription:
+        """End the subscription with its billing window; a scheduled change is withdrawn. Nothing is deleted."""
+        subscription = await self._locked()
+        return await self._store(subscription, subscription.terms.cancel(clock.today()))
+
+    async def resume(self) -> ActiveSubscription:
+        """Withdraw a cancellation or a scheduled change."""
+        subscription = await self._locked()
+        return await self._store(subscription, subscription.terms.keep(clock.today()))
 
     async def current(self) -> ActiveSubscription | None:
         """What the tenant is on, if anything."""
@@ -142,7 +194,46 @@ class BillingService:
 
     async def required(self) -> ActiveSubscription:
         """What the tenant is on, or a refusal."""
-        active = await self.current()
-        if active is None:
-            raise SubscriptionRequiredError("This tenant has no active subscription; see POST /billing/subscribe.")
-        return active
+        return _required(await self.current())
+
+    async def _change(self, subscription: Subscription, plan_id: str, cycle: BillingCycle) -> ActiveSubscription:
+        today, current, terms = clock.today(), subscription.plan, subscription.terms
+        if terms.overdue(today):
+            raise PaymentOverdueError("The last billing window was not paid; pay it first.")
+        kept = current.id == plan_id and terms.status(today) is not SubscriptionStatus.EXPIRED
+        plan = current if kept else await self.plan(plan_id)
+        return await self._store(
+            subscription, terms.subscribe(plan.id, cycle, today, downgrade=plan.is_less_than(current))
+        )
+
+    async def _locked(self) -> Subscription:
+        subscription = await self._subscriptions.lock()
+        if subscription is None or subscription.terms.status(clock.today()) is SubscriptionStatus.EXPIRED:
+            raise SubscriptionRequiredError(NO_SUBSCRIPTION)
+        return subscription
+
+    async def _store(self, subscription: Subscription, terms: Terms) -> ActiveSubscription:
+        """The subscription's row before the tenant's, as everywhere."""
+        before = subscription.terms
+        stored = await self._subscriptions.store(subscription, terms)
+        self._audit.record(
+            self._tenant_id, Action.SUBSCRIPTION_CHANGED, stored.id, before=_told(before), after=_told(terms)
+        )
+        await self._tenants.set_plan(self._tenant_id, plan_id=terms.plan_id, billing_cycle=terms.cycle)
+        return _required(ActiveSubscription.of(stored))
+
+
+def _told(terms: Terms) -> dict[str, Any]:
+    pending = terms.pending
+    return {
+        "plan_id": terms.plan_id,
+        "billing_cycle": terms.cycle,
+        "ends_on": terms.ends_on.isoformat() if terms.ends_on else None,
+        "scheduled": {"plan_id": pending.plan_id, "billing_cycle": pending.cycle} if pending else None,
+    }
+
+
+def _required(active: ActiveSubscription | None) -> ActiveSubscription:
+    if active is None:
+        raise SubscriptionRequiredError(NO_SUBSCRIPTION)
+    return active

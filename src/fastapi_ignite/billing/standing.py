@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select
-
-from fastapi_ignite.billing.models import Plan, Subscription
+from fastapi_ignite.billing.repository import SubscriptionRepo
 from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.http.state import Standing
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.tenants.models import Tenant
+from fastapi_ignite.tenants.repository import TenantRepo
 
 REMEMBERED_SECONDS = 1.0
 
@@ -28,14 +26,9 @@ class TenantDirectory:
         return await self._standings.get(tenant_id)
 
     async def _look_up(self, tenant_id: UUID) -> Standing:
-        statement = (
-            select(Plan.rate_limit_rpm, Tenant.suspended_at)
-            .select_from(Tenant)
-            .outerjoin(Subscription, Subscription.tenant_id == Tenant.id)
-            .outerjoin(Plan, Plan.id == Subscription.plan_id)
-            .where(Tenant.id == tenant_id)
-        )
         async with self._database.tenant(tenant_id) as session:
-            row = (await session.execute(statement)).one_or_none()
-        rpm, suspended_at = row or (None, None)
-        return Standing(rpm=rpm or self._default_rpm, suspended=suspended_at is not None)
+            tenant = await TenantRepo(session).get(tenant_id)
+            subscription = await SubscriptionRepo(session, tenant_id).get()
+        own = subscription.plan.rate_limit_rpm if subscription else None
+        suspended = tenant is not None and tenant.suspended_at is not None
+        return Standing(rpm=own or self._default_rpm, suspended=suspended)

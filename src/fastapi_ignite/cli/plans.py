@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from fastapi_ignite.billing.models import Plan
-from fastapi_ignite.billing.repository import PlanRepo
+from fastapi_ignite.billing.plans import IncompletePlanError, PlanService
+from fastapi_ignite.billing.schemas import MAX_AMOUNT, PlanChange
 from fastapi_ignite.cli.schema import require_schema
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import InvalidInputError
@@ -23,7 +25,9 @@ from fastapi_ignite.infra.services import ServiceAddresses, open_services
 group = typer.Typer(no_args_is_help=True, help="Subscription plans.")
 
 MAX_ID = 100
-Cap = Annotated[int | None, typer.Option(min=0, max=10**15)]
+PlanId = Annotated[str, typer.Argument(metavar="ID", help="The plan's id.")]
+Amount = Annotated[int | None, typer.Option(min=0, max=MAX_AMOUNT)]
+Price = Annotated[int | None, typer.Option(min=0, max=MAX_AMOUNT, help="In the currency's smallest unit.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,46 +38,59 @@ def register(app: typer.Typer) -> None:
 @group.command("list")
 def list_plans() -> None:
     """Show every plan."""
-    table = Table("id", "name", "projects", "messages a month", "characters a month", "requests a minute")
+    table = Table(
+        "id", "name", "projects", "messages a month", "characters a month", "requests a minute", "price", "active"
+    )
     with open_services(get_settings()) as services:
         require_schema(services)
         plans = asyncio.run(_list(services.addresses))
     for plan in plans:
-        figures = (plan.max_projects, plan.monthly_message_cap, plan.monthly_upload_char_cap)
         rate = f"{plan.rate_limit_rpm:,}" if plan.rate_limit_rpm else "RATE_LIMIT_RPM"
-        table.add_row(escape(plan.id), escape(plan.name), *(f"{figure:,}" for figure in figures), rate)
+        price = f"{plan.monthly_price} / {plan.annual_price} {plan.currency}"
+        caps = (f"{cap:,}" for cap in plan.caps)
+        table.add_row(escape(plan.id), escape(plan.name), *caps, rate, price, "yes" if plan.active else "no")
     Console().print(table)
 
 
 @group.command("set")
 def set_plan(
-    plan_id: Annotated[str, typer.Argument(metavar="ID", help="The plan's id.")],
+    plan_id: PlanId,
     name: Annotated[str | None, typer.Option(help="Shown to tenants; a new plan's default is its id.")] = None,
-    max_projects: Cap = None,
-    message_cap: Cap = None,
-    upload_char_cap: Cap = None,
+    max_projects: Amount = None,
+    message_cap: Amount = None,
+    upload_char_cap: Amount = None,
     rate_limit_rpm: Annotated[
         int | None, typer.Option(min=0, max=10**9, help="0 means the setting RATE_LIMIT_RPM.")
     ] = None,
+    monthly_price: Price = None,
+    annual_price: Price = None,
+    currency: Annotated[str | None, typer.Option(help="Three letters, as USD.")] = None,
+    active: Annotated[bool | None, typer.Option("--active/--inactive", help="Whether it can be taken.")] = None,
 ) -> None:
     """Make a plan, or change the figures given. It acts at once on every tenant of the plan."""
     if not plan_id.strip() or len(plan_id) > MAX_ID or (name is not None and not name.strip()):
         raise InvalidInputError(f"a plan's id has 1 to {MAX_ID} characters, and its name at least one")
-    values: dict[str, str | int | None] = {
-        key: value
-        for key, value in (
-            ("name", name),
-            ("max_projects", max_projects),
-            ("monthly_message_cap", message_cap),
-            ("monthly_upload_char_cap", upload_char_cap),
-        )
-        if value is not None
+    values: dict[str, Any] = {
+        "name": name,
+        "max_projects": max_projects,
+        "monthly_message_cap": message_cap,
+        "monthly_upload_char_cap": upload_char_cap,
+        "monthly_price": monthly_price,
+        "annual_price": annual_price,
+        "currency": currency,
+        "active": active,
     }
+    values = {key: value for key, value in values.items() if value is not None}
     if rate_limit_rpm is not None:
         values["rate_limit_rpm"] = rate_limit_rpm or None
+    try:
+        change = PlanChange.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise InvalidInputError(f"{first['loc'][0] if first['loc'] else 'plan'}: {first['msg']}") from None
     with open_services(get_settings()) as services:
         require_schema(services)
-        plan = asyncio.run(_set(services.addresses, plan_id, values))
+        plan = asyncio.run(_set(services.addresses, plan_id, change))
     typer.echo(
         f"{plan.id}: {plan.name}, {plan.max_projects:,} projects, {plan.monthly_message_cap:,} messages and "
         f"{plan.monthly_upload_char_cap:,} characters a month"
@@ -85,23 +102,21 @@ async def _list(addresses: ServiceAddresses) -> list[Plan]:
         return list(await plans.list_all())
 
 
-async def _set(addresses: ServiceAddresses, plan_id: str, values: dict[str, str | int | None]) -> Plan:
+async def _set(addresses: ServiceAddresses, plan_id: str, change: PlanChange) -> Plan:
     async with _plans(addresses) as plans:
-        if await plans.get(plan_id) is None:
-            missing = {"max_projects", "monthly_message_cap", "monthly_upload_char_cap"} - set(values)
-            if missing:
-                raise InvalidInputError(
-                    f"{plan_id} is a new plan: it needs --max-projects, --message-cap and --upload-char-cap"
-                )
-            values.setdefault("name", plan_id)
-        return await plans.upsert(plan_id, values)
+        try:
+            return await plans.put(plan_id, change)
+        except IncompletePlanError:
+            raise InvalidInputError(
+                f"{plan_id} is a new plan: it needs --max-projects, --message-cap and --upload-char-cap"
+            ) from None
 
 
 @asynccontextmanager
-async def _plans(addresses: ServiceAddresses) -> AsyncGenerator[PlanRepo]:
+async def _plans(addresses: ServiceAddresses) -> AsyncGenerator[PlanService]:
     database = Database(addresses.worker_url, pool_size=1, application_name="ignite-cli")
     try:
         async with database.system() as session:
-            yield PlanRepo(session)
+            yield PlanService(session)
     finally:
         await database.close()

@@ -318,6 +318,14 @@ class RateLimitSettings(Section):
         return self.anonymous_rpm or min(10 * self.rpm, 10**9)
 
 
+class BillingSettings(Section):
+    """Who collects the money."""
+
+    model_config = SettingsConfigDict(env_prefix="BILLING_")
+    provider: Literal["none"] = Field("none", description="Billing provider; `none` grants every plan.")
+    grace_days: int = Field(7, ge=0, le=90, description="Days an unpaid subscription is still served.")
+
+
 class RagSettings(Section):
     """Retrieval of new projects; a project keeps what it was made with."""
 
@@ -361,6 +369,7 @@ class Settings(BaseModel):
     jwt: JwtSettings
     api_key: ApiKeySettings
     rate_limit: RateLimitSettings
+    billing: BillingSettings
     rag: RagSettings
     upload: UploadSettings
     ignite: IgniteSettings

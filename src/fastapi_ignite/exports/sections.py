@@ -38,7 +38,20 @@ SECTIONS = (
     Section(
         "subscription",
         _table(
-            "subscriptions", "tenant_id", "id", "plan_id", "billing_cycle", "billing_anchor", "quota_anchor", *TIMES
+            "subscriptions",
+            "tenant_id",
+            "id",
+            "plan_id",
+            "billing_cycle",
+            "billing_anchor",
+            "quota_anchor",
+            "pending_plan_id",
+            "pending_billing_cycle",
+            "pending_on",
+            "ends_on",
+            "past_due_on",
+            "grace_ends_on",
+            *TIMES,
         ),
     ),
     Section("projects", _table("projects", "tenant_id", "id", "name", "engine", "vector_store_id", *TIMES)),
@@ -121,6 +134,21 @@ SECTIONS = (
         ),
     ),
     Section("usage", _table("usage_daily", "tenant_id", "metric", "day", "amount"), key=("metric", "day")),
+    Section(
+        "usage_ledger",
+        _table(
+            "usage_ledger",
+            "tenant_id",
+            "id",
+            "metric",
+            "period_start",
+            "day",
+            "amount",
+            "reason",
+            "reservation_id",
+            "created_at",
+        ),
+    ),
     Section("usage_months", _table("usage_monthly", "tenant_id", "metric", "month", "amount"), key=("metric", "month")),
 )
 FILES = next(section for section in SECTIONS if section.name == "files")

@@ -51,6 +51,7 @@ from fastapi_ignite.ingestion.schemas import (
 )
 from fastapi_ignite.ingestion.service import IngestionService
 from fastapi_ignite.projects.service import ProjectNotFoundError, ProjectService
+from fastapi_ignite.usage.headers import QuotaHeadersDep
 from fastapi_ignite.usage.service import QuotaExceededError
 
 router = tenant_router("/ingestion", "ingestion")
@@ -103,7 +104,7 @@ ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
 @router.post(
     "/projects/create",
     openapi_extra=takes(Scope.PROJECTS_WRITE),
-    dependencies=[idempotent("/ingestion/projects/{id}/files")],
+    dependencies=[QuotaHeadersDep, idempotent("/ingestion/projects/{id}/files")],
     responses=responses(SubscriptionRequiredError, QuotaExceededError),
 )
 async def create_project(
@@ -134,6 +135,7 @@ async def ensure_vector_store(
 
 @router.post(
     "/projects/{project_id}/upload_and_attach",
+    dependencies=[QuotaHeadersDep],
     openapi_extra=MULTIPART_BODY | takes(Scope.FILES_WRITE),
     responses=responses(
         ProjectNotFoundError,

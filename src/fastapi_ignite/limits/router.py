@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from fastapi_ignite.billing.schemas import NotSubscribed
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep
 from fastapi_ignite.http.routing import takes, tenant_router
-from fastapi_ignite.limits.schemas import CurrentLimits, NotSubscribed
+from fastapi_ignite.limits.schemas import CurrentLimits
 from fastapi_ignite.limits.service import LimitsService
 
 router = tenant_router("/limits", "limits")

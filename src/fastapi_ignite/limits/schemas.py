@@ -41,11 +41,3 @@ class CurrentLimits(SubscriptionPeriods):
 
     subscribed: Literal[True] = True
     usage: UsageFigures
-
-
-class NotSubscribed(BaseModel):
-    """The tenant has no plan."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"subscribed": False}]})
-
-    subscribed: Literal[False] = False

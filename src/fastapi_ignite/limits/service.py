@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.billing.service import BillingService
-from fastapi_ignite.limits.schemas import CurrentLimits, NotSubscribed, UsageFigures
+from fastapi_ignite.billing.schemas import NotSubscribed
+from fastapi_ignite.limits.schemas import CurrentLimits, UsageFigures
 from fastapi_ignite.usage.service import UsageService
 
 
@@ -16,13 +16,12 @@ class LimitsService:
     """Works in the caller's transaction."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
-        self._billing = BillingService(session, tenant_id)
         self._usage = UsageService(session, tenant_id)
 
     async def current(self) -> CurrentLimits | NotSubscribed:
         """As of now."""
-        active = await self._billing.current()
-        if active is None:
+        overview = await self._usage.overview()
+        if overview is None:
             return NotSubscribed()
-        usage = await self._usage.usage(active)
+        active, usage = overview
         return CurrentLimits(**active.describe().model_dump(), usage=UsageFigures(**asdict(usage)))

@@ -22,6 +22,7 @@ from fastapi_ignite.query.service import (
     QueryService,
     SourcesChangedError,
 )
+from fastapi_ignite.usage.headers import QuotaHeadersDep
 from fastapi_ignite.usage.service import QuotaExceededError
 
 router = tenant_router("/query", "query")
@@ -40,6 +41,7 @@ MessageId = Annotated[UUID, Path(examples=["7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21
 @router.post(
     "/ask",
     openapi_extra=takes(Scope.MESSAGES_WRITE),
+    dependencies=[QuotaHeadersDep],
     responses=responses(
         ProjectNotFoundError,
         ConversationNotFoundError,

@@ -11,6 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
 
+# projects are a level, not a flow: their one window begins here
+LEVEL_PERIOD = date(1970, 1, 1)
+
 
 class Metric(StrEnum):
     """What is counted."""
@@ -21,10 +24,7 @@ class Metric(StrEnum):
 
 
 class UsageCounter(Timestamped, Base):
-    """One row decides one window of one metric: every reservation goes through its row lock.
-
-    Projects are a level, not a flow: their one window starts at `usage.service.LEVEL_PERIOD`.
-    """
+    """One row decides one window of one metric: every reservation goes through its row lock."""
 
     __tablename__ = "usage_counters"
     __table_args__ = (
@@ -62,10 +62,41 @@ class UsageReservation(TenantScoped, Timestamped, Base):
     expires_at: Mapped[datetime | None]
 
 
-class UsageDaily(Base):
-    """Settled units by UTC day of their reservation; the days of a window sum to its counter.
+class LedgerReason(StrEnum):
+    """Why units were counted. `opening`: what a database held before it had a ledger."""
 
-    A day may still grow when it is long over: `updated_at` tells the roll-up.
+    SETTLED = "settled"
+    TAKEN = "taken"
+    GIVEN_BACK = "given_back"
+    OPENING = "opening"
+
+
+class LedgerEntry(TenantScoped, Base):
+    """Units counted for good. Rows are added only: no role of the program may change or remove one.
+
+    The entries of a window sum to its counter's `used`, those of a day to its row in `usage_daily`.
+    """
+
+    __tablename__ = "usage_ledger"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        CheckConstraint("reason IN ('settled', 'taken', 'given_back', 'opening')", name="reason"),
+    )
+
+    metric: Mapped[str]
+    period_start: Mapped[date]
+    day: Mapped[date]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str]
+    reservation_id: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class UsageDaily(Base):
+    """Counted units by UTC day of their reservation; the days of a window sum to its counter.
+
+    Of projects it is what the day added, below zero when more were removed. A day may still grow when it is long over:
+    `updated_at` tells the roll-up.
     """
 
     __tablename__ = "usage_daily"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
@@ -13,10 +14,10 @@ from fastapi_ignite.billing.service import ActiveSubscription, BillingService
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.usage.models import Metric
-from fastapi_ignite.usage.repository import UsageRepo
-
-LEVEL_PERIOD = date(1970, 1, 1)
+from fastapi_ignite.usage import headers
+from fastapi_ignite.usage.headers import QuotaState
+from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
+from fastapi_ignite.usage.repository import Figures, Grant, UsageRepo
 
 
 class QuotaExceededError(IgniteError):
@@ -49,6 +50,16 @@ def _period_start(active: ActiveSubscription, metric: Metric) -> date:
     return LEVEL_PERIOD if metric is Metric.PROJECTS else active.quota.start
 
 
+def _state(metric: Metric, grant: Grant) -> QuotaState:
+    return QuotaState(
+        metric=metric.value,
+        cap=grant.cap,
+        used=grant.used,
+        reserved=grant.reserved,
+        resets_at=datetime.combine(grant.resets_on, time(), tzinfo=UTC) if grant.resets_on else None,
+    )
+
+
 class UsageService:
     """Works in the caller's transaction, so a reservation and what it is for are one commit."""
 
@@ -63,19 +74,17 @@ class UsageService:
             SubscriptionRequiredError: the tenant has no plan.
             QuotaExceededError: the cap is too small.
         """
-        active = await self._billing.required()
         reservation_id = new_id()
-        held = await self._repository.reserve(
+        grant = await self._repository.reserve(
+            metric,
             reservation_id=reservation_id,
-            metric=metric,
             amount=amount,
-            period_start=_period_start(active, metric),
             day=clock.today(),
-            cap=cap_of(active.plan, metric),
             expires_at=clock.now() + lifetime if lifetime else None,
         )
-        if not held:
-            raise await self._exceeded(active, metric, amount)
+        if grant is None:
+            raise await self._refusal(metric, amount)
+        headers.note(_state(metric, grant))
         return reservation_id
 
     async def settle(self, reservation_id: UUID) -> None:
@@ -88,46 +97,56 @@ class UsageService:
 
     async def take_project(self) -> None:
         """Count one more project."""
-        active = await self._billing.required()
-        cap = cap_of(active.plan, Metric.PROJECTS)
-        if not await self._repository.take(Metric.PROJECTS, amount=1, period_start=LEVEL_PERIOD, cap=cap):
-            raise await self._exceeded(active, Metric.PROJECTS, 1)
+        grant = await self._repository.take(Metric.PROJECTS, amount=1, day=clock.today())
+        if grant is None:
+            raise await self._refusal(Metric.PROJECTS, 1)
+        headers.note(_state(Metric.PROJECTS, grant))
 
     async def give_back_project(self) -> None:
         """Count one project less."""
-        await self._repository.give_back(Metric.PROJECTS, amount=1, period_start=LEVEL_PERIOD)
+        await self._repository.give_back(Metric.PROJECTS, amount=1, period_start=LEVEL_PERIOD, day=clock.today())
 
     async def require_room(self, metric: Metric) -> None:
         """Refuse early when nothing at all is left; reserves nothing."""
+        standing = await self._standing(metric)
+        if standing.used + standing.reserved >= standing.cap:
+            raise await self._refusal(metric, 1)
+        headers.note(_state(metric, standing))
+
+    async def overview(self) -> tuple[ActiveSubscription, Usage] | None:
+        """The subscription and the figures of today's windows, in one round trip; nothing without a subscription."""
+        subscription, figures = await self._repository.overview(clock.today())
+        active = ActiveSubscription.of(subscription) if subscription else None
+        if active is None:
+            return None
+        return active, _usage(active, figures)
+
+    async def _standing(self, metric: Metric) -> Grant:
         active = await self._billing.required()
-        used, reserved = (await self._repository.figures({metric: _period_start(active, metric)}))[metric]
-        if used + reserved >= cap_of(active.plan, metric):
-            raise await self._exceeded(active, metric, 1)
+        figures = await self._repository.figures(metric, _period_start(active, metric))
+        resets_on = None if metric is Metric.PROJECTS else active.quota.resets_on
+        return Grant(cap_of(active.plan, metric), figures.used, figures.reserved, resets_on)
 
-    async def usage(self, active: ActiveSubscription) -> Usage:
-        """The figures of today's windows."""
-        figures = await self._repository.figures({metric: _period_start(active, metric) for metric in Metric})
-        return Usage(
-            projects=figures[Metric.PROJECTS][0],
-            messages_used=figures[Metric.MESSAGES][0],
-            chars_uploaded=figures[Metric.CHARACTERS][0],
-        )
-
-    async def _exceeded(self, active: ActiveSubscription, metric: Metric, amount: int) -> QuotaExceededError:
-        used, reserved = (await self._repository.figures({metric: _period_start(active, metric)}))[metric]
-        cap = cap_of(active.plan, metric)
-        resets_at = (
-            None
-            if metric is Metric.PROJECTS
-            else datetime.combine(active.quota.resets_on, time(), tzinfo=UTC).isoformat()
-        )
+    async def _refusal(self, metric: Metric, amount: int) -> QuotaExceededError:
+        """Why nothing was granted; without a subscription that is another error."""
+        state = _state(metric, await self._standing(metric))
         return QuotaExceededError(
-            f"The plan allows {cap} {metric.value}; {used + reserved} are used or held, and "
+            f"The plan allows {state.cap} {metric.value}; {state.used + state.reserved} are used or held, and "
             f"{amount} more were asked for.",
+            headers=state.headers(),
             metric=metric.value,
-            cap=cap,
-            used=used,
-            reserved=reserved,
+            cap=state.cap,
+            used=state.used,
+            reserved=state.reserved,
             requested=amount,
-            resets_at=resets_at,
+            resets_at=state.resets_at.isoformat() if state.resets_at else None,
         )
+
+
+def _usage(active: ActiveSubscription, figures: Mapping[tuple[str, date], Figures]) -> Usage:
+    used = {metric: figures.get((metric.value, _period_start(active, metric)), Figures()).used for metric in Metric}
+    return Usage(
+        projects=used[Metric.PROJECTS],
+        messages_used=used[Metric.MESSAGES],
+        chars_uploaded=used[Metric.CHARACTERS],
+    )

@@ -8,6 +8,8 @@ from fastapi_ignite.api import health
 from fastapi_ignite.api_keys.router import router as api_keys
 from fastapi_ignite.audit.router import admin as admin_audit
 from fastapi_ignite.audit.router import router as audit
+from fastapi_ignite.billing.router import admin as admin_plans
+from fastapi_ignite.billing.router import plans_router as plans
 from fastapi_ignite.billing.router import router as billing
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.router import router as exports
@@ -17,6 +19,7 @@ from fastapi_ignite.limits.router import router as limits
 from fastapi_ignite.onboarding.router import router as onboarding
 from fastapi_ignite.query.router import router as query
 from fastapi_ignite.tenants.router import router as tenants
+from fastapi_ignite.usage.router import router as usage
 
 
 def build_router(settings: Settings) -> APIRouter:
@@ -25,6 +28,7 @@ def build_router(settings: Settings) -> APIRouter:
     router.include_router(health.router)
     if settings.app.items_enabled:
         router.include_router(items)
-    for feature in (onboarding, exports, billing, ingestion, query, limits, api_keys, audit, tenants, admin_audit):
+    tenant_features = (onboarding, exports, plans, billing, ingestion, query, limits, usage, api_keys, audit)
+    for feature in (*tenant_features, tenants, admin_plans, admin_audit):
         router.include_router(feature)
     return router

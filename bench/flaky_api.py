@@ -1,0 +1,72 @@
+"""The API with an engine that fails three questions in ten, half of them after it did the work.
+
+    IGNITE_DATA_DIR=FOLDER PYTHONPATH=src python bench/flaky_api.py PORT
+
+`bench/quotas.py` starts it, kills it and starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from typing import Any
+from uuid import UUID
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fastapi_ignite.core.config import get_settings
+from fastapi_ignite.core.errors import UnavailableError
+from fastapi_ignite.main import create_app
+from fastapi_ignite.rag.engine import Answer, RagEngine
+
+FAILURES = 0.3
+
+
+class ProviderFailedError(UnavailableError):
+    """As a model provider fails: at once, or when the answer was on its way."""
+
+
+class FlakyEngine:
+    """Everything but asking is the real engine's."""
+
+    def __init__(self, engine: RagEngine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    async def ask(self, tenant_id: UUID, project_id: UUID, question: str) -> Answer:
+        """Takes a moment, so that a kill finds questions under way."""
+        fate = random.random()
+        await asyncio.sleep(random.uniform(0, 0.03))
+        if fate < FAILURES / 2:
+            raise ProviderFailedError
+        answer = await self._engine.ask(tenant_id, project_id, question)
+        if fate < FAILURES:
+            raise ProviderFailedError
+        return answer
+
+
+class WithFlakyEngines:
+    """The application as it is, with other engines in every request's state."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The lifespan passes through."""
+        if scope["type"] == "http":
+            engines = scope["state"]["engines"]
+            scope["state"]["engines"] = {name: FlakyEngine(engine) for name, engine in engines.items()}
+        await self._app(scope, receive, send)
+
+
+def main() -> None:
+    app = WithFlakyEngines(create_app(get_settings()))
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_config=None, access_log=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Plans as data: for whoever may change them, whether by command line or over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.audit.actions import Action
+from fastapi_ignite.audit.service import AuditLog
+from fastapi_ignite.billing.models import Plan
+from fastapi_ignite.billing.repository import PlanRepo
+from fastapi_ignite.billing.schemas import PlanChange
+from fastapi_ignite.core.errors import InvalidInputError, NotFoundError
+
+NEEDED = ("max_projects", "monthly_message_cap", "monthly_upload_char_cap")
+
+
+class UnknownPlanError(NotFoundError):
+    """No plan has this id, or none that may be taken."""
+
+    code = "plan_not_found"
+    title = "Unknown plan"
+
+
+class IncompletePlanError(InvalidInputError):
+    """A new plan without all of its caps."""
+
+    code = "plan_incomplete"
+    title = "Incomplete plan"
+
+
+class PlanService:
+    """Works in the caller's transaction; changing plans needs one that may."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._plans = PlanRepo(session)
+        self._audit = AuditLog(session)
+
+    async def list_all(self, *, active_only: bool = False, limit: int | None = None, skip: int = 0) -> Sequence[Plan]:
+        """The plans by id."""
+        return await self._plans.list_all(active_only=active_only, limit=limit, skip=skip)
+
+    async def get(self, plan_id: str) -> Plan:
+        """The plan, active or not, or a refusal."""
+        plan = await self._plans.get(plan_id)
+        if plan is None:
+            raise UnknownPlanError("No plan has this id.", plan_id=plan_id[:100])
+        return plan
+
+    async def put(self, plan_id: str, change: PlanChange) -> Plan:
+        """Make the plan, or change the figures given. It acts at once on every tenant of the plan.
+
+        Raises:
+            IncompletePlanError: the plan is new and a cap is missing; `missing` names it.
+        """
+        values = change.model_dump(exclude_unset=True)
+        if await self._plans.get(plan_id) is None:
+            missing = [name for name in NEEDED if values.get(name) is None]
+            if missing:
+                raise IncompletePlanError("A new plan needs all of its caps.", missing=missing)
+            values = {"name": plan_id, **values}
+        return await self._change(plan_id, values)
+
+    async def deactivate(self, plan_id: str) -> Plan:
+        """Nobody can take the plan any more; who has it keeps it."""
+        await self.get(plan_id)
+        return await self._change(plan_id, {"active": False})
+
+    async def _change(self, plan_id: str, values: dict[str, Any]) -> Plan:
+        plan = await self._plans.upsert(plan_id, values)
+        self._audit.record_of_service(Action.PLAN_CHANGED, plan_id, **values)
+        return plan

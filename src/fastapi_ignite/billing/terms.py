@@ -1,0 +1,145 @@
+"""What a tenant has agreed to, and what it means on a day. Nothing here reads a clock or a database.
+
+A change that is scheduled, an end, and a grace that runs out act on their day by themselves: `Terms.on(day)` is the
+same whether somebody wrote the turn-over down on that day, a month later, or never.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from enum import StrEnum
+
+from fastapi_ignite.billing.periods import Window, window_at
+
+
+class BillingCycle(StrEnum):
+    """How long a billing window lasts."""
+
+    MONTHLY = "monthly"
+    ANNUAL = "annual"
+
+    @property
+    def months(self) -> int:
+        """The length of a billing window."""
+        return 12 if self is BillingCycle.ANNUAL else 1
+
+
+class SubscriptionStatus(StrEnum):
+    """All but `expired` are served."""
+
+    ACTIVE = "active"
+    CANCELING = "canceling"
+    PAST_DUE = "past_due"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingChange:
+    """A plan and a cycle that begin on a later day."""
+
+    plan_id: str
+    cycle: BillingCycle
+    effective_on: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """A subscription without its tenant. `ends_on` and `grace_ends_on` are the first days that are not served."""
+
+    plan_id: str
+    cycle: BillingCycle
+    billing_anchor: date
+    quota_anchor: date
+    pending: PendingChange | None = None
+    ends_on: date | None = None
+    past_due_on: date | None = None
+    grace_ends_on: date | None = None
+
+    @classmethod
+    def begin(cls, plan_id: str, cycle: BillingCycle, day: date) -> Terms:
+        """A first subscription."""
+        return cls(plan_id=plan_id, cycle=cycle, billing_anchor=day, quota_anchor=day)
+
+    def on(self, day: date) -> Terms:
+        """With the change whose day has come."""
+        pending = self.pending
+        if pending is None or pending.effective_on > day:
+            return self
+        anchor = self.billing_anchor if pending.cycle is self.cycle else pending.effective_on
+        return replace(self, plan_id=pending.plan_id, cycle=pending.cycle, billing_anchor=anchor, pending=None)
+
+    def status(self, day: date) -> SubscriptionStatus:
+        """Whether it is served on that day, and for how long."""
+        ended_on = self.ended_on
+        if ended_on is not None and ended_on <= day:
+            return SubscriptionStatus.EXPIRED
+        if self.past_due_on is not None and self.past_due_on <= day:
+            return SubscriptionStatus.PAST_DUE
+        return SubscriptionStatus.CANCELING if self.ends_on else SubscriptionStatus.ACTIVE
+
+    def overdue(self, day: date) -> bool:
+        """Whether the grace is over: what is owed comes before anything new."""
+        return self.grace_ends_on is not None and self.grace_ends_on <= day
+
+    @property
+    def ended_on(self) -> date | None:
+        """The first day that is not served, if there is to be one."""
+        return min((day for day in (self.ends_on, self.grace_ends_on) if day is not None), default=None)
+
+    def billing_window(self, day: date) -> Window:
+        """The window that is billed."""
+        terms = self.on(day)
+        return window_at(terms.billing_anchor, terms.cycle.months, day)
+
+    def quota_window(self, day: date) -> Window:
+        """The month the caps count in."""
+        return window_at(self.quota_anchor, 1, day)
+
+    def subscribe(self, plan_id: str, cycle: BillingCycle, day: date, *, downgrade: bool) -> Terms:
+        """Another plan or cycle; whatever was scheduled is withdrawn.
+
+        A downgrade waits for the end of the billing window. Everything else acts today: the quota month stays, so
+        changing back and forth refills nothing, and another cycle begins a new billing window.
+        """
+        if self.status(day) is SubscriptionStatus.EXPIRED:
+            return self._begin_again(plan_id, cycle, day)
+        kept = self.keep(day)
+        if downgrade:
+            return replace(kept, pending=PendingChange(plan_id, cycle, kept.billing_window(day).resets_on))
+        anchor = kept.billing_anchor if cycle is kept.cycle else day
+        return replace(kept, plan_id=plan_id, cycle=cycle, billing_anchor=anchor)
+
+    def cancel(self, day: date) -> Terms:
+        """End with the billing window; a scheduled change is withdrawn. Repeating it moves nothing."""
+        if self.ends_on is not None:
+            return self
+        kept = self.keep(day)
+        return replace(kept, ends_on=kept.billing_window(day).resets_on)
+
+    def keep(self, day: date) -> Terms:
+        """Go on as it is: neither end nor change."""
+        return replace(self.on(day), pending=None, ends_on=None)
+
+    def unpaid(self, day: date, grace_days: int) -> Terms:
+        """The provider could not collect; the first failure counts."""
+        if self.past_due_on is not None:
+            return self
+        return replace(self, past_due_on=day, grace_ends_on=day + timedelta(days=grace_days))
+
+    def paid(self) -> Terms:
+        """Nothing is owed (any more)."""
+        return replace(self, past_due_on=None, grace_ends_on=None)
+
+    def _begin_again(self, plan_id: str, cycle: BillingCycle, day: date) -> Terms:
+        """After the end. The quota month of the last day served goes on if it holds today: it was used already."""
+        fresh = Terms.begin(plan_id, cycle, day)
+        if self.ended_on is None:
+            return fresh
+        same_month = self.quota_window(self.ended_on - timedelta(days=1)) == self.quota_window(day)
+        return replace(
+            fresh,
+            quota_anchor=self.quota_anchor if same_month else day,
+            past_due_on=self.past_due_on,
+            grace_ends_on=self.grace_ends_on,
+        )

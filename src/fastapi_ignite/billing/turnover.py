@@ -1,0 +1,106 @@
+"""What the scheduler does with subscriptions. All of it may come late, twice, or in two processes at once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from uuid import UUID
+
+import structlog
+
+from fastapi_ignite.billing import repository
+from fastapi_ignite.billing.models import Subscription
+from fastapi_ignite.billing.provider import Account, BillingProvider, Standing
+from fastapi_ignite.billing.repository import SubscriptionRepo
+from fastapi_ignite.billing.terms import BillingCycle
+from fastapi_ignite.core import clock
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.tenants.repository import TenantRepo
+
+BATCH = 200
+log = structlog.get_logger(__name__)
+
+
+class TurnOver:
+    """Writes down the changes whose day has come. Readers have known them since that day."""
+
+    def __init__(self, database: Database, *, batch: int = BATCH) -> None:
+        self._database = database
+        self._batch = batch
+
+    async def run(self) -> int:
+        """One short transaction a batch; returns how many subscriptions changed."""
+        count = 0
+        while True:
+            async with self._database.system() as session:
+                tenants = TenantRepo(session)
+                due = await repository.take_due(session, day=clock.today(), limit=self._batch)
+                for subscription in due:
+                    subscription.terms = subscription.terms.on(clock.today())
+                    await tenants.set_plan(
+                        subscription.tenant_id,
+                        plan_id=subscription.plan_id,
+                        billing_cycle=subscription.billing_cycle,
+                    )
+            count += len(due)
+            if len(due) < self._batch:
+                if count:
+                    log.info("subscriptions turned over", count=count)
+                return count
+
+
+class ProviderSync:
+    """Tells the provider of every subscription that changed, and writes down who has not paid."""
+
+    def __init__(self, database: Database, provider: BillingProvider, *, grace_days: int, batch: int = BATCH) -> None:
+        self._database = database
+        self._provider = provider
+        self._grace_days = grace_days
+        self._batch = batch
+
+    async def run(self) -> int:
+        """Each subscription by itself: one that the provider cannot take holds up no other one."""
+        if not self._provider.collects:
+            return 0
+        after, count = UUID(int=0), 0
+        since = datetime.combine(clock.today(), time(), tzinfo=UTC)
+        while True:
+            async with self._database.system() as session:
+                seen_at = await repository.database_time(session)
+                subscriptions = await repository.unsynced(session, since=since, after=after, limit=self._batch)
+            for subscription in subscriptions:
+                count += await self._sync(subscription, seen_at)
+            if len(subscriptions) < self._batch:
+                return count
+            after = subscriptions[-1].tenant_id
+
+    async def _sync(self, subscription: Subscription, seen_at: datetime) -> bool:
+        account = _account(subscription)
+        try:
+            standing = await self._provider.sync(account)
+        except Exception:
+            log.exception("billing provider failed", provider=self._provider.name, tenant_id=str(account.tenant_id))
+            return False
+        async with self._database.system() as session:
+            current = await SubscriptionRepo(session, account.tenant_id).lock()
+            if current is None:
+                return False
+            terms = current.terms
+            paid = standing is Standing.PAID
+            terms = terms.paid() if paid else terms.unpaid(account.window.start, self._grace_days)
+            await repository.record_standing(session, current, terms, seen_at=seen_at)
+        return True
+
+
+def _account(subscription: Subscription) -> Account:
+    today = clock.today()
+    terms, plan = subscription.terms.on(today), subscription.plan
+    return Account(
+        tenant_id=subscription.tenant_id,
+        subscription_id=subscription.id,
+        plan_id=terms.plan_id,
+        cycle=terms.cycle,
+        window=terms.billing_window(today),
+        price=plan.annual_price if terms.cycle is BillingCycle.ANNUAL else plan.monthly_price,
+        currency=plan.currency,
+        ends_on=terms.ends_on,
+    )

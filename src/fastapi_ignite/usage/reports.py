@@ -1,0 +1,54 @@
+"""Usage over time."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.errors import InvalidInputError
+from fastapi_ignite.usage.models import Metric
+from fastapi_ignite.usage.repository import UsageRepo
+from fastapi_ignite.usage.schemas import DayUsage, LedgerEntryRead, LedgerPage, UsageByDay, UsageTotals
+
+DEFAULT_DAYS = 30
+MAX_DAYS = 366
+
+
+class InvalidRangeError(InvalidInputError):
+    """Days in the wrong order, or too many."""
+
+    code = "invalid_range"
+    title = "Invalid range of days"
+
+
+class UsageReports:
+    """Works in the caller's transaction; changes nothing."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._repository = UsageRepo(session, tenant_id)
+
+    async def by_day(self, *, start: date | None, end: date | None) -> UsageByDay:
+        """Every day of the range; by default the last thirty.
+
+        Raises:
+            InvalidRangeError: `start` is after `end`, or there are more than `MAX_DAYS` days.
+        """
+        end = end or clock.today()
+        start = start or date.fromordinal(max(1, end.toordinal() - DEFAULT_DAYS + 1))
+        number = (end - start).days + 1
+        if not 1 <= number <= MAX_DAYS:
+            raise InvalidRangeError(f"A range has 1 to {MAX_DAYS} days, from start to end.", max_days=MAX_DAYS)
+        days = {day: DayUsage(day=day) for day in (start + timedelta(days=offset) for offset in range(number))}
+        for row in await self._repository.days(start, end):
+            setattr(days[row.day], row.metric, row.amount)
+        totals = {metric.value: sum(getattr(day, metric.value) for day in days.values()) for metric in Metric}
+        return UsageByDay(start=start, end=end, days=list(days.values()), totals=UsageTotals(**totals))
+
+    async def ledger(self, *, after: UUID | None, limit: int) -> LedgerPage:
+        """A page of entries."""
+        entries = await self._repository.entries(after=after, limit=limit + 1)
+        shown = [LedgerEntryRead.of(entry) for entry in entries[:limit]]
+        return LedgerPage(entries=shown, next_after=shown[-1].id if len(entries) > limit else None)

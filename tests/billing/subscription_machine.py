@@ -1,0 +1,237 @@
+"""Any order of plan changes, ends, payments and days, against a model that lives through every single day.
+
+The product computes what a day means when somebody looks, and writes it down late or never; the model does each
+midnight what that day brings. Windows of the model are found by walking, not by arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import ClassVar
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from sqlalchemy import text
+
+from days import ONE_DAY, Calendar, calendar_at, window_by_walking
+from fastapi_ignite.billing.models import BillingCycle
+from fastapi_ignite.billing.repository import SubscriptionRepo
+from fastapi_ignite.billing.service import (
+    ActiveSubscription,
+    BillingService,
+    PaymentOverdueError,
+    SubscriptionRequiredError,
+)
+from fastapi_ignite.billing.turnover import TurnOver
+from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.onboarding.service import OnboardingService
+from fastapi_ignite.usage.models import Metric
+from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+from machines import Ground, put_plan
+
+PLANS = ("machine-small", "machine-medium", "machine-large")  # each lesser than the next
+CAPS = {"machine-small": 5, "machine-medium": 12, "machine-large": 30}
+GRACE_DAYS = 7
+Cycles = st.sampled_from(BillingCycle)
+
+
+async def make_plans(ground: Ground) -> None:
+    """Those that the machine changes between."""
+    for place, plan in enumerate(PLANS):
+        await put_plan(ground.database, plan, caps=(1, CAPS[plan], 10), price=100 * (place + 1))
+
+
+@dataclass
+class Model:
+    """A tenant's affairs as of `today`, which never moves by more than a day."""
+
+    today: date
+    plan: str
+    cycle: BillingCycle
+    billing_anchor: date
+    quota_anchor: date
+    change: tuple[str, BillingCycle, date] | None = None
+    ends: date | None = None
+    unpaid_since: date | None = None
+
+    def next_day(self) -> None:
+        self.today += ONE_DAY
+        if self.change and self.change[2] == self.today:
+            plan, cycle, _ = self.change
+            if cycle != self.cycle:
+                self.billing_anchor = self.today
+            self.plan, self.cycle, self.change = plan, cycle, None
+
+    @property
+    def billing_window(self) -> tuple[date, date]:
+        return window_by_walking(self.billing_anchor, self.today, annual=self.cycle is BillingCycle.ANNUAL)
+
+    @property
+    def quota_window(self) -> tuple[date, date]:
+        return window_by_walking(self.quota_anchor, self.today, annual=False)
+
+    @property
+    def grace_end(self) -> date | None:
+        return self.unpaid_since + timedelta(days=GRACE_DAYS) if self.unpaid_since else None
+
+    @property
+    def over_since(self) -> date | None:
+        """The day on which it ended, if it has."""
+        ends = [day for day in (self.ends, self.grace_end) if day and day <= self.today]
+        return min(ends, default=None)
+
+    def subscribe(self, plan: str, cycle: BillingCycle) -> type[IgniteError] | None:
+        if self.grace_end and self.grace_end <= self.today:
+            return PaymentOverdueError
+        if over := self.over_since:
+            used_up = window_by_walking(self.quota_anchor, over - ONE_DAY, annual=False)
+            if not used_up[0] <= self.today <= used_up[1]:
+                self.quota_anchor = self.today
+            self.plan, self.cycle, self.billing_anchor, self.ends, self.change = plan, cycle, self.today, None, None
+            return None
+        self.change = self.ends = None
+        if PLANS.index(plan) < PLANS.index(self.plan):
+            self.change = (plan, cycle, self.billing_window[1] + ONE_DAY)
+            return None
+        if cycle != self.cycle:
+            self.billing_anchor = self.today
+        self.plan, self.cycle = plan, cycle
+        return None
+
+
+class SubscriptionMachine(RuleBasedStateMachine):
+    """Set `ground` before it runs."""
+
+    ground: ClassVar[Ground]
+
+    @initialize(start=st.dates(date(2024, 1, 1), date(2034, 1, 1)), plan=st.sampled_from(PLANS), cycle=Cycles)
+    def begin(self, start: date, plan: str, cycle: BillingCycle) -> None:
+        self.tenant_id: UUID = new_id()
+        self._moved = calendar_at(start)
+        self.calendar: Calendar = self._moved.__enter__()
+        self.model = Model(start, plan, cycle, start, start)
+        self.used: dict[date, int] = {}
+
+        async def create() -> None:
+            async with self.ground.database.tenant(self.tenant_id) as session:
+                await OnboardingService(session, self.tenant_id).create(name="Machine", plan_id=plan, cycle=cycle)
+
+        self.ground.run(create())
+
+    def teardown(self) -> None:
+        if hasattr(self, "_moved"):
+            self._moved.__exit__(None, None, None)
+
+    @rule(days=st.one_of(st.integers(1, 12), st.integers(20, 40)))
+    def days_pass(self, days: int) -> None:
+        self.calendar.pass_days(days)
+        for _ in range(days):
+            self.model.next_day()
+
+    @rule()
+    def the_next_billing_window_begins(self) -> None:
+        self.days_pass((self.model.billing_window[1] - self.model.today).days + 1)
+
+    @rule(plan=st.sampled_from(PLANS), cycle=Cycles)
+    def subscribe(self, plan: str, cycle: BillingCycle) -> None:
+        self.expect(self.model.subscribe(plan, cycle), self.billing("subscribe", plan_id=plan, cycle=cycle))
+
+    @rule()
+    def cancel(self) -> None:
+        self.expect(self.refusal(), self.billing("cancel"))
+        if not self.model.over_since and not self.model.ends:
+            self.model.change, self.model.ends = None, self.model.billing_window[1] + ONE_DAY
+
+    @rule()
+    def resume(self) -> None:
+        self.expect(self.refusal(), self.billing("resume"))
+        if not self.model.over_since:
+            self.model.change = self.model.ends = None
+
+    @rule()
+    def the_scheduler_comes_by(self) -> None:
+        self.ground.run(TurnOver(self.ground.database).run())
+        assert self.ground.run(self.tenants_row()) == (self.model.plan, self.model.cycle)
+
+    @rule(paid=st.booleans())
+    def the_provider_speaks(self, paid: bool) -> None:  # noqa: FBT001  Hypothesis passes by name
+        async def record(start: date) -> None:
+            async with self.ground.database.tenant(self.tenant_id) as session:
+                repository = SubscriptionRepo(session, self.tenant_id)
+                subscription = await repository.lock()
+                assert subscription
+                terms = subscription.terms
+                await repository.store(subscription, terms.paid() if paid else terms.unpaid(start, GRACE_DAYS))
+
+        start = self.model.billing_window[0]
+        self.ground.run(record(start))
+        if paid:
+            self.model.unpaid_since = None
+        else:
+            self.model.unpaid_since = self.model.unpaid_since or start
+
+    @rule(number=st.integers(1, 6))
+    def use_messages(self, number: int) -> None:
+        async def use() -> None:
+            async with self.ground.database.tenant(self.tenant_id) as session:
+                usage = UsageService(session, self.tenant_id)
+                await usage.settle(await usage.reserve(Metric.MESSAGES, number, lifetime=None))
+
+        fits = self.used_in_month() + number <= CAPS[self.model.plan]
+        refusal = self.refusal() or (None if fits else QuotaExceededError)
+        self.expect(refusal, use())
+        if refusal is None:
+            self.used[self.model.today] = self.used.get(self.model.today, 0) + number
+
+    @invariant()
+    def it_is_as_the_model_says(self) -> None:
+        model, found = self.model, self.ground.run(self.look())
+        if model.over_since:
+            assert found is None
+            return
+        assert found is not None
+        active, messages = found
+        assert (active.plan.id, active.billing_cycle) == (model.plan, model.cycle)
+        assert (active.billing.start, active.billing.end) == model.billing_window
+        assert (active.quota.start, active.quota.end) == model.quota_window
+        pending = active.scheduled
+        scheduled = (pending.plan_id, pending.billing_cycle, pending.effective_on) if pending else None
+        assert (scheduled, active.terms.ends_on) == (model.change, model.ends)
+        expected = "past_due" if model.unpaid_since else "canceling" if model.ends else "active"
+        assert active.status == expected
+        assert messages == self.used_in_month()
+
+    def used_in_month(self) -> int:
+        start, end = self.model.quota_window
+        return sum(number for day, number in self.used.items() if start <= day <= end)
+
+    def refusal(self) -> type[IgniteError] | None:
+        return SubscriptionRequiredError if self.model.over_since else None
+
+    async def billing(self, name: str, **values: object) -> None:
+        async with self.ground.database.tenant(self.tenant_id) as session:
+            await getattr(BillingService(session, self.tenant_id), name)(**values)
+
+    async def look(self) -> tuple[ActiveSubscription, int] | None:
+        async with self.ground.database.tenant(self.tenant_id) as session:
+            overview = await UsageService(session, self.tenant_id).overview()
+        return (overview[0], overview[1].messages_used) if overview else None
+
+    async def tenants_row(self) -> tuple[str, str]:
+        async with self.ground.database.tenant(self.tenant_id) as session:
+            row = (await session.execute(text("SELECT plan_id, billing_cycle FROM tenants"))).one()
+        return row.plan_id, row.billing_cycle
+
+    def expect(self, refusal: type[IgniteError] | None, step: Coroutine[None, None, None]) -> None:
+        """The step ends as the model says."""
+        try:
+            self.ground.run(step)
+        except IgniteError as error:
+            refused: type[IgniteError] | None = type(error)
+        else:
+            refused = None
+        assert refused is refusal

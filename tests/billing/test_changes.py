@@ -1,0 +1,322 @@
+"""Downgrades, cancellations and their days, as a tenant sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from bookkeeping import rows_of
+from days import Calendar, calendar_at
+from fastapi_ignite.billing.models import Subscription
+from fastapi_ignite.billing.plans import PlanService
+from fastapi_ignite.billing.provider import Account, Standing
+from fastapi_ignite.billing.repository import SubscriptionRepo
+from fastapi_ignite.billing.schemas import PlanChange
+from fastapi_ignite.billing.turnover import ProviderSync, TurnOver
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
+from http_clients import TenantClient, TenantFactory
+
+START = date(2031, 1, 31)
+END_OF_WINDOW = date(2031, 2, 28)
+
+
+@pytest.fixture
+def calendar() -> Iterator[Calendar]:
+    with calendar_at(START) as moved:
+        yield moved
+
+
+@pytest.fixture
+async def pro(calendar: Calendar, make_tenant: TenantFactory) -> TenantClient:
+    """A tenant on the larger plan since the 31st."""
+    del calendar
+    return await make_tenant("pro")
+
+
+async def read(tenant: TenantClient) -> dict[str, Any]:
+    answer = await tenant.get("/billing/subscription")
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def cached_plan(database: Database, tenant: TenantClient) -> tuple[str, str]:
+    (row,) = await rows_of(database, tenant.id, "SELECT plan_id, billing_cycle FROM tenants")
+    return row["plan_id"], row["billing_cycle"]
+
+
+class TestDowngrade:
+    async def test_it_waits_for_the_end_of_the_billing_window(
+        self, pro: TenantClient, calendar: Calendar, database: Database
+    ) -> None:
+        answer = (await pro.post("/billing/subscribe?plan_id=hobby")).json()
+        assert (answer["status"], answer["effective_on"]) == ("scheduled", "2031-02-28")
+        assert (answer["plan_id"], answer["limits"]["max_projects"]) == ("pro", 10)
+        assert answer["scheduled"] == {
+            "plan_id": "hobby",
+            "plan_name": "Hobby",
+            "billing_cycle": "monthly",
+            "effective_on": "2031-02-28",
+        }
+        calendar.today = END_OF_WINDOW - timedelta(days=1)
+        assert (await read(pro))["plan_id"] == "pro"
+        calendar.today = END_OF_WINDOW
+        after = await read(pro)
+        assert (after["plan_id"], after["limits"]["max_projects"], after["scheduled"]) == ("hobby", 3, None)
+        assert (await pro.get("/limits/current")).json()["plan_id"] == "hobby"
+        assert await cached_plan(database, pro) == ("pro", "monthly")
+
+    async def test_the_scheduler_changes_nothing_but_the_rows(
+        self, pro: TenantClient, calendar: Calendar, database: Database
+    ) -> None:
+        await pro.post("/billing/subscribe?plan_id=hobby&cycle=annual")
+        calendar.today = date(2031, 4, 7)
+        before = await read(pro)
+        assert (before["plan_id"], before["period_start"], before["period_end"]) == (
+            "hobby",
+            "2031-02-28",
+            "2032-02-27",
+        )
+        await asyncio.gather(*(TurnOver(database, batch=1).run() for _ in range(3)))
+        assert await read(pro) == before
+        assert await cached_plan(database, pro) == ("hobby", "annual")
+
+    @pytest.mark.parametrize("request_", ["/billing/resume", "/billing/subscribe?plan_id=pro"])
+    async def test_it_can_be_withdrawn(self, pro: TenantClient, calendar: Calendar, request_: str) -> None:
+        before = await read(pro)
+        await pro.post("/billing/subscribe?plan_id=hobby")
+        assert (await pro.post(request_)).status_code == 200
+        assert await read(pro) == before
+        calendar.today = END_OF_WINDOW
+        assert (await read(pro))["plan_id"] == "pro"
+
+    async def test_what_is_over_the_new_cap_stays_readable(self, pro: TenantClient, calendar: Calendar) -> None:
+        projects = [await pro.create_project(f"Docs {number}") for number in range(5)]
+        await pro.post("/billing/subscribe?plan_id=hobby")
+        calendar.today = END_OF_WINDOW
+        for project in projects:
+            assert (await pro.get(f"/ingestion/projects/{project}/files")).status_code == 200
+            assert (await pro.ask(project, "Anything?")).status_code == 200
+        refused = await pro.post("/ingestion/projects/create?name=More")
+        assert (refused.status_code, refused.json()["cap"], refused.json()["used"]) == (402, 3, 5)
+
+    async def test_an_upgrade_acts_at_once_and_withdraws_it(
+        self, calendar: Calendar, make_tenant: TenantFactory
+    ) -> None:
+        del calendar
+        tenant = await make_tenant("pro", "annual")
+        await tenant.post("/billing/subscribe?plan_id=hobby&cycle=annual")
+        answer = (await tenant.post("/billing/subscribe?plan_id=pro&cycle=monthly")).json()
+        assert (answer["status"], answer["effective_on"], answer["scheduled"]) == ("ok", "2031-01-31", None)
+        assert (answer["billing_cycle"], answer["period_start"]) == ("monthly", "2031-01-31")
+
+
+class TestEnd:
+    async def test_a_canceled_subscription_is_served_to_the_end_of_its_window(
+        self, pro: TenantClient, calendar: Calendar
+    ) -> None:
+        project = await pro.create_project()
+        for _ in range(2):
+            answer = (await pro.post("/billing/cancel")).json()
+            assert (answer["status"], answer["ends_on"]) == ("canceling", "2031-02-28")
+        calendar.today = END_OF_WINDOW - timedelta(days=1)
+        assert (await pro.ask(project, "Anything?")).status_code == 200
+        calendar.today = END_OF_WINDOW
+        assert await read(pro) == {"subscribed": False}
+        assert (await pro.get("/limits/current")).json() == {"subscribed": False}
+        for refused in (await pro.ask(project, "Anything?"), await pro.post("/billing/resume")):
+            assert (refused.status_code, refused.json()["code"]) == (402, "subscription_required")
+        assert (await pro.get(f"/ingestion/projects/{project}/files")).status_code == 200
+
+    async def test_it_can_be_resumed_until_then(self, pro: TenantClient, calendar: Calendar) -> None:
+        before = await read(pro)
+        await pro.post("/billing/cancel")
+        calendar.today = END_OF_WINDOW - timedelta(days=1)
+        assert (await pro.post("/billing/resume")).json() == before
+        calendar.today = END_OF_WINDOW
+        assert (await read(pro))["status"] == "active"
+
+    async def test_canceling_withdraws_a_downgrade(self, pro: TenantClient) -> None:
+        await pro.post("/billing/subscribe?plan_id=hobby")
+        answer = (await pro.post("/billing/cancel")).json()
+        assert (answer["scheduled"], answer["status"]) == (None, "canceling")
+
+    async def test_subscribing_again_begins_a_new_window(self, pro: TenantClient, calendar: Calendar) -> None:
+        await pro.post("/billing/cancel")
+        calendar.today = date(2031, 5, 5)
+        answer = (await pro.post("/billing/subscribe?plan_id=hobby")).json()
+        assert (answer["status"], answer["plan_id"]) == ("ok", "hobby")
+        assert (answer["period_start"], answer["quota_period_start"]) == ("2031-05-05", "2031-05-05")
+
+
+class Bank:
+    """A provider of the test's own, which remembers what it was told about one tenant."""
+
+    name = "bank"
+    collects = True
+
+    def __init__(self, tenant: TenantClient) -> None:
+        self.standing = Standing.PAID
+        self.told: list[Account] = []
+        self.away = False
+        self._tenant = tenant
+
+    async def sync(self, account: Account) -> Standing:
+        if account.tenant_id != self._tenant.id:
+            return Standing.PAID
+        if self.away:
+            raise ConnectionError
+        self.told.append(account)
+        return self.standing
+
+
+class TestProvider:
+    @pytest.fixture(autouse=True)
+    async def _everybody_is_told(self, database: Database) -> None:
+        """The tenants of all tests share the database, and a run calls the provider for each of them."""
+        async with database.system() as session:
+            await session.execute(text("UPDATE subscriptions SET synced_at = '2040-01-01'"))
+
+    @pytest.fixture
+    def bank(self, pro: TenantClient) -> Bank:
+        return Bank(pro)
+
+    @pytest.fixture
+    def sync(self, bank: Bank, database: Database) -> ProviderSync:
+        return ProviderSync(database, bank, grace_days=7, batch=2)
+
+    async def test_it_is_told_of_every_change_once(self, make_tenant: TenantFactory, database: Database) -> None:
+        """Today, for changes carry the time of the database."""
+        tenant = await make_tenant("pro")
+        bank = Bank(tenant)
+        sync = ProviderSync(database, bank, grace_days=7)
+        for _ in range(2):
+            await sync.run()
+        await tenant.post("/billing/subscribe?plan_id=pro&cycle=annual")
+        for _ in range(2):
+            await sync.run()
+        ends_on = date.fromisoformat((await tenant.post("/billing/cancel")).json()["ends_on"])
+        await sync.run()
+        assert [(account.cycle, account.ends_on) for account in bank.told] == [
+            ("monthly", None),
+            ("annual", None),
+            ("annual", ends_on),
+        ]
+        assert bank.told[1].window.resets_on == ends_on
+
+    async def test_what_could_not_be_told_is_told_later(self, bank: Bank, sync: ProviderSync) -> None:
+        bank.away = True
+        await sync.run()
+        bank.away = False
+        await sync.run()
+        assert len(bank.told) == 1
+
+    async def test_an_unpaid_tenant_is_served_for_the_grace_and_again_once_it_paid(
+        self, pro: TenantClient, bank: Bank, sync: ProviderSync, calendar: Calendar
+    ) -> None:
+        project = await pro.create_project()
+        calendar.today = date(2031, 3, 1)
+        bank.standing = Standing.UNPAID
+        await sync.run()
+        unpaid = await read(pro)
+        assert (unpaid["status"], unpaid["past_due_since"], unpaid["grace_ends_on"]) == (
+            "past_due",
+            "2031-02-28",
+            "2031-03-07",
+        )
+        assert (await pro.ask(project, "Anything?")).status_code == 200
+        calendar.today = date(2031, 3, 7)
+        assert (await pro.ask(project, "Anything?")).json()["code"] == "subscription_required"
+        assert (await pro.post("/billing/subscribe?plan_id=pro")).json()["code"] == "payment_overdue"
+        bank.standing = Standing.PAID
+        calendar.today = date(2031, 3, 9)  # every day is another look
+        await sync.run()
+        paid = await read(pro)
+        assert (paid["status"], paid["past_due_since"]) == ("active", None)
+
+    async def test_a_change_during_the_call_is_told_in_the_next_run(
+        self, pro: TenantClient, bank: Bank, sync: ProviderSync
+    ) -> None:
+        async def change_meanwhile(account: Account) -> Standing:
+            if account.tenant_id == pro.id and not bank.told:
+                await pro.post("/billing/cancel")
+            bank.told += [account] if account.tenant_id == pro.id else []
+            return Standing.UNPAID
+
+        bank.sync = change_meanwhile  # type: ignore[method-assign]  # this bank only
+        await sync.run()
+        assert (await read(pro))["ends_on"] == "2031-02-28"
+        await sync.run()
+        assert [account.ends_on for account in bank.told] == [None, date(2031, 2, 28)]
+
+
+class TestPlans:
+    @pytest.fixture
+    async def plan_id(self, database: Database) -> str:
+        plan_id = f"plan-{new_id().hex[-12:]}"
+        async with database.system() as session:
+            change = PlanChange(
+                max_projects=1, monthly_message_cap=1, monthly_upload_char_cap=1, monthly_price=900, currency="EUR"
+            )
+            await PlanService(session).put(plan_id, change)
+        return plan_id
+
+    async def listed(self, client: httpx2.AsyncClient) -> dict[str, dict[str, Any]]:
+        """Every plan, page by page."""
+        found: dict[str, dict[str, Any]] = {}
+        while page := (await client.get("/plans", params={"limit": 5, "skip": len(found)})).json()["plans"]:
+            found |= {plan["id"]: plan for plan in page}
+        return found
+
+    async def test_anybody_can_list_them(self, client: httpx2.AsyncClient, plan_id: str) -> None:
+        plans = await self.listed(client)
+        assert plans["hobby"]["limits"] == {
+            "max_projects": 3,
+            "monthly_message_cap": 2000,
+            "monthly_upload_char_cap": 500000,
+        }
+        assert (plans[plan_id]["monthly_price"], plans[plan_id]["currency"]) == (900, "EUR")
+        assert list(plans) == sorted(plans)
+
+    async def test_one_that_is_not_active_is_kept_but_not_taken(
+        self, client: httpx2.AsyncClient, make_tenant: TenantFactory, database: Database, plan_id: str
+    ) -> None:
+        keeper, other = await make_tenant(plan_id), await make_tenant()
+        async with database.system() as session:
+            await PlanService(session).deactivate(plan_id)
+        assert plan_id not in await self.listed(client)
+        assert (await other.post(f"/billing/subscribe?plan_id={plan_id}")).json()["code"] == "plan_not_found"
+        refused = await client.post("/tenants/create", params={"name": "Acme", "plan_id": plan_id})
+        assert refused.json()["code"] == "plan_not_found"
+        kept = await keeper.post(f"/billing/subscribe?plan_id={plan_id}&cycle=annual")
+        assert (kept.status_code, kept.json()["plan_id"]) == (200, plan_id)
+
+    async def test_the_cheaper_one_is_the_lesser_whatever_its_caps(
+        self, make_tenant: TenantFactory, database: Database, plan_id: str
+    ) -> None:
+        cheap = f"{plan_id}-cheap"
+        async with database.system() as session:
+            generous = PlanChange(
+                max_projects=9, monthly_message_cap=9, monthly_upload_char_cap=9, monthly_price=100, currency="EUR"
+            )
+            await PlanService(session).put(cheap, generous)
+        tenant = await make_tenant(plan_id)
+        assert (await tenant.post(f"/billing/subscribe?plan_id={cheap}")).json()["status"] == "scheduled"
+
+
+async def test_subscriptions_of_one_tenant_take_turns(pro: TenantClient, database: Database) -> None:
+    """Whatever comes last, plan and cycle are of one request, and the tenant's row repeats them."""
+    requests = [f"/billing/subscribe?plan_id=pro&cycle={cycle}" for cycle in ("annual", "monthly")] * 5
+    answers = await asyncio.gather(*(pro.post(request) for request in [*requests, "/billing/cancel"]))
+    assert {answer.status_code for answer in answers} == {200}
+    async with database.tenant(pro.id) as session:
+        subscription: Subscription | None = await SubscriptionRepo(session, pro.id).get()
+    assert subscription
+    assert await cached_plan(database, pro) == (subscription.plan_id, subscription.billing_cycle)

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from billing.subscription_machine import SubscriptionMachine, make_plans
+from fastapi_ignite.infra.services import ServiceAddresses
+from machines import ground, play
+
+
+def test_any_order_of_changes_is_what_living_through_the_days_gives(addresses: ServiceAddresses) -> None:
+    """`bench/state_machines.py` runs more of them."""
+    with ground(addresses.worker_url) as own:
+        own.run(make_plans(own))
+        SubscriptionMachine.ground = own
+        play(SubscriptionMachine, runs=20, steps=15)

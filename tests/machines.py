@@ -1,0 +1,71 @@
+"""What a state machine of Hypothesis runs on: it is no coroutine, and its steps talk to the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from sqlalchemy import URL, text
+
+from fastapi_ignite.infra.db import Database
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A loop and a connection of the machine's own, for all of its runs."""
+
+    database: Database
+    loop: asyncio.AbstractEventLoop
+
+    def run(self, step: Coroutine[None, None, Result]) -> Result:
+        """A step, to its end."""
+        return self.loop.run_until_complete(step)
+
+
+@contextmanager
+def ground(url: URL) -> Iterator[Ground]:
+    """Closed with the machine's last run."""
+    loop = asyncio.new_event_loop()
+    database = Database(url, pool_size=1, application_name="machine")
+    try:
+        yield Ground(database, loop)
+    finally:
+        loop.run_until_complete(database.close())
+        loop.close()
+
+
+async def put_plan(database: Database, plan_id: str, *, caps: tuple[int, int, int], price: int) -> None:
+    """A plan with these caps (projects, messages, characters) and this price a month."""
+    async with database.system() as session:
+        await session.execute(
+            text(
+                "INSERT INTO plans "
+                "(id, name, max_projects, monthly_message_cap, monthly_upload_char_cap, monthly_price) "
+                "VALUES (:id, :id, :projects, :messages, :characters, :price) ON CONFLICT (id) DO UPDATE SET "
+                "max_projects = excluded.max_projects, monthly_message_cap = excluded.monthly_message_cap, "
+                "monthly_upload_char_cap = excluded.monthly_upload_char_cap, monthly_price = excluded.monthly_price"
+            ),
+            {"id": plan_id, "projects": caps[0], "messages": caps[1], "characters": caps[2], "price": price},
+        )
+
+
+def play(machine: type[RuleBasedStateMachine], *, runs: int, steps: int) -> None:
+    """Runs of up to `steps` steps each. A failure is shown as it came: shrinking takes longer than a test may."""
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=runs,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,193 @@
+"""Any order of reservations, their ends, expiry, projects, cap changes and days, against sums kept in a dictionary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import ClassVar
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
+
+from books import Books, books_of
+from days import Calendar, calendar_at, window_by_walking
+from fastapi_ignite.billing.models import BillingCycle
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.onboarding.service import OnboardingService
+from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
+from fastapi_ignite.usage.repository import release_expired
+from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+from machines import Ground, put_plan
+
+FLOWS = (Metric.MESSAGES, Metric.CHARACTERS)
+Window = tuple[Metric, date]
+Step = Callable[[UsageService], Coroutine[None, None, None]]
+
+
+@dataclass
+class Hold:
+    """A reservation as the model knows it."""
+
+    window: Window
+    day: date
+    amount: int
+    expires_on: date | None
+    state: str = "held"
+
+
+class QuotaMachine(RuleBasedStateMachine):
+    """Set `ground` before it runs."""
+
+    ground: ClassVar[Ground]
+    reservations = Bundle("reservations")
+
+    @initialize(start=st.dates(date(2024, 1, 1), date(2034, 1, 1)))
+    def begin(self, start: date) -> None:
+        self.tenant_id: UUID = new_id()
+        self.plan_id = f"machine-{self.tenant_id.hex[-12:]}"
+        self._moved = calendar_at(start)
+        self.calendar: Calendar = self._moved.__enter__()
+        self.anchor = start
+        self.holds: dict[UUID, Hold] = {}
+        self.used: Counter[Window] = Counter()
+        self.days: Counter[tuple[Metric, date]] = Counter()
+        self.caps_change(projects=3, messages=10, characters=25)
+
+        async def create() -> None:
+            async with self.ground.database.tenant(self.tenant_id) as session:
+                await OnboardingService(session, self.tenant_id).create(
+                    name="Machine", plan_id=self.plan_id, cycle=BillingCycle.ANNUAL
+                )
+
+        self.ground.run(create())
+
+    def teardown(self) -> None:
+        """Whatever happened, exactly what is left can be used."""
+        if not hasattr(self, "_moved"):
+            return
+        for reservation_id in self.holds:
+            self.release(reservation_id)
+        for metric in FLOWS:
+            left = max(0, self.caps[metric] - self.used[self.window(metric)])
+            assert self.reserve_units(metric, left + 1, None) is None
+            last = self.reserve_units(metric, left, None) if left else None
+            if last:
+                self.settle(last)
+            self.the_books_add_up()
+        self._moved.__exit__(None, None, None)
+
+    @rule(projects=st.integers(0, 5), messages=st.integers(0, 40), characters=st.integers(0, 40))
+    def caps_change(self, projects: int, messages: int, characters: int) -> None:
+        self.caps = {Metric.PROJECTS: projects, Metric.MESSAGES: messages, Metric.CHARACTERS: characters}
+        self.ground.run(put_plan(self.ground.database, self.plan_id, caps=(projects, messages, characters), price=0))
+
+    @rule(
+        target=reservations,
+        metric=st.sampled_from(FLOWS),
+        amount=st.integers(0, 12),
+        lifetime=st.sampled_from([None, 1]),
+    )
+    def reserve(self, metric: Metric, amount: int, lifetime: int | None) -> object:
+        reservation_id = self.reserve_units(metric, amount, lifetime)
+        return multiple() if reservation_id is None else reservation_id
+
+    @rule(reservation_id=reservations)
+    def settle(self, reservation_id: UUID) -> None:
+        self.in_transaction(lambda usage: usage.settle(reservation_id))
+        hold = self.holds[reservation_id]
+        if hold.state == "held":
+            hold.state = "settled"
+            self.used[hold.window] += hold.amount
+            self.days[hold.window[0], hold.day] += hold.amount
+
+    @rule(reservation_id=reservations)
+    def release(self, reservation_id: UUID) -> None:
+        self.in_transaction(lambda usage: usage.release(reservation_id))
+        hold = self.holds[reservation_id]
+        if hold.state == "held":
+            hold.state = "released"
+
+    @rule()
+    def the_sweeper_comes_by(self) -> None:
+        async def sweep() -> None:
+            async with self.ground.database.system() as session:
+                await release_expired(session, now=clock.now())
+
+        self.ground.run(sweep())
+        for hold in self.holds.values():
+            if hold.state == "held" and hold.expires_on and hold.expires_on <= self.calendar.today:
+                hold.state = "released"
+
+    @rule()
+    def take_project(self) -> None:
+        fits = self.used[self.window(Metric.PROJECTS)] + 1 <= self.caps[Metric.PROJECTS]
+        assert self.granted(lambda usage: usage.take_project()) is fits
+        self.count_project(int(fits))
+
+    @precondition(lambda self: self.used[Metric.PROJECTS, LEVEL_PERIOD] > 0)
+    @rule()
+    def give_back_project(self) -> None:
+        self.in_transaction(lambda usage: usage.give_back_project())
+        self.count_project(-1)
+
+    @rule(days=st.integers(1, 40))
+    def days_pass(self, days: int) -> None:
+        self.calendar.pass_days(days)
+
+    @invariant()
+    def the_books_add_up(self) -> None:
+        expected: Books = self.ground.run(books_of(self.ground.database, self.tenant_id))
+        used = +self.used
+        held: Counter[Window] = Counter()
+        for hold in self.holds.values():
+            if hold.state == "held":
+                held[hold.window] += hold.amount
+        assert +expected.used == used
+        assert +expected.reserved == +held
+        assert +expected.ledger_by_window == used
+        without_zero = {day: amount for day, amount in self.days.items() if amount}
+        assert {day: amount for day, amount in expected.days.items() if amount} == without_zero
+        assert {day: amount for day, amount in expected.ledger_by_day.items() if amount} == without_zero
+
+    def window(self, metric: Metric) -> Window:
+        if metric is Metric.PROJECTS:
+            return metric, LEVEL_PERIOD
+        return metric, window_by_walking(self.anchor, self.calendar.today, annual=False)[0]
+
+    def reserve_units(self, metric: Metric, amount: int, lifetime: int | None) -> UUID | None:
+        window, today = self.window(metric), self.calendar.today
+        held = sum(hold.amount for hold in self.holds.values() if hold.state == "held" and hold.window == window)
+        fits = self.used[window] + held + amount <= self.caps[metric]
+        reserved: list[UUID] = []
+
+        async def reserve(usage: UsageService) -> None:
+            days = timedelta(days=lifetime) if lifetime else None
+            reserved.append(await usage.reserve(metric, amount, lifetime=days))
+
+        assert self.granted(reserve) is fits
+        if not fits:
+            return None
+        self.holds[reserved[0]] = Hold(window, today, amount, today + timedelta(days=lifetime) if lifetime else None)
+        return reserved[0]
+
+    def count_project(self, number: int) -> None:
+        self.used[self.window(Metric.PROJECTS)] += number
+        self.days[Metric.PROJECTS, self.calendar.today] += number
+
+    def granted(self, step: Step) -> bool:
+        try:
+            self.in_transaction(step)
+        except QuotaExceededError:
+            return False
+        return True
+
+    def in_transaction(self, step: Step) -> None:
+        async def run() -> None:
+            async with self.ground.database.tenant(self.tenant_id) as session:
+                await step(UsageService(session, self.tenant_id))
+
+        self.ground.run(run())
