@@ -108,7 +108,9 @@ async def test_ten_uploads_at_once_on_a_cap_of_three(make_tenant: TenantFactory,
     assert await counter(database, tenant.id, "characters") == (90, 0)
     (row,) = await rows_of(database, tenant.id, "SELECT sum(char_count) AS stored FROM documents")
     assert row["stored"] == 90
-    (row,) = await rows_of(database, tenant.id, "SELECT sum(amount) AS daily FROM usage_daily")
+    (row,) = await rows_of(
+        database, tenant.id, "SELECT sum(amount) AS daily FROM usage_daily WHERE metric = 'characters'"
+    )
     assert row["daily"] == 90
 
 
