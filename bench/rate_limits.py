@@ -41,6 +41,8 @@ LIMITS = (10, 100, 1000)
 LOADS = (0.9, 1.0, 1.5, 2.0)
 PATH = "/query/messages/0190f0f0-0000-7000-8000-000000000000"
 WINDOW = 60.0
+# the server closes connections that idle for five seconds: none is used again so late
+CONNECTIONS = httpx2.Limits(max_connections=None, keepalive_expiry=2)
 
 
 @dataclass
@@ -97,7 +99,7 @@ async def matrix(addresses: ServiceAddresses, urls: Sequence[str], seconds: floa
             Caller(limit, load, urls[:count], make_tenant(urls[0], plans[limit])[1])
             for limit, load in product(limits, LOADS)
         ]
-        async with httpx2.AsyncClient(timeout=30, limits=httpx2.Limits(max_connections=None)) as client:
+        async with httpx2.AsyncClient(timeout=30, limits=CONNECTIONS) as client:
             await asyncio.gather(*(caller.run(client, seconds) for caller in callers))
         _report(callers)
 
@@ -125,7 +127,7 @@ async def _obey(addresses: ServiceAddresses, urls: Sequence[str], limit: int, se
     _, headers = make_tenant(urls[0], await make_plan(addresses, rpm=limit))
     statuses: Counter[int] = Counter()
     began = next_at = time.monotonic()
-    async with httpx2.AsyncClient(timeout=30) as client:
+    async with httpx2.AsyncClient(timeout=30, limits=CONNECTIONS) as client:
         while time.monotonic() - began < seconds:
             await asyncio.sleep(max(0.0, next_at - time.monotonic()))
             answer = await client.get(urls[statuses.total() % len(urls)] + PATH, headers=headers)
