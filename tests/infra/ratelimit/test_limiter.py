@@ -150,6 +150,14 @@ class TestWithoutRedis:
         ]
         assert not (await RateLimiter(redis).hit(key, 6)).allowed, "other processes see them too"
 
+    async def test_an_error_about_one_key_is_no_outage(self, redis: Redis, key: str) -> None:
+        await redis.set(f"rate:{{{key}}}", "not a window", ex=60)
+        window = RateLimiter(redis)
+        decisions = [await window.hit(key, 2) for _ in range(3)]
+        assert [decision.allowed for decision in decisions] == [True, True, False]
+        assert all(decision.degraded for decision in decisions)
+        assert not (await window.hit(f"{key}-other", 2)).degraded
+
     async def test_after_an_outage_nobody_asks_for_a_while(self, addresses: ServiceAddresses, key: str) -> None:
         async with FlakyRedis(addresses.redis_url) as line, Redis.from_url(line.url, retry=NO_RETRIES) as client:
             window = RateLimiter(client)
