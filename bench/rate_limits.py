@@ -53,7 +53,7 @@ class Caller:
     load: float
     urls: Sequence[str]
     headers: dict[str, str]
-    sent: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
     admitted: list[tuple[float, float]] = field(default_factory=list)
     others: Counter[int] = field(default_factory=Counter)
 
@@ -66,10 +66,10 @@ class Caller:
 
     async def send(self, client: httpx2.AsyncClient, url: str) -> None:
         sent = time.monotonic()
-        self.sent.append(sent)
         answer = await client.get(url + PATH, headers=self.headers)
+        self.answered.append(time.monotonic())
         if answer.status_code == 404:
-            self.admitted.append((sent, time.monotonic()))
+            self.admitted.append((sent, self.answered[-1]))
         else:
             self.others[answer.status_code] += 1
 
@@ -79,14 +79,14 @@ class Caller:
         return max(sum(start <= sent and end <= start + WINDOW for sent, end in ends) for start in starts)
 
     def allowed_at_best(self) -> int:
-        """What a limiter that sees the moments of sending would admit."""
+        """What a limiter that decides at the moments of the answers would admit."""
         taken: list[float] = []
         first = 0
-        for sent in self.sent:
-            while first < len(taken) and taken[first] + WINDOW <= sent:
+        for now in self.answered:
+            while first < len(taken) and taken[first] + WINDOW <= now:
                 first += 1
             if len(taken) - first < self.limit:
-                taken.append(sent)
+                taken.append(now)
         return len(taken)
 
 
@@ -109,9 +109,9 @@ async def matrix(
 def _report(callers: Sequence[Caller]) -> None:
     for caller in callers:
         used = len(caller.admitted) / caller.allowed_at_best()
-        most = caller.most_in_a_minute()
+        most, answered = caller.most_in_a_minute(), len(caller.answered)
         print(
-            f"{caller.limit:5}  {caller.load:4}  {len(caller.urls):9}  {len(caller.sent):5}  {len(caller.admitted):8}"
+            f"{caller.limit:5}  {caller.load:4}  {len(caller.urls):9}  {answered:5}  {len(caller.admitted):8}"
             f"  {used:14.1%}  {most:12}  {dict(caller.others)}",
             flush=True,
         )
