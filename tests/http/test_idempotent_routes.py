@@ -20,7 +20,7 @@ from bookkeeping import rows_of, stored_objects
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import sign_token
-from fastapi_ignite.http import problems
+from fastapi_ignite.http import admission, problems
 from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import SessionDep
 from fastapi_ignite.http.middleware import RequestContext
@@ -28,8 +28,9 @@ from fastapi_ignite.http.routing import tenant_router
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import store
+from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.main import create_app
-from http_clients import TenantClient, WithState
+from http_clients import TenantClient, WithState, client_for
 from http_contract import operations, problem
 
 REPLAY = {"Prefer": "idempotency=replay"}
@@ -245,6 +246,16 @@ class TestReplay:
 
 class TestRedisRemembers:
     """A refused duplicate is refused again without PostgreSQL, and Redis may lose all of it."""
+
+    @pytest.fixture
+    async def sender(
+        self, sender: Sender, settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncGenerator[Sender]:
+        """To an API that waits for Redis: a busy machine is no outage."""
+        monkeypatch.setattr(admission, "REDIS_SECONDS", 30)
+        patient: State = {**state, "limiter": RateLimiter(state["redis"], patience=30)}
+        async with client_for(settings, patient) as client:
+            yield replace(sender, tenant=replace(sender.tenant, http=client))
 
     @pytest.fixture
     async def statements(self, state: State) -> AsyncGenerator[list[str]]:

@@ -78,13 +78,13 @@ class RateLimiter:
     came too late may have counted as well: then its units count twice, never not at all.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, patience: float = PATIENCE_SECONDS) -> None:
         self._script = redis.register_script(ROLLING_WINDOW)
         self._local = ProcessWindows()
         self._turns = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._breaker = _Breaker(
             outages=(RedisConnectionError, RedisTimeoutError, OSError),
-            timeout=PATIENCE_SECONDS,
+            timeout=patience,
             retry_after=RETRY_REDIS_AFTER_SECONDS,
         )
 
