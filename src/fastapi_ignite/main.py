@@ -148,8 +148,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app, errors_url=settings.app.errors_url)
     app.include_router(build_router(settings), prefix=prefix)
     pages.install(app, prefix, settings.app.project_name)
-    rate_limit.require_known_operations(app, settings)
     openapi.install(app)
+    rate_limit.require_known_operations(app, settings)
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(BodyLimit)
     if settings.cors.origins:

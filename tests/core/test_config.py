@@ -66,6 +66,7 @@ class TestNames:
             ("CACHE_FILE_PATH", "cached", "cache.file_path", Path("cached")),
             ("SCHEDULER_ENABLED", "false", "scheduler.enabled", False),
             ("RATE_LIMIT_RPM", "600", "rate_limit.rpm", 600),
+            ("RATE_LIMIT_COSTS", "ask=5, start_export=20", "rate_limit.costs", {"ask": 5, "start_export": 20}),
         ],
     )
     def test_a_variable_of_the_seed_is_read(
@@ -151,6 +152,10 @@ class TestWrongValues:
             ("RATE_LIMIT_RPM", "0", "greater than or equal to 1"),
             ("RATE_LIMIT_RPM", "1000000001", "less than or equal to 1000000000"),
             ("RATE_LIMIT_ANONYMOUS_RPM", "hunter2", "integer"),
+            ("RATE_LIMIT_COSTS", "question", "like ask=5"),
+            ("RATE_LIMIT_COSTS", "ask=0", "like ask=5"),
+            ("RATE_LIMIT_COSTS", "ask=5;upload=2", "like ask=5"),
+            ("RATE_LIMIT_COSTS", "ask=10000", "like ask=5"),
             ("RAG_EMBEDDER", "hunter2", "'minilm'"),
             ("UPLOAD_MAX_FILES", "2001", "less than or equal to 2000"),
             ("TENANT_SIGNUP", "hunter2", "'open' or 'admin'"),

@@ -8,16 +8,23 @@ import socket
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import cast
 from uuid import uuid4
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy import event, text
 
 from fastapi_ignite.billing.standing import TenantDirectory
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.permissions import Scope
+from fastapi_ignite.http.middleware import RequestContext
+from fastapi_ignite.http.rate_limit import costs
+from fastapi_ignite.http.routing import takes, tenant_router
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import RateLimiter
@@ -37,16 +44,22 @@ def limited(settings: Settings, state: State) -> LimitedApi:
 
     @asynccontextmanager
     async def start(
-        *, rpm: int = 10**6, anonymous_rpm: int = 10**6, redis: Redis | None = None, address: str | None = None
+        *,
+        rpm: int = 10**6,
+        anonymous_rpm: int = 10**6,
+        by_operation: dict[str, int] | None = None,
+        redis: Redis | None = None,
+        address: str | None = None,
     ) -> AsyncGenerator[httpx2.AsyncClient]:
-        own = settings.rate_limit.model_copy(update={"rpm": rpm, "anonymous_rpm": anonymous_rpm})
+        own = settings.rate_limit.model_copy(update={"rpm": rpm, "anonymous_rpm": anonymous_rpm, "costs": by_operation})
         changed = settings.model_copy(update={"rate_limit": own})
         app = WithState(
             create_app(changed),
             {
                 **state,
                 "settings": changed,
-                "limiter": RateLimiter(redis or state["redis"]),
+                # a busy machine is no outage
+                "limiter": RateLimiter(redis) if redis else RateLimiter(state["redis"], patience=30),
                 "tenants": TenantDirectory(state["database"], rpm),
             },
         )
@@ -205,6 +218,80 @@ async def test_bad_tokens_use_up_the_addresss_minute(limited: LimitedApi, tenant
         assert all(name in answer.headers for answer in answers for name in HEADERS)
         good = await a_caller(tenant, api).get("/limits/current")
         assert good.status_code == 200, "a neighbour with bad tokens locks nobody out"
+
+
+class TestCosts:
+    """Operations that take more than one unit."""
+
+    async def test_the_setting_names_operations(self, limited: LimitedApi, tenant: TenantClient) -> None:
+        async with limited(rpm=10, by_operation={"subscribe": 4}) as api:
+            caller = a_caller(tenant, api)
+            path = "/billing/subscribe?plan_id=pro"
+            answers = [await caller.post(path), await caller.get("/limits/current"), await caller.post(path)]
+            refused = await caller.post(path)
+            last = await caller.get("/limits/current")
+        assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["6", "5", "1"]
+        body = problem(refused, 429, "rate_limited")
+        assert (body["cost"], body["limit"]) == (4, 10)
+        assert refused.headers["x-ratelimit-remaining"] == "1"
+        assert last.status_code == 200, "a refused request takes nothing"
+
+    async def test_a_route_says_its_own(self, settings: Settings, state: State, tenant: TenantClient) -> None:
+        router = tenant_router("/dear", "dear")
+
+        @router.get("/thing", openapi_extra=takes(Scope.USAGE_READ))
+        @costs(7)
+        async def dear_thing() -> int:
+            return 1
+
+        for configured, remaining in ((None, "3"), ({"dear_thing": 2}, "8")):
+            rates = settings.rate_limit.model_copy(update={"costs": configured})
+            app = FastAPI()
+            app.include_router(router)
+            app.add_middleware(RequestContext)
+            own = {
+                **state,
+                "settings": settings.model_copy(update={"rate_limit": rates}),
+                "limiter": RateLimiter(state["redis"], patience=30),
+                "tenants": TenantDirectory(state["database"], 10),
+            }
+            transport = httpx2.ASGITransport(WithState(app, cast("State", own)))
+            async with httpx2.AsyncClient(transport=transport, base_url="http://ignite.test") as api:
+                answer = await api.get("/dear/thing", headers=tenant.headers)
+            assert answer.headers["x-ratelimit-remaining"] == remaining
+            await state["redis"].delete(f"rate:{{tenant:{tenant.id}}}")
+
+    async def test_a_bad_token_costs_one(self, limited: LimitedApi) -> None:
+        async with limited(anonymous_rpm=10, by_operation={"subscribe": 4}) as api:
+            answer = await api.post("/billing/subscribe?plan_id=pro", headers=BAD_TOKEN)
+        assert answer.headers["x-ratelimit-remaining"] == "9"
+
+    async def test_an_operation_that_is_not_there_stops_the_program(self, settings: Settings) -> None:
+        rates = settings.rate_limit.model_copy(update={"costs": {"ask": 2, "aks": 2}})
+        with pytest.raises(ConfigurationError, match="aks"):
+            create_app(settings.model_copy(update={"rate_limit": rates}))
+
+
+class TestAddresses:
+    """One caller is one address, and not all that it could take."""
+
+    @pytest.mark.parametrize(
+        ("first", "second", "shared"),
+        [
+            ("2001:db8:{0}:1::1", "2001:db8:{0}:1:ffff::2", True),
+            ("2001:db8:{0}:1::1", "2001:db8:{0}:2::1", False),
+            ("::ffff:198.51.{1}.{2}", "198.51.{1}.{2}", True),
+            ("203.0.{1}.{2}", "198.18.{1}.{2}", False),
+        ],
+        ids=["one /64", "two /64", "IPv4 in IPv6", "two IPv4"],
+    )
+    async def test_who_shares_a_minute(self, limited: LimitedApi, first: str, second: str, *, shared: bool) -> None:
+        parts = (secrets.token_hex(2), secrets.randbelow(256), secrets.randbelow(256))
+        statuses = []
+        for address in (first.format(*parts), second.format(*parts)):
+            async with limited(anonymous_rpm=1, address=address) as api:
+                statuses.append((await api.get(f"/items/{uuid4()}")).status_code)
+        assert statuses == [404, 429 if shared else 404]
 
 
 async def test_the_addresss_limit_is_ten_times_the_tenants_unless_set(settings: Settings) -> None:

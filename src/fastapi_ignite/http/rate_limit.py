@@ -40,7 +40,10 @@ def route_cost(request: Request) -> int:
 
 def require_known_operations(app: FastAPI, settings: Settings) -> None:
     """Raises: ConfigurationError: `RATE_LIMIT_COSTS` names an operation that is not there."""
-    unknown = set(settings.rate_limit.costs or ()) - {route.name for route in app.routes if isinstance(route, APIRoute)}
+    if not settings.rate_limit.costs:
+        return
+    known = {operation["operationId"] for path in app.openapi()["paths"].values() for operation in path.values()}
+    unknown = settings.rate_limit.costs.keys() - known
     if unknown:
         raise ConfigurationError(f"RATE_LIMIT_COSTS: no operation is called {', '.join(sorted(unknown))}")
 

@@ -11,7 +11,8 @@ from typing import ClassVar, Protocol
 import structlog
 from prometheus_client import Counter
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fastapi_ignite.infra.breaker import CircuitBreaker
 from fastapi_ignite.infra.ratelimit.process import Debt, ProcessWindows, put_back
@@ -59,6 +60,10 @@ class _RedisAwayError(Exception):
 class _Breaker(CircuitBreaker):
     unavailable: ClassVar[type[Exception]] = _RedisAwayError
 
+    def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
+        if not outage:  # an error about this key or of this moment: the next call may work
+            log.warning("rate limit not counted by redis", operation=operation, error=type(error).__name__)
+
     def _went_away(self, operation: str, error: Exception) -> None:
         log.warning("rate limit without redis", operation=operation, error=type(error).__name__)
 
@@ -73,12 +78,14 @@ class RateLimiter:
     came too late may have counted as well: then its units count twice, never not at all.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, patience: float = PATIENCE_SECONDS) -> None:
         self._script = redis.register_script(ROLLING_WINDOW)
         self._local = ProcessWindows()
         self._turns = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._breaker = _Breaker(
-            outages=(RedisError, OSError), timeout=PATIENCE_SECONDS, retry_after=RETRY_REDIS_AFTER_SECONDS
+            outages=(RedisConnectionError, RedisTimeoutError, OSError),
+            timeout=patience,
+            retry_after=RETRY_REDIS_AFTER_SECONDS,
         )
 
     async def hit(self, key: str, limit: int, *, cost: int = 1, recall: str | None = None) -> RateDecision:

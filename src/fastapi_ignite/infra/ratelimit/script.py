@@ -4,7 +4,7 @@ from __future__ import annotations
 
 WINDOW_SECONDS = 60
 # Up to this many units a minute each has its own microsecond. Beyond, units of the same 60 ms are one entry that counts
-# as taken at the end of them: never early, at most 60 ms late. So a window is at most a thousand entries, some 15 KB,
+# as taken at the end of them: never early, at most 60 ms late. So a window is at most a thousand entries, some 13 KB,
 # whatever the limit.
 EXACT_UP_TO = 1000
 GRAIN_SECONDS = WINDOW_SECONDS / EXACT_UP_TO
