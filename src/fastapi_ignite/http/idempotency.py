@@ -30,8 +30,8 @@ KeyHeader = Annotated[
 PreferHeader = Annotated[
     str | None,
     Header(
+        max_length=1000,
         description="`idempotency=replay`: a duplicate gets the first answer and `Idempotent-Replayed`, not 409.",
-        json_schema_extra={"maxLength": 1000},
     ),
 ]
 
