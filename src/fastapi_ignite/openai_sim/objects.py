@@ -14,7 +14,7 @@ SECONDS_PER_DAY = 86_400
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
 ]
-AttributeValue = bool | float | Annotated[str, Field(max_length=512)]
+AttributeValue = bool | int | float | Annotated[str, Field(max_length=512)]
 Attributes = Annotated[dict[Annotated[str, Field(max_length=64)], AttributeValue], Field(max_length=16)]
 FileStatus = Literal["in_progress", "completed", "cancelled", "failed"]
 
@@ -100,7 +100,7 @@ class StoreFile(BaseModel):
     status: FileStatus = "in_progress"
     last_error: Failure | None = None
     usage_bytes: int = 0
-    attributes: dict[str, bool | float | str] = {}
+    attributes: dict[str, bool | int | float | str] = {}
     chunking: StaticChunking
     is_stuck: bool = False
 

@@ -54,8 +54,8 @@ class Collection(Generic[T]):
         return made
 
     def save(self, key: str, changed: T) -> None:
-        """What was changed meanwhile; an object removed before stays removed."""
-        if key not in self._objects:
+        """An object that was removed, or replaced, before stays so."""
+        if self._objects.get(key) is not changed:
             return
         with self._database:
             self._write(key, changed)
