@@ -93,7 +93,8 @@ class _Call:
         except ApiError as error:
             await self._answer(error)
             return
-        await asyncio.sleep(self._simulator.behaviour.latency(self._route))
+        if latency := self._simulator.behaviour.latency(self._route):
+            await self._simulator.pause(latency)
         fault = self._simulator.faults.take(self._route)
         if fault is not None:
             journal.faults[fault.kind] += 1
@@ -133,8 +134,8 @@ class _Call:
     async def _hang(self) -> None:
         """Until the client gives up."""
         gone = asyncio.create_task(self._wait_for_disconnect())
-        stopped = asyncio.create_task(self._simulator.stopping.wait())
-        _, pending = await asyncio.wait({gone, stopped}, timeout=HANG_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        interrupted = asyncio.create_task(self._simulator.interrupted.wait())
+        _, pending = await asyncio.wait({gone, interrupted}, timeout=HANG_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         abort(self._scope)

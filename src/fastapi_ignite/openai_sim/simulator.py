@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
@@ -31,7 +32,7 @@ class Simulator:
         self.faults = FaultTable()
         self.journal = Journal()
         self.windows = RateWindows()
-        self.stopping = asyncio.Event()
+        self.interrupted = asyncio.Event()  # by a stop or a reset, which calls that hang wait for
         self._texts: dict[str, str] = {}
         self._prompts: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -44,7 +45,7 @@ class Simulator:
 
     async def stop(self) -> None:
         """Calls that hang are let go, indexing is dropped; the state file has what was done."""
-        self.stopping.set()
+        self.interrupted.set()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -55,6 +56,8 @@ class Simulator:
         """As new: objects, counters, knobs, faults."""
         for task in self._tasks:
             task.cancel()
+        self.interrupted.set()
+        self.interrupted = asyncio.Event()
         self.state.clear()
         self.behaviour = Behaviour()
         self.faults.clear()
@@ -71,6 +74,11 @@ class Simulator:
             self.state.store_files.save(attached.key, attached)
             self.process(attached)
         return len(stuck)
+
+    async def pause(self, seconds: float) -> None:
+        """A stop or a reset cuts it short."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.interrupted.wait(), seconds)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """In the background, until `stop` or `reset`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
@@ -63,7 +62,7 @@ class EventStream(StreamingResponse):
                     await self._interrupt(self._fault)
                     return
             yield _written(event)
-            await asyncio.sleep(self._simulator.behaviour.delta_seconds)
+            await self._simulator.pause(self._simulator.behaviour.delta_seconds)
         if self._when_finished is not None:
             self._when_finished()
         self._is_finished = True
@@ -76,7 +75,7 @@ class EventStream(StreamingResponse):
             crash("inside a stream")
         if fault.kind is FaultKind.STREAM_BREAK:
             close(self._scope)
-        await self._simulator.stopping.wait()
+        await self._simulator.interrupted.wait()
 
 
 def _written(event: dict[str, Any]) -> str:

@@ -31,7 +31,8 @@ async def create_store(simulator: SimulatorDep, fault: FaultDep, asked: CreateVe
         last_active_at=created,
         expires_after=asked.expires_after,
     )
-    admit(simulator, made, len(asked.file_ids or ()))
+    if asked.file_ids:
+        admit(simulator, made, len(asked.file_ids))
     simulator.state.vector_stores.add(made.id, made)
     files = [AttachedFile(file_id=each, chunking_strategy=asked.chunking_strategy) for each in asked.file_ids or ()]
     attach(simulator, made, files, fault=fault)
