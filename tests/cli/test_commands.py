@@ -43,6 +43,7 @@ class TestHelp:
             ("scheduler", ""),
             ("token", "TENANT_ID --expires-in"),
             ("doctor", ""),
+            ("openai-sim", "--port --state"),
             ("openapi", ""),
             ("settings", ""),
             ("db", "migrate init reset check"),

@@ -24,6 +24,7 @@ MODULES = {
     "plans": "plans",
     "doctor": "doctor",
     "openapi": "openapi",
+    "openai-sim": "openai_sim",
     "settings": "settings",
 }
 

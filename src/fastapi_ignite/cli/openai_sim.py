@@ -1,0 +1,35 @@
+"""`cli.py openai-sim`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastapi_ignite.cli.ports import require_free_port
+from fastapi_ignite.core.config import get_settings
+from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.core.logging import configure_logging
+from fastapi_ignite.openai_sim.server import LOOPBACK, serve
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("openai-sim")(openai_sim)
+
+
+def openai_sim(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1, and nowhere else.")] = 8100,
+    state: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="File that outlives a restart; default: memory.")
+    ] = None,
+) -> None:
+    """Serve a simulator of OpenAI's service, for development and tests."""
+    settings = get_settings()
+    if settings.app.production:
+        raise ConfigurationError("The OpenAI simulator does not run with ENV=production.")
+    require_free_port(LOOPBACK, port)
+    configure_logging(settings)
+    asyncio.run(serve(port, state))

@@ -1,0 +1,62 @@
+"""The simulator over real HTTP, and the official SDK against it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+import httpx2
+import pytest
+from openai import AsyncOpenAI
+
+from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
+
+SIGHT = "The lighthouse of Aldara was built in 1874 by the engineer Mira Tannen."
+TIDES = "Boats may enter the harbour two hours before high tide."
+Upload = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture(scope="module")
+async def server() -> AsyncGenerator[RunningSimulator]:
+    """One for the tests of a module."""
+    async with running_simulator() as running:
+        yield running
+
+
+@pytest.fixture
+def simulated(server: RunningSimulator) -> RunningSimulator:
+    """As new."""
+    server.simulator.reset()
+    return server
+
+
+@pytest.fixture
+async def sdk(simulated: RunningSimulator) -> AsyncGenerator[AsyncOpenAI]:
+    """Without retries, so that each failure is seen."""
+    async with AsyncOpenAI(base_url=simulated.base_url, api_key="sk-test", max_retries=0, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+async def control(simulated: RunningSimulator) -> AsyncGenerator[httpx2.AsyncClient]:
+    """The control API."""
+    async with httpx2.AsyncClient(base_url=simulated.control_url) as client:
+        yield client
+
+
+@pytest.fixture
+def upload(sdk: AsyncOpenAI) -> Upload:
+    """A file; its id."""
+
+    async def make(text: str | bytes = f"{SIGHT}\n\n{TIDES}\n", name: str = "aldara.txt") -> str:
+        data = text.encode() if isinstance(text, str) else text
+        return (await sdk.files.create(file=(name, data), purpose="assistants")).id
+
+    return make
+
+
+@pytest.fixture
+async def store_id(sdk: AsyncOpenAI, upload: Upload) -> str:
+    """A store that holds one file."""
+    store = await sdk.vector_stores.create(name="harbour")
+    await sdk.vector_stores.files.create_and_poll(await upload(), vector_store_id=store.id, poll_interval_ms=10)
+    return store.id
