@@ -164,7 +164,8 @@ async def test_a_restarted_database_costs_no_request(
         assert (await api.get("/limits/current", headers=tenant.headers)).status_code == 200
         (row,) = await rows_of(pooled, tenant.id, "SELECT pg_backend_pid() AS pid")
         async with owner.engine.connect() as connection:
-            await connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": row["pid"]})
+            # waits until the server process is gone, as a restart does
+            await connection.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": row["pid"]})
         answer = await api.get("/limits/current", headers=tenant.headers)
     await pooled.close()
     await owner.close()

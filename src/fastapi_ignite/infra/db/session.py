@@ -20,8 +20,8 @@ SYSTEM_ROLE = "ignite_system"
 OPERATOR_ROLE = "ignite_operator"
 
 # jit goes along, and not with the connection: pgbouncer refuses start-up parameters that it does not know
-_TAKE_ROLE = text(
-    "SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant, true), set_config('jit', 'off', true)"
+_TAKE_ROLE = (
+    "SELECT set_config('role', $1, true), set_config('app.tenant_id', $2, true), set_config('jit', 'off', true)"
 )
 
 
@@ -35,7 +35,7 @@ def _take_role(session: Session, _transaction: SessionTransaction, connection: C
 
     A role set inside the statement that reads has no effect on that statement: hence one of its own.
     """
-    connection.execute(_TAKE_ROLE, {"role": session.info["role"], "tenant": str(session.info["tenant_id"] or "")})
+    connection.exec_driver_sql(_TAKE_ROLE, (session.info["role"], str(session.info["tenant_id"] or "")))
 
 
 def _refuse_closed(connection: DBAPIConnection, _record: object, _fairy: object) -> None:
@@ -121,7 +121,8 @@ async def acting_for(session: AsyncSession, tenant_id: UUID) -> AsyncGenerator[N
 async def _become(session: AsyncSession, tenant_id: UUID | None) -> None:
     await session.flush()
     session.info["tenant_id"] = tenant_id
-    await session.execute(_TAKE_ROLE, {"role": session.info["role"], "tenant": str(tenant_id or "")})
+    connection = await session.connection()
+    await connection.exec_driver_sql(_TAKE_ROLE, (session.info["role"], str(tenant_id or "")))
 
 
 def connection_failed(error: Exception) -> bool:
