@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from fastapi_ignite.core.config import CacheSettings, Settings, load_settings
+from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.logging import configure_logging
+from fastapi_ignite.core.sections import CacheSettings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.cache import Cache, RedisBackend, cached, open_cache, use_cache
 from fastapi_ignite.infra.db import migrations

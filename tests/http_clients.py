@@ -28,11 +28,15 @@ class WithState:
         await self._app(scope, receive, send)
 
 
-def client_for(settings: Settings, state: State, *, keys: KeySource | None = None) -> httpx2.AsyncClient:
+def client_for(
+    settings: Settings, state: State, *, keys: KeySource | None = None, address: str = "127.0.0.1"
+) -> httpx2.AsyncClient:
     """A client of an application with these settings and this state."""
     verifier = TokenVerifier(settings.jwt, require_exp=settings.app.production, keys=keys)
     state = {**state, "settings": settings, "tokens": verifier}
-    transport = httpx2.ASGITransport(WithState(create_app(settings), state), raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(
+        WithState(create_app(settings), state), raise_app_exceptions=False, client=(address, 123)
+    )
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1", timeout=90)
 
 

@@ -69,10 +69,27 @@ async def test_an_event_names_actor_request_and_address(tenant: TenantClient) ->
     assert event["address"]
 
 
+async def test_a_subscription_begins_once(tenant: TenantClient) -> None:
+    (event,) = await events(tenant, action="subscription.changed")
+    assert event["details"]["before"] is None
+    assert event["details"]["after"]["plan_id"] == "hobby"
+
+
+async def test_a_subject_that_cannot_be_stored_is_told_as_far_as_it_can(tenant: TenantClient) -> None:
+    """A provider's users may choose it."""
+    for name, subject in (("one", "a\x00b\ud800c\n"), ("two", "\ud800")):
+        headers = bearer(signed(str(tenant.id), sub=subject))
+        made = await tenant.http.post("/ingestion/projects/create", params={"name": name}, headers=headers)
+        assert made.status_code == 200, made.text
+    second, first = await events(tenant, action="project.created")
+    assert (first["actor"]["id"], second["actor"]["id"]) == ("abc", None)
+
+
 async def test_what_is_refused_or_changes_nothing_is_not_recorded(tenant: TenantClient) -> None:
     await tenant.create_project("Docs")
     before = await events(tenant)
     await tenant.create_project("Docs")
+    await tenant.post("/billing/subscribe", params={"plan_id": "hobby"})
     await tenant.post("/billing/subscribe", params={"plan_id": "platinum"})
     await tenant.post("/api-keys", json={"name": " "})
     await tenant.delete(f"/ingestion/projects/{uuid4()}/remove_file", params={"openai_file_id": str(uuid4())})

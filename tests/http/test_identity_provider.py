@@ -238,6 +238,18 @@ class TestOutage:
         pass_time(jwks.REFRESH_SECONDS + 1)
         assert (await provider.call(provider.token())).status_code == 200
 
+    async def test_an_outage_lifts_no_limit_of_the_address(
+        self, settings: Settings, state: State, tenant: TenantClient
+    ) -> None:
+        rates = settings.rate_limit.model_copy(update={"anonymous_rpm": 2})
+        own = settings.jwt.model_copy(update={"jwks_url": "http://127.0.0.1:1/keys"})
+        limited = settings.model_copy(update={"jwt": own, "rate_limit": rates})
+        token = jwt.encode({"tenant_id": str(tenant.id)}, RSA, algorithm="RS256", headers={"kid": "rsa"})
+        keys = KeySet("http://127.0.0.1:1/keys")
+        async with client_for(limited, state, keys=keys, address="192.0.2.77") as api:
+            answers = [await api.get("/limits/current", headers=bearer(token)) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [503, 503, 429, 429]
+
     async def test_nothing_listens_there(self, settings: Settings, state: State, tenant: TenantClient) -> None:
         own = settings.jwt.model_copy(update={"jwks_url": "http://127.0.0.1:1/keys"})
         keys = KeySet("http://127.0.0.1:1/keys")

@@ -15,7 +15,7 @@ from redis import Redis
 from sqlalchemy import event, text
 from sqlalchemy.util import await_only
 
-from fastapi_ignite.core.config import CacheSettings
+from fastapi_ignite.core.sections import CacheSettings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.cache import Cache, RedisBackend, open_cache, use_cache
 from fastapi_ignite.infra.db import Database

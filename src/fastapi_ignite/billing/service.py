@@ -173,7 +173,10 @@ class BillingService:
             plan = await self.plan(plan_id)
             if await self._tenants.get(self._tenant_id) is None:
                 raise TenantNotFoundError("The token's tenant does not exist; create it with POST /tenants/create.")
-            await self._subscriptions.add(new_id(), Terms.begin(plan.id, cycle, clock.today()))
+            terms = Terms.begin(plan.id, cycle, clock.today())
+            subscription_id = new_id()
+            if await self._subscriptions.add(subscription_id, terms):
+                self._record_change(subscription_id, None, terms)
             subscription = await self._locked()
         return await self._change(subscription, plan_id, cycle)
 
@@ -216,11 +219,14 @@ class BillingService:
         """The subscription's row before the tenant's, as everywhere."""
         before = subscription.terms
         stored = await self._subscriptions.store(subscription, terms)
-        self._audit.record(
-            self._tenant_id, Action.SUBSCRIPTION_CHANGED, stored.id, before=_told(before), after=_told(terms)
-        )
+        self._record_change(stored.id, before, terms)
         await self._tenants.set_plan(self._tenant_id, plan_id=terms.plan_id, billing_cycle=terms.cycle)
         return _required(ActiveSubscription.of(stored))
+
+    def _record_change(self, subscription_id: UUID, before: Terms | None, after: Terms) -> None:
+        if before != after:
+            told = {"before": _told(before) if before else None, "after": _told(after)}
+            self._audit.record(self._tenant_id, Action.SUBSCRIPTION_CHANGED, subscription_id, **told)
 
 
 def _told(terms: Terms) -> dict[str, Any]:

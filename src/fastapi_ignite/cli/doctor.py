@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fastapi_ignite.core.config import DEVELOPMENT_SECRET, Settings, get_settings
+from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.sections import DEVELOPMENT_SECRET
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.embedded import status
 from fastapi_ignite.infra.jobs import make_broker

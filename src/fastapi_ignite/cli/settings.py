@@ -11,7 +11,8 @@ import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from fastapi_ignite.core.config import Section, sections, variable_name
+from fastapi_ignite.core.config import sections, variable_name
+from fastapi_ignite.core.sections import Section
 
 ENV_HEAD = """\
 # Every setting with its default (`cli.py settings --format env` prints this file). Copy it to .env and change what

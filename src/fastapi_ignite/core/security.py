@@ -10,9 +10,10 @@ from uuid import UUID
 
 import jwt
 
-from fastapi_ignite.core.config import JwtSettings, Settings
+from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError, IgniteError, UnavailableError
 from fastapi_ignite.core.permissions import ALL_SCOPES, Role, Scope, granted
+from fastapi_ignite.core.sections import JwtSettings
 
 SHARED_ALGORITHM = "HS256"
 PUBLIC_ALGORITHMS = ("RS256", "ES256")
@@ -148,9 +149,7 @@ class TokenVerifier:
             tenant = UUID(tenant_id)
         except ValueError:
             raise InvalidTokenError(f"The token's {self._settings.tenant_claim} is not a UUID.") from None
-        subject = claims.get("sub")
-        actor = Actor("token", subject[:MAX_SUBJECT_CHARACTERS].replace("\x00", "") if subject else None)
-        return Principal(tenant, self._scopes(claims), actor)
+        return Principal(tenant, self._scopes(claims), Actor("token", _storable(claims.get("sub", ""))))
 
     def _scopes(self, claims: dict[str, Any]) -> frozenset[Scope]:
         """Without role and scope claims the owner's; with both, what both allow. One that is unreadable refuses."""
@@ -163,6 +162,11 @@ class TokenVerifier:
             return granted(role, scopes)
         except ValueError:
             raise InvalidTokenError(f"The token's {self._settings.role_claim} is none of {', '.join(Role)}.") from None
+
+
+def _storable(subject: str) -> str | None:
+    """A provider's users may choose it: without what no log or database takes (NUL, halves of surrogate pairs)."""
+    return "".join(character for character in subject if character.isprintable())[:MAX_SUBJECT_CHARACTERS] or None
 
 
 def sign_token(tenant_id: UUID, settings: Settings, *, expires_at: int | None = None, role: Role | None = None) -> str:

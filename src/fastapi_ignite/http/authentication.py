@@ -10,7 +10,14 @@ from fastapi.security import HTTPBearer
 
 from fastapi_ignite.core.origin import Origin, act_for
 from fastapi_ignite.core.permissions import Scope
-from fastapi_ignite.core.security import Actor, InvalidTokenError, Principal, TokenVerifier, bearer_token
+from fastapi_ignite.core.security import (
+    Actor,
+    InvalidTokenError,
+    KeysUnavailableError,
+    Principal,
+    TokenVerifier,
+    bearer_token,
+)
 from fastapi_ignite.http.problems import InsufficientScopeError, TenantMismatchError, TenantSuspendedError
 from fastapi_ignite.http.rate_limit import check_rate_limit
 from fastapi_ignite.http.state import AdminDirectory, ApiKeyDirectory, TenantDirectory
@@ -31,7 +38,7 @@ async def require_auth(request: Request) -> Principal:
         return known
     try:
         principal = await _verified(request)
-    except InvalidTokenError:
+    except (InvalidTokenError, KeysUnavailableError):
         await check_rate_limit(request, None)
         raise
     request.state.principal = principal

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from fastapi_ignite.billing.schemas import SubscriptionPeriods
+from fastapi_ignite.billing.schemas import PERIODS_EXAMPLE, SubscriptionPeriods
 
 
 class UsageFigures(BaseModel):
@@ -25,14 +25,7 @@ class CurrentLimits(SubscriptionPeriods):
             "examples": [
                 {
                     "subscribed": True,
-                    "plan_id": "pro",
-                    "plan_name": "Pro",
-                    "billing_cycle": "annual",
-                    "period_start": "2024-06-01",
-                    "period_end": "2025-05-31",
-                    "quota_period_start": "2024-06-01",
-                    "quota_period_end": "2024-06-30",
-                    "limits": {"max_projects": 10, "monthly_message_cap": 20000, "monthly_upload_char_cap": 2000000},
+                    **PERIODS_EXAMPLE,
                     "usage": {"projects": 2, "messages_used": 15, "chars_uploaded": 12000},
                 }
             ]

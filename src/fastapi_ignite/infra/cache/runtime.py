@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
-from fastapi_ignite.core.config import CacheSettings
+from fastapi_ignite.core.sections import CacheSettings
 from fastapi_ignite.infra.cache.backend import CacheBackend
 from fastapi_ignite.infra.cache.cache import Cache
 from fastapi_ignite.infra.cache.file import FileBackend

@@ -1,0 +1,99 @@
+"""Looking a value up once for all who ask within a moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fastapi_ignite.core.remembered import Remembered
+
+
+class Source:
+    """Counts the look-ups; each waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.running = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.fails = False
+
+    async def look_up(self, key: str) -> str:
+        self.asked.append(key)
+        self.running.set()
+        await self.go_on.wait()
+        if self.fails:
+            raise LookupError(key)
+        return f"{key} {len(self.asked)}"
+
+
+class Hands:
+    """Of a clock that the test moves."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
+    made = Hands()
+    monkeypatch.setattr("fastapi_ignite.core.remembered.time", made)
+    return made
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+async def test_a_crowd_shares_one_look_up(source: Source) -> None:
+    values = Remembered(source.look_up, seconds=60)
+    crowd = [asyncio.create_task(values.get("a")) for _ in range(20)]
+    await asyncio.sleep(0)
+    crowd[0].cancel()  # leaves the others theirs
+    source.go_on.set()
+    assert set(await asyncio.gather(*crowd[1:])) == {"a 1"}
+    assert await values.get("a") == "a 1"
+    assert source.asked == ["a"]
+
+
+async def test_it_is_forgotten_in_time(source: Source, hands: Hands) -> None:
+    source.go_on.set()
+    values = Remembered(source.look_up, seconds=5)
+    assert await values.get("a") == "a 1"
+    hands.now += 4.9
+    assert await values.get("a") == "a 1"
+    hands.now += 0.2
+    assert await values.get("a") == "a 2"
+
+
+async def test_what_was_learnt_counts_from_when_it_was_asked_for(source: Source, hands: Hands) -> None:
+    """A slow answer may be old when it comes."""
+    values = Remembered(source.look_up, seconds=5)
+    asking = asyncio.create_task(values.get("a"))
+    await source.running.wait()
+    hands.now += 6
+    source.go_on.set()
+    assert await asking == "a 1"
+    assert await values.get("a") == "a 2"
+
+
+async def test_a_failure_is_everybodys_and_not_remembered(source: Source) -> None:
+    source.fails = True
+    source.go_on.set()
+    values = Remembered(source.look_up, seconds=60)
+    for result in await asyncio.gather(*(values.get("a") for _ in range(3)), return_exceptions=True):
+        assert isinstance(result, LookupError)
+    source.fails = False
+    assert await values.get("a") == "a 2"
+
+
+async def test_the_number_of_keys_is_bounded(source: Source) -> None:
+    source.go_on.set()
+    values = Remembered(source.look_up, seconds=60, most=3)
+    for key in "abcd":
+        await values.get(key)
+    assert await values.get("d") == "d 4"
+    assert await values.get("a") == "a 5", "it made room"
