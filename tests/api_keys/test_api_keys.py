@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
-from bookkeeping import rows_of
+from bookkeeping import eventually, rows_of
 from fastapi_ignite.api_keys.directory import ApiKeyDirectory
 from fastapi_ignite.api_keys.service import MOST_IN_FORCE
 from fastapi_ignite.core import clock
@@ -21,6 +21,7 @@ from fastapi_ignite.core.keys import ALPHABET, new_tenant_key
 from fastapi_ignite.core.permissions import Role
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import ServiceAddresses
 from http_clients import TenantClient, TenantFactory, client_for
 from http_contract import problem
 from tokens import bearer, signed
@@ -255,7 +256,22 @@ async def test_an_expiry_behind_us_is_refused(tenant: TenantClient) -> None:
     problem(answer, 422, "expiry_not_ahead")
 
 
-async def test_as_many_as_allowed_and_no_more_whoever_comes_at_once(tenant: TenantClient, database: Database) -> None:
+async def waiting_for(database: Database, statement: str) -> int:
+    """How many transactions wait for a lock in such a statement."""
+    async with database.engine.connect() as connection:
+        found = await connection.scalar(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND wait_event_type = 'Lock' AND query LIKE :statement"
+            ),
+            {"statement": statement},
+        )
+    return int(found or 0)
+
+
+async def test_as_many_as_allowed_and_no_more_whoever_comes_at_once(
+    tenant: TenantClient, database: Database, addresses: ServiceAddresses
+) -> None:
     async with database.tenant(tenant.id) as session:
         await session.execute(
             text(
@@ -265,9 +281,41 @@ async def test_as_many_as_allowed_and_no_more_whoever_comes_at_once(tenant: Tena
             ),
             {"tenant": tenant.id, "number": MOST_IN_FORCE - 1},
         )
-    answers = await asyncio.gather(*(tenant.post("/api-keys", json={"name": "last"}) for _ in range(8)))
+    owner = Database(addresses.owner_url, pool_size=1)  # sees what others do
+    async with database.tenant(tenant.id) as session:
+        await session.execute(text("SELECT 1 FROM tenants FOR UPDATE"))
+        crowd = [asyncio.create_task(tenant.post("/api-keys", json={"name": "last"})) for _ in range(8)]
+
+        async def all_there() -> bool:
+            return await waiting_for(owner, "%tenants%FOR UPDATE%") + await waiting_for(owner, "INSERT%") == len(crowd)
+
+        await eventually(all_there)
+    answers = await asyncio.gather(*crowd)
+    await owner.close()
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
     problem(next(answer for answer in answers if answer.status_code == 409), 409, "too_many_api_keys")
+
+
+async def test_a_mistyped_key_costs_no_look_at_the_database(
+    tenant: TenantClient, settings: Settings, state: State
+) -> None:
+    key = (await make_key(tenant))["key"]
+    statements = 0
+
+    def count(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+
+    engine = state["database"].engine.sync_engine
+    directory = ApiKeyDirectory(state["database"], settings)
+    event.listen(engine, "before_cursor_execute", count)
+    try:
+        assert await directory.principal(changed_checksum(key)) is None
+        assert statements == 0
+        assert await directory.principal(key)
+        assert statements > 0
+    finally:
+        event.remove(engine, "before_cursor_execute", count)
 
 
 async def test_a_repeated_request_makes_one_key(tenant: TenantClient) -> None:

@@ -194,7 +194,6 @@ class TestOutage:
         [
             {"status": 500},
             {"status": 404},
-            {"status": 302, "location": "http://127.0.0.1:1/keys"},
             {"body": b"<html>"},
             {"body": b"[]"},
             {"body": b'{"keys": 7}'},
@@ -216,6 +215,13 @@ class TestOutage:
         vars(provider.server).update({name: good[name] for name in fault})
         pass_time(jwks.UNKNOWN_KEY_SECONDS + 1)
         assert (await provider.call(provider.token())).status_code == 200
+
+    async def test_it_cannot_send_us_elsewhere(self, provider: Provider) -> None:
+        async with key_server() as elsewhere:
+            elsewhere.keys = [public_entry(RSA, "rsa")]
+            provider.server.status, provider.server.location = 302, elsewhere.url
+            problem(await provider.call(provider.token()), 503, "identity_provider_unavailable")
+            assert elsewhere.requests == 0
 
     async def test_known_keys_outlast_it_for_a_day(
         self, provider: Provider, pass_time: Callable[[float], None]

@@ -137,7 +137,7 @@ class TokenVerifier:
         if algorithm not in PUBLIC_ALGORITHMS or not isinstance(key_id, str) or len(key_id) > MAX_KEY_ID_CHARACTERS:
             raise jwt.InvalidTokenError
         key = await self._keys.find(key_id)
-        if key is None or key.algorithm_name != algorithm:
+        if key is None:
             raise jwt.InvalidKeyError
         return key.key, key.algorithm_name
 
