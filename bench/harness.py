@@ -47,7 +47,7 @@ async def make_project(database: Database, engine: LocalEngine) -> tuple[UUID, U
             text("INSERT INTO projects (tenant_id, id, name) VALUES (:tenant_id, :id, 'bench')"),
             {"tenant_id": tenant_id, "id": project_id},
         )
-        await engine.create_index(session, tenant_id, project_id)
+    await engine.create_index(tenant_id, project_id)
     return tenant_id, project_id
 
 

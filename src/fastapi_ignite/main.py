@@ -83,6 +83,7 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
         client_name="ignite-api",
     )
     jobs = JobQueue(make_broker(addresses.broker_url))
+    engines = build_engines(database, embedder=settings.rag.embedder, openai=settings.openai)
     try:
         if settings.app.production:
             await _refuse_stronger_login(database)
@@ -99,11 +100,13 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
                 admins=AdminDirectory(admin_database, settings),
                 storage=LocalStorage(settings.ignite.data_dir / "storage"),
                 jobs=jobs,
-                engines=build_engines(database, embedder=settings.rag.embedder),
+                engines=engines,
                 schema_head=await asyncio.to_thread(migrations.head, addresses),
             )
     finally:
         jobs.close()
+        for engine in engines.values():
+            await engine.close()
         await redis.aclose()
         if keys:
             await keys.close()

@@ -12,6 +12,7 @@ from fastapi_ignite.items import models as items
 from fastapi_ignite.projects import models as projects
 from fastapi_ignite.query import models as query
 from fastapi_ignite.rag.local import models as rag_local
+from fastapi_ignite.rag.openai import models as rag_openai
 from fastapi_ignite.tenants import models as tenants
 from fastapi_ignite.usage import models as usage
 
@@ -28,6 +29,7 @@ __all__ = [
     "projects",
     "query",
     "rag_local",
+    "rag_openai",
     "tenants",
     "usage",
 ]

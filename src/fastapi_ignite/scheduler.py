@@ -30,7 +30,7 @@ from fastapi_ignite.infra.jobs.leases import LostJob
 from fastapi_ignite.infra.services import Services
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion import repository as files
-from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, SHARPEN
+from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, RECONCILE, SHARPEN
 from fastapi_ignite.ingestion.models import FileState
 from fastapi_ignite.query.repository import fail_abandoned
 from fastapi_ignite.query.service import RESERVATION_LIFETIME
@@ -114,6 +114,10 @@ class Sweeper:
         """Have the days of usage summed up to months."""
         await self._jobs.send(ROLL_UP)
 
+    async def reconcile(self) -> None:
+        """Have orphans at providers removed."""
+        await self._jobs.send(RECONCILE)
+
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
@@ -148,6 +152,7 @@ PERIODIC = (
     _every("clean", 300),
     _every("expire_exports", 300),
     Periodic("roll_up_usage", "daily, 00:20", CronTrigger(hour=0, minute=20, timezone="UTC")),
+    _every("reconcile", 3600),
 )
 
 

@@ -20,7 +20,7 @@ from fastapi_ignite.infra.jobs.lane import Lane
 from fastapi_ignite.infra.process import exit_with_parent
 from fastapi_ignite.infra.services import Services, open_services
 from fastapi_ignite.infra.storage import LocalStorage
-from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, SHARPEN
+from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, RECONCILE, SHARPEN
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.usage.jobs import ROLL_UP
@@ -38,7 +38,7 @@ class Worker:
             services.addresses.worker_url, pool_size=settings.dramatiq.threads + 2, application_name="ignite-worker"
         )
         storage = LocalStorage(settings.ignite.data_dir / "storage")
-        self._engines = build_engines(database, embedder=settings.rag.embedder)
+        self._engines = build_engines(database, embedder=settings.rag.embedder, openai=settings.openai)
         self._jobs = JobQueue(broker)
         self._processor = FileProcessor(database=database, storage=storage, engines=self._engines, jobs=self._jobs)
         self._exports = ExportProcessor(database=database, storage=storage)
@@ -51,6 +51,7 @@ class Worker:
         declare(broker, EXPORT_TENANT, self.export_tenant)
         declare(broker, REMOVE_EXPORT, self.remove_export)
         declare(broker, ROLL_UP, self.roll_up_usage)
+        declare(broker, RECONCILE, self.reconcile)
 
     async def process_file(self, tenant_id: str, file_id: str) -> None:
         """Ingest a file."""
@@ -79,6 +80,11 @@ class Worker:
     async def remove_export(self, tenant_id: str, export_id: str) -> None:
         """Remove an expired export."""
         await self._exports.remove(UUID(tenant_id), UUID(export_id))
+
+    async def reconcile(self) -> None:
+        """Remove orphans at providers."""
+        for engine in self._engines.values():
+            await engine.reconcile()
 
     async def roll_up_usage(self) -> None:
         """Sum up the months."""

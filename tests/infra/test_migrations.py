@@ -305,7 +305,7 @@ async def ask_about(addresses: ServiceAddresses, document: str, question: str) -
                 text("INSERT INTO projects (tenant_id, id, name) VALUES (:t, :p, 'Docs')"),
                 {"t": tenant_id, "p": project_id},
             )
-            await engine.create_index(session, tenant_id, project_id)
+        await engine.create_index(tenant_id, project_id)
         digest = hashlib.sha256(document.encode()).digest()
         extracted = ExtractedText(document, None, "text/plain")
         prepared = await engine.prepare(DocumentSource(tenant_id, project_id, new_id(), digest, extracted))

@@ -61,7 +61,7 @@ def question(word: str) -> str:
 
 
 async def settle(client: httpx2.AsyncClient, settings: Settings, database: Database, word: str) -> Household:
-    """Made by the API alone, but for the month's usage. A worker must be running.
+    """Made by the API alone, but for the month's usage and what only OpenAI's projects have. A worker must be running.
 
     A new kind of row needs a request here, and its id an entry in `ids`.
     """
@@ -79,6 +79,7 @@ async def settle(client: httpx2.AsyncClient, settings: Settings, database: Datab
     export = (await tenant.post("/tenants/export", params={"include_files": True}, headers=key)).json()["id"]
     api_key = (await tenant.post("/api-keys", json={"name": f"The {word} key"}, headers=key)).json()["id"]
     await UsageRollUp(database).run()
+    await _record_provider_objects(database, tenant_id, project)
     await _at_rest(tenant, project, export)
     file = upload["files"][0]["id"]
     ids = {
@@ -93,6 +94,25 @@ async def settle(client: httpx2.AsyncClient, settings: Settings, database: Datab
         "key_id": api_key,
     }
     return Household(tenant, word, ids)
+
+
+async def _record_provider_objects(database: Database, tenant_id: UUID, project: str) -> None:
+    """As the hosted engine does, without asking anybody."""
+    async with database.tenant(tenant_id) as session:
+        await session.execute(
+            text(
+                "INSERT INTO provider_stores (tenant_id, project_id, id, state, provider_id) "
+                "VALUES (:tenant, :project, gen_random_uuid(), 'ready', 'vs_none')"
+            ),
+            {"tenant": tenant_id, "project": UUID(project)},
+        )
+        await session.execute(
+            text(
+                "INSERT INTO provider_files (tenant_id, id, project_id, sha256, state) "
+                "VALUES (:tenant, gen_random_uuid(), :project, 'none', 'ready')"
+            ),
+            {"tenant": tenant_id, "project": UUID(project)},
+        )
 
 
 async def _at_rest(tenant: TenantClient, project: str, export: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr, ValidationError, model_validator
@@ -56,6 +56,19 @@ class Settings(BaseModel):
     rag: RagSettings
     upload: UploadSettings
     ignite: IgniteSettings
+
+    @property
+    def default_engine(self) -> Literal["openai", "local"]:
+        """The engine of new projects."""
+        if self.rag.engine == "auto":
+            return "openai" if self.openai.api_key else "local"
+        return self.rag.engine
+
+    @model_validator(mode="after")
+    def _engine_has_its_key(self) -> Self:
+        if self.rag.engine == "openai" and not self.openai.api_key:
+            raise ConfigurationError("OPENAI_API_KEY: RAG_ENGINE=openai wants one")
+        return self
 
     @model_validator(mode="after")
     def _production_guards(self) -> Self:

@@ -225,6 +225,20 @@ class OpenAISettings(Section):
 
     model_config = SettingsConfigDict(env_prefix="OPENAI_")
     api_key: SecretStr | None = Field(None, description="Key of the OpenAI project.")
+    base_url: str = Field(
+        "https://api.openai.com/v1", pattern=r"^https?://[^\s?#]+$", description="Where the service is."
+    )
+    organization: str | None = Field(None, max_length=200, description="Organisation the calls are charged to.")
+    project: str | None = Field(None, max_length=200, description="Project the calls are charged to.")
+    model: str = Field("gpt-4.1-mini", min_length=1, max_length=200, description="Model that answers.")
+    max_output_tokens: int = Field(2000, ge=16, le=100_000, description="Longest answer.")
+    timeout_seconds: float = Field(60, gt=0, le=600, description="Longest call about files and stores.")
+    ask_timeout_seconds: float = Field(
+        90, gt=0, le=240, description="Longest wait for an answer; below the five minutes a message is held."
+    )
+    index_timeout_seconds: float = Field(
+        600, gt=0, le=7200, description="How long OpenAI may take to index one file, before it is attached once more."
+    )
 
 
 class JwtSettings(Section):
@@ -323,7 +337,9 @@ class RagSettings(Section):
     """Retrieval of new projects; a project keeps what it was made with."""
 
     model_config = SettingsConfigDict(env_prefix="RAG_")
-    engine: Literal["local"] = Field("local", description="Engine of new projects.")
+    engine: Literal["auto", "openai", "local"] = Field(
+        "auto", description="Engine of new projects; `auto` is `openai` where `OPENAI_API_KEY` is set, else `local`."
+    )
     embedder: Literal["minilm", "none"] = Field(
         "minilm", description="Embedder of new projects; `none` is lexical only."
     )

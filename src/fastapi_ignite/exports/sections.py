@@ -94,6 +94,8 @@ SECTIONS = (
             "citations",
             "tokens_in",
             "tokens_out",
+            "tokens_cached",
+            "tokens_reasoning",
             *TIMES,
             json=("citations",),
         ),

@@ -23,6 +23,8 @@ from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import DocumentSource, RagEngine
+from fastapi_ignite.rag.engines import engine_named
+from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, extract
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import QuotaExceededError, UsageService
@@ -56,17 +58,24 @@ class FileProcessor:
                 await self._index(file)
         except StaleAttemptError:
             log.info("attempt overtaken")
-        except ExtractionError as error:
+        except Exception as error:  # noqa: BLE001  whatever broke, the file must come to an end
+            await self._ended_by(file, error)
+
+    async def _ended_by(self, file: File, error: Exception) -> None:
+        """The owner's fault ends the file; what may pass brings it back later."""
+        if isinstance(error, ExtractionError):
             await self._fail(file, code=error.code, message=error.message, retryable=error.retryable)
-        except QuotaExceededError as error:
+        elif isinstance(error, QuotaExceededError):
             if await self._equal_bytes_in_progress(file):
                 await self._retry_later(file, error)
-                return
-            await self._fail(file, code=error.code, message=error.detail, quota=error.extra)
-        except IgniteError as error:
+            else:
+                await self._fail(file, code=error.code, message=error.detail, quota=error.extra)
+        elif isinstance(error, ProviderError) and error.retryable:
+            await self._retry_later(file, error)
+        elif isinstance(error, IgniteError):
             await self._fail(file, code=error.code, message=error.detail)
-        except Exception as error:
-            log.exception("file attempt failed")
+        else:
+            log.error("file attempt failed", exc_info=error)
             await self._retry_later(file, error)
 
     async def delete(self, tenant_id: UUID, file_id: UUID) -> None:
@@ -108,7 +117,7 @@ class FileProcessor:
     async def _engine_of(self, file: File) -> RagEngine:
         async with self._database.tenant(file.tenant_id) as session:
             project = await ProjectService(session, file.tenant_id).get(file.project_id)
-        return self._engines[project.engine or next(iter(self._engines))]
+        return engine_named(self._engines, project.engine or next(iter(self._engines)))
 
     async def _index(self, file: File) -> None:
         engine = await self._engine_of(file)
@@ -214,7 +223,8 @@ class FileProcessor:
     async def _retry_later(self, file: File, error: Exception) -> None:
         """Something of ours or around us broke: the sweeper brings the file back."""
         if file.attempt >= MAX_ATTEMPTS:
-            await self._fail(file, code="internal_error", message="The file could not be processed.", retryable=True)
+            code = error.code if isinstance(error, ProviderError) else "internal_error"
+            await self._fail(file, code=code, message="The file could not be processed.", retryable=True)
             return
         try:
             async with self._database.tenant(file.tenant_id) as session:

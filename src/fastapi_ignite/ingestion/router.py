@@ -51,6 +51,8 @@ from fastapi_ignite.ingestion.schemas import (
 )
 from fastapi_ignite.ingestion.service import IngestionService
 from fastapi_ignite.projects.service import ProjectNotFoundError, ProjectService
+from fastapi_ignite.rag.engines import EngineMissingError
+from fastapi_ignite.rag.errors import STORE_ERRORS
 from fastapi_ignite.usage.headers import QuotaHeadersDep
 from fastapi_ignite.usage.service import QuotaExceededError
 
@@ -124,7 +126,7 @@ async def create_project(
 @router.post(
     "/projects/{project_id}/ensure_vector_store",
     openapi_extra=takes(Scope.PROJECTS_WRITE),
-    responses=responses(ProjectNotFoundError),
+    responses=responses(ProjectNotFoundError, *STORE_ERRORS, EngineMissingError),
 )
 async def ensure_vector_store(
     service: IngestionServiceDep, claim: ClaimDep, project_id: ProjectId
@@ -150,6 +152,8 @@ async def ensure_vector_store(
         BodyTooLargeError,
         MalformedBodyError,
         TooMuchInFlightError,
+        *STORE_ERRORS,
+        EngineMissingError,
     ),
 )
 async def upload_and_attach(
@@ -186,7 +190,9 @@ async def upload_and_attach(
 
 
 @router.get(
-    "/projects/{project_id}/files", openapi_extra=takes(Scope.FILES_READ), responses=responses(ProjectNotFoundError)
+    "/projects/{project_id}/files",
+    openapi_extra=takes(Scope.FILES_READ),
+    responses=responses(ProjectNotFoundError, EngineMissingError),
 )
 async def list_files(
     service: IngestionServiceDep,
@@ -201,7 +207,7 @@ async def list_files(
 @router.delete(
     "/projects/{project_id}/remove_file",
     openapi_extra=takes(Scope.FILES_WRITE),
-    responses=responses(ProjectNotFoundError, FileUnknownError),
+    responses=responses(ProjectNotFoundError, FileUnknownError, EngineMissingError),
 )
 async def remove_file(
     service: IngestionServiceDep,

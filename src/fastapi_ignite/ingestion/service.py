@@ -17,7 +17,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.idempotency import KeyedRequest, answer_of
 from fastapi_ignite.http.multipart import MultipartReader, ReceivedFile
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.idempotency import Answer, Claim, IdempotencyStore
+from fastapi_ignite.infra.idempotency import Answer, Claim, IdempotencyStore, owner_alive
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.storage import Storage
 from fastapi_ignite.ingestion.errors import (
@@ -33,6 +33,7 @@ from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, VectorStoreEnsured, failure
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import RagEngine
+from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import QuotaExceededError, UsageService
 
@@ -61,7 +62,7 @@ class IngestionService:
         self._tenant_id = tenant_id
 
     def _engine(self, name: str | None) -> RagEngine:
-        return self._engines[name or self._settings.rag.engine]
+        return engine_named(self._engines, name or self._settings.default_engine)
 
     async def ensure_vector_store(self, project_id: UUID, claim: Claim | None) -> VectorStoreEnsured:
         """The project's vector store, made if there is none.
@@ -73,13 +74,35 @@ class IngestionService:
         async with self._database.tenant(self._tenant_id) as session:
             if claim:
                 await IdempotencyStore(session).claim(claim)
-            index = await ProjectService(session, self._tenant_id).ensure_index(project_id, self._engine(None))
+            await ProjectService(session, self._tenant_id).get(project_id)
+        try:
+            async with owner_alive(self._database, claim):
+                vector_store_id, created = await self._ensure_index(project_id)
             ensured = VectorStoreEnsured(
-                project_id=project_id, vector_store_id=index[0], status="created" if index[1] else "exists"
+                project_id=project_id, vector_store_id=vector_store_id, status="created" if created else "exists"
             )
             if claim:
-                await self._complete(session, claim, project_id, answer_of(ensured))
+                async with self._database.tenant(self._tenant_id) as session:
+                    await self._complete(session, claim, project_id, answer_of(ensured))
+        except BaseException:
+            if claim:
+                async with self._database.tenant(self._tenant_id) as session:
+                    await IdempotencyStore(session).release(claim)
+            raise
         return ensured
+
+    async def _ensure_index(self, project_id: UUID) -> tuple[str, bool]:
+        """The project's vector store id and whether it is new. The engine works outside transactions."""
+        async with self._database.tenant(self._tenant_id) as session:
+            project = await ProjectService(session, self._tenant_id).get(project_id)
+        if project.vector_store_id:
+            return project.vector_store_id, False
+        engine = self._engine(None)
+        made = await engine.create_index(self._tenant_id, project_id)
+        async with self._database.tenant(self._tenant_id) as session:
+            return await ProjectService(session, self._tenant_id).link_index(
+                project_id, engine=engine.name, vector_store_id=made
+            )
 
     async def _complete(
         self, session: AsyncSession, claim: Claim, project_id: UUID, answer: Answer | None = None
@@ -133,10 +156,10 @@ class IngestionService:
             ids = sorted(new_id() for _ in received)
             files = [self._row(project_id, batch_id, *pair) for pair in zip(ids, received, strict=True)]
             claim = keyed.claim(_digest(received)) if keyed else None
+            await self._ensure_index(project_id)
             async with self._database.tenant(self._tenant_id) as session:
                 if claim:
                     await IdempotencyStore(session).claim(claim)
-                await ProjectService(session, self._tenant_id).ensure_index(project_id, self._engine(None))
                 await FileRepo(session, self._tenant_id).add_all(files)
                 AuditLog(session).record(
                     self._tenant_id, Action.FILES_UPLOADED, project_id, batch_id=str(batch_id), files=len(files)

@@ -12,7 +12,6 @@ from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.repository import ProjectRepo
-from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.usage.service import QuotaExceededError, UsageService
 
 
@@ -62,11 +61,10 @@ class ProjectService:
             raise ProjectNotFoundError("No project of this tenant has this id.")
         return project
 
-    async def ensure_index(self, project_id: UUID, engine: RagEngine) -> tuple[str, bool]:
-        """The project's vector store id and whether it is new; concurrent callers take turns on the project's row."""
+    async def link_index(self, project_id: UUID, *, engine: str, vector_store_id: str) -> tuple[str, bool]:
+        """Link an index that was made; the vector store id the project has then, and whether this call linked it."""
         project = await self.get(project_id, lock=True)
         if project.vector_store_id:
             return project.vector_store_id, False
-        vector_store_id = await engine.create_index(self._session, self._tenant_id, project_id)
-        await self._projects.set_index(project_id, engine=engine.name, vector_store_id=vector_store_id)
+        await self._projects.set_index(project_id, engine=engine, vector_store_id=vector_store_id)
         return vector_store_id, True

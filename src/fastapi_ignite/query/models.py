@@ -52,3 +52,5 @@ class Message(TenantScoped, Timestamped, Base):
     citations: Mapped[list[Any] | None] = mapped_column(JSONB)
     tokens_in: Mapped[int | None]
     tokens_out: Mapped[int | None]
+    tokens_cached: Mapped[int | None]
+    tokens_reasoning: Mapped[int | None]

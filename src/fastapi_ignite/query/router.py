@@ -22,6 +22,8 @@ from fastapi_ignite.query.service import (
     QueryService,
     SourcesChangedError,
 )
+from fastapi_ignite.rag.engines import EngineMissingError
+from fastapi_ignite.rag.errors import PROVIDER_ERRORS
 from fastapi_ignite.usage.headers import QuotaHeadersDep
 from fastapi_ignite.usage.service import QuotaExceededError
 
@@ -52,6 +54,8 @@ MessageId = Annotated[UUID, Path(examples=["7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21
         BodyTooLargeError,
         AnswerAbandonedError,
         SourcesChangedError,
+        *PROVIDER_ERRORS,
+        EngineMissingError,
     ),
 )
 async def ask(service: QueryServiceDep, claim: ClaimDep, request: AskRequest) -> AskResult:

@@ -19,6 +19,7 @@ from fastapi_ignite.query.models import Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead
 from fastapi_ignite.rag.engine import Answer, RagEngine
+from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
@@ -114,7 +115,7 @@ class QueryService:
             if claim:
                 await idempotency.claim(claim)
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
-            engine = self._engines[project.engine or self._settings.rag.engine]
+            engine = engine_named(self._engines, project.engine or self._settings.default_engine)
             if claim and engine.paid:
                 await idempotency.mark_paid(claim)
             messages = MessageRepo(session, self._tenant_id)
@@ -166,6 +167,8 @@ class QueryService:
                 citations=[citation.model_dump(mode="json") for citation in citations],
                 tokens_in=answer.tokens_in,
                 tokens_out=answer.tokens_out,
+                tokens_cached=answer.tokens_cached,
+                tokens_reasoning=answer.tokens_reasoning,
             )
             await messages.add(message)
             await UsageService(session, self._tenant_id).settle(question.reservation_id)

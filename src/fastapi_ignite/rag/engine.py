@@ -40,13 +40,18 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`answerable` is false when nothing relevant was found: then there are no citations."""
+    """`answerable` is false when nothing relevant was found: then there are no citations.
+
+    Of `tokens_in` the provider had `tokens_cached` at hand; of `tokens_out` its model spent `tokens_reasoning` unseen.
+    """
 
     text: str
     answerable: bool
     citations: tuple[Citation, ...]
     tokens_in: int
     tokens_out: int
+    tokens_cached: int = 0
+    tokens_reasoning: int = 0
 
 
 class PreparedIndex(Protocol):
@@ -75,8 +80,11 @@ class RagEngine(Protocol):
         """Whether an answer costs money at a provider; `ask` raises `UnavailableError` only where none was spent."""
         ...
 
-    async def create_index(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> str:
-        """Make the project's index and return its `vector_store_id`; an existing one is returned as it is."""
+    async def create_index(self, tenant_id: UUID, project_id: UUID) -> str:
+        """Make the project's index and return its `vector_store_id`; an existing one is returned as it is.
+
+        No transaction is open: a provider may be asked. Callers at the same time all get the one index.
+        """
         ...
 
     async def prepare(self, source: DocumentSource) -> PreparedIndex:
@@ -115,4 +123,12 @@ class RagEngine(Protocol):
 
     async def ask(self, tenant_id: UUID, project_id: UUID, question: str) -> Answer:
         """Answer from the project's documents, or say that they do not hold the answer."""
+        ...
+
+    async def reconcile(self) -> int:
+        """Remove what is ours at a provider and belongs to nothing any more; the number of objects. Repeatable."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections of its own."""
         ...

@@ -41,8 +41,7 @@ def rag_project(database: Database, make_project: Callable[[], Awaitable[tuple[U
     async def make(*, embedder: str = "none") -> RagProject:
         tenant_id, project_id = await make_project()
         engine = LocalEngine(database, embedder=embedder)
-        async with database.tenant(tenant_id) as session:
-            await engine.create_index(session, tenant_id, project_id)
+        await engine.create_index(tenant_id, project_id)
         return RagProject(database, engine, tenant_id, project_id)
 
     return make

@@ -149,8 +149,7 @@ async def test_two_callers_make_one_index(rag_project: RagProjectFactory) -> Non
     project = await rag_project()
 
     async def make() -> str:
-        async with project.database.tenant(project.tenant_id) as session:
-            return await project.engine.create_index(session, project.tenant_id, project.project_id)
+        return await project.engine.create_index(project.tenant_id, project.project_id)
 
     assert len(set(await gather_all(*(make() for _ in range(5))))) == 1
 

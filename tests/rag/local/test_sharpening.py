@@ -174,6 +174,5 @@ async def another_project(of: RagProject) -> RagProject:
         "WHERE id = :project RETURNING id"
     )
     made = RagProject(of.database, of.engine, of.tenant_id, rows[0][0])
-    async with of.database.tenant(of.tenant_id) as session:
-        await of.engine.create_index(session, of.tenant_id, made.project_id)
+    await of.engine.create_index(of.tenant_id, made.project_id)
     return made

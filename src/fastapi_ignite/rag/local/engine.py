@@ -81,15 +81,16 @@ class LocalEngine:
         self._embedder = embedder
         self._retriever = Retriever(database)
 
-    async def create_index(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> str:
+    async def create_index(self, tenant_id: UUID, project_id: UUID) -> str:
         embedder = await asyncio.to_thread(load_embedder, self._embedder)
-        return await LocalIndexRepository(session, tenant_id).create_index(
-            project_id,
-            vector_store_id=f"vs_{new_id().hex}",
-            engine=self.name,
-            embedder=self._embedder,
-            dimensions=embedder.dimensions if embedder else None,
-        )
+        async with self._database.tenant(tenant_id) as session:
+            return await LocalIndexRepository(session, tenant_id).create_index(
+                project_id,
+                vector_store_id=f"vs_{new_id().hex}",
+                engine=self.name,
+                embedder=self._embedder,
+                dimensions=embedder.dimensions if embedder else None,
+            )
 
     async def prepare(self, source: DocumentSource) -> PreparedDocument:
         return PreparedDocument(source, await asyncio.to_thread(_rows, source))
@@ -147,6 +148,13 @@ class LocalEngine:
             async with self._database.tenant(tenant_id) as session:
                 quotes = await LocalSearchRepository(session, tenant_id).prove(quotes)
         return await asyncio.to_thread(_answer, quotes, tokens_in)
+
+    async def reconcile(self) -> int:
+        """Everything is in the database, and goes with it."""
+        return 0
+
+    async def close(self) -> None:
+        """Nothing is its own."""
 
 
 def _rows(source: DocumentSource) -> list[ChunkRow]:

@@ -1,0 +1,99 @@
+"""What can go wrong with a provider. `retryable` tells a worker whether the same work may succeed later.
+
+Those that are an `UnavailableError` are raised only where nothing was spent: a caller's Idempotency-Key is free again.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from fastapi_ignite.core.errors import IgniteError, UnavailableError
+
+
+class ProviderError(IgniteError):
+    """The provider did not do what was asked of it; something may have been spent."""
+
+    status = 502
+    code = "provider_failed"
+    title = "The provider failed"
+    retryable: ClassVar[bool] = True
+
+
+class ProviderTimeoutError(ProviderError):
+    """No answer in time; the work may have been done."""
+
+    status = 504
+    code = "provider_timeout"
+    title = "The provider took too long"
+
+
+class ProviderRejectedError(ProviderError):
+    """The provider does not take this input, now or later."""
+
+    code = "provider_rejected"
+    title = "The provider refused the input"
+    retryable: ClassVar[bool] = False
+
+
+class ContentFilteredError(ProviderError):
+    """The provider's content filter ended the answer."""
+
+    code = "provider_content_filter"
+    title = "The provider's content filter ended the answer"
+    retryable: ClassVar[bool] = False
+
+
+class ProviderUnavailableError(ProviderError, UnavailableError):
+    """The provider is away, or was not tried because it was away a moment ago."""
+
+    status = 503
+    code = "provider_unavailable"
+    title = "The provider is not available"
+
+
+class ProviderRateLimitedError(ProviderUnavailableError):
+    """Too many requests for the account; `Retry-After` has the provider's own wait."""
+
+    code = "provider_rate_limited"
+    title = "The provider limits the rate"
+
+
+class ProviderQuotaError(ProviderUnavailableError):
+    """The account has no money left at the provider."""
+
+    code = "provider_quota"
+    title = "The provider's quota is used up"
+    retryable: ClassVar[bool] = False
+
+
+class ProviderAuthError(ProviderUnavailableError):
+    """The provider refuses our key: a fault of the installation, never of the caller."""
+
+    status = 502
+    code = "provider_auth"
+    title = "The provider refuses the service's key"
+    retryable: ClassVar[bool] = False
+
+
+class StoreMissingError(ProviderUnavailableError):
+    """The project's vector store is gone at the provider."""
+
+    status = 409
+    code = "store_missing"
+    title = "The vector store is gone"
+    retryable: ClassVar[bool] = False
+
+
+# what a question may end in; making a store can, in all but the last two
+PROVIDER_ERRORS: tuple[type[ProviderError], ...] = (
+    ProviderError,
+    ProviderTimeoutError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+    ProviderRateLimitedError,
+    ProviderQuotaError,
+    ProviderAuthError,
+    ContentFilteredError,
+    StoreMissingError,
+)
+STORE_ERRORS = PROVIDER_ERRORS[:-2]

@@ -1,0 +1,136 @@
+"""The provider's failures in our words, and the breaker in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, TypeVar
+
+import httpx2
+import structlog
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    InternalServerError,
+    PermissionDeniedError,
+    RateLimitError,
+)
+from prometheus_client import Counter
+
+from fastapi_ignite.infra.breaker import CircuitBreaker
+from fastapi_ignite.rag.errors import (
+    ProviderAuthError,
+    ProviderError,
+    ProviderQuotaError,
+    ProviderRateLimitedError,
+    ProviderRejectedError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    StoreMissingError,
+)
+
+T = TypeVar("T")
+# One failure is noise; this many in a row, with no success between them, are an outage.
+FAILURES_IN_A_ROW = 5
+LONGEST_WAIT = 120
+FAILURES = Counter("ignite_provider_failures_total", "Calls to the provider that failed", ["operation", "error"])
+log = structlog.get_logger(__name__)
+
+_REFUSED = (AuthenticationError, PermissionDeniedError)
+_BY_STATUS: dict[int, type[ProviderError]] = {
+    404: StoreMissingError,
+    408: ProviderTimeoutError,
+    409: ProviderError,
+    503: ProviderUnavailableError,
+    504: ProviderTimeoutError,
+}
+
+
+class NotTriedError(Exception):
+    """The call failed, which its cause tells, or was not made."""
+
+
+class ProviderBreaker(CircuitBreaker):
+    """Opens at once when the key is refused, else after several failures in a row."""
+
+    unavailable: ClassVar[type[Exception]] = NotTriedError
+
+    def __init__(self, *, timeout: float, retry_after: float) -> None:
+        super().__init__(
+            outages=(APIConnectionError, InternalServerError, *_REFUSED), timeout=timeout, retry_after=retry_after
+        )
+        self._in_a_row = 0
+
+    async def call(self, operation: str, make: Callable[[], Awaitable[T]], *, seconds: float) -> T:
+        """The call's result.
+
+        Raises:
+            ProviderError: the case.
+        """
+        try:
+            result = await self.run(operation, make, timeout=seconds)
+        except NotTriedError as refusal:
+            raise _in_our_words(refusal.__cause__, self._retry_after) from refusal.__cause__
+        self._in_a_row = 0
+        return result
+
+    def _open(self, operation: str, error: Exception) -> None:
+        self._in_a_row += 1
+        if self._in_a_row >= FAILURES_IN_A_ROW or isinstance(error, _REFUSED):
+            super()._open(operation, error)
+
+    def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
+        del outage
+        FAILURES.labels(operation, type(error).__name__).inc()
+        log.warning(
+            "provider call failed",
+            operation=operation,
+            error=type(error).__name__,
+            provider_request_id=getattr(error, "request_id", None),
+        )
+
+    def _went_away(self, operation: str, error: Exception) -> None:
+        log.error("provider away", operation=operation, error=type(error).__name__)
+
+    def _recovered(self) -> None:
+        log.info("provider back")
+
+
+def _in_our_words(error: BaseException | None, retry_after: float) -> ProviderError:
+    """Never the provider's own words: they may repeat the question, or the key."""
+    if error is None:
+        return ProviderUnavailableError(
+            "The provider failed a moment ago and is not asked now.", headers={"Retry-After": f"{retry_after:.0f}"}
+        )
+    if isinstance(error, ProviderError):
+        return error
+    if isinstance(error, APIStatusError):
+        return _of_status(error)
+    if isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)):
+        return ProviderUnavailableError("The provider could not be reached.")
+    if isinstance(error, (APITimeoutError, TimeoutError)):
+        return ProviderTimeoutError("The provider did not answer in time.")
+    return ProviderError("The connection to the provider broke, or its answer is no answer.")
+
+
+def _of_status(error: APIStatusError) -> ProviderError:
+    if isinstance(error, _REFUSED):
+        return ProviderAuthError("The provider refuses the key this service is set up with.")
+    if isinstance(error, RateLimitError):
+        if error.code == "insufficient_quota":
+            return ProviderQuotaError("The account at the provider has no quota left.")
+        return ProviderRateLimitedError(
+            "The provider limits the rate of this service.", headers={"Retry-After": _wait_of(error)}
+        )
+    if error.code == "vector_store_expired":
+        return StoreMissingError("The project's vector store has expired at the provider.")
+    if known := _BY_STATUS.get(error.status_code):
+        return known(f"The provider answered {error.status_code}.")
+    kind = ProviderRejectedError if error.status_code < 500 else ProviderError  # noqa: PLR2004  server errors
+    return kind(f"The provider answered {error.status_code}.")
+
+
+def _wait_of(error: RateLimitError) -> str:
+    sent = error.response.headers.get("retry-after", "")
+    return str(min(int(sent), LONGEST_WAIT)) if sent.isdecimal() else "5"

@@ -1,0 +1,228 @@
+"""Making a store and putting files into it, each exactly once whatever breaks in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.engine import DocumentSource
+from fastapi_ignite.rag.errors import (
+    ProviderError,
+    ProviderRejectedError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
+from fastapi_ignite.rag.local.repository import LocalIndexRepository
+from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
+from fastapi_ignite.rag.openai.reconciliation import INSTALLATION_KEY, STORE_KEY, installation_of
+from fastapi_ignite.rag.openai.repository import ProviderRepository
+from fastapi_ignite.rag.openai.service import OpenAIService
+
+FIRST_LOOK_SECONDS = 0.2
+LAST_LOOK_SECONDS = 5.0
+# what OpenAI takes of one file; a token is at least one byte of text, and of prose about four
+MAX_BYTES = 512 * 10**6
+MAX_TOKENS = 5_000_000
+BYTES_OF_A_TOKEN = 4
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedFile:
+    """A document whose text OpenAI has indexed."""
+
+    source: DocumentSource
+    file: ProviderFile
+
+    @property
+    def chunk_count(self) -> int:
+        """Chunks are the provider's own business."""
+        return 0
+
+    async def write(self, session: AsyncSession) -> None:
+        """The stored text that quotes are proven against, and whose file it is."""
+        tenant_id = self.source.tenant_id
+        await LocalIndexRepository(session, tenant_id).insert_document(self.source, chunk_count=0, unembedded_count=0)
+        taken = await ProviderRepository(session, tenant_id).advance_file(
+            self.file, state="ready", document_id=self.source.document_id
+        )
+        if not taken:
+            raise ProviderUnavailableError("Another attempt works on this file.")
+
+
+async def patiently(look: Callable[[], Awaitable[T | None]], *, seconds: float) -> T:
+    """Look again, ever less often, until there is something.
+
+    Raises:
+        ProviderTimeoutError: the time is over.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    pause = FIRST_LOOK_SECONDS
+    while (found := await look()) is None:
+        if asyncio.get_running_loop().time() >= deadline:
+            raise ProviderTimeoutError("The provider did not finish in time.")
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, LAST_LOOK_SECONDS)
+    return found
+
+
+class StoreMaker:
+    """Of any number of callers, in any number of processes, one asks the provider; the others wait for it."""
+
+    def __init__(self, database: Database, service: OpenAIService, *, seconds: float) -> None:
+        self._database = database
+        self._service = service
+        self._seconds = seconds
+
+    async def make(self, tenant_id: UUID, project_id: UUID) -> str:
+        """The store's id at the provider."""
+
+        async def look() -> str | None:
+            async with self._database.tenant(tenant_id) as session:
+                stores = ProviderRepository(session, tenant_id)
+                known = await stores.store(project_id)
+                if known and known.provider_id:
+                    return known.provider_id
+                claimed = await stores.claim_store(project_id)
+            return await self._create(claimed) if claimed else None
+
+        return await patiently(look, seconds=2 * self._seconds)
+
+    async def _create(self, store: ProviderStore) -> str | None:
+        """A first attempt creates; a later one looks first for what an earlier one made before it died."""
+        try:
+            found = await self._service.find_stores(STORE_KEY, str(store.id)) if store.attempt > 1 else []
+            provider_id = found[-1] if found else await self._ask_for(store)
+        except BaseException:
+            await self._advance(store, lease_until=func.now())
+            raise
+        for surplus in found[:-1]:
+            await self._service.delete_store(surplus)
+        return provider_id if await self._advance(store, state="ready", provider_id=provider_id) else None
+
+    async def _ask_for(self, store: ProviderStore) -> str:
+        async with self._database.tenant(store.tenant_id) as session:
+            installation = await installation_of(session)
+        metadata = {
+            INSTALLATION_KEY: installation,
+            STORE_KEY: str(store.id),
+            "ignite_tenant": str(store.tenant_id),
+            "ignite_project": str(store.project_id),
+        }
+        return await self._service.create_store(f"ignite-{store.project_id}", metadata)
+
+    async def _advance(self, store: ProviderStore, **values: object) -> bool:
+        async with self._database.tenant(store.tenant_id) as session:
+            return await ProviderRepository(session, store.tenant_id).advance_store(store, **values)
+
+
+class FileIndexer:
+    """Takes a document's text to `completed` at the provider."""
+
+    def __init__(self, database: Database, service: OpenAIService, *, seconds: float) -> None:
+        self._database = database
+        self._service = service
+        self._seconds = seconds
+
+    async def index(self, source: DocumentSource, store_id: str) -> IndexedFile:
+        """Upload, attach, and wait until the provider says that it is done.
+
+        What is uploaded is the extracted text: every format is one that OpenAI takes, and what it retrieves stands
+        word for word in the text that quotes are proven against.
+
+        Raises:
+            ProviderError: not done; where it is not retryable nothing is left at the provider.
+        """
+        content = source.extracted.text.encode()
+        if len(content) > MAX_BYTES or len(content) > MAX_TOKENS * BYTES_OF_A_TOKEN:
+            raise ProviderRejectedError("The file holds more text than OpenAI takes of one file; upload its parts.")
+
+        async def claim() -> ProviderFile | None:
+            async with self._database.tenant(source.tenant_id) as session:
+                files = ProviderRepository(session, source.tenant_id)
+                done = await files.indexed_file(source.project_id, source.sha256)
+                return done or await files.claim_file(source.project_id, source.sha256)
+
+        file = await patiently(claim, seconds=self._seconds)
+        if file.document_id:  # the caller finds that document, and writes nothing
+            return IndexedFile(source, file)
+        try:
+            file.provider_id = await self._uploaded(file, content)
+            await self._indexed(file, file.provider_id, store_id)
+        except ProviderError as error:
+            if not error.retryable:
+                await self._discard(file)
+            raise
+        finally:
+            # not when the write may still follow: the caller's transaction comes next
+            if file.state == "working":
+                await self._let_go(file)
+        return IndexedFile(source, file)
+
+    async def _uploaded(self, file: ProviderFile, content: bytes) -> str:
+        if file.provider_id:
+            return file.provider_id
+        async with self._database.tenant(file.tenant_id) as session:
+            name = file.filename(await installation_of(session))
+        found = await self._service.find_files(name) if file.attempt > 1 else []
+        provider_id = found[-1] if found else await self._service.upload(name, content)
+        for surplus in found[:-1]:
+            await self._service.delete_file(surplus)
+        await self._advance(file, provider_id=provider_id)
+        return provider_id
+
+    async def _indexed(self, file: ProviderFile, provider_id: str, store_id: str) -> None:
+        """What is stuck is attached once more."""
+        try:
+            await self._attach_and_wait(file, provider_id, store_id)
+        except ProviderTimeoutError:
+            log.warning("file stuck at the provider", file_id=str(file.id))
+            await self._service.detach(store_id, provider_id)
+            await self._attach_and_wait(file, provider_id, store_id)
+        file.state = "ready"
+
+    async def _attach_and_wait(self, file: ProviderFile, provider_id: str, store_id: str) -> None:
+        known = await self._service.attached(store_id, provider_id) if file.attempt > 1 else None
+        if known is None or known.status in {"failed", "cancelled"}:
+            attributes = {"project_id": str(file.project_id), "ignite_file": str(file.id)}
+            await self._service.attach(store_id, provider_id, attributes)
+
+        async def look() -> bool | None:
+            await self._advance(file)
+            attached = await self._service.attached(store_id, provider_id)
+            if attached is None or attached.status == "cancelled":
+                raise ProviderError("The file was taken out of the store while it was indexed.")
+            if attached.status == "failed":
+                if attached.last_error and attached.last_error.code in {"unsupported_file", "invalid_file"}:
+                    raise ProviderRejectedError("OpenAI cannot index this file.")
+                raise ProviderError("OpenAI failed to index the file.")
+            return True if attached.status == "completed" else None
+
+        await patiently(look, seconds=self._seconds)
+
+    async def _discard(self, file: ProviderFile) -> None:
+        with suppress(ProviderError):  # what cannot be removed now is found by its name later
+            if file.provider_id:
+                await self._service.delete_file(file.provider_id)
+            async with self._database.tenant(file.tenant_id) as session:
+                await ProviderRepository(session, file.tenant_id).forget_file(file.id)
+
+    async def _let_go(self, file: ProviderFile) -> None:
+        async with self._database.tenant(file.tenant_id) as session:
+            await ProviderRepository(session, file.tenant_id).advance_file(file, lease_until=func.now())
+
+    async def _advance(self, file: ProviderFile, **values: object) -> None:
+        async with self._database.tenant(file.tenant_id) as session:
+            if not await ProviderRepository(session, file.tenant_id).advance_file(file, **values):
+                raise ProviderUnavailableError("Another attempt works on this file.")

@@ -1,0 +1,74 @@
+"""What we made at the provider, recorded before it is made: an intent that a crash leaves behind is found again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, LargeBinary, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
+
+
+class ProviderStore(Timestamped, Base):
+    """A project's vector store. `id` stands in its metadata, so that it is found although its own id was lost."""
+
+    __tablename__ = "provider_stores"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
+        CheckConstraint("(provider_id IS NOT NULL) = (state = 'ready')", name="provider_id"),
+        CheckConstraint("state IN ('creating', 'ready')", name="state"),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID]
+    state: Mapped[str]
+    attempt: Mapped[int] = mapped_column(server_default="1")
+    lease_until: Mapped[datetime] = mapped_column(server_default=func.now())
+    provider_id: Mapped[str | None]
+
+
+class ProviderFile(TenantScoped, Timestamped, Base):
+    """A document's text at the provider, under a name that is made of `id`.
+
+    `document_id` is null until the document exists. Equal bytes of a project are one file, until it is being removed.
+    """
+
+    __tablename__ = "provider_files"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
+        CheckConstraint("state IN ('working', 'ready', 'removing')", name="state"),
+        Index(
+            "uq_provider_files_live_sha256",
+            "tenant_id",
+            "project_id",
+            "sha256",
+            unique=True,
+            postgresql_where=text("state <> 'removing'"),
+        ),
+        Index("ix_provider_files_document", "tenant_id", "document_id"),
+        Index("ix_provider_files_provider_id", "tenant_id", "provider_id"),
+    )
+
+    project_id: Mapped[UUID]
+    document_id: Mapped[UUID | None]
+    sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    state: Mapped[str]
+    attempt: Mapped[int] = mapped_column(server_default="1")
+    lease_until: Mapped[datetime] = mapped_column(server_default=func.now())
+    provider_id: Mapped[str | None]
+
+    def filename(self, installation: str) -> str:
+        """Its name at the provider."""
+        return f"ignite-{installation}-{self.id}.md"
+
+    @classmethod
+    def id_in(cls, filename: str, installation: str) -> UUID | None:
+        """The row a name at the provider was made of; `None` where it is another installation's, or nobody's."""
+        prefix, suffix = f"ignite-{installation}-", ".md"
+        try:
+            return UUID(filename.removeprefix(prefix).removesuffix(suffix)) if filename.startswith(prefix) else None
+        except ValueError:
+            return None

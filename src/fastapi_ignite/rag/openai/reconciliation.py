@@ -1,0 +1,124 @@
+"""What is ours at the provider and unknown to the database, found and removed.
+
+A crash, or an answer that came after its caller had given up, can leave an object that no row names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import aclosing
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.core import clock
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
+from fastapi_ignite.rag.openai.service import OpenAIService
+
+STORE_KEY = "ignite_store"
+INSTALLATION_KEY = "ignite_installation"
+# longer than any attempt lasts: younger objects may be somebody's work
+GRACE = timedelta(hours=2)
+ROWS = 500
+log = structlog.get_logger(__name__)
+
+
+async def installation_of(session: AsyncSession) -> str:
+    """Tells our objects from those of another installation that shares the account; the same for every process."""
+    identity = await session.scalar(
+        text("SELECT system_identifier::text || '/' || current_database() FROM pg_control_system()")
+    )
+    return hashlib.sha256(str(identity).encode()).hexdigest()[:16]
+
+
+class Reconciliation:
+    """May run at any time and any number of times. A restored copy of the database wants an account of its own."""
+
+    def __init__(self, database: Database, service: OpenAIService, *, grace: timedelta = GRACE) -> None:
+        self._database = database
+        self._grace = grace
+        self._service = service
+
+    async def run(self) -> int:
+        """The number of objects removed."""
+        async with self._database.system() as session:
+            installation = await installation_of(session)
+        before = clock.now() - self._grace
+        removed = await self._stores(installation, before)
+        removed += await self._abandoned(before)
+        removed += await self._files(installation, before)
+        if removed:
+            log.warning("orphans removed at the provider", count=removed)
+        return removed
+
+    async def _stores(self, installation: str, before: datetime) -> int:
+        """A project that is gone, and a second store of one attempt."""
+        found: dict[str, UUID] = {}
+        async with aclosing(self._service.stores()) as stores:
+            async for store in stores:
+                metadata = store.metadata or {}
+                row_id = _as_uuid(metadata.get(STORE_KEY, ""))
+                if metadata.get(INSTALLATION_KEY) == installation and row_id and store.created_at < before.timestamp():
+                    found[store.id] = row_id
+        async with self._database.system() as session:
+            rows = await session.execute(
+                select(ProviderStore.id, ProviderStore.provider_id).where(ProviderStore.id.in_(found.values()))
+            )
+            known = {row.id: row.provider_id for row in rows}
+        orphans = [each for each, row_id in found.items() if not _is_wanted(each, row_id, known)]
+        for store_id in orphans:
+            await self._service.delete_store(store_id)
+        return len(orphans)
+
+    async def _files(self, installation: str, before: datetime) -> int:
+        found: dict[str, UUID] = {}
+        async with aclosing(self._service.files()) as files:
+            async for file in files:
+                row_id = ProviderFile.id_in(file.filename, installation)
+                if row_id and file.created_at < before.timestamp():
+                    found[file.id] = row_id
+        async with self._database.system() as session:
+            rows = await session.execute(
+                select(ProviderFile.id, ProviderFile.provider_id).where(ProviderFile.id.in_(found.values()))
+            )
+            known = {row.id: row.provider_id for row in rows}
+        orphans = [each for each, row_id in found.items() if not _is_wanted(each, row_id, known)]
+        for file_id in orphans:
+            await self._service.delete_file(file_id)
+        return len(orphans)
+
+    async def _abandoned(self, before: datetime) -> int:
+        """Files indexed for a document that never came to be: its upload was removed, or failed, in between."""
+        async with self._database.system() as session:
+            rows = (
+                await session.scalars(
+                    select(ProviderFile)
+                    .where(ProviderFile.document_id.is_(None), ProviderFile.lease_until < before)
+                    .limit(ROWS)
+                    .with_for_update(skip_locked=True)
+                )
+            ).all()
+            for row in rows:
+                row.state = "removing"  # an attempt that begins now makes a file of its own
+        for row in rows:
+            if row.provider_id:
+                await self._service.delete_file(row.provider_id)
+            async with self._database.system() as session:
+                await session.delete(await session.merge(row))
+        return len(rows)
+
+
+def _is_wanted(provider_id: str, row_id: UUID, known: dict[UUID, str | None]) -> bool:
+    """A row that names no object yet may be about to name this one."""
+    return row_id in known and known[row_id] in {None, provider_id}
+
+
+def _as_uuid(value: str) -> UUID | None:
+    try:
+        return UUID(value)
+    except ValueError:
+        return None

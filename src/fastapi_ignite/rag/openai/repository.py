@@ -1,0 +1,184 @@
+"""SQL of what we made at the provider. Every write of an attempt names it; a stale one changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.rag.local.answering import Passage
+from fastapi_ignite.rag.local.sentences import LONGEST
+from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
+
+# longer than any one call to the provider, so that an attempt is over when the next one begins
+LEASE = timedelta(minutes=2)
+# around what was retrieved, so that no sentence which touches it is cut
+_MARGIN = LONGEST + 100
+_PASSAGES = text("""
+    SELECT r.position, d.id AS document_id, d.page_starts, p.char_start, length(r.excerpt) AS length,
+        greatest(p.char_start - :margin, 0) AS window_start,
+        substr(d.text, greatest(p.char_start - :margin, 0) + 1,
+            p.char_start - greatest(p.char_start - :margin, 0) + length(r.excerpt) + :margin) AS window_text
+    FROM unnest(CAST(:files AS text[]), CAST(:excerpts AS text[])) WITH ORDINALITY AS r (file_id, excerpt, position)
+    JOIN provider_files AS f ON f.tenant_id = :tenant_id AND f.provider_id = r.file_id AND f.project_id = :project_id
+    JOIN documents AS d ON d.tenant_id = f.tenant_id AND d.id = f.document_id AND d.hidden_at IS NULL
+    CROSS JOIN LATERAL (SELECT strpos(d.text, r.excerpt) - 1 AS char_start) AS p
+    WHERE p.char_start >= 0 AND r.excerpt <> ''
+    ORDER BY r.position
+""")
+
+
+class ProviderRepository:
+    """Rows of one tenant."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+
+    async def store(self, project_id: UUID) -> ProviderStore | None:
+        """The project's store, whatever its state."""
+        return await self._session.get(ProviderStore, (self._tenant_id, project_id))
+
+    async def claim_store(self, project_id: UUID) -> ProviderStore | None:
+        """The intent to make the store, this caller's until the lease ends; `None`: another's, or the store is made."""
+        return await self._session.scalar(
+            insert(ProviderStore)
+            .values(
+                tenant_id=self._tenant_id,
+                project_id=project_id,
+                id=new_id(),
+                state="creating",
+                lease_until=func.now() + LEASE,
+            )
+            .on_conflict_do_update(
+                index_elements=[ProviderStore.tenant_id, ProviderStore.project_id],
+                set_={"attempt": ProviderStore.attempt + 1, "lease_until": func.now() + LEASE},
+                where=(ProviderStore.state == "creating") & (ProviderStore.lease_until <= func.now()),
+            )
+            .returning(ProviderStore),
+            execution_options={"populate_existing": True},
+        )
+
+    async def advance_store(self, store: ProviderStore, **values: Any) -> bool:
+        """False when another attempt took over."""
+        moved = await self._session.execute(
+            update(ProviderStore)
+            .where(
+                ProviderStore.tenant_id == self._tenant_id,
+                ProviderStore.project_id == store.project_id,
+                ProviderStore.attempt == store.attempt,
+                ProviderStore.state == "creating",
+            )
+            .values(**values)
+            .returning(ProviderStore.id)
+        )
+        return moved.first() is not None
+
+    async def claim_file(self, project_id: UUID, sha256: bytes) -> ProviderFile | None:
+        """The file of these bytes, this caller's to work on until the lease ends; `None` while it is another's."""
+        return await self._session.scalar(
+            insert(ProviderFile)
+            .values(
+                tenant_id=self._tenant_id,
+                id=new_id(),
+                project_id=project_id,
+                sha256=sha256,
+                state="working",
+                lease_until=func.now() + LEASE,
+            )
+            .on_conflict_do_update(
+                index_elements=[ProviderFile.tenant_id, ProviderFile.project_id, ProviderFile.sha256],
+                index_where=text("state <> 'removing'"),
+                set_={"attempt": ProviderFile.attempt + 1, "lease_until": func.now() + LEASE, "state": "working"},
+                where=(ProviderFile.lease_until <= func.now()) & ProviderFile.document_id.is_(None),
+            )
+            .returning(ProviderFile),
+            execution_options={"populate_existing": True},
+        )
+
+    async def indexed_file(self, project_id: UUID, sha256: bytes) -> ProviderFile | None:
+        """The file of these bytes, if its document is there: equal bytes came first."""
+        return await self._session.scalar(
+            select(ProviderFile).where(
+                ProviderFile.tenant_id == self._tenant_id,
+                ProviderFile.project_id == project_id,
+                ProviderFile.sha256 == sha256,
+                ProviderFile.document_id.is_not(None),
+                ProviderFile.state != "removing",
+            )
+        )
+
+    async def advance_file(self, file: ProviderFile, **values: Any) -> bool:
+        """False when another attempt took over, or the file is being removed. The lease goes on."""
+        moved = await self._session.execute(
+            update(ProviderFile)
+            .where(
+                ProviderFile.tenant_id == self._tenant_id,
+                ProviderFile.id == file.id,
+                ProviderFile.attempt == file.attempt,
+                ProviderFile.state != "removing",
+            )
+            .values(**{"lease_until": func.now() + LEASE, **values})
+            .returning(ProviderFile.id)
+        )
+        return moved.first() is not None
+
+    async def begin_removal(self, document_id: UUID) -> None:
+        """Equal bytes that come from now on are another file."""
+        await self._session.execute(
+            update(ProviderFile)
+            .where(ProviderFile.tenant_id == self._tenant_id, ProviderFile.document_id == document_id)
+            .values(state="removing")
+        )
+
+    async def removing(self, document_id: UUID) -> Sequence[ProviderFile]:
+        """What a hidden document left at the provider."""
+        return (
+            await self._session.scalars(
+                select(ProviderFile).where(
+                    ProviderFile.tenant_id == self._tenant_id,
+                    ProviderFile.document_id == document_id,
+                    ProviderFile.state == "removing",
+                )
+            )
+        ).all()
+
+    async def forget_file(self, file_id: UUID) -> None:
+        """It is gone at the provider."""
+        await self._session.execute(
+            delete(ProviderFile).where(ProviderFile.tenant_id == self._tenant_id, ProviderFile.id == file_id)
+        )
+
+    async def locate(self, project_id: UUID, excerpts: Sequence[tuple[str, str, float]]) -> dict[int, Passage]:
+        """Where excerpts of provider files, each with its score, stand in visible documents, by position.
+
+        What is not found word for word is missing.
+        """
+        rows = await self._session.execute(
+            _PASSAGES,
+            {
+                "tenant_id": self._tenant_id,
+                "project_id": project_id,
+                "files": [file_id for file_id, _, _ in excerpts],
+                "excerpts": [excerpt for _, excerpt, _ in excerpts],
+                "margin": _MARGIN,
+            },
+        )
+        return {
+            row.position - 1: Passage(
+                document_id=row.document_id,
+                char_start=row.char_start,
+                char_end=row.char_start + row.length,
+                window=row.window_text,
+                window_start=row.window_start,
+                page_starts=row.page_starts,
+                score=excerpts[row.position - 1][2],
+            )
+            for row in rows
+        }

@@ -1,0 +1,69 @@
+"""The hosted engine against the simulator, over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import pytest
+from pydantic import SecretStr
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
+from fastapi_ignite.rag.engines import build_engines
+from fastapi_ignite.rag.openai.engine import OpenAIEngine
+from http_clients import TenantClient, TenantFactory, client_for
+from openai_stack import HostedTenant
+
+
+@pytest.fixture(scope="module")
+async def running() -> AsyncGenerator[RunningSimulator]:
+    """One for the tests of a module."""
+    async with running_simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def provider(running: RunningSimulator) -> RunningSimulator:
+    """As new: no object, no fault."""
+    running.simulator.reset()
+    return running
+
+
+@pytest.fixture
+def hosted_settings(settings: Settings, provider: RunningSimulator) -> Settings:
+    """With a key, so that new projects are OpenAI's."""
+    openai = OpenAISettings(
+        api_key=SecretStr("sk-test"),
+        base_url=provider.base_url,
+        timeout_seconds=5,
+        ask_timeout_seconds=2,
+        index_timeout_seconds=1,
+    )
+    return settings.model_copy(update={"openai": openai})
+
+
+@pytest.fixture
+async def engine(database: Database, hosted_settings: Settings) -> AsyncGenerator[OpenAIEngine]:
+    """With a breaker of its own."""
+    engine = build_engines(database, embedder="none", openai=hosted_settings.openai)["openai"]
+    assert isinstance(engine, OpenAIEngine)
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture
+async def hosted(
+    make_tenant: TenantFactory, hosted_settings: Settings, state: State, database: Database, engine: OpenAIEngine
+) -> AsyncGenerator[HostedTenant]:
+    """A tenant whose projects are OpenAI's; its files are worked on when the test says so."""
+    tenant = await make_tenant()
+    jobs = JobQueue(make_broker("redis://127.0.0.1:1/0"))
+    engines = {engine.name: engine}
+    processor = FileProcessor(database=database, storage=state["storage"], engines=engines, jobs=jobs)
+    async with client_for(hosted_settings, {**state, "jobs": jobs, "engines": engines}) as client:
+        yield HostedTenant(TenantClient(tenant.id, client, tenant.headers), processor, database)

@@ -1,0 +1,82 @@
+"""What a process made at the provider before it was killed, and what a bad hour costs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from bookkeeping import counter
+from fastapi_ignite.core.config import PROJECT_ROOT
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.openai_sim.faults import Fault
+from fastapi_ignite.openai_sim.server import RunningSimulator
+from fastapi_ignite.rag.openai.engine import OpenAIEngine
+from openai_stack import HostedTenant
+
+# killed when the provider has answered and nothing is recorded yet
+VICTIM = """
+import asyncio, os, signal, sys
+from uuid import UUID
+from sqlalchemy import make_url
+from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.openai import indexing
+from fastapi_ignite.rag.openai.engine import OpenAIEngine
+
+async def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+indexing.StoreMaker._advance = die
+engine = OpenAIEngine(Database(make_url(os.environ["VICTIM_DATABASE"])), OpenAISettings())
+asyncio.run(engine.create_index(UUID(sys.argv[1]), UUID(sys.argv[2])))
+"""
+FACT = "The orchard keeps nine apple trees."
+ASKS = 30
+
+
+async def test_a_process_killed_between_made_and_recorded_leaves_one_store(
+    hosted: HostedTenant, provider: RunningSimulator, engine: OpenAIEngine, addresses: ServiceAddresses
+) -> None:
+    project = await hosted.api.create_project()
+    environment = os.environ | {
+        "PYTHONPATH": str(PROJECT_ROOT / "src"),
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_BASE_URL": provider.base_url,
+        "VICTIM_DATABASE": addresses.worker_url.render_as_string(hide_password=False),
+    }
+    arguments = [sys.executable, "-c", VICTIM, str(hosted.api.id), project]
+    ended = await asyncio.to_thread(subprocess.run, arguments, env=environment, check=False, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    (made,) = provider.simulator.state.vector_stores
+    assert (await hosted.rows("SELECT provider_id FROM provider_stores"))[0]["provider_id"] is None
+    await hosted.rows("UPDATE provider_stores SET lease_until = now()")  # which it would be two minutes later
+    answer = await hosted.api.post(f"/ingestion/projects/{project}/ensure_vector_store")
+    assert answer.json()["vector_store_id"] == made.id
+    assert provider.simulator.state.created()["vector_stores"] == 1
+    await engine.reconcile()
+    assert provider.simulator.state.existing()["vector_stores"] == 1
+
+
+@pytest.mark.parametrize("kind", ["status", "reset", "failed"])
+async def test_answers_given_are_charged_and_no_others(
+    hosted: HostedTenant, provider: RunningSimulator, kind: str
+) -> None:
+    project = await hosted.api.create_project()
+    await hosted.ingest(project, ("orchard.txt", FACT.encode()))
+    for number in range(ASKS // 5):
+        fault = {"route": "responses.create", "kind": kind, "status": 429, "skip": number * 4}
+        provider.simulator.faults.add(Fault.model_validate(fault))
+    statuses: Counter[int] = Counter()
+    for start in range(0, ASKS, 6):
+        asked = [hosted.api.ask(project, f"How many apple trees? {number}") for number in range(start, start + 6)]
+        statuses.update(answer.status_code for answer in await asyncio.gather(*asked))
+    assert 0 < statuses[200] < ASKS
+    assert await counter(hosted.database, hosted.api.id, "messages") == (statuses[200], 0)
+    rows = await hosted.rows("SELECT state, count(*) AS n FROM messages WHERE role = 'user' GROUP BY state")
+    assert {row["state"]: row["n"] for row in rows} == {"completed": statuses[200], "failed": ASKS - statuses[200]}

@@ -1,0 +1,251 @@
+"""Projects at OpenAI, as a tenant sees them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bookkeeping import counter, eventually
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.openai_sim.faults import Fault, FaultKind
+from fastapi_ignite.openai_sim.server import RunningSimulator
+from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
+from http_clients import TenantClient
+from openai_stack import HostedTenant
+
+FACT = "The orchard keeps nine apple trees."
+QUESTION = "How many apple trees does the orchard keep?"
+
+
+@pytest.fixture
+async def project(hosted: HostedTenant) -> str:
+    """It knows one fact."""
+    project: str = await hosted.api.create_project()
+    (file,) = await hosted.ingest(project, ("orchard.csv", f"Notes on Holm.\n\n{FACT}\n".encode()))
+    assert (await hosted.file(file))["state"] == "completed"
+    return project
+
+
+def fail(provider: RunningSimulator, route: str, **fault: object) -> None:
+    provider.simulator.faults.add(Fault.model_validate({"route": route, **fault}))
+
+
+class TestStores:
+    async def test_the_providers_id_is_what_callers_see(self, hosted: HostedTenant, provider: RunningSimulator) -> None:
+        project = await hosted.api.create_project()
+        answers = [
+            (await hosted.api.post(f"/ingestion/projects/{project}/ensure_vector_store")).json() for _ in range(2)
+        ]
+        assert [answer["status"] for answer in answers] == ["created", "exists"]
+        assert {answer["vector_store_id"] for answer in answers} == {
+            store.id for store in provider.simulator.state.vector_stores
+        }
+
+    async def test_callers_at_once_make_one(self, hosted: HostedTenant, provider: RunningSimulator) -> None:
+        project = await hosted.api.create_project()
+        path = f"/ingestion/projects/{project}/ensure_vector_store"
+        answers = await asyncio.gather(*(hosted.api.post(path) for _ in range(8)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert sorted(answer.json()["status"] for answer in answers) == ["created"] + ["exists"] * 7
+        assert provider.simulator.state.created()["vector_stores"] == 1
+
+    @pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.STATUS, FaultKind.TIMEOUT])
+    async def test_one_made_behind_a_lost_answer_is_found_again(
+        self, hosted: HostedTenant, provider: RunningSimulator, kind: FaultKind
+    ) -> None:
+        fail(provider, "vector_stores.create", kind=kind, when="after")
+        project = await hosted.api.create_project()
+        path, key = f"/ingestion/projects/{project}/ensure_vector_store", {"Idempotency-Key": "one"}
+        first = await hosted.api.post(path, headers=key)
+        assert first.status_code in {502, 504}
+        again = await hosted.api.post(path, headers=key)
+        assert (again.status_code, again.json()["status"]) == (200, "created")
+        assert provider.simulator.state.created()["vector_stores"] == 1
+
+
+class TestFiles:
+    async def test_an_upload_lost_behind_its_answer_is_found_again(
+        self, hosted: HostedTenant, provider: RunningSimulator
+    ) -> None:
+        fail(provider, "files.create", kind=FaultKind.RESET, when="after")
+        project = await hosted.api.create_project()
+        (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
+        assert (await hosted.file(file))["state"] not in {"completed", "failed"}
+        await hosted.work(file)
+        assert (await hosted.file(file))["state"] == "completed"
+        assert provider.simulator.state.created()["files"] == 1
+
+    async def test_what_openai_cannot_index_fails_and_leaves_nothing(
+        self, hosted: HostedTenant, provider: RunningSimulator
+    ) -> None:
+        fail(provider, "vector_stores.files.create", kind=FaultKind.FILE_FAILED, code="invalid_file")
+        project = await hosted.api.create_project()
+        (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
+        row = await hosted.file(file)
+        assert (row["state"], row["last_error"]["code"]) == ("failed", "provider_rejected")
+        assert await counter(hosted.database, hosted.api.id, "characters") == (0, 0)
+        assert provider.simulator.state.existing()["files"] == 0
+
+    async def test_equal_files_at_once_are_one_at_the_provider(
+        self, hosted: HostedTenant, provider: RunningSimulator
+    ) -> None:
+        provider.simulator.behaviour.processing_seconds = 0.3
+        project = await hosted.api.create_project()
+        files = await hosted.upload(project, *((f"{number}.txt", FACT.encode()) for number in range(3)))
+        await asyncio.gather(*(hosted.work(file) for file in files))
+        rows = [await hosted.file(file) for file in files]
+        assert [row["state"] for row in rows] == ["completed"] * 3
+        assert sorted(row["deduplicated"] for row in rows) == [False, True, True]
+        assert await counter(hosted.database, hosted.api.id, "characters") == (len(FACT), 0)
+        assert provider.simulator.state.created()["files"] == 1
+
+    async def test_what_is_stuck_is_attached_once_more(self, hosted: HostedTenant, provider: RunningSimulator) -> None:
+        fail(provider, "vector_stores.files.create", kind=FaultKind.STUCK)
+        project = await hosted.api.create_project()
+        (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
+        assert (await hosted.file(file))["state"] == "completed"
+        assert provider.simulator.state.created()["files"] == 1
+
+    async def test_removal_leaves_nothing_at_the_provider(
+        self, hosted: HostedTenant, provider: RunningSimulator, project: str
+    ) -> None:
+        (file,) = await hosted.rows("SELECT id FROM files")
+        removed = await hosted.api.delete(
+            f"/ingestion/projects/{project}/remove_file", params={"openai_file_id": str(file["id"])}
+        )
+        assert removed.status_code == 200
+        assert not (await hosted.api.ask(project, QUESTION)).json()["answerable"]
+        fail(provider, "files.delete", kind=FaultKind.STATUS, status=404, when="after")
+        await hosted.processor.delete(hosted.api.id, file["id"])
+        assert (await hosted.file(file["id"]))["state"] == "deleted"
+        existing = provider.simulator.state.existing()
+        assert (existing["files"], existing["vector_store_files"]) == (0, 0)
+        assert await hosted.rows("SELECT 1 FROM documents UNION ALL SELECT 1 FROM provider_files") == []
+
+
+class TestAnswers:
+    async def test_a_quote_is_proven_and_tokens_are_recorded(
+        self, hosted: HostedTenant, provider: RunningSimulator, project: str
+    ) -> None:
+        body = (await hosted.api.ask(project, QUESTION)).json()
+        assert (body["answer"], body["answerable"], body["engine"]) == (FACT, True, "openai")
+        (cited,) = body["citations"]
+        (file,) = await hosted.rows("SELECT id FROM files")
+        assert (cited["file_id"], cited["quote"], cited["char_start"]) == (
+            str(file["id"]),
+            FACT,
+            len("Notes on Holm.\n\n"),
+        )
+        (row,) = await hosted.rows("SELECT * FROM messages WHERE role = 'assistant'")
+        assert row["tokens_in"] == body["tokens_in"] > 0
+        assert (row["tokens_cached"], row["tokens_reasoning"]) != (None, None)
+        assert await counter(hosted.database, hosted.api.id, "messages") == (1, 0)
+        assert len(provider.simulator.state.responses) == 0  # stored by nobody
+
+    async def test_what_the_model_makes_up_never_leaves(
+        self, hosted: HostedTenant, provider: RunningSimulator, project: str
+    ) -> None:
+        fail(provider, "responses.create", kind=FaultKind.SCRIPTED, text="Elephants invented the telegraph in 1822.")
+        body = (await hosted.api.ask(project, QUESTION)).json()
+        assert (body["answerable"], body["citations"]) == (False, [])
+        assert "Elephants" not in body["answer"]
+
+    async def test_what_no_file_says_is_refused(self, hosted: HostedTenant, project: str) -> None:
+        body = (await hosted.api.ask(project, "Which rocket engine burns methane?")).json()
+        assert (body["answerable"], body["citations"]) == (False, [])
+        assert await counter(hosted.database, hosted.api.id, "messages") == (1, 0)
+
+    async def test_an_empty_project_asks_nobody(self, hosted: HostedTenant, provider: RunningSimulator) -> None:
+        project = await hosted.api.create_project()
+        assert not (await hosted.api.ask(project, QUESTION)).json()["answerable"]
+        assert provider.simulator.state.created()["responses"] == 0
+
+    @pytest.mark.parametrize(
+        ("fault", "status", "code"),
+        [
+            ({"kind": "status", "status": 400}, 502, "provider_rejected"),
+            ({"kind": "status", "status": 401}, 502, "provider_auth"),
+            ({"kind": "status", "status": 403}, 502, "provider_auth"),
+            ({"kind": "status", "status": 404}, 409, "store_missing"),
+            ({"kind": "status", "status": 408}, 504, "provider_timeout"),
+            ({"kind": "status", "status": 429, "retry_after": 7}, 503, "provider_rate_limited"),
+            ({"kind": "status", "status": 429, "code": "insufficient_quota"}, 503, "provider_quota"),
+            ({"kind": "status", "status": 500}, 502, "provider_failed"),
+            ({"kind": "status", "status": 503}, 503, "provider_unavailable"),
+            ({"kind": "reset"}, 502, "provider_failed"),
+            ({"kind": "timeout"}, 504, "provider_timeout"),
+            ({"kind": "failed"}, 502, "provider_failed"),
+            ({"kind": "content_filter"}, 502, "provider_content_filter"),
+        ],
+    )
+    async def test_a_failure_has_its_code_and_costs_nothing(
+        self,
+        hosted: HostedTenant,
+        provider: RunningSimulator,
+        project: str,
+        fault: dict[str, object],
+        status: int,
+        code: str,
+    ) -> None:
+        fail(provider, "responses.create", **fault)
+        answer = await hosted.api.ask(project, QUESTION)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        if fault.get("retry_after"):
+            assert answer.headers["retry-after"] == "7"
+        assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
+
+    @pytest.mark.parametrize("kind", [FaultKind.REFUSAL, FaultKind.INCOMPLETE])
+    async def test_a_refusal_and_a_cut_answer_are_answers(
+        self, hosted: HostedTenant, provider: RunningSimulator, project: str, kind: FaultKind
+    ) -> None:
+        fail(provider, "responses.create", kind=kind)
+        answer = await hosted.api.ask(project, QUESTION)
+        assert answer.status_code == 200, answer.text
+        if kind is FaultKind.REFUSAL:
+            assert (answer.json()["answerable"], answer.json()["citations"]) == (False, [])
+        assert await counter(hosted.database, hosted.api.id, "messages") == (1, 0)
+
+    async def test_an_outage_is_asked_about_once_in_a_while(
+        self, hosted: HostedTenant, provider: RunningSimulator, project: str
+    ) -> None:
+        fail(provider, "responses.create", kind=FaultKind.STATUS, status=500, times=100)
+        answers = [await hosted.api.ask(project, QUESTION) for _ in range(FAILURES_IN_A_ROW + 3)]
+        codes = [answer.json()["code"] for answer in answers]
+        assert codes == ["provider_failed"] * FAILURES_IN_A_ROW + ["provider_unavailable"] * 3
+        assert answers[-1].headers["retry-after"]
+
+    async def test_a_caller_who_goes_takes_the_request_along(
+        self, hosted: HostedTenant, provider: RunningSimulator, project: str
+    ) -> None:
+        fail(provider, "responses.create", kind=FaultKind.TIMEOUT)
+        asking = asyncio.create_task(hosted.api.ask(project, QUESTION))
+
+        async def asked() -> bool:
+            return provider.simulator.journal.in_flight > 0
+
+        await eventually(asked)
+        asking.cancel()
+        await asyncio.wait((asking,))
+
+        async def upstream_stopped() -> bool:
+            return provider.simulator.journal.in_flight == 0
+
+        await eventually(upstream_stopped)
+        assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
+        assert (await hosted.rows("SELECT state FROM messages"))[0]["state"] == "failed"
+
+
+async def test_a_project_whose_key_was_taken_away_is_told_so(
+    hosted: HostedTenant, project: str, tenant: TenantClient
+) -> None:
+    keyless = TenantClient(hosted.api.id, tenant.http, hosted.api.headers)
+    answer = await keyless.ask(project, QUESTION)
+    assert (answer.status_code, answer.json()["code"]) == (503, "engine_missing")
+    assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
+
+
+def test_the_key_chooses_the_engine(settings: Settings, hosted_settings: Settings) -> None:
+    assert (settings.default_engine, hosted_settings.default_engine) == ("local", "openai")
+    local = hosted_settings.rag.model_copy(update={"engine": "local"})
+    assert hosted_settings.model_copy(update={"rag": local}).default_engine == "local"

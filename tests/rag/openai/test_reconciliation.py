@@ -1,0 +1,67 @@
+"""What nobody knows of any more does not stay at the provider."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from openai import AsyncOpenAI
+
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.openai_sim.server import RunningSimulator
+from fastapi_ignite.rag.openai.engine import OpenAIEngine
+from fastapi_ignite.rag.openai.reconciliation import INSTALLATION_KEY, STORE_KEY, Reconciliation, installation_of
+from openai_stack import HostedTenant
+
+
+@pytest.fixture
+def later(database: Database, engine: OpenAIEngine) -> Reconciliation:
+    """As if the time of grace were over for all that the test made."""
+    return Reconciliation(database, engine.service, grace=timedelta(minutes=-5))
+
+
+async def test_a_project_that_is_gone_leaves_no_store_and_no_file(
+    hosted: HostedTenant, provider: RunningSimulator, database: Database, later: Reconciliation
+) -> None:
+    kept, gone = await hosted.api.create_project("Kept"), await hosted.api.create_project("Gone")
+    for project in (kept, gone):
+        await hosted.ingest(project, ("orchard.txt", b"The orchard keeps nine apple trees."))
+    async with database.tenant(hosted.api.id) as session:
+        installation = await installation_of(session)
+    async with AsyncOpenAI(base_url=provider.base_url, api_key="sk-test") as other:
+        foreign = await other.vector_stores.create(metadata={STORE_KEY: gone, INSTALLATION_KEY: "other"})
+        await other.files.create(file=(f"ignite-other-{gone}.md", b"x"), purpose="assistants")
+        await other.vector_stores.create(
+            metadata={STORE_KEY: (await hosted.rows("SELECT id FROM provider_stores"))[0]["id"].hex}
+            | {INSTALLATION_KEY: installation}
+        )
+    await hosted.rows("DELETE FROM files WHERE project_id = :id", id=gone)
+    await hosted.rows("DELETE FROM projects WHERE id = :id", id=gone)
+    # a store made twice, the gone project's store and file, and what other tests of this database left behind
+    assert await later.run() >= 3
+    known = {row["provider_id"] for row in await hosted.rows("SELECT provider_id FROM provider_stores")}
+    assert {store.id for store in provider.simulator.state.vector_stores} == known | {foreign.id}
+    assert provider.simulator.state.existing()["files"] == 2
+    assert await later.run() == 0
+    assert (await hosted.api.ask(kept, "How many apple trees does the orchard keep?")).json()["answerable"]
+
+
+async def test_work_in_progress_is_left_alone(
+    hosted: HostedTenant, provider: RunningSimulator, engine: OpenAIEngine
+) -> None:
+    project = await hosted.api.create_project()
+    await hosted.ingest(project, ("orchard.txt", b"The orchard keeps nine apple trees."))
+    await hosted.rows("UPDATE provider_files SET document_id = NULL")
+    assert await engine.reconcile() == 0
+    assert provider.simulator.state.existing()["files"] == 1
+
+
+async def test_a_file_whose_document_never_came_is_removed(
+    hosted: HostedTenant, provider: RunningSimulator, later: Reconciliation
+) -> None:
+    project = await hosted.api.create_project()
+    await hosted.ingest(project, ("orchard.txt", b"The orchard keeps nine apple trees."))
+    await hosted.rows("UPDATE provider_files SET document_id = NULL")
+    assert await later.run() >= 1  # other tests may have left some
+    assert provider.simulator.state.existing()["files"] == 0
+    assert await hosted.rows("SELECT 1 FROM provider_files") == []
