@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import Answer, DocumentSource
+from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.local.engine import LocalEngine, PreparedDocument
 from http_clients import TenantClient, client_for
 
@@ -34,9 +34,9 @@ class InterruptedEngine(LocalEngine):
         await self._prepared()
         return document
 
-    async def ask(self, tenant_id: UUID, project_id: UUID, question: str) -> Answer:
+    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
         self.answers += 1
-        answer = await super().ask(tenant_id, project_id, question)
+        answer = await super().ask(tenant_id, project_id, question, usage)
         await self._answered()
         return answer
 

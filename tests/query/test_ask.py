@@ -28,13 +28,20 @@ async def test_an_answer_has_the_documented_shape(tenant: TenantClient, project:
         "page": None,
         "char_start": 0,
         "char_end": len(FACT),
+        "support": "quoted",
         "verified": True,
     }
     UUID(body.pop("message_id"))
     UUID(body.pop("conversation_id"))
     assert body.pop("tokens_in") > len(QUESTION.split())
     assert body.pop("tokens_out") >= len(FACT.split())
-    assert body == {"answer": FACT, "answerable": True, "engine": "local"}
+    assert body == {
+        "answer": FACT,
+        "answerable": True,
+        "truncated": False,
+        "tokens_estimated": False,
+        "engine": "local",
+    }
     assert await counter(database, tenant.id, "messages") == (1, 0)
 
 

@@ -19,7 +19,7 @@ from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import store
-from fastapi_ignite.rag.engine import Answer
+from fastapi_ignite.rag.engine import Answer, TokenUsage
 from http_clients import TenantClient, client_for
 from http_contract import problem
 
@@ -97,10 +97,10 @@ class PaidEngine(InterruptedEngine):
         super().__init__(database, **({"answered": after} if after else {}))
         self._before = before
 
-    async def ask(self, tenant_id: UUID, project_id: UUID, question: str) -> Answer:
+    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
         if self._before:
             await self._before()
-        return await super().ask(tenant_id, project_id, question)
+        return await super().ask(tenant_id, project_id, question, usage)
 
 
 class TestAPaidAnswer:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import Answer, Citation, DocumentSource
+from fastapi_ignite.rag.engine import Answer, Citation, DocumentSource, TokenUsage
 from fastapi_ignite.rag.errors import ContentFilteredError, ProviderError
 from fastapi_ignite.rag.extraction import page_at
 from fastapi_ignite.rag.local.answering import REFUSAL, Passage, Quote
@@ -80,14 +80,15 @@ class OpenAIEngine:
         """The provider embeds by itself."""
         return False
 
-    async def ask(self, tenant_id: UUID, project_id: UUID, question: str) -> Answer:
+    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
         async with self._database.tenant(tenant_id) as session:
             store = await ProviderRepository(session, tenant_id).store(project_id)
         if store is None or store.provider_id is None:
-            asked = await asyncio.to_thread(count_tokens, question)
-            refused = await asyncio.to_thread(count_tokens, REFUSAL)
-            return Answer(REFUSAL, answerable=False, citations=(), tokens_in=asked, tokens_out=refused)
+            usage.tokens_in += await asyncio.to_thread(count_tokens, question)
+            usage.tokens_out += await asyncio.to_thread(count_tokens, REFUSAL)
+            return Answer(REFUSAL, answerable=False, citations=())
         response = await self.service.ask(store.provider_id, str(project_id), question)
+        _count(response, usage)
         _require_an_answer(response)
         reading = await asyncio.to_thread(read, response)
         passages = await self._passages(tenant_id, project_id, reading.excerpts)
@@ -95,7 +96,7 @@ class OpenAIEngine:
         if found:
             async with self._database.tenant(tenant_id) as session:
                 found = await LocalSearchRepository(session, tenant_id).prove(found)
-        return _answer(reading, found, response)
+        return _answer(reading, found)
 
     async def _passages(
         self, tenant_id: UUID, project_id: UUID, excerpts: Sequence[Excerpt]
@@ -128,9 +129,18 @@ def _require_an_answer(response: Response) -> None:
         raise ProviderError("The provider failed to answer; nothing was charged.")
 
 
-def _answer(reading: Reading, found: Sequence[Quote], response: Response) -> Answer:
+def _count(response: Response, usage: TokenUsage) -> None:
+    spent = response.usage
+    if spent is None:
+        return
+    usage.tokens_in += spent.input_tokens
+    usage.tokens_out += spent.output_tokens
+    usage.tokens_cached += (spent.input_tokens_details and spent.input_tokens_details.cached_tokens) or 0
+    usage.tokens_reasoning += (spent.output_tokens_details and spent.output_tokens_details.reasoning_tokens) or 0
+
+
+def _answer(reading: Reading, found: Sequence[Quote]) -> Answer:
     """Without a proven quote nothing the model says is passed on, but its own refusal."""
-    usage = response.usage
     return Answer(
         text=reading.text if (found or reading.refused) and reading.text else REFUSAL,
         answerable=bool(found) and not reading.refused,
@@ -147,10 +157,4 @@ def _answer(reading: Reading, found: Sequence[Quote], response: Response) -> Ans
             )
             for quote in found
         ),
-        tokens_in=usage.input_tokens if usage else 0,
-        tokens_out=usage.output_tokens if usage else 0,
-        tokens_cached=usage.input_tokens_details.cached_tokens or 0 if usage and usage.input_tokens_details else 0,
-        tokens_reasoning=usage.output_tokens_details.reasoning_tokens or 0
-        if usage and usage.output_tokens_details
-        else 0,
     )
