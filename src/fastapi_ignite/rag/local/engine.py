@@ -13,9 +13,8 @@ from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.chunking import chunk_text
-from fastapi_ignite.rag.engine import Answer, Citation, DocumentSource, TokenUsage
-from fastapi_ignite.rag.extraction import page_at
-from fastapi_ignite.rag.local.answering import REFUSAL, Quote, select_quotes, shortlist
+from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
+from fastapi_ignite.rag.local.answering import REFUSAL, Quote, cite, select_quotes, shortlist
 from fastapi_ignite.rag.local.embedding import count_tokens, halfvec_text, load_embedder
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
 from fastapi_ignite.rag.local.repository import (
@@ -209,18 +208,4 @@ def _read(question: str, found: Retrieved | None) -> tuple[list[Quote], int]:
 
 def _answer(quotes: Sequence[Quote]) -> Answer:
     text = "\n\n".join(quote.text for quote in quotes) or REFUSAL
-    return Answer(
-        text=text,
-        answerable=bool(quotes),
-        citations=tuple(
-            Citation(
-                document_id=quote.document_id,
-                quote=quote.text,
-                char_start=quote.char_start,
-                char_end=quote.char_end,
-                page=page_at(quote.page_starts, quote.char_start),
-                score=quote.score,
-            )
-            for quote in quotes
-        ),
-    )
+    return Answer(text, answerable=bool(quotes), citations=cite(quotes))

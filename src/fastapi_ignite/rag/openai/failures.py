@@ -38,6 +38,7 @@ FAILURES = Counter("ignite_provider_failures_total", "Calls to the provider that
 log = structlog.get_logger(__name__)
 
 _REFUSED = (AuthenticationError, PermissionDeniedError)
+_OUTAGES = (APIConnectionError, InternalServerError, httpx2.TransportError, *_REFUSED)
 _BY_STATUS: dict[int, type[ProviderError]] = {
     404: StoreMissingError,
     408: ProviderTimeoutError,
@@ -58,7 +59,9 @@ class ProviderBreaker(CircuitBreaker):
 
     def __init__(self, *, timeout: float, retry_after: float) -> None:
         super().__init__(
-            outages=(APIConnectionError, InternalServerError, *_REFUSED), timeout=timeout, retry_after=retry_after
+            outages=_OUTAGES,
+            timeout=timeout,
+            retry_after=retry_after,
         )
         self._in_a_row = 0
 
@@ -109,7 +112,7 @@ def _in_our_words(error: BaseException | None, retry_after: float) -> ProviderEr
         return _of_status(error)
     if isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)):
         return ProviderUnavailableError("The provider could not be reached.")
-    if isinstance(error, (APITimeoutError, TimeoutError)):
+    if isinstance(error, (APITimeoutError, TimeoutError, httpx2.TimeoutException)):
         return ProviderTimeoutError("The provider did not answer in time.")
     return ProviderError("The connection to the provider broke, or its answer is no answer.")
 
