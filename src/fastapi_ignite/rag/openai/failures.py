@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import ClassVar, TypeVar
 
 import httpx2
@@ -82,6 +84,10 @@ class ProviderBreaker(CircuitBreaker):
         self._in_a_row += 1
         if self._in_a_row >= FAILURES_IN_A_ROW or isinstance(error, _REFUSED):
             super()._open(operation, error)
+
+    def _bound(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Many seconds, not milliseconds: a lag of the loop is no reason to let a caller wait past the deadline."""
+        return asyncio.timeout(seconds)
 
     def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
         del outage

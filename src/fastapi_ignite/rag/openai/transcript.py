@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from openai.types.responses import (
-    Response,
-    ResponseCompletedEvent,
-    ResponseCreatedEvent,
-    ResponseErrorEvent,
-    ResponseFailedEvent,
-    ResponseFileSearchToolCall,
-    ResponseIncompleteEvent,
-    ResponseOutputItemDoneEvent,
-    ResponseRefusalDeltaEvent,
-    ResponseStreamEvent,
-    ResponseTextDeltaEvent,
-)
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from openai.types.responses import Response
 
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.errors import (
@@ -37,23 +28,26 @@ class Transcript:
         self._said: list[str] = []
         self._response: Response | None = None
 
-    def hear(self, event: ResponseStreamEvent) -> None:
-        """The next event.
+    def hear(self, event: object) -> None:
+        """The next event, as it was sent.
 
         Raises:
             ProviderError: it is an error.
         """
         match event:
-            case ResponseCreatedEvent():
+            case {"type": "response.created"}:
                 self._read.append(self._prompt)
-            case ResponseOutputItemDoneEvent(item=ResponseFileSearchToolCall(results=results)):
-                self._read += [result.text or "" for result in results or ()]
-            case ResponseTextDeltaEvent(delta=delta) | ResponseRefusalDeltaEvent(delta=delta):
+            case {"type": "response.output_item.done", "item": {"type": "file_search_call", "results": results}}:
+                self._read += _texts(results)
+            case {"type": "response.output_text.delta" | "response.refusal.delta", "delta": str(delta)}:
                 self._said.append(delta)
-            case ResponseCompletedEvent() | ResponseIncompleteEvent() | ResponseFailedEvent():
-                self._response = event.response
-            case ResponseErrorEvent(code=code):
-                raise failure_of(code)
+            case {
+                "type": "response.completed" | "response.incomplete" | "response.failed",
+                "response": {**fields},
+            }:
+                self._response = Response.construct(**cast("dict[str, Any]", fields))
+            case {"type": "error", **fields}:
+                raise failure_of(fields.get("code"))
 
     def answer(self) -> Response:
         """The whole response, `completed` or cut at its longest.
@@ -87,7 +81,13 @@ class Transcript:
             usage.estimated = True
 
 
-def failure_of(code: str | None) -> ProviderError:
+def _texts(results: object) -> Iterator[str]:
+    for result in results if isinstance(results, list) else ():
+        if isinstance(result, Mapping) and isinstance(result.get("text"), str):
+            yield result["text"]
+
+
+def failure_of(code: object) -> ProviderError:
     """What a code inside an answer means; never one that says that nothing was spent."""
     if code in _POLICIES:
         return ContentFilteredError("The provider's content filter ended the answer; nothing was charged.")
