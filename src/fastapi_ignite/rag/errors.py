@@ -5,6 +5,7 @@ Those that are an `UnavailableError` are raised only where nothing was spent: a 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 from fastapi_ignite.core.errors import IgniteError, UnavailableError
@@ -17,6 +18,11 @@ class ProviderError(IgniteError):
     code = "provider_failed"
     title = "The provider failed"
     retryable: ClassVar[bool] = True
+
+    @property
+    def wait(self) -> timedelta:
+        """How long the provider asked us to wait before we try again."""
+        return timedelta(seconds=int(self.headers.get("Retry-After", "0")))
 
 
 class ProviderTimeoutError(ProviderError):
