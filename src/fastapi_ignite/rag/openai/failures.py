@@ -123,6 +123,8 @@ def _of_status(error: APIStatusError) -> ProviderError:
         return ProviderRateLimitedError(
             "The provider limits the rate of this service.", headers={"Retry-After": _wait_of(error)}
         )
+    if error.code == "model_not_found":  # a 404 that no store is missing for
+        return ProviderRejectedError("The provider does not have the model this service is set up with.")
     if error.code == "vector_store_expired":
         return StoreMissingError("The project's vector store has expired at the provider.")
     if known := _BY_STATUS.get(error.status_code):

@@ -1,0 +1,243 @@
+"""Stores and files that are gone at the provider."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from bookkeeping import counter, eventually
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.openai_sim.faults import Fault
+from fastapi_ignite.openai_sim.server import RunningSimulator
+from fastapi_ignite.rag.openai.engine import OpenAIEngine
+from fastapi_ignite.rag.openai.reconciliation import Reconciliation
+from openai_stack import HostedTenant
+
+TREES, SHEEP = "The orchard keeps nine apple trees.", "The meadow feeds forty sheep in summer."
+QUESTIONS = {"How many apple trees does the orchard keep?": TREES, "How many sheep does the meadow feed?": SHEEP}
+
+
+class Scene:
+    """A project of two documents."""
+
+    def __init__(self, hosted: HostedTenant, provider: RunningSimulator, project: str, files: list[UUID]) -> None:
+        self.hosted = hosted
+        self.provider = provider
+        self.project = project
+        self.files = files
+
+    async def store(self) -> str:
+        """Its vector store, as callers see it."""
+        listed = await self.hosted.api.get(f"/ingestion/projects/{self.project}/files")
+        return str(listed.json()["vector_store_id"])
+
+    async def state(self) -> str:
+        """Of its store's row."""
+        rows = await self.hosted.rows("SELECT state FROM provider_stores WHERE project_id = :id", id=self.project)
+        return str(rows[0]["state"])
+
+    async def lose(self, how: str) -> None:
+        """Behind our back."""
+        state, store_id = self.provider.simulator.state, await self.store()
+        if how == "vanish":
+            state.remove_store(store_id)
+        else:
+            store = self.provider.simulator.store(store_id)
+            store.was_expired = True
+            state.vector_stores.save(store.id, store)
+
+    async def notice(self) -> None:
+        """By a question."""
+        refused = await self.hosted.api.ask(self.project, TREES)
+        assert (refused.status_code, refused.json()["code"]) == (409, "store_missing"), refused.text
+        assert int(refused.headers["retry-after"]) > 0
+
+    async def assert_whole(self, *sentences: str) -> None:
+        """It answers from these documents, and they are at the provider, once each."""
+        for question, fact in QUESTIONS.items():
+            answer = await self.hosted.api.ask(self.project, question)
+            assert answer.status_code == 200, answer.text
+            assert ([cited["quote"] for cited in answer.json()["citations"]] == [fact]) == (fact in sentences)
+        existing = self.provider.simulator.state.existing()
+        assert (existing["files"], len(self.attached(await self.store()))) == (len(sentences),) * 2
+
+    def attached(self, store_id: str) -> list[str]:
+        """Names of the files in a store."""
+        state = self.provider.simulator.state
+        found = [state.files.get(attached.file_id) for attached in state.files_of(store_id)]
+        return [file.filename for file in found if file]
+
+    def made(self) -> tuple[int, int]:
+        """Stores and files that there ever were."""
+        created = self.provider.simulator.state.created()
+        return created["vector_stores"], created["files"]
+
+    def fail(self, route: str, kind: str, **fault: object) -> None:
+        self.provider.simulator.faults.add(Fault.model_validate({"route": route, "kind": kind, **fault}))
+
+
+@pytest.fixture
+async def scene(hosted: HostedTenant, provider: RunningSimulator) -> Scene:
+    project = await hosted.api.create_project()
+    files = await hosted.ingest(project, ("orchard.txt", TREES.encode()), ("meadow.txt", SHEEP.encode()))
+    return Scene(hosted, provider, project, files)
+
+
+@pytest.mark.parametrize("how", ["expire", "vanish"])
+async def test_a_store_that_is_gone_is_made_again_from_what_we_have(scene: Scene, how: str) -> None:
+    before = await scene.store()
+    await scene.lose(how)
+    await scene.notice()
+    await scene.notice()
+    await scene.hosted.rebuild(scene.project)
+    await scene.assert_whole(TREES, SHEEP)
+    assert await scene.store() != before
+    assert scene.made() == (2, 2), "the files were still there"
+    ensured = await scene.hosted.api.post(f"/ingestion/projects/{scene.project}/ensure_vector_store")
+    assert (ensured.json()["vector_store_id"], ensured.json()["status"]) == (await scene.store(), "exists")
+    assert await counter(scene.hosted.database, scene.hosted.api.id, "characters") == (len(TREES + SHEEP), 0)
+    assert await counter(scene.hosted.database, scene.hosted.api.id, "messages") == (2, 0), "the refusals are free"
+
+
+async def test_files_that_are_gone_too_are_sent_again(scene: Scene) -> None:
+    await scene.lose("vanish")
+    gone = (await scene.hosted.rows("SELECT provider_id FROM provider_files ORDER BY id"))[0]["provider_id"]
+    scene.provider.simulator.state.remove_file(gone)
+    await scene.notice()
+    await scene.hosted.rebuild(scene.project)
+    await scene.assert_whole(TREES, SHEEP)
+    assert scene.made() == (2, 3)
+    assert await counter(scene.hosted.database, scene.hosted.api.id, "characters") == (len(TREES + SHEEP), 0)
+
+
+async def test_of_all_who_notice_and_rebuild_at_once_one_does_it(scene: Scene) -> None:
+    scene.provider.simulator.behaviour.latency_seconds = {"vector_stores.create": 0.1}
+    await scene.lose("expire")
+    await asyncio.gather(*(scene.notice() for _ in range(6)))
+    await asyncio.gather(*(scene.hosted.rebuild(scene.project) for _ in range(5)))
+    await scene.assert_whole(TREES, SHEEP)
+    assert scene.made() == (2, 2)
+
+
+async def test_a_file_removed_during_the_rebuild_stays_removed(scene: Scene) -> None:
+    await scene.lose("vanish")
+    await scene.notice()
+    scene.provider.simulator.behaviour.processing_seconds = 0.4
+    rebuilding = asyncio.create_task(scene.hosted.rebuild(scene.project))
+
+    async def attaching() -> bool:
+        return scene.provider.simulator.state.existing()["vector_store_files"] > 0
+
+    await eventually(attaching)
+    assert await scene.state() == "filling"
+    await scene.notice()
+    path = f"/ingestion/projects/{scene.project}/remove_file"
+    await scene.hosted.api.delete(path, params={"openai_file_id": str(scene.files[1])})
+    await scene.hosted.processor.delete(scene.hosted.api.id, scene.files[1])
+    await rebuilding
+    if await scene.state() != "ready":  # the whole batch was refused for the one file
+        await scene.hosted.rebuild(scene.project, later=True)
+    await scene.assert_whole(TREES)
+    assert (await scene.hosted.file(scene.files[1]))["state"] == "deleted"
+
+
+async def test_an_upload_notices_waits_and_ends_in_the_new_store(scene: Scene) -> None:
+    await scene.lose("expire")
+    bees = "The garden has seven hives of bees."
+    (file,) = await scene.hosted.ingest(scene.project, ("garden.txt", bees.encode()))
+    row = await scene.hosted.file(file)
+    assert (row["state"], row["waits"], row["last_error"]["code"]) == ("chunking", 1, "store_missing")
+    assert await scene.state() == "lost"
+    await scene.hosted.rebuild(scene.project)
+    await scene.hosted.work(file)
+    assert (await scene.hosted.file(file))["state"] == "completed"
+    answer = await scene.hosted.api.ask(scene.project, "How many hives of bees are in the garden?")
+    assert [cited["quote"] for cited in answer.json()["citations"]] == [bees]
+    assert scene.made() == (2, 3)
+
+
+async def test_a_store_lost_while_a_file_is_written_does_not_lose_the_file(scene: Scene) -> None:
+    bees = b"The garden has seven hives of bees."
+    scene.provider.simulator.behaviour.processing_seconds = 0.4
+    (file,) = await scene.hosted.upload(scene.project, ("garden.txt", bees))
+    working = asyncio.create_task(scene.hosted.work(file))
+
+    async def attached() -> bool:
+        return scene.provider.simulator.state.existing()["vector_store_files"] > len(scene.files)
+
+    await eventually(attached)
+    await scene.lose("expire")
+    await scene.notice()
+    await scene.hosted.rebuild(scene.project)
+    await working
+    assert (await scene.hosted.file(file))["state"] == "chunking"
+    await scene.hosted.rows("UPDATE provider_files SET lease_until = now()")
+    await scene.hosted.work(file)
+    assert (await scene.hosted.file(file))["state"] == "completed"
+    assert len(scene.attached(await scene.store())) == len(scene.files) + 1
+
+
+@pytest.mark.parametrize(
+    ("route", "fault"),
+    [
+        ("vector_stores.create", {"kind": "status", "status": 500, "when": "after"}),
+        ("vector_stores.file_batches.create", {"kind": "reset", "when": "after"}),
+        ("vector_stores.file_batches.create", {"kind": "status", "status": 404}),
+        ("vector_stores.file_batches.retrieve", {"kind": "status", "status": 429, "retry_after": 3}),
+    ],
+)
+async def test_a_rebuild_that_failed_goes_on_later(scene: Scene, route: str, fault: dict[str, object]) -> None:
+    scene.provider.simulator.faults.add(Fault.model_validate({"route": route, **fault}))
+    await scene.lose("vanish")
+    await scene.notice()
+    await scene.hosted.rebuild(scene.project)
+    assert await scene.state() in {"lost", "filling"}
+    (due,) = await scene.hosted.rows("SELECT lease_until > now() AS later FROM provider_stores")
+    assert due["later"], "a provider that fails is not asked again at once"
+    await scene.notice()
+    await scene.hosted.rebuild(scene.project, later=True)
+    await scene.assert_whole(TREES, SHEEP)
+    assert scene.made() == (2, 2)
+
+
+async def test_the_batch_that_answers_with_its_stores_id_and_the_stuck_file_end_well(scene: Scene) -> None:
+    scene.fail("vector_stores.file_batches.retrieve", "store_id", times=3)
+    scene.fail("vector_stores.file_batches.create", "stuck")
+    await scene.lose("vanish")
+    await scene.notice()
+    await scene.hosted.rebuild(scene.project)
+    await scene.assert_whole(TREES, SHEEP)
+
+
+async def test_files_the_provider_refuses_hold_nobody_up(scene: Scene) -> None:
+    scene.fail("vector_stores.file_batches.create", "file_failed", code="invalid_file")
+    await scene.lose("vanish")
+    await scene.notice()
+    await scene.hosted.rebuild(scene.project)
+    assert (await scene.hosted.api.ask(scene.project, TREES)).json()["answerable"] is False
+    damaged = await scene.hosted.engine.damaged(1000)
+    assert (scene.hosted.api.id, UUID(scene.project)) not in damaged, "not at once again"
+    await scene.hosted.rebuild(scene.project, later=True)
+    await scene.assert_whole(TREES, SHEEP)
+
+
+async def test_the_reconciliation_finds_what_nobody_asked_for(
+    scene: Scene, database: Database, engine: OpenAIEngine
+) -> None:
+    file = (await scene.hosted.rows("SELECT provider_id FROM provider_files ORDER BY id"))[0]["provider_id"]
+    scene.provider.simulator.state.remove_file(file)
+    await Reconciliation(database, engine.service, grace=timedelta(hours=2)).run()
+    assert await scene.state() == "ready"
+    await scene.hosted.rows("UPDATE provider_stores SET lease_until = now()")
+    assert (scene.hosted.api.id, UUID(scene.project)) in await engine.damaged(1000)
+    await scene.hosted.rebuild(scene.project)
+    await scene.assert_whole(TREES, SHEEP)
+    assert scene.made() == (1, 3)
+    await scene.lose("expire")
+    await engine.reconcile()
+    assert await scene.state() == "lost"
+    await scene.hosted.rebuild(scene.project)
+    await scene.assert_whole(TREES, SHEEP)
