@@ -18,6 +18,7 @@ from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from http_clients import TenantClient, TenantFactory, client_for
+from openai_scene import SHEEP, TREES, Scene
 from openai_stack import HostedTenant
 
 
@@ -69,3 +70,10 @@ async def hosted(
     processor = FileProcessor(database=database, storage=state["storage"], engines=engines, jobs=jobs)
     async with client_for(hosted_settings, {**state, "jobs": jobs, "engines": engines}) as client:
         yield HostedTenant(TenantClient(tenant.id, client, tenant.headers), processor, database, engine)
+
+
+@pytest.fixture
+async def scene(hosted: HostedTenant, provider: RunningSimulator) -> Scene:
+    project = await hosted.api.create_project()
+    files = await hosted.ingest(project, ("orchard.txt", TREES.encode()), ("meadow.txt", SHEEP.encode()))
+    return Scene(hosted, provider, project, files)

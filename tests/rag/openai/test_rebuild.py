@@ -10,80 +10,11 @@ import pytest
 
 from bookkeeping import counter, eventually
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.ingestion.rebuilding import IndexRebuilder
 from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
-from openai_stack import HostedTenant
-
-TREES, SHEEP = "The orchard keeps nine apple trees.", "The meadow feeds forty sheep in summer."
-QUESTIONS = {"How many apple trees does the orchard keep?": TREES, "How many sheep does the meadow feed?": SHEEP}
-
-
-class Scene:
-    """A project of two documents."""
-
-    def __init__(self, hosted: HostedTenant, provider: RunningSimulator, project: str, files: list[UUID]) -> None:
-        self.hosted = hosted
-        self.provider = provider
-        self.project = project
-        self.files = files
-
-    async def store(self) -> str:
-        """Its vector store, as callers see it."""
-        listed = await self.hosted.api.get(f"/ingestion/projects/{self.project}/files")
-        return str(listed.json()["vector_store_id"])
-
-    async def state(self) -> str:
-        """Of its store's row."""
-        rows = await self.hosted.rows("SELECT state FROM provider_stores WHERE project_id = :id", id=self.project)
-        return str(rows[0]["state"])
-
-    async def lose(self, how: str) -> None:
-        """Behind our back."""
-        state, store_id = self.provider.simulator.state, await self.store()
-        if how == "vanish":
-            state.remove_store(store_id)
-        else:
-            store = self.provider.simulator.store(store_id)
-            store.was_expired = True
-            state.vector_stores.save(store.id, store)
-
-    async def notice(self) -> None:
-        """By a question."""
-        refused = await self.hosted.api.ask(self.project, TREES)
-        assert (refused.status_code, refused.json()["code"]) == (409, "store_missing"), refused.text
-        assert int(refused.headers["retry-after"]) > 0
-
-    async def assert_whole(self, *sentences: str) -> None:
-        """It answers from these documents, and they are at the provider, once each."""
-        for question, fact in QUESTIONS.items():
-            answer = await self.hosted.api.ask(self.project, question)
-            assert answer.status_code == 200, answer.text
-            assert ([cited["quote"] for cited in answer.json()["citations"]] == [fact]) == (fact in sentences)
-        existing = self.provider.simulator.state.existing()
-        assert (existing["files"], len(self.attached(await self.store()))) == (len(sentences),) * 2
-
-    def attached(self, store_id: str) -> list[str]:
-        """Names of the files in a store."""
-        state = self.provider.simulator.state
-        found = [state.files.get(attached.file_id) for attached in state.files_of(store_id)]
-        return [file.filename for file in found if file]
-
-    def made(self) -> tuple[int, int]:
-        """Stores and files that there ever were."""
-        created = self.provider.simulator.state.created()
-        return created["vector_stores"], created["files"]
-
-    def fail(self, route: str, kind: str, **fault: object) -> None:
-        self.provider.simulator.faults.add(Fault.model_validate({"route": route, "kind": kind, **fault}))
-
-
-@pytest.fixture
-async def scene(hosted: HostedTenant, provider: RunningSimulator) -> Scene:
-    project = await hosted.api.create_project()
-    files = await hosted.ingest(project, ("orchard.txt", TREES.encode()), ("meadow.txt", SHEEP.encode()))
-    return Scene(hosted, provider, project, files)
+from openai_scene import SHEEP, TREES, Scene
 
 
 @pytest.mark.parametrize("how", ["expire", "vanish"])
@@ -122,16 +53,25 @@ async def test_of_all_who_notice_and_rebuild_at_once_one_does_it(scene: Scene) -
     assert scene.made() == (2, 2)
 
 
-async def test_a_file_removed_during_the_rebuild_stays_removed(scene: Scene) -> None:
+@pytest.mark.parametrize("step", ["attached", "sent"])
+async def test_a_file_removed_during_the_rebuild_stays_removed(scene: Scene, step: str) -> None:
+    simulator = scene.provider.simulator
     await scene.lose("vanish")
     await scene.notice()
-    scene.provider.simulator.behaviour.processing_seconds = 0.4
+    if step == "sent":
+        gone = (await scene.hosted.file(scene.files[1]))["document_id"]
+        rows = await scene.hosted.rows("SELECT provider_id FROM provider_files WHERE document_id = :id", id=gone)
+        simulator.state.remove_file(rows[0]["provider_id"])
+    simulator.behaviour.processing_seconds = 0.4
+    simulator.behaviour.latency_seconds = {"files.create": 0.4}
     rebuilding = asyncio.create_task(scene.hosted.rebuild(scene.project))
 
-    async def attaching() -> bool:
-        return scene.provider.simulator.state.existing()["vector_store_files"] > 0
+    async def under_way() -> bool:
+        if step == "sent":
+            return simulator.journal.counters()["calls"]["files.create"] > len(scene.files)
+        return simulator.state.existing()["vector_store_files"] > 0
 
-    await eventually(attaching)
+    await eventually(under_way)
     assert await scene.state() == "filling"
     await scene.notice()
     path = f"/ingestion/projects/{scene.project}/remove_file"
@@ -157,6 +97,18 @@ async def test_an_upload_notices_waits_and_ends_in_the_new_store(scene: Scene) -
     answer = await scene.hosted.api.ask(scene.project, "How many hives of bees are in the garden?")
     assert [cited["quote"] for cited in answer.json()["citations"]] == [bees]
     assert scene.made() == (2, 3)
+
+
+async def test_one_run_makes_all_again_that_is_lost(scene: Scene, database: Database, engine: OpenAIEngine) -> None:
+    other = await scene.hosted.api.create_project("Other")
+    await scene.hosted.ingest(other, ("orchard.txt", TREES.encode()))
+    for project in (scene.project, other):
+        rows = await scene.hosted.rows("SELECT provider_id FROM provider_stores WHERE project_id = :id", id=project)
+        scene.provider.simulator.state.remove_store(rows[0]["provider_id"])
+    await engine.reconcile()
+    await IndexRebuilder(database, {engine.name: engine}).run()  # those of other tests too
+    for project in (scene.project, other):
+        assert (await scene.hosted.api.ask(project, TREES)).json()["answerable"]
 
 
 async def test_a_store_lost_while_a_file_is_written_does_not_lose_the_file(scene: Scene) -> None:
