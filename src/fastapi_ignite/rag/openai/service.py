@@ -6,12 +6,14 @@ decided by those who can look first whether it was done.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from openai import AsyncOpenAI, NotFoundError
 from openai.types import FileObject, VectorStore
 from openai.types.responses import Response
+from openai.types.responses.file_search_tool_param import Filters
+from openai.types.shared_params import ComparisonFilter
 from openai.types.vector_stores import VectorStoreFile
 
 from fastapi_ignite.core.sections import OpenAISettings
@@ -143,8 +145,8 @@ class OpenAIService:
         """Out of every store too. One that is gone already is no error."""
         await self._tolerating("delete_file", lambda: self._client.files.delete(file_id))
 
-    async def ask(self, store_id: str, project_id: str, question: str) -> Response:
-        """One answer, from files of this project alone. Cancelling the task ends the request at the provider.
+    async def ask(self, store_id: str, project_id: str, question: str, *, without: Sequence[str] = ()) -> Response:
+        """One answer, from files of this project alone, and not from some. Cancelling the task ends the request there.
 
         Raises:
             ProviderError: no answer came.
@@ -160,7 +162,7 @@ class OpenAIService:
                         "type": "file_search",
                         "vector_store_ids": [store_id],
                         "max_num_results": RESULTS,
-                        "filters": {"type": "eq", "key": "project_id", "value": project_id},
+                        "filters": _files_of(project_id, without),
                     }
                 ],
                 tool_choice={"type": "file_search"},
@@ -177,3 +179,10 @@ class OpenAIService:
             await self._breaker.call(operation, delete, seconds=self._settings.timeout_seconds)
         except StoreMissingError:
             return
+
+
+def _files_of(project_id: str, without: Sequence[str]) -> Filters:
+    of_project: ComparisonFilter = {"type": "eq", "key": "project_id", "value": project_id}
+    if not without:
+        return of_project
+    return {"type": "and", "filters": [of_project, {"type": "nin", "key": "ignite_file", "value": [*without]}]}
