@@ -14,7 +14,9 @@ QUESTION = "How many apple trees does the orchard keep?"
 MESSAGES = "SELECT * FROM messages ORDER BY created_at, id"
 
 
-async def test_an_answer_has_the_documented_shape(tenant: TenantClient, project: str, database: Database) -> None:
+async def test_an_answer_has_the_documented_shape(
+    tenant: TenantClient, project: str, engine_name: str, database: Database
+) -> None:
     (file,) = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
     answer = await tenant.ask(project, QUESTION)
     assert answer.status_code == 200
@@ -34,7 +36,7 @@ async def test_an_answer_has_the_documented_shape(tenant: TenantClient, project:
     UUID(body.pop("conversation_id"))
     assert body.pop("tokens_in") > len(QUESTION.split())
     assert body.pop("tokens_out") >= len(FACT.split())
-    assert body == {"answer": FACT, "answerable": True, "engine": "local"}
+    assert body == {"answer": FACT, "answerable": True, "engine": engine_name}
     assert await counter(database, tenant.id, "messages") == (1, 0)
 
 
