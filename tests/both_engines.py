@@ -17,7 +17,7 @@ from http_clients import TenantFactory, tenant_factory
 __all__ = ["ENGINES", "engine", "engine_name", "engine_settings", "make_tenant", "of_the_local_engine"]
 
 ENGINES = ("local", "openai")
-# for a test of what only this engine has; the reason stands beside it
+# for what only this engine has, or where no engine takes part; which of them stands beside it
 of_the_local_engine = pytest.mark.parametrize("engine_name", ["local"], indirect=True)
 
 

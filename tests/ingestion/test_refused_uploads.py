@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from bookkeeping import partial_uploads, rows_of, stored_objects
+from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import State
@@ -15,6 +16,8 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from http_clients import TenantClient, TenantFactory, client_for
 from multipart_bodies import BOUNDARY, LAST_BOUNDARY, WatchedBody, file_part, send_body
+
+pytestmark = of_the_local_engine  # refused before any engine is asked
 
 
 class Scene:
@@ -37,13 +40,13 @@ class Scene:
 
 @pytest.fixture
 async def scene(
-    make_tenant: TenantFactory, engine_settings: Settings, state: State, database: Database, unreachable_jobs: JobQueue
+    make_tenant: TenantFactory, settings: Settings, state: State, database: Database, unreachable_jobs: JobQueue
 ) -> AsyncGenerator[Scene]:
     tenant = await make_tenant()
-    upload = engine_settings.upload.model_copy(
+    upload = settings.upload.model_copy(
         update={"max_file_bytes": 1000, "max_request_bytes": 5000, "max_files": 3, "max_queued_files": 2}
     )
-    tight = engine_settings.model_copy(update={"upload": upload})
+    tight = settings.model_copy(update={"upload": upload})
     async with client_for(tight, {**state, "jobs": unreachable_jobs}) as client:
         tenant = TenantClient(tenant.id, client, tenant.headers)
         yield Scene(tenant, await tenant.create_project(), tight, database)
@@ -148,10 +151,10 @@ async def test_too_many_files_in_progress_are_refused_unread(scene: Scene) -> No
 
 
 async def test_a_full_storage_is_refused_unread(
-    tenant: TenantClient, engine_settings: Settings, state: State, unreachable_jobs: JobQueue
+    tenant: TenantClient, settings: Settings, state: State, unreachable_jobs: JobQueue
 ) -> None:
-    upload = engine_settings.upload.model_copy(update={"max_stored_bytes": 10})
-    tight = engine_settings.model_copy(update={"upload": upload})
+    upload = settings.upload.model_copy(update={"max_stored_bytes": 10})
+    tight = settings.model_copy(update={"upload": upload})
     async with client_for(tight, {**state, "jobs": unreachable_jobs}) as client:
         tenant = TenantClient(tenant.id, client, tenant.headers)
         project = await tenant.create_project()
