@@ -20,7 +20,7 @@ from sqlalchemy import URL, text
 
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import DocumentSource
+from fastapi_ignite.rag.engine import DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import extract
 from fastapi_ignite.rag.local.engine import LocalEngine
 from harness import bench_servers, make_project, make_text
@@ -65,7 +65,7 @@ async def measure(database: Database, folder: Path, options: argparse.Namespace)
     durations = []
     for question in questions:
         started = time.perf_counter()
-        await engine.ask(tenant_id, project_id, question)
+        await engine.ask(tenant_id, project_id, question, TokenUsage())
         durations.append(time.perf_counter() - started)
     print(f"answers: p50 {statistics.median(durations) * 1000:.0f} ms, slowest {max(durations) * 1000:.0f} ms")
 

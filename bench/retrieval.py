@@ -24,7 +24,7 @@ from uuid import UUID
 
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import DocumentSource
+from fastapi_ignite.rag.engine import DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
@@ -129,7 +129,7 @@ class Bench:
         for query_id, query in collection.queries.items():
             present = collection.relevant[query_id] <= half.keys()
             started = time.perf_counter()
-            answer = await self.engine.ask(indexed.tenant_id, indexed.project_id, query)
+            answer = await self.engine.ask(indexed.tenant_id, indexed.project_id, query, TokenUsage())
             seconds.append(time.perf_counter() - started)
             kind = "present" if present else "absent"
             tally[kind] += 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 import httpx2
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.security import KeySource, TokenVerifier, sign_token
@@ -28,15 +29,44 @@ class WithState:
         await self._app(scope, receive, send)
 
 
+class Departure:
+    """Callers of the application close their connection once `at` is set, and the response is still read."""
+
+    def __init__(self, app: ASGIApp, at: asyncio.Event) -> None:
+        self._app = app
+        self._at = at
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The body arrives whole."""
+        whole = False
+
+        async def until_departure() -> Message:
+            nonlocal whole
+            if whole:
+                await self._at.wait()
+                return {"type": "http.disconnect"}
+            message = await receive()
+            whole = not message.get("more_body", False)
+            return message
+
+        await self._app(scope, until_departure, send)
+
+
 def client_for(
-    settings: Settings, state: State, *, keys: KeySource | None = None, address: str = "127.0.0.1"
+    settings: Settings,
+    state: State,
+    *,
+    keys: KeySource | None = None,
+    address: str = "127.0.0.1",
+    leaving: asyncio.Event | None = None,
 ) -> httpx2.AsyncClient:
     """A client of an application with these settings and this state."""
     verifier = TokenVerifier(settings.jwt, require_exp=settings.app.production, keys=keys)
     state = {**state, "settings": settings, "tokens": verifier}
-    transport = httpx2.ASGITransport(
-        WithState(create_app(settings), state), raise_app_exceptions=False, client=(address, 123)
-    )
+    app: ASGIApp = WithState(create_app(settings), state)
+    if leaving is not None:
+        app = Departure(app, leaving)
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=(address, 123))
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1", timeout=90)
 
 

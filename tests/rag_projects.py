@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import Answer, DocumentSource
+from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
@@ -60,9 +60,9 @@ class RagProject:
         """As the job behind a removal does."""
         return await self.engine.purge(self.tenant_id, document_id)
 
-    async def ask(self, question: str) -> Answer:
+    async def ask(self, question: str, usage: TokenUsage | None = None) -> Answer:
         """The engine's answer."""
-        return await self.engine.ask(self.tenant_id, self.project_id, question)
+        return await self.engine.ask(self.tenant_id, self.project_id, question, usage or TokenUsage())
 
     async def quotes(self, question: str) -> list[str]:
         """What the answer cites."""

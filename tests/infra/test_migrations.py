@@ -24,7 +24,7 @@ from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
-from fastapi_ignite.rag.engine import Answer, DocumentSource
+from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
@@ -311,7 +311,7 @@ async def ask_about(addresses: ServiceAddresses, document: str, question: str) -
         prepared = await engine.prepare(DocumentSource(tenant_id, project_id, new_id(), digest, extracted))
         async with database.tenant(tenant_id) as session:
             await prepared.write(session)
-        answer = await engine.ask(tenant_id, project_id, question)
+        answer = await engine.ask(tenant_id, project_id, question, TokenUsage())
         return answer, [citation.quote for citation in answer.citations]
     finally:
         await database.close()

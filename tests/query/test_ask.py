@@ -30,13 +30,20 @@ async def test_an_answer_has_the_documented_shape(
         "page": None,
         "char_start": 0,
         "char_end": len(FACT),
+        "support": {"local": "quoted", "openai": "aligned"}[engine_name],
         "verified": True,
     }
     UUID(body.pop("message_id"))
     UUID(body.pop("conversation_id"))
     assert body.pop("tokens_in") > len(QUESTION.split())
     assert body.pop("tokens_out") >= len(FACT.split())
-    assert body == {"answer": FACT, "answerable": True, "engine": engine_name}
+    assert body == {
+        "answer": FACT,
+        "answerable": True,
+        "truncated": False,
+        "tokens_estimated": False,
+        "engine": engine_name,
+    }
     assert await counter(database, tenant.id, "messages") == (1, 0)
 
 

@@ -96,6 +96,8 @@ SECTIONS = (
             "tokens_out",
             "tokens_cached",
             "tokens_reasoning",
+            "tokens_estimated",
+            "truncated",
             *TIMES,
             json=("citations",),
         ),

@@ -25,9 +25,10 @@ class Conversation(TenantScoped, Timestamped, Base):
 
 
 class Message(TenantScoped, Timestamped, Base):
-    """A question or an answer. A question is `pending` while its answer is worked on.
+    """A question or an answer. A question is `pending` while its answer is worked on, `cancelled` when its caller left.
 
-    `citations` holds the citations as they were answered.
+    `citations` holds the citations as they were answered. Tokens stand with the answer; with the question where there
+    is none, and the work had begun.
     """
 
     __tablename__ = "messages"
@@ -36,7 +37,7 @@ class Message(TenantScoped, Timestamped, Base):
             ["tenant_id", "conversation_id"], ["conversations.tenant_id", "conversations.id"], ondelete="CASCADE"
         ),
         CheckConstraint("role IN ('user', 'assistant')", name="role"),
-        CheckConstraint("state IN ('pending', 'completed', 'failed')", name="state"),
+        CheckConstraint("state IN ('pending', 'completed', 'failed', 'cancelled')", name="state"),
         Index("ix_messages_conversation", "tenant_id", "conversation_id", "created_at"),
         Index("ix_messages_pending", "created_at", postgresql_where=text("state = 'pending'")),
     )
@@ -54,3 +55,5 @@ class Message(TenantScoped, Timestamped, Base):
     tokens_out: Mapped[int | None]
     tokens_cached: Mapped[int | None]
     tokens_reasoning: Mapped[int | None]
+    tokens_estimated: Mapped[bool | None]
+    truncated: Mapped[bool | None]

@@ -45,12 +45,12 @@ class MessageRepo:
         self._session.add(row)
         await self._session.flush()
 
-    async def end_question(self, message_id: UUID, state: str) -> bool:
+    async def end_question(self, message_id: UUID, state: str, **values: object) -> bool:
         """Move a pending question on; false when something else did."""
         row = await self._session.execute(
             update(Message)
             .where(Message.tenant_id == self._tenant_id, Message.id == message_id, Message.state == "pending")
-            .values(state=state)
+            .values(state=state, **values)
             .returning(Message.id)
         )
         return row.first() is not None

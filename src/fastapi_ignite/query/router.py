@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Path
+from fastapi import Depends, Path, Request
 
 from fastapi_ignite.billing.service import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
@@ -58,9 +58,12 @@ MessageId = Annotated[UUID, Path(examples=["7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21
         EngineMissingError,
     ),
 )
-async def ask(service: QueryServiceDep, claim: ClaimDep, request: AskRequest) -> AskResult:
-    """Answer from the project's documents, with quotes that were proven to stand there."""
-    return await service.ask(request, claim)
+async def ask(service: QueryServiceDep, claim: ClaimDep, question: AskRequest, request: Request) -> AskResult:
+    """Answer from the project's documents, with quotes that were proven to stand there.
+
+    The model is stopped when the caller leaves, unless there is an `Idempotency-Key` to come back with.
+    """
+    return await service.ask(question, claim, caller_left=request.is_disconnected)
 
 
 @router.get(

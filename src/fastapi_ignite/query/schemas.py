@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -48,6 +48,11 @@ class CitationRead(BaseModel):
     char_start: int
     char_end: int
     score: float
+    support: Literal["quoted", "aligned", "retrieved"] = Field(
+        "quoted",
+        description="`quoted`: the answer's own quote. `aligned`: the sentence of the sources that says most of what "
+        "the answer says. `retrieved`: of the source the answer names, though it shares few words with it.",
+    )
     verified: bool = Field(description="The quote was compared with the stored text before the answer left.")
 
 
@@ -70,12 +75,15 @@ class AskResult(BaseModel):
                             "char_start": 192,
                             "char_end": 242,
                             "score": 0.82,
+                            "support": "quoted",
                             "verified": True,
                         }
                     ],
                     "message_id": "7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21",
                     "conversation_id": "b9a6c1de-0a3b-4a39-8f5e-1f2d3c4b5a69",
                     "answerable": True,
+                    "truncated": False,
+                    "tokens_estimated": False,
                     "engine": "local",
                 }
             ]
@@ -89,4 +97,6 @@ class AskResult(BaseModel):
     message_id: UUID
     conversation_id: UUID
     answerable: bool
+    truncated: bool = Field(description="The model was cut at its longest answer.")
+    tokens_estimated: bool = Field(description="A provider did not tell its figures; the tokens were counted here.")
     engine: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -15,10 +15,11 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, owner_alive
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.projects.service import ProjectService
+from fastapi_ignite.query.leaving import CallerLeftError, unless_left
 from fastapi_ignite.query.models import Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead
-from fastapi_ignite.rag.engine import Answer, RagEngine
+from fastapi_ignite.rag.engine import Answer, RagEngine, TokenUsage
 from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
@@ -76,29 +77,41 @@ class QueryService:
         self._settings = settings
         self._tenant_id = tenant_id
 
-    async def ask(self, request: AskRequest, claim: Claim | None) -> AskResult:
+    async def ask(
+        self, request: AskRequest, claim: Claim | None, *, caller_left: Callable[[], Awaitable[bool]]
+    ) -> AskResult:
         """One answer is one message of the plan, a refusal too; a failure is none.
+
+        A caller who leaves stops the engine, and has used the message once the engine worked. With a key the answer is
+        worked out all the same: the caller may come back for it.
 
         Raises:
             ProjectNotFoundError, ConversationNotFoundError: unknown ids.
             SubscriptionRequiredError, QuotaExceededError: nothing was asked.
             IdempotencyConflictError: the same request was made before.
             AnswerAbandonedError, SourcesChangedError: asking again may work.
+            CallerLeftError: nobody hears it.
         """
         question = await self._record(request, claim)
+        usage = TokenUsage()
         asked = False  # money may have been spent
         try:
             async with owner_alive(self._database, claim):
                 for _ in range(MOST_ANSWERS):
-                    answer = await question.engine.ask(self._tenant_id, request.project_id, request.question)
+                    asking = question.engine.ask(self._tenant_id, request.project_id, request.question, usage)
+                    answer = await (asking if claim else unless_left(asking, caller_left))
                     asked = True
-                    result = await self._settle(question, answer, claim)
+                    result = await self._settle(question, answer, usage, claim)
                     if result is not None:
                         return result
             raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
+        except CallerLeftError:
+            await self._end(question, usage, charged=usage.spent)
+            raise
         except BaseException as error:
+            await self._end(question, usage, charged=False)
             spent = question.engine.paid and (asked or not isinstance(error, UnavailableError))
-            await self._release(question, claim, spent=spent)
+            await self._release(claim, spent=spent)
             raise
 
     async def read(self, message_id: UUID) -> AskResult:
@@ -144,7 +157,9 @@ class QueryService:
             )
         return _Question(message_id, conversation_id, reservation_id, engine)
 
-    async def _settle(self, question: _Question, answer: Answer, claim: Claim | None) -> AskResult | None:
+    async def _settle(
+        self, question: _Question, answer: Answer, usage: TokenUsage, claim: Claim | None
+    ) -> AskResult | None:
         """`None`: the answer holds the words of a document whose last file is removed, and must not leave."""
         message_id = new_id()
         async with self._database.tenant(self._tenant_id) as session:
@@ -165,10 +180,8 @@ class QueryService:
                 engine=question.engine.name,
                 answerable=answer.answerable,
                 citations=[citation.model_dump(mode="json") for citation in citations],
-                tokens_in=answer.tokens_in,
-                tokens_out=answer.tokens_out,
-                tokens_cached=answer.tokens_cached,
-                tokens_reasoning=answer.tokens_reasoning,
+                truncated=answer.truncated,
+                **_columns(usage),
             )
             await messages.add(message)
             await UsageService(session, self._tenant_id).settle(question.reservation_id)
@@ -192,20 +205,39 @@ class QueryService:
                 char_start=citation.char_start,
                 char_end=citation.char_end,
                 score=citation.score,
+                support=citation.support,
                 verified=True,
             )
             for citation in answer.citations
         ]
 
-    async def _release(self, question: _Question, claim: Claim | None, *, spent: bool) -> None:
-        """The tenant pays for no failure. A key under which money may have been spent stays taken."""
+    async def _end(self, question: _Question, usage: TokenUsage, *, charged: bool) -> None:
+        """Without an answer. What was spent at a provider stays on record, whoever bears it."""
+        columns = _columns(usage) if usage.spent else {}
         async with self._database.tenant(self._tenant_id) as session:
-            if await MessageRepo(session, self._tenant_id).end_question(question.message_id, "failed"):
-                await UsageService(session, self._tenant_id).release(question.reservation_id)
-            if claim and spent:
-                await IdempotencyStore(session).give_up(claim)
-            elif claim:
-                await IdempotencyStore(session).release(claim)
+            state = "cancelled" if charged else "failed"
+            if not await MessageRepo(session, self._tenant_id).end_question(question.message_id, state, **columns):
+                return
+            units = UsageService(session, self._tenant_id)
+            await (units.settle(question.reservation_id) if charged else units.release(question.reservation_id))
+
+    async def _release(self, claim: Claim | None, *, spent: bool) -> None:
+        """A key under which money may have been spent stays taken."""
+        if claim is None:
+            return
+        async with self._database.tenant(self._tenant_id) as session:
+            keys = IdempotencyStore(session)
+            await (keys.give_up(claim) if spent else keys.release(claim))
+
+
+def _columns(usage: TokenUsage) -> dict[str, int | bool]:
+    return {
+        "tokens_in": usage.tokens_in,
+        "tokens_out": usage.tokens_out,
+        "tokens_cached": usage.tokens_cached,
+        "tokens_reasoning": usage.tokens_reasoning,
+        "tokens_estimated": usage.estimated,
+    }
 
 
 def _as_result(message: Message) -> AskResult:
@@ -218,6 +250,8 @@ def _as_result(message: Message) -> AskResult:
             "message_id": message.id,
             "conversation_id": message.conversation_id,
             "answerable": message.answerable,
+            "truncated": bool(message.truncated),
+            "tokens_estimated": bool(message.tokens_estimated),
             "engine": message.engine,
         }
     )

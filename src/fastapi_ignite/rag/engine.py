@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,11 +23,16 @@ class DocumentSource:
     extracted: ExtractedText
 
 
+Support = Literal["quoted", "aligned", "retrieved"]
+
+
 @dataclass(frozen=True, slots=True)
 class Citation:
     """A proven quote: `document_text[char_start:char_end] == quote` was checked before it left the engine.
 
     Offsets count Unicode code points of the stored text, end exclusive; `page` is 1-based, `None` without pages.
+    `support`: the answerer gave these words, or we aligned a sentence of the sources with what it says, or it named
+    the source and shares few words with it, as in another language.
     """
 
     document_id: UUID
@@ -36,22 +41,40 @@ class Citation:
     char_end: int
     page: int | None
     score: float
+    support: Support = "quoted"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """`answerable` is false when nothing relevant was found: then there are no citations.
 
-    Of `tokens_in` the provider had `tokens_cached` at hand; of `tokens_out` its model spent `tokens_reasoning` unseen.
+    `truncated`: the model was cut at its longest answer.
     """
 
     text: str
     answerable: bool
     citations: tuple[Citation, ...]
-    tokens_in: int
-    tokens_out: int
+    truncated: bool = False
+
+
+@dataclass(slots=True)
+class TokenUsage:
+    """What a question has cost so far. The engine adds to it while it works: a failure has its price too.
+
+    Of `tokens_in` the provider had `tokens_cached` at hand; of `tokens_out` its model spent `tokens_reasoning` unseen.
+    `estimated`: a provider worked and did not tell how much, so that we counted.
+    """
+
+    tokens_in: int = 0
+    tokens_out: int = 0
     tokens_cached: int = 0
     tokens_reasoning: int = 0
+    estimated: bool = False
+
+    @property
+    def spent(self) -> bool:
+        """Whether work was done."""
+        return bool(self.tokens_in or self.tokens_out)
 
 
 class PreparedIndex(Protocol):
@@ -121,8 +144,11 @@ class RagEngine(Protocol):
         """
         ...
 
-    async def ask(self, tenant_id: UUID, project_id: UUID, question: str) -> Answer:
-        """Answer from the project's documents, or say that they do not hold the answer."""
+    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
+        """Answer from the project's documents, or say that they do not hold the answer.
+
+        Whatever happens, a cancellation too, `usage` has what was spent. Cancelling stops the model.
+        """
         ...
 
     async def reconcile(self) -> int:

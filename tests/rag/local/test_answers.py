@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import Answer
+from fastapi_ignite.rag.engine import Answer, TokenUsage
 from fastapi_ignite.rag.local.answering import REFUSAL, Quote
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.retrieval import Retrieved, Retriever
@@ -61,20 +61,22 @@ class TestAnswers:
         self, library: tuple[RagProject, dict[UUID, str]], question: str, gold: str
     ) -> None:
         project, documents = library
-        answer = await project.ask(question)
+        usage = TokenUsage()
+        answer = await project.ask(question, usage)
         assert_proven(answer, documents)
         assert gold in answer.citations[0].quote
         assert answer.text == "\n\n".join(citation.quote for citation in answer.citations)
-        assert answer.tokens_in > answer.tokens_out > 0
+        assert usage.tokens_in > usage.tokens_out > 0
 
     @pytest.mark.parametrize("question", UNRELATED)
     async def test_what_the_documents_do_not_hold_is_refused(
         self, library: tuple[RagProject, dict[UUID, str]], question: str
     ) -> None:
         project, _ = library
-        answer = await project.ask(question)
+        usage = TokenUsage()
+        answer = await project.ask(question, usage)
         assert (answer.answerable, answer.citations, answer.text) == (False, (), REFUSAL)
-        assert answer.tokens_in > 0
+        assert usage.tokens_in > 0
 
     @pytest.mark.parametrize("question", ["???", "the of and", "\n", "\U0001f9a6", "' OR 1=1 --", "{}/1048576"])
     async def test_a_question_of_nothing_is_refused(

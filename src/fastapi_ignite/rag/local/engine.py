@@ -13,9 +13,8 @@ from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.chunking import chunk_text
-from fastapi_ignite.rag.engine import Answer, Citation, DocumentSource
-from fastapi_ignite.rag.extraction import page_at
-from fastapi_ignite.rag.local.answering import REFUSAL, Quote, select_quotes, shortlist
+from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
+from fastapi_ignite.rag.local.answering import REFUSAL, Quote, cite, select_quotes, shortlist
 from fastapi_ignite.rag.local.embedding import count_tokens, halfvec_text, load_embedder
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
 from fastapi_ignite.rag.local.repository import (
@@ -140,14 +139,17 @@ class LocalEngine:
                 await index.set_embeddings(claimed.document_id, embeddings)
         return True
 
-    async def ask(self, tenant_id: UUID, project_id: UUID, question: str) -> Answer:
+    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
         """Three short transactions; while the model works none is open."""
         found = await self._retriever.retrieve(tenant_id, project_id, question, limit=PASSAGES)
         quotes, tokens_in = await asyncio.to_thread(_read, question, found)
+        usage.tokens_in += tokens_in
         if quotes:
             async with self._database.tenant(tenant_id) as session:
                 quotes = await LocalSearchRepository(session, tenant_id).prove(quotes)
-        return await asyncio.to_thread(_answer, quotes, tokens_in)
+        answer = _answer(quotes)
+        usage.tokens_out += await asyncio.to_thread(count_tokens, answer.text)
+        return answer
 
     async def reconcile(self) -> int:
         """Everything is in the database, and goes with it."""
@@ -204,22 +206,6 @@ def _read(question: str, found: Retrieved | None) -> tuple[list[Quote], int]:
     return select_quotes(evidence, found.terms), tokens
 
 
-def _answer(quotes: Sequence[Quote], tokens_in: int) -> Answer:
+def _answer(quotes: Sequence[Quote]) -> Answer:
     text = "\n\n".join(quote.text for quote in quotes) or REFUSAL
-    return Answer(
-        text=text,
-        answerable=bool(quotes),
-        citations=tuple(
-            Citation(
-                document_id=quote.document_id,
-                quote=quote.text,
-                char_start=quote.char_start,
-                char_end=quote.char_end,
-                page=page_at(quote.page_starts, quote.char_start),
-                score=quote.score,
-            )
-            for quote in quotes
-        ),
-        tokens_in=tokens_in,
-        tokens_out=count_tokens(text),
-    )
+    return Answer(text, answerable=bool(quotes), citations=cite(quotes))

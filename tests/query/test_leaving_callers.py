@@ -1,0 +1,86 @@
+"""A caller who closes the connection stops the model; one with a key may come back for the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import httpx2
+
+from bookkeeping import counter, rows_of
+from engines import InterruptedEngine
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.engine import Answer, RagEngine, TokenUsage
+from http_clients import TenantClient, client_for
+
+QUESTION = "How many apple trees does the orchard keep?"
+
+
+class SlowEngine(InterruptedEngine):
+    """Has spent ten tokens, or nothing yet, when its caller leaves."""
+
+    def __init__(self, inner: RagEngine, left: asyncio.Event, *, spent: int) -> None:
+        super().__init__(inner)
+        self._left = left
+        self._spent = spent
+        self.stopped = False
+
+    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
+        usage.tokens_in += self._spent
+        self._left.set()
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            self.stopped = True
+            raise
+        return await super().ask(tenant_id, project_id, question, usage)
+
+
+@asynccontextmanager
+async def leaving(
+    tenant: TenantClient, settings: Settings, state: State, *, spent: int = 10
+) -> AsyncGenerator[tuple[TenantClient, SlowEngine]]:
+    left = asyncio.Event()
+    engine = SlowEngine(state["engines"][settings.default_engine], left, spent=spent)
+    async with client_for(settings, {**state, "engines": engine.alone()}, leaving=left) as client:
+        yield TenantClient(tenant.id, client, tenant.headers), engine
+
+
+async def question_of(database: Database, tenant: TenantClient) -> tuple[str, int | None]:
+    (row,) = await rows_of(database, tenant.id, "SELECT state, tokens_in FROM messages")
+    return row["state"], row["tokens_in"]
+
+
+async def test_the_engine_is_stopped_and_the_message_used(
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
+) -> None:
+    async with leaving(tenant, engine_settings, state) as (caller, engine):
+        answer = await caller.ask(project, QUESTION)
+    assert (answer.status_code, engine.stopped, engine.answers) == (499, True, 0)
+    assert await question_of(database, tenant) == ("cancelled", 10)
+    assert await counter(database, tenant.id, "messages") == (1, 0)
+
+
+async def test_before_the_engine_worked_nothing_is_used(
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
+) -> None:
+    async with leaving(tenant, engine_settings, state, spent=0) as (caller, engine):
+        await caller.ask(project, QUESTION)
+    assert engine.stopped
+    assert await question_of(database, tenant) == ("failed", None)
+    assert await counter(database, tenant.id, "messages") == (0, 0)
+
+
+async def test_with_a_key_the_answer_is_there_to_come_back_for(
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
+) -> None:
+    key = {"Idempotency-Key": "kept", "Prefer": "idempotency=replay"}
+    async with leaving(tenant, engine_settings, state) as (caller, engine):
+        first: httpx2.Response = await caller.ask(project, QUESTION, headers=key)
+    again = await tenant.ask(project, QUESTION, headers=key)
+    assert (engine.stopped, again.status_code, again.json()) == (False, 200, first.json())
+    assert await counter(database, tenant.id, "messages") == (1, 0)
