@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
@@ -15,6 +16,8 @@ from uuid import UUID
 import dramatiq
 import httpx2
 import pytest
+from anyio.from_thread import start_blocking_portal
+from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -25,25 +28,26 @@ from fastapi_ignite.admin.service import AdminKeyService
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.core.security import sign_token
+from fastapi_ignite.core.sections import OpenAISettings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.embedded import acquire
 from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.services import ServiceAddresses, Services
 from fastapi_ignite.main import open_state
+from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
 from fastapi_ignite.worker import Worker
-from http_clients import TenantClient, TenantFactory, client_for
+from http_clients import TenantClient, TenantFactory, client_for, tenant_factory
 
 DATA_DIR_VARIABLE = "IGNITE_TEST_DATA_DIR"
-PREFIXES = ("POSTGRES_", "REDIS_", "DRAMATIQ_", "RATE_LIMIT_", "IGNITE_")
+PREFIXES = ("POSTGRES_", "REDIS_", "DRAMATIQ_", "RATE_LIMIT_", "IGNITE_", "OPENAI_", "RAG_")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """The controller makes the folder that all xdist workers share. A developer's own variables stay outside."""
     if hasattr(config, "workerinput"):
         return
-    for name in [name for name in os.environ if name in {"ENV", "DATABASE_URL", "JWT_SECRET", "OPENAI_API_KEY"}]:
+    for name in [name for name in os.environ if name in {"ENV", "DATABASE_URL", "JWT_SECRET"}]:
         del os.environ[name]
     for name in [name for name in os.environ if name.startswith(PREFIXES)]:
         del os.environ[name]
@@ -68,6 +72,25 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "ignite": defaults.ignite.model_copy(update={"data_dir": tmp_path_factory.mktemp("ignite")}),
             "rate_limit": defaults.rate_limit.model_copy(update={"rpm": 10**6}),
         }
+    )
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Generator[RunningSimulator]:
+    """OpenAI, shared by all tests of this process: leave its faults and its objects alone.
+
+    It has a thread of its own, because fixtures and jobs wait for each other while the tests' event loop stands still.
+    """
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it ends after the capture of what is logged
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(running_simulator()) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def openai_settings(settings: Settings, simulator: RunningSimulator) -> Settings:
+    """With a key, so that new projects are OpenAI's."""
+    return settings.model_copy(
+        update={"openai": OpenAISettings(api_key=SecretStr("sk-test"), base_url=simulator.base_url)}
     )
 
 
@@ -128,15 +151,15 @@ def redis(addresses: ServiceAddresses) -> Generator[Redis]:
 
 
 @pytest.fixture(scope="session")
-async def state(settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[State]:
-    """What the lifespan gives the application."""
-    async with open_state(settings, addresses) as opened:
-        yield opened
+async def state(settings: Settings, openai_settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[State]:
+    """What the lifespan gives the application, which can run both engines; projects start on the local one."""
+    async with open_state(openai_settings, addresses) as opened:
+        yield {**opened, "settings": settings}
 
 
 @pytest.fixture(scope="session")
-def worker(settings: Settings, services: Services, addresses: ServiceAddresses) -> Generator[None]:
-    """A Dramatiq worker in this process, on the real broker."""
+def worker(openai_settings: Settings, services: Services, addresses: ServiceAddresses) -> Generator[None]:
+    """A Dramatiq worker in this process, on the real broker, for projects of both engines."""
 
     class TestServices(Services):
         @property
@@ -145,7 +168,7 @@ def worker(settings: Settings, services: Services, addresses: ServiceAddresses) 
 
     broker = make_broker(addresses.redis_url)
     dramatiq.set_broker(broker)
-    Worker(settings, TestServices(settings, services.lease), broker)
+    Worker(openai_settings, TestServices(openai_settings, services.lease), broker)
     running = dramatiq.Worker(broker, worker_threads=4, worker_timeout=100)
     running.start()
     yield
@@ -161,18 +184,16 @@ async def client(settings: Settings, state: State) -> AsyncGenerator[httpx2.Asyn
 
 
 @pytest.fixture(scope="session")
+async def openai_client(openai_settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
+    """An anonymous caller of the same installation, where it starts new projects at OpenAI."""
+    async with client_for(openai_settings, state) as anonymous:
+        yield anonymous
+
+
+@pytest.fixture(scope="session")
 def make_tenant(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory:
     """New tenants on a plan."""
-
-    async def make(plan_id: str = "hobby", billing_cycle: str = "monthly") -> TenantClient:
-        answer = await client.post(
-            "/tenants/create", params={"name": "Acme Co", "plan_id": plan_id, "billing_cycle": billing_cycle}
-        )
-        assert answer.is_success, answer.text
-        tenant_id = UUID(answer.json()["tenant_id"])
-        return TenantClient(tenant_id, client, {"Authorization": f"Bearer {sign_token(tenant_id, settings)}"})
-
-    return make
+    return tenant_factory(client, settings)
 
 
 @pytest.fixture(scope="session")

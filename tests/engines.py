@@ -1,16 +1,15 @@
-"""The local engine with something happening in the middle of its work."""
+"""An engine with something happening in the middle of its work."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any, cast
 from uuid import UUID
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
-from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
-from fastapi_ignite.rag.local.engine import LocalEngine, PreparedDocument
+from fastapi_ignite.rag.engine import Answer, DocumentSource, PreparedIndex, RagEngine, TokenUsage
 from http_clients import TenantClient, client_for
 
 Event = Callable[[], Awaitable[None]]
@@ -20,32 +19,54 @@ async def nothing() -> None:
     """The default event."""
 
 
-class InterruptedEngine(LocalEngine):
-    """Runs an event after each document it prepared and each answer it found, when the caller knows of neither."""
+class InterruptedEngine:
+    """Runs an event before it is asked, after each document it prepared and each answer it found.
 
-    def __init__(self, database: Database, *, prepared: Event = nothing, answered: Event = nothing) -> None:
-        super().__init__(database, embedder="minilm")
+    The caller knows of neither. `paid` says that answers cost money, whatever the engine inside says.
+    """
+
+    def __init__(
+        self,
+        inner: RagEngine,
+        *,
+        prepared: Event = nothing,
+        asked: Event = nothing,
+        answered: Event = nothing,
+        paid: bool | None = None,
+    ) -> None:
+        self._inner = inner
         self._prepared = prepared
+        self._asked = asked
         self._answered = answered
+        self.paid = inner.paid if paid is None else paid
         self.answers = 0
 
-    async def prepare(self, source: DocumentSource) -> PreparedDocument:
-        document = await super().prepare(source)
+    def __getattr__(self, name: str) -> Any:
+        """All the rest is the inner engine's."""
+        return getattr(self._inner, name)
+
+    async def prepare(self, source: DocumentSource) -> PreparedIndex:
+        document = await self._inner.prepare(source)
         await self._prepared()
         return document
 
     async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
+        await self._asked()
         self.answers += 1
-        answer = await super().ask(tenant_id, project_id, question, usage)
+        answer = await self._inner.ask(tenant_id, project_id, question, usage)
         await self._answered()
         return answer
+
+    def alone(self) -> Mapping[str, RagEngine]:
+        """As the only engine of an application or a worker."""
+        return {self._inner.name: cast("RagEngine", self)}
 
 
 @asynccontextmanager
 async def interrupted(
-    tenant: TenantClient, settings: Settings, state: State, answered: Event
+    tenant: TenantClient, settings: Settings, state: State, answered: Event = nothing, **others: Any
 ) -> AsyncGenerator[tuple[TenantClient, InterruptedEngine]]:
     """The tenant, calling an API whose engine lets `answered` happen between an answer and its settlement."""
-    engine = InterruptedEngine(state["database"], answered=answered)
-    async with client_for(settings, {**state, "engines": {engine.name: engine}}) as client:
+    engine = InterruptedEngine(state["engines"][settings.default_engine], answered=answered, **others)
+    async with client_for(settings, {**state, "engines": engine.alone()}) as client:
         yield TenantClient(tenant.id, client, tenant.headers), engine

@@ -11,7 +11,7 @@ import httpx2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.security import KeySource, TokenVerifier
+from fastapi_ignite.core.security import KeySource, TokenVerifier, sign_token
 from fastapi_ignite.http.state import State
 from fastapi_ignite.main import create_app
 
@@ -123,3 +123,17 @@ class TenantClient:
 
 
 TenantFactory = Callable[..., Awaitable[TenantClient]]
+
+
+def tenant_factory(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory:
+    """New tenants of the client's application, with a token of these settings."""
+
+    async def make(plan_id: str = "hobby", billing_cycle: str = "monthly") -> TenantClient:
+        answer = await client.post(
+            "/tenants/create", params={"name": "Acme Co", "plan_id": plan_id, "billing_cycle": billing_cycle}
+        )
+        assert answer.is_success, answer.text
+        tenant_id = UUID(answer.json()["tenant_id"])
+        return TenantClient(tenant_id, client, {"Authorization": f"Bearer {sign_token(tenant_id, settings)}"})
+
+    return make

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from pytest import Subtests  # noqa: PT013  a type
 
+from both_engines import ENGINES
 from command_line import open_folder
 from doc_pages import Example, blocks, differences, page, reference, run_blocks
+from fastapi_ignite.openai_sim.server import RunningSimulator
 from http_contract import Operation, operations
 from running_stack import RunningStack
 
@@ -22,11 +24,19 @@ README_BLOCK = re.compile(r"^## First requests\n\n```bash\n(.*?)^```$", re.MULTI
 URL = re.compile(r'"\$API_V1([^"?]*)')
 
 
+@pytest.fixture(scope="module", params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Where the pages' projects go."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="module")
-def stack() -> Iterator[RunningStack]:
-    """What `cli.py up` starts."""
+def stack(engine_name: str, simulator: RunningSimulator) -> Iterator[RunningStack]:
+    """What `cli.py up` starts, without a key and with one."""
+    keys = {"local": {}, "openai": {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": simulator.base_url}}
     with open_folder() as made:
-        running = RunningStack(made)
+        running = RunningStack(made, **keys[engine_name])
         try:
             yield running.wait_until_healthy()
         finally:
@@ -54,7 +64,9 @@ def test_every_request_of_the_reference_is_answered_as_it_says(
                 assert list(differences(json.loads(example.body), document)) == []
 
 
-def test_the_first_requests_of_the_readme_end_in_a_cited_answer(stack: RunningStack, tmp_path: Path) -> None:
+def test_the_first_requests_of_the_readme_end_in_a_cited_answer(
+    stack: RunningStack, engine_name: str, tmp_path: Path
+) -> None:
     found = README_BLOCK.search(page("README.md"))
     assert found
     (ran,) = run_blocks([found[1]], address=address(stack), folder=tmp_path, environment=stack.commands.environment)
@@ -68,6 +80,7 @@ def test_the_first_requests_of_the_readme_end_in_a_cited_answer(stack: RunningSt
     answers = ran.documents()
     for name, answer in zip(shown, answers, strict=True):
         assert list(differences(json.loads(documented[name]), answer)) == []
+    assert answers[1]["engine"] == engine_name
     assert "seven days" in answers[1]["citations"][0]["quote"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from bookkeeping import eventually, rows_of
+from both_engines import *  # noqa: F403  fixtures: archives hold the projects of both engines
 from exports.archives import DownloadedArchive
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id

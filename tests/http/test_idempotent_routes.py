@@ -17,6 +17,8 @@ from redis import Redis
 from sqlalchemy import event
 
 from bookkeeping import rows_of, stored_objects
+from both_engines import *  # noqa: F403  fixtures: the operations below run on both engines
+from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.permissions import Scope
@@ -177,6 +179,7 @@ class TestUploads:
         assert (await sender.upload()).status_code == 200
 
 
+@of_the_local_engine  # without a project
 class TestNewTenants:
     """Nobody has a token yet: the key is the address's, or the operator's."""
 
@@ -251,6 +254,7 @@ def of_keys(statements: list[str]) -> list[str]:
     return [statement for statement in statements if "idempotency_keys" in statement]
 
 
+@of_the_local_engine  # what comes of a key, not of a question
 class TestRedisRemembers:
     """A refused duplicate is refused again without PostgreSQL, and Redis may lose all of it."""
 
@@ -315,6 +319,7 @@ class Thing(BaseModel):
     secret: str
 
 
+@of_the_local_engine  # which knows of no engine
 class TestARouteOfOnesOwn:
     """As docs/idempotency.md says."""
 

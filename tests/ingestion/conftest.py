@@ -1,16 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 import pytest
 
+from both_engines import *  # noqa: F403  fixtures: every suite here runs on both engines
+from engines import Event, InterruptedEngine, nothing
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.rag.engines import build_engines
 from http_clients import TenantClient, TenantFactory, client_for
+
+ProcessorFactory = Callable[..., FileProcessor]
 
 
 @pytest.fixture(scope="session")
@@ -20,21 +25,44 @@ def unreachable_jobs() -> JobQueue:
 
 
 @pytest.fixture(scope="session")
-def processor(database: Database, state: State, unreachable_jobs: JobQueue) -> FileProcessor:
+async def worker_engines(database: Database, openai_settings: Settings) -> AsyncGenerator[Mapping[str, RagEngine]]:
+    """With the login of a worker."""
+    engines = build_engines(database, embedder="minilm", openai=openai_settings.openai)
+    yield engines
+    for engine in engines.values():
+        await engine.close()
+
+
+@pytest.fixture(scope="session")
+def processor(
+    database: Database, state: State, worker_engines: Mapping[str, RagEngine], unreachable_jobs: JobQueue
+) -> FileProcessor:
     """A worker's hands, moved by the test."""
-    return FileProcessor(
-        database=database,
-        storage=state["storage"],
-        engines=build_engines(database, embedder="minilm"),
-        jobs=unreachable_jobs,
-    )
+    return FileProcessor(database=database, storage=state["storage"], engines=worker_engines, jobs=unreachable_jobs)
+
+
+@pytest.fixture
+def make_processor(
+    database: Database,
+    state: State,
+    worker_engines: Mapping[str, RagEngine],
+    engine_name: str,
+    unreachable_jobs: JobQueue,
+) -> ProcessorFactory:
+    """A worker of its own, with something happening after it prepared a document."""
+
+    def make(prepared: Event = nothing) -> FileProcessor:
+        engine = InterruptedEngine(worker_engines[engine_name], prepared=prepared)
+        return FileProcessor(database=database, storage=state["storage"], engines=engine.alone(), jobs=unreachable_jobs)
+
+    return make
 
 
 @pytest.fixture
 async def unheard_tenant(
-    make_tenant: TenantFactory, settings: Settings, state: State, unreachable_jobs: JobQueue
+    make_tenant: TenantFactory, engine_settings: Settings, state: State, unreachable_jobs: JobQueue
 ) -> AsyncGenerator[TenantClient]:
     """A tenant whose uploads stay queued until the test works on them."""
     tenant = await make_tenant()
-    async with client_for(settings, {**state, "jobs": unreachable_jobs}) as client:
+    async with client_for(engine_settings, {**state, "jobs": unreachable_jobs}) as client:
         yield TenantClient(tenant.id, client, tenant.headers)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from both_engines import of_the_local_engine
 from fastapi_ignite.core.ids import new_id
 from http_clients import TenantClient, TenantFactory
+
+pytestmark = of_the_local_engine  # rows of files that no engine has seen
 
 
 async def test_pages_hold_every_file_once_and_in_order(unheard_tenant: TenantClient) -> None:

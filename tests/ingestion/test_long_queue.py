@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from bookkeeping import rows_of
+from both_engines import of_the_local_engine
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
@@ -22,6 +23,7 @@ from fastapi_ignite.ingestion.repository import take_lost
 from fastapi_ignite.scheduler import Sweeper
 from http_clients import TenantClient
 
+pytestmark = of_the_local_engine  # rows of files that no engine has seen
 MOMENT = timedelta(seconds=1)
 
 

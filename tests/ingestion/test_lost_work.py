@@ -13,7 +13,6 @@ from uuid import UUID
 import pytest
 
 from bookkeeping import counter, eventually, rows_of, stored_objects
-from engines import Event, InterruptedEngine, nothing
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
@@ -27,20 +26,7 @@ from fastapi_ignite.scheduler import Running, Sweeper, schedule
 from http_clients import TenantClient
 
 ORCHARD = b"The orchard keeps nine apple trees. "
-MakeWorker = Callable[..., FileProcessor]
-
-
-@pytest.fixture
-def make_worker(database: Database, state: State, unreachable_jobs: JobQueue) -> MakeWorker:
-    """A worker of its own, with something happening after it prepared a document."""
-
-    def make(prepared: Event = nothing) -> FileProcessor:
-        engine = InterruptedEngine(database, prepared=prepared)
-        return FileProcessor(
-            database=database, storage=state["storage"], engines={engine.name: engine}, jobs=unreachable_jobs
-        )
-
-    return make
+ProcessorFactory = Callable[..., FileProcessor]
 
 
 @pytest.fixture
@@ -73,6 +59,11 @@ class Scene:
         """Pretend that time passed or a process died."""
         statement = f"UPDATE files SET {assignments} WHERE id = :id"  # noqa: S608  written in this file
         await rows_of(self._database, self.tenant.id, statement, id=self.file_id, **values)
+
+    async def end_leases(self) -> None:
+        """Pretend that whoever worked on it gave no sign of life for minutes: to us, and to the engine."""
+        await self.change("lease_until = now()")
+        await rows_of(self._database, self.tenant.id, "UPDATE provider_files SET lease_until = now()")
 
     async def lose(self) -> None:
         """Nobody works on it and nobody was told for so long that no queue explains it."""
@@ -113,9 +104,9 @@ async def test_the_scheduler_brings_an_unheard_upload_to_its_end(scene: Scene, s
 
 @pytest.mark.usefixtures("worker")
 async def test_a_removal_nobody_heard_of_is_carried_out(
-    scene: Scene, sweeper: Sweeper, make_worker: MakeWorker, settings: Settings
+    scene: Scene, sweeper: Sweeper, make_processor: ProcessorFactory, settings: Settings
 ) -> None:
-    await make_worker().process(scene.tenant.id, scene.file_id)
+    await make_processor().process(scene.tenant.id, scene.file_id)
     await scene.tenant.delete(
         f"/ingestion/projects/{scene.project}/remove_file",
         params={"openai_file_id": str(scene.file_id), "delete_raw": True},
@@ -141,7 +132,7 @@ async def test_a_lost_file_is_handed_out_once(scene: Scene, database: Database) 
 
 
 async def test_a_dead_workers_file_is_done_by_the_next_and_the_dead_one_changes_nothing(
-    scene: Scene, make_worker: MakeWorker, database: Database
+    scene: Scene, make_processor: ProcessorFactory, database: Database
 ) -> None:
     """The first one was only slow: it comes back after its lease is over and the file is completed."""
     working, may_go_on = asyncio.Event(), asyncio.Event()
@@ -150,13 +141,13 @@ async def test_a_dead_workers_file_is_done_by_the_next_and_the_dead_one_changes_
         working.set()
         await may_go_on.wait()
 
-    slow = asyncio.create_task(make_worker(stall).process(scene.tenant.id, scene.file_id))
+    slow = asyncio.create_task(make_processor(stall).process(scene.tenant.id, scene.file_id))
     await working.wait()
     assert ((await scene.row())["state"], await scene.characters()) == ("chunking", (0, len(ORCHARD)))
-    await make_worker().process(scene.tenant.id, scene.file_id)
+    await make_processor().process(scene.tenant.id, scene.file_id)
     assert (await scene.row())["attempt"] == 1, "the lease was not respected"
-    await scene.change("lease_until = now()")
-    await make_worker().process(scene.tenant.id, scene.file_id)
+    await scene.end_leases()
+    await make_processor().process(scene.tenant.id, scene.file_id)
     after = await scene.row()
     assert (after["state"], after["attempt"]) == ("completed", 2)
     may_go_on.set()
@@ -167,7 +158,7 @@ async def test_a_dead_workers_file_is_done_by_the_next_and_the_dead_one_changes_
     assert row["documents"] == 1
 
 
-async def die(scene: Scene, make_worker: MakeWorker) -> None:
+async def die(scene: Scene, make_processor: ProcessorFactory) -> None:
     """An attempt that ends after it reserved, as a killed process would: without a word."""
     reserved = asyncio.Event()
 
@@ -175,39 +166,41 @@ async def die(scene: Scene, make_worker: MakeWorker) -> None:
         reserved.set()
         await asyncio.Event().wait()
 
-    attempt = asyncio.create_task(make_worker(stall).process(scene.tenant.id, scene.file_id))
+    attempt = asyncio.create_task(make_processor(stall).process(scene.tenant.id, scene.file_id))
     await reserved.wait()
     attempt.cancel()
     with pytest.raises(asyncio.CancelledError):
         await attempt
-    await scene.change("lease_until = now()")
+    await scene.end_leases()
 
 
-async def test_what_a_dead_attempt_reserved_is_not_charged_twice(scene: Scene, make_worker: MakeWorker) -> None:
-    await die(scene, make_worker)
-    await die(scene, make_worker)
+async def test_what_a_dead_attempt_reserved_is_not_charged_twice(
+    scene: Scene, make_processor: ProcessorFactory
+) -> None:
+    await die(scene, make_processor)
+    await die(scene, make_processor)
     assert await scene.characters() == (0, len(ORCHARD))
-    await make_worker().process(scene.tenant.id, scene.file_id)
+    await make_processor().process(scene.tenant.id, scene.file_id)
     assert await scene.characters() == (len(ORCHARD), 0)
 
 
 async def test_what_a_dead_attempt_reserved_is_freed_when_a_copy_was_faster(
-    scene: Scene, make_worker: MakeWorker
+    scene: Scene, make_processor: ProcessorFactory
 ) -> None:
-    await die(scene, make_worker)
+    await die(scene, make_processor)
     upload = await scene.tenant.upload(scene.project, ("copy.txt", ORCHARD), wait_seconds=0)
-    await make_worker().process(scene.tenant.id, UUID(upload.json()["files"][0]["id"]))
-    await make_worker().process(scene.tenant.id, scene.file_id)
+    await make_processor().process(scene.tenant.id, UUID(upload.json()["files"][0]["id"]))
+    await make_processor().process(scene.tenant.id, scene.file_id)
     file = await scene.public()
     assert (file["status"], file["deduplicated"]) == ("completed", True)
     assert await scene.characters() == (len(ORCHARD), 0)
 
 
-async def test_a_file_that_brings_its_workers_down_is_given_up(scene: Scene, make_worker: MakeWorker) -> None:
+async def test_a_file_that_brings_its_workers_down_is_given_up(scene: Scene, make_processor: ProcessorFactory) -> None:
     for _ in range(MAX_ATTEMPTS):
         assert (await scene.public())["status"] == "in_progress"
-        await die(scene, make_worker)
-    await make_worker().process(scene.tenant.id, scene.file_id)
+        await die(scene, make_processor)
+    await make_processor().process(scene.tenant.id, scene.file_id)
     file = await scene.public()
     assert file["status"] == "failed"
     error = file["last_error"]
@@ -223,28 +216,28 @@ def hide_object(scene: Scene, settings: Settings) -> tuple[Path, Path]:
 
 
 async def test_bytes_that_are_away_for_a_while_only_delay(
-    scene: Scene, make_worker: MakeWorker, settings: Settings
+    scene: Scene, make_processor: ProcessorFactory, settings: Settings
 ) -> None:
     path, away = hide_object(scene, settings)
-    await make_worker().process(scene.tenant.id, scene.file_id)
+    await make_processor().process(scene.tenant.id, scene.file_id)
     file = await scene.public()
     assert (file["status"], file["last_error"]) == ("in_progress", None)
     away.rename(path)
-    await make_worker().process(scene.tenant.id, scene.file_id)
+    await make_processor().process(scene.tenant.id, scene.file_id)
     assert (await scene.public())["status"] == "in_progress", "the pause between attempts was not kept"
-    await scene.change("lease_until = now()")
-    await make_worker().process(scene.tenant.id, scene.file_id)
+    await scene.end_leases()
+    await make_processor().process(scene.tenant.id, scene.file_id)
     assert (await scene.public())["status"] == "completed"
 
 
 async def test_bytes_that_never_come_back_are_a_failed_file(
-    scene: Scene, make_worker: MakeWorker, settings: Settings
+    scene: Scene, make_processor: ProcessorFactory, settings: Settings
 ) -> None:
     hide_object(scene, settings)
     for _ in range(MAX_ATTEMPTS):
         assert (await scene.public())["status"] == "in_progress"
-        await make_worker().process(scene.tenant.id, scene.file_id)
-        await scene.change("lease_until = now()")
+        await make_processor().process(scene.tenant.id, scene.file_id)
+        await scene.end_leases()
     file = await scene.public()
     assert file["status"] == "failed"
     error = file["last_error"]
@@ -254,7 +247,7 @@ async def test_bytes_that_never_come_back_are_a_failed_file(
 
 
 async def test_a_working_attempt_keeps_its_lease_and_an_overtaken_one_stops(
-    scene: Scene, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, make_processor: ProcessorFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "LEASE", timedelta(seconds=0.15))
     working = asyncio.Event()
@@ -263,7 +256,7 @@ async def test_a_working_attempt_keeps_its_lease_and_an_overtaken_one_stops(
         working.set()
         await asyncio.Event().wait()
 
-    attempt = asyncio.create_task(make_worker(stall).process(scene.tenant.id, scene.file_id))
+    attempt = asyncio.create_task(make_processor(stall).process(scene.tenant.id, scene.file_id))
     await working.wait()
     first_lease = (await scene.row())["lease_until"]
 

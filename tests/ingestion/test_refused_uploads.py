@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from bookkeeping import partial_uploads, rows_of, stored_objects
+from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import State
@@ -15,6 +16,8 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from http_clients import TenantClient, TenantFactory, client_for
 from multipart_bodies import BOUNDARY, LAST_BOUNDARY, WatchedBody, file_part, send_body
+
+pytestmark = of_the_local_engine  # refused before any engine is asked
 
 
 class Scene:

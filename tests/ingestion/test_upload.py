@@ -141,7 +141,7 @@ async def test_a_large_file_arrives_whole(unheard_tenant: TenantClient, settings
 
 
 async def test_who_leaves_is_not_waited_for(
-    settings: Settings,
+    engine_settings: Settings,
     state: State,
     unheard_tenant: TenantClient,
     unreachable_jobs: JobQueue,
@@ -174,7 +174,7 @@ async def test_who_leaves_is_not_waited_for(
         return
 
     async with asyncio.timeout(30):
-        await WithState(create_app(settings), {**state, "jobs": unreachable_jobs})(scope, receive, send)
+        await WithState(create_app(engine_settings), {**state, "jobs": unreachable_jobs})(scope, receive, send)
     (file,) = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
     await processor.process(tenant.id, UUID(file["id"]))
     (file,) = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
@@ -182,7 +182,7 @@ async def test_who_leaves_is_not_waited_for(
 
 
 async def test_callers_who_wait_hold_no_connection(
-    settings: Settings,
+    engine_settings: Settings,
     state: State,
     addresses: ServiceAddresses,
     make_tenant: TenantFactory,
@@ -193,7 +193,7 @@ async def test_callers_who_wait_hold_no_connection(
     tenant = await make_tenant()
     database = Database(addresses.api_url, pool_size=1)
     small: State = {**state, "database": database, "jobs": unreachable_jobs}
-    async with client_for(settings, small) as client:
+    async with client_for(engine_settings, small) as client:
         tenant = TenantClient(tenant.id, client, tenant.headers)
         project = await tenant.create_project()
         path = f"/ingestion/projects/{project}/files"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
 
 from bookkeeping import counter, make_plan, rows_of
-from engines import InterruptedEngine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
@@ -19,6 +19,7 @@ from fastapi_ignite.ingestion.processing import FileProcessor
 from http_clients import TenantClient, TenantFactory, client_for
 from multipart_bodies import WatchedBody, send_body
 
+ProcessorFactory = Callable[..., FileProcessor]
 THIRTY = b"Thirty characters, no more. :-)"[:30]
 
 
@@ -143,25 +144,25 @@ async def test_messages_that_come_again_change_nothing(
 
 
 async def test_a_copy_waits_for_its_twin_when_only_one_of_them_fits(
-    make_tenant: TenantFactory, settings: Settings, state: State, unreachable_jobs: JobQueue, database: Database
+    make_tenant: TenantFactory,
+    engine_settings: Settings,
+    state: State,
+    unreachable_jobs: JobQueue,
+    make_processor: ProcessorFactory,
+    database: Database,
 ) -> None:
     """It will be free of charge once the twin is completed: not fitting beside it is no reason to fail."""
     tenant = await make_tenant(await make_plan(database, characters=30))
-    async with client_for(settings, {**state, "jobs": unreachable_jobs}) as client:
+    async with client_for(engine_settings, {**state, "jobs": unreachable_jobs}) as client:
         tenant = TenantClient(tenant.id, client, tenant.headers)
         project = await tenant.create_project()
         upload = await tenant.upload(project, ("guide.txt", THIRTY), ("copy.txt", THIRTY), wait_seconds=0)
         twin, copy = (UUID(file["id"]) for file in upload.json()["files"])
 
         async def work_on_the_copy() -> None:
-            await processor(InterruptedEngine(database)).process(tenant.id, copy)
+            await make_processor().process(tenant.id, copy)
 
-        def processor(engine: InterruptedEngine) -> FileProcessor:
-            return FileProcessor(
-                database=database, storage=state["storage"], engines={engine.name: engine}, jobs=unreachable_jobs
-            )
-
-        await processor(InterruptedEngine(database, prepared=work_on_the_copy)).process(tenant.id, twin)
+        await make_processor(work_on_the_copy).process(tenant.id, twin)
         first, second = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
         assert (first["status"], second["status"]) == ("completed", "in_progress")
         await rows_of(database, tenant.id, "UPDATE files SET lease_until = now()")

@@ -2,31 +2,40 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from functools import partial
 
 import httpx2
 import pytest
 
+from both_engines import *  # noqa: F403  fixtures: tenants of the tests here are of both engines
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from isolation.catalogue import TenantTable, owner_connection, tenant_tables
-from isolation.household import Household, settle
+from isolation.household import Household, HouseholdFactory, settle
 from isolation.probes import Ground
 
 
 @pytest.fixture(scope="session")
-async def household(client: httpx2.AsyncClient, settings: Settings, database: Database, worker: None) -> Household:
-    """Shared by the tests that only look at it."""
+def settle_down(
+    client: httpx2.AsyncClient, openai_client: httpx2.AsyncClient, settings: Settings, database: Database, worker: None
+) -> HouseholdFactory:
+    """A new household, by its word."""
     del worker
-    return await settle(client, settings, database, "heliotrope")
+    return partial(settle, client, openai_client, settings, database)
 
 
 @pytest.fixture(scope="session")
-async def stranger(client: httpx2.AsyncClient, settings: Settings, database: Database, worker: None) -> Household:
+async def household(settle_down: HouseholdFactory) -> Household:
+    """Shared by the tests that only look at it."""
+    return await settle_down("heliotrope")
+
+
+@pytest.fixture(scope="session")
+async def stranger(settle_down: HouseholdFactory) -> Household:
     """Another tenant, with ids of its own: what it may not do is not for want of something."""
-    del worker
-    return await settle(client, settings, database, "marmoset")
+    return await settle_down("marmoset")
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -21,15 +21,29 @@ from isolation.catalogue import TenantTable
 
 @dataclass(frozen=True, slots=True)
 class Household:
-    """A tenant with a row in every table.
+    """A tenant with a row in every table, and a project of each engine.
 
-    `ids` has one of its ids for each place where requests take one, by the place's name. Its `word` stands in every
-    text it ever sent, and nowhere else.
+    Its `word` stands in every text it ever sent, and nowhere else.
     """
 
     tenant: TenantClient
     word: str
-    ids: Mapping[str, str]
+    ids_by_engine: Mapping[str, Mapping[str, str]]
+    engine: str = "local"
+
+    @property
+    def ids(self) -> Mapping[str, str]:
+        """One of its ids for each place where requests take one, by the place's name."""
+        return self.ids_by_engine[self.engine]
+
+    @property
+    def all_ids(self) -> set[tuple[str, str]]:
+        """Of the projects of both engines, with the names of their places."""
+        return {each for ids in self.ids_by_engine.values() for each in ids.items()}
+
+    def at(self, engine: str) -> Household:
+        """As one that knows the project of this engine alone."""
+        return replace(self, engine=engine)
 
     @property
     def fact(self) -> str:
@@ -52,6 +66,9 @@ class Household:
         return f"The {self.word} project"
 
 
+HouseholdFactory = Callable[[str], Awaitable[Household]]
+
+
 def fact(word: str) -> str:
     return f"The vault of the north wing opens with the code {word}."
 
@@ -60,67 +77,68 @@ def question(word: str) -> str:
     return f"What opens the vault of the north wing, {word} perhaps?"
 
 
-async def settle(client: httpx2.AsyncClient, settings: Settings, database: Database, word: str) -> Household:
-    """Made by the API alone, but for the month's usage and what only OpenAI's projects have. A worker must be running.
+async def settle(
+    client: httpx2.AsyncClient,
+    hosted: httpx2.AsyncClient,
+    settings: Settings,
+    database: Database,
+    word: str,
+) -> Household:
+    """Made by the API alone, but for the month's usage. A worker must be running.
 
-    A new kind of row needs a request here, and its id an entry in `ids`.
+    `hosted` starts projects at OpenAI. A new kind of row needs a request here, and its id an entry in `ids`.
     """
     made = await client.post("/tenants/create", params={"name": f"The {word} family", "plan_id": "hobby"})
     tenant_id = UUID(made.json()["tenant_id"])
     tenant = TenantClient(tenant_id, client, {"Authorization": f"Bearer {sign_token(tenant_id, settings)}"})
-    household = Household(tenant, word, {})
-    key = {"Idempotency-Key": household.key}
-    created = await tenant.post("/ingestion/projects/create", params={"name": household.project_name}, headers=key)
-    project: str = created.json()["id"]
-    upload: dict[str, Any] = (await tenant.upload(project, (f"{word}.txt", household.fact.encode()))).json()
-    assert upload["batch_status"] == "completed"
-    answer: dict[str, Any] = (await tenant.ask(project, household.question, headers=key)).json()
-    assert answer["answerable"]
+    key = {"Idempotency-Key": f"key-of-{word}"}
     export = (await tenant.post("/tenants/export", params={"include_files": True}, headers=key)).json()["id"]
     api_key = (await tenant.post("/api-keys", json={"name": f"The {word} key"}, headers=key)).json()["id"]
     await UsageRollUp(database).run()
-    await _record_provider_objects(database, tenant_id, project)
-    await _at_rest(tenant, project, export)
-    file = upload["files"][0]["id"]
     ids = {
         "tenant_id": str(tenant_id),
         "x-tenant-id": str(tenant_id),
+        "export_id": export,
+        "key_id": api_key,
+    }
+    elsewhere = TenantClient(tenant_id, hosted, tenant.headers)
+    household = Household(
+        tenant,
+        word,
+        {
+            "local": ids | await _project(tenant, word, f"The {word} project", key),
+            "openai": ids | await _project(elsewhere, word, f"The {word} project at OpenAI", {}),
+        },
+    )
+    await _at_rest(household)
+    return household
+
+
+async def _project(tenant: TenantClient, word: str, name: str, key: Mapping[str, str]) -> dict[str, str]:
+    """One that knows the word's fact and was asked about it; its ids."""
+    created = await tenant.post("/ingestion/projects/create", params={"name": name}, headers=dict(key))
+    project: str = created.json()["id"]
+    upload: dict[str, Any] = (await tenant.upload(project, (f"{word}.txt", fact(word).encode()))).json()
+    assert upload["batch_status"] == "completed"
+    answer: dict[str, Any] = (await tenant.ask(project, question(word), headers=dict(key))).json()
+    assert answer["answerable"]
+    file = upload["files"][0]["id"]
+    return {
         "project_id": project,
         "openai_file_id": file,
         "after": file,
         "conversation_id": answer["conversation_id"],
         "message_id": answer["message_id"],
-        "export_id": export,
-        "key_id": api_key,
     }
-    return Household(tenant, word, ids)
 
 
-async def _record_provider_objects(database: Database, tenant_id: UUID, project: str) -> None:
-    """As the hosted engine does, without asking anybody."""
-    async with database.tenant(tenant_id) as session:
-        await session.execute(
-            text(
-                "INSERT INTO provider_stores (tenant_id, project_id, id, state, provider_id) "
-                "VALUES (:tenant, :project, gen_random_uuid(), 'ready', 'vs_none')"
-            ),
-            {"tenant": tenant_id, "project": UUID(project)},
-        )
-        await session.execute(
-            text(
-                "INSERT INTO provider_files (tenant_id, id, project_id, sha256, state) "
-                "VALUES (:tenant, gen_random_uuid(), :project, 'none', 'ready')"
-            ),
-            {"tenant": tenant_id, "project": UUID(project)},
-        )
-
-
-async def _at_rest(tenant: TenantClient, project: str, export: str) -> None:
+async def _at_rest(household: Household) -> None:
     """Until no worker changes anything of it any more."""
+    tenant, ids = household.tenant, household.ids
 
     async def rests() -> bool:
-        listed = (await tenant.get(f"/ingestion/projects/{project}/files")).json()
-        archive = (await tenant.get(f"/tenants/exports/{export}")).json()
+        listed = (await tenant.get(f"/ingestion/projects/{ids['project_id']}/files")).json()
+        archive = (await tenant.get(f"/tenants/exports/{ids['export_id']}")).json()
         return bool(listed["embedded"] == 1 and archive["status"] == "completed")
 
     await eventually(rests)

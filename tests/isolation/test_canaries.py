@@ -12,14 +12,18 @@ import httpx2
 import pytest
 from redis import Redis
 
+from bookkeeping import rows_of
+from both_engines import ENGINES
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.infra.db import Database
-from isolation.household import Household, settle
+from http_contract import Operation
+from isolation.household import Household, HouseholdFactory
 from isolation.id_places import OPERATIONS, Place, places, request
 from isolation.redis_traffic import recorded
 
 KEEPER, VISITOR = "heliotropium", "callithrix"
+PROVIDER_IDS = "SELECT provider_id FROM provider_stores UNION ALL SELECT provider_id FROM provider_files"
 ANYBODYS_QUESTION = "What opens the vault of the north wing?"
 # What Redis is told without naming a tenant: connections, scripts, and keys that are everybody's: queues, heartbeats,
 # limits of addresses, cached items. A new kind of key names its tenant, or is added here.
@@ -42,30 +46,40 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """All there was to see while a keeper settled and a visitor called every operation."""
+    """All there was to see while a keeper settled and a visitor called every operation.
+
+    Both have a project at OpenAI, in one account; `keepers_objects` are the provider's ids of the keeper's.
+    """
 
     keeper: Household
     visitor: Household
     answers: Sequence[Answer]
     log: str
     commands: Sequence[str]
+    keepers_objects: Sequence[str]
 
 
 async def call_everything(visitor: Household, keeper: Household) -> AsyncGenerator[Answer]:
     """With the visitor's own ids, then with each of the keeper's; asking what the keeper's document answers."""
     for operation in sorted(OPERATIONS, key=lambda operation: operation.method == "DELETE"):
-        found = places(operation)
-        variants: list[Mapping[Place, str]] = [{place: visitor.ids[place.name] for place in found}]
-        variants += [{place: keeper.ids[place.name]} for place in found]
-        for sent in variants:
-            made = request(operation, visitor.ids, sent)
-            if "question" in made.get("json", {}):
-                made["json"]["question"] = ANYBODYS_QUESTION
-            if "idempotency-key" in operation.parameters("header"):
-                made["headers"]["Idempotency-Key"] = keeper.key
-            made["headers"] = {**visitor.tenant.headers, **made["headers"]}
-            answer = await visitor.tenant.http.request(**made)
-            yield Answer(f"{operation} {answer.status_code}", frozenset(sent.values()), _all_of(answer))
+        for engine in ENGINES:
+            async for answer in _call(operation, visitor.at(engine), keeper.at(engine)):
+                yield answer
+
+
+async def _call(operation: Operation, visitor: Household, keeper: Household) -> AsyncGenerator[Answer]:
+    found = places(operation)
+    variants: list[Mapping[Place, str]] = [{place: visitor.ids[place.name] for place in found}]
+    variants += [{place: keeper.ids[place.name]} for place in found]
+    for sent in variants:
+        made = request(operation, visitor.ids, sent)
+        if "question" in made.get("json", {}):
+            made["json"]["question"] = ANYBODYS_QUESTION
+        if "idempotency-key" in operation.parameters("header"):
+            made["headers"]["Idempotency-Key"] = keeper.key
+        made["headers"] = {**visitor.tenant.headers, **made["headers"]}
+        answer = await visitor.tenant.http.request(**made)
+        yield Answer(f"{operation} {answer.status_code}", frozenset(sent.values()), _all_of(answer))
 
 
 def _all_of(answer: httpx2.Response) -> str:
@@ -78,22 +92,22 @@ def _all_of(answer: httpx2.Response) -> str:
 
 @pytest.fixture
 async def seen(
-    client: httpx2.AsyncClient,
+    settle_down: HouseholdFactory,
     settings: Settings,
     database: Database,
     redis: Redis,
-    worker: None,
     logging_as_before: None,
     capsys: pytest.CaptureFixture[str],
 ) -> Round:
-    del worker, logging_as_before
+    del logging_as_before
     capsys.readouterr()
     configure_logging(settings.model_copy(update={"app": settings.app.model_copy(update={"log_level": "DEBUG"})}))
     with recorded(redis) as commands:
-        keeper = await settle(client, settings, database, KEEPER)
-        visitor = await settle(client, settings, database, VISITOR)
+        keeper = await settle_down(KEEPER)
+        visitor = await settle_down(VISITOR)
         answers = [answer async for answer in call_everything(visitor, keeper)]
-    return Round(keeper, visitor, answers, capsys.readouterr().err, commands)
+    rows = await rows_of(database, keeper.tenant.id, PROVIDER_IDS)
+    return Round(keeper, visitor, answers, capsys.readouterr().err, commands, [row["provider_id"] for row in rows])
 
 
 async def test_words_and_ids_of_one_tenant_reach_no_other(seen: Round) -> None:
@@ -110,10 +124,12 @@ def look_at_answers(seen: Round) -> None:
     told = {
         answer.request: name
         for answer in seen.answers
-        for name, value in seen.keeper.ids.items()
+        for name, value in seen.keeper.all_ids
         if value in answer.seen and value not in answer.sent
     }
     assert told == {}
+    assert seen.keepers_objects
+    assert [each for each in seen.keepers_objects if each in everything] == []
 
 
 def look_at_the_log(seen: Round) -> None:
@@ -123,7 +139,7 @@ def look_at_the_log(seen: Round) -> None:
 
 def look_at_redis(seen: Round) -> None:
     keeper, visitor = str(seen.keeper.tenant.id), str(seen.visitor.tenant.id)
-    rows = {value for resident in (seen.keeper, seen.visitor) for value in resident.ids.values()} - {keeper, visitor}
+    rows = {value for resident in (seen.keeper, seen.visitor) for _, value in resident.all_ids} - {keeper, visitor}
     for command in seen.commands:
         named = {tenant for tenant in (keeper, visitor) if tenant in command}
         assert KEEPER not in command
@@ -131,7 +147,7 @@ def look_at_redis(seen: Round) -> None:
         assert len(named) < 2, command
         if named:
             of_the_other = seen.visitor if keeper in named else seen.keeper
-            assert not any(value in command for value in of_the_other.ids.values()), command
+            assert not any(value in command for _, value in of_the_other.all_ids), command
         else:
             assert not any(value in command for value in rows), command
             assert SHARED.fullmatch(command), command

@@ -10,12 +10,12 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from fastapi_ignite.core.config import Settings
+from both_engines import ENGINES
 from fastapi_ignite.infra.db import Database
 from http_clients import TenantClient
 from http_contract import Operation
 from isolation.catalogue import TenantTable
-from isolation.household import Household, fingerprint, settle
+from isolation.household import Household, HouseholdFactory, fingerprint
 from isolation.id_places import OPERATIONS, Place, places, request
 
 OF_TENANTS = [operation for operation in OPERATIONS if operation.for_tenants]
@@ -92,11 +92,12 @@ def test_the_household_has_an_id_for_every_place(household: Household) -> None:
 
 
 async def test_sweep(
-    household: Household, stranger: Household, database: Database, tables: Sequence[TenantTable]
+    household: Household, stranger: Household, engine_name: str, database: Database, tables: Sequence[TenantTable]
 ) -> None:
-    """The table is shown with `-s`."""
+    """With ids of each engine's project, by one who works on the other engine. The table is shown with `-s`."""
+    (other,) = set(ENGINES) - {engine_name}
     before = await fingerprint(database, household.tenant.id, tables)
-    found = {str(case): await faults_of(case, household, stranger) for case in cases()}
+    found = {str(case): await faults_of(case, household.at(engine_name), stranger.at(other)) for case in cases()}
     for case in cases():
         print(f"{case!s:130} {case.status}  {found[str(case)] or 'as an unknown id'}")  # noqa: T201  the table
     print(f"{len(found)} cases, {len(OF_TENANTS)} operations")  # noqa: T201  the table
@@ -105,9 +106,9 @@ async def test_sweep(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_the_owner_is_not_refused(client: httpx2.AsyncClient, settings: Settings, database: Database) -> None:
+async def test_the_owner_is_not_refused(settle_down: HouseholdFactory, engine_name: str) -> None:
     """What the refusals of the sweep are not: requests that nobody could make. All places are filled."""
-    owner = await settle(client, settings, database, "wombat")
+    owner = (await settle_down("wombat")).at(engine_name)
     removing_last = sorted(OF_TENANTS, key=lambda operation: operation.method == "DELETE")
     refused = {}
     for operation in removing_last:
@@ -117,12 +118,14 @@ async def test_the_owner_is_not_refused(client: httpx2.AsyncClient, settings: Se
     assert refused == {}
 
 
-async def test_the_same_question_finds_nothing_elsewhere(tenant: TenantClient, household: Household) -> None:
+async def test_the_same_question_finds_nothing_elsewhere(
+    tenant: TenantClient, household: Household, engine_name: str
+) -> None:
     own = await tenant.create_project()
     answer = (await tenant.ask(own, household.question)).json()
     assert answer["answerable"] is False
     assert household.word not in answer["answer"]
-    again = await household.tenant.ask(household.ids["project_id"], household.question)
+    again = await household.tenant.ask(household.at(engine_name).ids["project_id"], household.question)
     assert again.json()["answer"] == household.fact
 
 

@@ -24,7 +24,7 @@ from fastapi_ignite.main import create_app
 from http_clients import TenantClient, TenantFactory, WithState
 
 DOCUMENT = "The heliotrope vault is behind the third bookshelf."
-QUESTION = "Where is the heliotrope vault, asked the marmoset?"
+QUESTION = "Is the heliotrope vault behind the third bookshelf, asked the marmoset?"
 KEY = "key-of-the-wombat"
 PARAMETER = "parameter-of-a-statement"
 SECRET = "a-secret-of-thirty-two-bytes-or-more"
@@ -81,17 +81,17 @@ async def whole_round(tenant: TenantClient, stranger: str) -> None:
 @pytest.mark.usefixtures("worker", "logging_as_before")
 @pytest.mark.parametrize("env", ["production", "development"])
 async def test_a_whole_round_tells_no_secret(
-    settings: Settings,
+    engine_settings: Settings,
     state: State,
     addresses: ServiceAddresses,
     make_tenant: TenantFactory,
     capsys: pytest.CaptureFixture[str],
     env: str,
 ) -> None:
-    changed = verbose(settings, env)
+    changed = verbose(engine_settings, env)
     tenant_id = (await make_tenant()).id
     token = sign_token(tenant_id, changed, expires_at=int(time.time()) + 600)
-    stranger = sign_token(tenant_id, settings)
+    stranger = sign_token(tenant_id, engine_settings)
     capsys.readouterr()
     configure_logging(changed)
     async with api_that_fails_at_times(changed, state) as api:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from both_engines import *  # noqa: F403  fixtures: every suite here runs on both engines
 from http_clients import TenantClient
 
 

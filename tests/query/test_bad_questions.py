@@ -1,4 +1,4 @@
-"""What cannot be asked is refused before it costs anything."""
+"""What cannot be asked is refused before it costs anything, and before any engine is asked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from bookkeeping import counter, rows_of
+from both_engines import of_the_local_engine
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from http_clients import TenantClient
@@ -20,6 +21,7 @@ async def unasked(tenant: TenantClient, database: Database) -> bool:
     return not rows and await counter(database, tenant.id, "messages") == (0, 0)
 
 
+@of_the_local_engine
 @pytest.mark.parametrize(
     ("fields", "where"),
     [
@@ -47,6 +49,7 @@ async def test_a_wrong_field_is_named(
     assert await unasked(tenant, database)
 
 
+@of_the_local_engine
 @pytest.mark.parametrize("missing", ["project_id", "question"])
 async def test_a_missing_field_is_named(tenant: TenantClient, missing: str) -> None:
     body = {"project_id": str(new_id()), "question": "Why?"}
@@ -55,6 +58,7 @@ async def test_a_missing_field_is_named(tenant: TenantClient, missing: str) -> N
     assert (answer.status_code, answer.json()["detail"]) == (422, f"body.{missing}: Field required")
 
 
+@of_the_local_engine
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -81,6 +85,7 @@ async def test_eight_thousand_characters_are_a_question(tenant: TenantClient) ->
     assert (await tenant.ask(project, " " + "ä" * 8000 + " ")).status_code == 200
 
 
+@of_the_local_engine
 async def test_a_megabyte_is_refused_unread(tenant: TenantClient, database: Database) -> None:
     project = await tenant.create_project()
     answer = await tenant.ask(project, "x" * 2**20)
@@ -88,6 +93,7 @@ async def test_a_megabyte_is_refused_unread(tenant: TenantClient, database: Data
     assert await unasked(tenant, database)
 
 
+@of_the_local_engine
 @pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data; boundary=x", "text/plain"])
 async def test_a_body_without_a_length_is_cut_whatever_it_says_it_is(tenant: TenantClient, content_type: str) -> None:
     taken = 0
@@ -103,6 +109,7 @@ async def test_a_body_without_a_length_is_cut_whatever_it_says_it_is(tenant: Ten
     assert taken <= 2**19
 
 
+@of_the_local_engine
 async def test_without_a_token_the_body_is_not_read(tenant: TenantClient) -> None:
     taken = 0
 

@@ -1,4 +1,7 @@
-"""When no answer leaves, nothing is charged; and one whose source is gone never leaves."""
+"""When no answer leaves, nothing is charged; and one whose source is gone never leaves.
+
+A key is free again where the lost answer had cost nothing; for those that were paid see `test_interrupted_keys`.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +39,12 @@ async def remove(tenant: TenantClient, project: str, file_id: str) -> None:
 
 
 async def test_an_engine_that_fails_costs_nothing(
-    tenant: TenantClient, project: str, settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
 ) -> None:
     async def fail() -> None:
         raise RuntimeError("the model's server said SECRET")
 
-    async with interrupted(tenant, settings, state, fail) as (caller, _):
+    async with interrupted(tenant, engine_settings, state, fail, paid=False) as (caller, _):
         answer = await caller.ask(project, QUESTION, headers={"Idempotency-Key": "first"})
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "SECRET" not in answer.text
@@ -53,13 +56,13 @@ async def test_an_engine_that_fails_costs_nothing(
 
 
 async def test_the_words_of_a_file_removed_meanwhile_never_leave(
-    tenant: TenantClient, project: str, settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
 ) -> None:
     async def remove_the_source() -> None:
         for file_id in (await file_ids(tenant, project)).values():
             await remove(tenant, project, file_id)
 
-    async with interrupted(tenant, settings, state, remove_the_source) as (caller, engine):
+    async with interrupted(tenant, engine_settings, state, remove_the_source) as (caller, engine):
         answer = (await caller.ask(project, QUESTION)).json()
     assert engine.answers == 2
     assert (answer["answerable"], answer["citations"]) == (False, [])
@@ -71,7 +74,7 @@ async def test_the_words_of_a_file_removed_meanwhile_never_leave(
 
 
 async def test_another_source_answers_in_its_place(
-    tenant: TenantClient, project: str, settings: Settings, state: State
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State
 ) -> None:
     await tenant.upload(project, ("record.txt", b"By our record, the orchard keeps nine apple trees and a pear."))
 
@@ -80,7 +83,7 @@ async def test_another_source_answers_in_its_place(
         if "orchard.txt" in ids:
             await remove(tenant, project, ids["orchard.txt"])
 
-    async with interrupted(tenant, settings, state, remove_the_first_source) as (caller, engine):
+    async with interrupted(tenant, engine_settings, state, remove_the_first_source) as (caller, engine):
         answer = (await caller.ask(project, QUESTION)).json()
     assert engine.answers == 2
     assert [cited["filename"] for cited in answer["citations"]] == ["record.txt"]
@@ -88,21 +91,21 @@ async def test_another_source_answers_in_its_place(
 
 
 async def test_an_equal_file_keeps_the_answer(
-    tenant: TenantClient, project: str, settings: Settings, state: State
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State
 ) -> None:
     await tenant.upload(project, ("copy.txt", b"The orchard keeps nine apple trees."))
 
     async def remove_the_first_file() -> None:
         await remove(tenant, project, (await file_ids(tenant, project))["orchard.txt"])
 
-    async with interrupted(tenant, settings, state, remove_the_first_file) as (caller, engine):
+    async with interrupted(tenant, engine_settings, state, remove_the_first_file) as (caller, engine):
         answer = (await caller.ask(project, QUESTION)).json()
     assert engine.answers == 1
     assert [cited["filename"] for cited in answer["citations"]] == ["copy.txt"]
 
 
 async def test_sources_that_vanish_every_time_are_a_503_and_cost_nothing(
-    tenant: TenantClient, project: str, settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
 ) -> None:
     await remove(tenant, project, (await file_ids(tenant, project))["orchard.txt"])
     names = iter([f"{number}.txt" for number in range(MOST_ANSWERS + 1)])
@@ -114,7 +117,7 @@ async def test_sources_that_vanish_every_time_are_a_503_and_cost_nothing(
         await tenant.upload(project, (name, f"The orchard keeps nine apple trees, says {name}.".encode()))
 
     await replace_the_source()
-    async with interrupted(tenant, settings, state, replace_the_source) as (caller, engine):
+    async with interrupted(tenant, engine_settings, state, replace_the_source, paid=False) as (caller, engine):
         answer = await caller.ask(project, QUESTION, headers={"Idempotency-Key": "first"})
     assert engine.answers == MOST_ANSWERS == 3
     assert (answer.status_code, answer.json()["code"]) == (503, "sources_changed")
@@ -140,14 +143,14 @@ async def pass_the_lifetime(database: Database, tenant: TenantClient) -> None:
 
 
 async def test_an_answer_that_comes_too_late_costs_nothing(
-    tenant: TenantClient, project: str, settings: Settings, state: State, database: Database, sweeper: Sweeper
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database, sweeper: Sweeper
 ) -> None:
     async def take_too_long() -> None:
         assert await counter(database, tenant.id, "messages") == (0, 1)
         await pass_the_lifetime(database, tenant)
         await sweeper.end_expired()
 
-    async with interrupted(tenant, settings, state, take_too_long) as (caller, _):
+    async with interrupted(tenant, engine_settings, state, take_too_long) as (caller, _):
         answer = await caller.ask(project, QUESTION)
     assert (answer.status_code, answer.json()["code"]) == (503, "answer_timeout")
     assert await message_states(database, tenant) == [("user", "failed")]
@@ -155,9 +158,9 @@ async def test_an_answer_that_comes_too_late_costs_nothing(
 
 
 async def test_the_sweeper_leaves_questions_in_time_alone(
-    tenant: TenantClient, project: str, settings: Settings, state: State, database: Database, sweeper: Sweeper
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database, sweeper: Sweeper
 ) -> None:
-    async with interrupted(tenant, settings, state, sweeper.end_expired) as (caller, _):
+    async with interrupted(tenant, engine_settings, state, sweeper.end_expired) as (caller, _):
         answer = await caller.ask(project, QUESTION)
     assert answer.status_code == 200
     assert await counter(database, tenant.id, "messages") == (1, 0)

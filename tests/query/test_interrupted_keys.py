@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from bookkeeping import counter, eventually, rows_of
-from engines import InterruptedEngine, interrupted
+from engines import interrupted
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import store
-from fastapi_ignite.rag.engine import Answer, TokenUsage
-from http_clients import TenantClient, client_for
+from http_clients import TenantClient
 from http_contract import problem
 
 KEY = {"Idempotency-Key": "question-1"}
-Wreck = Callable[[], Awaitable[None]]
 
 
 async def end_leases(database: Database, tenant: TenantClient) -> None:
@@ -38,7 +33,7 @@ async def answers(database: Database, tenant: TenantClient) -> int:
 
 
 async def test_a_stalled_owner_cannot_commit_beside_its_heir(
-    tenant: TenantClient, settings: Settings, state: State, database: Database
+    tenant: TenantClient, engine_settings: Settings, state: State, database: Database
 ) -> None:
     """It was taken for dead, another answered, and then it went on."""
     project = await tenant.create_project()
@@ -47,7 +42,7 @@ async def test_a_stalled_owner_cannot_commit_beside_its_heir(
         await end_leases(database, tenant)
         assert (await tenant.ask(project, "Why?", headers=KEY)).status_code == 200
 
-    async with interrupted(tenant, settings, state, taken_for_dead) as (stalled, _):
+    async with interrupted(tenant, engine_settings, state, taken_for_dead, paid=False) as (stalled, _):
         problem(await stalled.ask(project, "Why?", headers=KEY), 409, "idempotency_in_progress")
     assert await answers(database, tenant) == 1
     assert await counter(database, tenant.id, "messages") == (1, 0)
@@ -55,16 +50,16 @@ async def test_a_stalled_owner_cannot_commit_beside_its_heir(
 
 
 async def test_an_owner_whose_lease_ran_out_unnoticed_commits(
-    tenant: TenantClient, settings: Settings, state: State, database: Database
+    tenant: TenantClient, engine_settings: Settings, state: State, database: Database
 ) -> None:
     project = await tenant.create_project()
-    async with interrupted(tenant, settings, state, lambda: end_leases(database, tenant)) as (late, _):
+    async with interrupted(tenant, engine_settings, state, lambda: end_leases(database, tenant)) as (late, _):
         assert (await late.ask(project, "Why?", headers=KEY)).status_code == 200
     problem(await tenant.ask(project, "Why?", headers=KEY), 409, "idempotency_duplicate")
 
 
 async def test_the_lease_is_extended_while_the_answer_is_made(
-    tenant: TenantClient, settings: Settings, state: State, database: Database, monkeypatch: pytest.MonkeyPatch
+    tenant: TenantClient, engine_settings: Settings, state: State, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = await tenant.create_project()
     monkeypatch.setattr(store, "LEASE", timedelta(seconds=0.3))
@@ -83,39 +78,16 @@ async def test_the_lease_is_extended_while_the_answer_is_made(
 
             await eventually(extended)
 
-    async with interrupted(tenant, settings, state, three_leases_long) as (slow, _):
+    async with interrupted(tenant, engine_settings, state, three_leases_long) as (slow, _):
         assert (await slow.ask(project, "Why?", headers=KEY)).status_code == 200
     assert not [task for task in asyncio.all_tasks() if "owner_alive" in repr(task)]
-
-
-class PaidEngine(InterruptedEngine):
-    """Charges for each answer, as a provider does."""
-
-    paid = True
-
-    def __init__(self, database: Database, *, before: Wreck | None = None, after: Wreck | None = None) -> None:
-        super().__init__(database, **({"answered": after} if after else {}))
-        self._before = before
-
-    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
-        if self._before:
-            await self._before()
-        return await super().ask(tenant_id, project_id, question, usage)
 
 
 class TestAPaidAnswer:
     """Is never made twice under one key."""
 
-    @asynccontextmanager
-    async def charging(
-        self, tenant: TenantClient, settings: Settings, state: State, **wrecks: Wreck
-    ) -> AsyncGenerator[TenantClient]:
-        engine = PaidEngine(state["database"], **wrecks)
-        async with client_for(settings, {**state, "engines": {engine.name: engine}}) as client:
-            yield TenantClient(tenant.id, client, tenant.headers)
-
     async def test_a_failure_after_it_keeps_the_key(
-        self, tenant: TenantClient, settings: Settings, state: State, database: Database
+        self, tenant: TenantClient, engine_settings: Settings, state: State, database: Database
     ) -> None:
         project = await tenant.create_project()
 
@@ -123,7 +95,7 @@ class TestAPaidAnswer:
             async with database.tenant(tenant.id) as session:
                 await session.execute(text("UPDATE messages SET state = 'failed'"))
 
-        async with self.charging(tenant, settings, state, after=abandon) as failing:
+        async with interrupted(tenant, engine_settings, state, abandon, paid=True) as (failing, _):
             problem(await failing.ask(project, "Why?", headers=KEY), 503, "answer_timeout")
         body = problem(await tenant.ask(project, "Why?", headers=KEY), 409, "idempotency_outcome_unknown")
         assert {"first_seen_at", "expires_at"} <= set(body)
@@ -133,31 +105,31 @@ class TestAPaidAnswer:
         assert (await tenant.ask(project, "Why?", headers={"Idempotency-Key": "question-2"})).status_code == 200
 
     async def test_a_failure_that_may_have_come_after_it_keeps_the_key(
-        self, tenant: TenantClient, settings: Settings, state: State
+        self, tenant: TenantClient, engine_settings: Settings, state: State
     ) -> None:
         project = await tenant.create_project()
 
         async def fail() -> None:
             raise ConnectionResetError
 
-        async with self.charging(tenant, settings, state, before=fail) as failing:
+        async with interrupted(tenant, engine_settings, state, asked=fail, paid=True) as (failing, _):
             assert (await failing.ask(project, "Why?", headers=KEY)).status_code == 503
         problem(await tenant.ask(project, "Why?", headers=KEY), 409, "idempotency_outcome_unknown")
 
     async def test_a_provider_that_is_away_leaves_the_key_free(
-        self, tenant: TenantClient, settings: Settings, state: State
+        self, tenant: TenantClient, engine_settings: Settings, state: State
     ) -> None:
         project = await tenant.create_project()
 
         async def away() -> None:
             raise UnavailableError
 
-        async with self.charging(tenant, settings, state, before=away) as failing:
+        async with interrupted(tenant, engine_settings, state, asked=away, paid=True) as (failing, _):
             problem(await failing.ask(project, "Why?", headers=KEY), 503, "unavailable")
         assert (await tenant.ask(project, "Why?", headers=KEY)).status_code == 200
 
     async def test_nobody_takes_it_over_from_a_dead_owner(
-        self, tenant: TenantClient, settings: Settings, state: State, database: Database
+        self, tenant: TenantClient, engine_settings: Settings, state: State, database: Database
     ) -> None:
         project = await tenant.create_project()
         told: list[Any] = []
@@ -167,6 +139,6 @@ class TestAPaidAnswer:
             await end_leases(database, tenant)
             told.append(await tenant.ask(project, "Why?", headers=KEY))
 
-        async with self.charging(tenant, settings, state, after=die) as dying:
+        async with interrupted(tenant, engine_settings, state, die, paid=True) as (dying, _):
             await dying.ask(project, "Why?", headers=KEY)
         assert [answer.json()["code"] for answer in told] == ["idempotency_in_progress", "idempotency_outcome_unknown"]

@@ -14,7 +14,7 @@ from engines import InterruptedEngine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import Answer, TokenUsage
+from fastapi_ignite.rag.engine import Answer, RagEngine, TokenUsage
 from http_clients import TenantClient, client_for
 
 QUESTION = "How many apple trees does the orchard keep?"
@@ -23,8 +23,8 @@ QUESTION = "How many apple trees does the orchard keep?"
 class SlowEngine(InterruptedEngine):
     """Has spent ten tokens, or nothing yet, when its caller leaves."""
 
-    def __init__(self, database: Database, left: asyncio.Event, *, spent: int) -> None:
-        super().__init__(database)
+    def __init__(self, inner: RagEngine, left: asyncio.Event, *, spent: int) -> None:
+        super().__init__(inner)
         self._left = left
         self._spent = spent
         self.stopped = False
@@ -45,8 +45,8 @@ async def leaving(
     tenant: TenantClient, settings: Settings, state: State, *, spent: int = 10
 ) -> AsyncGenerator[tuple[TenantClient, SlowEngine]]:
     left = asyncio.Event()
-    engine = SlowEngine(state["database"], left, spent=spent)
-    async with client_for(settings, {**state, "engines": {engine.name: engine}}, leaving=left) as client:
+    engine = SlowEngine(state["engines"][settings.default_engine], left, spent=spent)
+    async with client_for(settings, {**state, "engines": engine.alone()}, leaving=left) as client:
         yield TenantClient(tenant.id, client, tenant.headers), engine
 
 
@@ -56,9 +56,9 @@ async def question_of(database: Database, tenant: TenantClient) -> tuple[str, in
 
 
 async def test_the_engine_is_stopped_and_the_message_used(
-    tenant: TenantClient, project: str, settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
 ) -> None:
-    async with leaving(tenant, settings, state) as (caller, engine):
+    async with leaving(tenant, engine_settings, state) as (caller, engine):
         answer = await caller.ask(project, QUESTION)
     assert (answer.status_code, engine.stopped, engine.answers) == (499, True, 0)
     assert await question_of(database, tenant) == ("cancelled", 10)
@@ -66,9 +66,9 @@ async def test_the_engine_is_stopped_and_the_message_used(
 
 
 async def test_before_the_engine_worked_nothing_is_used(
-    tenant: TenantClient, project: str, settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
 ) -> None:
-    async with leaving(tenant, settings, state, spent=0) as (caller, engine):
+    async with leaving(tenant, engine_settings, state, spent=0) as (caller, engine):
         await caller.ask(project, QUESTION)
     assert engine.stopped
     assert await question_of(database, tenant) == ("failed", None)
@@ -76,10 +76,10 @@ async def test_before_the_engine_worked_nothing_is_used(
 
 
 async def test_with_a_key_the_answer_is_there_to_come_back_for(
-    tenant: TenantClient, project: str, settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
 ) -> None:
     key = {"Idempotency-Key": "kept", "Prefer": "idempotency=replay"}
-    async with leaving(tenant, settings, state) as (caller, engine):
+    async with leaving(tenant, engine_settings, state) as (caller, engine):
         first: httpx2.Response = await caller.ask(project, QUESTION, headers=key)
     again = await tenant.ask(project, QUESTION, headers=key)
     assert (engine.stopped, again.status_code, again.json()) == (False, 200, first.json())

@@ -8,11 +8,12 @@ import pytest
 
 from bookkeeping import counter, eventually
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import State
 from fastapi_ignite.openai_sim.faults import Fault, FaultKind
 from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
 from fastapi_ignite.rag.openai.service import INSTRUCTIONS
-from http_clients import TenantClient
+from http_clients import TenantClient, client_for
 from openai_stack import HostedTenant
 
 FACT = "The orchard keeps nine apple trees."
@@ -297,10 +298,10 @@ class TestAnswers:
 
 
 async def test_a_project_whose_key_was_taken_away_is_told_so(
-    hosted: HostedTenant, project: str, tenant: TenantClient
+    hosted: HostedTenant, project: str, settings: Settings, state: State
 ) -> None:
-    keyless = TenantClient(hosted.api.id, tenant.http, hosted.api.headers)
-    answer = await keyless.ask(project, QUESTION)
+    async with client_for(settings, {**state, "engines": {"local": state["engines"]["local"]}}) as keyless:
+        answer = await TenantClient(hosted.api.id, keyless, hosted.api.headers).ask(project, QUESTION)
     assert (answer.status_code, answer.json()["code"]) == (503, "engine_missing")
     assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from openai.types.responses import Response
@@ -20,7 +21,7 @@ from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.searching import LocalSearchRepository
 from fastapi_ignite.rag.openai.citing import Excerpt, Reading, in_sentences, quotes, read
 from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker
-from fastapi_ignite.rag.openai.losses import LossWatch
+from fastapi_ignite.rag.openai.losses import LossWatch, rebuilding
 from fastapi_ignite.rag.openai.pacing import Pace
 from fastapi_ignite.rag.openai.rebuilding import Rebuilder, RebuiltStore
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
@@ -103,7 +104,11 @@ class OpenAIEngine:
         return False
 
     async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
-        store = await self._watch.whole_store(tenant_id, project_id)
+        async with self._database.tenant(tenant_id) as session:
+            provider = ProviderRepository(session, tenant_id)
+            store, withdrawn = await provider.store(project_id), await provider.withdrawn(project_id)
+        if store and store.state in {"lost", "filling"}:
+            raise rebuilding()
         if store is None or store.provider_id is None:
             usage.tokens_in += await asyncio.to_thread(count_tokens, question)
             usage.tokens_out += await asyncio.to_thread(count_tokens, REFUSAL)
@@ -111,27 +116,40 @@ class OpenAIEngine:
         transcript = Transcript(f"{INSTRUCTIONS}\n{question}")
         try:
             async with self._watch.noticing(tenant_id, project_id, store.provider_id):
-                response = await self.service.ask(store.provider_id, str(project_id), question, transcript)
+                response = await self.service.ask(
+                    store.provider_id,
+                    str(project_id),
+                    question,
+                    transcript,
+                    without=[str(file_id) for file_id in withdrawn],
+                )
         finally:
             transcript.count(usage)
         reading = await asyncio.to_thread(read, response)
-        passages = await self._passages(tenant_id, project_id, reading.excerpts)
+        passages, all_visible = await self._passages(tenant_id, project_id, reading.excerpts)
         found = await asyncio.to_thread(quotes, reading, passages)
         if found:
             async with self._database.tenant(tenant_id) as session:
                 found = await LocalSearchRepository(session, tenant_id).prove(found)
+        if not all_visible and not reading.refused:
+            # a file was hidden while the model read it: of its answer only what is proven may leave
+            reading = replace(reading, text="\n\n".join(quote.text for quote in found))
         return _answer(response, reading, found)
 
     async def _passages(
         self, tenant_id: UUID, project_id: UUID, excerpts: Sequence[Excerpt]
-    ) -> list[tuple[str, Passage]]:
+    ) -> tuple[list[tuple[str, Passage]], bool]:
+        """Where the excerpts stand in our documents, and whether all are of documents that may be read."""
+        read_files = {excerpt.file_id for excerpt in excerpts}
         async with self._database.tenant(tenant_id) as session:
             repository = ProviderRepository(session, tenant_id)
             whole = await repository.locate(project_id, _rows(excerpts))
             rest = in_sentences([each for position, each in enumerate(excerpts) if position not in whole])
             pieces = await repository.locate(project_id, _rows(rest)) if rest else {}
+            all_visible = await repository.visible(project_id, read_files) == read_files
         located = [(excerpts[position].file_id, passage) for position, passage in whole.items()]
-        return located + [(rest[position].file_id, passage) for position, passage in pieces.items()]
+        located += [(rest[position].file_id, passage) for position, passage in pieces.items()]
+        return located, all_visible
 
     async def reconcile(self) -> int:
         return await Reconciliation(self._database, self.service).run()

@@ -11,7 +11,6 @@ from prometheus_client import Counter
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.errors import ProviderError, StoreMissingError
-from fastapi_ignite.rag.openai.models import ProviderStore
 from fastapi_ignite.rag.openai.repository import ProviderRepository
 from fastapi_ignite.rag.openai.service import OpenAIService
 
@@ -34,18 +33,6 @@ class LossWatch:
     def __init__(self, database: Database, service: OpenAIService) -> None:
         self._database = database
         self._service = service
-
-    async def whole_store(self, tenant_id: UUID, project_id: UUID) -> ProviderStore | None:
-        """The project's store, with all its files; `None` where there never was one.
-
-        Raises:
-            StoreMissingError: it is gone, or another is being filled.
-        """
-        async with self._database.tenant(tenant_id) as session:
-            store = await ProviderRepository(session, tenant_id).store(project_id)
-        if store and store.state in {"lost", "filling"}:
-            raise rebuilding()
-        return store
 
     @asynccontextmanager
     async def noticing(self, tenant_id: UUID, project_id: UUID, provider_id: str) -> AsyncGenerator[None]:

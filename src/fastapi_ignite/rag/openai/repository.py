@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,8 @@ from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
 
 # longer than any one call to the provider, so that an attempt is over when the next one begins
 LEASE = timedelta(minutes=2)
+# named in one search; the answer's text is looked at whatever the search was told
+MOST_WITHDRAWN = 100
 # around what was retrieved, so that no sentence which touches it is cut
 _MARGIN = LONGEST + 100
 _UNATTACHED = select(ProviderFile.id).where(
@@ -278,6 +280,35 @@ class ProviderRepository:
                 )
             )
         ).all()
+
+    async def withdrawn(self, project_id: UUID) -> Sequence[UUID]:
+        """Files of the project that are hidden, and at the provider still; the newest of very many."""
+        return (
+            await self._session.scalars(
+                select(ProviderFile.id)
+                .where(
+                    ProviderFile.tenant_id == self._tenant_id,
+                    ProviderFile.project_id == project_id,
+                    ProviderFile.state == "removing",
+                )
+                .order_by(ProviderFile.updated_at.desc())
+                .limit(MOST_WITHDRAWN)
+            )
+        ).all()
+
+    async def visible(self, project_id: UUID, provider_ids: Collection[str]) -> set[str]:
+        """Those of the provider's ids that are files of documents which may be read."""
+        return set(
+            await self._session.scalars(
+                select(ProviderFile.provider_id).where(
+                    ProviderFile.tenant_id == self._tenant_id,
+                    ProviderFile.project_id == project_id,
+                    ProviderFile.provider_id.in_(provider_ids),
+                    ProviderFile.document_id.is_not(None),
+                    ProviderFile.state != "removing",
+                )
+            )
+        )
 
     async def forget_file(self, file_id: UUID) -> None:
         """It is gone at the provider."""

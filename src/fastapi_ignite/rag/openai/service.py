@@ -6,7 +6,7 @@ decided by those who can look first whether it was done.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -14,7 +14,9 @@ from openai import AsyncOpenAI, AsyncStream, NotFoundError, Omit, omit
 from openai.pagination import AsyncCursorPage
 from openai.types import FileObject, VectorStore
 from openai.types.responses import Response
+from openai.types.responses.file_search_tool_param import Filters
 from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
+from openai.types.shared_params import ComparisonFilter
 from openai.types.vector_stores import VectorStoreFile, VectorStoreFileBatch
 
 from fastapi_ignite.core.sections import OpenAISettings
@@ -184,8 +186,10 @@ class OpenAIService:
         """Out of every store too. One that is gone already is no error."""
         await self._tolerating("delete_file", lambda: self._client.files.delete(file_id))
 
-    async def ask(self, store_id: str, project_id: str, question: str, transcript: Transcript) -> Response:
-        """One answer, from files of this project alone. Cancelling the task ends the request at the provider.
+    async def ask(
+        self, store_id: str, project_id: str, question: str, transcript: Transcript, *, without: Sequence[str] = ()
+    ) -> Response:
+        """One answer, from files of this project alone, and not from some. Cancelling the task ends the request there.
 
         It is streamed: whatever happens, the transcript has what was spent.
 
@@ -194,14 +198,14 @@ class OpenAIService:
         """
 
         async def converse() -> Response:
-            async with await self._stream(store_id, project_id, question) as events:
+            async with await self._stream(store_id, question, _files_of(project_id, without)) as events:
                 async for event in events:
                     transcript.hear(event)
             return transcript.answer()
 
         return await self._breaker.call("ask", converse, seconds=self._settings.ask_timeout_seconds)
 
-    async def _stream(self, store_id: str, project_id: str, question: str) -> AsyncStream[object]:
+    async def _stream(self, store_id: str, question: str, filters: Filters) -> AsyncStream[object]:
         """Events as they were sent: the SDK's models of fifty kinds cost a millisecond of CPU for each word."""
         parameters: ResponseCreateParamsStreaming = {
             "model": self._settings.model,
@@ -212,7 +216,7 @@ class OpenAIService:
                     "type": "file_search",
                     "vector_store_ids": [store_id],
                     "max_num_results": RESULTS,
-                    "filters": {"type": "eq", "key": "project_id", "value": project_id},
+                    "filters": filters,
                 }
             ],
             "tool_choice": {"type": "file_search"},
@@ -252,3 +256,10 @@ class OpenAIService:
             await self._breaker.call(operation, delete, seconds=self._settings.timeout_seconds)
         except StoreMissingError:
             return
+
+
+def _files_of(project_id: str, without: Sequence[str]) -> Filters:
+    of_project: ComparisonFilter = {"type": "eq", "key": "project_id", "value": project_id}
+    if not without:
+        return of_project
+    return {"type": "and", "filters": [of_project, {"type": "nin", "key": "ignite_file", "value": [*without]}]}
