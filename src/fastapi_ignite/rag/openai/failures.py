@@ -37,6 +37,8 @@ LONGEST_WAIT = 120
 FAILURES = Counter("ignite_provider_failures_total", "Calls to the provider that failed", ["operation", "error"])
 log = structlog.get_logger(__name__)
 
+# nothing was sent
+UNREACHED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _REFUSED = (AuthenticationError, PermissionDeniedError)
 _BY_STATUS: dict[int, type[ProviderError]] = {
     404: StoreMissingError,
@@ -107,7 +109,7 @@ def _in_our_words(error: BaseException | None, retry_after: float) -> ProviderEr
         return error
     if isinstance(error, APIStatusError):
         return _of_status(error)
-    if isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)):
+    if isinstance(error.__cause__, UNREACHED):
         return ProviderUnavailableError("The provider could not be reached.")
     if isinstance(error, (APITimeoutError, TimeoutError)):
         return ProviderTimeoutError("The provider did not answer in time.")
