@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastapi_ignite.core.errors import UnavailableError
-from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.core.sections import AnswerSettings, OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.rag.local.engine import LocalEngine
+from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 
 
@@ -31,10 +32,11 @@ def engine_named(engines: Mapping[str, RagEngine], name: str) -> RagEngine:
 
 
 def build_engines(
-    database: Database, *, embedder: str, openai: OpenAISettings | None = None
+    database: Database, *, embedder: str, openai: OpenAISettings | None = None, answer: AnswerSettings | None = None
 ) -> Mapping[str, RagEngine]:
     """By name. `embedder` is for new projects of the local engine; the hosted one is there when it has a key."""
-    engines: list[RagEngine] = [LocalEngine(database, embedder=embedder)]
+    answerer = GenerativeAnswerer(answer) if answer and answer.model else None
+    engines: list[RagEngine] = [LocalEngine(database, embedder=embedder, answerer=answerer)]
     if openai and openai.api_key:
         engines.append(OpenAIEngine(database, openai))
     return {engine.name: engine for engine in engines}
