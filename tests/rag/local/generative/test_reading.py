@@ -101,7 +101,15 @@ def test_thoughts_and_second_thoughts_are_left_out(said: str) -> None:
     assert told(said) == ("Fog.", [CLOSED], "quoted")
 
 
-@pytest.mark.parametrize("said", ["", " \n", "<think>Which one?", "NO_ANSWER.", "no_answer: fog", "No answer", "[2]"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("", " \n", "<think>Which one?", "NO_ANSWER.", "**No answer**", "[2]"),
+        "NO_ANSWER: Fog closes the harbour on forty days a year.",
+        f'no-answer [2: "{CLOSED}"]',
+        "Fog closes the harbour on forty days a year. NO_ANSWER",
+    ],
+)
 def test_a_refusal_has_no_quotes(said: str) -> None:
     assert told(said)[1] == []
 

@@ -22,7 +22,7 @@ RETRY_AFTER_SECONDS = 10
 CONNECT_SECONDS = 5
 # An event carries a token and up to 2 KiB around it; the last ones repeat the answer.
 BYTES_A_TOKEN = 2048
-BYTES_BESIDE = 2**20
+BYTES_BESIDE = 2**18
 # the SDK wants a key; servers that want none do not look at it
 NO_KEY = "none"
 
