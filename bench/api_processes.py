@@ -82,6 +82,21 @@ def api_processes(data: Path, count: int, **variables: str) -> Iterator[Sequence
             process.stop()
 
 
+@contextlib.contextmanager
+def worker_process(data: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`cli.py worker` on the same data."""
+    environment = {**os.environ, "IGNITE_DATA_DIR": str(data), "PYTHONPATH": str(ROOT / "src"), **variables}
+    with (data.parent / "worker.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "cli.py", "worker"], env=environment, cwd=ROOT, stdout=log, stderr=log
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
 async def make_plan(addresses: ServiceAddresses, *, rpm: int | None = None) -> str:
     """A plan with room for everything, and a rate of its own."""
     plan_id = f"bench-{new_id().hex[-12:]}"

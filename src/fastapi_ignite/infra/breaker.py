@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import ClassVar, TypeVar
 
 T = TypeVar("T")
@@ -45,7 +45,8 @@ async def patience(seconds: float) -> AsyncGenerator[None]:
 class CircuitBreaker:
     """Bounds each call in time; after an outage refuses all but one attempt in `retry_after` seconds.
 
-    A subclass says which error its callers see (`unavailable`), and may watch what happens.
+    A subclass says which error its callers see (`unavailable`); it may bound calls in another way, and watch what
+    happens.
     """
 
     unavailable: ClassVar[type[Exception]]
@@ -74,7 +75,7 @@ class CircuitBreaker:
             self._closed_until = began + self._retry_after
         self._begin()
         try:
-            async with patience(timeout or self._timeout):
+            async with self._bound(timeout or self._timeout):
                 result = await call()
         except Exception as error:  # whatever a service raises, its caller goes on without it
             outage = isinstance(error, self._outages)
@@ -93,6 +94,10 @@ class CircuitBreaker:
         """No call is tried from now on; those under way end first, which their limits bound."""
         self._ended = True
         await self._quiet.wait()
+
+    def _bound(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """What ends a call that takes too long, by `TimeoutError`."""
+        return patience(seconds)
 
     def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
         """A call failed."""

@@ -79,6 +79,8 @@ class Fault(BaseModel):
     should_retry: bool | None = Field(None, description="Sent as `x-should-retry`.")
     after_events: int = Field(3, ge=0, le=10**4)
     text: str = Field("", max_length=100_000)
+    cited: bool = Field(default=False, description="What a scripted model says cites what was found.")
+    tokens: int | None = Field(None, ge=0, description="Said before an incomplete answer is cut; default half.")
 
     @model_validator(mode="after")
     def _known_status(self) -> Self:

@@ -40,13 +40,15 @@ def decide(simulator: Simulator, answer: Answer, prompt: str, fault: Fault | Non
     reason: Reason | None = None
     text = answer.text
     if fault is not None and kind is FaultKind.SCRIPTED:
-        text, answer = fault.text, Answer(fault.text)
+        cited = tuple((hit, len(fault.text)) for hit, _ in answer.citations) if fault.cited else ()
+        text, answer = fault.text, Answer(fault.text, cited, answer.hits)
     elif kind is FaultKind.REFUSAL:
         text = REFUSED
     elif kind is FaultKind.CONTENT_FILTER:
         text, reason = cut_to_tokens(text, FILTERED_TOKENS), "content_filter"
-    elif kind is FaultKind.INCOMPLETE:
-        text, reason = cut_to_tokens(text, max(1, count_tokens(text) // 2)), "max_output_tokens"
+    elif fault is not None and kind is FaultKind.INCOMPLETE:
+        said = max(1, count_tokens(text) // 2) if fault.tokens is None else fault.tokens
+        text, reason = cut_to_tokens(text, said), "max_output_tokens"
     if limit is not None and count_tokens(text) > limit:
         text, reason = cut_to_tokens(text, limit), "max_output_tokens"
     error = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -57,13 +58,25 @@ async def engine(database: Database, hosted_settings: Settings) -> AsyncGenerato
 
 
 @pytest.fixture
+def leaving() -> asyncio.Event:
+    """Once it is set the tenant's caller closes its connection."""
+    return asyncio.Event()
+
+
+@pytest.fixture
 async def hosted(
-    make_tenant: TenantFactory, hosted_settings: Settings, state: State, database: Database, engine: OpenAIEngine
+    make_tenant: TenantFactory,
+    hosted_settings: Settings,
+    state: State,
+    database: Database,
+    engine: OpenAIEngine,
+    leaving: asyncio.Event,
 ) -> AsyncGenerator[HostedTenant]:
     """A tenant whose projects are OpenAI's; its files are worked on when the test says so."""
     tenant = await make_tenant()
     jobs = JobQueue(make_broker("redis://127.0.0.1:1/0"))
     engines = {engine.name: engine}
     processor = FileProcessor(database=database, storage=state["storage"], engines=engines, jobs=jobs)
-    async with client_for(hosted_settings, {**state, "jobs": jobs, "engines": engines}) as client:
+    client = client_for(hosted_settings, {**state, "jobs": jobs, "engines": engines}, leaving=leaving)
+    async with client:
         yield HostedTenant(TenantClient(tenant.id, client, tenant.headers), processor, database)

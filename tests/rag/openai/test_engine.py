@@ -11,6 +11,7 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.openai_sim.faults import Fault, FaultKind
 from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
+from fastapi_ignite.rag.openai.service import INSTRUCTIONS
 from http_clients import TenantClient
 from openai_stack import HostedTenant
 
@@ -131,6 +132,7 @@ class TestAnswers:
         body = (await hosted.api.ask(project, QUESTION)).json()
         assert (body["answer"], body["answerable"], body["engine"]) == (FACT, True, "openai")
         (cited,) = body["citations"]
+        assert cited["support"] == "aligned"
         (file,) = await hosted.rows("SELECT id FROM files")
         assert (cited["file_id"], cited["quote"], cited["char_start"]) == (
             str(file["id"]),
@@ -177,6 +179,13 @@ class TestAnswers:
             ({"kind": "timeout"}, 504, "provider_timeout"),
             ({"kind": "failed"}, 502, "provider_failed"),
             ({"kind": "content_filter"}, 502, "provider_content_filter"),
+            ({"kind": "incomplete", "tokens": 0}, 502, "provider_failed"),
+            ({"kind": "failed", "code": "invalid_prompt"}, 502, "provider_rejected"),
+            ({"kind": "failed", "code": "vector_store_timeout"}, 504, "provider_timeout"),
+            ({"kind": "stream_error_event", "after_events": 9}, 502, "provider_failed"),
+            ({"kind": "stream_error_object", "after_events": 9}, 502, "provider_failed"),
+            ({"kind": "stream_break", "after_events": 9}, 502, "provider_failed"),
+            ({"kind": "stream_stall", "after_events": 9}, 504, "provider_timeout"),
         ],
     )
     async def test_a_failure_has_its_code_and_costs_nothing(
@@ -195,6 +204,30 @@ class TestAnswers:
             assert answer.headers["retry-after"] == "7"
         assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
 
+    @pytest.mark.parametrize(
+        ("kind", "estimated"),
+        [(FaultKind.FAILED, False), (FaultKind.CONTENT_FILTER, False), (FaultKind.STREAM_BREAK, True)],
+    )
+    async def test_what_a_failure_took_at_the_provider_is_on_record(
+        self, hosted: HostedTenant, provider: RunningSimulator, project: str, kind: FaultKind, *, estimated: bool
+    ) -> None:
+        fail(provider, "responses.create", kind=kind, after_events=9)
+        await hosted.api.ask(project, QUESTION)
+        (row,) = await hosted.rows("SELECT * FROM messages")
+        assert (row["state"], row["tokens_estimated"]) == ("failed", estimated)
+        assert row["tokens_in"] > len(INSTRUCTIONS.split())
+
+    async def test_an_answer_in_other_words_is_cited_from_the_file_it_names(
+        self, hosted: HostedTenant, provider: RunningSimulator, project: str
+    ) -> None:
+        german = "Im Obstgarten stehen neun B\u00e4ume."
+        fail(provider, "responses.create", kind=FaultKind.SCRIPTED, text=german, cited=True)
+        body = (await hosted.api.ask(project, QUESTION)).json()
+        assert (body["answer"], body["answerable"]) == (german, True)
+        (cited,) = body["citations"]
+        assert cited["support"] == "retrieved"
+        assert FACT in cited["quote"]
+
     @pytest.mark.parametrize("kind", [FaultKind.REFUSAL, FaultKind.INCOMPLETE])
     async def test_a_refusal_and_a_cut_answer_are_answers(
         self, hosted: HostedTenant, provider: RunningSimulator, project: str, kind: FaultKind
@@ -202,8 +235,12 @@ class TestAnswers:
         fail(provider, "responses.create", kind=kind)
         answer = await hosted.api.ask(project, QUESTION)
         assert answer.status_code == 200, answer.text
+        body = answer.json()
         if kind is FaultKind.REFUSAL:
-            assert (answer.json()["answerable"], answer.json()["citations"]) == (False, [])
+            assert (body["answerable"], body["citations"], body["truncated"]) == (False, [], False)
+        else:
+            assert (body["answerable"], body["truncated"], body["citations"][0]["quote"]) == (True, True, FACT)
+            assert FACT.startswith(body["answer"])
         assert await counter(hosted.database, hosted.api.id, "messages") == (1, 0)
 
     async def test_an_outage_is_asked_about_once_in_a_while(
@@ -215,7 +252,29 @@ class TestAnswers:
         assert codes == ["provider_failed"] * FAILURES_IN_A_ROW + ["provider_unavailable"] * 3
         assert answers[-1].headers["retry-after"]
 
-    async def test_a_caller_who_goes_takes_the_request_along(
+    async def test_a_caller_who_goes_stops_the_model_and_has_used_the_message(
+        self, hosted: HostedTenant, provider: RunningSimulator, project: str, leaving: asyncio.Event
+    ) -> None:
+        fail(provider, "responses.create", kind=FaultKind.STREAM_STALL, after_events=9)
+        asking = asyncio.create_task(hosted.api.ask(project, QUESTION))
+
+        async def being_answered() -> bool:
+            return provider.simulator.journal.streams_open > 0
+
+        await eventually(being_answered)
+        leaving.set()
+        await asking
+
+        async def upstream_stopped() -> bool:
+            return provider.simulator.journal.streams_open == 0
+
+        await eventually(upstream_stopped)
+        assert await counter(hosted.database, hosted.api.id, "messages") == (1, 0)
+        (row,) = await hosted.rows("SELECT * FROM messages")
+        assert (row["state"], row["tokens_estimated"]) == ("cancelled", True)
+        assert row["tokens_in"] > 0
+
+    async def test_a_process_that_ends_takes_the_request_along(
         self, hosted: HostedTenant, provider: RunningSimulator, project: str
     ) -> None:
         fail(provider, "responses.create", kind=FaultKind.TIMEOUT)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fastapi_ignite.rag.engine import Support, TokenUsage
+from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.local.answering import REFUSAL, Quote
 from fastapi_ignite.rag.local.retrieval import Retrieved
 
@@ -20,7 +20,6 @@ class Draft:
 
     quotes: Sequence[Quote] = ()
     text: str | None = None
-    support: Support = "quoted"
     truncated: bool = False
     refusal: str = REFUSAL
 

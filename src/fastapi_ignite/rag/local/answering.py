@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from fastapi_ignite.rag.engine import Citation, Support
+from fastapi_ignite.rag.extraction import page_at
 from fastapi_ignite.rag.local.analysis import analyze
 from fastapi_ignite.rag.local.lexical import inverse_document_frequency
 from fastapi_ignite.rag.local.sentences import ENDS_SENTENCE, LONGEST, split_sentences
@@ -72,6 +74,7 @@ class Quote:
     char_end: int
     page_starts: Sequence[int] | None
     score: float
+    support: Support = "quoted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,22 @@ class QuestionTerms:
         """The share of the question's weight that these terms carry, 0..1."""
         covered = sum(weight for term, weight in self._weights.items() if term in terms)
         return covered / self._total if self._total else 0.0
+
+
+def cite(quotes: Sequence[Quote]) -> tuple[Citation, ...]:
+    """Proven quotes as callers see them."""
+    return tuple(
+        Citation(
+            document_id=quote.document_id,
+            quote=quote.text,
+            char_start=quote.char_start,
+            char_end=quote.char_end,
+            page=page_at(quote.page_starts, quote.char_start),
+            score=quote.score,
+            support=quote.support,
+        )
+        for quote in quotes
+    )
 
 
 def shortlist(passages: Sequence[Passage], question: QuestionTerms) -> list[Evidence]:

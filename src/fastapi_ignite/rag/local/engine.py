@@ -13,10 +13,9 @@ from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.chunking import chunk_text
-from fastapi_ignite.rag.engine import Answer, Citation, DocumentSource, TokenUsage
-from fastapi_ignite.rag.extraction import page_at
+from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.local.answerer import Answerer, Draft
-from fastapi_ignite.rag.local.answering import Quote
+from fastapi_ignite.rag.local.answering import Quote, cite
 from fastapi_ignite.rag.local.embedding import halfvec_text, load_embedder
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
@@ -197,20 +196,5 @@ def _answer(draft: Draft, quotes: Sequence[Quote]) -> Answer:
     """Without a proven quote nothing but a refusal leaves."""
     if not quotes:
         return Answer(draft.refusal, answerable=False, citations=())
-    return Answer(
-        text="\n\n".join(quote.text for quote in quotes) if draft.text is None else draft.text,
-        answerable=True,
-        citations=tuple(
-            Citation(
-                document_id=quote.document_id,
-                quote=quote.text,
-                char_start=quote.char_start,
-                char_end=quote.char_end,
-                page=page_at(quote.page_starts, quote.char_start),
-                score=quote.score,
-                support=draft.support,
-            )
-            for quote in quotes
-        ),
-        truncated=draft.truncated,
-    )
+    text = "\n\n".join(quote.text for quote in quotes) if draft.text is None else draft.text
+    return Answer(text, answerable=True, citations=cite(quotes), truncated=draft.truncated)

@@ -94,5 +94,5 @@ def in_sentences(excerpts: Sequence[Excerpt]) -> list[Excerpt]:
 
 
 def quotes(reading: Reading, passages: Sequence[tuple[str, Passage]]) -> list[Quote]:
-    """For each statement the sentence of its sources that says most of it."""
-    return align(reading.statements, passages)
+    """For each statement the sentence of its sources that says most of it; else of the source it names, if any."""
+    return align(reading.statements, passages, trusting_names=True)

@@ -11,10 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import Answer, Citation, DocumentSource, TokenUsage
-from fastapi_ignite.rag.errors import ContentFilteredError, ProviderError
-from fastapi_ignite.rag.extraction import page_at
-from fastapi_ignite.rag.local.answering import REFUSAL, Passage, Quote
+from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
+from fastapi_ignite.rag.errors import ProviderError
+from fastapi_ignite.rag.local.answering import REFUSAL, Passage, Quote, cite
 from fastapi_ignite.rag.local.embedding import count_tokens
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.searching import LocalSearchRepository
@@ -22,7 +21,8 @@ from fastapi_ignite.rag.openai.citing import Excerpt, Reading, in_sentences, quo
 from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
 from fastapi_ignite.rag.openai.repository import ProviderRepository
-from fastapi_ignite.rag.openai.service import OpenAIService
+from fastapi_ignite.rag.openai.service import INSTRUCTIONS, OpenAIService
+from fastapi_ignite.rag.openai.transcript import Transcript
 
 
 class OpenAIEngine:
@@ -87,16 +87,18 @@ class OpenAIEngine:
             usage.tokens_in += await asyncio.to_thread(count_tokens, question)
             usage.tokens_out += await asyncio.to_thread(count_tokens, REFUSAL)
             return Answer(REFUSAL, answerable=False, citations=())
-        response = await self.service.ask(store.provider_id, str(project_id), question)
-        _count(response, usage)
-        _require_an_answer(response)
+        transcript = Transcript(f"{INSTRUCTIONS}\n{question}")
+        try:
+            response = await self.service.ask(store.provider_id, str(project_id), question, transcript)
+        finally:
+            transcript.count(usage)
         reading = await asyncio.to_thread(read, response)
         passages = await self._passages(tenant_id, project_id, reading.excerpts)
         found = await asyncio.to_thread(quotes, reading, passages)
         if found:
             async with self._database.tenant(tenant_id) as session:
                 found = await LocalSearchRepository(session, tenant_id).prove(found)
-        return _answer(reading, found)
+        return _answer(response, reading, found)
 
     async def _passages(
         self, tenant_id: UUID, project_id: UUID, excerpts: Sequence[Excerpt]
@@ -120,41 +122,15 @@ def _rows(excerpts: Sequence[Excerpt]) -> list[tuple[str, str, float]]:
     return [(excerpt.file_id, excerpt.text, excerpt.score) for excerpt in excerpts]
 
 
-def _require_an_answer(response: Response) -> None:
-    """HTTP 200 is no answer yet. One that was cut at its longest is; its quotes are proven like any other's."""
-    reason = response.incomplete_details.reason if response.incomplete_details else None
-    if reason == "content_filter":
-        raise ContentFilteredError("The provider's content filter ended the answer; nothing was charged.")
-    if response.status not in {"completed", "incomplete"}:
-        raise ProviderError("The provider failed to answer; nothing was charged.")
+def _answer(response: Response, reading: Reading, found: Sequence[Quote]) -> Answer:
+    """Without a proven quote nothing the model says is passed on, but its own refusal.
 
-
-def _count(response: Response, usage: TokenUsage) -> None:
-    spent = response.usage
-    if spent is None:
-        return
-    usage.tokens_in += spent.input_tokens
-    usage.tokens_out += spent.output_tokens
-    usage.tokens_cached += (spent.input_tokens_details and spent.input_tokens_details.cached_tokens) or 0
-    usage.tokens_reasoning += (spent.output_tokens_details and spent.output_tokens_details.reasoning_tokens) or 0
-
-
-def _answer(reading: Reading, found: Sequence[Quote]) -> Answer:
-    """Without a proven quote nothing the model says is passed on, but its own refusal."""
-    return Answer(
-        text=reading.text if (found or reading.refused) and reading.text else REFUSAL,
-        answerable=bool(found) and not reading.refused,
-        citations=()
-        if reading.refused
-        else tuple(
-            Citation(
-                document_id=quote.document_id,
-                quote=quote.text,
-                char_start=quote.char_start,
-                char_end=quote.char_end,
-                page=page_at(quote.page_starts, quote.char_start),
-                score=quote.score,
-            )
-            for quote in found
-        ),
-    )
+    Raises:
+        ProviderError: the answer was cut before its first word.
+    """
+    truncated = response.status == "incomplete"
+    if truncated and not reading.text:
+        raise ProviderError("The model reached its longest answer before it said anything; nothing was charged.")
+    cited = () if reading.refused else cite(found)
+    text = reading.text if cited or reading.refused else ""
+    return Answer(text or REFUSAL, answerable=bool(cited), citations=cited, truncated=truncated)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import ClassVar, TypeVar
 
 import httpx2
@@ -40,6 +42,7 @@ log = structlog.get_logger(__name__)
 # nothing was sent
 UNREACHED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _REFUSED = (AuthenticationError, PermissionDeniedError)
+_OUTAGES = (APIConnectionError, InternalServerError, httpx2.TransportError, *_REFUSED)
 _BY_STATUS: dict[int, type[ProviderError]] = {
     404: StoreMissingError,
     408: ProviderTimeoutError,
@@ -60,7 +63,9 @@ class ProviderBreaker(CircuitBreaker):
 
     def __init__(self, *, timeout: float, retry_after: float) -> None:
         super().__init__(
-            outages=(APIConnectionError, InternalServerError, *_REFUSED), timeout=timeout, retry_after=retry_after
+            outages=_OUTAGES,
+            timeout=timeout,
+            retry_after=retry_after,
         )
         self._in_a_row = 0
 
@@ -81,6 +86,10 @@ class ProviderBreaker(CircuitBreaker):
         self._in_a_row += 1
         if self._in_a_row >= FAILURES_IN_A_ROW or isinstance(error, _REFUSED):
             super()._open(operation, error)
+
+    def _bound(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Many seconds, not milliseconds: a lag of the loop is no reason to let a caller wait past the deadline."""
+        return asyncio.timeout(seconds)
 
     def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
         del outage
@@ -111,7 +120,7 @@ def _in_our_words(error: BaseException | None, retry_after: float) -> ProviderEr
         return _of_status(error)
     if isinstance(error.__cause__, UNREACHED):
         return ProviderUnavailableError("The provider could not be reached.")
-    if isinstance(error, (APITimeoutError, TimeoutError)):
+    if isinstance(error, (APITimeoutError, TimeoutError, httpx2.TimeoutException)):
         return ProviderTimeoutError("The provider did not answer in time.")
     return ProviderError("The connection to the provider broke, or its answer is no answer.")
 

@@ -25,12 +25,13 @@ def passage(text: str) -> Passage:
 PASSAGES = [passage(FIRST), passage(SECOND)]
 
 
-def told(said: str) -> tuple[str | None, list[str], str]:
+def told(said: str) -> tuple[str | None, list[str], str | None]:
     """The answer, its quotes and their support; every quote stands where it says."""
     draft = read(said, PASSAGES, truncated=False)
     for quote in draft.quotes:
         assert DOCUMENT[quote.char_start : quote.char_end] == quote.text
-    return draft.text, [quote.text for quote in draft.quotes], draft.support
+    supports = {quote.support for quote in draft.quotes}
+    return draft.text, [quote.text for quote in draft.quotes], supports.pop() if supports else None
 
 
 CLOSED = "Fog closes the harbour"

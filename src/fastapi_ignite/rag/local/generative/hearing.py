@@ -7,8 +7,8 @@ from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
-from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.local.generative.generation import Generation
+from fastapi_ignite.rag.openai.transcript import failure_of
 
 
 async def hear_response(events: AsyncStream[ResponseStreamEvent], generation: Generation) -> None:
@@ -30,9 +30,9 @@ async def hear_response(events: AsyncStream[ResponseStreamEvent], generation: Ge
             _end(event.response, generation)
         elif event.type == "response.failed":
             _count(event.response, generation)
-            raise ProviderError("The model failed to answer; nothing was charged.")
+            raise failure_of(event.response.error.code if event.response.error else None)
         elif event.type == "error":
-            raise ProviderError("The model failed to answer; nothing was charged.")
+            raise failure_of(event.code)
         if generation.is_full and not generation.ended:
             generation.stop()
             return

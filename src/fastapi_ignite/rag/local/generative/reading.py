@@ -63,11 +63,12 @@ def read(said: str, passages: Sequence[Passage], *, truncated: bool) -> Draft:
     declined = _DECLINING_WORD.search(text) is not None
     text = _DECLINING_WORD.sub("", text).strip()
     if quotes:
-        return Draft(quotes, text or None, "quoted", truncated)
+        return Draft(quotes, text or None, truncated)
     if declined or not text:
         return Draft()
     numbered = [(str(number), passage) for number, passage in enumerate(passages, start=1)]
-    return Draft(align(list(_statements(text, cited, len(passages))), numbered), text, "aligned", truncated)
+    statements = list(_statements(text, cited, len(passages)))
+    return Draft(align(statements, numbered, trusting_names=False), text, truncated)
 
 
 def _without_thoughts(said: str) -> str:

@@ -1,0 +1,273 @@
+"""The OpenAI engine in a bad hour, against the simulator.
+
+    PYTHONPATH=src:tests:bench python bench/openai_faults.py [--asks 1000] [--departures 500] [--kills 10]
+
+Two API processes and a worker. Questions while one call in five fails in every way that there is: what is charged is
+what was answered, and nobody waits past the deadline. A storm of callers who leave: the provider is stopped, each
+question is charged or not and nothing stays held, and no connection is left in a transaction. API processes killed
+while they make stores: each project has one store, and after the sweep the provider has no other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import httpx2
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from api_processes import ApiProcess, api_processes, make_plan, make_tenant, worker_process
+from books import books_of
+from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.openai_sim.faults import FailureRate, Fault
+from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
+from fastapi_ignite.rag.openai.reconciliation import Reconciliation
+from fastapi_ignite.rag.openai.service import OpenAIService
+from harness import bench_servers
+
+CLIENTS = 32
+RATE = 0.2
+DEADLINE_SECONDS = 3
+# beyond the provider's deadline: two transactions, and the machine is busy with everything on two cores
+SLACK_SECONDS = 2
+FACTS = [f"The {name} mill has {number} wheels." for number, name in enumerate(("north", "south", "east", "west"), 3)]
+QUESTION = "How many wheels does the {} mill have?"
+
+
+def fault(kind: str, **values: object) -> Fault:
+    """Of a question."""
+    return Fault.model_validate({"route": "responses.create", "kind": kind, **values})
+
+
+FAULTS = [
+    *(fault("status", status=status) for status in (400, 404, 408, 409, 422)),
+    fault("status", status=429, retry_after=1),
+    fault("status", status=429, code="insufficient_quota"),
+    *(fault("status", status=status, when=when) for status in (500, 503) for when in ("before", "after")),
+    *(fault(kind, when=when) for kind in ("reset", "timeout") for when in ("before", "after")),
+    *map(fault, ("failed", "incomplete", "content_filter", "refusal")),
+    *(fault(f"stream_{kind}", after_events=9) for kind in ("error_event", "error_object", "break", "stall")),
+]
+
+
+@dataclass
+class Scene:
+    """Who asks whom."""
+
+    database: Database
+    provider: RunningSimulator
+    apis: Sequence[ApiProcess]
+    plan: str
+
+    async def tenant(self) -> Tenant:
+        tenant_id, headers = await asyncio.to_thread(make_tenant, self.apis[0].url, self.plan)
+        return Tenant(tenant_id, [api.url for api in self.apis], headers)
+
+
+class Tenant:
+    """Calls the processes in turn."""
+
+    def __init__(self, tenant_id: UUID, urls: Sequence[str], headers: dict[str, str]) -> None:
+        self.id = tenant_id
+        self._urls = itertools.cycle(urls)
+        limits = httpx2.Limits(max_connections=1000)
+        self.http = httpx2.AsyncClient(headers=headers, timeout=60, limits=limits)
+        self.project = ""
+
+    async def begin(self) -> None:
+        """A project that knows the facts."""
+        made = await self.post("/ingestion/projects/create", params={"name": "bench"})
+        self.project = made.raise_for_status().json()["id"]
+        files = [("files", (f"{number}.txt", fact.encode())) for number, fact in enumerate(FACTS)]
+        path = f"/ingestion/projects/{self.project}/upload_and_attach"
+        uploaded = await self.post(path, params={"wait_seconds": 60}, files=files)
+        assert uploaded.raise_for_status().json()["batch_status"] == "completed", uploaded.text
+
+    async def post(self, path: str, **options: object) -> httpx2.Response:
+        return await self.http.post(next(self._urls) + path, **options)  # type: ignore[arg-type]  # passed on as is
+
+    async def ask(self) -> httpx2.Response:
+        question = QUESTION.format(random.choice(("north", "south", "east", "west")))
+        return await self.post("/query/ask", json={"project_id": self.project, "question": question})
+
+
+async def settled(database: Database, tenant: Tenant) -> tuple[int, Counter[str]]:
+    """Messages used, when the books add up and nothing is held; the questions by state."""
+    books = await books_of(database, tenant.id)
+    assert books.add_up(), books
+    assert not +books.reserved, books.reserved
+    used = sum(amount for (metric, _), amount in books.used.items() if metric.value == "messages")
+    async with database.tenant(tenant.id) as session:
+        rows = await session.execute(text("SELECT state FROM messages WHERE role = 'user'"))
+        return used, Counter(rows.scalars())
+
+
+async def bad_hour(scene: Scene, *, asks: int) -> None:
+    tenant = await scene.tenant()
+    await tenant.begin()
+    scene.provider.simulator.faults.set_rate(FailureRate(rate=RATE, faults=FAULTS))
+    outcomes: Counter[str] = Counter()
+    durations: list[float] = []
+    left = iter(range(asks))
+
+    async def client() -> None:
+        for _ in left:
+            began = time.perf_counter()
+            answer = await tenant.ask()
+            durations.append(time.perf_counter() - began)
+            outcomes["answered" if answer.is_success else answer.json()["code"]] += 1
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    scene.provider.simulator.faults.clear()
+    used, states = await settled(scene.database, tenant)
+    print(f"bad hour: {asks} asks, {sum(scene.provider.simulator.journal.faults.values())} faults of the provider")
+    print(f"  outcomes: {dict(outcomes.most_common())}")
+    print(f"  charged {used}, questions {dict(states)}")
+    durations.sort()
+    print(f"  p50 {durations[asks // 2]:.2f} s, slowest {durations[-1]:.2f} s of a deadline of {DEADLINE_SECONDS} s")
+    assert used == outcomes["answered"] == states["completed"]
+    assert states["failed"] == asks - used
+    assert durations[-1] < DEADLINE_SECONDS + SLACK_SECONDS
+
+
+async def departures(scene: Scene, *, number: int) -> None:
+    tenant = await scene.tenant()
+    await tenant.begin()
+    simulator = scene.provider.simulator
+    simulator.behaviour.delta_seconds = 0.02
+    before = Counter(simulator.journal.streams)
+    answered = 0
+
+    async def leave() -> None:
+        nonlocal answered
+        try:
+            async with asyncio.timeout(random.uniform(0.05, 2)):
+                answered += (await tenant.ask()).is_success
+        except TimeoutError:
+            return
+
+    for start in range(0, number, 100):
+        await asyncio.gather(*(leave() for _ in range(min(100, number - start))))
+    deadline = time.monotonic() + 30
+    while simulator.journal.streams_open or simulator.journal.in_flight or await under_way(scene):
+        assert time.monotonic() < deadline, (simulator.journal.counters(), await under_way(scene))
+        await asyncio.sleep(0.2)
+    simulator.behaviour.delta_seconds = 0
+    used, states = await settled(scene.database, tenant)
+    streams = Counter(simulator.journal.streams) - before
+    print(f"departures: {number} callers, {answered} of whom had their answer before they left")
+    print(f"  streams at the provider: {dict(streams)}; charged {used}; questions {dict(states)}")
+    assert used == states["completed"] + states["cancelled"]
+    assert states["completed"] >= answered
+    assert not states["pending"]
+    assert streams["abandoned"] > 0
+    again = await tenant.ask()
+    assert again.is_success, again.text
+
+
+async def under_way(scene: Scene) -> int:
+    """Questions without an end, and connections of the API that are not idle."""
+    async with scene.database.system() as session:
+        counted = await session.scalar(
+            text("""
+                SELECT (SELECT count(*) FROM messages WHERE state = 'pending')
+                    + (SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 'ignite_api%' AND state <> 'idle')
+            """)
+        )
+        return int(counted or 0)
+
+
+async def kills(scene: Scene, *, number: int) -> None:
+    """The first process only makes stores, and is killed at any moment of it."""
+    victim = scene.apis[0]
+    tenant = await scene.tenant()
+    simulator = scene.provider.simulator
+    simulator.behaviour.latency_seconds = {"vector_stores.create": 0.1}
+    before = simulator.state.created()["vector_stores"]
+    projects: list[str] = []
+    cut_off = 0
+    for _ in range(number):
+        batch = []
+        for place in range(4):
+            name = f"bench {len(projects) + place}"
+            made = await tenant.http.post(f"{victim.url}/ingestion/projects/create", params={"name": name})
+            batch.append(made.raise_for_status().json()["id"])
+        projects += batch
+        paths = [f"{victim.url}/ingestion/projects/{project}/ensure_vector_store" for project in batch]
+        calls = asyncio.gather(*(tenant.http.post(path) for path in paths), return_exceptions=True)
+        await asyncio.sleep(random.uniform(0.1, 0.8))
+        os.kill(victim.process.pid, signal.SIGKILL)
+        cut_off += sum(isinstance(answer, BaseException) for answer in await calls)
+        await asyncio.to_thread(victim.start_again)
+    simulator.behaviour.latency_seconds = {}
+    at_kills = simulator.state.created()["vector_stores"] - before
+    async with scene.database.system() as session:
+        await session.execute(text("UPDATE provider_stores SET lease_until = now()"))  # two minutes later
+    for project in projects:
+        answer = await tenant.http.post(f"{victim.url}/ingestion/projects/{project}/ensure_vector_store")
+        answer.raise_for_status()
+    service = OpenAIService(OpenAISettings(api_key=SecretStr("sk-bench"), base_url=scene.provider.base_url))
+    removed = await Reconciliation(scene.database, service, grace=timedelta(0)).run()
+    await service.close()
+    async with scene.database.system() as session:
+        rows = await session.scalars(text("SELECT provider_id FROM provider_stores"))
+        recorded = set(rows)
+    print(
+        f"kills: {number} processes over {len(projects)} stores, {cut_off} callers cut off; {at_kills} made till then"
+    )
+    print(f"  at the end {len(simulator.state.vector_stores)} stores, {len(recorded)} recorded, {removed} swept")
+    assert {store.id for store in simulator.state.vector_stores} == recorded
+
+
+async def play(addresses: ServiceAddresses, folder: Path, options: argparse.Namespace) -> None:
+    async with running_simulator() as provider:
+        variables = {
+            "OPENAI_API_KEY": "sk-bench",
+            "OPENAI_BASE_URL": provider.base_url,
+            "OPENAI_TIMEOUT_SECONDS": "10",
+            "OPENAI_ASK_TIMEOUT_SECONDS": str(DEADLINE_SECONDS),
+            "RATE_LIMIT_ANONYMOUS_RPM": "1000000",
+        }
+        database = Database(addresses.worker_url, pool_size=4)
+        plan = await make_plan(addresses, rpm=10**6)
+        with worker_process(folder / "data", **variables):
+            # in a thread: the provider answers from this loop
+            context = api_processes(folder / "data", 2, **variables)
+            apis = await asyncio.to_thread(context.__enter__)
+            try:
+                scene = Scene(database, provider, apis, plan)
+                await bad_hour(scene, asks=options.asks)
+                await departures(scene, number=options.departures)
+                await kills(scene, number=options.kills)
+            finally:
+                await asyncio.to_thread(context.__exit__, None, None, None)
+        await database.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--asks", type=int, default=1000)
+    parser.add_argument("--departures", type=int, default=500)
+    parser.add_argument("--kills", type=int, default=10)
+    options = parser.parse_args()
+    random.seed(7)
+    with bench_servers() as (addresses, folder):
+        asyncio.run(play(addresses, folder, options))
+
+
+if __name__ == "__main__":
+    main()
