@@ -83,7 +83,7 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
         client_name="ignite-api",
     )
     jobs = JobQueue(make_broker(addresses.broker_url))
-    engines = build_engines(database, embedder=settings.rag.embedder, openai=settings.openai)
+    engines = build_engines(database, embedder=settings.rag.embedder, openai=settings.openai, answer=settings.answer)
     try:
         if settings.app.production:
             await _refuse_stronger_login(database)

@@ -268,6 +268,7 @@ class TestSecrets:
         "JWT_SECRET",
         "API_KEY_SECRET",
         "POSTGRES_ADMIN_PASSWORD",
+        "ANSWER_API_KEY",
     )
 
     def test_no_way_of_printing_settings_shows_one(self, monkeypatch: pytest.MonkeyPatch) -> None:

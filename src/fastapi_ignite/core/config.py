@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr, ValidationError, model_validator
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.sections import (
     DEVELOPMENT_SECRET,
+    AnswerSettings,
     ApiKeySettings,
     AppSettings,
     BillingSettings,
@@ -54,6 +55,7 @@ class Settings(BaseModel):
     rate_limit: RateLimitSettings
     billing: BillingSettings
     rag: RagSettings
+    answer: AnswerSettings
     upload: UploadSettings
     ignite: IgniteSettings
 

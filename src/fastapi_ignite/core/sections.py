@@ -345,6 +345,43 @@ class RagSettings(Section):
     )
 
 
+class AnswerSettings(Section):
+    """A model that writes the local engine's answers, on any OpenAI-compatible server."""
+
+    model_config = SettingsConfigDict(env_prefix="ANSWER_")
+    model: str | None = Field(
+        None, min_length=1, max_length=200, description="Model that answers; unset: sentences of the files do."
+    )
+    base_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#]+$",
+        max_length=2000,
+        validate_default=True,
+        description="Where the model is, for example `http://localhost:11434/v1`.",
+    )
+    api_key: SecretStr | None = Field(None, description="Key of that server, where it wants one.")
+    api: Literal["auto", "responses", "chat"] = Field(
+        "auto", description="`auto`: Responses where the server has them, else chat completions."
+    )
+    timeout_seconds: float = Field(
+        90, gt=0, le=240, description="Longest wait for an answer; below the five minutes a message is held."
+    )
+    max_output_tokens: int = Field(
+        2000, ge=16, le=100_000, description="Longest answer, with what a model thinks before it."
+    )
+    passages: int = Field(6, ge=1, le=20, description="Passages the model reads.")
+    passage_tokens: int = Field(
+        3000, ge=500, le=100_000, description="Their length together, about; the model's context holds more than this."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _beside_a_model(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if (value is None) != (info.data.get("model") is None):
+            raise ValueError("ANSWER_MODEL and ANSWER_BASE_URL are set together, or neither")
+        return value
+
+
 class UploadSettings(Section):
     """Bounds on uploads."""
 

@@ -18,6 +18,7 @@ class FaultKind(StrEnum):
     STATUS = "status"  # an error of the status given
     RESET = "reset"  # the connection is cut without an answer
     TIMEOUT = "timeout"  # no answer until the client gives up
+    NO_ENDPOINT = "no_endpoint"  # HTTP 200 and an error, as some servers answer what they do not have
     CRASH = "crash"  # the simulator's process ends at once
     FAILED = "failed"  # HTTP 200, a response with status failed
     INCOMPLETE = "incomplete"  # HTTP 200, cut by max_output_tokens
@@ -29,19 +30,24 @@ class FaultKind(StrEnum):
     STREAM_BREAK = "stream_break"  # the connection is cut inside the stream
     STREAM_STALL = "stream_stall"  # nothing more comes until the client gives up
     STREAM_CRASH = "stream_crash"  # the process ends inside the stream
+    STREAM_ENDLESS = "stream_endless"  # the event after `after_events` comes again and again
+    STREAM_GARBAGE = "stream_garbage"  # an event that is no JSON, after `after_events`
     STUCK = "stuck"  # the files attached stay in_progress
     FILE_FAILED = "file_failed"  # the files attached fail with `code`
     STORE_ID = "store_id"  # a batch answers its store's id
 
 
 # what the application itself has to make; the rest happens around it
-INSIDE = frozenset(FaultKind) - {FaultKind.STATUS, FaultKind.RESET, FaultKind.TIMEOUT, FaultKind.CRASH}
+INSIDE = frozenset(FaultKind) - {
+    *(FaultKind.STATUS, FaultKind.RESET, FaultKind.TIMEOUT, FaultKind.NO_ENDPOINT, FaultKind.CRASH),
+}
 
 STATUSES: dict[int, tuple[str, str | None, str]] = {
     400: ("invalid_request_error", "invalid_file", "The file could not be processed."),
     401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
     403: ("invalid_request_error", "unsupported_country_region_territory", "Country, region, or territory refused."),
     404: ("invalid_request_error", None, "The object was not found."),
+    405: ("invalid_request_error", None, "The method is not allowed."),
     408: ("server_error", None, "Request timed out."),
     409: ("invalid_request_error", "conflict", "The object is being changed by another request."),
     413: ("invalid_request_error", None, "The body is too large."),
@@ -49,6 +55,7 @@ STATUSES: dict[int, tuple[str, str | None, str]] = {
     422: ("invalid_request_error", None, "The request could not be processed."),
     429: ("requests", "rate_limit_exceeded", "Rate limit reached."),
     500: ("server_error", None, "The server had an error while processing your request."),
+    501: ("server_error", None, "Not implemented."),
     502: ("server_error", None, "Bad gateway."),
     503: ("server_error", None, "The engine is currently overloaded, please try again later."),
     504: ("server_error", None, "Gateway timeout."),

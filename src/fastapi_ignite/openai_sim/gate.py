@@ -126,6 +126,9 @@ class _Call:
             crash(f"{fault.when} {self._route}")
         if fault.kind is FaultKind.STATUS:
             await self._answer(fault.error())
+        elif fault.kind is FaultKind.NO_ENDPOINT:
+            said = f"Unexpected endpoint or method. ({self._scope['method']} {self._scope['path']})"
+            await JSONResponse({"error": said})(self._scope, self._read, self._write)
         elif fault.kind is FaultKind.RESET:
             abort(self._scope)
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi_ignite.openai_sim.filters import ComparisonFilter, CompoundFilter
+from fastapi_ignite.openai_sim.grounding import cited_answer, grounded
 from fastapi_ignite.openai_sim.matching import Query, chunk, sentences, terms
 from fastapi_ignite.openai_sim.objects import StoredFile, StoreFile
 
@@ -99,6 +100,8 @@ def answer(question: str, hits: Sequence[Hit]) -> Answer:
 
 def answer_from_prompt(prompt: str) -> Answer:
     """Without file search the text that comes with the question is all there is: the last paragraph asks."""
+    if asked := grounded(prompt):
+        return Answer(cited_answer(asked, enough=ENOUGH, worth_quoting=WORTH_QUOTING, quotes=QUOTES))
     context, _, question = prompt.rstrip().rpartition("\n\n")
     return answer(question, [Hit("", "", 1, context, {})]) if context else Answer(f"You said: {question}")
 

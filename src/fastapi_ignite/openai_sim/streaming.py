@@ -13,6 +13,7 @@ from fastapi_ignite.openai_sim.faults import Fault, FaultKind
 from fastapi_ignite.openai_sim.gate import close, crash
 from fastapi_ignite.openai_sim.simulator import Simulator
 
+GARBAGE = "data: {not json\n\n"
 DONE = "data: [DONE]\n\n"
 BREAKS = frozenset({FaultKind.STREAM_BREAK, FaultKind.STREAM_STALL, FaultKind.STREAM_CRASH})
 ERRORS = frozenset({FaultKind.STREAM_ERROR_EVENT, FaultKind.STREAM_ERROR_OBJECT})
@@ -58,6 +59,11 @@ class EventStream(StreamingResponse):
                     yield _written(_error(self._fault, number))
                     self._is_finished = True
                     return
+                if self._fault.kind is FaultKind.STREAM_GARBAGE:
+                    yield GARBAGE
+                while self._fault.kind is FaultKind.STREAM_ENDLESS and not self._simulator.interrupted.is_set():
+                    yield _written(event)
+                    await self._simulator.pause(self._simulator.behaviour.delta_seconds)
                 if self._fault.kind in BREAKS:
                     await self._interrupt(self._fault)
                     return

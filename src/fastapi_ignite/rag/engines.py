@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastapi_ignite.core.errors import UnavailableError
-from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.core.sections import AnswerSettings, OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.rag.local.engine import LocalEngine
+from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 
 
@@ -32,13 +33,19 @@ def engine_named(engines: Mapping[str, RagEngine], name: str) -> RagEngine:
 
 
 def build_engines(
-    database: Database, *, embedder: str, openai: OpenAISettings | None = None, limiter: Limiter | None = None
+    database: Database,
+    *,
+    embedder: str,
+    openai: OpenAISettings | None = None,
+    answer: AnswerSettings | None = None,
+    limiter: Limiter | None = None,
 ) -> Mapping[str, RagEngine]:
     """By name. `embedder` is for new projects of the local engine; the hosted one is there when it has a key.
 
     By `limiter` workers keep a provider's rates; a process that sends no files needs none.
     """
-    engines: list[RagEngine] = [LocalEngine(database, embedder=embedder)]
+    answerer = GenerativeAnswerer(answer) if answer and answer.model else None
+    engines: list[RagEngine] = [LocalEngine(database, embedder=embedder, answerer=answerer)]
     if openai and openai.api_key:
         engines.append(OpenAIEngine(database, openai, limiter))
     return {engine.name: engine for engine in engines}

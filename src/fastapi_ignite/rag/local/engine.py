@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,8 +14,10 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.chunking import chunk_text
 from fastapi_ignite.rag.engine import Answer, DocumentSource, RebuiltIndex, TokenUsage
-from fastapi_ignite.rag.local.answering import REFUSAL, Quote, cite, select_quotes, shortlist
-from fastapi_ignite.rag.local.embedding import count_tokens, halfvec_text, load_embedder
+from fastapi_ignite.rag.local.answerer import Answerer, Draft
+from fastapi_ignite.rag.local.answering import Quote, cite
+from fastapi_ignite.rag.local.embedding import halfvec_text, load_embedder
+from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
 from fastapi_ignite.rag.local.repository import (
     ChunkRow,
@@ -24,10 +26,9 @@ from fastapi_ignite.rag.local.repository import (
     UnembeddedDocument,
     claim_unembedded_document,
 )
-from fastapi_ignite.rag.local.retrieval import Retrieved, Retriever
+from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.searching import LocalSearchRepository
 
-PASSAGES = 6
 # Parameters of one statement: large enough that round trips do not count, small enough for memory.
 INSERT_BATCH = 500
 PURGE_BATCH = 1000
@@ -70,15 +71,19 @@ class PreparedDocument:
 
 
 class LocalEngine:
-    """`embedder` is for projects made from now on; the others keep theirs."""
+    """`embedder` is for projects made from now on; the others keep theirs. `answerer` is for all, as it is set now."""
 
     name = "local"
-    paid = False
 
-    def __init__(self, database: Database, embedder: str) -> None:
+    def __init__(self, database: Database, embedder: str, answerer: Answerer | None = None) -> None:
         self._database = database
         self._embedder = embedder
+        self._answerer = answerer or ExtractiveAnswerer()
         self._retriever = Retriever(database)
+
+    @property
+    def paid(self) -> bool:
+        return self._answerer.paid
 
     async def create_index(self, tenant_id: UUID, project_id: UUID) -> str:
         embedder = await asyncio.to_thread(load_embedder, self._embedder)
@@ -149,23 +154,21 @@ class LocalEngine:
         return True
 
     async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
-        """Three short transactions; while the model works none is open."""
-        found = await self._retriever.retrieve(tenant_id, project_id, question, limit=PASSAGES)
-        quotes, tokens_in = await asyncio.to_thread(_read, question, found)
-        usage.tokens_in += tokens_in
+        """Three short transactions; while a model works none is open."""
+        found = await self._retriever.retrieve(tenant_id, project_id, question, limit=self._answerer.passages)
+        draft = await self._answerer.answer(question, found, usage)
+        quotes = draft.quotes
         if quotes:
             async with self._database.tenant(tenant_id) as session:
                 quotes = await LocalSearchRepository(session, tenant_id).prove(quotes)
-        answer = _answer(quotes)
-        usage.tokens_out += await asyncio.to_thread(count_tokens, answer.text)
-        return answer
+        return _answer(draft, quotes)
 
     async def reconcile(self) -> int:
         """Everything is in the database, and goes with it."""
         return 0
 
     async def close(self) -> None:
-        """Nothing is its own."""
+        await self._answerer.close()
 
 
 def _rows(source: DocumentSource) -> list[ChunkRow]:
@@ -198,23 +201,9 @@ def _embeddings(document: UnembeddedDocument, waiting: Sequence[Unembedded]) -> 
     return copied + [(chunk.chunk_id, halfvec_text(vector)) for chunk, vector in zip(fresh, vectors, strict=True)]
 
 
-def _read(question: str, found: Retrieved | None) -> tuple[list[Quote], int]:
-    """The quotes that answer, and the tokens read to find them."""
-    tokens = count_tokens(question)
-    if found is None:
-        return [], tokens
-    tokens += sum(count_tokens(passage.text) for passage in found.passages)
-    evidence = shortlist(found.passages, found.terms)
-    embedder = load_embedder(found.embedder)
-    if embedder is not None and found.vector is not None and evidence:
-        similarities = embedder.embed_passages([sentence.text for sentence in evidence]) @ found.vector
-        evidence = [
-            replace(sentence, similarity=float(similarity))
-            for sentence, similarity in zip(evidence, similarities, strict=True)
-        ]
-    return select_quotes(evidence, found.terms), tokens
-
-
-def _answer(quotes: Sequence[Quote]) -> Answer:
-    text = "\n\n".join(quote.text for quote in quotes) or REFUSAL
-    return Answer(text, answerable=bool(quotes), citations=cite(quotes))
+def _answer(draft: Draft, quotes: Sequence[Quote]) -> Answer:
+    """Without a proven quote nothing but a refusal leaves."""
+    if not quotes:
+        return Answer(draft.refusal, answerable=False, citations=())
+    text = "\n\n".join(quote.text for quote in quotes) if draft.text is None else draft.text
+    return Answer(text, answerable=True, citations=cite(quotes), truncated=draft.truncated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from openai.types.responses import (
     Response,
@@ -15,16 +15,11 @@ from openai.types.responses import (
 )
 from openai.types.responses.response_output_text import AnnotationFileCitation
 
-from fastapi_ignite.rag.local.analysis import analyze
+from fastapi_ignite.rag.aligning import Statement, align
 from fastapi_ignite.rag.local.answering import Passage, Quote
-from fastapi_ignite.rag.local.sentences import LONGEST, split_sentences
+from fastapi_ignite.rag.local.sentences import split_sentences
 
-QUOTES = 5
 LONGEST_EXCERPT = 20_000
-# The share of a statement's terms that a sentence of the cited file must hold to stand as its proof.
-CITED = 0.3
-# Where the model names no file the words alone must tell.
-UNCITED = 0.6
 _MARKER = re.compile(r"\u3010[^\u3010\u3011]{0,200}\u3011")
 
 
@@ -35,14 +30,6 @@ class Excerpt:
     file_id: str
     text: str
     score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A stretch of the answer; `file_id` is what the model cited for it, if anything."""
-
-    text: str
-    file_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,70 +95,4 @@ def in_sentences(excerpts: Sequence[Excerpt]) -> list[Excerpt]:
 
 def quotes(reading: Reading, passages: Sequence[tuple[str, Passage]]) -> list[Quote]:
     """For each statement the sentence of its sources that says most of it; else of the source it names, if any."""
-    sentences = [
-        (file_id, frozenset(analyze(quote.text)), quote)
-        for file_id, passage in passages
-        for quote in _sentences_of(passage)
-    ]
-    chosen: list[Quote] = []
-    for statement in reading.statements:
-        best = _aligned(statement, sentences) or _retrieved(statement, passages)
-        if best and not any(_same_place(best, other) for other in chosen):
-            chosen.append(best)
-    return chosen[:QUOTES]
-
-
-def _aligned(statement: Statement, sentences: Sequence[tuple[str, frozenset[str], Quote]]) -> Quote | None:
-    terms = frozenset(analyze(statement.text))
-    best, share = None, CITED if statement.file_id else UNCITED
-    for file_id, words, quote in sentences:
-        if statement.file_id not in {None, file_id} or not terms:
-            continue
-        covered = len(terms & words) / len(terms)
-        if covered > share or (best is None and covered == share):
-            best, share = quote, covered
-    return best
-
-
-def _retrieved(statement: Statement, passages: Sequence[tuple[str, Passage]]) -> Quote | None:
-    """Of the file that the model names, though it says it in other words or another language: the best passage.
-
-    Of that the sentence with most of the same words, names and figures; where there are none, its first ones.
-    """
-    of_file = [passage for file_id, passage in passages if file_id == statement.file_id]
-    if not of_file:
-        return None
-    terms = frozenset(analyze(statement.text))
-    passage = max(of_file, key=lambda each: (len(terms & frozenset(analyze(each.text))), each.score))
-    sentences = list(_sentences_of(passage))
-    if not sentences:
-        return None
-    shared = [len(terms & frozenset(analyze(sentence.text))) for sentence in sentences]
-    first = shared.index(max(shared))
-    last = first
-    while not any(shared) and last + 1 < len(sentences):
-        if sentences[last + 1].char_end - sentences[first].char_start > LONGEST:
-            break
-        last += 1
-    start, end = sentences[first].char_start, sentences[last].char_end
-    text = passage.window[start - passage.window_start : end - passage.window_start]
-    return replace(sentences[first], text=text, char_end=end, support="retrieved")
-
-
-def _same_place(one: Quote, other: Quote) -> bool:
-    return (one.document_id, one.char_start) == (other.document_id, other.char_start)
-
-
-def _sentences_of(passage: Passage) -> Iterator[Quote]:
-    for sentence in split_sentences(passage.window):
-        start, end = passage.window_start + sentence.start, passage.window_start + sentence.end
-        if start < passage.char_end and end > passage.char_start:
-            yield Quote(
-                document_id=passage.document_id,
-                text=passage.window[sentence.start : sentence.end],
-                char_start=start,
-                char_end=end,
-                page_starts=passage.page_starts,
-                score=passage.score,
-                support="aligned",
-            )
+    return align(reading.statements, passages, trusting_names=True)

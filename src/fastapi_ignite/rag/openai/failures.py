@@ -39,6 +39,8 @@ LONGEST_WAIT = 120
 FAILURES = Counter("ignite_provider_failures_total", "Calls to the provider that failed", ["operation", "error"])
 log = structlog.get_logger(__name__)
 
+# nothing was sent
+UNREACHED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _REFUSED = (AuthenticationError, PermissionDeniedError)
 _OUTAGES = (APIConnectionError, InternalServerError, httpx2.TransportError, *_REFUSED)
 _BY_STATUS: dict[int, type[ProviderError]] = {
@@ -124,7 +126,7 @@ def _in_our_words(error: BaseException | None, retry_after: float) -> ProviderEr
         return error
     if isinstance(error, APIStatusError):
         return _of_status(error)
-    if isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)):
+    if isinstance(error.__cause__, UNREACHED):
         return ProviderUnavailableError("The provider could not be reached.")
     if isinstance(error, (APITimeoutError, TimeoutError, httpx2.TimeoutException)):
         return ProviderTimeoutError("The provider did not answer in time.")

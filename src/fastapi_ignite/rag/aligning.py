@@ -1,0 +1,100 @@
+"""Sentences of our own documents that bear out what a model says, where it gave no quote itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from fastapi_ignite.rag.local.analysis import analyze
+from fastapi_ignite.rag.local.answering import Passage, Quote
+from fastapi_ignite.rag.local.sentences import LONGEST, split_sentences
+
+QUOTES = 5
+# The share of a statement's terms that a sentence of the cited source must hold to stand as its proof.
+CITED = 0.3
+# Where the model names no source the words alone must tell.
+UNCITED = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A stretch of the answer; `source` is what the model cited for it, if anything."""
+
+    text: str
+    source: str | None
+
+
+def align(
+    statements: Sequence[Statement], passages: Sequence[tuple[str, Passage]], *, trusting_names: bool
+) -> list[Quote]:
+    """For each statement the sentence of its sources that says most of it; none where no sentence does.
+
+    `trusting_names`: then of the source that the statement names, though they share few words.
+    """
+    sentences = [
+        (source, frozenset(analyze(quote.text)), quote)
+        for source, passage in passages
+        for quote in _sentences_of(passage)
+    ]
+    chosen: list[Quote] = []
+    for statement in statements:
+        best = _aligned(statement, sentences) or (_retrieved(statement, passages) if trusting_names else None)
+        if best and not any(_same_place(best, other) for other in chosen):
+            chosen.append(best)
+    return chosen[:QUOTES]
+
+
+def _aligned(statement: Statement, sentences: Sequence[tuple[str, frozenset[str], Quote]]) -> Quote | None:
+    terms = frozenset(analyze(statement.text))
+    best, share = None, CITED if statement.source else UNCITED
+    for source, words, quote in sentences:
+        if statement.source not in {None, source} or not terms:
+            continue
+        covered = len(terms & words) / len(terms)
+        if covered > share or (best is None and covered == share):
+            best, share = quote, covered
+    return best
+
+
+def _retrieved(statement: Statement, passages: Sequence[tuple[str, Passage]]) -> Quote | None:
+    """Of the source that the model names, though it says it in other words or another language: the best passage.
+
+    Of that the sentence with most of the same words, names and figures; where there are none, its first ones.
+    """
+    of_source = [passage for source, passage in passages if source == statement.source]
+    if not of_source:
+        return None
+    terms = frozenset(analyze(statement.text))
+    passage = max(of_source, key=lambda each: (len(terms & frozenset(analyze(each.text))), each.score))
+    sentences = list(_sentences_of(passage))
+    if not sentences:
+        return None
+    shared = [len(terms & frozenset(analyze(sentence.text))) for sentence in sentences]
+    first = shared.index(max(shared))
+    last = first
+    while not any(shared) and last + 1 < len(sentences):
+        if sentences[last + 1].char_end - sentences[first].char_start > LONGEST:
+            break
+        last += 1
+    start, end = sentences[first].char_start, sentences[last].char_end
+    text = passage.window[start - passage.window_start : end - passage.window_start]
+    return replace(sentences[first], text=text, char_end=end, support="retrieved")
+
+
+def _same_place(one: Quote, other: Quote) -> bool:
+    return (one.document_id, one.char_start) == (other.document_id, other.char_start)
+
+
+def _sentences_of(passage: Passage) -> Iterator[Quote]:
+    for sentence in split_sentences(passage.window):
+        start, end = passage.window_start + sentence.start, passage.window_start + sentence.end
+        if start < passage.char_end and end > passage.char_start:
+            yield Quote(
+                document_id=passage.document_id,
+                text=passage.window[sentence.start : sentence.end],
+                char_start=start,
+                char_end=end,
+                page_starts=passage.page_starts,
+                score=passage.score,
+                support="aligned",
+            )

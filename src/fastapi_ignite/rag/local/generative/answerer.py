@@ -1,0 +1,47 @@
+"""The answerer that asks a model."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi_ignite.core.sections import AnswerSettings
+from fastapi_ignite.rag.engine import TokenUsage
+from fastapi_ignite.rag.local.answerer import Draft
+from fastapi_ignite.rag.local.answering import REFUSAL
+from fastapi_ignite.rag.local.embedding import count_tokens
+from fastapi_ignite.rag.local.generative.generation import Generation
+from fastapi_ignite.rag.local.generative.model import AnswerModel
+from fastapi_ignite.rag.local.generative.prompt import compose
+from fastapi_ignite.rag.local.generative.reading import read
+from fastapi_ignite.rag.local.retrieval import Retrieved
+
+
+class GenerativeAnswerer:
+    """The model judges whether the passages hold the answer; where there are none it is not asked."""
+
+    paid = True
+
+    def __init__(self, settings: AnswerSettings) -> None:
+        self.passages = settings.passages
+        self._settings = settings
+        self._model = AnswerModel(settings)
+
+    async def answer(self, question: str, found: Retrieved | None, usage: TokenUsage) -> Draft:
+        if found is None or not found.passages:
+            usage.tokens_in += await asyncio.to_thread(count_tokens, question)
+            usage.tokens_out += await asyncio.to_thread(count_tokens, REFUSAL)
+            return Draft()
+        prompt = await asyncio.to_thread(
+            compose, question, found.passages, passage_tokens=self._settings.passage_tokens
+        )
+        generation = Generation(self._settings.max_output_tokens)
+        try:
+            await self._model.generate(prompt, generation)
+        finally:
+            generation.charge(prompt.tokens, usage)
+        if generation.declined:
+            return Draft(refusal=generation.text)
+        return await asyncio.to_thread(read, generation.text, prompt.passages, truncated=generation.truncated)
+
+    async def close(self) -> None:
+        await self._model.close()

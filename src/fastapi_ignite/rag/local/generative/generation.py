@@ -1,0 +1,90 @@
+"""One call of a model while it runs: what it has said, and what it has cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi_ignite.rag.engine import TokenUsage
+from fastapi_ignite.rag.errors import ContentFilteredError, ProviderError
+from fastapi_ignite.rag.local.embedding import count_tokens
+
+# A server that does not stop where it was told to is cut off: no token is longer on average.
+CHARACTERS_A_TOKEN = 16
+_MOST_TOKENS = 10**8
+
+
+@dataclass(slots=True)
+class Generation:
+    """`working`: the server has the request and did not refuse it. `heard`: something came back."""
+
+    max_output_tokens: int
+    working: bool = False
+    heard: bool = False
+    ended: bool = False
+    truncated: bool = False
+    filtered: bool = False
+    declined: bool = False
+    reported: TokenUsage | None = None
+    _said: list[str] = field(default_factory=list)
+    _thought: list[str] = field(default_factory=list)
+    _length: int = 0
+
+    @property
+    def text(self) -> str:
+        """As far as it came; what no database takes is replaced."""
+        return "".join(self._said).replace("\x00", "").encode("utf-8", "replace").decode()
+
+    @property
+    def is_full(self) -> bool:
+        """The server goes on beyond the longest answer."""
+        return self._length > self.max_output_tokens * CHARACTERS_A_TOKEN
+
+    def say(self, piece: object) -> None:
+        """A piece of the answer; servers send empty ones, and none at all."""
+        self._add(self._said, piece)
+
+    def think(self, piece: object) -> None:
+        """A piece of what the model thinks, which costs and is not shown."""
+        self._add(self._thought, piece)
+
+    def stop(self) -> None:
+        """Enough was heard."""
+        self.ended = self.truncated = True
+
+    def report(self, *, tokens_in: Any, tokens_out: Any, cached: Any, reasoning: Any) -> None:
+        """The server's own figures; those that are none do not count."""
+        figures = TokenUsage(_figure(tokens_in), _figure(tokens_out), _figure(cached), _figure(reasoning))
+        self.reported = figures if figures.spent else None
+
+    def require(self) -> None:
+        """A call that returned has not answered yet.
+
+        Raises:
+            ContentFilteredError, ProviderError: it did not.
+        """
+        if self.filtered:
+            raise ContentFilteredError("The provider's content filter ended the answer; nothing was charged.")
+        if not self.ended or not self.text.strip():
+            raise ProviderError("The model gave no answer, or broke off; nothing was charged.")
+
+    def charge(self, prompt_tokens: int, usage: TokenUsage) -> None:
+        """Add what it cost, as the server counted or, where it did not say, as we do."""
+        if self.reported is not None:
+            usage.tokens_in += self.reported.tokens_in
+            usage.tokens_out += self.reported.tokens_out
+            usage.tokens_cached += self.reported.tokens_cached
+            usage.tokens_reasoning += self.reported.tokens_reasoning
+        elif self.working:
+            usage.tokens_in += prompt_tokens
+            usage.tokens_out += count_tokens("".join(self._thought)) + count_tokens(self.text)
+            usage.estimated = True
+
+    def _add(self, pieces: list[str], piece: object) -> None:
+        if isinstance(piece, str) and piece:
+            pieces.append(piece)
+            self._length += len(piece)
+
+
+def _figure(value: object) -> int:
+    return min(max(value, 0), _MOST_TOKENS) if isinstance(value, int) else 0

@@ -1,0 +1,91 @@
+"""The events of both APIs, heard into a generation. Servers differ in what they leave out."""
+
+from __future__ import annotations
+
+from openai import AsyncStream
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
+
+from fastapi_ignite.rag.local.generative.generation import Generation
+from fastapi_ignite.rag.openai.transcript import failure_of
+
+
+async def hear_response(events: AsyncStream[ResponseStreamEvent], generation: Generation) -> None:
+    """To its end, or until it is too long.
+
+    Raises:
+        ProviderError: the server says that it failed.
+    """
+    async for event in events:
+        generation.heard = True
+        if event.type == "response.output_text.delta":
+            generation.say(event.delta)
+        elif event.type == "response.refusal.delta":
+            generation.declined = True
+            generation.say(event.delta)
+        elif event.type in {"response.reasoning_text.delta", "response.reasoning_summary_text.delta"}:
+            generation.think(getattr(event, "delta", None))
+        elif event.type == "response.completed" or event.type == "response.incomplete":  # noqa: PLR1714  types narrow
+            _end(event.response, generation)
+        elif event.type == "response.failed":
+            _count(event.response, generation)
+            raise failure_of(event.response.error.code if event.response.error else None)
+        elif event.type == "error":
+            raise failure_of(event.code)
+        if generation.is_full and not generation.ended:
+            generation.stop()
+            return
+
+
+async def hear_chat(chunks: AsyncStream[ChatCompletionChunk], generation: Generation) -> None:
+    """To its end, or until it is too long. The figures come last, in a chunk without choices."""
+    async for chunk in chunks:
+        generation.heard = True
+        if chunk.usage is not None:
+            _count_chat(chunk.usage, generation)
+        for choice in chunk.choices or ():
+            delta = choice.delta
+            generation.say(delta.content)
+            extra = delta.model_extra or {}
+            generation.think(extra.get("reasoning_content") or extra.get("reasoning"))
+            if delta.refusal:
+                generation.declined = True
+                generation.say(delta.refusal)
+            if choice.finish_reason is not None:
+                generation.ended = True
+                generation.truncated = choice.finish_reason == "length"
+                generation.filtered = choice.finish_reason == "content_filter"
+        if generation.is_full and not generation.ended:
+            generation.stop()
+            return
+
+
+def _end(response: Response, generation: Generation) -> None:
+    _count(response, generation)
+    if not generation.text:
+        generation.say(response.output_text)
+    reason = response.incomplete_details.reason if response.incomplete_details else None
+    generation.ended = True
+    generation.filtered = reason == "content_filter"
+    generation.truncated = response.status == "incomplete"
+
+
+def _count(response: Response, generation: Generation) -> None:
+    spent = response.usage
+    if spent is not None:
+        generation.report(
+            tokens_in=spent.input_tokens,
+            tokens_out=spent.output_tokens,
+            cached=spent.input_tokens_details and spent.input_tokens_details.cached_tokens,
+            reasoning=spent.output_tokens_details and spent.output_tokens_details.reasoning_tokens,
+        )
+
+
+def _count_chat(spent: CompletionUsage, generation: Generation) -> None:
+    generation.report(
+        tokens_in=spent.prompt_tokens,
+        tokens_out=spent.completion_tokens,
+        cached=spent.prompt_tokens_details and spent.prompt_tokens_details.cached_tokens,
+        reasoning=spent.completion_tokens_details and spent.completion_tokens_details.reasoning_tokens,
+    )

@@ -1,0 +1,89 @@
+"""Words a model says it copied, found again where they stand in a passage."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from fastapi_ignite.rag.local.analysis import analyze
+from fastapi_ignite.rag.local.answering import Passage, Quote
+from fastapi_ignite.rag.local.sentences import SHORTEST, split_sentences
+
+# What models write otherwise than the text they copy: typographic marks, and emphasis that they drop or add.
+_ALIKE = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4`", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033", '"'),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+        **dict.fromkeys("*_\u00ad\u200b\u200c\u200d\u2060\ufeff"),
+    }
+)
+_TRAILING = " .,;:\u2026"
+
+
+class Source:
+    """A passage that may be searched word for word, and by what is left when spacing, case and marks are levelled."""
+
+    def __init__(self, passage: Passage) -> None:
+        self._passage = passage
+        levelled = list(_levelled(passage.text))
+        self._text = "".join(character for character, _ in levelled)
+        self._offsets = [offset for _, offset in levelled]
+
+    def find(self, words: str) -> Quote | None:
+        """The stretch of the stored text that these words are; too few words stand for the sentence around them."""
+        span = self._exact(words) or self._alike(words)
+        if span is not None and span[1] - span[0] < SHORTEST:
+            span = self._sentence_around(*span)
+        if span is None:
+            return None
+        start, end = span
+        return Quote(
+            document_id=self._passage.document_id,
+            text=self._passage.text[start:end],
+            char_start=self._passage.char_start + start,
+            char_end=self._passage.char_start + end,
+            page_starts=self._passage.page_starts,
+            score=self._passage.score,
+        )
+
+    def _exact(self, words: str) -> tuple[int, int] | None:
+        start = self._passage.text.find(words)
+        return None if start < 0 else (start, start + len(words))
+
+    def _alike(self, words: str) -> tuple[int, int] | None:
+        wanted = "".join(character for character, _ in _levelled(words)).strip(_TRAILING)
+        start = self._text.find(wanted) if wanted else -1
+        return None if start < 0 else (self._offsets[start], self._offsets[start + len(wanted) - 1] + 1)
+
+    def _sentence_around(self, start: int, end: int) -> tuple[int, int] | None:
+        around = (
+            (sentence.start, sentence.end)
+            for sentence in split_sentences(self._passage.text)
+            if sentence.start <= start and end <= sentence.end
+        )
+        return next(around, None)
+
+
+def locate(words: str, number: int, sources: Sequence[Source]) -> Quote | None:
+    """In the passage with this number, else in another: models mix up numbers more often than they invent words."""
+    words = words.strip()
+    if not analyze(words):
+        return None  # words that stand in any text prove nothing
+    named = [sources[number - 1]] if 0 < number <= len(sources) else []
+    found = (source.find(words) for source in [*named, *sources])
+    return next((quote for quote in found if quote is not None), None)
+
+
+def _levelled(text: str) -> Iterator[tuple[str, int]]:
+    """Characters as they are compared, each with where it comes from."""
+    after_blank = False
+    for offset, character in enumerate(text):
+        if character.isspace():
+            if not after_blank:
+                yield " ", offset
+            after_blank = True
+            continue
+        for part in unicodedata.normalize("NFKD", character.translate(_ALIKE)).casefold():
+            yield part, offset
+            after_blank = False

@@ -1,0 +1,53 @@
+"""A model behind real HTTP that answers for the local engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastapi_ignite.core.sections import AnswerSettings
+from fastapi_ignite.openai_sim.faults import Fault
+from fastapi_ignite.openai_sim.server import RunningSimulator
+from fastapi_ignite.rag.local.engine import LocalEngine
+from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
+from rag_projects import RagProject
+
+PUMP = (
+    "The pump P-200 moves 40 litres of water a minute. Its warranty ends 24 months after delivery. "
+    "Wear parts such as seals are not covered by the warranty. The pump must not run dry for more than ten seconds."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelServer:
+    """The simulator, with what these tests ask of it."""
+
+    running: RunningSimulator
+
+    def fail(self, route: str, **fault: object) -> None:
+        """Of the next call."""
+        self.running.simulator.faults.add(Fault.model_validate({"route": route, **fault}))
+
+    def script(self, text: str) -> None:
+        """What the model says next."""
+        self.fail("*", kind="scripted", text=text)
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """By route."""
+        return dict(self.running.simulator.journal.calls)
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        """Of all calls, oldest first."""
+        return [record["body"] for record in self.running.simulator.journal.records]
+
+    def settings(self, **values: object) -> AnswerSettings:
+        """Of an answerer that asks here."""
+        given = {"model": "gpt-4.1-mini", "base_url": self.running.base_url, "timeout_seconds": 5, **values}
+        return AnswerSettings.model_validate(given)
+
+
+def asking(project: RagProject, answerer: GenerativeAnswerer) -> RagProject:
+    """The same project, answered by another."""
+    return replace(project, engine=LocalEngine(project.database, embedder="none", answerer=answerer))

@@ -1,0 +1,151 @@
+"""What models write, in the many ways they write it."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastapi_ignite.rag.local.answering import Passage
+from fastapi_ignite.rag.local.generative.quoting import Source
+from fastapi_ignite.rag.local.generative.reading import read
+
+FIRST = "The \u201cAldara\u201d light\u2014built in 1874\u2014stands on a cliff.\nIts keeper   lives in the *old* café."
+SECOND = "Fog closes the harbour [3] on forty days a year. Ships wait outside."
+DOCUMENT = f"Preface.\n\n{FIRST}\n\n{SECOND}\n"
+
+
+def passage(text: str) -> Passage:
+    start = DOCUMENT.index(text)
+    return Passage(uuid4(), start, start + len(text), DOCUMENT, 0, None, 0.5)
+
+
+PASSAGES = [passage(FIRST), passage(SECOND)]
+
+
+def told(said: str) -> tuple[str | None, list[str], str | None]:
+    """The answer, its quotes and their support; every quote stands where it says."""
+    draft = read(said, PASSAGES, truncated=False)
+    for quote in draft.quotes:
+        assert DOCUMENT[quote.char_start : quote.char_end] == quote.text
+    supports = {quote.support for quote in draft.quotes}
+    return draft.text, [quote.text for quote in draft.quotes], supports.pop() if supports else None
+
+
+CLOSED = "Fog closes the harbour"
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        '[2: "Fog closes the harbour"]',
+        '[2 : "Fog closes the harbour" ]',
+        "[2: \u201cFog closes the harbour\u201d]",
+        "[2: 'Fog closes the harbour']",
+        '[2, "Fog closes the harbour"]',
+        '[2 "Fog closes the harbour"]',
+        '[2 - "Fog closes the harbour"]',
+        "[2: Fog closes the harbour]",
+        '[Passage 2: "Fog closes the harbour"]',
+        '[source #2: "fog closes  the\nHARBOUR."]',
+        '\u30102: "Fog closes the harbour"\u3011',
+        '\n[2: "Fog closes the harbour"]',
+        '[1: "Fog closes the harbour"]',
+        '[9: "Fog closes the harbour"]',
+        '[2: "**Fog** closes the harbour\u2026"]',
+        '[2: "Fog closes the harbour"][1: "The light is red"]',
+    ],
+)
+def test_a_mark_is_understood_however_it_is_written(mark: str) -> None:
+    assert told(f"Fog closes it{mark}.") == ("Fog closes it.", [CLOSED], "quoted")
+
+
+@pytest.mark.parametrize(
+    ("words", "quote"),
+    [
+        ('the "Aldara" light-built in 1874', "The \u201cAldara\u201d light\u2014built in 1874"),
+        ("ITS KEEPER LIVES IN THE OLD CAFE\u0301", "Its keeper   lives in the *old* café"),
+        ("stands on a cliff. Its keeper", "stands on a cliff.\nIts keeper"),
+        ("forty", "Fog closes the harbour [3] on forty days a year."),
+        ("the harbour [3] on forty days", "the harbour [3] on forty days"),
+    ],
+)
+def test_a_quote_is_found_where_it_stands_in_the_stored_text(words: str, quote: str) -> None:
+    assert told(f'So it is [1: "{words}"].') == ("So it is.", [quote], "quoted")
+
+
+@pytest.mark.parametrize("words", ["the", "is", "...", "Fog opens the harbour", "Preface."])
+def test_what_proves_nothing_is_no_quote(words: str) -> None:
+    text, quotes, _ = told(f'So it is [1: "{words}"], and {CLOSED.lower()} [2: "{CLOSED}"].')
+    assert (text, quotes) == ("So it is, and fog closes the harbour.", [CLOSED])
+
+
+def test_a_quote_within_another_is_one() -> None:
+    assert told(f'Fog [2: "closes the harbour"]. Yes [2: "{CLOSED}"].') == ("Fog. Yes.", [CLOSED], "quoted")
+
+
+def test_quotes_alone_are_the_answer() -> None:
+    assert told(f'[2: "{CLOSED}"]') == (None, [CLOSED], "quoted")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f'<think>Passage 1? [1: "stands on a cliff"] No.</think>\n\nFog [2: "{CLOSED}"].',
+        f'Passage 1? [1: "stands on a cliff"] No.</think>Fog [2: "{CLOSED}"].',
+        f'Fog [2: "{CLOSED}"].\n\nNO_ANSWER',
+    ],
+)
+def test_thoughts_and_second_thoughts_are_left_out(said: str) -> None:
+    assert told(said) == ("Fog.", [CLOSED], "quoted")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("", " \n", "<think>Which one?", "NO_ANSWER.", "**No answer**", "[2]"),
+        "NO_ANSWER: Fog closes the harbour on forty days a year.",
+        f'no-answer [2: "{CLOSED}"]',
+        "Fog closes the harbour on forty days a year. NO_ANSWER",
+    ],
+)
+def test_a_refusal_has_no_quotes(said: str) -> None:
+    assert told(said)[1] == []
+
+
+@pytest.mark.parametrize("cut", ["[2", "[2: ", '[2: "Fog clo', "[2: Fog"])
+def test_a_mark_that_was_cut_is_taken_off(cut: str) -> None:
+    text, quotes, support = told(f"Fog closes the harbour on forty days a year {cut}")
+    assert text == "Fog closes the harbour on forty days a year"
+    assert (quotes, support) == (["Fog closes the harbour [3] on forty days a year."], "aligned")
+
+
+def test_a_mark_that_was_not_closed_ends_before_the_next() -> None:
+    text, quotes, _ = told(f'The light stands [1: "stands on a cliff. Fog closes it [2: "{CLOSED}"].')
+    assert quotes == [CLOSED]
+    assert text is not None
+    assert text.endswith("Fog closes it.")
+
+
+@given(st.text(st.sampled_from('[]12:,"\u201c fog\n*'), max_size=60))
+def test_whatever_is_said_a_quote_is_verbatim(said: str) -> None:
+    told(said)
+
+
+@given(st.text(max_size=80), st.data())
+def test_what_was_copied_is_found(text: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text)))
+    words = text[start : data.draw(st.integers(start, len(text)))]
+    found = Source(Passage(uuid4(), 0, len(text), text, 0, None, 0.5)).find(words)
+    assert found is None or text[found.char_start : found.char_end] == found.text
+    if len(words) >= 10:
+        assert found is not None
+        assert found.text == words
+
+
+@pytest.mark.parametrize("piece", [" ", "[", "[1", '[1: "', "[1: ", "\n", "<think>", "[1, ", "[ ", '"]'])
+def test_a_model_that_repeats_itself_is_read_to_the_end(piece: str) -> None:
+    """In a moment: an expression that goes back over what it read would take hours."""
+    assert told(piece * (30_000 // len(piece)))[1] == []
