@@ -39,7 +39,6 @@ _MARK = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_THINKING, _THOUGHT = "<think>", "</think>"
 _DECLINES = re.compile(r"[\W_]*(?:(?i:no[_-]?answer)\b|NO ANSWER\b|(?i:no answer)\W*\Z)")
 _DECLINING_WORD = re.compile(rf"\b{NO_ANSWER}\b", re.IGNORECASE)
 
@@ -55,7 +54,7 @@ class _Cited:
 
 def read(said: str, passages: Sequence[Passage], *, truncated: bool) -> Draft:
     """An answer cites true quotes; else sentences of the passages that say the same; else it is a refusal."""
-    text, cited = _without_marks(_without_thoughts(said))
+    text, cited = _without_marks(said)
     if _DECLINES.match(text):
         return Draft()
     sources = [Source(passage) for passage in passages]
@@ -65,18 +64,10 @@ def read(said: str, passages: Sequence[Passage], *, truncated: bool) -> Draft:
     if quotes:
         return Draft(quotes, text or None, truncated)
     if declined or not text:
-        return Draft()
+        return Draft(truncated=truncated)
     numbered = [(str(number), passage) for number, passage in enumerate(passages, start=1)]
     statements = list(_statements(text, cited, len(passages)))
     return Draft(align(statements, numbered, trusting_names=False), text, truncated)
-
-
-def _without_thoughts(said: str) -> str:
-    """Some servers leave them in the answer, and some templates swallow the tag they begin with."""
-    before, ended, after = said.rpartition(_THOUGHT)
-    if ended:
-        return after
-    return "" if before == "" and said.lstrip().startswith(_THINKING) else said
 
 
 def _without_marks(said: str) -> tuple[str, list[_Cited]]:
