@@ -46,6 +46,8 @@ CLOSED = "Fog closes the harbour"
         "[2: 'Fog closes the harbour']",
         '[2, "Fog closes the harbour"]',
         '[2 "Fog closes the harbour"]',
+        '[2]: "Fog closes the harbour"',
+        '[2] ("Fog closes the harbour")',
         '[2 - "Fog closes the harbour"]',
         "[2: Fog closes the harbour]",
         '[Passage 2: "Fog closes the harbour"]',
@@ -80,6 +82,13 @@ def test_a_quote_is_found_where_it_stands_in_the_stored_text(words: str, quote: 
 def test_what_proves_nothing_is_no_quote(words: str) -> None:
     text, quotes, _ = told(f'So it is [1: "{words}"], and {CLOSED.lower()} [2: "{CLOSED}"].')
     assert (text, quotes) == ("So it is, and fog closes the harbour.", [CLOSED])
+
+
+@pytest.mark.parametrize("gap", [" ... ", " [...] ", " \u2026 ", '", "', "'; '", '" and "'])
+def test_words_with_a_gap_are_several_quotes(gap: str) -> None:
+    pieces = ["Fog closes the harbour", "on forty days"]
+    assert told(f'So it is [2: "{gap.join(pieces)}"].') == ("So it is.", pieces, "quoted")
+    assert told(f'So it is [2: "{pieces[0]}{gap}in most years"].') == ("So it is.", pieces[:1], "quoted")
 
 
 def test_a_quote_within_another_is_one() -> None:
@@ -137,7 +146,7 @@ def test_what_was_copied_is_found(text: str, data: st.DataObject) -> None:
         assert found.text == words
 
 
-@pytest.mark.parametrize("piece", [" ", "[", "[1", '[1: "', "[1: ", "\n", "[1, ", "[ ", '"]'])
+@pytest.mark.parametrize("piece", [" ", "[", "[1", '[1: "', "[1: ", "\n", "[1, ", "[ ", '"]', '[1]: "'])
 def test_a_model_that_repeats_itself_is_read_to_the_end(piece: str) -> None:
     """In a moment: an expression that goes back over what it read would take hours."""
     assert told(piece * (30_000 // len(piece)))[1] == []
