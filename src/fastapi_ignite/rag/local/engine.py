@@ -204,6 +204,6 @@ def _embeddings(document: UnembeddedDocument, waiting: Sequence[Unembedded]) -> 
 def _answer(draft: Draft, quotes: Sequence[Quote]) -> Answer:
     """Without a proven quote nothing but a refusal leaves."""
     if not quotes:
-        return Answer(draft.refusal, answerable=False, citations=())
+        return Answer(draft.refusal, answerable=False, citations=(), truncated=draft.truncated)
     text = "\n\n".join(quote.text for quote in quotes) if draft.text is None else draft.text
     return Answer(text, answerable=True, citations=cite(quotes), truncated=draft.truncated)

@@ -122,6 +122,21 @@ class TestAnswers:
         assert answer.text.startswith(WARRANTY)
         assert "[" not in answer.text
 
+    async def test_one_that_is_cut_before_it_proves_anything_is_a_refusal_that_was_cut(
+        self, project: RagProject, server: ModelServer, answering: Callable[..., GenerativeAnswerer]
+    ) -> None:
+        server.script("Well, " * 30 + WARRANTY)
+        answer = await asking(project, answering(max_output_tokens=30)).ask(QUESTION)
+        assert (answer.answerable, answer.citations, answer.text, answer.truncated) == (False, (), REFUSAL, True)
+
+    @pytest.mark.parametrize("thoughts", ["<think>\nIs it the\npump?</think>\n\n", "Is it the pump? [1]</think>"])
+    async def test_thoughts_cost_and_are_not_shown(
+        self, project: RagProject, server: ModelServer, thoughts: str
+    ) -> None:
+        server.script(f'{thoughts}Two years [1: "{WARRANTY}"].')
+        answer = await project.ask(QUESTION)
+        assert (answer.text, quotes(answer)) == ("Two years.", [(WARRANTY, "quoted")])
+
     async def test_removed_under_the_answer_nothing_leaves(self, project: RagProject, server: ModelServer) -> None:
         server.running.simulator.behaviour.delta_seconds = 0.05
         asked = asyncio.create_task(project.ask(QUESTION))

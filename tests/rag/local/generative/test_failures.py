@@ -44,6 +44,7 @@ def api(request: pytest.FixtureRequest) -> str:
         ({"kind": "timeout"}, "provider_timeout", True),
         ({"kind": "content_filter"}, "provider_content_filter", True),
         ({"kind": "scripted", "text": ""}, "provider_failed", True),
+        ({"kind": "scripted", "text": "<think>" + "Is it the pump? " * 20}, "provider_failed", True),
         ({"kind": "stream_error_object", "after_events": 6}, "provider_failed", True),
         ({"kind": "stream_error_event", "after_events": 6}, "provider_failed", True),
         ({"kind": "stream_break", "after_events": 6}, "provider_failed", True),

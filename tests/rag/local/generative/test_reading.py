@@ -46,6 +46,8 @@ CLOSED = "Fog closes the harbour"
         "[2: 'Fog closes the harbour']",
         '[2, "Fog closes the harbour"]',
         '[2 "Fog closes the harbour"]',
+        '[2]: "Fog closes the harbour"',
+        '[2] ("Fog closes the harbour")',
         '[2 - "Fog closes the harbour"]',
         "[2: Fog closes the harbour]",
         '[Passage 2: "Fog closes the harbour"]',
@@ -82,6 +84,13 @@ def test_what_proves_nothing_is_no_quote(words: str) -> None:
     assert (text, quotes) == ("So it is, and fog closes the harbour.", [CLOSED])
 
 
+@pytest.mark.parametrize("gap", [" ... ", " [...] ", " \u2026 ", '", "', "'; '", '" and "'])
+def test_words_with_a_gap_are_several_quotes(gap: str) -> None:
+    pieces = ["Fog closes the harbour", "on forty days"]
+    assert told(f'So it is [2: "{gap.join(pieces)}"].') == ("So it is.", pieces, "quoted")
+    assert told(f'So it is [2: "{pieces[0]}{gap}in most years"].') == ("So it is.", pieces[:1], "quoted")
+
+
 def test_a_quote_within_another_is_one() -> None:
     assert told(f'Fog [2: "closes the harbour"]. Yes [2: "{CLOSED}"].') == ("Fog. Yes.", [CLOSED], "quoted")
 
@@ -90,22 +99,14 @@ def test_quotes_alone_are_the_answer() -> None:
     assert told(f'[2: "{CLOSED}"]') == (None, [CLOSED], "quoted")
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        f'<think>Passage 1? [1: "stands on a cliff"] No.</think>\n\nFog [2: "{CLOSED}"].',
-        f'Passage 1? [1: "stands on a cliff"] No.</think>Fog [2: "{CLOSED}"].',
-        f'Fog [2: "{CLOSED}"].\n\nNO_ANSWER',
-    ],
-)
-def test_thoughts_and_second_thoughts_are_left_out(said: str) -> None:
-    assert told(said) == ("Fog.", [CLOSED], "quoted")
+def test_second_thoughts_do_not_take_back_a_true_quote() -> None:
+    assert told(f'Fog [2: "{CLOSED}"].\n\nNO_ANSWER') == ("Fog.", [CLOSED], "quoted")
 
 
 @pytest.mark.parametrize(
     "said",
     [
-        *("", " \n", "<think>Which one?", "NO_ANSWER.", "**No answer**", "[2]"),
+        *("", " \n", "NO_ANSWER.", "**No answer**", "[2]"),
         "NO_ANSWER: Fog closes the harbour on forty days a year.",
         f'no-answer [2: "{CLOSED}"]',
         "Fog closes the harbour on forty days a year. NO_ANSWER",
@@ -145,7 +146,7 @@ def test_what_was_copied_is_found(text: str, data: st.DataObject) -> None:
         assert found.text == words
 
 
-@pytest.mark.parametrize("piece", [" ", "[", "[1", '[1: "', "[1: ", "\n", "<think>", "[1, ", "[ ", '"]'])
+@pytest.mark.parametrize("piece", [" ", "[", "[1", '[1: "', "[1: ", "\n", "[1, ", "[ ", '"]', '[1]: "'])
 def test_a_model_that_repeats_itself_is_read_to_the_end(piece: str) -> None:
     """In a moment: an expression that goes back over what it read would take hours."""
     assert told(piece * (30_000 // len(piece)))[1] == []

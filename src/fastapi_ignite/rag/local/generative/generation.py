@@ -12,6 +12,7 @@ from fastapi_ignite.rag.local.embedding import count_tokens
 # A server that does not stop where it was told to is cut off: no token is longer on average.
 CHARACTERS_A_TOKEN = 16
 _MOST_TOKENS = 10**8
+_THINKING, _THOUGHT = "<think>", "</think>"
 
 
 @dataclass(slots=True)
@@ -32,7 +33,12 @@ class Generation:
 
     @property
     def text(self) -> str:
-        """As far as it came; what no database takes is replaced."""
+        """The answer as far as it came, without what the model thought aloud."""
+        return _without_thoughts(self._everything).strip()
+
+    @property
+    def _everything(self) -> str:
+        """What no database takes is replaced."""
         return "".join(self._said).replace("\x00", "").encode("utf-8", "replace").decode()
 
     @property
@@ -65,8 +71,12 @@ class Generation:
         """
         if self.filtered:
             raise ContentFilteredError("The provider's content filter ended the answer; nothing was charged.")
-        if not self.ended or not self.text.strip():
-            raise ProviderError("The model gave no answer, or broke off; nothing was charged.")
+        if not self.ended:
+            raise ProviderError("The model's answer ended in its middle; nothing was charged.")
+        if not self.text and self.truncated:
+            raise ProviderError("The model reached its longest answer before it said anything; nothing was charged.")
+        if not self.text:
+            raise ProviderError("The model said nothing; nothing was charged.")
 
     def charge(self, prompt_tokens: int, usage: TokenUsage) -> None:
         """Add what it cost, as the server counted or, where it did not say, as we do."""
@@ -77,13 +87,21 @@ class Generation:
             usage.tokens_reasoning += self.reported.tokens_reasoning
         elif self.working:
             usage.tokens_in += prompt_tokens
-            usage.tokens_out += count_tokens("".join(self._thought)) + count_tokens(self.text)
+            usage.tokens_out += count_tokens("".join(self._thought)) + count_tokens(self._everything)
             usage.estimated = True
 
     def _add(self, pieces: list[str], piece: object) -> None:
         if isinstance(piece, str) and piece:
             pieces.append(piece)
             self._length += len(piece)
+
+
+def _without_thoughts(said: str) -> str:
+    """Some servers leave them in the answer, and some templates swallow the tag they begin with."""
+    _, ended, after = said.rpartition(_THOUGHT)
+    if ended:
+        return after
+    return "" if said.lstrip().startswith(_THINKING) else said
 
 
 def _figure(value: object) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
@@ -18,6 +19,8 @@ _ALIKE = str.maketrans(
         **dict.fromkeys("*_\u00ad\u200b\u200c\u200d\u2060\ufeff"),
     }
 )
+# "... of water [...] a minute", and "of water", "a minute"
+_GAP = re.compile(r"[(\[]?(?:\.\.\.|\u2026)[)\]]?|[\"'\u201d\u2019]\s{0,3}(?:[,;&]|and)\s{0,3}[\"'\u201c\u2018]")
 _TRAILING = " .,;:\u2026"
 
 
@@ -65,8 +68,18 @@ class Source:
         return next(around, None)
 
 
-def locate(words: str, number: int, sources: Sequence[Source]) -> Quote | None:
-    """In the passage with this number, else in another: models mix up numbers more often than they invent words."""
+def locate(words: str, number: int, sources: Sequence[Source]) -> list[Quote]:
+    """In the passage with this number, else in another: models mix up numbers more often than they invent words.
+
+    Words with a gap, or several quotes in one, are looked for in pieces.
+    """
+    if whole := _locate(words, number, sources):
+        return [whole]
+    found = [_locate(piece, number, sources) for piece in _GAP.split(words) if len(piece) >= SHORTEST]
+    return [quote for quote in found if quote is not None]
+
+
+def _locate(words: str, number: int, sources: Sequence[Source]) -> Quote | None:
     words = words.strip()
     if not analyze(words):
         return None  # words that stand in any text prove nothing

@@ -20,26 +20,27 @@ LONGEST_QUOTE = 1200
 _REACH = 1000
 _OPENING, _CLOSING = "\"'\u2018\u201c\u201e\u00ab\u2039\u300c\u300e", "\"'\u2019\u201c\u201d\u00bb\u203a\u300d\u300f"
 # not beyond the next mark, where this one was not closed
-_QUOTED = rf"(?:(?![\[\u3010]\s{{0,3}}\d{{1,3}}\s{{0,3}}:?\s{{0,3}}[{_OPENING}])[^\0])"
+_WORDS = rf"(?:(?![\[\u3010]\s{{0,3}}\d{{1,3}}\s{{0,3}}:?\s{{0,3}}[{_OPENING}])[^\0]){{1,{LONGEST_QUOTE}}}?"
+_BARE_WORDS = rf"[^\[\]\u3010\u3011]{{1,{LONGEST_QUOTE}}}"
 _SEPARATOR = r"\s{0,3}[:,;|=\u2013\u2014\u2020-]\s{0,3}"
-# Small models vary the mark: [2], [1, 3], [Passage 2 - "..."], without quotation marks, cut at the end. Everything that
-# repeats is bounded: a model may say anything.
+# Small models vary the mark: [2], [1, 3], [2]: "...", [Passage 2 - "..."], without quotation marks, cut at the end.
+# Everything that repeats is bounded: a model may say anything.
 _MARK = re.compile(
     rf"""
     [\[\u3010]\s{{0,3}}
     (?:(?:passages?|sources?|quotes?)\s{{0,3}})?\#?
     (?P<number>\d{{1,3}})(?P<more>(?:\s{{0,3}}[,;&]\s{{0,3}}\d{{1,3}}){{0,20}})
     (?:
-        (?:{_SEPARATOR}|\s{{0,3}})[{_OPENING}](?P<quoted>{_QUOTED}{{1,{LONGEST_QUOTE}}}?)[{_CLOSING}]\s{{0,3}}[\]\u3011]
-        | {_SEPARATOR}(?P<bare>[^\[\]\u3010\u3011]{{1,{LONGEST_QUOTE}}})[\]\u3011]
+        (?:{_SEPARATOR}|\s{{0,3}})[{_OPENING}](?P<quoted>{_WORDS})[{_CLOSING}]\s{{0,3}}[\]\u3011]
+        | {_SEPARATOR}(?P<bare>{_BARE_WORDS})[\]\u3011]
+        | \s{{0,3}}[\]\u3011]\s{{0,3}}[:(]\s{{0,3}}["\u201c](?P<behind>{_WORDS})["\u201d]\)?
         | \s{{0,3}}[\]\u3011]
-        | {_SEPARATOR}[^\[\]\u3010\u3011]{{0,{LONGEST_QUOTE}}}\Z
+        | {_SEPARATOR}(?:{_BARE_WORDS})?\Z
         | \s{{0,3}}\Z
     )
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_THINKING, _THOUGHT = "<think>", "</think>"
 _DECLINES = re.compile(r"[\W_]*(?:(?i:no[_-]?answer)\b|NO ANSWER\b|(?i:no answer)\W*\Z)")
 _DECLINING_WORD = re.compile(rf"\b{NO_ANSWER}\b", re.IGNORECASE)
 
@@ -55,28 +56,20 @@ class _Cited:
 
 def read(said: str, passages: Sequence[Passage], *, truncated: bool) -> Draft:
     """An answer cites true quotes; else sentences of the passages that say the same; else it is a refusal."""
-    text, cited = _without_marks(_without_thoughts(said))
+    text, cited = _without_marks(said)
     if _DECLINES.match(text):
         return Draft()
     sources = [Source(passage) for passage in passages]
-    quotes = _distinct(locate(mark.words, mark.number, sources) for mark in cited if mark.words)
+    quotes = _distinct(quote for mark in cited for quote in locate(mark.words, mark.number, sources))
     declined = _DECLINING_WORD.search(text) is not None
     text = _DECLINING_WORD.sub("", text).strip()
     if quotes:
         return Draft(quotes, text or None, truncated)
     if declined or not text:
-        return Draft()
+        return Draft(truncated=truncated)
     numbered = [(str(number), passage) for number, passage in enumerate(passages, start=1)]
     statements = list(_statements(text, cited, len(passages)))
     return Draft(align(statements, numbered, trusting_names=False), text, truncated)
-
-
-def _without_thoughts(said: str) -> str:
-    """Some servers leave them in the answer, and some templates swallow the tag they begin with."""
-    before, ended, after = said.rpartition(_THOUGHT)
-    if ended:
-        return after
-    return "" if before == "" and said.lstrip().startswith(_THINKING) else said
 
 
 def _without_marks(said: str) -> tuple[str, list[_Cited]]:
@@ -89,7 +82,7 @@ def _without_marks(said: str) -> tuple[str, list[_Cited]]:
         if len(cited) >= MOST_MARKS:
             continue
         statement = _last_sentence("".join(parts[-MOST_MARKS:])[-_REACH:])
-        cited.append(_Cited(int(mark["number"]), mark["quoted"] or mark["bare"] or "", statement))
+        cited.append(_Cited(int(mark["number"]), mark["quoted"] or mark["bare"] or mark["behind"] or "", statement))
         cited += [_Cited(int(number), "", statement) for number in re.findall(r"\d+", mark["more"])]
     parts.append(said[end:])
     return "".join(parts).strip(), cited
@@ -114,11 +107,11 @@ def _statements(text: str, cited: Sequence[_Cited], passages: int) -> Iterator[S
             yield Statement(text[sentence.start : sentence.end], None)
 
 
-def _distinct(found: Iterator[Quote | None]) -> list[Quote]:
+def _distinct(found: Iterator[Quote]) -> list[Quote]:
     """In the order of the answer; one that lies within another is told by it."""
     chosen: list[Quote] = []
     for quote in found:
-        if quote is None or any(_within(quote, other) for other in chosen):
+        if any(_within(quote, other) for other in chosen):
             continue
         chosen = [other for other in chosen if not _within(other, quote)]
         chosen.append(quote)
