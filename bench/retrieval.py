@@ -26,6 +26,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.extraction import ExtractedText
+from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.retrieval import Retriever
@@ -87,7 +88,7 @@ class Bench:
 
     async def rank(self, collection: Collection, indexed: Indexed) -> None:
         """Quality of each leg and of both, and the time both take."""
-        retriever = Retriever(self.database)
+        retriever = Retriever(self.database, Embedders(self.embedder))
         legs: dict[str, Callable[[list[Candidate]], Iterable[Candidate]]] = {
             "words": lambda found: sorted(found, key=lambda candidate: -candidate.bm25),
             "dense": lambda found: sorted(

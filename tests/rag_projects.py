@@ -17,7 +17,6 @@ from fastapi_ignite.rag.engine import Answer, DocumentSource
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
-from fastapi_ignite.rag.local.retrieval import Retriever
 
 COUNTS = """
 SELECT (SELECT chunk_count FROM rag_indexes WHERE project_id = :project),
@@ -70,7 +69,7 @@ class RagProject:
 
     async def candidates(self, question: str) -> list[Candidate]:
         """What both legs found."""
-        return await Retriever(self.database).candidates(self.tenant_id, self.project_id, question)
+        return await self.engine._retriever.candidates(self.tenant_id, self.project_id, question)
 
     async def best(self, question: str) -> UUID:
         """The document of the chunk that ranks first."""

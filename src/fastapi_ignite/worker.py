@@ -38,7 +38,9 @@ class Worker:
             services.addresses.worker_url, pool_size=settings.dramatiq.threads + 2, application_name="ignite-worker"
         )
         storage = LocalStorage(settings.ignite.data_dir / "storage")
-        self._engines = build_engines(database, embedder=settings.rag.embedder, openai=settings.openai)
+        self._engines = build_engines(
+            database, embedder=settings.default_embedder, embedding=settings.embedding, openai=settings.openai
+        )
         self._jobs = JobQueue(broker)
         self._processor = FileProcessor(database=database, storage=storage, engines=self._engines, jobs=self._jobs)
         self._exports = ExportProcessor(database=database, storage=storage)

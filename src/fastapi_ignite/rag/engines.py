@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastapi_ignite.core.errors import UnavailableError
-from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.core.sections import EmbeddingSettings, OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.rag.local.engine import LocalEngine
@@ -31,10 +31,14 @@ def engine_named(engines: Mapping[str, RagEngine], name: str) -> RagEngine:
 
 
 def build_engines(
-    database: Database, *, embedder: str, openai: OpenAISettings | None = None
+    database: Database,
+    *,
+    embedder: str,
+    embedding: EmbeddingSettings | None = None,
+    openai: OpenAISettings | None = None,
 ) -> Mapping[str, RagEngine]:
     """By name. `embedder` is for new projects of the local engine; the hosted one is there when it has a key."""
-    engines: list[RagEngine] = [LocalEngine(database, embedder=embedder)]
+    engines: list[RagEngine] = [LocalEngine(database, embedder, embedding)]
     if openai and openai.api_key:
         engines.append(OpenAIEngine(database, openai))
     return {engine.name: engine for engine in engines}

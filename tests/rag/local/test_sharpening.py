@@ -10,9 +10,11 @@ import pytest
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.rag.local.engine import EMBED_BATCH, LocalEngine
+from fastapi_ignite.rag.local.embedding import MiniLmEmbedder
+from fastapi_ignite.rag.local.engine import LocalEngine
 from rag_projects import RagProject, RagProjectFactory
 
+EMBED_BATCH = MiniLmEmbedder.batch
 MARKER = "[" + ",".join(["1"] + ["0"] * 383) + "]"
 
 
