@@ -85,6 +85,16 @@ class RagProject:
         while any(share < 1 for share in (await self.embedded()).values()):
             await self.engine.sharpen()
 
+    async def sibling(self, engine: LocalEngine | None = None) -> RagProject:
+        """Another project of the same tenant."""
+        statement = (
+            "INSERT INTO projects (tenant_id, id, name) SELECT tenant_id, gen_random_uuid(), 'More' FROM projects "
+            "WHERE id = :project RETURNING id"
+        )
+        made = RagProject(self.database, engine or self.engine, self.tenant_id, (await self.rows(statement))[0][0])
+        await made.engine.create_index(self.tenant_id, made.project_id)
+        return made
+
     async def rows(self, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
         """As the tenant reads and writes."""
         async with self.database.tenant(self.tenant_id) as session:
