@@ -255,13 +255,28 @@ class TestOutages:
             assert 290 < refused.value.retry_after <= 300
         assert calls(provider) == 1
 
+    async def test_who_waits_for_a_turn_does_not_wait_for_a_server_that_is_away(self, server: EmbeddingServer) -> None:
+        server.status = 503
+        async with connected(server.settings(max_concurrency=1)) as embedder:
+            with pytest.raises(EmbeddingError, match="503"):
+                await embedder.embed_query("pump")
+            async with embedder._turns:
+                with pytest.raises(EmbeddingError, match="a moment ago"):
+                    await embedder.embed_query("pump")
+
     @pytest.mark.parametrize(
-        "body", [b"[" * 100_000, b"x" * 2_000_000, b'{"data": [{"index": 0, "embedding": [1, 0]}]}']
+        ("body", "reason"),
+        [
+            (b"[" * 50_000, "holds no vectors"),
+            (b"[" + b"1," * 50_000, "longer than"),
+            (b'{"data": [{"index": 0, "embedding": [1, 0]}]}', "2 dimensions, not 3"),
+        ],
+        ids=["deep", "long", "short vectors"],
     )
-    async def test_an_answer_of_any_kind_is_survived(self, server: EmbeddingServer, body: bytes) -> None:
+    async def test_an_answer_of_any_kind_is_survived(self, server: EmbeddingServer, body: bytes, reason: str) -> None:
         server.body = body
         async with connected(server.settings(dimensions=3)) as embedder:
-            with pytest.raises(EmbeddingError):
+            with pytest.raises(EmbeddingError, match=reason):
                 await embedder.embed_query("pump")
 
     async def test_no_key_follows_a_redirect(self, server: EmbeddingServer) -> None:

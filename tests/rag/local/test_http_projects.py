@@ -82,6 +82,18 @@ async def test_passages_and_questions_are_compared_by_the_servers_vectors(
     assert await project.quotes(QUESTION) == ["The pump is made of brass."]
 
 
+async def test_a_server_that_finds_everything_alike_answers_nothing_that_the_words_do_not(
+    rag_project: RagProjectFactory, server: EmbeddingServer
+) -> None:
+    server.embed = lambda _: vector_of("anything")
+    project = await rag_project(embedder="http", embedding=server.settings())
+    await project.add(PUMP)
+    await project.sharpen()
+    assert await cosines(project, "Who won the race in Rome?") == [pytest.approx(1, abs=0.001)]
+    assert not (await project.ask("Who won the race in Rome?")).answerable
+    assert await project.quotes(QUESTION) == ["The pump is made of brass."]
+
+
 async def test_equal_texts_are_sent_once(rag_project: RagProjectFactory, server: EmbeddingServer) -> None:
     project = await rag_project(embedder="http", embedding=server.settings())
     paragraph = "The pump is made of brass. " * 30

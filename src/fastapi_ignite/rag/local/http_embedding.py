@@ -95,7 +95,7 @@ class HttpEmbedder:
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=settings.timeout_seconds,
             follow_redirects=False,
-            limits=httpx2.Limits(max_connections=settings.max_concurrency),
+            limits=httpx2.Limits(max_connections=None),  # turns are the bound: to wait for one is no failure
         )
         self._turns = asyncio.Semaphore(settings.max_concurrency)
         self._breaker = _Breaker(

@@ -54,7 +54,7 @@ class Sharpener:
         except EmbeddingError as error:
             pause = max(_pause(claimed), error.retry_after)
             log.warning("passages not embedded", document_id=str(claimed.document_id), reason=str(error))
-        if waiting and not done:
+        if not done:  # a hot loop otherwise
             pause = pause or _pause(claimed)
         await self._write(claimed, embedder.model, done, pause=pause)
         return True
