@@ -11,7 +11,10 @@ from embedding_server import EmbeddingServer, running_embedding_server, vector_o
 from fastapi_ignite.core.sections import EmbeddingSettings
 from fastapi_ignite.openai_sim.faults import Fault
 from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
+from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.engine import LocalEngine
+from fastapi_ignite.rag.local.http_embedding import LANES
+from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from rag_projects import RagProject, RagProjectFactory
 
 pytestmark = pytest.mark.usefixtures("nothing_waits")
@@ -94,6 +97,18 @@ async def test_a_server_that_finds_everything_alike_answers_nothing_that_the_wor
     assert await project.quotes(QUESTION) == ["The pump is made of brass."]
 
 
+async def test_several_documents_are_embedded_at_a_time(
+    rag_project: RagProjectFactory, server: EmbeddingServer
+) -> None:
+    project = await rag_project(embedder="http", embedding=server.settings())
+    texts = [f"{number}. {OFFICE}" for number in range(8)]
+    for text in texts:
+        await project.add(text)
+    assert await drain(project.engine) < len(texts)
+    assert set((await project.embedded()).values()) == {1}
+    assert sorted(server.texts) == texts
+
+
 async def test_equal_texts_are_sent_once(rag_project: RagProjectFactory, server: EmbeddingServer) -> None:
     project = await rag_project(embedder="http", embedding=server.settings())
     paragraph = "The pump is made of brass. " * 30
@@ -116,12 +131,14 @@ class TestOutages:
     ) -> None:
         project = await rag_project(embedder="http", embedding=server.settings())
         await project.add(PUMP)
-        await project.add(OFFICE)
+        for number in range(2 * LANES):
+            await project.add(f"{number}. {OFFICE}")
         server.status = 503
         assert await drain(project.engine) == 1
-        assert len(server.requests) == 1
+        asked = len(server.requests)
+        assert asked <= LANES
         assert await project.quotes(QUESTION) == ["The pump is made of brass."]
-        assert len(server.requests) == 1
+        assert len(server.requests) == asked
         server.status = 200
         await rested(project)
         second = LocalEngine(project.database, "http", server.settings())  # whose breaker knows of nothing
@@ -235,6 +252,20 @@ class TestOtherModels:
         await engine.close()
         assert await lengths(before) == {8}
         assert len(await pauses(before)) == 1
+
+    async def test_of_two_first_lengths_one_stays(
+        self, rag_project: RagProjectFactory, server: EmbeddingServer
+    ) -> None:
+        project = await rag_project(embedder="http", embedding=server.settings())
+        added = await project.add(PUMP)
+        settled = []
+        for dimensions in (8, 9, 8):
+            async with project.database.tenant(project.tenant_id) as session:
+                index = LocalIndexRepository(session, project.tenant_id)
+                model = EmbeddingModel(f"http:{server.model}", dimensions)
+                settled.append(await index.settle_dimensions(added, model))
+        assert settled == [True, False, True]
+        await drain(project.engine)
 
     @pytest.mark.parametrize("changes", [{"model": "other"}, {"dimensions": 8}])
     async def test_models_do_not_lend_each_other_vectors(

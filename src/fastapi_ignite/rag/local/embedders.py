@@ -57,10 +57,10 @@ class Embedders:
         served = self._server is not None and _fits(self._server.model, model)
         return model.name != WORDS_ALONE.name and model != MiniLmEmbedder.model and not served
 
-    def available(self) -> Sequence[EmbeddingModel]:
-        """Models that can embed passages now; dimensions that are not known yet fit all."""
+    def lanes(self) -> Sequence[EmbeddingModel]:
+        """The model of each batch that may be embedded at a time: the local one computes, a server is waited for."""
         server = self._server
-        return [MiniLmEmbedder.model] + ([server.model] if server and server.available else [])
+        return [MiniLmEmbedder.model] + ([server.model] * server.lanes if server and server.available else [])
 
     async def embed_question(self, model: EmbeddingModel, text: str) -> Vectors | None:
         """`None` where there is nothing to compare it with, or no vector could be had."""

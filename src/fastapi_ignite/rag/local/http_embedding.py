@@ -29,6 +29,8 @@ RETRY_AFTER_SECONDS = 10
 VERIFY_SECONDS = 5
 # below the lease of the document the passages are of
 PASSAGES_SECONDS = 100
+# documents of a few passages each make small requests, of which a server answers several in the time of one
+LANES = 4
 # OpenAI takes 300,000 tokens in a request, TEI two megabytes
 REQUEST_CHARACTERS = 200_000
 # One refused passage among 64 is found in seven requests and cut short in three more; a server that refuses
@@ -87,6 +89,7 @@ class HttpEmbedder:
         if settings.base_url is None or settings.model is None:
             raise ConfigurationError("EMBEDDING_BASE_URL and EMBEDDING_MODEL: the embedder http wants both")
         self.batch = settings.batch_size
+        self.lanes = min(LANES, settings.max_concurrency)
         self._settings = settings
         self._url = settings.base_url.rstrip("/") + "/embeddings"
         self._dimensions = settings.dimensions

@@ -290,8 +290,8 @@ class LocalIndexRepository:
         )
         return [Unembedded(row.id, row.text, row.embedding) for row in rows]
 
-    async def keeps(self, document_id: UUID, model: EmbeddingModel) -> bool:
-        """Whether vectors of this model belong into the document's project; the first ones settle the dimensions."""
+    async def settle_dimensions(self, document_id: UUID, model: EmbeddingModel) -> bool:
+        """Record them for the document's project with its first vectors. False when others were first, with others."""
         kept = await self._session.scalar(
             update(RagIndex)
             .where(
@@ -346,10 +346,8 @@ class LocalIndexRepository:
         await self._session.execute(select(func.pg_advisory_xact_lock(key)))
 
 
-async def claim_unembedded_document(
-    session: AsyncSession, models: Sequence[EmbeddingModel]
-) -> UnembeddedDocument | None:
-    """The oldest one of any tenant, of these models, that nobody works on; for a transaction of the system role."""
+async def claim_unembedded_document(session: AsyncSession, model: EmbeddingModel) -> UnembeddedDocument | None:
+    """The oldest one of any tenant, of this model, that nobody works on; for a transaction of the system role."""
     waiting = (
         select(Document.tenant_id, Document.id)
         .join(RagIndex, and_(RagIndex.tenant_id == Document.tenant_id, RagIndex.project_id == Document.project_id))
@@ -357,7 +355,7 @@ async def claim_unembedded_document(
             Document.hidden_at.is_(None),
             Document.unembedded_count > 0,
             or_(Document.embedding_lease_until.is_(None), Document.embedding_lease_until < func.now()),
-            or_(*map(_is_of, models)),
+            _is_of(model),
         )
         .order_by(Document.created_at, Document.id)
         .limit(1)
@@ -374,8 +372,8 @@ async def claim_unembedded_document(
     row = claimed.one_or_none()
     if row is None:
         return None
-    model = EmbeddingModel(row.embedder, row.dimensions)
-    return UnembeddedDocument(row.tenant_id, row.id, model, row.embedding_failures)
+    kept = EmbeddingModel(row.embedder, row.dimensions)
+    return UnembeddedDocument(row.tenant_id, row.id, kept, row.embedding_failures)
 
 
 def _is_of(model: EmbeddingModel) -> ColumnElement[bool]:

@@ -27,19 +27,22 @@ log = structlog.get_logger(__name__)
 
 
 class Sharpener:
-    """One step after the other; no transaction is open while a model works."""
+    """A batch of each lane at a time; no transaction is open while a model works."""
 
     def __init__(self, database: Database, embedders: Embedders) -> None:
         self._database = database
         self._embedders = embedders
 
     async def step(self) -> bool:
-        """False when nothing is left that can be done now.
+        """False when nothing is left that can be done now."""
+        async with asyncio.TaskGroup() as lanes:
+            steps = [lanes.create_task(self._step(model)) for model in self._embedders.lanes()]
+        return any(step.result() for step in steps)
 
-        A document whose model fails rests, longer each time, so that the others have their turn.
-        """
+    async def _step(self, model: EmbeddingModel) -> bool:
+        """A document whose model fails rests, longer each time, so that the others have their turn."""
         async with self._database.system() as session:
-            claimed = await claim_unembedded_document(session, self._embedders.available())
+            claimed = await claim_unembedded_document(session, model)
         if claimed is None:
             return False
         embedder = await self._embedders.find(claimed.model)
@@ -74,11 +77,18 @@ class Sharpener:
             # hidden while the model worked: then the vectors are of no use
             if not await index.lock_document(claimed.document_id):
                 return
-            if done and not await index.keeps(claimed.document_id, model):
+            if done and not await _belongs(index, claimed, model):
                 done, pause = [], pause or _pause(claimed)
             await index.set_embeddings(claimed.document_id, done)
             if pause is not None:
                 await index.postpone_embedding(claimed.document_id, timedelta(seconds=pause))
+
+
+async def _belongs(index: LocalIndexRepository, claimed: UnembeddedDocument, model: EmbeddingModel) -> bool:
+    """Whether vectors of the model may stand beside those that the project has."""
+    if claimed.model.dimensions is None:
+        return await index.settle_dimensions(claimed.document_id, model)
+    return claimed.model == model
 
 
 def _pause(claimed: UnembeddedDocument) -> float:
