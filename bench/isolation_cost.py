@@ -30,6 +30,7 @@ from fastapi_ignite.ingestion.models import File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.extraction import ExtractedText
+from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.retrieval import Question, Retriever
 from fastapi_ignite.rag.local.searching import CANDIDATES, LocalSearchRepository
@@ -101,7 +102,7 @@ async def fill(database: Database, megabytes: int) -> Project:
             session.add_all(_file(tenant_id, project_id, source.document_id, number) for number in range(FILES))
     words = body.split()
     asked = [" ".join(random_source.sample(words, QUESTION_WORDS)) for _ in range(READS)]
-    retriever = Retriever(database)
+    retriever = Retriever(database, Embedders("none"))
     understood = [await retriever.understand(tenant_id, project_id, question) for question in asked]
     return Project(tenant_id, project_id, prepared.chunk_count, [question for question in understood if question])
 

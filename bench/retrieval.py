@@ -1,9 +1,10 @@
 """Retrieval and refusal of the local engine on collections in BEIR layout.
 
-    python bench/retrieval.py --data DIR [--set xquad …] [--embedder minilm|none] [--queries 200]
+    python bench/retrieval.py --data DIR [--set xquad …] [--embedder minilm|none|http] [--queries 200]
 
 Each folder of DIR holds `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` (`_id`, `text`), `qrels.tsv`, and
 for the figures on refusals `answers.jsonl` (`query_id`, `answers[].text`) with document ids `<article>-<paragraph>`.
+`http` is the server of EMBEDDING_BASE_URL and EMBEDDING_MODEL.
 Everything goes through `LocalEngine` on an embedded PostgreSQL of its own, as a tenant under row-level security.
 """
 
@@ -23,9 +24,11 @@ from statistics import fmean, quantiles
 from uuid import UUID
 
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
+from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.retrieval import Retriever
@@ -60,7 +63,8 @@ class Bench:
     def __init__(self, database: Database, embedder: str) -> None:
         self.database = database
         self.embedder = embedder
-        self.engine = LocalEngine(database, embedder=embedder)
+        self.server = EmbeddingSettings()
+        self.engine = LocalEngine(database, embedder, self.server)
 
     async def index(self, documents: dict[str, str]) -> Indexed:
         """A tenant and project of their own; returns when every chunk is embedded."""
@@ -87,7 +91,7 @@ class Bench:
 
     async def rank(self, collection: Collection, indexed: Indexed) -> None:
         """Quality of each leg and of both, and the time both take."""
-        retriever = Retriever(self.database)
+        retriever = Retriever(self.database, Embedders(self.embedder, self.server))
         legs: dict[str, Callable[[list[Candidate]], Iterable[Candidate]]] = {
             "words": lambda found: sorted(found, key=lambda candidate: -candidate.bm25),
             "dense": lambda found: sorted(
@@ -205,7 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--set", nargs="*", default=[], help="names of folders; all when not given")
-    parser.add_argument("--embedder", choices=["minilm", "none"], default="minilm")
+    parser.add_argument("--embedder", choices=["minilm", "none", "http"], default="minilm")
     parser.add_argument("--queries", type=int, default=10_000, help="at most so many of each collection")
     options = parser.parse_args()
     with bench_servers(durable=False) as (addresses, _):

@@ -17,7 +17,6 @@ from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
-from fastapi_ignite.rag.local.retrieval import Retriever
 
 COUNTS = """
 SELECT (SELECT chunk_count FROM rag_indexes WHERE project_id = :project),
@@ -70,7 +69,7 @@ class RagProject:
 
     async def candidates(self, question: str) -> list[Candidate]:
         """What both legs found."""
-        return await Retriever(self.database).candidates(self.tenant_id, self.project_id, question)
+        return await self.engine._retriever.candidates(self.tenant_id, self.project_id, question)
 
     async def best(self, question: str) -> UUID:
         """The document of the chunk that ranks first."""
@@ -85,6 +84,16 @@ class RagProject:
         """Until every document of the project has its embeddings; those of other projects may come first."""
         while any(share < 1 for share in (await self.embedded()).values()):
             await self.engine.sharpen()
+
+    async def sibling(self, engine: LocalEngine | None = None) -> RagProject:
+        """Another project of the same tenant."""
+        statement = (
+            "INSERT INTO projects (tenant_id, id, name) SELECT tenant_id, gen_random_uuid(), 'More' FROM projects "
+            "WHERE id = :project RETURNING id"
+        )
+        made = RagProject(self.database, engine or self.engine, self.tenant_id, (await self.rows(statement))[0][0])
+        await made.engine.create_index(self.tenant_id, made.project_id)
+        return made
 
     async def rows(self, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
         """As the tenant reads and writes."""

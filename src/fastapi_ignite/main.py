@@ -83,10 +83,12 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
         client_name="ignite-api",
     )
     jobs = JobQueue(make_broker(addresses.broker_url))
-    engines = build_engines(database, embedder=settings.rag.embedder, openai=settings.openai, answer=settings.answer)
+    engines = build_engines(database, settings)
     try:
         if settings.app.production:
             await _refuse_stronger_login(database)
+        for engine in engines.values():
+            await engine.verify()
         async with open_cache(settings.cache, redis_url=addresses.redis_url):
             yield State(
                 settings=settings,

@@ -49,9 +49,7 @@ class Worker:
             socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
             client_name="ignite-worker",
         )
-        self._engines = build_engines(
-            database, embedder=settings.rag.embedder, openai=settings.openai, limiter=RateLimiter(redis)
-        )
+        self._engines = build_engines(database, settings, limiter=RateLimiter(redis))
         self._jobs = JobQueue(broker)
         self._processor = FileProcessor(database=database, storage=storage, engines=self._engines, jobs=self._jobs)
         self._exports = ExportProcessor(database=database, storage=storage)

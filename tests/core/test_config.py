@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from operator import attrgetter
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -157,6 +158,9 @@ class TestWrongValues:
             ("RATE_LIMIT_COSTS", "ask=5;upload=2", "like ask=5"),
             ("RATE_LIMIT_COSTS", "ask=10000", "like ask=5"),
             ("RAG_EMBEDDER", "hunter2", "'minilm'"),
+            ("EMBEDDING_BASE_URL", "hunter2:8080/v1", "match pattern"),
+            ("EMBEDDING_MODEL", "hunter2 and more", "match pattern"),
+            ("EMBEDDING_DIMENSIONS", "4001", "less than or equal to 4000"),
             ("UPLOAD_MAX_FILES", "2001", "less than or equal to 2000"),
             ("TENANT_SIGNUP", "hunter2", "'open' or 'admin'"),
             ("BACKEND_CORS_ORIGINS", '["https://hunter2"', "comma-separated or as a JSON list"),
@@ -245,6 +249,34 @@ class TestProduction:
         load(monkeypatch, {"ENV": "development", guarded: "*"})
 
 
+class TestEmbeddingServer:
+    SERVER: ClassVar[dict[str, str]] = {
+        "EMBEDDING_BASE_URL": "http://127.0.0.1:8080/v1",
+        "EMBEDDING_MODEL": "BAAI/bge-m3",
+    }
+
+    @pytest.mark.parametrize(("chosen", "expected"), [("", "http"), ("http", "http"), ("none", "none")])
+    def test_a_server_that_is_set_embeds_new_projects_unless_told_otherwise(
+        self, monkeypatch: pytest.MonkeyPatch, chosen: str, expected: str
+    ) -> None:
+        assert load(monkeypatch, {}).default_embedder == "minilm"
+        assert load(monkeypatch, {**self.SERVER, "RAG_EMBEDDER": chosen}).default_embedder == expected
+
+    @pytest.mark.parametrize(
+        ("variables", "missing"),
+        [
+            ({"EMBEDDING_BASE_URL": "http://127.0.0.1:8080/v1"}, "EMBEDDING_MODEL: "),
+            ({"EMBEDDING_MODEL": "bge"}, "EMBEDDING_BASE_URL: "),
+            ({"RAG_EMBEDDER": "http"}, "EMBEDDING_BASE_URL: "),
+        ],
+    )
+    def test_half_a_server_is_none(
+        self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], missing: str
+    ) -> None:
+        (line,) = complaints(monkeypatch, variables)
+        assert line.startswith(missing)
+
+
 class TestAddress:
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "app.example.com"])  # noqa: S104  never listened on
     def test_a_default_secret_is_not_shown_to_the_network(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
@@ -267,6 +299,7 @@ class TestSecrets:
         "OPENAI_API_KEY",
         "JWT_SECRET",
         "API_KEY_SECRET",
+        "EMBEDDING_API_KEY",
         "POSTGRES_ADMIN_PASSWORD",
         "ANSWER_API_KEY",
     )

@@ -297,7 +297,7 @@ class TestAFailureBeforeAnyEffectFreesTheKey:
     ) -> None:
         project = await caller.tenant.create_project()
         refused = Database(addresses.api_url.set(password="wrong"))
-        broken: State = {**state, "engines": build_engines(refused, embedder="none")}
+        broken: State = {**state, "engines": build_engines(refused, settings)}
         async with client_for(settings, broken) as api:
             tenant = TenantClient(caller.tenant.id, api, caller.tenant.headers)
             problem(await Caller(tenant).ask(project), 500, "internal_error")

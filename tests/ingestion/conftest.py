@@ -27,7 +27,7 @@ def unreachable_jobs() -> JobQueue:
 @pytest.fixture(scope="session")
 async def worker_engines(database: Database, openai_settings: Settings) -> AsyncGenerator[Mapping[str, RagEngine]]:
     """With the login of a worker."""
-    engines = build_engines(database, embedder="minilm", openai=openai_settings.openai)
+    engines = build_engines(database, openai_settings)
     yield engines
     for engine in engines.values():
         await engine.close()

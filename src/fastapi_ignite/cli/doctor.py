@@ -23,7 +23,8 @@ from fastapi_ignite.infra.embedded import status
 from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.jobs import QUEUES
-from fastapi_ignite.rag.local.embedding import MiniLmEmbedder
+from fastapi_ignite.rag.local.embedding import EmbeddingError, EmbeddingModel, load_minilm
+from fastapi_ignite.rag.local.http_embedding import HttpEmbedder
 
 LOW_DISK_BYTES = 2 * 2**30
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -75,8 +76,10 @@ def _examine(settings: Settings) -> Iterator[Finding]:
             yield _attempt("rabbitmq", lambda: _rabbitmq(addresses))
         yield _attempt("database", lambda: asyncio.run(_database(addresses)))
         yield _attempt("logins", lambda: asyncio.run(_logins(addresses)))
-    if settings.rag.embedder == "minilm":
-        yield _attempt("embedder", lambda: f"minilm, {MiniLmEmbedder().dimensions} dimensions")
+    if settings.default_embedder == "minilm":
+        yield _attempt("embedder", lambda: _described(load_minilm().model))
+    elif settings.default_embedder == "http":
+        yield asyncio.run(_embedding_server(settings))
 
 
 def _attempt(subject: str, look: Callable[[], str]) -> Finding:
@@ -123,6 +126,21 @@ def _rabbitmq(addresses: ServiceAddresses) -> str:
         return f"{sum(map(broker.waiting, QUEUES))} messages wait for a worker"
     finally:
         broker.close()
+
+
+async def _embedding_server(settings: Settings) -> Finding:
+    embedder = HttpEmbedder(settings.embedding)
+    try:
+        await embedder.embed_query("dimension")
+    except EmbeddingError as error:
+        return Finding("embedder", "warn", f"{embedder.model.name}: {error}; words are searched without it")
+    finally:
+        await embedder.close()
+    return Finding("embedder", "ok", _described(embedder.model))
+
+
+def _described(model: EmbeddingModel) -> str:
+    return f"{model.name}, {model.dimensions} dimensions"
 
 
 async def _database(addresses: ServiceAddresses) -> str:

@@ -23,6 +23,7 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.jobs import QUEUES
+from fastapi_ignite.rag.local.http_embedding import verify_server
 
 GRACEFUL_SECONDS = 25
 TABLE_WIDTH = 140  # a line a job, in a pipe too
@@ -98,6 +99,7 @@ def worker(
             *(["--queues", *queues] if queues else []),
         ]
         configure_logging(settings)
+        asyncio.run(verify_server(settings.embedding))
         exit_with_supervisor()
         sys.exit(dramatiq_cli.main(dramatiq_cli.make_argument_parser().parse_args(arguments)))
 

@@ -21,6 +21,7 @@ from fastapi_ignite.core.sections import (
     CorsSettings,
     DatabaseUrlSettings,
     DramatiqSettings,
+    EmbeddingSettings,
     IgniteSettings,
     JwtSettings,
     OpenAISettings,
@@ -56,6 +57,7 @@ class Settings(BaseModel):
     billing: BillingSettings
     rag: RagSettings
     answer: AnswerSettings
+    embedding: EmbeddingSettings
     upload: UploadSettings
     ignite: IgniteSettings
 
@@ -65,6 +67,23 @@ class Settings(BaseModel):
         if self.rag.engine == "auto":
             return "openai" if self.openai.api_key else "local"
         return self.rag.engine
+
+    @property
+    def default_embedder(self) -> Literal["minilm", "none", "http"]:
+        """The embedder of the local engine's new projects."""
+        if self.rag.embedder == "auto":
+            return "http" if self.embedding.base_url else "minilm"
+        return self.rag.embedder
+
+    @model_validator(mode="after")
+    def _embedding_server_has_a_model(self) -> Self:
+        if self.embedding.base_url and not self.embedding.model:
+            raise ConfigurationError("EMBEDDING_MODEL: EMBEDDING_BASE_URL wants one")
+        if self.embedding.model and not self.embedding.base_url:
+            raise ConfigurationError("EMBEDDING_BASE_URL: EMBEDDING_MODEL wants one")
+        if self.rag.embedder == "http" and not self.embedding.base_url:
+            raise ConfigurationError("EMBEDDING_BASE_URL: RAG_EMBEDDER=http wants one")
+        return self
 
     @model_validator(mode="after")
     def _engine_has_its_key(self) -> Self:

@@ -340,8 +340,41 @@ class RagSettings(Section):
     engine: Literal["auto", "openai", "local"] = Field(
         "auto", description="Engine of new projects; `auto` is `openai` where `OPENAI_API_KEY` is set, else `local`."
     )
-    embedder: Literal["minilm", "none"] = Field(
-        "minilm", description="Embedder of new projects; `none` is lexical only."
+    embedder: Literal["auto", "minilm", "none", "http"] = Field(
+        "auto",
+        description="Embedder of new projects: `http` is the server of `EMBEDDING_BASE_URL`, `minilm` the model in the "
+        "package, `none` searches by words alone; `auto` is `http` where that server is set, else `minilm`.",
+    )
+
+
+class EmbeddingSettings(Section):
+    """A server with OpenAI's embeddings endpoint, for the local engine."""
+
+    model_config = SettingsConfigDict(env_prefix="EMBEDDING_")
+    base_url: str | None = Field(
+        None,
+        max_length=2000,
+        pattern=r"^https?://[^\s?#]+$",
+        description="Where the server is, up to `/v1`; wants `EMBEDDING_MODEL`.",
+    )
+    model: str | None = Field(
+        None, max_length=200, pattern=r"^[\x21-\x7e]+$", description="Model to embed with, by the server's name for it."
+    )
+    api_key: SecretStr | None = Field(None, description="Bearer token, where the server wants one.")
+    dimensions: int | None = Field(
+        None,
+        ge=1,
+        le=4000,
+        description="Length of the vectors, asked of the server as `dimensions`; unset: what the model has by itself.",
+    )
+    batch_size: int = Field(64, ge=1, le=256, description="Most passages in one request.")
+    max_input_tokens: int = Field(
+        512, ge=16, le=32768, description="Longer texts are cut before they are sent; about the limit of the model."
+    )
+    max_concurrency: int = Field(8, ge=1, le=256, description="Requests a process has under way at a time.")
+    timeout_seconds: float = Field(30, gt=0, le=60, description="Longest wait for a batch of passages.")
+    query_timeout_seconds: float = Field(
+        3, gt=0, le=60, description="Longest wait for a question; then it is searched for by its words."
     )
 
 

@@ -120,6 +120,14 @@ class RagEngine(Protocol):
         """Whether an answer costs money at a provider; `ask` raises `UnavailableError` only where none was spent."""
         ...
 
+    async def verify(self) -> None:
+        """Ask once, when a process starts, whether what the settings name is what is there.
+
+        Raises:
+            ConfigurationError: it is not. What is merely away is a line in the log.
+        """
+        ...
+
     async def create_index(self, tenant_id: UUID, project_id: UUID) -> str:
         """Make the project's index and return its `vector_store_id`; an existing one is returned as it is.
 
@@ -147,7 +155,10 @@ class RagEngine(Protocol):
         ...
 
     async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
-        """How much of each live document of the project has its embeddings, 0 to 1; 1 where the embedder is off."""
+        """How much of each live document of the project has its embeddings, 0 to 1; 1 where the embedder is off.
+
+        0 where the project's embedder is not set up here any more.
+        """
         ...
 
     async def purge(self, tenant_id: UUID, document_id: UUID) -> int:

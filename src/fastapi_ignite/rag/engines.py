@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import UnavailableError
-from fastapi_ignite.core.sections import AnswerSettings, OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
 from fastapi_ignite.rag.engine import RagEngine
@@ -32,20 +32,13 @@ def engine_named(engines: Mapping[str, RagEngine], name: str) -> RagEngine:
     return engines[name]
 
 
-def build_engines(
-    database: Database,
-    *,
-    embedder: str,
-    openai: OpenAISettings | None = None,
-    answer: AnswerSettings | None = None,
-    limiter: Limiter | None = None,
-) -> Mapping[str, RagEngine]:
-    """By name. `embedder` is for new projects of the local engine; the hosted one is there when it has a key.
+def build_engines(database: Database, settings: Settings, *, limiter: Limiter | None = None) -> Mapping[str, RagEngine]:
+    """By name; the hosted one is there when it has a key.
 
     By `limiter` workers keep a provider's rates; a process that sends no files needs none.
     """
-    answerer = GenerativeAnswerer(answer) if answer and answer.model else None
-    engines: list[RagEngine] = [LocalEngine(database, embedder=embedder, answerer=answerer)]
-    if openai and openai.api_key:
-        engines.append(OpenAIEngine(database, openai, limiter))
+    answerer = GenerativeAnswerer(settings.answer) if settings.answer.model else None
+    engines: list[RagEngine] = [LocalEngine(database, settings.default_embedder, settings.embedding, answerer=answerer)]
+    if settings.openai.api_key:
+        engines.append(OpenAIEngine(database, settings.openai, limiter))
     return {engine.name: engine for engine in engines}

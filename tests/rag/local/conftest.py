@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 from databases import new_database
+from fastapi_ignite.core.sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.local.engine import LocalEngine
@@ -35,13 +36,27 @@ async def database(rag_addresses: ServiceAddresses) -> AsyncGenerator[Database]:
 
 
 @pytest.fixture
-def rag_project(database: Database, make_project: Callable[[], Awaitable[tuple[UUID, UUID]]]) -> RagProjectFactory:
+async def rag_project(
+    database: Database, make_project: Callable[[], Awaitable[tuple[UUID, UUID]]]
+) -> AsyncGenerator[RagProjectFactory]:
     """Projects with an index, of a tenant each."""
+    engines: list[LocalEngine] = []
 
-    async def make(*, embedder: str = "none") -> RagProject:
+    async def make(*, embedder: str = "none", embedding: EmbeddingSettings | None = None) -> RagProject:
         tenant_id, project_id = await make_project()
-        engine = LocalEngine(database, embedder=embedder)
+        engine = LocalEngine(database, embedder, embedding)
+        engines.append(engine)
         await engine.create_index(tenant_id, project_id)
         return RagProject(database, engine, tenant_id, project_id)
 
-    return make
+    yield make
+    for engine in engines:
+        await engine.close()
+
+
+@pytest.fixture
+async def nothing_waits(database: Database) -> None:
+    """What other tests left behind is embedded first."""
+    engine = LocalEngine(database, embedder="minilm")
+    while await engine.sharpen():
+        pass

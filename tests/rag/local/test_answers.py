@@ -11,6 +11,7 @@ import pytest
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import Answer, TokenUsage
 from fastapi_ignite.rag.local.answering import REFUSAL, Quote
+from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.retrieval import Retrieved, Retriever
 from fastapi_ignite.rag.local.searching import LocalSearchRepository
@@ -92,7 +93,7 @@ class TestAnswers:
 
     async def test_passages_come_best_first(self, library: tuple[RagProject, dict[UUID, str]]) -> None:
         project, documents = library
-        found = await Retriever(project.database).retrieve(
+        found = await Retriever(project.database, Embedders("minilm")).retrieve(
             project.tenant_id, project.project_id, "Does the warranty end in March, or days after delivery?", limit=3
         )
         assert found is not None
@@ -207,7 +208,7 @@ class Interrupted(Retriever):
     """Something happens between the search and the proof."""
 
     def __init__(self, database: Database, event: Callable[[], Awaitable[object]]) -> None:
-        super().__init__(database)
+        super().__init__(database, Embedders("minilm"))
         self._event = event
 
     async def retrieve(self, tenant_id: UUID, project_id: UUID, text: str, *, limit: int) -> Retrieved | None:

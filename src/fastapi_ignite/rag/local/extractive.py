@@ -1,4 +1,4 @@
-"""Answers in the sources' own words: no model writes, nothing leaves the machine."""
+"""Answers in the sources' own words: no model writes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.local.answerer import Draft
-from fastapi_ignite.rag.local.answering import REFUSAL, Quote, select_quotes, shortlist
-from fastapi_ignite.rag.local.embedding import count_tokens, load_embedder
+from fastapi_ignite.rag.local.answering import REFUSAL, Evidence, select_quotes, shortlist
+from fastapi_ignite.rag.local.embedders import Embedders
+from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors, count_tokens
 from fastapi_ignite.rag.local.retrieval import Retrieved
 
 
@@ -18,29 +19,38 @@ class ExtractiveAnswerer:
     passages = 6
     paid = False
 
+    def __init__(self, embedders: Embedders) -> None:
+        self._embedders = embedders
+
     async def answer(self, question: str, found: Retrieved | None, usage: TokenUsage) -> Draft:
-        quotes, tokens_in, tokens_out = await asyncio.to_thread(_read, question, found)
+        tokens_in, evidence = await asyncio.to_thread(_evidence, question, found)
         usage.tokens_in += tokens_in
-        usage.tokens_out += tokens_out
+        if found is not None and found.vector is not None and evidence:
+            evidence = await self._compared(evidence, found.model, found.vector)
+        quotes = select_quotes(evidence, found.terms) if found is not None else []
+        said = "\n\n".join(quote.text for quote in quotes) or REFUSAL
+        usage.tokens_out += await asyncio.to_thread(count_tokens, said)
         return Draft(quotes)
 
     async def close(self) -> None:
-        """Nothing is its own."""
+        """The embedders are the engine's."""
 
-
-def _read(question: str, found: Retrieved | None) -> tuple[list[Quote], int, int]:
-    """The quotes that answer, the tokens read to find them, and those of the answer."""
-    read = count_tokens(question)
-    if found is None:
-        return [], read, count_tokens(REFUSAL)
-    read += sum(count_tokens(passage.text) for passage in found.passages)
-    evidence = shortlist(found.passages, found.terms)
-    embedder = load_embedder(found.embedder)
-    if embedder is not None and found.vector is not None and evidence:
-        similarities = embedder.embed_passages([sentence.text for sentence in evidence]) @ found.vector
-        evidence = [
-            replace(sentence, similarity=float(similarity))
-            for sentence, similarity in zip(evidence, similarities, strict=True)
+    async def _compared(self, evidence: list[Evidence], model: EmbeddingModel, question: Vectors) -> list[Evidence]:
+        """With similarities, where the model's say something to the answerer."""
+        embedder = await self._embedders.find(model)
+        if embedder is None or not embedder.calibrated:
+            return evidence
+        vectors = await embedder.embed_passages([sentence.text for sentence in evidence])
+        return [
+            replace(sentence, similarity=None if vector is None else float(vector @ question))
+            for sentence, vector in zip(evidence, vectors, strict=True)
         ]
-    quotes = select_quotes(evidence, found.terms)
-    return quotes, read, sum(count_tokens(quote.text) for quote in quotes) or count_tokens(REFUSAL)
+
+
+def _evidence(question: str, found: Retrieved | None) -> tuple[int, list[Evidence]]:
+    """The tokens read, and the sentences that may answer."""
+    tokens = count_tokens(question)
+    if found is None:
+        return tokens, []
+    tokens += sum(count_tokens(passage.text) for passage in found.passages)
+    return tokens, shortlist(found.passages, found.terms)

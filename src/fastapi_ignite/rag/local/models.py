@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     UniqueConstraint,
     func,
     text,
@@ -30,7 +31,10 @@ def _of_project() -> SchemaItem:
 
 
 class RagIndex(Base):
-    """A project's index. It keeps the engine and the embedder it was made with, whatever the settings say later."""
+    """A project's index. It keeps the engine and the embedder it was made with, whatever the settings say later.
+
+    `dimensions` is empty without an embedder, and until the first vectors of one whose server had not answered yet.
+    """
 
     __tablename__ = "rag_indexes"
     __table_args__ = (_of_project(), CheckConstraint("chunk_count >= 0", name="chunk_count"))
@@ -48,7 +52,8 @@ class RagIndex(Base):
 class Document(TenantScoped, Base):
     """The stored text every quote is proven against. Equal bytes are one document of a project.
 
-    `unembedded_count` is how many chunks wait for their embedding: none where the embedder is off.
+    `unembedded_count` is how many chunks wait for their embedding: none where the embedder is off. After each of
+    `embedding_failures` in a row the document waits longer for its next turn.
     """
 
     __tablename__ = "documents"
@@ -80,6 +85,7 @@ class Document(TenantScoped, Base):
     chunk_count: Mapped[int]
     unembedded_count: Mapped[int]
     embedding_lease_until: Mapped[datetime | None]
+    embedding_failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     hidden_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

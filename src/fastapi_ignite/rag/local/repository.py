@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.rag.engine import DocumentSource
+from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.models import Chunk, Document, RagIndex, TermStat
 
 # how long a batch of embeddings may take before another process may do it over
@@ -68,7 +69,7 @@ _NEXT_UNEMBEDDED = text("""
         SELECT other.embedding FROM chunks AS other
         JOIN rag_indexes USING (tenant_id, project_id)
         WHERE other.text_sha256 = mine.text_sha256 AND other.embedding IS NOT NULL
-            AND rag_indexes.embedder = :embedder
+            AND rag_indexes.embedder = :embedder AND rag_indexes.dimensions = :dimensions
         LIMIT 1
     ) AS twin ON true
     ORDER BY mine.ordinal
@@ -113,7 +114,8 @@ class UnembeddedDocument:
 
     tenant_id: UUID
     document_id: UUID
-    embedder: str
+    model: EmbeddingModel
+    failures: int
 
 
 class LocalIndexRepository:
@@ -276,12 +278,41 @@ class LocalIndexRepository:
             delete(Document).where(Document.tenant_id == self._tenant_id, Document.id == document_id)
         )
 
-    async def next_unembedded(self, document_id: UUID, embedder: str, row_limit: int) -> list[Unembedded]:
+    async def next_unembedded(self, document_id: UUID, model: EmbeddingModel, row_limit: int) -> list[Unembedded]:
         rows = await self._session.execute(
             _NEXT_UNEMBEDDED,
-            {"document_id": document_id, "embedder": embedder, "row_limit": row_limit},
+            {
+                "document_id": document_id,
+                "embedder": model.name,
+                "dimensions": model.dimensions,
+                "row_limit": row_limit,
+            },
         )
         return [Unembedded(row.id, row.text, row.embedding) for row in rows]
+
+    async def settle_dimensions(self, document_id: UUID, model: EmbeddingModel) -> bool:
+        """Record them for the document's project with its first vectors. False when others were first, with others."""
+        kept = await self._session.scalar(
+            update(RagIndex)
+            .where(
+                RagIndex.tenant_id == self._tenant_id,
+                RagIndex.project_id == Document.project_id,
+                Document.tenant_id == self._tenant_id,
+                Document.id == document_id,
+                _is_of(model),
+            )
+            .values(dimensions=model.dimensions)
+            .returning(RagIndex.dimensions)
+        )
+        return kept is not None
+
+    async def postpone_embedding(self, document_id: UUID, pause: timedelta) -> None:
+        """Nobody claims the document meanwhile. The caller holds its row."""
+        await self._session.execute(
+            update(Document)
+            .where(Document.tenant_id == self._tenant_id, Document.id == document_id)
+            .values(embedding_lease_until=func.now() + pause, embedding_failures=Document.embedding_failures + 1)
+        )
 
     async def set_embeddings(self, document_id: UUID, embeddings: Sequence[tuple[UUID, str]]) -> None:
         """In pgvector's format. The caller holds the document's row, so that its count stays exact."""
@@ -298,6 +329,7 @@ class LocalIndexRepository:
             .values(
                 unembedded_count=Document.unembedded_count - cast("CursorResult[Any]", written).rowcount,
                 embedding_lease_until=None,
+                embedding_failures=0 if embeddings else Document.embedding_failures,
             )
         )
 
@@ -314,18 +346,20 @@ class LocalIndexRepository:
         await self._session.execute(select(func.pg_advisory_xact_lock(key)))
 
 
-async def claim_unembedded_document(session: AsyncSession) -> UnembeddedDocument | None:
-    """The oldest one of any tenant that nobody works on; for a transaction of the system role."""
+async def claim_unembedded_document(session: AsyncSession, model: EmbeddingModel) -> UnembeddedDocument | None:
+    """The oldest one of any tenant, of this model, that nobody works on; for a transaction of the system role."""
     waiting = (
         select(Document.tenant_id, Document.id)
+        .join(RagIndex, and_(RagIndex.tenant_id == Document.tenant_id, RagIndex.project_id == Document.project_id))
         .where(
             Document.hidden_at.is_(None),
             Document.unembedded_count > 0,
             or_(Document.embedding_lease_until.is_(None), Document.embedding_lease_until < func.now()),
+            _is_of(model),
         )
         .order_by(Document.created_at, Document.id)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=Document)
         .cte("waiting")
     )
     claimed = await session.execute(
@@ -333,7 +367,20 @@ async def claim_unembedded_document(session: AsyncSession) -> UnembeddedDocument
         .where(Document.tenant_id == waiting.c.tenant_id, Document.id == waiting.c.id)
         .where(RagIndex.tenant_id == Document.tenant_id, RagIndex.project_id == Document.project_id)
         .values(embedding_lease_until=func.now() + EMBEDDING_LEASE)
-        .returning(Document.tenant_id, Document.id, RagIndex.embedder)
+        .returning(Document.tenant_id, Document.id, Document.embedding_failures, RagIndex.embedder, RagIndex.dimensions)
     )
     row = claimed.one_or_none()
-    return UnembeddedDocument(row.tenant_id, row.id, row.embedder) if row else None
+    if row is None:
+        return None
+    kept = EmbeddingModel(row.embedder, row.dimensions)
+    return UnembeddedDocument(row.tenant_id, row.id, kept, row.embedding_failures)
+
+
+def _is_of(model: EmbeddingModel) -> ColumnElement[bool]:
+    """An index that has no vectors yet may still take any length."""
+    if model.dimensions is None:
+        return RagIndex.embedder == model.name
+    return and_(
+        RagIndex.embedder == model.name,
+        or_(RagIndex.dimensions.is_(None), RagIndex.dimensions == model.dimensions),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.local.analysis import question_terms
 from fastapi_ignite.rag.local.answering import Passage, QuestionTerms
-from fastapi_ignite.rag.local.embedding import Vectors, halfvec_text, load_embedder
+from fastapi_ignite.rag.local.embedders import Embedders
+from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors, halfvec_text
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.lexical import (
     generating_terms,
@@ -27,11 +27,11 @@ from fastapi_ignite.rag.local.searching import LocalSearchRepository
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question as one project sees it: its embedder, its size, and how many of its chunks hold each term."""
+    """A question as one project sees it: its model, its size, and how many of its chunks hold each term."""
 
     project_id: UUID
     text: str
-    embedder: str
+    model: EmbeddingModel
     chunk_count: int
     frequencies: dict[str, int]
 
@@ -50,38 +50,39 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """`vector` is the question's embedding, where the project has a model."""
+    """`vector` is the question's embedding; without one the words alone were searched."""
 
     passages: list[Passage]
     vector: Vectors | None
     terms: QuestionTerms
-    embedder: str
+    model: EmbeddingModel
 
 
 class Retriever:
     """Read side of the local engine."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, embedders: Embedders) -> None:
         self._database = database
+        self._embedders = embedders
 
     async def retrieve(self, tenant_id: UUID, project_id: UUID, text: str, *, limit: int) -> Retrieved | None:
         """`None` when there is nothing to search in or for."""
         question = await self.understand(tenant_id, project_id, text)
         if question is None:
             return None
-        vector = await asyncio.to_thread(_embed, question)
+        vector = await self._embedders.embed_question(question.model, question.text)
         async with self._database.tenant(tenant_id) as session:
             search = LocalSearchRepository(session, tenant_id)
             candidates = await _candidates(search, question, vector)
             passages = await search.passages(fuse(candidates)[:limit])
-        return Retrieved(passages, vector, QuestionTerms(question.frequencies, question.chunk_count), question.embedder)
+        return Retrieved(passages, vector, QuestionTerms(question.frequencies, question.chunk_count), question.model)
 
     async def candidates(self, tenant_id: UUID, project_id: UUID, text: str) -> list[Candidate]:
         """What the legs found, with both scores; in no order."""
         question = await self.understand(tenant_id, project_id, text)
         if question is None:
             return []
-        vector = await asyncio.to_thread(_embed, question)
+        vector = await self._embedders.embed_question(question.model, question.text)
         async with self._database.tenant(tenant_id) as session:
             return await _candidates(LocalSearchRepository(session, tenant_id), question, vector)
 
@@ -93,7 +94,8 @@ class Retriever:
             if index is None or index.chunk_count == 0 or not terms:
                 return None
             known = await _frequencies(session, tenant_id, project_id, terms)
-        return Question(project_id, text, index.embedder, index.chunk_count, known)
+        model = EmbeddingModel(index.embedder, index.dimensions)
+        return Question(project_id, text, model, index.chunk_count, known)
 
 
 async def _frequencies(
@@ -111,8 +113,3 @@ async def _candidates(search: LocalSearchRepository, question: Question, vector:
     if dense is not None:
         found.update(await search.dense_candidates(question.project_id, dense))
     return await search.score(sorted(found), sparse, dense)
-
-
-def _embed(question: Question) -> Vectors | None:
-    embedder = load_embedder(question.embedder)
-    return embedder.embed_query(question.text) if embedder else None

@@ -52,6 +52,9 @@ class OpenAIEngine:
             seconds=settings.index_timeout_seconds,
         )
 
+    async def verify(self) -> None:
+        """Nothing is known of the account that the first call would not tell as well."""
+
     async def create_index(self, tenant_id: UUID, project_id: UUID) -> str:
         return await self._stores.make(tenant_id, project_id)
 

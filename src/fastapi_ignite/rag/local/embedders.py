@@ -1,0 +1,96 @@
+"""What this process can embed with. A project keeps its model; where that is not set up any more, words remain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.core.sections import EmbeddingSettings
+from fastapi_ignite.rag.local.embedding import (
+    Embedder,
+    EmbeddingError,
+    EmbeddingModel,
+    MiniLmEmbedder,
+    Vectors,
+    load_minilm,
+)
+from fastapi_ignite.rag.local.http_embedding import HttpEmbedder
+
+WORDS_ALONE: Final = EmbeddingModel("none", None)
+log = structlog.get_logger(__name__)
+
+
+class Embedders:
+    """`default` (`minilm`, `http` or `none`) is for new projects; `server` also for those made with it earlier."""
+
+    def __init__(self, default: str, server: EmbeddingSettings | None = None) -> None:
+        self._server = HttpEmbedder(server) if server and server.base_url else None
+        if default not in {"minilm", "http", "none"} or (default == "http" and self._server is None):
+            raise ConfigurationError(f"unknown embedder, or one that is not set up: {default}")
+        self._default = default
+        self._missed: set[EmbeddingModel] = set()
+
+    @property
+    def default(self) -> EmbeddingModel:
+        """The model of new projects."""
+        if self._default == "http" and self._server:
+            return self._server.model
+        return MiniLmEmbedder.model if self._default == "minilm" else WORDS_ALONE
+
+    async def find(self, model: EmbeddingModel) -> Embedder | None:
+        """`None` means words alone: by choice, or because the model is not set up here, which the log tells once."""
+        if model == MiniLmEmbedder.model:
+            return await asyncio.to_thread(load_minilm)
+        if self._server and _fits(self._server.model, model):
+            return self._server
+        if self.lacks(model) and model not in self._missed:
+            self._missed.add(model)
+            log.warning("embedder not set up: searching by words", embedder=model.name, dimensions=model.dimensions)
+        return None
+
+    def lacks(self, model: EmbeddingModel) -> bool:
+        """Whether a project of this model is searched by words though it was made for more."""
+        served = self._server is not None and _fits(self._server.model, model)
+        return model.name != WORDS_ALONE.name and model != MiniLmEmbedder.model and not served
+
+    def lanes(self) -> Sequence[EmbeddingModel]:
+        """The model of each batch that may be embedded at a time: the local one computes, a server is waited for."""
+        server = self._server
+        return [MiniLmEmbedder.model] + ([server.model] * server.lanes if server and server.available else [])
+
+    async def embed_question(self, model: EmbeddingModel, text: str) -> Vectors | None:
+        """`None` where there is nothing to compare it with, or no vector could be had."""
+        embedder = await self.find(model)
+        if embedder is None or model.dimensions is None:
+            return None
+        try:
+            vector = await embedder.embed_query(text)
+        except EmbeddingError as error:
+            log.debug("question not embedded", reason=str(error))
+            return None
+        # the server may only now have told what it answers
+        return vector if len(vector) == model.dimensions else None
+
+    async def verify(self) -> None:
+        """Ask the server once, when the process starts.
+
+        Raises:
+            ConfigurationError: it does not answer what the settings say.
+        """
+        if self._server:
+            await self._server.verify()
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        if self._server:
+            await self._server.close()
+
+
+def _fits(ours: EmbeddingModel, kept: EmbeddingModel) -> bool:
+    """Dimensions that one of the two does not know yet are found out by the first vector."""
+    known = {ours.dimensions, kept.dimensions} - {None}
+    return ours.name == kept.name and len(known) <= 1

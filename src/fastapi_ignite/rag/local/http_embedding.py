@@ -1,0 +1,272 @@
+"""Embeddings by a server that speaks OpenAI's protocol: OpenAI, vLLM, TEI, Ollama, llama.cpp."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+import httpx2
+import structlog
+from prometheus_client import Counter
+
+from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.core.sections import EmbeddingSettings
+from fastapi_ignite.infra.breaker import CircuitBreaker
+from fastapi_ignite.rag.local.embedding import EmbeddingError, EmbeddingModel, Vectors, truncate
+from fastapi_ignite.rag.local.embedding_answer import (
+    MAX_DIMENSIONS,
+    ServerFailedError,
+    TextRefusedError,
+    WrongDimensionsError,
+    failure,
+    read_vectors,
+)
+
+RETRY_AFTER_SECONDS = 10
+# of a server that hangs a start does not wait longer
+VERIFY_SECONDS = 5
+# below the lease of the document the passages are of
+PASSAGES_SECONDS = 100
+# documents of a few passages each make small requests, of which a server answers several in the time of one
+LANES = 4
+# OpenAI takes 300,000 tokens in a request, TEI two megabytes
+REQUEST_CHARACTERS = 200_000
+# One refused passage among 64 is found in seven requests and cut short in three more; a server that refuses
+# everything is not asked for each.
+REFUSED_REQUESTS = 24
+CUTS = 3
+# of a number as JSON writes it, with its comma
+BYTES_A_VALUE = 32
+ANSWER_OVERHEAD = 2**16
+FAILURES = Counter("ignite_embedding_failures_total", "Requests for embeddings that failed", ["operation", "error"])
+log = structlog.get_logger(__name__)
+
+
+class _NoAnswerError(Exception):
+    """The request failed, which its cause tells, or was not made."""
+
+
+class _Breaker(CircuitBreaker):
+    """Opens at the first failure, and for as long as the server asks: words answer meanwhile."""
+
+    unavailable: ClassVar[type[Exception]] = _NoAnswerError
+
+    @property
+    def open(self) -> bool:
+        return asyncio.get_running_loop().time() < self._closed_until
+
+    @property
+    def seconds_left(self) -> float:
+        return max(self._closed_until - asyncio.get_running_loop().time(), 0.0)
+
+    def _open(self, operation: str, error: Exception) -> None:
+        super()._open(operation, error)
+        if isinstance(error, ServerFailedError) and error.retry_after > self._retry_after:
+            self._closed_until += error.retry_after - self._retry_after
+
+    def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
+        FAILURES.labels(operation, type(error).__name__).inc()
+        if not outage:
+            log.warning("text not embedded", operation=operation, error=type(error).__name__, reason=str(error))
+
+    def _went_away(self, operation: str, error: Exception) -> None:
+        # an exception of the HTTP client may name the address, and with it a password
+        reason = str(error) if isinstance(error, ServerFailedError) else ""
+        log.error("embedding server away", operation=operation, error=type(error).__name__, reason=reason)
+
+    def _recovered(self) -> None:
+        log.info("embedding server back")
+
+
+class HttpEmbedder:
+    """One model of one server. Safe to share between tasks of one event loop."""
+
+    calibrated = False
+
+    def __init__(self, settings: EmbeddingSettings) -> None:
+        if settings.base_url is None or settings.model is None:
+            raise ConfigurationError("EMBEDDING_BASE_URL and EMBEDDING_MODEL: the embedder http wants both")
+        self.batch = settings.batch_size
+        self.lanes = min(LANES, settings.max_concurrency)
+        self._settings = settings
+        self._url = settings.base_url.rstrip("/") + "/embeddings"
+        self._dimensions = settings.dimensions
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        self._client = httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=settings.timeout_seconds,
+            follow_redirects=False,
+            limits=httpx2.Limits(max_connections=None),  # turns are the bound: to wait for one is no failure
+        )
+        self._turns = asyncio.Semaphore(settings.max_concurrency)
+        self._breaker = _Breaker(
+            outages=(httpx2.HTTPError, OSError, ServerFailedError),
+            timeout=settings.timeout_seconds,
+            retry_after=RETRY_AFTER_SECONDS,
+        )
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """The dimensions are known once the server has answered, and do not change after."""
+        return EmbeddingModel(f"http:{self._settings.model}", self._dimensions)
+
+    @property
+    def available(self) -> bool:
+        """Whether the breaker would let a request through."""
+        return not self._breaker.open
+
+    async def verify(self) -> None:
+        """One request. A server that is away, or refuses us, is a line in the log: words answer until it is back.
+
+        Raises:
+            ConfigurationError: its vectors are not those of the settings, or cannot be stored.
+        """
+        try:
+            await self._vectors("verify", ["dimension"], min(self._settings.timeout_seconds, VERIFY_SECONDS))
+        except EmbeddingError as error:
+            if isinstance(error.__cause__, WrongDimensionsError):
+                raise ConfigurationError(f"EMBEDDING_DIMENSIONS: {error.__cause__}") from None
+            log.warning("embedding server not verified", model=self._settings.model, reason=str(error))
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[Vectors | None]:
+        """In as few requests as the server's limits allow."""
+        cut = await asyncio.to_thread(self._cut, texts)
+        refused = _Refusals()
+        embedded: list[Vectors | None] = []
+        try:
+            async with asyncio.timeout(PASSAGES_SECONDS):
+                for request in self._requests(cut):
+                    embedded += await self._passages(request, refused)
+        except TimeoutError:
+            raise EmbeddingError("the server is too slow for a batch of passages") from None
+        return embedded
+
+    async def embed_query(self, text: str) -> Vectors:
+        """Never longer than `EMBEDDING_QUERY_TIMEOUT_SECONDS`, and at once while the server is known to be away."""
+        cut = await asyncio.to_thread(self._cut, [text])
+        vectors = await self._vectors("query", cut, self._settings.query_timeout_seconds)
+        vector: Vectors = vectors[0]
+        return vector
+
+    async def close(self) -> None:
+        """Requests under way end first."""
+        await self._breaker.close()
+        await self._client.aclose()
+
+    def _cut(self, texts: Sequence[str]) -> list[str]:
+        return [truncate(text, self._settings.max_input_tokens) for text in texts]
+
+    def _requests(self, texts: Sequence[str]) -> Iterator[list[str]]:
+        request: list[str] = []
+        characters = 0
+        for text in texts:
+            if request and (len(request) == self.batch or characters + len(text) > REQUEST_CHARACTERS):
+                yield request
+                request, characters = [], 0
+            request.append(text)
+            characters += len(text)
+        if request:
+            yield request
+
+    async def _passages(self, texts: list[str], refused: _Refusals) -> list[Vectors | None]:
+        """Refused together, they are asked for in halves; refused alone, a text is cut shorter, and then left."""
+        try:
+            return list(await self._vectors("passages", texts, self._settings.timeout_seconds))
+        except TextRefusedError as error:
+            refused.count(error)
+        if len(texts) > 1:
+            half = len(texts) // 2
+            return [*await self._passages(texts[:half], refused), *await self._passages(texts[half:], refused)]
+        return [await self._shortened(texts[0], refused)]
+
+    async def _shortened(self, text: str, refused: _Refusals) -> Vectors | None:
+        for _ in range(CUTS):
+            text = text[: len(text) // 2]
+            if not text.strip():
+                break
+            try:
+                vectors = await self._vectors("passages", [text], self._settings.timeout_seconds)
+            except TextRefusedError as error:
+                refused.count(error)
+            else:
+                vector: Vectors = vectors[0]
+                return vector
+        return None
+
+    async def _vectors(self, operation: str, texts: list[str], seconds: float) -> Vectors:
+        if self._breaker.open:
+            raise EmbeddingError("the server failed a moment ago", retry_after=self._breaker.seconds_left)
+        async with self._turn(seconds):
+            try:
+                return await self._breaker.run(operation, lambda: self._ask(texts), timeout=seconds)
+            except _NoAnswerError as refusal:
+                cause = refusal.__cause__
+        if isinstance(cause, TextRefusedError):
+            raise cause
+        reason = str(cause) if isinstance(cause, ServerFailedError) else type(cause).__name__
+        raise EmbeddingError(reason, retry_after=self._breaker.seconds_left) from cause
+
+    @asynccontextmanager
+    async def _turn(self, seconds: float) -> AsyncGenerator[None]:
+        """To wait for the others says nothing about the server, so the breaker does not see it."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise EmbeddingError("too many requests for embeddings are under way") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _ask(self, texts: list[str]) -> Vectors:
+        body: dict[str, object] = {"model": self._settings.model, "input": texts, "encoding_format": "float"}
+        if self._settings.dimensions:
+            body["dimensions"] = self._settings.dimensions
+        async with self._client.stream("POST", self._url, json=body) as response:
+            if not response.is_success:
+                raise failure(response.status_code, response.headers.get("retry-after"))
+            answer = await self._read(response, len(texts))
+        vectors = await asyncio.to_thread(read_vectors, answer, len(texts), self._dimensions)
+        # two first answers may come at a time
+        if self._dimensions not in {None, vectors.shape[1]}:
+            raise WrongDimensionsError(f"the server answers vectors of {vectors.shape[1]} and {self._dimensions}")
+        self._dimensions = vectors.shape[1]
+        return vectors
+
+    async def _read(self, response: httpx2.Response, count: int) -> bytes:
+        limit = ANSWER_OVERHEAD + count * (self._dimensions or MAX_DIMENSIONS) * BYTES_A_VALUE
+        answer = bytearray()
+        async for part in response.aiter_bytes():
+            answer += part
+            if len(answer) > limit:
+                raise ServerFailedError(f"the server's answer is longer than {limit} bytes")
+        return bytes(answer)
+
+
+async def verify_server(settings: EmbeddingSettings) -> None:
+    """Where a server is set: what `verify` does, on connections of this call alone.
+
+    Raises:
+        ConfigurationError: as `verify`.
+    """
+    if settings.base_url:
+        embedder = HttpEmbedder(settings)
+        try:
+            await embedder.verify()
+        finally:
+            await embedder.close()
+
+
+class _Refusals:
+    """How often one call may be told that a text will not do."""
+
+    def __init__(self) -> None:
+        self._left = REFUSED_REQUESTS
+
+    def count(self, error: TextRefusedError) -> None:
+        self._left -= 1
+        if not self._left:
+            raise EmbeddingError(f"the server refuses too much: {error}") from error
