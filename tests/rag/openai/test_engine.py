@@ -76,6 +76,22 @@ class TestFiles:
         assert (await hosted.file(file))["state"] == "completed"
         assert provider.simulator.state.created()["files"] == 1
 
+    async def test_one_that_vanished_before_it_was_attached_is_sent_again(
+        self, hosted: HostedTenant, provider: RunningSimulator
+    ) -> None:
+        fail(provider, "vector_stores.files.create", kind=FaultKind.STATUS, status=500)
+        project = await hosted.api.create_project()
+        (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
+        provider.simulator.state.remove_file(
+            (await hosted.rows("SELECT provider_id FROM provider_files"))[0]["provider_id"]
+        )
+        await hosted.work(file)
+        assert (await hosted.file(file))["last_error"]["code"] == "provider_failed"
+        await hosted.work(file)
+        assert (await hosted.file(file))["state"] == "completed"
+        assert (await hosted.rows("SELECT state FROM provider_stores"))[0]["state"] == "ready"
+        assert provider.simulator.state.created()["files"] == 2
+
     async def test_what_openai_cannot_index_fails_and_leaves_nothing(
         self, hosted: HostedTenant, provider: RunningSimulator
     ) -> None:
@@ -195,6 +211,8 @@ class TestAnswers:
         if fault.get("retry_after"):
             assert answer.headers["retry-after"] == "7"
         assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
+        (store,) = await hosted.rows("SELECT state FROM provider_stores")
+        assert store["state"] == "ready", "a store that is there is not lost"
 
     @pytest.mark.parametrize("kind", [FaultKind.REFUSAL, FaultKind.INCOMPLETE])
     async def test_a_refusal_and_a_cut_answer_are_answers(

@@ -63,7 +63,7 @@ async def test_a_file_beyond_the_rate_is_given_back_and_asks_the_provider_nothin
     (file,) = await scene.hosted.ingest(scene.project, ("garden.txt", b"The garden has seven hives of bees."))
     row = await scene.hosted.file(file)
     assert (row["state"], row["waits"], row["last_error"]["code"]) == ("chunking", 1, "provider_rate_limited")
-    assert provider.simulator.journal.counters()["calls"]["vector_stores.files.create"] == len(scene.files)
+    assert provider.simulator.journal.calls["vector_stores.files.create"] == len(scene.files)
     (due,) = await scene.hosted.rows("SELECT lease_until > now() AS later FROM files WHERE id = :id", id=file)
     assert due["later"]
 

@@ -68,7 +68,7 @@ async def test_a_file_removed_during_the_rebuild_stays_removed(scene: Scene, ste
 
     async def under_way() -> bool:
         if step == "sent":
-            return simulator.journal.counters()["calls"]["files.create"] > len(scene.files)
+            return simulator.journal.calls["files.create"] > len(scene.files)
         return simulator.state.existing()["vector_store_files"] > 0
 
     await eventually(under_way)
@@ -170,6 +170,10 @@ async def test_files_the_provider_refuses_hold_nobody_up(scene: Scene) -> None:
     await scene.notice()
     await scene.hosted.rebuild(scene.project)
     assert (await scene.hosted.api.ask(scene.project, TREES)).json()["answerable"] is False
+    healthy = await scene.hosted.api.create_project("Healthy")
+    await scene.hosted.api.post(f"/ingestion/projects/{healthy}/ensure_vector_store")
+    await scene.hosted.rows("UPDATE provider_stores SET lease_until = now() WHERE project_id = :id", id=healthy)
+    assert await scene.hosted.engine.rebuild(scene.hosted.api.id, UUID(healthy)) is None, "one that lacks nothing"
     damaged = await scene.hosted.engine.damaged(1000)
     assert (scene.hosted.api.id, UUID(scene.project)) not in damaged, "not at once again"
     await scene.hosted.rebuild(scene.project, later=True)
