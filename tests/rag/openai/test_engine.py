@@ -187,6 +187,7 @@ class TestAnswers:
             ({"kind": "status", "status": 404, "code": "model_not_found"}, 502, "provider_rejected"),
             ({"kind": "status", "status": 408}, 504, "provider_timeout"),
             ({"kind": "status", "status": 429, "retry_after": 7}, 503, "provider_rate_limited"),
+            ({"kind": "status", "status": 429, "retry_after": 600.5}, 503, "provider_rate_limited"),
             ({"kind": "status", "status": 429, "code": "insufficient_quota"}, 503, "provider_quota"),
             ({"kind": "status", "status": 500}, 502, "provider_failed"),
             ({"kind": "status", "status": 503}, 503, "provider_unavailable"),
@@ -208,8 +209,8 @@ class TestAnswers:
         fail(provider, "responses.create", **fault)
         answer = await hosted.api.ask(project, QUESTION)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
-        if fault.get("retry_after"):
-            assert answer.headers["retry-after"] == "7"
+        if wait := fault.get("retry_after"):
+            assert answer.headers["retry-after"] == ("7" if wait == 7 else "601")
         assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
         (store,) = await hosted.rows("SELECT state FROM provider_stores")
         assert store["state"] == "ready", "a store that is there is not lost"

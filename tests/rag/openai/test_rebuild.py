@@ -9,11 +9,17 @@ from uuid import UUID
 import pytest
 
 from bookkeeping import counter, eventually
+from fastapi_ignite.core.config import Settings
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.ingestion.jobs import REBUILD
 from fastapi_ignite.ingestion.rebuilding import IndexRebuilder
 from fastapi_ignite.openai_sim.faults import Fault
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
+from fastapi_ignite.scheduler import Sweeper
 from openai_scene import SHEEP, TREES, Scene
 
 
@@ -109,6 +115,22 @@ async def test_one_run_makes_all_again_that_is_lost(scene: Scene, database: Data
     await IndexRebuilder(database, {engine.name: engine}).run()  # those of other tests too
     for project in (scene.project, other):
         assert (await scene.hosted.api.ask(project, TREES)).json()["answerable"]
+
+
+async def test_the_sweeper_tells_a_worker(
+    scene: Scene, database: Database, settings: Settings, addresses: ServiceAddresses
+) -> None:
+    url, _, number = addresses.redis_url.rpartition("/")
+    broker = make_broker(f"{url}/{8 + int(number)}")  # where no worker listens
+    broker.flush(REBUILD.queue)
+    jobs = JobQueue(broker)
+    sweeper = Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir / "storage"))
+    await scene.lose("expire")
+    await scene.notice()
+    await sweeper.rebuild_indexes()
+    await sweeper.rebuild_indexes()
+    assert await jobs.backlog(REBUILD) == 1
+    jobs.close()
 
 
 async def test_a_store_lost_while_a_file_is_written_does_not_lose_the_file(scene: Scene) -> None:
