@@ -154,6 +154,26 @@ async def test_a_store_lost_while_a_file_is_written_does_not_lose_the_file(scene
     assert len(scene.attached(await scene.store())) == len(scene.files) + 1
 
 
+async def test_a_store_that_is_lost_while_it_is_filled_is_made_once_more(scene: Scene) -> None:
+    simulator = scene.provider.simulator
+    await scene.lose("expire")
+    await scene.notice()
+    simulator.behaviour.processing_seconds = 0.4
+    rebuilding = asyncio.create_task(scene.hosted.rebuild(scene.project))
+
+    async def under_way() -> bool:
+        return simulator.journal.calls["vector_stores.file_batches.create"] > 0
+
+    await eventually(under_way)
+    (row,) = await scene.hosted.rows("SELECT provider_id FROM provider_stores")
+    simulator.state.remove_store(row["provider_id"])
+    await rebuilding
+    assert await scene.state() == "lost"
+    await scene.hosted.rebuild(scene.project)
+    await scene.assert_whole(TREES, SHEEP)
+    assert scene.made() == (3, 2)
+
+
 @pytest.mark.parametrize(
     ("route", "fault"),
     [
