@@ -34,6 +34,7 @@ from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, REBUILD, RE
 from fastapi_ignite.ingestion.models import FileState
 from fastapi_ignite.query.repository import fail_abandoned
 from fastapi_ignite.query.service import RESERVATION_LIFETIME
+from fastapi_ignite.rag.engines import any_damaged
 from fastapi_ignite.usage.jobs import ROLL_UP
 from fastapi_ignite.usage.repository import release_expired
 
@@ -116,7 +117,9 @@ class Sweeper:
 
     async def rebuild_indexes(self) -> None:
         """Have indexes made again that a provider lost."""
-        if not await self._jobs.backlog(REBUILD):
+        async with self._database.system() as session:
+            damaged = await any_damaged(session)
+        if damaged and not await self._jobs.backlog(REBUILD):
             await self._jobs.send(REBUILD)
 
     async def reconcile(self) -> None:

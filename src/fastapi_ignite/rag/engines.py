@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.infra.db import Database
@@ -12,6 +14,7 @@ from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
+from fastapi_ignite.rag.openai.repository import damaged_stores
 
 
 class EngineMissingError(UnavailableError):
@@ -30,6 +33,11 @@ def engine_named(engines: Mapping[str, RagEngine], name: str) -> RagEngine:
     if name not in engines:
         raise EngineMissingError(f"The engine '{name}' of this project is not set up on this service.")
     return engines[name]
+
+
+async def any_damaged(session: AsyncSession) -> bool:
+    """Whether a provider lost an index that nobody rebuilds now; for a transaction of the system role."""
+    return bool(await damaged_stores(session, limit=1))
 
 
 def build_engines(database: Database, settings: Settings, *, limiter: Limiter | None = None) -> Mapping[str, RagEngine]:

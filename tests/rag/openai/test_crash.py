@@ -80,7 +80,7 @@ async def test_a_rebuild_killed_between_done_and_recorded_does_nothing_twice(
     await scene.hosted.rebuild(scene.project, later=True)
     await scene.assert_whole(TREES, SHEEP)
     assert scene.made() == (2, 3)
-    assert provider.simulator.journal.counters()["calls"]["vector_stores.file_batches.create"] == 1
+    assert provider.simulator.journal.calls["vector_stores.file_batches.create"] == 1
 
 
 async def test_a_process_killed_between_made_and_recorded_leaves_one_store(

@@ -78,6 +78,22 @@ class TestFiles:
         assert (await hosted.file(file))["state"] == "completed"
         assert provider.simulator.state.created()["files"] == 1
 
+    async def test_one_that_vanished_before_it_was_attached_is_sent_again(
+        self, hosted: HostedTenant, provider: RunningSimulator
+    ) -> None:
+        fail(provider, "vector_stores.files.create", kind=FaultKind.STATUS, status=500)
+        project = await hosted.api.create_project()
+        (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
+        provider.simulator.state.remove_file(
+            (await hosted.rows("SELECT provider_id FROM provider_files"))[0]["provider_id"]
+        )
+        await hosted.work(file)
+        assert (await hosted.file(file))["last_error"]["code"] == "provider_failed"
+        await hosted.work(file)
+        assert (await hosted.file(file))["state"] == "completed"
+        assert (await hosted.rows("SELECT state FROM provider_stores"))[0]["state"] == "ready"
+        assert provider.simulator.state.created()["files"] == 2
+
     async def test_what_openai_cannot_index_fails_and_leaves_nothing(
         self, hosted: HostedTenant, provider: RunningSimulator
     ) -> None:
@@ -174,6 +190,7 @@ class TestAnswers:
             ({"kind": "status", "status": 404, "code": "model_not_found"}, 502, "provider_rejected"),
             ({"kind": "status", "status": 408}, 504, "provider_timeout"),
             ({"kind": "status", "status": 429, "retry_after": 7}, 503, "provider_rate_limited"),
+            ({"kind": "status", "status": 429, "retry_after": 600.5}, 503, "provider_rate_limited"),
             ({"kind": "status", "status": 429, "code": "insufficient_quota"}, 503, "provider_quota"),
             ({"kind": "status", "status": 500}, 502, "provider_failed"),
             ({"kind": "status", "status": 503}, 503, "provider_unavailable"),
@@ -202,9 +219,11 @@ class TestAnswers:
         fail(provider, "responses.create", **fault)
         answer = await hosted.api.ask(project, QUESTION)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
-        if fault.get("retry_after"):
-            assert answer.headers["retry-after"] == "7"
+        if wait := fault.get("retry_after"):
+            assert answer.headers["retry-after"] == ("7" if wait == 7 else "601")
         assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
+        (store,) = await hosted.rows("SELECT state FROM provider_stores")
+        assert store["state"] == "ready", "a store that is there is not lost"
 
     @pytest.mark.parametrize(
         ("kind", "estimated"),

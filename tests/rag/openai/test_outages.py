@@ -77,22 +77,28 @@ async def test_a_file_does_not_wait_for_ever(hosted: HostedTenant, provider: Run
     assert await counter(hosted.database, hosted.api.id, "characters") == (0, 0)
 
 
-@pytest.mark.parametrize("fault", [{"kind": "status", "status": 500}, {"kind": "status", "status": 429}])
+@pytest.mark.parametrize(
+    ("fault", "code", "pause"),
+    [
+        ({"kind": "status", "status": 500}, "provider_failed", 0),
+        ({"kind": "reset", "when": "after"}, "provider_failed", 0),
+        ({"kind": "status", "status": 429, "retry_after": 100}, "provider_rate_limited", 90),
+    ],
+)
 @pytest.mark.parametrize("route", ["files.delete", "vector_stores.files.delete"])
 async def test_a_removal_that_the_provider_refuses_is_done_later(
-    hosted: HostedTenant, provider: RunningSimulator, route: str, fault: dict[str, Any]
+    hosted: HostedTenant, provider: RunningSimulator, route: str, fault: dict[str, Any], code: str, pause: int
 ) -> None:
     project = await hosted.api.create_project()
     (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
     document = (await hosted.file(file))["document_id"]
     path = f"/ingestion/projects/{project}/remove_file"
     await hosted.api.delete(path, params={"openai_file_id": str(file), "delete_raw": True})
-    provider.simulator.faults.add(Fault.model_validate({"route": route, "retry_after": 100, **fault}))
+    provider.simulator.faults.add(Fault.model_validate({"route": route, **fault}))
     await hosted.processor.delete(hosted.api.id, file)
     row = await hosted.file(file)
-    assert row["state"] == "deleting"
-    assert row["last_error"]["code"] == ("provider_failed" if fault["status"] == 500 else "provider_rate_limited")
-    assert await remaining(hosted, file) > (90 if fault["status"] == 429 else 0)
+    assert (row["state"], row["last_error"]["code"]) == ("deleting", code)
+    assert await remaining(hosted, file) > pause
     await hosted.rows("UPDATE files SET lease_until = NULL WHERE id = :id", id=file)
     await hosted.processor.delete(hosted.api.id, file)
     row = await hosted.file(file)

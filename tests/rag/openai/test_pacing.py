@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
 
 from bookkeeping import counter
+from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.infra.ratelimit import RateLimiter
+from fastapi_ignite.infra.ratelimit import RateDecision, RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.engine import DocumentSource
@@ -19,7 +22,7 @@ from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.indexing import MAX_STORE_FILES
 from fastapi_ignite.rag.openai.pacing import ATTACHMENTS_A_MINUTE, Pace
-from openai_scene import Scene
+from openai_scene import SHEEP, TREES, Scene
 from openai_stack import HostedTenant
 
 ROWS = """
@@ -63,9 +66,34 @@ async def test_a_file_beyond_the_rate_is_given_back_and_asks_the_provider_nothin
     (file,) = await scene.hosted.ingest(scene.project, ("garden.txt", b"The garden has seven hives of bees."))
     row = await scene.hosted.file(file)
     assert (row["state"], row["waits"], row["last_error"]["code"]) == ("chunking", 1, "provider_rate_limited")
-    assert provider.simulator.journal.counters()["calls"]["vector_stores.files.create"] == len(scene.files)
+    assert provider.simulator.journal.calls["vector_stores.files.create"] == len(scene.files)
     (due,) = await scene.hosted.rows("SELECT lease_until > now() AS later FROM files WHERE id = :id", id=file)
     assert due["later"]
+
+
+class NextTime:
+    """A limiter that refuses every key once."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    async def hit(self, key: str, limit: int, *, cost: int = 1, recall: str | None = None) -> RateDecision:
+        del cost, recall
+        self.asked[key] += 1
+        return RateDecision(self.asked[key] > 1, limit, 0, reset_seconds=0.01)
+
+
+async def test_a_rebuild_waits_for_its_turn(scene: Scene, hosted_settings: Settings) -> None:
+    await scene.lose("vanish")
+    gone = (await scene.hosted.rows("SELECT provider_id FROM provider_files ORDER BY id"))[0]["provider_id"]
+    scene.provider.simulator.state.remove_file(gone)
+    await scene.notice()
+    limiter = NextTime()
+    busy = OpenAIEngine(scene.hosted.database, hosted_settings.openai, limiter)
+    await replace(scene.hosted, engine=busy).rebuild(scene.project)
+    await scene.assert_whole(TREES, SHEEP)
+    assert sorted(limiter.asked.values()) == [2, 2, 2], "an upload, a call that attaches, files that are attached"
+    await busy.close()
 
 
 async def test_a_project_with_as_many_files_as_a_store_takes_gets_no_more(

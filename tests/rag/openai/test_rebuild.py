@@ -9,11 +9,17 @@ from uuid import UUID
 import pytest
 
 from bookkeeping import counter, eventually
+from fastapi_ignite.core.config import Settings
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.ingestion.jobs import REBUILD
 from fastapi_ignite.ingestion.rebuilding import IndexRebuilder
 from fastapi_ignite.openai_sim.faults import Fault
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
+from fastapi_ignite.scheduler import Sweeper
 from openai_scene import SHEEP, TREES, Scene
 
 
@@ -111,6 +117,22 @@ async def test_one_run_makes_all_again_that_is_lost(scene: Scene, database: Data
         assert (await scene.hosted.api.ask(project, TREES)).json()["answerable"]
 
 
+async def test_the_sweeper_tells_a_worker(
+    scene: Scene, database: Database, settings: Settings, addresses: ServiceAddresses
+) -> None:
+    url, _, number = addresses.redis_url.rpartition("/")
+    broker = make_broker(f"{url}/{8 + int(number)}")  # where no worker listens
+    broker.flush(REBUILD.queue)
+    jobs = JobQueue(broker)
+    sweeper = Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir / "storage"))
+    await scene.lose("expire")
+    await scene.notice()
+    await sweeper.rebuild_indexes()
+    await sweeper.rebuild_indexes()
+    assert await jobs.backlog(REBUILD) == 1
+    jobs.close()
+
+
 async def test_a_store_lost_while_a_file_is_written_does_not_lose_the_file(scene: Scene) -> None:
     bees = b"The garden has seven hives of bees."
     scene.provider.simulator.behaviour.processing_seconds = 0.4
@@ -130,6 +152,26 @@ async def test_a_store_lost_while_a_file_is_written_does_not_lose_the_file(scene
     await scene.hosted.work(file)
     assert (await scene.hosted.file(file))["state"] == "completed"
     assert len(scene.attached(await scene.store())) == len(scene.files) + 1
+
+
+async def test_a_store_that_is_lost_while_it_is_filled_is_made_once_more(scene: Scene) -> None:
+    simulator = scene.provider.simulator
+    await scene.lose("expire")
+    await scene.notice()
+    simulator.behaviour.processing_seconds = 0.4
+    rebuilding = asyncio.create_task(scene.hosted.rebuild(scene.project))
+
+    async def under_way() -> bool:
+        return simulator.journal.calls["vector_stores.file_batches.create"] > 0
+
+    await eventually(under_way)
+    (row,) = await scene.hosted.rows("SELECT provider_id FROM provider_stores")
+    simulator.state.remove_store(row["provider_id"])
+    await rebuilding
+    assert await scene.state() == "lost"
+    await scene.hosted.rebuild(scene.project)
+    await scene.assert_whole(TREES, SHEEP)
+    assert scene.made() == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +212,10 @@ async def test_files_the_provider_refuses_hold_nobody_up(scene: Scene) -> None:
     await scene.notice()
     await scene.hosted.rebuild(scene.project)
     assert (await scene.hosted.api.ask(scene.project, TREES)).json()["answerable"] is False
+    healthy = await scene.hosted.api.create_project("Healthy")
+    await scene.hosted.api.post(f"/ingestion/projects/{healthy}/ensure_vector_store")
+    await scene.hosted.rows("UPDATE provider_stores SET lease_until = now() WHERE project_id = :id", id=healthy)
+    assert await scene.hosted.engine.rebuild(scene.hosted.api.id, UUID(healthy)) is None, "one that lacks nothing"
     damaged = await scene.hosted.engine.damaged(1000)
     assert (scene.hosted.api.id, UUID(scene.project)) not in damaged, "not at once again"
     await scene.hosted.rebuild(scene.project, later=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import ClassVar, TypeVar
@@ -35,7 +36,7 @@ from fastapi_ignite.rag.errors import (
 T = TypeVar("T")
 # One failure is noise; this many in a row, with no success between them, are an outage.
 FAILURES_IN_A_ROW = 5
-LONGEST_WAIT = 120
+USUAL_WAIT, LONGEST_WAIT = 5, 3600
 FAILURES = Counter("ignite_provider_failures_total", "Calls to the provider that failed", ["operation", "error"])
 log = structlog.get_logger(__name__)
 
@@ -152,5 +153,9 @@ def _of_status(error: APIStatusError) -> ProviderError:
 
 
 def _wait_of(error: RateLimitError) -> str:
-    sent = error.response.headers.get("retry-after", "")
-    return str(min(int(sent), LONGEST_WAIT)) if sent.isdecimal() else "5"
+    """The provider's own, in whole seconds; it may be absent, or a fraction, or a date, which nobody sends."""
+    try:
+        seconds = float(error.response.headers.get("retry-after", ""))
+    except ValueError:
+        seconds = USUAL_WAIT
+    return str(math.ceil(min(seconds, LONGEST_WAIT) if seconds >= 0 else USUAL_WAIT))

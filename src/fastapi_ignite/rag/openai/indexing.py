@@ -181,7 +181,8 @@ class FileIndexer:
             file.provider_id = await self._uploaded(file, content)
             await self._indexed(file, file.provider_id, store_id)
         except StoreMissingError:
-            await self._look_for(file)
+            if await self._gone(file):
+                raise ProviderError("The file was gone at the provider; it is sent again.") from None
             raise
         except ProviderError as error:
             if not error.retryable:
@@ -203,11 +204,14 @@ class FileIndexer:
                 raise StoreFullError("The project holds as many files as OpenAI takes; remove some, or make another.")
             return claimed
 
-    async def _look_for(self, file: ProviderFile) -> None:
+    async def _gone(self, file: ProviderFile) -> bool:
         """Something was not there: if it was the file, the next attempt uploads it again."""
-        with suppress(ProviderError):
-            if file.provider_id:
-                await self._watch.file_gone(file.tenant_id, file.id, file.provider_id)
+        if file.provider_id is None:
+            return False
+        try:
+            return await self._watch.file_gone(file.tenant_id, file.id, file.provider_id)
+        except ProviderError:  # not known
+            return False
 
     async def _uploaded(self, file: ProviderFile, content: bytes) -> str:
         if file.provider_id:

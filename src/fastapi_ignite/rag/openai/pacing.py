@@ -46,10 +46,10 @@ class Pace:
         if self._limiter is None:
             return
         while not (decision := await self._limiter.hit(key, limit, cost=cost)).allowed:
-            pause = decision.reset_seconds + random.uniform(0, SPREAD_SECONDS)  # noqa: S311  no secret
             if not wait:
+                later = decision.reset_seconds + random.uniform(0, SPREAD_SECONDS)  # noqa: S311  no secret
                 raise ProviderRateLimitedError(
                     "More files are on their way to the provider than it takes in a minute.",
-                    headers={"Retry-After": str(math.ceil(pause))},
+                    headers={"Retry-After": str(math.ceil(later))},
                 )
-            await asyncio.sleep(pause)
+            await asyncio.sleep(decision.reset_seconds)
