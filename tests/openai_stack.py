@@ -9,6 +9,8 @@ from uuid import UUID
 from bookkeeping import rows_of
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.ingestion.rebuilding import IndexRebuilder
+from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from http_clients import TenantClient
 
 
@@ -19,6 +21,7 @@ class HostedTenant:
     api: TenantClient
     processor: FileProcessor
     database: Database
+    engine: OpenAIEngine
 
     async def upload(self, project: str, *files: tuple[str, bytes]) -> list[UUID]:
         """Queue files; their ids."""
@@ -37,6 +40,13 @@ class HostedTenant:
         ids = await self.upload(project, *files)
         await self.work(*ids)
         return ids
+
+    async def rebuild(self, project: str, *, later: bool = False) -> None:
+        """Make the project's index again. `later`: as if the pause after a failure, or a lease, were over."""
+        if later:
+            await self.rows("UPDATE provider_stores SET lease_until = now() WHERE project_id = :id", id=project)
+        rebuilder = IndexRebuilder(self.database, {self.engine.name: self.engine})
+        await rebuilder.rebuild(self.engine, self.api.id, UUID(project))
 
     async def file(self, file_id: UUID) -> dict[str, Any]:
         """Its row."""

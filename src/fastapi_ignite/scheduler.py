@@ -30,7 +30,7 @@ from fastapi_ignite.infra.jobs.leases import LostJob
 from fastapi_ignite.infra.services import Services
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion import repository as files
-from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, RECONCILE, SHARPEN
+from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE, SHARPEN
 from fastapi_ignite.ingestion.models import FileState
 from fastapi_ignite.query.repository import fail_abandoned
 from fastapi_ignite.query.service import RESERVATION_LIFETIME
@@ -114,6 +114,11 @@ class Sweeper:
         """Have the days of usage summed up to months."""
         await self._jobs.send(ROLL_UP)
 
+    async def rebuild_indexes(self) -> None:
+        """Have indexes made again that a provider lost."""
+        if not await self._jobs.backlog(REBUILD):
+            await self._jobs.send(REBUILD)
+
     async def reconcile(self) -> None:
         """Have orphans at providers removed."""
         await self._jobs.send(RECONCILE)
@@ -146,6 +151,7 @@ PERIODIC = (
     _every("find_lost_files", 5),
     _every("find_lost_exports", 5),
     _every("end_expired", 10),
+    _every("rebuild_indexes", 10),
     _every("resume_embedding", 30),
     _every("turn_over_subscriptions", 60),
     _every("sync_billing", 60),

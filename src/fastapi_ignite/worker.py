@@ -8,6 +8,7 @@ from uuid import UUID
 import dramatiq
 import structlog
 from dramatiq import Broker
+from redis.asyncio import Redis
 
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.logging import configure_logging
@@ -18,14 +19,18 @@ from fastapi_ignite.infra.heartbeat import Heartbeat
 from fastapi_ignite.infra.jobs import JobBroker, JobQueue, declare, make_broker
 from fastapi_ignite.infra.jobs.lane import Lane
 from fastapi_ignite.infra.process import exit_with_parent
+from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import Services, open_services
 from fastapi_ignite.infra.storage import LocalStorage
-from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, RECONCILE, SHARPEN
+from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE, SHARPEN
 from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.ingestion.rebuilding import IndexRebuilder
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.usage.jobs import ROLL_UP
 from fastapi_ignite.usage.rollup import UsageRollUp
 
+# the limiter itself waits less
+REDIS_TIMEOUT_SECONDS = 5
 log = structlog.get_logger(__name__)
 
 
@@ -38,19 +43,30 @@ class Worker:
             services.addresses.worker_url, pool_size=settings.dramatiq.threads + 2, application_name="ignite-worker"
         )
         storage = LocalStorage(settings.ignite.data_dir / "storage")
-        self._engines = build_engines(database, embedder=settings.rag.embedder, openai=settings.openai)
+        redis = Redis.from_url(
+            services.addresses.redis_url,
+            socket_timeout=REDIS_TIMEOUT_SECONDS,
+            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+            client_name="ignite-worker",
+        )
+        self._engines = build_engines(
+            database, embedder=settings.rag.embedder, openai=settings.openai, limiter=RateLimiter(redis)
+        )
         self._jobs = JobQueue(broker)
         self._processor = FileProcessor(database=database, storage=storage, engines=self._engines, jobs=self._jobs)
         self._exports = ExportProcessor(database=database, storage=storage)
         self._export_lane = Lane(self._export)
         self._roll_up = UsageRollUp(database)
         self._sharpening = asyncio.Lock()
+        self._rebuilder = IndexRebuilder(database, self._engines)
+        self._rebuilding = asyncio.Lock()
         declare(broker, PROCESS_FILE, self.process_file)
         declare(broker, DELETE_FILE, self.delete_file)
         declare(broker, SHARPEN, self.sharpen)
         declare(broker, EXPORT_TENANT, self.export_tenant)
         declare(broker, REMOVE_EXPORT, self.remove_export)
         declare(broker, ROLL_UP, self.roll_up_usage)
+        declare(broker, REBUILD, self.rebuild)
         declare(broker, RECONCILE, self.reconcile)
 
     async def process_file(self, tenant_id: str, file_id: str) -> None:
@@ -80,6 +96,13 @@ class Worker:
     async def remove_export(self, tenant_id: str, export_id: str) -> None:
         """Remove an expired export."""
         await self._exports.remove(UUID(tenant_id), UUID(export_id))
+
+    async def rebuild(self) -> None:
+        """Make indexes again that a provider lost. One run a process, which takes several at once."""
+        if self._rebuilding.locked():
+            return
+        async with self._rebuilding:
+            await self._rebuilder.run()
 
     async def reconcile(self) -> None:
         """Remove orphans at providers."""

@@ -39,7 +39,7 @@ def public_status(state: str) -> str:
 
 
 class File(Leased, Timestamped, Base):
-    """`receipt` says what a deletion removed."""
+    """`receipt` says what a deletion removed; `waits` is how many attempts ended because a provider was away."""
 
     __tablename__ = "files"
     __table_args__ = (
@@ -70,7 +70,13 @@ class File(Leased, Timestamped, Base):
     document_id: Mapped[UUID | None]
     deduplicated: Mapped[bool] = mapped_column(server_default=text("false"))
     reservation_id: Mapped[UUID | None]
+    waits: Mapped[int] = mapped_column(server_default=text("0"))
     delete_raw: Mapped[bool] = mapped_column(server_default=text("false"))
     completed_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     receipt: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+    @property
+    def tries(self) -> int:
+        """Attempts that count: a worker died, or something failed that waiting may not mend."""
+        return self.attempt - self.waits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -24,12 +25,14 @@ from fastapi_ignite.ingestion.schemas import failure
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import DocumentSource, RagEngine
 from fastapi_ignite.rag.engines import engine_named
-from fastapi_ignite.rag.errors import ProviderError
+from fastapi_ignite.rag.errors import ProviderError, ProviderUnavailableError
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, extract
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import QuotaExceededError, UsageService
 
 FINISHED = Counter("ignite_files_finished_total", "Files that reached an end", ["state", "code"])
+# a provider that is away this long after the upload will not come back for it
+LONGEST_WAIT = timedelta(hours=24)
 log = structlog.get_logger(__name__)
 
 
@@ -51,7 +54,7 @@ class FileProcessor:
             return
         structlog.contextvars.bind_contextvars(tenant_id=str(tenant_id), file_id=str(file_id), attempt=file.attempt)
         try:
-            if file.attempt > MAX_ATTEMPTS:
+            if file.tries > MAX_ATTEMPTS:
                 await self._fail(file, code="attempts_exhausted", message="The file brought its worker down too often.")
                 return
             async with keep_lease(partial(self._extend_lease, file)):
@@ -70,6 +73,8 @@ class FileProcessor:
                 await self._retry_later(file, error)
             else:
                 await self._fail(file, code=error.code, message=error.detail, quota=error.extra)
+        elif isinstance(error, ProviderUnavailableError) and error.retryable:
+            await self._wait_for_provider(file, error)
         elif isinstance(error, ProviderError) and error.retryable:
             await self._retry_later(file, error)
         elif isinstance(error, IgniteError):
@@ -83,30 +88,39 @@ class FileProcessor:
         file = await self._claim(tenant_id, file_id, (FileState.DELETING,), FileState.DELETING)
         if file is None:
             return
+        try:
+            async with keep_lease(partial(self._extend_lease, file)):
+                await self._remove(file)
+        except StaleAttemptError:
+            log.info("attempt overtaken")
+        except IgniteError as error:
+            log.warning("removal put off", code=error.code, attempt=file.attempt)
+            wait = error.wait if isinstance(error, ProviderError) else timedelta()
+            await self._put_off(file, error, lease_until=next_try(file.attempt, at_least=wait))
+        else:
+            FINISHED.labels("deleted", "").inc()
+
+    async def _remove(self, file: File) -> None:
         receipt: dict[str, Any] = dict(file.receipt or {})
         engine = await self._engine_of(file)
         document_id = receipt.get("document_id")
-        purged = await engine.purge(tenant_id, UUID(document_id)) if document_id else 0
+        purged = await engine.purge(file.tenant_id, UUID(document_id)) if document_id else 0
         receipt["chunks_removed"] = receipt.get("chunks_removed", 0) + purged
         receipt["raw_removed"] = bool(file.delete_raw and file.storage_key)
         if file.delete_raw and file.storage_key:
             await self._storage.delete(file.storage_key)
         receipt["bytes"] = file.byte_count
-        try:
-            async with self._database.tenant(tenant_id) as session:
-                await FileRepo(session, tenant_id).advance(
-                    file.id,
-                    file.attempt,
-                    state=FileState.DELETED,
-                    deleted_at=clock.now(),
-                    lease_until=None,
-                    receipt=receipt,
-                    storage_key=None if file.delete_raw else file.storage_key,
-                )
-        except StaleAttemptError:
-            log.info("attempt overtaken")
-            return
-        FINISHED.labels("deleted", "").inc()
+        async with self._database.tenant(file.tenant_id) as session:
+            await FileRepo(session, file.tenant_id).advance(
+                file.id,
+                file.attempt,
+                state=FileState.DELETED,
+                deleted_at=clock.now(),
+                lease_until=None,
+                last_error=None,
+                receipt=receipt,
+                storage_key=None if file.delete_raw else file.storage_key,
+            )
 
     async def _claim(
         self, tenant_id: UUID, file_id: UUID, states: tuple[FileState, ...], state: FileState
@@ -222,19 +236,31 @@ class FileProcessor:
 
     async def _retry_later(self, file: File, error: Exception) -> None:
         """Something of ours or around us broke: the sweeper brings the file back."""
-        if file.attempt >= MAX_ATTEMPTS:
+        if file.tries >= MAX_ATTEMPTS:
             code = error.code if isinstance(error, ProviderError) else "internal_error"
             await self._fail(file, code=code, message="The file could not be processed.", retryable=True)
+        else:
+            await self._put_off(file, error, lease_until=next_try(file.tries))
+
+    async def _wait_for_provider(self, file: File, error: ProviderUnavailableError) -> None:
+        """Nothing is wrong with the file, so this was none of its tries; but it does not wait for ever."""
+        if clock.now() - file.created_at > LONGEST_WAIT:
+            await self._fail(file, code=error.code, message=error.detail, retryable=True)
             return
+        waits = file.waits + 1
+        await self._put_off(file, error, lease_until=next_try(waits, at_least=error.wait), waits=waits)
+
+    async def _put_off(self, file: File, error: Exception, **values: Any) -> None:
+        code, message = "internal_error", type(error).__name__
+        if isinstance(error, ProviderError):
+            code, message = error.code, error.detail
         try:
             async with self._database.tenant(file.tenant_id) as session:
                 await FileRepo(session, file.tenant_id).advance(
                     file.id,
                     file.attempt,
-                    lease_until=next_try(file.attempt),
-                    last_error=failure(
-                        code="internal_error", message=type(error).__name__, stage="processing", retryable=True
-                    ),
+                    last_error=failure(code=code, message=message, stage="processing", retryable=True),
+                    **values,
                 )
         except StaleAttemptError:
             log.info("attempt overtaken")

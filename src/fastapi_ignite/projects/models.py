@@ -9,7 +9,7 @@ from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
 
 
 class Project(TenantScoped, Timestamped, Base):
-    """`engine` and `vector_store_id` are null until an index exists, and then stay as they are."""
+    """`engine` and `vector_store_id` are null until an index exists. The engine stays; a rebuild changes the id."""
 
     __tablename__ = "projects"
     __table_args__ = (

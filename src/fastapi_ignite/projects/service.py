@@ -68,3 +68,9 @@ class ProjectService:
             return project.vector_store_id, False
         await self._projects.set_index(project_id, engine=engine, vector_store_id=vector_store_id)
         return vector_store_id, True
+
+    async def relink_index(self, project_id: UUID, *, vector_store_id: str) -> None:
+        """The index was made again under another id."""
+        project = await self.get(project_id, lock=True)
+        if project.engine and project.vector_store_id != vector_store_id:
+            await self._projects.set_index(project_id, engine=project.engine, vector_store_id=vector_store_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
@@ -90,6 +90,23 @@ class PreparedIndex(Protocol):
         ...
 
 
+class RebuiltIndex(Protocol):
+    """An index that was made again outside any transaction."""
+
+    @property
+    def vector_store_id(self) -> str:
+        """What callers see from now on."""
+        ...
+
+    async def write(self, session: AsyncSession) -> None:
+        """The index answers from this transaction's commit on; the caller links its id in the same transaction.
+
+        Raises:
+            StaleAttemptError: the work was overtaken.
+        """
+        ...
+
+
 class RagEngine(Protocol):
     """Model, provider and parser work happens outside transactions; what takes a session works in the caller's."""
 
@@ -141,6 +158,17 @@ class RagEngine(Protocol):
         """Bring the slow part of the indexes (embeddings) one batch further, over all tenants, oldest document first.
 
         Returns false when nothing is left to do. Processes that call it at the same time take different documents.
+        """
+        ...
+
+    async def damaged(self, limit: int) -> Sequence[tuple[UUID, UUID]]:
+        """Tenant and project of indexes that a provider lost, all or in part, and that nobody rebuilds now."""
+        ...
+
+    async def rebuild(self, tenant_id: UUID, project_id: UUID) -> RebuiltIndex | None:
+        """Make a damaged index again from the stored documents; `None` where there is nothing to write.
+
+        Repeatable, and of any number of callers at once one does it. Nothing is charged.
         """
         ...
 

@@ -5,6 +5,7 @@ Those that are an `UnavailableError` are raised only where nothing was spent: a 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 from fastapi_ignite.core.errors import IgniteError, UnavailableError
@@ -17,6 +18,11 @@ class ProviderError(IgniteError):
     code = "provider_failed"
     title = "The provider failed"
     retryable: ClassVar[bool] = True
+
+    @property
+    def wait(self) -> timedelta:
+        """How long the provider asked us to wait before we try again."""
+        return timedelta(seconds=int(self.headers.get("Retry-After", "0")))
 
 
 class ProviderTimeoutError(ProviderError):
@@ -76,12 +82,25 @@ class ProviderAuthError(ProviderUnavailableError):
 
 
 class StoreMissingError(ProviderUnavailableError):
-    """The project's vector store is gone at the provider."""
+    """The project's vector store is gone at the provider, and is rebuilt."""
 
     status = 409
     code = "store_missing"
     title = "The vector store is gone"
-    retryable: ClassVar[bool] = False
+
+
+class TextTooLargeError(ProviderRejectedError):
+    """The file's text is more than the provider takes of one file."""
+
+    code = "text_too_large"
+    title = "The file holds too much text"
+
+
+class StoreFullError(ProviderRejectedError):
+    """The project's vector store holds as many files as the provider allows."""
+
+    code = "store_full"
+    title = "The vector store is full"
 
 
 # what a question may end in; making a store can, in all but the last two

@@ -13,11 +13,13 @@ from fastapi_ignite.core.sections import OpenAISettings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from http_clients import TenantClient, TenantFactory, client_for
+from openai_scene import SHEEP, TREES, Scene
 from openai_stack import HostedTenant
 
 
@@ -49,9 +51,10 @@ def hosted_settings(settings: Settings, provider: RunningSimulator) -> Settings:
 
 
 @pytest.fixture
-async def engine(database: Database, hosted_settings: Settings) -> AsyncGenerator[OpenAIEngine]:
+async def engine(database: Database, hosted_settings: Settings, state: State) -> AsyncGenerator[OpenAIEngine]:
     """With a breaker of its own."""
-    engine = build_engines(database, embedder="none", openai=hosted_settings.openai)["openai"]
+    limiter = RateLimiter(state["redis"], patience=30)  # a busy machine is no outage
+    engine = build_engines(database, embedder="none", openai=hosted_settings.openai, limiter=limiter)["openai"]
     assert isinstance(engine, OpenAIEngine)
     yield engine
     await engine.close()
@@ -79,4 +82,11 @@ async def hosted(
     processor = FileProcessor(database=database, storage=state["storage"], engines=engines, jobs=jobs)
     client = client_for(hosted_settings, {**state, "jobs": jobs, "engines": engines}, leaving=leaving)
     async with client:
-        yield HostedTenant(TenantClient(tenant.id, client, tenant.headers), processor, database)
+        yield HostedTenant(TenantClient(tenant.id, client, tenant.headers), processor, database, engine)
+
+
+@pytest.fixture
+async def scene(hosted: HostedTenant, provider: RunningSimulator) -> Scene:
+    project = await hosted.api.create_project()
+    files = await hosted.ingest(project, ("orchard.txt", TREES.encode()), ("meadow.txt", SHEEP.encode()))
+    return Scene(hosted, provider, project, files)

@@ -17,42 +17,77 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.openai_sim.faults import Fault
 from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
+from openai_scene import SHEEP, TREES, Scene
 from openai_stack import HostedTenant
 
 # killed when the provider has answered and nothing is recorded yet
 VICTIM = """
 import asyncio, os, signal, sys
+from importlib import import_module
 from uuid import UUID
 from sqlalchemy import make_url
 from fastapi_ignite.core.sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.openai import indexing
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 
 async def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-indexing.StoreMaker._advance = die
+work, tenant, project, place, step = sys.argv[1:]
+setattr(getattr(import_module(f"fastapi_ignite.rag.openai.{place}"), step.split(".")[0]), step.split(".")[1], die)
 engine = OpenAIEngine(Database(make_url(os.environ["VICTIM_DATABASE"])), OpenAISettings())
-asyncio.run(engine.create_index(UUID(sys.argv[1]), UUID(sys.argv[2])))
+asyncio.run(getattr(engine, work)(UUID(tenant), UUID(project)))
 """
 FACT = "The orchard keeps nine apple trees."
 ASKS = 30
 
 
-async def test_a_process_killed_between_made_and_recorded_leaves_one_store(
-    hosted: HostedTenant, provider: RunningSimulator, engine: OpenAIEngine, addresses: ServiceAddresses
+async def die_in(
+    provider: RunningSimulator, addresses: ServiceAddresses, work: str, hosted: HostedTenant, project: str, *step: str
 ) -> None:
-    project = await hosted.api.create_project()
+    """Have a process of its own begin the work, and be killed at the step."""
     environment = os.environ | {
         "PYTHONPATH": str(PROJECT_ROOT / "src"),
         "OPENAI_API_KEY": "sk-test",
         "OPENAI_BASE_URL": provider.base_url,
         "VICTIM_DATABASE": addresses.worker_url.render_as_string(hide_password=False),
     }
-    arguments = [sys.executable, "-c", VICTIM, str(hosted.api.id), project]
+    arguments = [sys.executable, "-c", VICTIM, work, str(hosted.api.id), project, *step]
     ended = await asyncio.to_thread(subprocess.run, arguments, env=environment, check=False, timeout=60)
     assert ended.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        ("indexing", "StoreMaker._advance"),  # the store is made
+        ("repository", "ProviderRepository.advance_file"),  # a file is sent
+        ("repository", "ProviderRepository.set_attached"),  # the files are attached
+    ],
+    ids=lambda step: step[1],
+)
+async def test_a_rebuild_killed_between_done_and_recorded_does_nothing_twice(
+    scene: Scene, provider: RunningSimulator, addresses: ServiceAddresses, step: tuple[str, str]
+) -> None:
+    gone = (await scene.hosted.rows("SELECT provider_id FROM provider_files ORDER BY id"))[0]["provider_id"]
+    provider.simulator.state.remove_file(gone)
+    await scene.lose("vanish")
+    await scene.notice()
+    await die_in(provider, addresses, "rebuild", scene.hosted, scene.project, *step)
+    await scene.notice()
+    await scene.hosted.rebuild(scene.project)
+    await scene.notice()  # the lease of the dead
+    await scene.hosted.rebuild(scene.project, later=True)
+    await scene.assert_whole(TREES, SHEEP)
+    assert scene.made() == (2, 3)
+    assert provider.simulator.journal.counters()["calls"]["vector_stores.file_batches.create"] == 1
+
+
+async def test_a_process_killed_between_made_and_recorded_leaves_one_store(
+    hosted: HostedTenant, provider: RunningSimulator, engine: OpenAIEngine, addresses: ServiceAddresses
+) -> None:
+    project = await hosted.api.create_project()
+    await die_in(provider, addresses, "create_index", hosted, project, "indexing", "StoreMaker._advance")
     (made,) = provider.simulator.state.vector_stores
     assert (await hosted.rows("SELECT provider_id FROM provider_stores"))[0]["provider_id"] is None
     await hosted.rows("UPDATE provider_stores SET lease_until = now()")  # which it would be two minutes later

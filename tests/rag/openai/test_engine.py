@@ -171,6 +171,7 @@ class TestAnswers:
             ({"kind": "status", "status": 401}, 502, "provider_auth"),
             ({"kind": "status", "status": 403}, 502, "provider_auth"),
             ({"kind": "status", "status": 404}, 409, "store_missing"),
+            ({"kind": "status", "status": 404, "code": "model_not_found"}, 502, "provider_rejected"),
             ({"kind": "status", "status": 408}, 504, "provider_timeout"),
             ({"kind": "status", "status": 429, "retry_after": 7}, 503, "provider_rate_limited"),
             ({"kind": "status", "status": 429, "code": "insufficient_quota"}, 503, "provider_quota"),

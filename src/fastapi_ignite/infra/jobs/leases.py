@@ -22,6 +22,7 @@ from fastapi_ignite.infra.db import TenantScoped
 LEASE = timedelta(seconds=15)
 MAX_ATTEMPTS = 5
 FIRST_RETRY = timedelta(seconds=5)
+LONGEST_RETRY = timedelta(minutes=2)
 
 SILENCE = timedelta(seconds=30)
 RESEND = timedelta(seconds=5)
@@ -119,9 +120,13 @@ class LeasedRepo(Generic[Row]):
             raise StaleAttemptError
 
 
-def next_try(attempt: int) -> datetime:
-    """When the row may be claimed again after this attempt failed; each pause is twice the one before."""
-    return clock.now() + FIRST_RETRY * (1 << (attempt - 1))
+def next_try(attempt: int, *, at_least: timedelta = timedelta()) -> datetime:
+    """When the row may be claimed again after this attempt failed; each pause is twice the one before, up to a limit.
+
+    `at_least` is what somebody else asked us to wait.
+    """
+    doublings = min(max(attempt - 1, 0), 16)  # beyond, the limit holds anyway
+    return clock.now() + max(min(FIRST_RETRY * (1 << doublings), LONGEST_RETRY), at_least)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.chunking import chunk_text
-from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
+from fastapi_ignite.rag.engine import Answer, DocumentSource, RebuiltIndex, TokenUsage
 from fastapi_ignite.rag.local.answering import REFUSAL, Quote, cite, select_quotes, shortlist
 from fastapi_ignite.rag.local.embedding import count_tokens, halfvec_text, load_embedder
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
@@ -121,6 +121,15 @@ class LocalEngine:
                 if removed < PURGE_BATCH:
                     await index.remove_document(project_id, document_id)
                     return total
+
+    async def damaged(self, limit: int) -> Sequence[tuple[UUID, UUID]]:
+        """No provider, nothing to lose."""
+        del limit
+        return ()
+
+    async def rebuild(self, tenant_id: UUID, project_id: UUID) -> RebuiltIndex | None:
+        del tenant_id, project_id
+        return None
 
     async def sharpen(self) -> bool:
         async with self._database.system() as session:

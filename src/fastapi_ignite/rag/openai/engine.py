@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.ratelimit import Limiter
 from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.local.answering import REFUSAL, Passage, Quote, cite
@@ -20,8 +21,11 @@ from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.searching import LocalSearchRepository
 from fastapi_ignite.rag.openai.citing import Excerpt, Reading, in_sentences, quotes, read
 from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker
+from fastapi_ignite.rag.openai.losses import LossWatch, rebuilding
+from fastapi_ignite.rag.openai.pacing import Pace
+from fastapi_ignite.rag.openai.rebuilding import Rebuilder, RebuiltStore
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
-from fastapi_ignite.rag.openai.repository import ProviderRepository
+from fastapi_ignite.rag.openai.repository import ProviderRepository, damaged_stores
 from fastapi_ignite.rag.openai.service import INSTRUCTIONS, OpenAIService
 from fastapi_ignite.rag.openai.transcript import Transcript
 
@@ -32,18 +36,29 @@ class OpenAIEngine:
     name = "openai"
     paid = True
 
-    def __init__(self, database: Database, settings: OpenAISettings) -> None:
+    def __init__(self, database: Database, settings: OpenAISettings, limiter: Limiter | None = None) -> None:
         self._database = database
         self.service = OpenAIService(settings)
+        pace = Pace(limiter)
+        self._watch = LossWatch(database, self.service)
         self._stores = StoreMaker(database, self.service, seconds=settings.timeout_seconds)
-        self._files = FileIndexer(database, self.service, seconds=settings.index_timeout_seconds)
+        self._files = FileIndexer(database, self.service, self._watch, pace, seconds=settings.index_timeout_seconds)
+        self._rebuilder = Rebuilder(
+            database,
+            self.service,
+            stores=self._stores,
+            watch=self._watch,
+            pace=pace,
+            seconds=settings.index_timeout_seconds,
+        )
 
     async def create_index(self, tenant_id: UUID, project_id: UUID) -> str:
         return await self._stores.make(tenant_id, project_id)
 
     async def prepare(self, source: DocumentSource) -> IndexedFile:
         store_id = await self.create_index(source.tenant_id, source.project_id)
-        return await self._files.index(source, store_id)
+        async with self._watch.noticing(source.tenant_id, source.project_id, store_id):
+            return await self._files.index(source, store_id)
 
     async def find(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> UUID | None:
         return await LocalIndexRepository(session, tenant_id).find_document(project_id, sha256)
@@ -77,6 +92,13 @@ class OpenAIEngine:
             await LocalIndexRepository(session, tenant_id).remove_document(project_id, document_id)
         return 0
 
+    async def damaged(self, limit: int) -> Sequence[tuple[UUID, UUID]]:
+        async with self._database.system() as session:
+            return await damaged_stores(session, limit)
+
+    async def rebuild(self, tenant_id: UUID, project_id: UUID) -> RebuiltStore | None:
+        return await self._rebuilder.rebuild(tenant_id, project_id)
+
     async def sharpen(self) -> bool:
         """The provider embeds by itself."""
         return False
@@ -85,19 +107,22 @@ class OpenAIEngine:
         async with self._database.tenant(tenant_id) as session:
             provider = ProviderRepository(session, tenant_id)
             store, withdrawn = await provider.store(project_id), await provider.withdrawn(project_id)
+        if store and store.state in {"lost", "filling"}:
+            raise rebuilding()
         if store is None or store.provider_id is None:
             usage.tokens_in += await asyncio.to_thread(count_tokens, question)
             usage.tokens_out += await asyncio.to_thread(count_tokens, REFUSAL)
             return Answer(REFUSAL, answerable=False, citations=())
         transcript = Transcript(f"{INSTRUCTIONS}\n{question}")
         try:
-            response = await self.service.ask(
-                store.provider_id,
-                str(project_id),
-                question,
-                transcript,
-                without=[str(file_id) for file_id in withdrawn],
-            )
+            async with self._watch.noticing(tenant_id, project_id, store.provider_id):
+                response = await self.service.ask(
+                    store.provider_id,
+                    str(project_id),
+                    question,
+                    transcript,
+                    without=[str(file_id) for file_id in withdrawn],
+                )
         finally:
             transcript.count(usage)
         reading = await asyncio.to_thread(read, response)

@@ -48,6 +48,14 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
     503: ProviderUnavailableError,
     504: ProviderTimeoutError,
 }
+_BY_CODE: dict[str | None, tuple[type[ProviderError], str]] = {
+    "vector_store_expired": (StoreMissingError, "The project's vector store has expired at the provider."),
+    # a 404 like that of a store
+    "model_not_found": (
+        ProviderRejectedError,
+        "The provider does not have the model that this service is set up with.",
+    ),
+}
 
 
 class NotTriedError(Exception):
@@ -132,8 +140,9 @@ def _of_status(error: APIStatusError) -> ProviderError:
         return ProviderRateLimitedError(
             "The provider limits the rate of this service.", headers={"Retry-After": _wait_of(error)}
         )
-    if error.code == "vector_store_expired":
-        return StoreMissingError("The project's vector store has expired at the provider.")
+    if error.code in _BY_CODE:
+        meant, message = _BY_CODE[error.code]
+        return meant(message)
     if known := _BY_STATUS.get(error.status_code):
         return known(f"The provider answered {error.status_code}.")
     kind = ProviderRejectedError if error.status_code < 500 else ProviderError  # noqa: PLR2004  server errors

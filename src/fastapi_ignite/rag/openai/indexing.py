@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -20,9 +21,14 @@ from fastapi_ignite.rag.errors import (
     ProviderRejectedError,
     ProviderTimeoutError,
     ProviderUnavailableError,
+    StoreFullError,
+    StoreMissingError,
+    TextTooLargeError,
 )
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
+from fastapi_ignite.rag.openai.losses import LossWatch, rebuilding
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
+from fastapi_ignite.rag.openai.pacing import Pace
 from fastapi_ignite.rag.openai.reconciliation import INSTALLATION_KEY, STORE_KEY, installation_of
 from fastapi_ignite.rag.openai.repository import ProviderRepository
 from fastapi_ignite.rag.openai.service import OpenAIService
@@ -33,6 +39,7 @@ LAST_LOOK_SECONDS = 5.0
 MAX_BYTES = 512 * 10**6
 MAX_TOKENS = 5_000_000
 BYTES_OF_A_TOKEN = 4
+MAX_STORE_FILES = 10_000
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -44,6 +51,7 @@ class IndexedFile:
 
     source: DocumentSource
     file: ProviderFile
+    store_id: str
 
     @property
     def chunk_count(self) -> int:
@@ -53,9 +61,12 @@ class IndexedFile:
     async def write(self, session: AsyncSession) -> None:
         """The stored text that quotes are proven against, and whose file it is."""
         tenant_id = self.source.tenant_id
+        repository = ProviderRepository(session, tenant_id)
+        if not await repository.hold_store(self.source.project_id, self.store_id):
+            raise rebuilding()  # a file that is written after the rebuild has looked would be in no store
         await LocalIndexRepository(session, tenant_id).insert_document(self.source, chunk_count=0, unembedded_count=0)
-        taken = await ProviderRepository(session, tenant_id).advance_file(
-            self.file, state="ready", document_id=self.source.document_id
+        taken = await repository.advance_file(
+            self.file, state="ready", document_id=self.source.document_id, attached=True
         )
         if not taken:
             raise ProviderUnavailableError("Another attempt works on this file.")
@@ -86,7 +97,12 @@ class StoreMaker:
         self._seconds = seconds
 
     async def make(self, tenant_id: UUID, project_id: UUID) -> str:
-        """The store's id at the provider."""
+        """The store's id at the provider.
+
+        Raises:
+            StoreMissingError: it was lost, and is rebuilt by those whose work that is.
+            ProviderError: it was not made.
+        """
 
         async def look() -> str | None:
             async with self._database.tenant(tenant_id) as session:
@@ -94,13 +110,19 @@ class StoreMaker:
                 known = await stores.store(project_id)
                 if known and known.provider_id:
                     return known.provider_id
+                if known and known.state == "lost":
+                    raise rebuilding()
                 claimed = await stores.claim_store(project_id)
-            return await self._create(claimed) if claimed else None
+            return await self.create(claimed) if claimed else None
 
         return await patiently(look, seconds=2 * self._seconds)
 
-    async def _create(self, store: ProviderStore) -> str | None:
-        """A first attempt creates; a later one looks first for what an earlier one made before it died."""
+    async def create(self, store: ProviderStore) -> str | None:
+        """The claimed store's id; `None` when another attempt took over.
+
+        A first attempt creates; a later one looks first for what an earlier one made before it died. In place of one
+        that was lost it is to be filled.
+        """
         try:
             found = await self._service.find_stores(STORE_KEY, str(store.id)) if store.attempt > 1 else []
             provider_id = found[-1] if found else await self._ask_for(store)
@@ -109,7 +131,8 @@ class StoreMaker:
             raise
         for surplus in found[:-1]:
             await self._service.delete_store(surplus)
-        return provider_id if await self._advance(store, state="ready", provider_id=provider_id) else None
+        state = "filling" if store.state == "lost" else "ready"
+        return provider_id if await self._advance(store, state=state, provider_id=provider_id) else None
 
     async def _ask_for(self, store: ProviderStore) -> str:
         async with self._database.tenant(store.tenant_id) as session:
@@ -130,9 +153,13 @@ class StoreMaker:
 class FileIndexer:
     """Takes a document's text to `completed` at the provider."""
 
-    def __init__(self, database: Database, service: OpenAIService, *, seconds: float) -> None:
+    def __init__(
+        self, database: Database, service: OpenAIService, watch: LossWatch, pace: Pace, *, seconds: float
+    ) -> None:
         self._database = database
         self._service = service
+        self._watch = watch
+        self._pace = pace
         self._seconds = seconds
 
     async def index(self, source: DocumentSource, store_id: str) -> IndexedFile:
@@ -146,20 +173,16 @@ class FileIndexer:
         """
         content = source.extracted.text.encode()
         if len(content) > MAX_BYTES or len(content) > MAX_TOKENS * BYTES_OF_A_TOKEN:
-            raise ProviderRejectedError("The file holds more text than OpenAI takes of one file; upload its parts.")
-
-        async def claim() -> ProviderFile | None:
-            async with self._database.tenant(source.tenant_id) as session:
-                files = ProviderRepository(session, source.tenant_id)
-                done = await files.indexed_file(source.project_id, source.sha256)
-                return done or await files.claim_file(source.project_id, source.sha256)
-
-        file = await patiently(claim, seconds=self._seconds)
+            raise TextTooLargeError("The file holds more text than OpenAI takes of one file; upload its parts.")
+        file = await patiently(partial(self._claim, source), seconds=self._seconds)
         if file.document_id:  # the caller finds that document, and writes nothing
-            return IndexedFile(source, file)
+            return IndexedFile(source, file, store_id)
         try:
             file.provider_id = await self._uploaded(file, content)
             await self._indexed(file, file.provider_id, store_id)
+        except StoreMissingError:
+            await self._look_for(file)
+            raise
         except ProviderError as error:
             if not error.retryable:
                 await self._discard(file)
@@ -168,7 +191,23 @@ class FileIndexer:
             # not when the write may still follow: the caller's transaction comes next
             if file.state == "working":
                 await self._let_go(file)
-        return IndexedFile(source, file)
+        return IndexedFile(source, file, store_id)
+
+    async def _claim(self, source: DocumentSource) -> ProviderFile | None:
+        async with self._database.tenant(source.tenant_id) as session:
+            files = ProviderRepository(session, source.tenant_id)
+            if done := await files.indexed_file(source.project_id, source.sha256):
+                return done
+            claimed = await files.claim_file(source.project_id, source.sha256)
+            if claimed and await files.count_files(source.project_id) > MAX_STORE_FILES:
+                raise StoreFullError("The project holds as many files as OpenAI takes; remove some, or make another.")
+            return claimed
+
+    async def _look_for(self, file: ProviderFile) -> None:
+        """Something was not there: if it was the file, the next attempt uploads it again."""
+        with suppress(ProviderError):
+            if file.provider_id:
+                await self._watch.file_gone(file.tenant_id, file.id, file.provider_id)
 
     async def _uploaded(self, file: ProviderFile, content: bytes) -> str:
         if file.provider_id:
@@ -176,6 +215,8 @@ class FileIndexer:
         async with self._database.tenant(file.tenant_id) as session:
             name = file.filename(await installation_of(session))
         found = await self._service.find_files(name) if file.attempt > 1 else []
+        if not found:
+            await self._pace.upload()
         provider_id = found[-1] if found else await self._service.upload(name, content)
         for surplus in found[:-1]:
             await self._service.delete_file(surplus)
@@ -195,8 +236,8 @@ class FileIndexer:
     async def _attach_and_wait(self, file: ProviderFile, provider_id: str, store_id: str) -> None:
         known = await self._service.attached(store_id, provider_id) if file.attempt > 1 else None
         if known is None or known.status in {"failed", "cancelled"}:
-            attributes = {"project_id": str(file.project_id), "ignite_file": str(file.id)}
-            await self._service.attach(store_id, provider_id, attributes)
+            await self._pace.attach(file.tenant_id, store_id)
+            await self._service.attach(store_id, provider_id, file.attributes)
 
         async def look() -> bool | None:
             await self._advance(file)

@@ -12,13 +12,18 @@ from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
 
 
 class ProviderStore(Timestamped, Base):
-    """A project's vector store. `id` stands in its metadata, so that it is found although its own id was lost."""
+    """A project's vector store. `id` stands in its metadata, so that it is found although its own id was lost.
+
+    `creating` the first one, then `ready`. One that is gone at the provider is `lost` until another is made, which is
+    `filling` until all files are in it, and then `ready`.
+    """
 
     __tablename__ = "provider_stores"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
-        CheckConstraint("(provider_id IS NOT NULL) = (state = 'ready')", name="provider_id"),
-        CheckConstraint("state IN ('creating', 'ready')", name="state"),
+        CheckConstraint("(provider_id IS NOT NULL) = (state IN ('ready', 'filling'))", name="provider_id"),
+        CheckConstraint("state IN ('creating', 'ready', 'lost', 'filling')", name="state"),
+        Index("ix_provider_stores_damaged", "lease_until", postgresql_where=text("state IN ('lost', 'filling')")),
     )
 
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -34,6 +39,7 @@ class ProviderFile(TenantScoped, Timestamped, Base):
     """A document's text at the provider, under a name that is made of `id`.
 
     `document_id` is null until the document exists. Equal bytes of a project are one file, until it is being removed.
+    `attached` says that the project's present store has it.
     """
 
     __tablename__ = "provider_files"
@@ -48,6 +54,13 @@ class ProviderFile(TenantScoped, Timestamped, Base):
             unique=True,
             postgresql_where=text("state <> 'removing'"),
         ),
+        Index(
+            "ix_provider_files_unattached",
+            "tenant_id",
+            "project_id",
+            "id",
+            postgresql_where=text("state = 'ready' AND NOT attached"),
+        ),
         Index("ix_provider_files_document", "tenant_id", "document_id"),
         Index("ix_provider_files_provider_id", "tenant_id", "provider_id"),
     )
@@ -59,6 +72,12 @@ class ProviderFile(TenantScoped, Timestamped, Base):
     attempt: Mapped[int] = mapped_column(server_default="1")
     lease_until: Mapped[datetime] = mapped_column(server_default=func.now())
     provider_id: Mapped[str | None]
+    attached: Mapped[bool] = mapped_column(server_default=text("false"))
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What a store knows of it; searches are filtered by the project."""
+        return {"project_id": str(self.project_id), "ignite_file": str(self.id)}
 
     def filename(self, installation: str) -> str:
         """Its name at the provider."""

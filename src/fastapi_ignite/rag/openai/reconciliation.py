@@ -1,21 +1,25 @@
-"""What is ours at the provider and unknown to the database, found and removed.
+"""What is ours at the provider and unknown to the database, found and removed; and the reverse, found and marked.
 
-A crash, or an answer that came after its caller had given up, can leave an object that no row names.
+A crash, or an answer that came after its caller had given up, can leave an object that no row names. A store can
+expire, and an account's owner can remove what rows name.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, text
+from sqlalchemy import ColumnElement, inspect, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.openai.losses import LossWatch
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
 from fastapi_ignite.rag.openai.service import OpenAIService
 
@@ -24,6 +28,7 @@ INSTALLATION_KEY = "ignite_installation"
 # longer than any attempt lasts: younger objects may be somebody's work
 GRACE = timedelta(hours=2)
 ROWS = 500
+Row = TypeVar("Row", ProviderStore, ProviderFile)
 log = structlog.get_logger(__name__)
 
 
@@ -42,6 +47,7 @@ class Reconciliation:
         self._database = database
         self._grace = grace
         self._service = service
+        self._watch = LossWatch(database, service)
 
     async def run(self) -> int:
         """The number of objects removed."""
@@ -58,12 +64,16 @@ class Reconciliation:
     async def _stores(self, installation: str, before: datetime) -> int:
         """A project that is gone, and a second store of one attempt."""
         found: dict[str, UUID] = {}
+        usable: set[str] = set()
         async with aclosing(self._service.stores()) as stores:
             async for store in stores:
+                if store.status != "expired":
+                    usable.add(store.id)
                 metadata = store.metadata or {}
                 row_id = _as_uuid(metadata.get(STORE_KEY, ""))
                 if metadata.get(INSTALLATION_KEY) == installation and row_id and store.created_at < before.timestamp():
                     found[store.id] = row_id
+        await self._mark_lost_stores(usable)
         async with self._database.system() as session:
             rows = await session.execute(
                 select(ProviderStore.id, ProviderStore.provider_id).where(ProviderStore.id.in_(found.values()))
@@ -76,11 +86,14 @@ class Reconciliation:
 
     async def _files(self, installation: str, before: datetime) -> int:
         found: dict[str, UUID] = {}
+        present: set[str] = set()
         async with aclosing(self._service.files()) as files:
             async for file in files:
+                present.add(file.id)
                 row_id = ProviderFile.id_in(file.filename, installation)
                 if row_id and file.created_at < before.timestamp():
                     found[file.id] = row_id
+        await self._mark_lost_files(present)
         async with self._database.system() as session:
             rows = await session.execute(
                 select(ProviderFile.id, ProviderFile.provider_id).where(ProviderFile.id.in_(found.values()))
@@ -90,6 +103,34 @@ class Reconciliation:
         for file_id in orphans:
             await self._service.delete_file(file_id)
         return len(orphans)
+
+    async def _mark_lost_stores(self, usable: Collection[str]) -> None:
+        """The list may be older than a store: what is not in it is asked for by itself."""
+        async with aclosing(self._rows(ProviderStore, ProviderStore.provider_id.is_not(None))) as stores:
+            async for store in stores:
+                if store.provider_id and store.provider_id not in usable:
+                    await self._watch.store_gone(store.tenant_id, store.project_id, store.provider_id)
+
+    async def _mark_lost_files(self, present: Collection[str]) -> None:
+        """Those of a lost store are looked at when it is rebuilt."""
+        async with aclosing(self._rows(ProviderFile, (ProviderFile.state == "ready") & ProviderFile.attached)) as files:
+            async for file in files:
+                if file.provider_id and file.provider_id not in present:
+                    await self._watch.file_gone(file.tenant_id, file.id, file.provider_id)
+
+    async def _rows(self, model: type[Row], condition: ColumnElement[bool]) -> AsyncGenerator[Row]:
+        """In pages, since the provider is asked in between."""
+        key = tuple_(*inspect(model).primary_key)
+        page = select(model).where(condition).order_by(key).limit(ROWS)
+        rest = page
+        while True:
+            async with self._database.system() as session:
+                rows = (await session.scalars(rest)).all()
+            for row in rows:
+                yield row
+            if len(rows) < ROWS:
+                return
+            rest = page.where(key > tuple_(*inspect(model).primary_key_from_instance(rows[-1])))
 
     async def _abandoned(self, before: datetime) -> int:
         """Files indexed for a document that never came to be: its upload was removed, or failed, in between."""

@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, text, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.rag.local.answering import Passage
+from fastapi_ignite.rag.local.models import Document
 from fastapi_ignite.rag.local.sentences import LONGEST
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
 
@@ -22,6 +23,12 @@ LEASE = timedelta(minutes=2)
 MOST_WITHDRAWN = 100
 # around what was retrieved, so that no sentence which touches it is cut
 _MARGIN = LONGEST + 100
+_UNATTACHED = select(ProviderFile.id).where(
+    ProviderFile.tenant_id == ProviderStore.tenant_id,
+    ProviderFile.project_id == ProviderStore.project_id,
+    ProviderFile.state == "ready",
+    ~ProviderFile.attached,
+)
 _PASSAGES = text("""
     SELECT r.position, d.id AS document_id, d.page_starts, p.char_start, length(r.excerpt) AS length,
         greatest(p.char_start - :margin, 0) AS window_start,
@@ -67,6 +74,66 @@ class ProviderRepository:
             execution_options={"populate_existing": True},
         )
 
+    async def lose_store(self, project_id: UUID, provider_id: str) -> bool:
+        """The store is gone at the provider: the next one has an id of its own, and no file is in it yet."""
+        lost = await self._session.scalar(
+            update(ProviderStore)
+            .where(
+                ProviderStore.tenant_id == self._tenant_id,
+                ProviderStore.project_id == project_id,
+                ProviderStore.provider_id == provider_id,
+            )
+            .values(
+                id=new_id(),
+                state="lost",
+                provider_id=None,
+                attempt=ProviderStore.attempt + 1,
+                lease_until=func.now(),
+            )
+            .returning(ProviderStore.id)
+        )
+        if lost is None:
+            return False
+        await self._session.execute(
+            update(ProviderFile)
+            .where(
+                ProviderFile.tenant_id == self._tenant_id,
+                ProviderFile.project_id == project_id,
+                ProviderFile.attached,
+            )
+            .values(attached=False)
+        )
+        return True
+
+    async def claim_rebuild(self, project_id: UUID, lease: timedelta) -> ProviderStore | None:
+        """A store that is gone or has not all its files, this caller's until the lease ends; `None`: nothing to do."""
+        return await self._session.scalar(
+            update(ProviderStore)
+            .where(
+                ProviderStore.tenant_id == self._tenant_id,
+                ProviderStore.project_id == project_id,
+                ProviderStore.lease_until <= func.now(),
+                ProviderStore.state != "creating",
+                (ProviderStore.state != "ready") | _UNATTACHED.exists(),
+            )
+            .values(attempt=ProviderStore.attempt + 1, lease_until=func.now() + lease)
+            .returning(ProviderStore),
+            execution_options={"populate_existing": True, "synchronize_session": False},
+        )
+
+    async def hold_store(self, project_id: UUID, provider_id: str) -> bool:
+        """Whether the project's store is still this one; until the transaction ends it cannot be lost."""
+        held = await self._session.scalar(
+            select(ProviderStore.id)
+            .where(
+                ProviderStore.tenant_id == self._tenant_id,
+                ProviderStore.project_id == project_id,
+                ProviderStore.provider_id == provider_id,
+            )
+            .with_for_update(read=True)
+        )
+        return held is not None
+
     async def advance_store(self, store: ProviderStore, **values: Any) -> bool:
         """False when another attempt took over."""
         moved = await self._session.execute(
@@ -75,7 +142,6 @@ class ProviderRepository:
                 ProviderStore.tenant_id == self._tenant_id,
                 ProviderStore.project_id == store.project_id,
                 ProviderStore.attempt == store.attempt,
-                ProviderStore.state == "creating",
             )
             .values(**values)
             .returning(ProviderStore.id)
@@ -130,6 +196,70 @@ class ProviderRepository:
             .returning(ProviderFile.id)
         )
         return moved.first() is not None
+
+    async def count_files(self, project_id: UUID) -> int:
+        """Those in the project's store, or on their way into it."""
+        counted = await self._session.scalars(
+            select(func.count())
+            .select_from(ProviderFile)
+            .where(
+                ProviderFile.tenant_id == self._tenant_id,
+                ProviderFile.project_id == project_id,
+                ProviderFile.state != "removing",
+            )
+        )
+        return counted.one()
+
+    async def unattached_files(self, project_id: UUID, *, after: UUID | None, limit: int) -> Sequence[ProviderFile]:
+        """Files of documents that are missing in the project's store, by id."""
+        statement = (
+            select(ProviderFile)
+            .where(
+                ProviderFile.tenant_id == self._tenant_id,
+                ProviderFile.project_id == project_id,
+                ProviderFile.state == "ready",
+                ~ProviderFile.attached,
+            )
+            .order_by(ProviderFile.id)
+            .limit(limit)
+        )
+        return (await self._session.scalars(statement.where(ProviderFile.id > after) if after else statement)).all()
+
+    async def set_attached(self, file_ids: Sequence[UUID]) -> None:
+        """They are in the project's store."""
+        await self._session.execute(
+            update(ProviderFile)
+            .where(
+                ProviderFile.tenant_id == self._tenant_id,
+                ProviderFile.id.in_(file_ids),
+                ProviderFile.state == "ready",
+            )
+            .values(attached=True)
+        )
+
+    async def lose_file(self, file_id: UUID, provider_id: str) -> None:
+        """It is gone at the provider, and so out of the store."""
+        await self._session.execute(
+            update(ProviderFile)
+            .where(
+                ProviderFile.tenant_id == self._tenant_id,
+                ProviderFile.id == file_id,
+                ProviderFile.provider_id == provider_id,
+                ProviderFile.state != "removing",
+            )
+            .values(provider_id=None, attached=False)
+        )
+
+    async def text_of(self, file_id: UUID) -> str | None:
+        """The text of the file's document; `None` where that is out of every answer."""
+        return await self._session.scalar(
+            select(Document.text)
+            .join(
+                ProviderFile,
+                (ProviderFile.tenant_id == Document.tenant_id) & (ProviderFile.document_id == Document.id),
+            )
+            .where(ProviderFile.tenant_id == self._tenant_id, ProviderFile.id == file_id, Document.hidden_at.is_(None))
+        )
 
     async def begin_removal(self, document_id: UUID) -> None:
         """Equal bytes that come from now on are another file."""
@@ -213,3 +343,12 @@ class ProviderRepository:
             )
             for row in rows
         }
+
+
+async def damaged_stores(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID]]:
+    """Tenant and project of stores that want a rebuild now; for a transaction of the system role."""
+    mine = (ProviderStore.tenant_id, ProviderStore.project_id)
+    due = ProviderStore.lease_until <= func.now()
+    gone = select(*mine).where(due, ProviderStore.state.in_(("lost", "filling")))
+    incomplete = select(*mine).where(due, ProviderStore.state == "ready", _UNATTACHED.exists())
+    return [(row.tenant_id, row.project_id) for row in await session.execute(union(gone, incomplete).limit(limit))]

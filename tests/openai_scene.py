@@ -1,0 +1,71 @@
+"""A project whose store its provider may lose."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi_ignite.openai_sim.faults import Fault
+from fastapi_ignite.openai_sim.server import RunningSimulator
+from openai_stack import HostedTenant
+
+TREES, SHEEP = "The orchard keeps nine apple trees.", "The meadow feeds forty sheep in summer."
+QUESTIONS = {"How many apple trees does the orchard keep?": TREES, "How many sheep does the meadow feed?": SHEEP}
+
+
+class Scene:
+    """A project of two documents."""
+
+    def __init__(self, hosted: HostedTenant, provider: RunningSimulator, project: str, files: list[UUID]) -> None:
+        self.hosted = hosted
+        self.provider = provider
+        self.project = project
+        self.files = files
+
+    async def store(self) -> str:
+        """Its vector store, as callers see it."""
+        listed = await self.hosted.api.get(f"/ingestion/projects/{self.project}/files")
+        return str(listed.json()["vector_store_id"])
+
+    async def state(self) -> str:
+        """Of its store's row."""
+        rows = await self.hosted.rows("SELECT state FROM provider_stores WHERE project_id = :id", id=self.project)
+        return str(rows[0]["state"])
+
+    async def lose(self, how: str) -> None:
+        """Behind our back."""
+        state, store_id = self.provider.simulator.state, await self.store()
+        if how == "vanish":
+            state.remove_store(store_id)
+        else:
+            store = self.provider.simulator.store(store_id)
+            store.was_expired = True
+            state.vector_stores.save(store.id, store)
+
+    async def notice(self) -> None:
+        """By a question."""
+        refused = await self.hosted.api.ask(self.project, TREES)
+        assert (refused.status_code, refused.json()["code"]) == (409, "store_missing"), refused.text
+        assert int(refused.headers["retry-after"]) > 0
+
+    async def assert_whole(self, *sentences: str) -> None:
+        """It answers from these documents, and they are at the provider, once each."""
+        for question, fact in QUESTIONS.items():
+            answer = await self.hosted.api.ask(self.project, question)
+            assert answer.status_code == 200, answer.text
+            assert ([cited["quote"] for cited in answer.json()["citations"]] == [fact]) == (fact in sentences)
+        existing = self.provider.simulator.state.existing()
+        assert (existing["files"], len(self.attached(await self.store()))) == (len(sentences),) * 2
+
+    def attached(self, store_id: str) -> list[str]:
+        """Names of the files in a store."""
+        state = self.provider.simulator.state
+        found = [state.files.get(attached.file_id) for attached in state.files_of(store_id)]
+        return [file.filename for file in found if file]
+
+    def made(self) -> tuple[int, int]:
+        """Stores and files that there ever were."""
+        created = self.provider.simulator.state.created()
+        return created["vector_stores"], created["files"]
+
+    def fail(self, route: str, kind: str, **fault: object) -> None:
+        self.provider.simulator.faults.add(Fault.model_validate({"route": route, "kind": kind, **fault}))

@@ -1,0 +1,109 @@
+"""Files that wait for a provider, and removals that it refuses."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from bookkeeping import counter
+from fastapi_ignite.core import clock
+from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
+from fastapi_ignite.ingestion.processing import LONGEST_WAIT
+from fastapi_ignite.openai_sim.faults import Fault
+from fastapi_ignite.openai_sim.server import RunningSimulator
+from openai_stack import HostedTenant
+
+FACT = "The orchard keeps nine apple trees."
+
+
+async def remaining(hosted: HostedTenant, file: UUID) -> float:
+    """Seconds until a worker may take the file."""
+    (row,) = await hosted.rows(
+        "SELECT extract(epoch FROM lease_until - now()) AS seconds FROM files WHERE id = :id", id=file
+    )
+    return float(row["seconds"])
+
+
+async def test_a_file_waits_as_long_as_the_provider_says_and_loses_no_try(
+    hosted: HostedTenant, provider: RunningSimulator
+) -> None:
+    limited: dict[str, Any] = {"route": "files.create", "kind": "status", "status": 429, "retry_after": 90}
+    provider.simulator.faults.add(Fault.model_validate(limited | {"times": MAX_ATTEMPTS + 2}))
+    project = await hosted.api.create_project()
+    (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
+    assert 80 < await remaining(hosted, file) <= 90
+    row = await hosted.file(file)
+    assert (row["last_error"]["code"], row["last_error"]["retryable"]) == ("provider_rate_limited", True)
+    await hosted.work(*[file] * (MAX_ATTEMPTS + 1))
+    row = await hosted.file(file)
+    assert (row["state"], row["attempt"]) == ("chunking", MAX_ATTEMPTS + 2)
+    assert await counter(hosted.database, hosted.api.id, "characters") == (0, len(FACT)), "held for it"
+    await hosted.work(file)
+    assert (await hosted.file(file))["state"] == "completed"
+    assert await counter(hosted.database, hosted.api.id, "characters") == (len(FACT), 0)
+
+
+async def test_failures_that_are_no_outage_are_tried_five_times(
+    hosted: HostedTenant, provider: RunningSimulator
+) -> None:
+    broken: dict[str, Any] = {"route": "files.create", "kind": "status", "status": 409, "times": 100}
+    provider.simulator.faults.add(Fault.model_validate(broken))
+    project = await hosted.api.create_project()
+    (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
+    await hosted.work(*[file] * (MAX_ATTEMPTS - 2))
+    assert (await hosted.file(file))["last_error"]["code"] == "provider_failed"
+    await hosted.work(file)
+    row = await hosted.file(file)
+    assert (row["state"], row["attempt"]) == ("failed", MAX_ATTEMPTS)
+    assert (row["last_error"]["code"], row["last_error"]["retryable"]) == ("provider_failed", True)
+    assert await counter(hosted.database, hosted.api.id, "characters") == (0, 0)
+
+
+async def test_a_file_does_not_wait_for_ever(hosted: HostedTenant, provider: RunningSimulator) -> None:
+    away: dict[str, Any] = {"route": "files.create", "kind": "status", "status": 503, "times": 100}
+    provider.simulator.faults.add(Fault.model_validate(away))
+    project = await hosted.api.create_project()
+    (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
+    assert (await hosted.file(file))["state"] == "chunking"
+    then = clock.now() - LONGEST_WAIT - timedelta(minutes=1)
+    await hosted.rows("UPDATE files SET created_at = :then WHERE id = :id", then=then, id=file)
+    await hosted.work(file)
+    row = await hosted.file(file)
+    assert (row["state"], row["last_error"]["code"]) == ("failed", "provider_unavailable")
+    assert row["last_error"]["retryable"]
+    assert await counter(hosted.database, hosted.api.id, "characters") == (0, 0)
+
+
+@pytest.mark.parametrize("fault", [{"kind": "status", "status": 500}, {"kind": "status", "status": 429}])
+@pytest.mark.parametrize("route", ["files.delete", "vector_stores.files.delete"])
+async def test_a_removal_that_the_provider_refuses_is_done_later(
+    hosted: HostedTenant, provider: RunningSimulator, route: str, fault: dict[str, Any]
+) -> None:
+    project = await hosted.api.create_project()
+    (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
+    document = (await hosted.file(file))["document_id"]
+    path = f"/ingestion/projects/{project}/remove_file"
+    await hosted.api.delete(path, params={"openai_file_id": str(file), "delete_raw": True})
+    provider.simulator.faults.add(Fault.model_validate({"route": route, "retry_after": 100, **fault}))
+    await hosted.processor.delete(hosted.api.id, file)
+    row = await hosted.file(file)
+    assert row["state"] == "deleting"
+    assert row["last_error"]["code"] == ("provider_failed" if fault["status"] == 500 else "provider_rate_limited")
+    assert await remaining(hosted, file) > (90 if fault["status"] == 429 else 0)
+    await hosted.rows("UPDATE files SET lease_until = NULL WHERE id = :id", id=file)
+    await hosted.processor.delete(hosted.api.id, file)
+    row = await hosted.file(file)
+    assert (row["state"], row["last_error"]) == ("deleted", None)
+    assert row["receipt"] == {
+        "document_id": str(document),
+        "characters": len(FACT),
+        "chunks_removed": 0,
+        "raw_removed": True,
+        "bytes": len(FACT),
+    }
+    existing = provider.simulator.state.existing()
+    assert (existing["files"], existing["vector_store_files"]) == (0, 0)
+    assert await hosted.rows("SELECT 1 FROM documents UNION ALL SELECT 1 FROM provider_files") == []

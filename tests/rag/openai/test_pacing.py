@@ -1,0 +1,91 @@
+"""The provider's rates, kept before it refuses, and what it takes at most."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+
+from bookkeeping import counter
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.ratelimit import RateLimiter
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.openai_sim.server import RunningSimulator
+from fastapi_ignite.rag.engine import DocumentSource
+from fastapi_ignite.rag.errors import ProviderRateLimitedError, TextTooLargeError
+from fastapi_ignite.rag.extraction import ExtractedText
+from fastapi_ignite.rag.openai.engine import OpenAIEngine
+from fastapi_ignite.rag.openai.indexing import MAX_STORE_FILES
+from fastapi_ignite.rag.openai.pacing import ATTACHMENTS_A_MINUTE, Pace
+from openai_scene import Scene
+from openai_stack import HostedTenant
+
+ROWS = """
+INSERT INTO provider_files (tenant_id, id, project_id, sha256, state)
+SELECT :tenant, gen_random_uuid(), :project, int8send(n), 'ready' FROM generate_series(1, :number) AS n
+"""
+
+
+@pytest.fixture
+async def paces(addresses: ServiceAddresses) -> AsyncGenerator[tuple[Pace, Pace]]:
+    """Of two processes."""
+    async with Redis.from_url(addresses.redis_url) as one, Redis.from_url(addresses.redis_url) as other:
+        yield Pace(RateLimiter(one, patience=30)), Pace(RateLimiter(other, patience=30))
+
+
+async def test_processes_together_attach_no_more_to_a_store_than_it_takes(paces: tuple[Pace, Pace]) -> None:
+    tenant, store = new_id(), f"vs_{new_id().hex}"
+    for turn in range(ATTACHMENTS_A_MINUTE):
+        await paces[turn % 2].attach(tenant, store)
+    for pace in paces:
+        with pytest.raises(ProviderRateLimitedError) as refused:
+            await pace.attach(tenant, store)
+        assert 0 < refused.value.wait.total_seconds() <= 90
+    await paces[0].attach(tenant, f"vs_{new_id().hex}")
+
+
+async def test_a_process_without_redis_keeps_the_rate_by_itself() -> None:
+    pace, tenant = Pace(RateLimiter(Redis(host="127.0.0.1", port=1))), new_id()
+    for _ in range(ATTACHMENTS_A_MINUTE):
+        await pace.attach(tenant, "vs_one")
+    with pytest.raises(ProviderRateLimitedError):
+        await pace.attach(tenant, "vs_one")
+
+
+async def test_a_file_beyond_the_rate_is_given_back_and_asks_the_provider_nothing(
+    scene: Scene, paces: tuple[Pace, Pace], provider: RunningSimulator
+) -> None:
+    store = await scene.store()
+    for _ in range(ATTACHMENTS_A_MINUTE - len(scene.files)):
+        await paces[0].attach(scene.hosted.api.id, store)
+    (file,) = await scene.hosted.ingest(scene.project, ("garden.txt", b"The garden has seven hives of bees."))
+    row = await scene.hosted.file(file)
+    assert (row["state"], row["waits"], row["last_error"]["code"]) == ("chunking", 1, "provider_rate_limited")
+    assert provider.simulator.journal.counters()["calls"]["vector_stores.files.create"] == len(scene.files)
+    (due,) = await scene.hosted.rows("SELECT lease_until > now() AS later FROM files WHERE id = :id", id=file)
+    assert due["later"]
+
+
+async def test_a_project_with_as_many_files_as_a_store_takes_gets_no_more(
+    hosted: HostedTenant, provider: RunningSimulator
+) -> None:
+    project = await hosted.api.create_project()
+    await hosted.rows(ROWS, tenant=hosted.api.id, project=project, number=MAX_STORE_FILES - 1)
+    files = await hosted.ingest(project, ("fits.txt", b"The last one."), ("more.txt", b"One too many."))
+    last, refused = [await hosted.file(file) for file in files]
+    assert last["state"] == "completed"
+    assert (refused["state"], refused["last_error"]["code"]) == ("failed", "store_full")
+    assert await counter(hosted.database, hosted.api.id, "characters") == (len("The last one."), 0)
+    assert provider.simulator.state.created()["files"] == 1
+
+
+async def test_more_text_than_the_provider_takes_of_one_file_is_not_sent(
+    hosted: HostedTenant, provider: RunningSimulator, engine: OpenAIEngine
+) -> None:
+    project = UUID(await hosted.api.create_project())
+    large = ExtractedText("a" * 20_000_001, None, "text/plain")
+    with pytest.raises(TextTooLargeError):
+        await engine.prepare(DocumentSource(hosted.api.id, project, new_id(), b"large", large))
+    assert provider.simulator.state.created()["files"] == 0
