@@ -18,7 +18,7 @@ from sqlalchemy import event
 
 from bookkeeping import rows_of, stored_objects
 from both_engines import *  # noqa: F403  fixtures: the operations below run on both engines
-from both_engines import of_the_local_engine
+from both_engines import ENGINES, of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.permissions import Scope
@@ -98,6 +98,8 @@ ALL = {
     "export": ("true", 202),
     "create_tenant": ("Another Co", 200),
 }
+AT_AN_ENGINE = {"ensure_vector_store", "upload", "ask"}
+EACH = [(name, engine) for name in ALL for engine in (ENGINES if name in AT_AN_ENGINE else ENGINES[:1])]
 
 
 def test_no_operation_is_forgotten() -> None:
@@ -112,7 +114,7 @@ def test_no_operation_is_forgotten() -> None:
     assert keyed == posts
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(("name", "engine_name"), EACH, indirect=["engine_name"])
 class TestEach:
     """The same promises for all of them."""
 

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from bookkeeping import counter, eventually, rows_of, stored_objects
+from both_engines import of_the_local_engine
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
@@ -117,6 +118,7 @@ async def test_a_removal_nobody_heard_of_is_carried_out(
     assert stored_objects(settings, scene.tenant.id) == []
 
 
+@of_the_local_engine  # a row that no engine has seen
 async def test_a_lost_file_is_handed_out_once(scene: Scene, database: Database) -> None:
     async def take() -> int:
         async with database.system() as session:
@@ -215,6 +217,7 @@ def hide_object(scene: Scene, settings: Settings) -> tuple[Path, Path]:
     return path, path.rename(path.with_suffix(".away"))
 
 
+@of_the_local_engine  # storage fails before an engine has a part
 async def test_bytes_that_are_away_for_a_while_only_delay(
     scene: Scene, make_processor: ProcessorFactory, settings: Settings
 ) -> None:
@@ -230,6 +233,7 @@ async def test_bytes_that_are_away_for_a_while_only_delay(
     assert (await scene.public())["status"] == "completed"
 
 
+@of_the_local_engine  # storage fails before an engine has a part
 async def test_bytes_that_never_come_back_are_a_failed_file(
     scene: Scene, make_processor: ProcessorFactory, settings: Settings
 ) -> None:

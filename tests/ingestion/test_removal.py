@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from bookkeeping import counter, eventually, rows_of, stored_objects
+from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
@@ -201,6 +202,7 @@ async def test_what_was_removed_can_be_uploaded_again(tenant: TenantClient, data
     assert [cited["file_id"] for cited in answer["citations"]] == [second["id"]]
 
 
+@of_the_local_engine  # no engine has seen it yet
 async def test_twice_is_once(unheard_tenant: TenantClient, processor: FileProcessor) -> None:
     tenant = unheard_tenant
     project = await tenant.create_project()
@@ -212,6 +214,7 @@ async def test_twice_is_once(unheard_tenant: TenantClient, processor: FileProces
     assert (answer.status_code, answer.json()["code"]) == (404, "file_not_found")
 
 
+@of_the_local_engine  # no engine has seen it yet
 async def test_only_the_owner_removes_and_only_from_the_files_own_project(
     unheard_tenant: TenantClient, make_tenant: TenantFactory
 ) -> None:
@@ -257,6 +260,7 @@ async def test_removing_a_file_in_progress_frees_its_characters_and_stops_its_wo
     assert await counter(database, tenant.id, "characters") == (0, 0)
 
 
+@of_the_local_engine  # no engine has seen it yet
 async def test_a_file_removed_while_its_uploader_waits_is_cancelled(
     unheard_tenant: TenantClient,
 ) -> None:

@@ -11,6 +11,7 @@ from starlette.types import Message
 
 import documents
 from bookkeeping import counter, eventually, rows_of, stored_objects
+from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
@@ -91,6 +92,7 @@ async def test_the_vector_store_is_made_once(tenant: TenantClient) -> None:
     assert first["vector_store_id"] == second["vector_store_id"]
 
 
+@of_the_local_engine  # extraction alone decides
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize(
     ("sent", "stored"),
@@ -109,6 +111,7 @@ async def test_a_text_is_counted_as_it_is(tenant: TenantClient, database: Databa
     assert await counter(database, tenant.id, "characters") == (len(stored), 0)
 
 
+@of_the_local_engine  # no engine has seen it yet
 async def test_who_does_not_wait_is_answered_in_progress(unheard_tenant: TenantClient, database: Database) -> None:
     tenant = unheard_tenant
     project = await tenant.create_project()
@@ -131,6 +134,7 @@ async def test_the_work_goes_on_without_the_caller(tenant: TenantClient) -> None
     await eventually(completed)
 
 
+@of_the_local_engine  # no engine has seen it yet
 async def test_a_large_file_arrives_whole(unheard_tenant: TenantClient, settings: Settings) -> None:
     """Larger than any other body may be, and than what is held in memory."""
     project = await unheard_tenant.create_project()
@@ -181,6 +185,7 @@ async def test_who_leaves_is_not_waited_for(
     assert file["status"] == "completed"
 
 
+@of_the_local_engine  # it is the API that waits
 async def test_callers_who_wait_hold_no_connection(
     engine_settings: Settings,
     state: State,

@@ -61,6 +61,7 @@ class ProviderFile(TenantScoped, Timestamped, Base):
             "id",
             postgresql_where=text("state = 'ready' AND NOT attached"),
         ),
+        Index("ix_provider_files_withdrawn", "tenant_id", "project_id", postgresql_where=text("state = 'removing'")),
         Index("ix_provider_files_document", "tenant_id", "document_id"),
         Index("ix_provider_files_provider_id", "tenant_id", "provider_id"),
     )
