@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "withdrawn_files"
-down_revision = "store_rebuilds"
+down_revision = "embedding_failures"
 branch_labels = None
 depends_on = None
 
