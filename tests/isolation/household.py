@@ -94,7 +94,6 @@ async def settle(
     key = {"Idempotency-Key": f"key-of-{word}"}
     export = (await tenant.post("/tenants/export", params={"include_files": True}, headers=key)).json()["id"]
     api_key = (await tenant.post("/api-keys", json={"name": f"The {word} key"}, headers=key)).json()["id"]
-    await UsageRollUp(database).run()
     ids = {
         "tenant_id": str(tenant_id),
         "x-tenant-id": str(tenant_id),
@@ -110,6 +109,7 @@ async def settle(
             "openai": ids | await _project(elsewhere, word, f"The {word} project at OpenAI", {}),
         },
     )
+    await UsageRollUp(database).run()
     await _at_rest(household)
     return household
 

@@ -26,11 +26,11 @@ KEEPER, VISITOR = "heliotropium", "callithrix"
 PROVIDER_IDS = "SELECT provider_id FROM provider_stores UNION ALL SELECT provider_id FROM provider_files"
 ANYBODYS_QUESTION = "What opens the vault of the north wing?"
 # What Redis is told without naming a tenant: connections, scripts, and keys that are everybody's: queues, heartbeats,
-# limits of addresses, cached items. A new kind of key names its tenant, or is added here.
+# limits of addresses and of the provider's account, cached items. A new kind of key names its tenant, or is added here.
 SHARED = re.compile(
     r"(?:HELLO|AUTH|SELECT|CLIENT|PING|SCRIPT LOAD|TIME)\b.*"
     r"|(?:EVALSHA \w+ \d+|SCAN \d+ MATCH|\w+) "
-    r"(?:ignite-jobs\b|heartbeat:|(?:rate|done):\{address:|(?:~lock:)?item:|~tag:(?:-:|~all)).*",
+    r"(?:ignite-jobs\b|heartbeat:|(?:rate|done):\{address:|rate:\{openai:(?:uploads|attached-files)\}|(?:~lock:)?item:|~tag:(?:-:|~all)).*",
     re.DOTALL,
 )
 

@@ -32,7 +32,9 @@ REQUEST_ID = "asked-with-this-id"
 
 
 @pytest.fixture
-def logging_as_before() -> Iterator[None]:
+def logging_as_before(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Before the capture ends: threads of the worker log at any time."""
+    del capsys
     root = logging.getLogger()
     before = root.handlers, root.level
     yield

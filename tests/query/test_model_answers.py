@@ -19,7 +19,6 @@ from fastapi_ignite.openai_sim.server import running_simulator
 from http_clients import TenantClient, client_for
 from model_server import ModelServer
 
-pytestmark = of_the_local_engine
 QUESTION = "How many apple trees does the orchard keep?"
 FACT = "The orchard keeps nine apple trees."
 
@@ -53,6 +52,7 @@ async def caller(tenant: TenantClient, answering: tuple[Settings, State]) -> Asy
         yield TenantClient(tenant.id, client, tenant.headers)
 
 
+@of_the_local_engine
 async def test_the_model_answers_with_proven_quotes(
     caller: TenantClient, project: str, server: ModelServer, database: Database
 ) -> None:
@@ -69,6 +69,7 @@ async def test_the_model_answers_with_proven_quotes(
     assert "openai-organization" not in record["headers"]
 
 
+@of_the_local_engine
 async def test_a_key_under_which_the_model_worked_stays_taken(
     caller: TenantClient, project: str, server: ModelServer, database: Database
 ) -> None:
@@ -82,6 +83,7 @@ async def test_a_key_under_which_the_model_worked_stays_taken(
     assert row["tokens_estimated"]
 
 
+@of_the_local_engine
 async def test_a_key_is_free_again_where_the_model_did_not(
     caller: TenantClient, project: str, server: ModelServer
 ) -> None:
@@ -91,6 +93,7 @@ async def test_a_key_is_free_again_where_the_model_did_not(
     assert answers[0].headers["retry-after"] == "7"
 
 
+@of_the_local_engine
 async def test_a_caller_who_leaves_stops_the_model_and_has_used_the_message(
     tenant: TenantClient, answering: tuple[Settings, State], project: str, server: ModelServer, database: Database
 ) -> None:
