@@ -1,18 +1,39 @@
-"""Connections whose server went away."""
+"""What a pooled connection is like when the next transaction gets it."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from bookkeeping import eventually
 from databases import fetch
+from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 
 PID = text("SELECT pg_backend_pid()")
+WHO = text("SELECT current_user::text, current_setting('app.tenant_id', true), pg_backend_pid()")
 
 
-async def test_they_are_not_handed_out_again(addresses: ServiceAddresses) -> None:
+@pytest.fixture
+async def single(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
+    """The API's login on one connection: whatever is left on it, the next one meets."""
+    database = Database(addresses.api_url, pool_size=1)
+    yield database
+    await database.close()
+
+
+async def bare(database: Database) -> tuple[object, ...]:
+    """Who somebody is who took no role."""
+    async with database.engine.connect() as connection:
+        return tuple((await connection.execute(WHO)).one())
+
+
+async def test_those_whose_server_went_away_are_not_handed_out_again(addresses: ServiceAddresses) -> None:
     """Without asking the server before each transaction."""
     database = Database(addresses.worker_url, pool_size=3)
     try:
@@ -32,3 +53,49 @@ async def test_they_are_not_handed_out_again(addresses: ServiceAddresses) -> Non
         assert not set(fresh) & set(ended)
     finally:
         await database.close()
+
+
+class TestNothingIsLeft:
+    """Each way a transaction can end."""
+
+    async def test_by_one_that_ended_before_its_first_statement(self, single: Database) -> None:
+        login, _, pid = await bare(single)
+        async with single.tenant(new_id()) as session:
+            await session.connection()
+        assert await bare(single) in {(login, None, pid), (login, "", pid)}
+
+    async def test_by_one_that_was_refused_its_role(self, single: Database) -> None:
+        login, _, pid = await bare(single)
+        with pytest.raises(ProgrammingError, match="permission denied to set role"):
+            async with single.system() as session:
+                await session.execute(WHO)
+        assert await bare(single) == (login, None, pid)
+        async with single.tenant(None) as session:
+            assert (await session.execute(WHO)).one() == ("ignite_tenant", "", pid)
+
+    async def test_by_one_that_failed(self, single: Database) -> None:
+        login, _, pid = await bare(single)
+        with pytest.raises(DBAPIError, match="division by zero"):
+            async with single.tenant(new_id()) as session:
+                await session.execute(text("SELECT 1 / 0"))
+        assert await bare(single) == (login, "", pid)
+
+    async def test_by_one_that_was_cancelled_in_the_middle(self, single: Database) -> None:
+        key = new_id().int % 2**31
+        lock = text(f"SELECT pg_advisory_xact_lock({key})")
+
+        async def work() -> None:
+            async with single.tenant(new_id()) as session:
+                await session.execute(lock)
+                locked.set()
+                await session.execute(text("SELECT pg_sleep(60)"))
+
+        locked = asyncio.Event()
+        task = asyncio.create_task(work())
+        await locked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with single.tenant(None) as session:
+            await session.execute(lock)
+            assert (await session.execute(WHO)).one()[:2] == ("ignite_tenant", "")

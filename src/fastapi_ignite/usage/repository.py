@@ -8,12 +8,13 @@ from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import TextClause, and_, or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.billing.models import Subscription
 from fastapi_ignite.billing.repository import WITH_PLANS
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import FixedStatement
 from fastapi_ignite.usage import statements
 from fastapi_ignite.usage.models import LEVEL_PERIOD, LedgerEntry, LedgerReason, Metric, UsageCounter, UsageDaily
 
@@ -56,11 +57,11 @@ class UsageRepo:
     async def settle(self, reservation_id: UUID) -> None:
         """The work was done: what was held is used. Repeating it changes nothing."""
         values = {"tenant_id": self._tenant_id, "id": reservation_id, "entry_id": new_id()}
-        await self._session.execute(statements.SETTLE, values)
+        await statements.SETTLE.execute(self._session, values)
 
     async def release(self, reservation_id: UUID) -> None:
         """The work was not done: what was held is free. Repeating it changes nothing."""
-        await self._session.execute(statements.RELEASE, {"tenant_id": self._tenant_id, "id": reservation_id})
+        await statements.RELEASE.execute(self._session, {"tenant_id": self._tenant_id, "id": reservation_id})
 
     async def take(self, metric: Metric, *, amount: int, day: date) -> Grant | None:
         """Use units at once, with the business row of the same transaction, if the day's plan allows all of them."""
@@ -69,8 +70,8 @@ class UsageRepo:
 
     async def give_back(self, metric: Metric, *, amount: int, period_start: date, day: date) -> None:
         """Undo `take` when the thing counted is gone."""
-        await self._session.execute(
-            statements.GIVE_BACK,
+        await statements.GIVE_BACK.execute(
+            self._session,
             {
                 "tenant_id": self._tenant_id,
                 "entry_id": new_id(),
@@ -133,9 +134,9 @@ class UsageRepo:
             statement = statement.where(LedgerEntry.id < after)
         return (await self._session.scalars(statement.order_by(LedgerEntry.id.desc()).limit(limit))).all()
 
-    async def _grant(self, statement: TextClause, metric: Metric, **values: Any) -> Grant | None:
+    async def _grant(self, statement: FixedStatement, metric: Metric, **values: Any) -> Grant | None:
         parameters = {"tenant_id": self._tenant_id, "metric": metric.value, **values}
-        row = (await self._session.execute(statement, parameters)).one_or_none()
+        row = (await statement.execute(self._session, parameters)).one_or_none()
         return Grant(row.cap, row.used, row.reserved, row.resets_on) if row else None
 
 

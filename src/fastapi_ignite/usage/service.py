@@ -64,7 +64,8 @@ class UsageService:
     """Works in the caller's transaction, so a reservation and what it is for are one commit."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
-        self._billing = BillingService(session, tenant_id)
+        self._session = session
+        self._tenant_id = tenant_id
         self._repository = UsageRepo(session, tenant_id)
 
     async def reserve(self, metric: Metric, amount: int, *, lifetime: timedelta | None) -> UUID:
@@ -122,7 +123,7 @@ class UsageService:
         return active, _usage(active, figures)
 
     async def _standing(self, metric: Metric) -> Grant:
-        active = await self._billing.required()
+        active = await BillingService(self._session, self._tenant_id).required()
         figures = await self._repository.figures(metric, _period_start(active, metric))
         resets_on = None if metric is Metric.PROJECTS else active.quota.resets_on
         return Grant(cap_of(active.plan, metric), figures.used, figures.reserved, resets_on)

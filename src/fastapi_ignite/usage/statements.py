@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from fastapi_ignite.infra.db import FixedStatement
+
 # What holds on a day: the plan, a change whose day has come included, its cap, and the month that the cap counts in.
 # The same as `billing.terms`, where a request reads it; here it is part of the decision, so that a cap that changes
 # meanwhile cannot come between the two, and nobody has to ask first.
@@ -43,14 +45,14 @@ WITH terms AS (
     RETURNING period_start, used, reserved
 )"""
 
-RESERVE = text(f"""{_TERMS.format(column="reserved")}, reservation AS (
+RESERVE = FixedStatement(f"""{_TERMS.format(column="reserved")}, reservation AS (
     INSERT INTO usage_reservations (tenant_id, id, metric, period_start, day, amount, state, expires_at)
     SELECT :tenant_id, :id, :metric, period_start, :day, :amount, 'held', :expires_at FROM counter
 )
 SELECT cap, used, reserved, resets_on FROM counter CROSS JOIN terms
 """)  # noqa: S608  all parts are constants
 
-SETTLE = text("""
+SETTLE = FixedStatement("""
 WITH reservation AS (
     UPDATE usage_reservations SET state = 'settled', updated_at = now()
     WHERE tenant_id = :tenant_id AND id = :id AND state = 'held'
@@ -68,7 +70,7 @@ FROM reservation r
 WHERE (c.tenant_id, c.metric, c.period_start) = (r.tenant_id, r.metric, r.period_start)
 """)
 
-RELEASE = text("""
+RELEASE = FixedStatement("""
 WITH reservation AS (
     UPDATE usage_reservations SET state = 'released', updated_at = now()
     WHERE tenant_id = :tenant_id AND id = :id AND state = 'held'
@@ -88,11 +90,11 @@ _COUNT = """, entry AS (
     ON CONFLICT (tenant_id, metric, day) DO UPDATE SET amount = d.amount + excluded.amount, updated_at = now()
 )"""
 
-TAKE = text(f"""{_TERMS.format(column="used")}{_COUNT}
+TAKE = FixedStatement(f"""{_TERMS.format(column="used")}{_COUNT}
 SELECT cap, used, reserved, resets_on FROM counter CROSS JOIN terms
 """)  # noqa: S608  all parts are constants
 
-GIVE_BACK = text(f"""
+GIVE_BACK = FixedStatement(f"""
 WITH counter AS (
     UPDATE usage_counters SET used = used + CAST(:amount AS bigint), updated_at = now()
     WHERE tenant_id = :tenant_id AND metric = :metric AND period_start = :period_start

@@ -3,5 +3,15 @@
 from fastapi_ignite.infra.db.base import Base, TenantScoped, Timestamped
 from fastapi_ignite.infra.db.keys import StoredKey
 from fastapi_ignite.infra.db.session import Database, acting_for, connection_failed
+from fastapi_ignite.infra.db.statement import FixedStatement
 
-__all__ = ["Base", "Database", "StoredKey", "TenantScoped", "Timestamped", "acting_for", "connection_failed"]
+__all__ = [
+    "Base",
+    "Database",
+    "FixedStatement",
+    "StoredKey",
+    "TenantScoped",
+    "Timestamped",
+    "acting_for",
+    "connection_failed",
+]

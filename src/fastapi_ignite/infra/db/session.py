@@ -1,9 +1,10 @@
-"""Transactions. Each one begins with a statement of its own that takes a role and a tenant."""
+"""Transactions. Each one begins by taking a role and a tenant, before its first statement."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy import URL, Connection, event, text
@@ -12,17 +13,14 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.pool import PoolProxiedConnection
 
+from fastapi_ignite.infra.db.driver import TAKE_ROLE, RoleConnection, opening
 from fastapi_ignite.infra.db.pgbouncer import connection_options
 
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
 OPERATOR_ROLE = "ignite_operator"
-
-# jit goes along, and not with the connection: pgbouncer refuses start-up parameters that it does not know
-_TAKE_ROLE = (
-    "SELECT set_config('role', $1, true), set_config('app.tenant_id', $2, true), set_config('jit', 'off', true)"
-)
 
 
 class _RoleSession(Session):
@@ -31,20 +29,23 @@ class _RoleSession(Session):
 
 @event.listens_for(_RoleSession, "after_begin")
 def _take_role(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
-    """Transaction-local, so nothing leaks to the next user of a pooled connection, pgbouncer's included.
-
-    A role set inside the statement that reads has no effect on that statement: hence one of its own.
-    """
-    connection.exec_driver_sql(_TAKE_ROLE, (session.info["role"], str(session.info["tenant_id"] or "")))
+    """Costs no round trip: it goes along with the BEGIN."""
+    _driver_of(connection.connection).opening = opening(session.info["role"], session.info["tenant_id"])
 
 
-def _refuse_closed(connection: DBAPIConnection, _record: object, _fairy: object) -> None:
-    """The pool then opens another one.
+def _driver_of(connection: DBAPIConnection | PoolProxiedConnection) -> RoleConnection:
+    return cast("RoleConnection", connection.driver_connection)
+
+
+def _check(connection: DBAPIConnection, _record: object, _fairy: object) -> None:
+    """A closed connection is refused, and the pool opens another one.
 
     The driver has seen the end of the socket of a server that went away. Asking the server instead (`pool_pre_ping`)
     costs three round trips, as many as a short transaction itself.
     """
-    if connection.driver_connection.is_closed():
+    driver = _driver_of(connection)
+    driver.opening = None  # of a transaction that ended before its first statement
+    if driver.is_closed():
         raise DisconnectionError
 
 
@@ -67,16 +68,23 @@ class Database:
                 "timeout": 10,
                 "command_timeout": 60,
                 "server_settings": {"application_name": application_name},
+                "connection_class": RoleConnection,
                 **options,
             },
         )
-        event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
+        event.listen(self.engine.sync_engine, "checkout", _check)
         self._sessions = async_sessionmaker(self.engine, sync_session_class=_RoleSession, expire_on_commit=False)
 
     @asynccontextmanager
     async def _transaction(self, role: str, tenant_id: UUID | None) -> AsyncGenerator[AsyncSession]:
-        async with self._sessions(info={"role": role, "tenant_id": tenant_id}) as session, session.begin():
+        session = self._sessions(info={"role": role, "tenant_id": tenant_id})
+        try:
             yield session
+            await session.commit()
+        except BaseException:
+            async with session:  # rolls back, and lets no cancellation cut it short
+                raise
+        session.sync_session.close()  # the commit gave the connection back: nothing is left to wait for
 
     def tenant(self, tenant_id: UUID | None) -> AbstractAsyncContextManager[AsyncSession]:
         """A transaction that sees one tenant's rows, and with `None` only tables that belong to no tenant."""
@@ -122,7 +130,7 @@ async def _become(session: AsyncSession, tenant_id: UUID | None) -> None:
     await session.flush()
     session.info["tenant_id"] = tenant_id
     connection = await session.connection()
-    await connection.exec_driver_sql(_TAKE_ROLE, (session.info["role"], str(tenant_id or "")))
+    await connection.exec_driver_sql(TAKE_ROLE, (session.info["role"], str(tenant_id or "")))
 
 
 def connection_failed(error: Exception) -> bool:

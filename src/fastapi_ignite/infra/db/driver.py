@@ -1,0 +1,70 @@
+"""The driver's connections: a transaction on one begins, and takes its role and tenant, in one round trip."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+# jit goes along, and not with the connection: pgbouncer refuses start-up parameters that it does not know
+_TAKE_ROLE = (
+    "SELECT set_config('role', {role}, true), set_config('app.tenant_id', {tenant}, true), "
+    "set_config('jit', 'off', true)"
+)
+TAKE_ROLE = _TAKE_ROLE.format(role="$1", tenant="$2")
+_BEGIN = f"BEGIN; {_TAKE_ROLE}"
+
+
+def opening(role: str, tenant_id: UUID | None) -> str:
+    """BEGIN, the role (a constant of the program) and the tenant, as the text of one message.
+
+    Transaction-local, so nothing leaks to the next user of a pooled connection, pgbouncer's included. A role set inside
+    the statement that reads has no effect on that statement: hence one of its own.
+    """
+    # not `str`: only a UUID has a `hex`, so no other text can get into the statement
+    tenant = tenant_id.hex if tenant_id else ""
+    return _BEGIN.format(role=f"'{role}'", tenant=f"'{tenant}'")
+
+
+class RoleConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver has no types
+    """Its next transaction begins with `opening`, when one is set."""
+
+    __slots__ = ("opening",)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.opening: str | None = None
+
+    def transaction(self, **options: Any) -> Any:
+        """What SQLAlchemy begins with, just before the first statement."""
+        begin, self.opening = self.opening, None
+        if begin is None:
+            return super().transaction(**options)
+        if any(options.values()):
+            raise NotImplementedError("a transaction with a role has the server's isolation level")
+        return _RoleTransaction(self, begin)
+
+
+class _RoleTransaction:
+    """As much of the driver's transaction as SQLAlchemy uses; savepoints are statements of its own."""
+
+    def __init__(self, connection: RoleConnection, begin: str) -> None:
+        self._connection = connection
+        self._begin = begin
+
+    async def start(self) -> None:
+        try:
+            await self._connection.execute(self._begin)
+        except asyncpg.PostgresError:
+            # BEGIN went well and the role did not: SQLAlchemy takes a transaction that failed to start for none
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await self._connection.execute("ROLLBACK")
+            raise
+
+    async def commit(self) -> None:
+        await self._connection.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        await self._connection.execute("ROLLBACK")
