@@ -10,6 +10,7 @@ import pytest
 
 from bookkeeping import counter, eventually
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -17,6 +18,9 @@ from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.jobs import REBUILD
 from fastapi_ignite.ingestion.rebuilding import IndexRebuilder
 from fastapi_ignite.openai_sim.faults import Fault
+from fastapi_ignite.rag.engine import DocumentSource
+from fastapi_ignite.rag.errors import StoreMissingError
+from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
 from fastapi_ignite.scheduler import Sweeper
@@ -68,8 +72,8 @@ async def test_a_file_removed_during_the_rebuild_stays_removed(scene: Scene, ste
         gone = (await scene.hosted.file(scene.files[1]))["document_id"]
         rows = await scene.hosted.rows("SELECT provider_id FROM provider_files WHERE document_id = :id", id=gone)
         simulator.state.remove_file(rows[0]["provider_id"])
-    simulator.behaviour.processing_seconds = 0.4
-    simulator.behaviour.latency_seconds = {"files.create": 0.4}
+    scene.fail("vector_stores.file_batches.create", "stuck")  # for a second, and then attached again
+    simulator.behaviour.latency_seconds = {"files.create": 1}
     rebuilding = asyncio.create_task(scene.hosted.rebuild(scene.project))
 
     async def under_way() -> bool:
@@ -133,32 +137,31 @@ async def test_the_sweeper_tells_a_worker(
     jobs.close()
 
 
-async def test_a_store_lost_while_a_file_is_written_does_not_lose_the_file(scene: Scene) -> None:
-    bees = b"The garden has seven hives of bees."
-    scene.provider.simulator.behaviour.processing_seconds = 0.4
-    (file,) = await scene.hosted.upload(scene.project, ("garden.txt", bees))
-    working = asyncio.create_task(scene.hosted.work(file))
-
-    async def attached() -> bool:
-        return scene.provider.simulator.state.existing()["vector_store_files"] > len(scene.files)
-
-    await eventually(attached)
+async def test_a_store_lost_before_a_file_is_written_does_not_lose_the_file(
+    scene: Scene, database: Database, engine: OpenAIEngine
+) -> None:
+    text = ExtractedText("The garden has seven hives of bees.", None, "text/plain")
+    source = DocumentSource(scene.hosted.api.id, UUID(scene.project), new_id(), b"garden", text)
+    early = await engine.prepare(source)
     await scene.lose("expire")
     await scene.notice()
     await scene.hosted.rebuild(scene.project)
-    await working
-    assert (await scene.hosted.file(file))["state"] == "chunking"
+    with pytest.raises(StoreMissingError):
+        async with database.tenant(scene.hosted.api.id) as session:
+            await early.write(session)
     await scene.hosted.rows("UPDATE provider_files SET lease_until = now()")
-    await scene.hosted.work(file)
-    assert (await scene.hosted.file(file))["state"] == "completed"
+    late = await engine.prepare(source)
+    async with database.tenant(scene.hosted.api.id) as session:
+        await late.write(session)
     assert len(scene.attached(await scene.store())) == len(scene.files) + 1
+    assert scene.made() == (2, 3)
 
 
 async def test_a_store_that_is_lost_while_it_is_filled_is_made_once_more(scene: Scene) -> None:
     simulator = scene.provider.simulator
     await scene.lose("expire")
     await scene.notice()
-    simulator.behaviour.processing_seconds = 0.4
+    scene.fail("vector_stores.file_batches.create", "stuck")
     rebuilding = asyncio.create_task(scene.hosted.rebuild(scene.project))
 
     async def under_way() -> bool:
