@@ -118,6 +118,11 @@ class TestSources:
         settings = load(monkeypatch, {"PORT": "", "POSTGRES_HOST": "", "JWT_SECRET": ""}, tmp_path / "missing")
         assert settings == default_settings()
 
+    @pytest.mark.parametrize("name", ["ANSWER_MODEL", "ANSWER_BASE_URL"])
+    def test_a_model_and_its_server_are_named_together(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        together = "ANSWER_BASE_URL: ANSWER_MODEL and ANSWER_BASE_URL are set together, or neither"
+        assert complaints(monkeypatch, {name: "http://localhost:11434/v1"}) == [together]
+
     def test_a_file_that_is_not_utf_8_is_one_clear_line(self, tmp_path: Path) -> None:
         env_file = tmp_path / ".env"
         env_file.write_bytes("PROJECT_NAME=Café\n".encode("latin-1"))

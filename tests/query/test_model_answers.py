@@ -10,7 +10,6 @@ import pytest
 from bookkeeping import counter, eventually, rows_of
 from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings, load_settings
-from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -18,6 +17,8 @@ from fastapi_ignite.main import open_state
 from fastapi_ignite.openai_sim.server import running_simulator
 from http_clients import TenantClient, client_for
 from model_server import ModelServer
+
+pytestmark = of_the_local_engine  # the other has a model of its own
 
 QUESTION = "How many apple trees does the orchard keep?"
 FACT = "The orchard keeps nine apple trees."
@@ -116,10 +117,3 @@ async def test_a_caller_who_leaves_stops_the_model_and_has_used_the_message(
     assert await counter(database, tenant.id, "messages") == (1, 0)
     (row,) = await rows_of(database, tenant.id, "SELECT state, tokens_in, tokens_estimated FROM messages")
     assert (row["state"], row["tokens_in"] > 0, row["tokens_estimated"]) == ("cancelled", True, True)
-
-
-@pytest.mark.parametrize("variable", ["ANSWER_MODEL", "ANSWER_BASE_URL"])
-def test_a_model_and_its_server_are_named_together(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(variable, "http://localhost:11434/v1")
-    with pytest.raises(ConfigurationError, match="ANSWER_BASE_URL: ANSWER_MODEL and ANSWER_BASE_URL are set together"):
-        load_settings(env_file=None)

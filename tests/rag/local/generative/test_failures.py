@@ -34,6 +34,7 @@ def api(request: pytest.FixtureRequest) -> str:
         ({"kind": "status", "status": 401}, "provider_auth", False),
         ({"kind": "status", "status": 403}, "provider_auth", False),
         ({"kind": "status", "status": 404}, "provider_unavailable", False),
+        ({"kind": "status", "status": 404, "code": "model_not_found"}, "provider_rejected", False),
         ({"kind": "status", "status": 408}, "provider_timeout", False),
         ({"kind": "status", "status": 429, "retry_after": 7}, "provider_rate_limited", False),
         ({"kind": "status", "status": 429, "code": "insufficient_quota"}, "provider_quota", False),
@@ -159,9 +160,12 @@ class TestApis:
         assert server.calls == {"responses.create": 1, "chat.completions.create": 2}
         assert not usage.estimated
 
-    async def test_an_overload_is_no_missing_api(self, project: RagProject, server: ModelServer) -> None:
-        server.fail("responses.create", kind="status", status=503)
-        with pytest.raises(ProviderUnavailableError):
+    @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 404, "code": "model_not_found"}])
+    async def test_another_refusal_is_no_missing_api(
+        self, project: RagProject, server: ModelServer, fault: dict[str, object]
+    ) -> None:
+        server.fail("responses.create", kind="status", **fault)
+        with pytest.raises(ProviderError):
             await project.ask(QUESTION)
         assert (await project.ask(QUESTION)).answerable
         assert server.calls == {"responses.create": 2}

@@ -25,6 +25,8 @@ BYTES_A_TOKEN = 2048
 BYTES_BESIDE = 2**18
 # the SDK wants a key; servers that want none do not look at it
 NO_KEY = "none"
+# what OpenAI says; of other servers a 404 does not tell what is missing
+NO_MODEL = "model_not_found"
 
 _MISSING = frozenset({404, 405, 501})
 _UNSURE = frozenset({400, 422, 500})
@@ -80,7 +82,7 @@ class AnswerModel:
                 await self._chat(prompt, generation)
                 self._remember("chat", generation)
         except APIStatusError as error:
-            if error.status_code not in _MISSING:
+            if error.status_code not in _MISSING or error.code == NO_MODEL:
                 raise
             self._forget()
             raise ProviderUnavailableError(
@@ -162,7 +164,7 @@ class AnswerModel:
 
 def _lacks_responses(error: APIStatusError) -> bool:
     if error.status_code in _MISSING:
-        return True
+        return error.code != NO_MODEL
     return error.status_code in _UNSURE and _NOT_SUPPORTED.search(error.message) is not None
 
 
