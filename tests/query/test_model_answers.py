@@ -53,7 +53,6 @@ async def caller(tenant: TenantClient, answering: tuple[Settings, State]) -> Asy
         yield TenantClient(tenant.id, client, tenant.headers)
 
 
-@of_the_local_engine
 async def test_the_model_answers_with_proven_quotes(
     caller: TenantClient, project: str, server: ModelServer, database: Database
 ) -> None:
@@ -70,7 +69,6 @@ async def test_the_model_answers_with_proven_quotes(
     assert "openai-organization" not in record["headers"]
 
 
-@of_the_local_engine
 async def test_a_key_under_which_the_model_worked_stays_taken(
     caller: TenantClient, project: str, server: ModelServer, database: Database
 ) -> None:
@@ -84,7 +82,6 @@ async def test_a_key_under_which_the_model_worked_stays_taken(
     assert row["tokens_estimated"]
 
 
-@of_the_local_engine
 async def test_a_key_is_free_again_where_the_model_did_not(
     caller: TenantClient, project: str, server: ModelServer
 ) -> None:
@@ -94,7 +91,6 @@ async def test_a_key_is_free_again_where_the_model_did_not(
     assert answers[0].headers["retry-after"] == "7"
 
 
-@of_the_local_engine
 async def test_a_caller_who_leaves_stops_the_model_and_has_used_the_message(
     tenant: TenantClient, answering: tuple[Settings, State], project: str, server: ModelServer, database: Database
 ) -> None:
