@@ -1,10 +1,12 @@
 """How many reservations a second the service makes, beside its bare SQL, in one run.
 
-    PYTHONPATH=src python bench/reservations.py [--seconds 1] [--rounds 15] [--clients 16]
+    PYTHONPATH=src python bench/reservations.py [--seconds 1] [--rounds 15] [--clients 16] [--processes 1]
 
 One transaction a step, written through to the disk, on one hot tenant and over 200 tenants; the ways take turns, on the
-event loop of the API. driver: the messages that the service sends, on connections of the driver, nothing else. service:
-what a request does. known: the driver again, with plan, month and cap known beforehand.
+event loop of the API, in so many processes at once, each with its clients. service: what a request does. The others are
+bare SQL on the driver, whose pool resets nothing, as the application's does not. driver: a transaction, the role, the
+service's own statement. messages: the same, hand-made of the three messages that the service sends. known: a smaller
+statement, with plan, month and cap known beforehand, in those messages.
 """
 
 from __future__ import annotations
@@ -15,13 +17,18 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.context import SpawnProcess
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
 from statistics import median
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import uvloop
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from fastapi_ignite.billing.models import BillingCycle
 from fastapi_ignite.billing.plans import PlanService
@@ -29,7 +36,7 @@ from fastapi_ignite.billing.schemas import PlanChange
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database, FixedStatement
-from fastapi_ignite.infra.db.driver import opening
+from fastapi_ignite.infra.db.driver import TAKE_ROLE, opening
 from fastapi_ignite.infra.db.session import TENANT_ROLE
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.onboarding.service import OnboardingService
@@ -39,6 +46,12 @@ from fastapi_ignite.usage.statements import RESERVE, SETTLE
 from harness import bench_servers
 
 CAP = 10**12
+ONE, BOTH = ("driver", "messages", "known", "service"), ("driver", "messages", "service")
+LOADS = {
+    f"{name}, {load}": ways
+    for load, ways in (("reserved", ONE), ("reserved and settled", BOTH))
+    for name in ("one hot tenant", "200 tenants")
+}
 RESERVE_KNOWN = """
 WITH counter AS (
     INSERT INTO usage_counters AS c (tenant_id, metric, period_start, reserved)
@@ -57,14 +70,29 @@ Step = Callable[[UUID], Awaitable[None]]
 
 
 def driver(pool: asyncpg.Pool, *, settle: bool) -> Step:
-    fixed = {"metric": "messages", "day": clock.today(), "amount": 1, "expires_at": None}
+    async def run(statement: FixedStatement, values: dict[str, Any]) -> list[asyncpg.Record]:
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(TAKE_ROLE, TENANT_ROLE, str(values["tenant_id"]))
+            rows: list[asyncpg.Record] = await connection.fetch(statement.sql, *statement.arguments(values))
+        return rows
 
+    return bare(run, settle=settle)
+
+
+def messages(pool: asyncpg.Pool, *, settle: bool) -> Step:
     async def run(statement: FixedStatement, values: dict[str, Any]) -> list[asyncpg.Record]:
         async with pool.acquire() as connection:
             await connection.execute(opening(TENANT_ROLE, values["tenant_id"]))
             rows: list[asyncpg.Record] = await connection.fetch(statement.sql, *statement.arguments(values))
             await connection.execute("COMMIT")
         return rows
+
+    return bare(run, settle=settle)
+
+
+def bare(run: Callable[[FixedStatement, dict[str, Any]], Awaitable[list[asyncpg.Record]]], *, settle: bool) -> Step:
+    """The service's own statements."""
+    fixed = {"metric": "messages", "day": clock.today(), "amount": 1, "expires_at": None}
 
     async def step(tenant_id: UUID) -> None:
         values = {**fixed, "tenant_id": tenant_id, "id": new_id(), "entry_id": new_id()}
@@ -140,37 +168,66 @@ def plain(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-async def measure(
-    load: str, ways: dict[str, Step], tenants: list[UUID], *, clients: int, seconds: float, rounds: int
-) -> None:
-    rates: dict[str, list[float]] = {way: [] for way in ways}
-    for step in ways.values():
-        await rate(step, tenants, clients=clients, seconds=1)
-    for _ in range(rounds):
-        for way, step in ways.items():
-            rates[way].append(await rate(step, tenants, clients=clients, seconds=seconds))
-    figures = ", ".join(f"{way} {median(found):.0f}/s" for way, found in rates.items())
-    ratios = ", ".join(f"{ratio(rates['service'], rates[way]):.2f} of the {way}'s" for way in ways if way != "service")
-    print(f"{load}: {figures}; the service makes {ratios}", flush=True)
+@dataclass(frozen=True)
+class Player:
+    """What each of the processes is told."""
+
+    url: str
+    tenants: list[UUID]
+    clients: int
+    seconds: float
+    rounds: int
+
+    def play(self, start: Barrier, results: SimpleQueue[tuple[str, str, int, float]]) -> None:
+        """Every process begins every step at the same moment."""
+        logging.disable(logging.INFO)
+        uvloop.run(self._play(start, results))
+
+    async def _play(self, start: Barrier, results: SimpleQueue[tuple[str, str, int, float]]) -> None:
+        database = Database(make_url(self.url), pool_size=self.clients)
+        async with asyncpg.create_pool(
+            plain(make_url(self.url)), min_size=self.clients, max_size=self.clients, reset=keep_session
+        ) as pool:
+            both = {
+                "driver": driver(pool, settle=True),
+                "messages": messages(pool, settle=True),
+                "service": service(database, settle=True),
+            }
+            one = {
+                "driver": driver(pool, settle=False),
+                "messages": messages(pool, settle=False),
+                "known": known(pool),
+                "service": service(database, settle=False),
+            }
+            for load, ways in (("reserved", one), ("reserved and settled", both)):
+                for name, tenants in (("one hot tenant", self.tenants[:1]), ("200 tenants", self.tenants)):
+                    for number, (way, step) in itertools.product(range(-1, self.rounds), ways.items()):
+                        await asyncio.to_thread(start.wait)
+                        done = await rate(step, tenants, clients=self.clients, seconds=self.seconds)
+                        results.put((f"{name}, {load}", way, number, done))
+        await database.close()
 
 
-async def run(addresses: ServiceAddresses, *, clients: int, seconds: float, rounds: int) -> None:
+def report(results: SimpleQueue[tuple[str, str, int, float]], processes: list[SpawnProcess], rounds: int) -> None:
+    """Line by line, as all processes are done with a load; the first round warms up."""
+    for load, ways in LOADS.items():
+        rates: dict[str, list[float]] = {way: [0.0] * rounds for way in ways}
+        for _ in range((rounds + 1) * len(rates) * len(processes)):
+            its_load, way, number, done = results.get()
+            assert its_load == load
+            if number >= 0:
+                rates[way][number] += done
+        figures = ", ".join(f"{way} {median(found):.0f}/s" for way, found in rates.items())
+        service = rates.pop("service")
+        ratios = ", ".join(f"{ratio(service, its):.2f} of {way}" for way, its in rates.items())
+        print(f"{load}: {figures}; the service makes {ratios}", flush=True)
+
+
+async def prepare(addresses: ServiceAddresses) -> list[UUID]:
     maker = Database(addresses.worker_url, pool_size=1)
     tenants = await make_tenants(maker, 200)
     await maker.close()
-    database = Database(addresses.api_url, pool_size=clients)
-    url = plain(addresses.api_url)
-    async with asyncpg.create_pool(url, min_size=clients, max_size=clients, reset=keep_session) as pool:
-        both = {"driver": driver(pool, settle=True), "service": service(database, settle=True)}
-        one = {
-            "driver": driver(pool, settle=False),
-            "service": service(database, settle=False),
-            "known": known(pool),
-        }
-        for load, ways in (("reserved", one), ("reserved and settled", both)):
-            for name, chosen in (("one hot tenant", tenants[:1]), ("200 tenants", tenants)):
-                await measure(f"{name}, {load}", ways, chosen, clients=clients, seconds=seconds, rounds=rounds)
-    await database.close()
+    return tenants
 
 
 def main() -> None:
@@ -178,10 +235,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     logging.disable(logging.INFO)
+    context = get_context("spawn")
     with bench_servers() as (addresses, _):
-        uvloop.run(run(addresses, clients=options.clients, seconds=options.seconds, rounds=options.rounds))
+        tenants = uvloop.run(prepare(addresses))
+        url = addresses.api_url.render_as_string(hide_password=False)
+        player = Player(url, tenants, options.clients, options.seconds, options.rounds)
+        start, results = context.Barrier(options.processes), context.SimpleQueue()
+        processes = [context.Process(target=player.play, args=(start, results)) for _ in range(options.processes)]
+        for process in processes:
+            process.start()
+        report(results, processes, options.rounds)
+        for process in processes:
+            process.join()
 
 
 if __name__ == "__main__":
