@@ -57,7 +57,7 @@ class RagProject:
 
     async def purge(self, document_id: UUID) -> int:
         """As the job behind a removal does."""
-        return await self.engine.purge(self.tenant_id, document_id)
+        return (await self.engine.purge(self.tenant_id, document_id)).chunks
 
     async def ask(self, question: str, usage: TokenUsage | None = None) -> Answer:
         """The engine's answer."""

@@ -132,6 +132,7 @@ async def test_removing_the_last_one_leaves_a_receipt_and_nothing_else(
     receipt = row["receipt"]
     assert isinstance(receipt, dict)
     UUID(receipt.pop("document_id"))
+    assert len(receipt.pop("provider_ids_removed")) == (engine_name == "openai")
     assert receipt == {
         "characters": len(content),
         "bytes": len(content),
@@ -168,7 +169,10 @@ async def test_bytes_that_were_kept_can_be_removed_later(
     assert stored_objects(settings, tenant.id) == []
     receipt = (await file_row(database, tenant, file_id))["receipt"]
     assert isinstance(receipt, dict)
-    assert (receipt["chunks_removed"], receipt["raw_removed"]) == ({"local": 1, "openai": 0}[engine_name], True)
+    assert (receipt["chunks_removed"], len(receipt["provider_ids_removed"])) == {"local": (1, 0), "openai": (0, 1)}[
+        engine_name
+    ]
+    assert receipt["raw_removed"]
     assert (await remove(tenant, project, file_id, delete_raw=True)).status_code == 404
 
 

@@ -23,7 +23,7 @@ from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.rag.engine import DocumentSource, RagEngine
+from fastapi_ignite.rag.engine import DocumentSource, Purged, RagEngine
 from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.rag.errors import ProviderError, ProviderUnavailableError
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, extract
@@ -104,8 +104,9 @@ class FileProcessor:
         receipt: dict[str, Any] = dict(file.receipt or {})
         engine = await self._engine_of(file)
         document_id = receipt.get("document_id")
-        purged = await engine.purge(file.tenant_id, UUID(document_id)) if document_id else 0
-        receipt["chunks_removed"] = receipt.get("chunks_removed", 0) + purged
+        purged = await engine.purge(file.tenant_id, UUID(document_id)) if document_id else Purged()
+        receipt["chunks_removed"] = receipt.get("chunks_removed", 0) + purged.chunks
+        receipt["provider_ids_removed"] = [*receipt.get("provider_ids_removed", ()), *purged.provider_ids]
         receipt["raw_removed"] = bool(file.delete_raw and file.storage_key)
         if file.delete_raw and file.storage_key:
             await self._storage.delete(file.storage_key)

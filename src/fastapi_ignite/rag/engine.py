@@ -77,6 +77,14 @@ class TokenUsage:
         return bool(self.tokens_in or self.tokens_out)
 
 
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What one call removed: chunks of ours, and objects of a provider by its own ids."""
+
+    chunks: int = 0
+    provider_ids: tuple[str, ...] = ()
+
+
 class PreparedIndex(Protocol):
     """What an engine made of a document outside any transaction."""
 
@@ -161,8 +169,8 @@ class RagEngine(Protocol):
         """
         ...
 
-    async def purge(self, tenant_id: UUID, document_id: UUID) -> int:
-        """Remove what a hidden document left in the index; return the number of chunks removed. Repeatable."""
+    async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
+        """Remove what a hidden document left in the index and at a provider. Repeatable."""
         ...
 
     async def sharpen(self) -> bool:

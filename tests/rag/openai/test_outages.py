@@ -92,6 +92,7 @@ async def test_a_removal_that_the_provider_refuses_is_done_later(
     project = await hosted.api.create_project()
     (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
     document = (await hosted.file(file))["document_id"]
+    provider_id = (await hosted.rows("SELECT provider_id FROM provider_files"))[0]["provider_id"]
     path = f"/ingestion/projects/{project}/remove_file"
     await hosted.api.delete(path, params={"openai_file_id": str(file), "delete_raw": True})
     provider.simulator.faults.add(Fault.model_validate({"route": route, **fault}))
@@ -107,6 +108,7 @@ async def test_a_removal_that_the_provider_refuses_is_done_later(
         "document_id": str(document),
         "characters": len(FACT),
         "chunks_removed": 0,
+        "provider_ids_removed": [provider_id],
         "raw_removed": True,
         "bytes": len(FACT),
     }

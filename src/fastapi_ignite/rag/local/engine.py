@@ -14,7 +14,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.chunking import chunk_text
-from fastapi_ignite.rag.engine import Answer, DocumentSource, RebuiltIndex, TokenUsage
+from fastapi_ignite.rag.engine import Answer, DocumentSource, Purged, RebuiltIndex, TokenUsage
 from fastapi_ignite.rag.local.answerer import Answerer, Draft
 from fastapi_ignite.rag.local.answering import Quote, cite
 from fastapi_ignite.rag.local.embedders import WORDS_ALONE, Embedders
@@ -124,7 +124,7 @@ class LocalEngine:
             return dict.fromkeys(shares, 0.0)
         return shares
 
-    async def purge(self, tenant_id: UUID, document_id: UUID) -> int:
+    async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
         """In transactions of a thousand chunks, so that no upload waits long for the project's lock."""
         total = 0
         while True:
@@ -132,13 +132,13 @@ class LocalEngine:
                 index = LocalIndexRepository(session, tenant_id)
                 project_id = await index.find_hidden_project(document_id)
                 if project_id is None:
-                    return total
+                    return Purged(total)
                 await index.lock_project(project_id)
                 removed = await index.remove_chunks(project_id, document_id, PURGE_BATCH)
                 total += removed
                 if removed < PURGE_BATCH:
                     await index.remove_document(project_id, document_id)
-                    return total
+                    return Purged(total)
 
     async def damaged(self, limit: int) -> Sequence[tuple[UUID, UUID]]:
         """No provider, nothing to lose."""

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.core.sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
-from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
+from fastapi_ignite.rag.engine import Answer, DocumentSource, Purged, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.local.answering import REFUSAL, Passage, Quote, cite
 from fastapi_ignite.rag.local.embedding import count_tokens
@@ -76,12 +76,12 @@ class OpenAIEngine:
     async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
         return await LocalIndexRepository(session, tenant_id).embedded_shares(project_id)
 
-    async def purge(self, tenant_id: UUID, document_id: UUID) -> int:
+    async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
         """Detached and deleted at the provider before we forget its id."""
         async with self._database.tenant(tenant_id) as session:
             project_id = await LocalIndexRepository(session, tenant_id).find_hidden_project(document_id)
             if project_id is None:
-                return 0
+                return Purged()
             repository = ProviderRepository(session, tenant_id)
             store, files = await repository.store(project_id), await repository.removing(document_id)
         for file in files:
@@ -93,7 +93,7 @@ class OpenAIEngine:
             for file in files:
                 await ProviderRepository(session, tenant_id).forget_file(file.id)
             await LocalIndexRepository(session, tenant_id).remove_document(project_id, document_id)
-        return 0
+        return Purged(provider_ids=tuple(file.provider_id for file in files if file.provider_id))
 
     async def damaged(self, limit: int) -> Sequence[tuple[UUID, UUID]]:
         async with self._database.system() as session:
