@@ -30,7 +30,7 @@ from sqlalchemy import text
 
 from api_processes import ApiProcess, api_processes, make_plan, make_tenant, worker_process
 from books import books_of
-from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.openai_sim.faults import FailureRate, Fault

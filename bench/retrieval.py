@@ -24,7 +24,7 @@ from statistics import fmean, quantiles
 from uuid import UUID
 
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.core.sections import EmbeddingSettings
+from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText

@@ -28,7 +28,7 @@ from fastapi_ignite.admin.service import AdminKeyService
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.embedded import acquire

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.core.sections import EmbeddingSettings
+from fastapi_ignite.core.model_sections import EmbeddingSettings
 
 Vector = list[float] | str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastapi_ignite.core.sections import AnswerSettings
+from fastapi_ignite.core.model_sections import AnswerSettings
 from fastapi_ignite.openai_sim.faults import Fault
 from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.local.engine import LocalEngine

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr, ValidationError, model_validator
 
 from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.core.model_sections import AnswerSettings, EmbeddingSettings, OpenAISettings, RagSettings
 from fastapi_ignite.core.sections import (
     DEVELOPMENT_SECRET,
-    AnswerSettings,
     ApiKeySettings,
     AppSettings,
     BillingSettings,
@@ -21,12 +21,9 @@ from fastapi_ignite.core.sections import (
     CorsSettings,
     DatabaseUrlSettings,
     DramatiqSettings,
-    EmbeddingSettings,
     IgniteSettings,
     JwtSettings,
-    OpenAISettings,
     PostgresSettings,
-    RagSettings,
     RateLimitSettings,
     RedisSettings,
     SchedulerSettings,

@@ -37,8 +37,11 @@ async def backend(
 async def cache(backend: CacheBackend) -> AsyncGenerator[Cache]:
     """The cache that the decorators find."""
     made = Cache(backend, timeout=30)
-    with use_cache(made):
-        yield made
+    try:
+        with use_cache(made):
+            yield made
+    finally:
+        await made.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 from databases import new_database
-from fastapi_ignite.core.sections import EmbeddingSettings
+from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.local.engine import LocalEngine

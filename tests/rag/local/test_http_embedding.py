@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from bookkeeping import eventually
 from embedding_server import EmbeddingServer, running_embedding_server, vector_of
 from fastapi_ignite.core.errors import ConfigurationError
-from fastapi_ignite.core.sections import EmbeddingSettings
+from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.openai_sim.faults import Fault
 from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
 from fastapi_ignite.rag.local import http_embedding

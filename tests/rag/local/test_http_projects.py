@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from embedding_server import EmbeddingServer, running_embedding_server, vector_of
-from fastapi_ignite.core.sections import EmbeddingSettings
+from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.openai_sim.faults import Fault
 from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
 from fastapi_ignite.rag.local.embedding import EmbeddingModel

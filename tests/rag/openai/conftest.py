@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker

@@ -26,7 +26,7 @@ import asyncio, os, signal, sys
 from importlib import import_module
 from uuid import UUID
 from sqlalchemy import make_url
-from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 

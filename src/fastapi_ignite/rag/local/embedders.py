@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from fastapi_ignite.core.errors import ConfigurationError
-from fastapi_ignite.core.sections import EmbeddingSettings
+from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.rag.local.embedding import (
     Embedder,
     EmbeddingError,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.core.sections import EmbeddingSettings
+from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.chunking import chunk_text
 from fastapi_ignite.rag.engine import Answer, DocumentSource, Purged, RebuiltIndex, TokenUsage

@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import Counter
 
 from fastapi_ignite.core.errors import ConfigurationError
-from fastapi_ignite.core.sections import EmbeddingSettings
+from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.breaker import CircuitBreaker
 from fastapi_ignite.rag.local.embedding import EmbeddingError, EmbeddingModel, Vectors, truncate
 from fastapi_ignite.rag.local.embedding_answer import (

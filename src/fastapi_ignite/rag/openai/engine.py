@@ -10,7 +10,7 @@ from uuid import UUID
 from openai.types.responses import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
 from fastapi_ignite.rag.engine import Answer, DocumentSource, Purged, TokenUsage

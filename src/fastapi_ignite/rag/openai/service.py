@@ -19,7 +19,7 @@ from openai.types.responses.response_create_params import ResponseCreateParamsSt
 from openai.types.shared_params import ComparisonFilter
 from openai.types.vector_stores import VectorStoreFile, VectorStoreFileBatch
 
-from fastapi_ignite.core.sections import OpenAISettings
+from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.rag.errors import StoreMissingError
 from fastapi_ignite.rag.openai.failures import ProviderBreaker
 from fastapi_ignite.rag.openai.transcript import Transcript

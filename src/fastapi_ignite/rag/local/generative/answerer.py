@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi_ignite.core.sections import AnswerSettings
+from fastapi_ignite.core.model_sections import AnswerSettings
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.local.answerer import Draft
 from fastapi_ignite.rag.local.answering import REFUSAL

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import httpx2
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient
 
-from fastapi_ignite.core.sections import AnswerSettings
+from fastapi_ignite.core.model_sections import AnswerSettings
 from fastapi_ignite.rag.errors import ProviderUnavailableError
 from fastapi_ignite.rag.local.generative.generation import Generation
 from fastapi_ignite.rag.local.generative.hearing import hear_chat, hear_response
