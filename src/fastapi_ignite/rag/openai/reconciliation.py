@@ -7,7 +7,7 @@ expire, and an account's owner can remove what rows name.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -74,12 +74,7 @@ class Reconciliation:
                 if metadata.get(INSTALLATION_KEY) == installation and row_id and store.created_at < before.timestamp():
                     found[store.id] = row_id
         await self._mark_lost_stores(usable)
-        async with self._database.system() as session:
-            rows = await session.execute(
-                select(ProviderStore.id, ProviderStore.provider_id).where(ProviderStore.id.in_(found.values()))
-            )
-            known = {row.id: row.provider_id for row in rows}
-        orphans = [each for each, row_id in found.items() if not _is_wanted(each, row_id, known)]
+        orphans = await self._orphans(ProviderStore, found)
         for store_id in orphans:
             await self._service.delete_store(store_id)
         return len(orphans)
@@ -94,15 +89,17 @@ class Reconciliation:
                 if row_id and file.created_at < before.timestamp():
                     found[file.id] = row_id
         await self._mark_lost_files(present)
-        async with self._database.system() as session:
-            rows = await session.execute(
-                select(ProviderFile.id, ProviderFile.provider_id).where(ProviderFile.id.in_(found.values()))
-            )
-            known = {row.id: row.provider_id for row in rows}
-        orphans = [each for each, row_id in found.items() if not _is_wanted(each, row_id, known)]
+        orphans = await self._orphans(ProviderFile, found)
         for file_id in orphans:
             await self._service.delete_file(file_id)
         return len(orphans)
+
+    async def _orphans(self, model: type[ProviderStore | ProviderFile], found: Mapping[str, UUID]) -> list[str]:
+        """Of the provider's objects those whose row is gone, or names another."""
+        async with self._database.system() as session:
+            rows = await session.execute(select(model.id, model.provider_id).where(model.id.in_(found.values())))
+            known = {row.id: row.provider_id for row in rows}
+        return [each for each, row_id in found.items() if not _is_wanted(each, row_id, known)]
 
     async def _mark_lost_stores(self, usable: Collection[str]) -> None:
         """The list may be older than a store: what is not in it is asked for by itself."""
