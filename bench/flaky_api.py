@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.main import create_app
-from fastapi_ignite.rag.engine import Answer, RagEngine, TokenUsage
+from fastapi_ignite.rag.engine import Answer, AnswerListener, RagEngine, TokenUsage
 
 FAILURES = 0.3
 
@@ -37,13 +37,20 @@ class FlakyEngine:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
+    async def ask(
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        listener: AnswerListener | None = None,
+    ) -> Answer:
         """Takes a moment, so that a kill finds questions under way."""
         fate = random.random()
         await asyncio.sleep(random.uniform(0, 0.03))
         if fate < FAILURES / 2:
             raise ProviderFailedError
-        answer = await self._engine.ask(tenant_id, project_id, question, usage)
+        answer = await self._engine.ask(tenant_id, project_id, question, usage, listener)
         if fate < FAILURES:
             raise ProviderFailedError
         return answer

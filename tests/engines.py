@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
-from fastapi_ignite.rag.engine import Answer, DocumentSource, PreparedIndex, RagEngine, TokenUsage
+from fastapi_ignite.rag.engine import Answer, AnswerListener, DocumentSource, PreparedIndex, RagEngine, TokenUsage
 from http_clients import TenantClient, client_for
 
 Event = Callable[[], Awaitable[None]]
@@ -50,10 +50,17 @@ class InterruptedEngine:
         await self._prepared()
         return document
 
-    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
+    async def ask(
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        listener: AnswerListener | None = None,
+    ) -> Answer:
         await self._asked()
         self.answers += 1
-        answer = await self._inner.ask(tenant_id, project_id, question, usage)
+        answer = await self._inner.ask(tenant_id, project_id, question, usage, listener)
         await self._answered()
         return answer
 

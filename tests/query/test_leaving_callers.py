@@ -14,7 +14,7 @@ from engines import InterruptedEngine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import Answer, RagEngine, TokenUsage
+from fastapi_ignite.rag.engine import Answer, AnswerListener, RagEngine, TokenUsage
 from http_clients import TenantClient, client_for
 
 QUESTION = "How many apple trees does the orchard keep?"
@@ -29,7 +29,14 @@ class SlowEngine(InterruptedEngine):
         self._spent = spent
         self.stopped = False
 
-    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
+    async def ask(
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        listener: AnswerListener | None = None,
+    ) -> Answer:
         usage.tokens_in += self._spent
         self._left.set()
         try:
@@ -37,7 +44,7 @@ class SlowEngine(InterruptedEngine):
         except asyncio.CancelledError:
             self.stopped = True
             raise
-        return await super().ask(tenant_id, project_id, question, usage)
+        return await super().ask(tenant_id, project_id, question, usage, listener)
 
 
 @asynccontextmanager

@@ -154,20 +154,6 @@ def install(app: FastAPI, *, errors_url: str = "/errors") -> None:
     """
     app.state.errors_url = errors_url
 
-    @app.exception_handler(IgniteError)
-    async def _ignite(request: Request, error: IgniteError) -> JSONResponse:
-        if error.status >= 500:  # noqa: PLR2004  the class of server errors
-            log.error("request failed", code=error.code, detail=error.detail)
-        return problem_response(
-            request,
-            status=error.status,
-            code=error.code,
-            title=error.title,
-            detail=error.detail,
-            headers=error.headers,
-            extra=error.extra,
-        )
-
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = error.errors()
@@ -197,6 +183,7 @@ def install(app: FastAPI, *, errors_url: str = "/errors") -> None:
             request, status=error.status_code, code=code, title=title, detail=str(error.detail), headers=headers
         )
 
+    app.exception_handler(IgniteError)(known_error)
     app.exception_handler(Exception)(unexpected_error)
 
 
@@ -206,6 +193,21 @@ def _allow(request: Request) -> dict[str, str]:
     scopes = {method: {**request.scope, "method": method} for method in _METHODS}
     methods = [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
     return {"Allow": ", ".join(methods)} if methods else {}
+
+
+async def known_error(request: Request, error: IgniteError) -> JSONResponse:
+    """The case as it was raised."""
+    if error.status >= 500:  # noqa: PLR2004  the class of server errors
+        log.error("request failed", code=error.code, detail=error.detail)
+    return problem_response(
+        request,
+        status=error.status,
+        code=error.code,
+        title=error.title,
+        detail=error.detail,
+        headers=error.headers,
+        extra=error.extra,
+    )
 
 
 async def unexpected_error(request: Request, error: Exception) -> JSONResponse:
@@ -228,6 +230,13 @@ async def unexpected_error(request: Request, error: Exception) -> JSONResponse:
         title="Internal error",
         detail="Something failed on our side; the request id finds it in the log.",
     )
+
+
+async def problem_of(request: Request, error: Exception) -> JSONResponse:
+    """For an answer that has begun, where it is told in the answer's own way."""
+    if isinstance(error, IgniteError):
+        return await known_error(request, error)
+    return await unexpected_error(request, error)
 
 
 AUTHENTICATED = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -107,7 +107,7 @@ class FileRepo(LeasedRepo[File]):
         )
         return (await self.session.execute(statement.limit(1))).first() is not None
 
-    async def names(self, document_ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, str]]:
+    async def names(self, document_ids: Collection[UUID]) -> dict[UUID, tuple[UUID, str]]:
         """The oldest live file of each document: its id and name."""
         statement = (
             select(File.document_id, File.id, File.filename)

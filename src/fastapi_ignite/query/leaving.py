@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.watching import watched
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.25
@@ -21,18 +21,14 @@ class CallerLeftError(IgniteError):
 
 
 async def unless_left(work: Coroutine[Any, Any, T], caller_left: Callable[[], Awaitable[bool]]) -> T:
-    """The result of the work, which is cancelled, and has ended, when this raises.
+    """The result of the work.
 
     Raises:
-        CallerLeftError: the caller left first.
+        CallerLeftError: the caller left first, and the work has ended.
     """
-    task = asyncio.create_task(work)
-    try:
-        while not (await asyncio.wait((task,), timeout=LOOK_SECONDS))[0]:
-            if await caller_left():
-                raise CallerLeftError("The caller left before the answer came.")
-        return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
+
+    async def look() -> None:
+        if await caller_left():
+            raise CallerLeftError("The caller left before the answer came.")
+
+    return await watched(work, look, every=LOOK_SECONDS)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Request, Response
 
 from fastapi_ignite.billing.service import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import ClaimDep, DatabaseDep, EnginesDep, PrincipalDep, SettingsDep
+from fastapi_ignite.http.event_stream import MEDIA_TYPE, Events, EventStreamResponse
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import takes, tenant_router
 from fastapi_ignite.infra.idempotency import IdempotencyOutcomeUnknownError
@@ -22,6 +23,7 @@ from fastapi_ignite.query.service import (
     QueryService,
     SourcesChangedError,
 )
+from fastapi_ignite.query.streaming import EXAMPLE, AnswerEvents
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import PROVIDER_ERRORS
 from fastapi_ignite.usage.headers import QuotaHeadersDep
@@ -42,28 +44,45 @@ MessageId = Annotated[UUID, Path(examples=["7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21
 
 @router.post(
     "/ask",
+    response_model=AskResult,
     openapi_extra=takes(Scope.MESSAGES_WRITE),
     dependencies=[QuotaHeadersDep],
-    responses=responses(
-        ProjectNotFoundError,
-        ConversationNotFoundError,
-        SubscriptionRequiredError,
-        QuotaExceededError,
-        IdempotencyOutcomeUnknownError,
-        MalformedBodyError,
-        BodyTooLargeError,
-        AnswerAbandonedError,
-        SourcesChangedError,
-        *PROVIDER_ERRORS,
-        EngineMissingError,
-    ),
+    responses={
+        200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": EXAMPLE}}},
+        **responses(
+            ProjectNotFoundError,
+            ConversationNotFoundError,
+            SubscriptionRequiredError,
+            QuotaExceededError,
+            IdempotencyOutcomeUnknownError,
+            MalformedBodyError,
+            BodyTooLargeError,
+            AnswerAbandonedError,
+            SourcesChangedError,
+            *PROVIDER_ERRORS,
+            EngineMissingError,
+        ),
+    },
 )
-async def ask(service: QueryServiceDep, claim: ClaimDep, question: AskRequest, request: Request) -> AskResult:
+async def ask(
+    service: QueryServiceDep, claim: ClaimDep, question: AskRequest, request: Request, response: Response
+) -> AskResult | Response:
     """Answer from the project's documents, with quotes that were proven to stand there.
 
     The model is stopped when the caller leaves, unless there is an `Idempotency-Key` to come back with.
     """
-    return await service.ask(question, claim, caller_left=request.is_disconnected)
+    if not question.stream:
+        return await service.ask(question, claim, caller_left=request.is_disconnected)
+    opened = await service.begin(question, claim)
+
+    async def produce(events: Events) -> None:
+        telling = AnswerEvents(events, service.names)
+        await telling.begin(
+            message_id=opened.answer_id, conversation_id=opened.conversation_id, engine=opened.engine.name
+        )
+        await telling.finish(await service.answer(opened, caller_left=events.left, listener=telling))
+
+    return EventStreamResponse(request, produce, headers=response.headers)
 
 
 @router.get(

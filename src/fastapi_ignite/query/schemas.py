@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from fastapi_ignite.http.fields import NOT_BLANK, no_nul
+from fastapi_ignite.rag.engine import Citation
 
 MAX_QUESTION = 8000
 # the constraints before the validator: behind one, the length would be checked before the blanks are stripped
@@ -36,6 +37,7 @@ class AskRequest(BaseModel):
     project_id: UUID
     question: Question = Field(examples=["What does the onboarding guide cover?"])
     conversation_id: UUID | None = Field(None, description="Continue this conversation of the same project.")
+    stream: bool = Field(False, description="Tell the answer while it is made, as server-sent events.")
 
 
 class CitationRead(BaseModel):
@@ -54,6 +56,21 @@ class CitationRead(BaseModel):
         "the answer says. `retrieved`: of the source the answer names, though it shares few words with it.",
     )
     verified: bool = Field(description="The quote was compared with the stored text before the answer left.")
+
+    @classmethod
+    def of(cls, citation: Citation, file_id: UUID, filename: str) -> CitationRead:
+        """A proven quote of the file."""
+        return cls(
+            file_id=file_id,
+            filename=filename,
+            quote=citation.quote,
+            page=citation.page,
+            char_start=citation.char_start,
+            char_end=citation.char_end,
+            score=citation.score,
+            support=citation.support,
+            verified=True,
+        )
 
 
 class AskResult(BaseModel):
@@ -100,3 +117,42 @@ class AskResult(BaseModel):
     truncated: bool = Field(description="The model was cut at its longest answer.")
     tokens_estimated: bool = Field(description="A provider did not tell its figures; the tokens were counted here.")
     engine: str
+
+
+class StreamMeta(BaseModel):
+    """Event `meta`, the first. The answer will be read again under `message_id`."""
+
+    message_id: UUID
+    conversation_id: UUID
+    engine: str
+
+
+class SourceRead(BaseModel):
+    """A passage that the answer is read from; offsets as a citation's."""
+
+    file_id: UUID
+    filename: str
+    page: int | None
+    char_start: int
+    char_end: int
+    score: float
+
+
+class StreamSources(BaseModel):
+    """Event `sources`. An answer begins: what an earlier one had told is void."""
+
+    sources: list[SourceRead]
+
+
+class StreamDelta(BaseModel):
+    """Event `delta`: the next words."""
+
+    text: str
+
+
+class StreamUsage(BaseModel):
+    """Event `usage`."""
+
+    tokens_in: int
+    tokens_out: int
+    tokens_estimated: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -19,7 +19,8 @@ from fastapi_ignite.query.leaving import CallerLeftError, unless_left
 from fastapi_ignite.query.models import Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead
-from fastapi_ignite.rag.engine import Answer, RagEngine, TokenUsage
+from fastapi_ignite.query.streaming import Names
+from fastapi_ignite.rag.engine import Answer, AnswerListener, RagEngine, TokenUsage
 from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
@@ -57,10 +58,14 @@ class SourcesChangedError(UnavailableError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """A question on record, with the unit held for it."""
+class OpenQuestion:
+    """A question on record, with the unit held for it and the id that its answer will have."""
 
+    text: str
+    project_id: UUID
+    claim: Claim | None
     message_id: UUID
+    answer_id: UUID
     conversation_id: UUID
     reservation_id: UUID
     engine: RagEngine
@@ -82,26 +87,37 @@ class QueryService:
     ) -> AskResult:
         """One answer is one message of the plan, a refusal too; a failure is none.
 
+        Raises as `begin` and `answer` do.
+        """
+        return await self.answer(await self.begin(request, claim), caller_left=caller_left)
+
+    async def answer(
+        self,
+        question: OpenQuestion,
+        *,
+        caller_left: Callable[[], Awaitable[bool]],
+        listener: AnswerListener | None = None,
+    ) -> AskResult:
+        """Ask the engine, and settle.
+
         A caller who leaves stops the engine, and has used the message once the engine worked. With a key the answer is
-        worked out all the same: the caller may come back for it.
+        worked out all the same: the caller may come back for it. The listener hears it while it is made, and each time
+        anew when it is made again.
 
         Raises:
-            ProjectNotFoundError, ConversationNotFoundError: unknown ids.
-            SubscriptionRequiredError, QuotaExceededError: nothing was asked.
-            IdempotencyConflictError: the same request was made before.
             AnswerAbandonedError, SourcesChangedError: asking again may work.
             CallerLeftError: nobody hears it.
         """
-        question = await self._record(request, claim)
+        claim = question.claim
         usage = TokenUsage()
         asked = False  # money may have been spent
         try:
             async with owner_alive(self._database, claim):
                 for _ in range(MOST_ANSWERS):
-                    asking = question.engine.ask(self._tenant_id, request.project_id, request.question, usage)
+                    asking = question.engine.ask(self._tenant_id, question.project_id, question.text, usage, listener)
                     answer = await (asking if claim else unless_left(asking, caller_left))
                     asked = True
-                    result = await self._settle(question, answer, usage, claim)
+                    result = await self._settle(question, answer, usage)
                     if result is not None:
                         return result
             raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
@@ -122,7 +138,19 @@ class QueryService:
             raise MessageNotFoundError("This tenant has no answer with this id.")
         return _as_result(message)
 
-    async def _record(self, request: AskRequest, claim: Claim | None) -> _Question:
+    async def names(self, document_ids: Collection[UUID]) -> Names:
+        """The file that callers know each document by; a document without one is missing."""
+        async with self._database.tenant(self._tenant_id) as session:
+            return await FileRepo(session, self._tenant_id).names(document_ids)
+
+    async def begin(self, request: AskRequest, claim: Claim | None) -> OpenQuestion:
+        """Put the question on record and hold a unit for it.
+
+        Raises:
+            ProjectNotFoundError, ConversationNotFoundError: unknown ids.
+            SubscriptionRequiredError, QuotaExceededError: nothing may be asked.
+            IdempotencyConflictError: the same request was made before.
+        """
         async with self._database.tenant(self._tenant_id) as session:
             idempotency = IdempotencyStore(session)
             if claim:
@@ -155,13 +183,19 @@ class QueryService:
                     reservation_id=reservation_id,
                 )
             )
-        return _Question(message_id, conversation_id, reservation_id, engine)
+        return OpenQuestion(
+            text=request.question,
+            project_id=request.project_id,
+            claim=claim,
+            message_id=message_id,
+            answer_id=new_id(),
+            conversation_id=conversation_id,
+            reservation_id=reservation_id,
+            engine=engine,
+        )
 
-    async def _settle(
-        self, question: _Question, answer: Answer, usage: TokenUsage, claim: Claim | None
-    ) -> AskResult | None:
+    async def _settle(self, question: OpenQuestion, answer: Answer, usage: TokenUsage) -> AskResult | None:
         """`None`: the answer holds the words of a document whose last file is removed, and must not leave."""
-        message_id = new_id()
         async with self._database.tenant(self._tenant_id) as session:
             citations = await self._citations(FileRepo(session, self._tenant_id), answer)
             if citations is None:
@@ -171,7 +205,7 @@ class QueryService:
                 raise AnswerAbandonedError("The answer took too long; nothing was charged.")
             message = Message(
                 tenant_id=self._tenant_id,
-                id=message_id,
+                id=question.answer_id,
                 conversation_id=question.conversation_id,
                 role="assistant",
                 content=answer.text,
@@ -186,9 +220,9 @@ class QueryService:
             await messages.add(message)
             await UsageService(session, self._tenant_id).settle(question.reservation_id)
             result = _as_result(message)
-            if claim:
-                resource = f"{self._settings.app.api_prefix}/v1/query/messages/{message_id}"
-                await IdempotencyStore(session).complete(claim, resource=resource, answer=answer_of(result))
+            if question.claim:
+                resource = f"{self._settings.app.api_prefix}/v1/query/messages/{question.answer_id}"
+                await IdempotencyStore(session).complete(question.claim, resource=resource, answer=answer_of(result))
         return result
 
     async def _citations(self, files: FileRepo, answer: Answer) -> list[CitationRead] | None:
@@ -196,22 +230,9 @@ class QueryService:
         names = await files.names([citation.document_id for citation in answer.citations])
         if any(citation.document_id not in names for citation in answer.citations):
             return None
-        return [
-            CitationRead(
-                file_id=names[citation.document_id][0],
-                filename=names[citation.document_id][1],
-                quote=citation.quote,
-                page=citation.page,
-                char_start=citation.char_start,
-                char_end=citation.char_end,
-                score=citation.score,
-                support=citation.support,
-                verified=True,
-            )
-            for citation in answer.citations
-        ]
+        return [CitationRead.of(citation, *names[citation.document_id]) for citation in answer.citations]
 
-    async def _end(self, question: _Question, usage: TokenUsage, *, charged: bool) -> None:
+    async def _end(self, question: OpenQuestion, usage: TokenUsage, *, charged: bool) -> None:
         """Without an answer. What was spent at a provider stays on record, whoever bears it."""
         columns = _columns(usage) if usage.spent else {}
         async with self._database.tenant(self._tenant_id) as session:

@@ -57,6 +57,38 @@ class Answer:
     truncated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class FoundPassage:
+    """A stretch of a document that speaks of what was asked; `text` is verbatim, its offsets as a citation's."""
+
+    document_id: UUID
+    text: str
+    char_start: int
+    char_end: int
+    page: int | None
+    score: float
+
+
+class AnswerListener(Protocol):
+    """Hears an answer while it is made. What it raises ends the asking.
+
+    Nothing is said before a first quote is proven. What was said is how the answer begins, unless a document was
+    removed while it was read, or the model took it back: the answer that `ask` returns is the one that counts.
+    """
+
+    async def found(self, passages: Sequence[FoundPassage]) -> None:
+        """An answer begins, read from these; one that had begun before is void."""
+        ...
+
+    async def cited(self, citation: Citation) -> None:
+        """A proven quote."""
+        ...
+
+    async def said(self, text: str) -> None:
+        """The next words."""
+        ...
+
+
 @dataclass(slots=True)
 class TokenUsage:
     """What a question has cost so far. The engine adds to it while it works: a failure has its price too.
@@ -191,10 +223,18 @@ class RagEngine(Protocol):
         """
         ...
 
-    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
+    async def ask(
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        listener: AnswerListener | None = None,
+    ) -> Answer:
         """Answer from the project's documents, or say that they do not hold the answer.
 
-        Whatever happens, a cancellation too, `usage` has what was spent. Cancelling stops the model.
+        Whatever happens, a cancellation too, `usage` has what was spent. Cancelling stops the model. The listener
+        hears the answer as far as it can be told while it is made, which for a refusal is nothing.
         """
         ...
 

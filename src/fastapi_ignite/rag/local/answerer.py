@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,9 @@ class Draft:
     refusal: str = REFUSAL
 
 
+DraftListener = Callable[[Draft], Awaitable[None]]
+
+
 class Answerer(Protocol):
     """Safe to share between tasks of one event loop."""
 
@@ -37,10 +40,13 @@ class Answerer(Protocol):
         """As the engine's."""
         ...
 
-    async def answer(self, question: str, found: Retrieved | None, usage: TokenUsage) -> Draft:
+    async def answer(
+        self, question: str, found: Retrieved | None, usage: TokenUsage, drafting: DraftListener | None = None
+    ) -> Draft:
         """Answer from what was found, which is none where there was nothing to search in or for.
 
-        No transaction is open. Whatever happens, `usage` has what was spent.
+        No transaction is open. Whatever happens, `usage` has what was spent. One who writes for a while shows
+        `drafting` how the answer begins, ever more of it.
         """
         ...
 

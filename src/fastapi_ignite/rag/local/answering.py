@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from fastapi_ignite.rag.engine import Citation, Support
+from fastapi_ignite.rag.engine import Citation, FoundPassage, Support
 from fastapi_ignite.rag.extraction import page_at
 from fastapi_ignite.rag.local.analysis import analyze
 from fastapi_ignite.rag.local.lexical import inverse_document_frequency
@@ -62,6 +62,17 @@ class Passage:
     def text(self) -> str:
         """The chunk itself."""
         return self.window[self.char_start - self.window_start : self.char_end - self.window_start]
+
+    def found(self) -> FoundPassage:
+        """As callers see it."""
+        return FoundPassage(
+            document_id=self.document_id,
+            text=self.text,
+            char_start=self.char_start,
+            char_end=self.char_end,
+            page=page_at(self.page_starts, self.char_start),
+            score=self.score,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.chunking import chunk_text
-from fastapi_ignite.rag.engine import Answer, DocumentSource, Purged, RebuiltIndex, TokenUsage
-from fastapi_ignite.rag.local.answerer import Answerer, Draft
+from fastapi_ignite.rag.engine import Answer, AnswerListener, DocumentSource, Purged, RebuiltIndex, TokenUsage
+from fastapi_ignite.rag.local.answerer import Answerer, Draft, DraftListener
 from fastapi_ignite.rag.local.answering import Quote, cite
 from fastapi_ignite.rag.local.embedders import WORDS_ALONE, Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
@@ -25,6 +25,7 @@ from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.searching import LocalSearchRepository
 from fastapi_ignite.rag.local.sharpening import Sharpener
+from fastapi_ignite.rag.telling import Telling
 
 # Parameters of one statement: large enough that round trips do not count, small enough for memory.
 INSERT_BATCH = 500
@@ -152,15 +153,33 @@ class LocalEngine:
     async def sharpen(self) -> bool:
         return await self._sharpener.step()
 
-    async def ask(self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage) -> Answer:
-        """Three short transactions; while a model works none is open."""
+    async def ask(
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        listener: AnswerListener | None = None,
+    ) -> Answer:
+        """Short transactions; while a model works none is open."""
         found = await self._retriever.retrieve(tenant_id, project_id, question, limit=self._answerer.passages)
-        draft = await self._answerer.answer(question, found, usage)
-        quotes = draft.quotes
-        if quotes:
+        passages = found.passages if found else []
+        read_documents = {passage.document_id for passage in passages}
+
+        async def prove(quotes: Sequence[Quote]) -> tuple[list[Quote], bool]:
             async with self._database.tenant(tenant_id) as session:
-                quotes = await LocalSearchRepository(session, tenant_id).prove(quotes)
-        return _answer(draft, quotes)
+                search = LocalSearchRepository(session, tenant_id)
+                return await search.prove(quotes), await search.all_visible(read_documents)
+
+        drafting = None
+        if listener:
+            await listener.found([passage.found() for passage in passages])
+            drafting = _telling(Telling(listener, prove))
+        draft = await self._answerer.answer(question, found, usage, drafting)
+        if not draft.quotes:
+            return Answer(draft.refusal, answerable=False, citations=(), truncated=draft.truncated)
+        proven, all_visible = await prove(draft.quotes)
+        return _answer(draft, proven, all_visible=all_visible)
 
     async def reconcile(self) -> int:
         """Everything is in the database, and goes with it."""
@@ -190,9 +209,18 @@ def _rows(source: DocumentSource) -> list[ChunkRow]:
     return rows
 
 
-def _answer(draft: Draft, quotes: Sequence[Quote]) -> Answer:
-    """Without a proven quote nothing but a refusal leaves."""
-    if not quotes:
+def _telling(telling: Telling) -> DraftListener:
+    async def tell(draft: Draft) -> None:
+        await telling.tell(draft.text or "", draft.quotes)
+
+    return tell
+
+
+def _answer(draft: Draft, proven: Sequence[Quote], *, all_visible: bool) -> Answer:
+    """Without a proven quote nothing but a refusal leaves; of a document that was hidden meanwhile not a word."""
+    if not proven:
         return Answer(draft.refusal, answerable=False, citations=(), truncated=draft.truncated)
-    text = "\n\n".join(quote.text for quote in quotes) if draft.text is None else draft.text
-    return Answer(text, answerable=True, citations=cite(quotes), truncated=draft.truncated)
+    text = draft.text if all_visible else None
+    if text is None:
+        text = "\n\n".join(quote.text for quote in proven)
+    return Answer(text, answerable=True, citations=cite(proven), truncated=draft.truncated)

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from fastapi_ignite.rag.engine import TokenUsage
-from fastapi_ignite.rag.local.answerer import Draft
+from fastapi_ignite.rag.local.answerer import Draft, DraftListener
 from fastapi_ignite.rag.local.answering import REFUSAL, Evidence, select_quotes, shortlist
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors, count_tokens
@@ -22,7 +22,10 @@ class ExtractiveAnswerer:
     def __init__(self, embedders: Embedders) -> None:
         self._embedders = embedders
 
-    async def answer(self, question: str, found: Retrieved | None, usage: TokenUsage) -> Draft:
+    async def answer(
+        self, question: str, found: Retrieved | None, usage: TokenUsage, drafting: DraftListener | None = None
+    ) -> Draft:
+        del drafting  # it is all there at once
         tokens_in, evidence = await asyncio.to_thread(_evidence, question, found)
         usage.tokens_in += tokens_in
         if found is not None and found.vector is not None and evidence:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select, text
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.rag.local.answering import Passage, Quote
 from fastapi_ignite.rag.local.fusion import Candidate, Ranked
-from fastapi_ignite.rag.local.models import TermStat
+from fastapi_ignite.rag.local.models import Document, TermStat
 from fastapi_ignite.rag.local.sentences import LONGEST
 
 # each leg's contribution to what is scored in full
@@ -132,3 +132,14 @@ class LocalSearchRepository:
         )
         positions = set(proven)
         return [quote for position, quote in enumerate(quotes, start=1) if position in positions]
+
+    async def all_visible(self, document_ids: Collection[UUID]) -> bool:
+        """Whether none of these documents was hidden or removed."""
+        visible = await self._session.scalar(
+            select(func.count()).where(
+                Document.tenant_id == self._tenant_id,
+                Document.id == func.any(list(document_ids)),
+                Document.hidden_at.is_(None),
+            )
+        )
+        return visible == len(document_ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from openai.types.responses import (
     Response,
@@ -18,9 +19,15 @@ from openai.types.responses.response_output_text import AnnotationFileCitation
 from fastapi_ignite.rag.aligning import Statement, align
 from fastapi_ignite.rag.local.answering import Passage, Quote
 from fastapi_ignite.rag.local.sentences import split_sentences
+from fastapi_ignite.rag.openai.transcript import Part, Transcript
+from fastapi_ignite.rag.storable import storable
 
 LONGEST_EXCERPT = 20_000
+_LONGEST_MARKER = 202
 _MARKER = re.compile(r"\u3010[^\u3010\u3011]{0,200}\u3011")
+_SURROGATES = "".join(map(chr, range(0xD800, 0xE000)))
+# a file's id, words of it, and their score; as they came
+_Result = tuple[Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,44 +51,69 @@ class Reading:
 
 def read(response: Response) -> Reading:
     """The answer without the marks some models leave in it; what they cite, by statement."""
-    parts: list[str] = []
-    statements: list[Statement] = []
-    refused = False
+    parts: list[Part] = []
+    results: list[_Result] = []
     for item in response.output:
-        for content in item.content if isinstance(item, ResponseOutputMessage) else ():
-            if isinstance(content, ResponseOutputRefusal):
-                refused = True
-                parts.append(content.refusal)
-            else:
-                parts.append(content.text)
-                statements += _statements(content)
-    return Reading(
-        text=_MARKER.sub("", "\n\n".join(parts)).replace("\x00", "").strip(),
-        refused=refused,
-        statements=tuple(statements),
-        excerpts=tuple(_excerpts(response)),
-    )
+        if isinstance(item, ResponseOutputMessage):
+            parts += map(_part, item.content)
+        elif isinstance(item, ResponseFileSearchToolCall):
+            results += [(result.file_id, result.text, result.score) for result in item.results or ()]
+    text = storable(_MARKER.sub("", _joined(parts))).strip()
+    statements = [each for part in parts if not part.refusal for each in (_cited(part) or _sentences(part))]
+    return _reading(text, parts, statements, results)
 
 
-def _statements(content: ResponseOutputText) -> Iterator[Statement]:
-    """An annotation's `index` is where the cited words end; one that is nowhere stands for all of the answer."""
-    cited = [note for note in content.annotations if isinstance(note, AnnotationFileCitation)]
-    if not cited:
-        for sentence in split_sentences(content.text):
-            yield Statement(content.text[sentence.start : sentence.end], None)
-        return
-    for note in cited:
-        before = content.text[: note.index] if 0 < note.index <= len(content.text) else content.text
+def read_beginning(transcript: Transcript) -> Reading:
+    """Of a response that goes on: the text that its reading will begin with, and what is cited so far."""
+    parts = transcript.parts
+    results = [(each.get("file_id"), each.get("text"), each.get("score")) for each in transcript.results]
+    text = _MARKER.sub("", _joined(parts))
+    opened = text.rfind("\u3010")
+    if opened >= len(text) - _LONGEST_MARKER:
+        text = text[: max(opened, 0)]
+    statements = [each for part in parts if not part.refusal for each in _cited(part, is_whole=False)]
+    return _reading(storable(text.rstrip(_SURROGATES)).strip(), parts, statements, results)
+
+
+def _joined(parts: Sequence[Part]) -> str:
+    return "\n\n".join(part.text for part in parts)
+
+
+def _part(content: ResponseOutputText | ResponseOutputRefusal) -> Part:
+    if isinstance(content, ResponseOutputRefusal):
+        return Part([content.refusal], refusal=True)
+    notes = [note for note in content.annotations if isinstance(note, AnnotationFileCitation)]
+    return Part([content.text], [(note.index, note.file_id) for note in notes])
+
+
+def _reading(text: str, parts: Sequence[Part], statements: Sequence[Statement], results: Sequence[_Result]) -> Reading:
+    refused = any(part.refusal for part in parts)
+    return Reading(text, refused, tuple(statements), tuple(_excerpts(results)))
+
+
+def _cited(part: Part, *, is_whole: bool = True) -> list[Statement]:
+    """A citation's index is where the cited words end; one that is nowhere stands for all of the answer."""
+    text = part.text
+    statements = []
+    for index, file_id in part.notes:
+        if not (stands := 0 < index <= len(text)) and not is_whole:
+            continue
+        before = text[:index] if stands else text
         sentences = split_sentences(before)
-        yield Statement(before[sentences[-1].start : sentences[-1].end] if sentences else before, note.file_id)
+        statements.append(Statement(before[sentences[-1].start : sentences[-1].end] if sentences else before, file_id))
+    return statements
 
 
-def _excerpts(response: Response) -> Iterator[Excerpt]:
-    for item in response.output:
-        for result in (item.results or ()) if isinstance(item, ResponseFileSearchToolCall) else ():
-            words = (result.text or "").replace("\x00", "").strip()[:LONGEST_EXCERPT]
-            if result.file_id and words:
-                yield Excerpt(result.file_id, words, min(max(result.score or 0.0, 0.0), 1.0))
+def _sentences(part: Part) -> list[Statement]:
+    text = part.text
+    return [Statement(text[sentence.start : sentence.end], None) for sentence in split_sentences(text)]
+
+
+def _excerpts(results: Sequence[_Result]) -> Iterator[Excerpt]:
+    for file_id, text, score in results:
+        words = storable(text or "").strip()[:LONGEST_EXCERPT]
+        if file_id and words:
+            yield Excerpt(file_id, words, min(max(score or 0.0, 0.0), 1.0))
 
 
 def in_sentences(excerpts: Sequence[Excerpt]) -> list[Excerpt]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from openai.types.responses import Response
@@ -19,14 +20,35 @@ from fastapi_ignite.rag.local.embedding import count_tokens
 _POLICIES = frozenset({"bio_policy", "misalignment_policy_violation", "content_filter"})
 
 
+@dataclass(slots=True)
+class Part:
+    """Of what the model says: its words, and of its citations where the cited words end and the file's id."""
+
+    words: list[str] = field(default_factory=list)
+    notes: list[tuple[int, str]] = field(default_factory=list)
+    refusal: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+
 class Transcript:
-    """Of one response. `prompt` is what the model is given beside what it finds."""
+    """Of one response. `prompt` is what the model is given beside what it finds.
+
+    `parts` and `results` are what came so far, in its order; `results` as file search gave them to the model.
+    """
 
     def __init__(self, prompt: str) -> None:
         self._prompt = prompt
-        self._read: list[str] = []
-        self._said: list[str] = []
+        self._heard = False
+        self._parts: dict[tuple[object, object], Part] = {}
         self._response: Response | None = None
+        self.results: list[Mapping[str, Any]] = []
+
+    @property
+    def parts(self) -> list[Part]:
+        return list(self._parts.values())
 
     def hear(self, event: object) -> None:
         """The next event, as it was sent.
@@ -34,13 +56,22 @@ class Transcript:
         Raises:
             ProviderError: it is an error.
         """
+        if not isinstance(event, Mapping):
+            return
         match event:
             case {"type": "response.created"}:
-                self._read.append(self._prompt)
+                self._heard = True
             case {"type": "response.output_item.done", "item": {"type": "file_search_call", "results": results}}:
-                self._read += _texts(results)
-            case {"type": "response.output_text.delta" | "response.refusal.delta", "delta": str(delta)}:
-                self._said.append(delta)
+                self.results += [each for each in results or () if isinstance(each, Mapping)]
+            case {"type": "response.output_text.delta" | "response.refusal.delta" as kind, "delta": str(delta)}:
+                part = self._part(event)
+                part.words.append(delta)
+                part.refusal = kind == "response.refusal.delta"
+            case {
+                "type": "response.output_text.annotation.added",
+                "annotation": {"type": "file_citation", "file_id": str(file_id), "index": int(index)},
+            }:
+                self._part(event).notes.append((index, file_id))
             case {
                 "type": "response.completed" | "response.incomplete" | "response.failed",
                 "response": {**fields},
@@ -75,16 +106,14 @@ class Transcript:
             usage.tokens_reasoning += (
                 spent.output_tokens_details and spent.output_tokens_details.reasoning_tokens
             ) or 0
-        elif self._read:
-            usage.tokens_in += sum(map(count_tokens, self._read))
-            usage.tokens_out += count_tokens("".join(self._said))
+        elif self._heard:
+            usage.tokens_in += count_tokens(self._prompt)
+            usage.tokens_in += sum(count_tokens(str(result.get("text") or "")) for result in self.results)
+            usage.tokens_out += count_tokens("".join(part.text for part in self.parts))
             usage.estimated = True
 
-
-def _texts(results: object) -> Iterator[str]:
-    for result in results if isinstance(results, list) else ():
-        if isinstance(result, Mapping) and isinstance(result.get("text"), str):
-            yield result["text"]
+    def _part(self, event: Mapping[str, object]) -> Part:
+        return self._parts.setdefault((event.get("output_index"), event.get("content_index")), Part())
 
 
 def failure_of(code: object) -> ProviderError:

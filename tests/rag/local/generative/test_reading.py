@@ -5,12 +5,12 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastapi_ignite.rag.local.answering import Passage
+from fastapi_ignite.rag.local.answering import Passage, Quote
 from fastapi_ignite.rag.local.generative.quoting import Source
-from fastapi_ignite.rag.local.generative.reading import read
+from fastapi_ignite.rag.local.generative.reading import AnswerReader
 
 FIRST = "The \u201cAldara\u201d light\u2014built in 1874\u2014stands on a cliff.\nIts keeper   lives in the *old* café."
 SECOND = "Fog closes the harbour [3] on forty days a year. Ships wait outside."
@@ -27,7 +27,7 @@ PASSAGES = [passage(FIRST), passage(SECOND)]
 
 def told(said: str) -> tuple[str | None, list[str], str | None]:
     """The answer, its quotes and their support; every quote stands where it says."""
-    draft = read(said, PASSAGES, truncated=False)
+    draft = AnswerReader(PASSAGES).read(said, truncated=False)
     for quote in draft.quotes:
         assert DOCUMENT[quote.char_start : quote.char_end] == quote.text
     supports = {quote.support for quote in draft.quotes}
@@ -133,6 +133,65 @@ def test_a_mark_that_was_not_closed_ends_before_the_next() -> None:
 @given(st.text(st.sampled_from('[]12:,"\u201c fog\n*'), max_size=60))
 def test_whatever_is_said_a_quote_is_verbatim(said: str) -> None:
     told(said)
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "Fog",
+            "closes the harbour",
+            " ",
+            "\n",
+            ".",
+            ":",
+            "(",
+            ")",
+            '"',
+            "\u201c",
+            "'",
+            ", ",
+            "**",
+            "NO_ANSWER",
+            "No answer",
+        ),
+        *("[", "]", "\u3010", "[1", "[2: ", "[2]", "[1, 2]", "[see 2]", "[3 ships]", "[passage 2", "[2]: ", '[2] ("'),
+        *(f'[2: "{CLOSED}"]', f"[2: {CLOSED}]", f'[2]: "{CLOSED}"', f"[1: '{CLOSED}", "[2: \u201cFog clo", "x" * 1300),
+    ]
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(PIECES, max_size=12).map("".join), st.data())
+def test_what_is_told_while_it_is_said_is_how_it_begins(said: str, data: st.DataObject) -> None:
+    reader = AnswerReader(PASSAGES)
+    whole = reader.read(said, truncated=False)
+    beginning = AnswerReader(PASSAGES).read_beginning(said[: data.draw(st.integers(0, len(said)))])
+    assert not beginning.quotes or (whole.text or "").startswith(beginning.text or "")
+    assert all(any(within(quote, other) for other in whole.quotes) for quote in beginning.quotes)
+
+
+def within(one: Quote, other: Quote) -> bool:
+    return (
+        one.document_id == other.document_id and other.char_start <= one.char_start and one.char_end <= other.char_end
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "told_by_then"),
+    [
+        (f'Fog does [2: "{CLOSED}"]. It is', "Fog does. It"),
+        (f'Fog closes it [2: "{CLOSED}"]', "Fog closes it"),
+        (f'Fog does [2: "{CLOSED}"]. And the light [1: "stan', "Fog does. And the light"),
+        (
+            f'Fog does [2: "{CLOSED}"]. It lasts [see below] for days [3 of them] and no ship leaves',
+            "Fog does. It lasts [see below] for days [3 of them] and no ship",
+        ),
+        (f'Fog does [2: "{CLOSED}"]. It does [2] every year', "Fog does. It does every"),
+    ],
+)
+def test_it_is_told_as_soon_as_it_is_decided(said: str, told_by_then: str) -> None:
+    beginning = AnswerReader(PASSAGES).read_beginning(said)
+    assert (beginning.text, [quote.text for quote in beginning.quotes]) == (told_by_then, [CLOSED])
 
 
 @given(st.text(max_size=80), st.data())

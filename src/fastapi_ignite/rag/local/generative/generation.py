@@ -8,6 +8,7 @@ from typing import Any
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.errors import ContentFilteredError, ProviderError
 from fastapi_ignite.rag.local.embedding import count_tokens
+from fastapi_ignite.rag.storable import storable
 
 # A server that does not stop where it was told to is cut off: no token is longer on average.
 CHARACTERS_A_TOKEN = 16
@@ -17,7 +18,10 @@ _THINKING, _THOUGHT = "<think>", "</think>"
 
 @dataclass(slots=True)
 class Generation:
-    """`working`: the server has the request and did not refuse it. `heard`: something came back."""
+    """`working`: the server has the request and did not refuse it. `heard`: something came back.
+
+    `thinks_aloud`: the model begins with its thoughts, and does not say so.
+    """
 
     max_output_tokens: int
     working: bool = False
@@ -26,6 +30,7 @@ class Generation:
     truncated: bool = False
     filtered: bool = False
     declined: bool = False
+    thinks_aloud: bool = False
     reported: TokenUsage | None = None
     _said: list[str] = field(default_factory=list)
     _thought: list[str] = field(default_factory=list)
@@ -37,9 +42,18 @@ class Generation:
         return _without_thoughts(self._everything).strip()
 
     @property
+    def beginning(self) -> str:
+        """What of an answer that goes on is meant for the reader."""
+        return "" if self.declined or (self.thinks_aloud and not self.has_thought_aloud) else self.text
+
+    @property
+    def has_thought_aloud(self) -> bool:
+        """In the answer's place, to an end."""
+        return _THOUGHT in self._everything
+
+    @property
     def _everything(self) -> str:
-        """What no database takes is replaced."""
-        return "".join(self._said).replace("\x00", "").encode("utf-8", "replace").decode()
+        return storable("".join(self._said))
 
     @property
     def is_full(self) -> bool:

@@ -43,6 +43,7 @@ class AnswerModel:
     def __init__(self, settings: AnswerSettings) -> None:
         self._settings = settings
         self._api: Literal["responses", "chat"] | None = None if settings.api == "auto" else settings.api
+        self._thinks_aloud = False
         self._client = AsyncOpenAI(
             api_key=settings.api_key.get_secret_value() if settings.api_key else NO_KEY,
             base_url=settings.base_url,
@@ -70,9 +71,11 @@ class AnswerModel:
         Raises:
             ProviderError: no answer came.
         """
+        generation.thinks_aloud = self._thinks_aloud
         await self._breaker.call(
             "answer", lambda: self._generate(prompt, generation), seconds=self._settings.timeout_seconds
         )
+        self._thinks_aloud = generation.has_thought_aloud
 
     async def _generate(self, prompt: Prompt, generation: Generation) -> None:
         try:

@@ -16,6 +16,8 @@ from fastapi_ignite.rag.local.sentences import split_sentences
 MOST_QUOTES = 10
 MOST_MARKS = 100
 LONGEST_QUOTE = 1200
+# a longer stretch is no mark: its numbers, and the longest quote
+LONGEST_MARK = LONGEST_QUOTE + 300
 # how far back the statement before a mark may begin
 _REACH = 1000
 _OPENING, _CLOSING = "\"'\u2018\u201c\u201e\u00ab\u2039\u300c\u300e", "\"'\u2019\u201c\u201d\u00bb\u203a\u300d\u300f"
@@ -25,11 +27,14 @@ _BARE_WORDS = rf"[^\[\]\u3010\u3011]{{1,{LONGEST_QUOTE}}}"
 _SEPARATOR = r"\s{0,3}[:,;|=\u2013\u2014\u2020-]\s{0,3}"
 # Small models vary the mark: [2], [1, 3], [2]: "...", [Passage 2 - "..."], without quotation marks, cut at the end.
 # Everything that repeats is bounded: a model may say anything.
+_NUMBERS = r"""
+    [\[\u3010]\s{0,3}
+    (?:(?:passages?|sources?|quotes?)\s{0,3})?\#?
+    (?P<number>\d{1,3})(?P<more>(?:\s{0,3}[,;&]\s{0,3}\d{1,3}){0,20})
+"""
 _MARK = re.compile(
     rf"""
-    [\[\u3010]\s{{0,3}}
-    (?:(?:passages?|sources?|quotes?)\s{{0,3}})?\#?
-    (?P<number>\d{{1,3}})(?P<more>(?:\s{{0,3}}[,;&]\s{{0,3}}\d{{1,3}}){{0,20}})
+    {_NUMBERS}
     (?:
         (?:{_SEPARATOR}|\s{{0,3}})[{_OPENING}](?P<quoted>{_WORDS})[{_CLOSING}]\s{{0,3}}[\]\u3011]
         | {_SEPARATOR}(?P<bare>{_BARE_WORDS})[\]\u3011]
@@ -42,34 +47,108 @@ _MARK = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _DECLINES = re.compile(r"[\W_]*(?:(?i:no[_-]?answer)\b|NO ANSWER\b|(?i:no answer)\W*\Z)")
+_MAY_DECLINE = re.compile(r"[\W_]*.{0,11}", re.DOTALL)
 _DECLINING_WORD = re.compile(rf"\b{NO_ANSWER}\b", re.IGNORECASE)
+
+
+_OPENS = re.compile(r"[\[\u3010]")
+# of a mark that is still being written: what it may be, and the most characters after which that is decided
+_MAY_OPEN = re.compile(
+    rf"{_NUMBERS}\s{{0,3}}(?:[:,;&|=\u2013\u2014\u2020\-\]\u3011{_OPENING}]|\Z)", re.VERBOSE | re.IGNORECASE
+)
+_LONGEST_OPENING = 20
+_MAY_QUOTE_BEHIND = re.compile(r"\s{0,3}(?:[:(]\s{0,3}(?:[\"\u201c]|\Z)|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Cited:
-    """A mark: where it cites, what it quotes, and the statement before it."""
+    """A mark: where it cites, what it quotes, and the end of the text before it."""
 
     number: int
     words: str
-    statement: str
+    before: str
+
+    @property
+    def statement(self) -> str:
+        """What it stands behind."""
+        sentences = split_sentences(self.before)
+        return self.before[sentences[-1].start : sentences[-1].end] if sentences else self.before
 
 
-def read(said: str, passages: Sequence[Passage], *, truncated: bool) -> Draft:
-    """An answer cites true quotes; else sentences of the passages that say the same; else it is a refusal."""
-    text, cited = _without_marks(said)
-    if _DECLINES.match(text):
-        return Draft()
-    sources = [Source(passage) for passage in passages]
-    quotes = _distinct(quote for mark in cited for quote in locate(mark.words, mark.number, sources))
-    declined = _DECLINING_WORD.search(text) is not None
-    text = _DECLINING_WORD.sub("", text).strip()
-    if quotes:
-        return Draft(quotes, text or None, truncated)
-    if declined or not text:
-        return Draft(truncated=truncated)
-    numbered = [(str(number), passage) for number, passage in enumerate(passages, start=1)]
-    statements = list(_statements(text, cited, len(passages)))
-    return Draft(align(statements, numbered, trusting_names=False), text, truncated)
+class AnswerReader:
+    """Reads what a model says of these passages, when it has said it and while it does."""
+
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        self._passages = passages
+        self._sources = [Source(passage) for passage in passages]
+        self._located: dict[tuple[int, str], list[Quote]] = {}
+
+    def read(self, said: str, *, truncated: bool) -> Draft:
+        """An answer cites true quotes; else sentences of the passages that say the same; else it is a refusal."""
+        text, cited = _without_marks(said)
+        if _DECLINES.match(text):
+            return Draft()
+        quotes = self._quotes(cited)
+        declined = _DECLINING_WORD.search(text) is not None
+        text = _DECLINING_WORD.sub("", text).strip()
+        if quotes:
+            return Draft(quotes, text or None, truncated)
+        if declined or not text:
+            return Draft(truncated=truncated)
+        numbered = [(str(number), passage) for number, passage in enumerate(self._passages, start=1)]
+        statements = list(_statements(text, cited, len(self._passages)))
+        return Draft(align(statements, numbered, trusting_names=False), text, truncated)
+
+    def read_beginning(self, said: str) -> Draft:
+        """Of an answer that goes on: its true quotes, and the text that `read` will begin with whatever comes."""
+        text, cited = _without_marks(said[: _decided(said)])
+        if _DECLINES.match(text) or _MAY_DECLINE.fullmatch(text):
+            return Draft()
+        return Draft(self._quotes(cited), _DECLINING_WORD.sub("", text).strip())
+
+    def _quotes(self, cited: Sequence[_Cited]) -> list[Quote]:
+        return _distinct(quote for mark in cited for quote in self._locate(mark.number, mark.words))
+
+    def _locate(self, number: int, words: str) -> list[Quote]:
+        found = self._located.get((number, words))
+        if found is None:
+            found = self._located[number, words] = locate(words, number, self._sources)
+        return found
+
+
+def _decided(said: str) -> int:
+    """How much of it is text and marks that nothing behind it can make into something else."""
+    decided = position = 0
+    limit = len(said)
+    while (opening := _OPENS.search(said, position)) is not None:
+        start = position = opening.start()
+        mark = _MARK.match(said, start)
+        if mark is not None and _is_whole(mark):
+            decided = position = mark.end()
+        elif limit - start <= LONGEST_MARK and (mark is not None or _may_open(said, start)):
+            limit = start
+            break
+        else:
+            position += 1
+    # whole words, and not the blanks behind them, which a mark on the next line takes along
+    blank = max((said.rfind(character, 0, limit) for character in " \n\t"), default=-1)
+    return max(decided, blank)
+
+
+def _is_whole(mark: re.Match[str]) -> bool:
+    """More text would not be a part of it."""
+    behind = mark.string[mark.end() :]
+    if mark["quoted"]:
+        return True
+    if mark["bare"]:
+        return mark["bare"].lstrip()[:1] not in _OPENING
+    if mark["behind"]:
+        return bool(behind)
+    return mark.group()[-1] in "]\u3011" and _MAY_QUOTE_BEHIND.match(behind) is None
+
+
+def _may_open(said: str, start: int) -> bool:
+    return len(said) - start <= _LONGEST_OPENING or _MAY_OPEN.match(said, start) is not None
 
 
 def _without_marks(said: str) -> tuple[str, list[_Cited]]:
@@ -81,9 +160,9 @@ def _without_marks(said: str) -> tuple[str, list[_Cited]]:
         end = mark.end()
         if len(cited) >= MOST_MARKS:
             continue
-        statement = _last_sentence("".join(parts[-MOST_MARKS:])[-_REACH:])
-        cited.append(_Cited(int(mark["number"]), mark["quoted"] or mark["bare"] or mark["behind"] or "", statement))
-        cited += [_Cited(int(number), "", statement) for number in re.findall(r"\d+", mark["more"])]
+        before = "".join(parts[-MOST_MARKS:])[-_REACH:]
+        cited.append(_Cited(int(mark["number"]), mark["quoted"] or mark["bare"] or mark["behind"] or "", before))
+        cited += [_Cited(int(number), "", before) for number in re.findall(r"\d+", mark["more"])]
     parts.append(said[end:])
     return "".join(parts).strip(), cited
 
@@ -92,11 +171,6 @@ def _without_blanks(before_mark: str) -> str:
     """A mark on a line of its own takes that line along."""
     stripped = before_mark.rstrip(" \t")
     return stripped[:-1].rstrip(" \t") if stripped.endswith("\n") else stripped
-
-
-def _last_sentence(text: str) -> str:
-    sentences = split_sentences(text)
-    return text[sentences[-1].start : sentences[-1].end] if sentences else text
 
 
 def _statements(text: str, cited: Sequence[_Cited], passages: int) -> Iterator[Statement]:

@@ -1,0 +1,25 @@
+"""Work that is looked after while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def watched(work: Coroutine[Any, Any, T], look: Callable[[], Awaitable[None]], *, every: float) -> T:
+    """The result of the work; until it is there, `look` is called again and again, `every` so many seconds.
+
+    What `look` raises ends the work: it is cancelled, and has ended, when this raises.
+    """
+    task = asyncio.create_task(work)
+    try:
+        while not (await asyncio.wait((task,), timeout=every))[0]:
+            await look()
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
