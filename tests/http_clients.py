@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import httpx2
+import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.security import KeySource, TokenVerifier, sign_token
 from fastapi_ignite.http.state import State
 from fastapi_ignite.main import create_app
+from fastapi_ignite.openai_sim.server import served
 
 
 class WithState:
@@ -27,6 +32,38 @@ class WithState:
         """Each request gets a copy, as from uvicorn."""
         scope["state"] = dict(self._state)
         await self._app(scope, receive, send)
+
+
+Event = tuple[str, dict[str, Any]]
+
+
+class EventReader:
+    """Reads typed events from an answer, in order, and checks that they are numbered."""
+
+    def __init__(self, answer: httpx2.Response) -> None:
+        self.answer = answer
+        self._lines = answer.aiter_lines()
+        self._number = 0
+
+    async def next(self) -> Event:
+        """The next one; comments are passed over."""
+        fields: dict[str, str] = {}
+        async for line in self._lines:
+            if not line and fields:
+                self._number += 1
+                assert int(fields["id"]) == self._number
+                return fields["event"], json.loads(fields["data"])
+            name, _, value = line.partition(": ")
+            if name:
+                fields[name] = value
+        raise StopAsyncIteration
+
+    async def until(self, last: str) -> list[Event]:
+        """All up to one of this kind."""
+        events = [await self.next()]
+        while events[-1][0] != last:
+            events.append(await self.next())
+        return events
 
 
 class Departure:
@@ -68,6 +105,16 @@ def client_for(
         app = Departure(app, leaving)
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=(address, 123))
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1", timeout=90)
+
+
+@asynccontextmanager
+async def served_client(settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
+    """A client of an application behind a server, for answers that are read while they are made."""
+    verifier = TokenVerifier(settings.jwt, require_exp=settings.app.production, keys=None)
+    app = WithState(create_app(settings), {**state, "settings": settings, "tokens": verifier})
+    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+    async with served(config) as origin, httpx2.AsyncClient(base_url=f"{origin}/api/v1", timeout=90) as client:
+        yield client
 
 
 class UnreadBody:
@@ -120,6 +167,13 @@ class TenantClient:
     async def ask(self, project_id: str, question: str, **options: object) -> httpx2.Response:
         """Ask a question of a project."""
         return await self.post("/query/ask", json={"project_id": project_id, "question": question}, **options)  # type: ignore[arg-type]  # passed on as is
+
+    @asynccontextmanager
+    async def stream(self, project_id: str, question: str) -> AsyncGenerator[EventReader]:
+        """Ask, and read the answer while it is made; ends by leaving."""
+        body = {"project_id": project_id, "question": question, "stream": True}
+        async with self.http.stream("POST", "/query/ask", json=body, headers=self.headers) as answer:
+            yield EventReader(answer)
 
 
 TenantFactory = Callable[..., Awaitable[TenantClient]]

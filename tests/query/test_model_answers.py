@@ -15,7 +15,7 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
 from fastapi_ignite.openai_sim.server import running_simulator
-from http_clients import TenantClient, client_for
+from http_clients import TenantClient, client_for, served_client
 from model_server import ModelServer
 
 pytestmark = of_the_local_engine  # the other has a model of its own
@@ -113,3 +113,23 @@ async def test_a_caller_who_leaves_stops_the_model_and_has_used_the_message(
     assert await counter(database, tenant.id, "messages") == (1, 0)
     (row,) = await rows_of(database, tenant.id, "SELECT state, tokens_in, tokens_estimated FROM messages")
     assert (row["state"], row["tokens_in"] > 0, row["tokens_estimated"]) == ("cancelled", True, True)
+
+
+async def test_words_leave_with_their_proof_while_the_model_goes_on(
+    tenant: TenantClient, answering: tuple[Settings, State], project: str, server: ModelServer, database: Database
+) -> None:
+    said = 'There are nine of them [1: "keeps nine apple trees"]. They are old [1: "old as the hills"], and so on.'
+    server.fail("*", kind="stream_stall", after_events=30, text=said)
+    async with served_client(*answering) as client:
+        async with TenantClient(tenant.id, client, tenant.headers).stream(project, QUESTION) as stream:
+            events = await stream.until("delta")
+            assert server.running.simulator.journal.streams_open == 1
+        assert [kind for kind, _ in events] == ["meta", "sources", "citation", "delta"]
+        assert (events[2][1]["quote"], events[3][1]["text"]) == ("keeps nine apple trees", "There are nine of them")
+
+        async def stopped() -> bool:
+            return server.running.simulator.journal.in_flight == 0 and (
+                await counter(database, tenant.id, "messages") == (1, 0)
+            )
+
+        await eventually(stopped)

@@ -28,10 +28,9 @@ STALLED_SECONDS = 30.0
 class Events:
     """The way to one caller. Nothing raises when nobody is there any more: then nothing is sent."""
 
-    def __init__(self, request: Request, send: Send, *, stalled_seconds: float = STALLED_SECONDS) -> None:
+    def __init__(self, request: Request, send: Send) -> None:
         self._request = request
         self._send = send
-        self._stalled_seconds = stalled_seconds
         self._turn = asyncio.Lock()
         self._number = 0
         self._sent_at = time.monotonic()
@@ -69,7 +68,7 @@ class Events:
                 return
             self._sent_at = time.monotonic()
             try:
-                async with asyncio.timeout(self._stalled_seconds):
+                async with asyncio.timeout(STALLED_SECONDS):
                     await self._send({"type": "http.response.body", "body": data, "more_body": more})
             except (TimeoutError, OSError):
                 self._stalled = True

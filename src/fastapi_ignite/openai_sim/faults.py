@@ -78,7 +78,7 @@ class Fault(BaseModel):
     retry_after: float | None = Field(None, ge=0, le=10**6, description="Seconds, sent as `Retry-After`.")
     should_retry: bool | None = Field(None, description="Sent as `x-should-retry`.")
     after_events: int = Field(3, ge=0, le=10**4)
-    text: str = Field("", max_length=100_000)
+    text: str = Field("", max_length=100_000, description="What the model says, if anything, before the rest happens.")
     cited: bool = Field(default=False, description="What a scripted model says cites what was found.")
     tokens: int | None = Field(None, ge=0, description="Said before an incomplete answer is cut; default half.")
 

@@ -39,7 +39,7 @@ def decide(simulator: Simulator, answer: Answer, prompt: str, fault: Fault | Non
     kind = fault.kind if fault else None
     reason: Reason | None = None
     text = answer.text
-    if fault is not None and kind is FaultKind.SCRIPTED:
+    if fault is not None and (fault.text or kind is FaultKind.SCRIPTED):
         cited = tuple((hit, len(fault.text)) for hit, _ in answer.citations) if fault.cited else ()
         text, answer = fault.text, Answer(fault.text, cited, answer.hits)
     elif kind is FaultKind.REFUSAL:

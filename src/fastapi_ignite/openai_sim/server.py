@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,16 +77,29 @@ async def running_simulator(state_file: Path | None = None) -> AsyncGenerator[Ru
     """On a free port of this process."""
     simulator = Simulator(State(state_file))
     simulator.resume()
+    async with served(_config(simulator, 0), before_the_end=simulator.stop) as origin:
+        yield RunningSimulator(origin, simulator)
+
+
+async def _nothing() -> None:
+    pass
+
+
+@asynccontextmanager
+async def served(
+    config: uvicorn.Config, *, before_the_end: Callable[[], Awaitable[None]] = _nothing
+) -> AsyncGenerator[str]:
+    """The origin of an application on a free port, on the event loop of the caller."""
     listening = socket.create_server((LOOPBACK, 0))
-    server = _Server(_config(simulator, 0))
+    server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.005)
-        yield RunningSimulator(f"http://{LOOPBACK}:{listening.getsockname()[1]}", simulator)
+        yield f"http://{LOOPBACK}:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
-        await simulator.stop()
+        await before_the_end()
         await serving
         listening.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,20 +63,34 @@ def read(response: Response) -> Reading:
     return _reading(text, parts, statements, results)
 
 
-def read_beginning(transcript: Transcript) -> Reading:
-    """Of a response that goes on: the text that its reading will begin with, and what is cited so far."""
-    parts = transcript.parts
-    results = [(each.get("file_id"), each.get("text"), each.get("score")) for each in transcript.results]
-    text = _MARKER.sub("", _joined(parts))
-    opened = text.rfind("\u3010")
-    if opened >= len(text) - _LONGEST_MARKER:
-        text = text[: max(opened, 0)]
-    statements = [each for part in parts if not part.refusal for each in _cited(part, is_whole=False)]
-    return _reading(storable(text.rstrip(_SURROGATES)).strip(), parts, statements, results)
+def read_results(transcript: Transcript) -> list[Excerpt]:
+    """What file search gave the model to read so far."""
+    return list(_excerpts([(each.get("file_id"), each.get("text"), each.get("score")) for each in transcript.results]))
+
+
+def read_beginning(transcript: Transcript, known: Collection[str]) -> Reading:
+    """Of a response that goes on: what is cited so far of files that are known, and the text up to the last of it.
+
+    Whatever comes, the whole reading will begin with that text.
+    """
+    parts, text = transcript.parts, ""
+    statements: list[Statement] = []
+    for number, part in enumerate(parts):
+        length = len(part.text)
+        borne_out = [(index, file_id) for index, file_id in part.notes if file_id in known and 0 < index <= length]
+        if part.refusal or not borne_out:
+            continue
+        statements += _cited(Part(part.words, borne_out))
+        text = _joined([*parts[:number], Part([part.text[: max(index for index, _ in borne_out)]])])
+    opened = text.rfind("\u3010", max(0, len(text) - _LONGEST_MARKER))
+    if opened >= 0 and "\u3011" not in text[opened:]:
+        text = text[:opened]
+    text = storable(_MARKER.sub("", text).rstrip(_SURROGATES)).strip()
+    return _reading(text, parts, statements, [])
 
 
 def _joined(parts: Sequence[Part]) -> str:
-    return "\n\n".join(part.text for part in parts)
+    return "\n\n".join(part.text for part in parts if part.text)
 
 
 def _part(content: ResponseOutputText | ResponseOutputRefusal) -> Part:
@@ -91,14 +105,12 @@ def _reading(text: str, parts: Sequence[Part], statements: Sequence[Statement], 
     return Reading(text, refused, tuple(statements), tuple(_excerpts(results)))
 
 
-def _cited(part: Part, *, is_whole: bool = True) -> list[Statement]:
+def _cited(part: Part) -> list[Statement]:
     """A citation's index is where the cited words end; one that is nowhere stands for all of the answer."""
     text = part.text
     statements = []
     for index, file_id in part.notes:
-        if not (stands := 0 < index <= len(text)) and not is_whole:
-            continue
-        before = text[:index] if stands else text
+        before = text[:index] if 0 < index <= len(text) else text
         sentences = split_sentences(before)
         statements.append(Statement(before[sentences[-1].start : sentences[-1].end] if sentences else before, file_id))
     return statements

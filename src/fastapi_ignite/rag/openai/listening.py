@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi_ignite.rag.engine import AnswerListener
 from fastapi_ignite.rag.local.answering import Passage, Quote
-from fastapi_ignite.rag.openai.citing import Excerpt, quotes, read_beginning
+from fastapi_ignite.rag.openai.citing import Excerpt, quotes, read_beginning, read_results
 from fastapi_ignite.rag.openai.transcript import Transcript
 from fastapi_ignite.rag.telling import Telling
 
@@ -34,21 +34,20 @@ class Listening:
         self._prove_excerpts = prove
         self._excerpts: Sequence[Excerpt] = ()
         self._located: Located | None = None
-        self._statements = 0
-        self._quotes: list[Quote] = []
+        self._citations = 0
 
     async def look(self) -> None:
         """Tell what came since the last look."""
-        if not self._transcript.results:
-            return
-        reading = await asyncio.to_thread(read_beginning, self._transcript)
         if self._located is None:
-            await self.found(reading.excerpts)
-        if len(reading.statements) > self._statements:
-            self._statements = len(reading.statements)
-            self._quotes = await asyncio.to_thread(quotes, reading, self._located or ())
+            if excerpts := read_results(self._transcript):
+                await self.found(excerpts)
+            return
+        if self._transcript.citations == self._citations:
+            return
+        self._citations = self._transcript.citations
+        reading = read_beginning(self._transcript, {file_id for file_id, _ in self._located})
         if not reading.refused:
-            await self._telling.tell(reading.text, self._quotes)
+            await self._telling.tell(reading.text, await asyncio.to_thread(quotes, reading, self._located))
 
     async def found(self, excerpts: Sequence[Excerpt]) -> None:
         """Tell what the answer is read from; once."""

@@ -50,6 +50,11 @@ class Transcript:
     def parts(self) -> list[Part]:
         return list(self._parts.values())
 
+    @property
+    def citations(self) -> int:
+        """How many came."""
+        return sum(len(part.notes) for part in self._parts.values())
+
     def hear(self, event: object) -> None:
         """The next event, as it was sent.
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from fastapi_ignite.rag.engine import TokenUsage
+from fastapi_ignite.rag.engine import Citation, FoundPassage, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
-from model_server import asking
+from model_server import ModelServer, asking
 from rag_projects import RagProject
 
 QUESTION = "When does the warranty end after delivery?"
@@ -143,3 +143,37 @@ async def test_what_is_no_answer_is_a_failure(
         with pytest.raises(ProviderError) as failed:
             await asking(project, answering(base_url=base_url, api=api)).ask(QUESTION)
     assert failed.value.code in {"provider_failed", "provider_rejected"}
+
+
+class Listening:
+    """Notes what it hears."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    async def found(self, passages: Sequence[FoundPassage]) -> None:
+        del passages
+
+    async def cited(self, citation: Citation) -> None:
+        del citation
+
+    async def said(self, text: str) -> None:
+        self.words.append(text)
+
+
+async def test_thoughts_without_a_beginning_are_kept_back_from_the_second_answer_on(
+    project: RagProject, server: ModelServer, answering: Callable[..., GenerativeAnswerer]
+) -> None:
+    """Nobody can tell from the first one before it is over."""
+    asked = asking(project, answering(api="chat"))
+    thoughts = f'They ask for the warranty [1: "{QUOTE}"]. I know that.'
+    heard = []
+    server.running.simulator.behaviour.delta_seconds = 0.02
+    for _ in range(2):
+        server.script(f"{thoughts}</think>{SAID}")
+        listening = Listening()
+        answer = await asked.engine.ask(asked.tenant_id, asked.project_id, QUESTION, TokenUsage(), listening)
+        assert answer.text == "After two years."
+        heard.append("".join(listening.words))
+    assert heard[0] == "They ask for the warranty"
+    assert "warranty" not in heard[1]

@@ -160,7 +160,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(st.lists(PIECES, max_size=12).map("".join), st.data())
 def test_what_is_told_while_it_is_said_is_how_it_begins(said: str, data: st.DataObject) -> None:
     reader = AnswerReader(PASSAGES)
@@ -179,19 +179,22 @@ def within(one: Quote, other: Quote) -> bool:
 @pytest.mark.parametrize(
     ("said", "told_by_then"),
     [
-        (f'Fog does [2: "{CLOSED}"]. It is', "Fog does. It"),
         (f'Fog closes it [2: "{CLOSED}"]', "Fog closes it"),
-        (f'Fog does [2: "{CLOSED}"]. And the light [1: "stan', "Fog does. And the light"),
+        (f'Fog closes it [2: "{CLOSED}"]. And the light [1: "stan', "Fog closes it"),
+        (f'Fog does so [see below] [3 days] [2: "{CLOSED}"]', "Fog does so [see below] [3 days]"),
         (
-            f'Fog does [2: "{CLOSED}"]. It lasts [see below] for days [3 of them] and no ship leaves',
-            "Fog does. It lasts [see below] for days [3 of them] and no ship",
+            f'It is long. It shines [1: "stands on a cliff"] and fog [2: "{CLOSED}"]. It',
+            "It is long. It shines and fog",
         ),
-        (f'Fog does [2: "{CLOSED}"]. It does [2] every year', "Fog does. It does every"),
+        (f'Fog closes it [2: "{CLOSED}"]. It is blue [2: "blue as the sea"].', "Fog closes it"),
+        (f"Fog closes it [2]: \u201c{CLOSED}", None),
+        ("Fog closes the harbour on forty days a year [2] and ", None),
     ],
 )
-def test_it_is_told_as_soon_as_it_is_decided(said: str, told_by_then: str) -> None:
+def test_it_is_told_as_far_as_it_is_borne_out(said: str, told_by_then: str | None) -> None:
     beginning = AnswerReader(PASSAGES).read_beginning(said)
-    assert (beginning.text, [quote.text for quote in beginning.quotes]) == (told_by_then, [CLOSED])
+    assert beginning.text == told_by_then
+    assert (CLOSED in [quote.text for quote in beginning.quotes]) == (told_by_then is not None)
 
 
 @given(st.text(max_size=80), st.data())

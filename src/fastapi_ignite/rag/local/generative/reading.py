@@ -62,10 +62,11 @@ _MAY_QUOTE_BEHIND = re.compile(r"\s{0,3}(?:[:(]\s{0,3}(?:[\"\u201c]|\Z)|\Z)")
 
 @dataclass(frozen=True, slots=True)
 class _Cited:
-    """A mark: where it cites, what it quotes, and the end of the text before it."""
+    """A mark: where it cites, what it quotes, how long the text before it is, and how that ends."""
 
     number: int
     words: str
+    length: int
     before: str
 
     @property
@@ -86,6 +87,7 @@ class AnswerReader:
     def read(self, said: str, *, truncated: bool) -> Draft:
         """An answer cites true quotes; else sentences of the passages that say the same; else it is a refusal."""
         text, cited = _without_marks(said)
+        text = text.strip()
         if _DECLINES.match(text):
             return Draft()
         quotes = self._quotes(cited)
@@ -100,20 +102,25 @@ class AnswerReader:
         return Draft(align(statements, numbered, trusting_names=False), text, truncated)
 
     def read_beginning(self, said: str) -> Draft:
-        """Of an answer that goes on: its true quotes, and the text that `read` will begin with whatever comes."""
+        """Of an answer that goes on: its true quotes, and the text before the last of them.
+
+        Whatever comes, `read` will begin with that text.
+        """
         text, cited = _without_marks(said[: _decided(said)])
+        borne_out = max((mark.length for mark in cited if self._locate(mark)), default=0)
+        text = text[:borne_out].strip()
         if _DECLINES.match(text) or _MAY_DECLINE.fullmatch(text):
             return Draft()
         return Draft(self._quotes(cited), _DECLINING_WORD.sub("", text).strip())
 
     def _quotes(self, cited: Sequence[_Cited]) -> list[Quote]:
-        return _distinct(quote for mark in cited for quote in self._locate(mark.number, mark.words))
+        return _distinct(quote for mark in cited for quote in self._locate(mark))
 
-    def _locate(self, number: int, words: str) -> list[Quote]:
-        found = self._located.get((number, words))
-        if found is None:
-            found = self._located[number, words] = locate(words, number, self._sources)
-        return found
+    def _locate(self, mark: _Cited) -> list[Quote]:
+        known = self._located.get((mark.number, mark.words))
+        if known is None:
+            known = self._located[mark.number, mark.words] = locate(mark.words, mark.number, self._sources)
+        return known
 
 
 def _decided(said: str) -> int:
@@ -154,17 +161,19 @@ def _may_open(said: str, start: int) -> bool:
 def _without_marks(said: str) -> tuple[str, list[_Cited]]:
     parts: list[str] = []
     cited: list[_Cited] = []
-    end = 0
+    end = length = 0
     for mark in _MARK.finditer(said):
         parts.append(_without_blanks(said[end : mark.start()]))
+        length += len(parts[-1])
         end = mark.end()
         if len(cited) >= MOST_MARKS:
             continue
         before = "".join(parts[-MOST_MARKS:])[-_REACH:]
-        cited.append(_Cited(int(mark["number"]), mark["quoted"] or mark["bare"] or mark["behind"] or "", before))
-        cited += [_Cited(int(number), "", before) for number in re.findall(r"\d+", mark["more"])]
+        words = mark["quoted"] or mark["bare"] or mark["behind"] or ""
+        cited.append(_Cited(int(mark["number"]), words, length, before))
+        cited += [_Cited(int(number), "", length, before) for number in re.findall(r"\d+", mark["more"])]
     parts.append(said[end:])
-    return "".join(parts).strip(), cited
+    return "".join(parts), cited
 
 
 def _without_blanks(before_mark: str) -> str:

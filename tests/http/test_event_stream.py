@@ -1,0 +1,109 @@
+"""What goes over the wire of an event stream, to callers who read, and who do not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+from fastapi import FastAPI, Request
+from pydantic import BaseModel
+from starlette.types import Message
+
+from fastapi_ignite.core.errors import UnavailableError
+from fastapi_ignite.http import event_stream, problems
+from fastapi_ignite.http.event_stream import Events, EventStreamResponse
+
+
+class Line(BaseModel):
+    text: str
+
+
+class Wire:
+    """A caller, who may stop reading after so many messages."""
+
+    def __init__(self, *, reads: int = 10**6) -> None:
+        self.messages: list[Message] = []
+        self._reads = reads
+        self._app = FastAPI()
+        problems.install(self._app)
+
+    @property
+    def body(self) -> str:
+        return b"".join(message.get("body", b"") for message in self.messages).decode()
+
+    async def send(self, message: Message) -> None:
+        if len(self.messages) >= self._reads:
+            await asyncio.Event().wait()
+        self.messages.append(message)
+
+    async def receive(self) -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def hear(self, produce: Callable[[Events], Awaitable[None]]) -> None:
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "app": self._app}
+        await EventStreamResponse(Request(scope, self.receive), produce)(scope, self.receive, self.send)
+
+
+async def test_events_are_written_as_the_format_wants_them() -> None:
+    async def produce(events: Events) -> None:
+        await events.emit("line", Line(text="one\r\ntwo \u2028 three"))
+        await events.emit("line", Line(text=""))
+
+    wire = Wire()
+    await wire.hear(produce)
+    first, second, end = wire.body.split("\n\n")
+    assert (second, end) == ('event: line\ndata: {"text":""}\nid: 2', "")
+    kind, data, number = first.split("\n")
+    assert (kind, number) == ("event: line", "id: 1")
+    assert json.loads(data.removeprefix("data: ")) == {"text": "one\r\ntwo \u2028 three"}
+    assert wire.messages[-1]["more_body"] is False
+    assert b"content-length" not in dict(wire.messages[0]["headers"])
+
+
+async def test_a_long_silence_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "KEEPALIVE_SECONDS", 0.05)
+
+    async def produce(events: Events) -> None:
+        await asyncio.sleep(0.3)
+        await events.emit("line", Line(text="at last"))
+
+    wire = Wire()
+    await wire.hear(produce)
+    pings, _, rest = wire.body.partition("event: ")
+    assert 2 <= pings.count(": ping\n\n") <= 6
+    assert "at last" in rest
+
+
+async def test_one_who_does_not_read_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "STALLED_SECONDS", 0.05)
+    left: list[bool] = []
+
+    async def produce(events: Events) -> None:
+        await events.emit("line", Line(text="read"))
+        left.append(await events.left())
+        for _ in range(100):
+            await events.emit("line", Line(text="unread"))
+        left.append(await events.left())
+
+    wire = Wire(reads=2)
+    async with asyncio.timeout(5):
+        await wire.hear(produce)
+    assert left == [False, True]
+    assert len(wire.messages) == 2
+
+
+async def test_an_error_is_the_last_event() -> None:
+    async def produce(events: Events) -> None:
+        await events.emit("line", Line(text="so far"))
+        raise UnavailableError("Try later.", headers={"Retry-After": "9"})
+
+    wire = Wire()
+    await wire.hear(produce)
+    *_, error = wire.body.removesuffix("\n\n").split("\n\n")
+    kind, data, _ = error.split("\n")
+    told = json.loads(data.removeprefix("data: "))
+    assert (kind, told["status"], told["detail"]) == ("event: error", 503, "Try later.")
+    assert told["retry_after_seconds"] == 9

@@ -1,0 +1,54 @@
+"""Responses read while they come and when they are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.responses import Response
+
+from fastapi_ignite.rag.openai.citing import read, read_beginning
+from fastapi_ignite.rag.openai.transcript import Transcript
+
+WORDS = st.sampled_from(
+    [
+        *("The orchard", " keeps nine", " trees. ", "\n", " ", "\x00", "\ud83d", "\ude00", "\U0001f600", "x" * 210),
+        *("\u3010", "\u3011", "\u30104:0\u2020trees.txt\u3011", "\u30104:0", "\u2020trees.txt\u3011"),
+    ]
+)
+PART = st.lists(st.tuples(WORDS, st.sampled_from([None, None, "file-1", "file-2"])), max_size=8)
+
+
+def response(parts: list[dict[str, Any]]) -> Response:
+    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": parts}
+    return Response.construct(id="r", object="response", status="completed", output=[message])
+
+
+@settings(max_examples=300)
+@given(st.lists(PART, max_size=3), st.integers(0, 60))
+def test_what_is_told_while_it_comes_is_how_it_begins(spoken: list[list[tuple[str, str | None]]], heard: int) -> None:
+    events: list[dict[str, Any]] = []
+    parts = []
+    for number, part in enumerate(spoken):
+        place = {"output_index": 1, "content_index": number}
+        text = ""
+        notes: list[dict[str, Any]] = []
+        for words, file_id in part:
+            text += words
+            events.append({"type": "response.output_text.delta", **place, "delta": words})
+            if file_id:
+                notes.append({"type": "file_citation", "file_id": file_id, "index": len(text), "filename": "f"})
+                events.append(
+                    {"type": "response.output_text.annotation.added", **place, "annotation": notes[-1]},
+                )
+        parts.append({"type": "output_text", "text": text, "annotations": notes})
+    transcript = Transcript("")
+    for event in events[:heard]:
+        transcript.hear(event)
+    beginning = read_beginning(transcript, {"file-1"})
+    whole = read(response(parts))
+    assert whole.text.startswith(beginning.text)
+    assert set(beginning.statements) <= set(whole.statements)
+    assert {statement.source for statement in beginning.statements} <= {"file-1"}
+    assert not beginning.text or beginning.statements

@@ -1,0 +1,141 @@
+"""Answers of OpenAI's models that leave while they are written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from bookkeeping import counter, eventually
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import State
+from fastapi_ignite.openai_sim.faults import Fault
+from fastapi_ignite.openai_sim.server import RunningSimulator
+from fastapi_ignite.rag.openai.engine import OpenAIEngine
+from http_clients import Event, TenantClient, served_client
+from openai_stack import HostedTenant
+
+TREES, PEARS = "The orchard keeps nine apple trees.", "The orchard keeps four pear trees."
+QUESTION = "How many trees does the orchard keep?"
+# created, in_progress, the search in five events, the message begun in two
+BEFORE_THE_WORDS = 9
+WORDS = 7
+
+
+@pytest.fixture
+async def caller(
+    hosted: HostedTenant, hosted_settings: Settings, state: State, engine: OpenAIEngine
+) -> AsyncGenerator[TenantClient]:
+    """The tenant, at an API behind a server."""
+    async with served_client(hosted_settings, {**state, "engines": {engine.name: engine}}) as client:
+        yield TenantClient(hosted.api.id, client, hosted.api.headers)
+
+
+@pytest.fixture
+async def project(hosted: HostedTenant) -> str:
+    project = await hosted.api.create_project()
+    await hosted.ingest(project, ("orchard.txt", f"{TREES} {PEARS}".encode()))
+    return project
+
+
+def fail(provider: RunningSimulator, kind: str, *, words: int, **fault: Any) -> None:
+    """In the next answer, after so many of its words."""
+    given = {"route": "responses.create", "kind": kind, "after_events": BEFORE_THE_WORDS + words, **fault}
+    provider.simulator.faults.add(Fault.model_validate(given))
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [kind for kind, _ in events]
+
+
+async def test_a_sentence_leaves_with_its_proof_while_the_model_goes_on(
+    hosted: HostedTenant, caller: TenantClient, project: str, provider: RunningSimulator
+) -> None:
+    fail(provider, "stream_stall", words=WORDS + 1)  # the citation is an event too
+    async with caller.stream(project, QUESTION) as stream:
+        events = await stream.until("delta")
+        assert provider.simulator.journal.streams_open == 1
+    assert kinds(events) == ["meta", "sources", "citation", "delta"]
+    assert events[1][1]["sources"][0]["filename"] == "orchard.txt"
+    assert events[3][1]["text"] == events[2][1]["quote"] in {TREES, PEARS}
+
+    async def let_go() -> bool:
+        return provider.simulator.journal.streams_open == 0
+
+    await eventually(let_go)
+
+    async def charged() -> bool:
+        return await counter(hosted.database, hosted.api.id, "messages") == (1, 0)
+
+    await eventually(charged)
+
+
+async def test_nothing_leaves_before_its_proof(
+    hosted: HostedTenant, caller: TenantClient, project: str, provider: RunningSimulator
+) -> None:
+    fail(provider, "stream_stall", words=WORDS - 1)
+    async with caller.stream(project, QUESTION) as stream:
+        events = await stream.until("error")
+    assert kinds(events) == ["meta", "sources", "error"]
+    assert events[-1][1]["code"] == "provider_timeout"
+    assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
+
+
+async def test_what_cites_nothing_true_is_told_as_the_refusal_it_is(
+    caller: TenantClient, project: str, provider: RunningSimulator
+) -> None:
+    invented = "The moon is made of green cheese, and has been for a long time."
+    provider.simulator.behaviour.delta_seconds = 0.02
+    fail(provider, "scripted", words=0, text=invented)
+    async with caller.stream(project, QUESTION) as stream:
+        events = await stream.until("done")
+    assert "cheese" not in str(events)
+    assert (events[-1][1]["answerable"], kinds(events).count("delta")) == (False, 1)
+
+
+async def test_an_answer_that_breaks_is_an_error_behind_what_was_told(
+    hosted: HostedTenant, caller: TenantClient, project: str, provider: RunningSimulator
+) -> None:
+    provider.simulator.behaviour.delta_seconds = 0.03
+    fail(provider, "stream_break", words=WORDS + 8)
+    async with caller.stream(project, QUESTION) as stream:
+        events = await stream.until("error")
+    assert "delta" in kinds(events)
+    assert events[-1][1]["code"] == "provider_failed"
+    assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
+
+
+async def test_of_a_file_removed_meanwhile_no_further_word_leaves(
+    hosted: HostedTenant, caller: TenantClient, provider: RunningSimulator
+) -> None:
+    project = await hosted.api.create_project()
+    trees, pears = await hosted.ingest(project, ("trees.txt", TREES.encode()), ("pears.txt", PEARS.encode()))
+    provider.simulator.behaviour.delta_seconds = 0.04
+    async with caller.stream(project, QUESTION) as stream:
+        begun = await stream.until("citation")
+        first = begun[-1][1]["filename"]
+        other, other_name = (pears, "pears.txt") if first == "trees.txt" else (trees, "trees.txt")
+        path = f"/ingestion/projects/{project}/remove_file"
+        await hosted.api.delete(path, params={"openai_file_id": str(other)})
+        rest = await stream.until("done")
+    gone = {"trees.txt": "nine apple", "pears.txt": "four pear"}[other_name]
+    assert gone not in str(rest)
+    assert [cited["filename"] for cited in rest[-1][1]["citations"]] == [first]
+
+
+async def test_forty_streams_hold_no_connection_to_the_database(
+    hosted: HostedTenant, caller: TenantClient, project: str, provider: RunningSimulator
+) -> None:
+    """Of a pool that is smaller."""
+    fail(provider, "stream_stall", words=WORDS + 1, times=40)
+    async with AsyncExitStack() as leaving:
+        streams = [await leaving.enter_async_context(caller.stream(project, QUESTION)) for _ in range(20)]
+        await asyncio.gather(*(stream.until("sources") for stream in streams))
+        listed = await caller.get(f"/ingestion/projects/{project}/files")
+        assert listed.status_code == 200
+        pool: Any = hosted.database.engine.pool
+        assert provider.simulator.journal.streams_open == 20
+        assert pool.checkedout() <= 2
