@@ -25,7 +25,8 @@ from fastapi_ignite.rag.storable import storable
 LONGEST_EXCERPT = 20_000
 _LONGEST_MARKER = 202
 _MARKER = re.compile(r"\u3010[^\u3010\u3011]{0,200}\u3011")
-_SURROGATES = "".join(map(chr, range(0xD800, 0xE000)))
+# a half of a character, and what `storable` takes from between halves
+_SURROGATES = "".join(map(chr, (0, *range(0xD800, 0xE000))))
 # a file's id, words of it, and their score; as they came
 _Result = tuple[Any, Any, Any]
 
