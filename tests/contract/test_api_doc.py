@@ -62,6 +62,18 @@ def test_every_request_of_the_reference_is_answered_as_it_says(
             elif example.body:
                 (document,) = answer.documents()
                 assert list(differences(json.loads(example.body), document)) == []
+    with subtests.test("the streamed answer"):
+        streamed = events_of(next(run.output for block, run in zip(shell, ran, strict=True) if "stream" in block))
+        shown = events_of(next(block for block in blocks(page("docs/api.md"), "text") if "event: meta" in block))
+        assert [kind for kind, _ in streamed] == [kind for kind, _ in shown]
+        for (_, documented), (_, told) in zip(shown, streamed, strict=True):
+            assert list(differences(documented, told)) == []
+
+
+def events_of(text: str) -> list[tuple[str, Any]]:
+    """Kind and data; several of a kind that follow each other are told by the first."""
+    found = [(kind, json.loads(data)) for kind, data in re.findall(r"^event: (.*)\ndata: (.*)$", text, re.MULTILINE)]
+    return [event for number, event in enumerate(found) if number == 0 or event[0] != found[number - 1][0]]
 
 
 def test_the_first_requests_of_the_readme_end_in_a_cited_answer(

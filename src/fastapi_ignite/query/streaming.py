@@ -76,10 +76,10 @@ class AnswerEvents:
         """What was not told yet, and the whole answer once more."""
         if not self._begun or not result.answer.startswith(self._said):
             await self._restart([])
-        if rest := result.answer[len(self._said) :]:
-            await self.said(rest)
         for citation in result.citations:
             await self._cite(citation)
+        if rest := result.answer[len(self._said) :]:
+            await self.said(rest)
         usage = StreamUsage(
             tokens_in=result.tokens_in, tokens_out=result.tokens_out, tokens_estimated=result.tokens_estimated
         )
