@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 from uuid import UUID
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
-from fastapi_ignite.rag.engine import Answer, AnswerListener, DocumentSource, PreparedIndex, RagEngine, TokenUsage
+from fastapi_ignite.rag.engine import (
+    Answer,
+    AnswerListener,
+    DocumentSource,
+    FoundPassage,
+    PreparedIndex,
+    RagEngine,
+    TokenUsage,
+)
 from http_clients import TenantClient, client_for
 
 Event = Callable[[], Awaitable[None]]
@@ -20,7 +28,7 @@ async def nothing() -> None:
 
 
 class InterruptedEngine:
-    """Runs an event before it is asked, after each document it prepared and each answer it found.
+    """Runs an event before it is asked, after each document it prepared, each answer it found and each search.
 
     The caller knows of neither. `paid` says that answers cost money, whatever the engine inside says.
     """
@@ -63,6 +71,11 @@ class InterruptedEngine:
         answer = await self._inner.ask(tenant_id, project_id, question, usage, listener)
         await self._answered()
         return answer
+
+    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
+        found = await self._inner.search(tenant_id, project_id, query, limit)
+        await self._answered()
+        return found
 
     def alone(self) -> Mapping[str, RagEngine]:
         """As the only engine of an application or a worker."""

@@ -168,6 +168,10 @@ class TenantClient:
         """Ask a question of a project."""
         return await self.post("/query/ask", json={"project_id": project_id, "question": question}, **options)  # type: ignore[arg-type]  # passed on as is
 
+    async def search(self, project_id: str, query: str, **wanted: object) -> httpx2.Response:
+        """Search a project; `wanted` are further fields of the body."""
+        return await self.post("/query/search", json={"project_id": project_id, "query": query, **wanted})
+
     @asynccontextmanager
     async def stream(self, project_id: str, question: str) -> AsyncGenerator[EventReader]:
         """Ask, and read the answer while it is made; ends by leaving."""

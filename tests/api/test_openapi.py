@@ -36,6 +36,7 @@ STABLE_IDS = {
     "GET /ingestion/projects/{project_id}/files": "list_files",
     "DELETE /ingestion/projects/{project_id}/remove_file": "remove_file",
     "POST /query/ask": "ask",
+    "POST /query/search": "search",
     "GET /query/messages/{message_id}": "read_message",
     "GET /limits/current": "current_limits",
 }

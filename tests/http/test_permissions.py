@@ -27,6 +27,7 @@ LEAST_ROLE = {
     "POST /ingestion/projects/{project_id}/upload_and_attach": Role.MEMBER,
     "DELETE /ingestion/projects/{project_id}/remove_file": Role.MEMBER,
     "POST /query/ask": Role.MEMBER,
+    "POST /query/search": Role.VIEWER,
     "POST /tenants/export": Role.ADMIN,
     "GET /tenants/exports/{export_id}": Role.ADMIN,
     "GET /tenants/exports/{export_id}/download": Role.ADMIN,

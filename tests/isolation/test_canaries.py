@@ -73,8 +73,8 @@ async def _call(operation: Operation, visitor: Household, keeper: Household) -> 
     variants += [{place: keeper.ids[place.name]} for place in found]
     for sent in variants:
         made = request(operation, visitor.ids, sent)
-        if "question" in made.get("json", {}):
-            made["json"]["question"] = ANYBODYS_QUESTION
+        for asking in made.get("json", {}).keys() & {"question", "query"}:
+            made["json"][asking] = ANYBODYS_QUESTION
         if "idempotency-key" in operation.parameters("header"):
             made["headers"]["Idempotency-Key"] = keeper.key
         made["headers"] = {**visitor.tenant.headers, **made["headers"]}

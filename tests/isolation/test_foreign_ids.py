@@ -125,8 +125,11 @@ async def test_the_same_question_finds_nothing_elsewhere(
     answer = (await tenant.ask(own, household.question)).json()
     assert answer["answerable"] is False
     assert household.word not in answer["answer"]
-    again = await household.tenant.ask(household.at(engine_name).ids["project_id"], household.question)
-    assert again.json()["answer"] == household.fact
+    assert (await tenant.search(own, household.question)).json()["results"] == []
+    theirs = household.at(engine_name).ids["project_id"]
+    assert (await household.tenant.ask(theirs, household.question)).json()["answer"] == household.fact
+    (found,) = (await household.tenant.search(theirs, household.question)).json()["results"]
+    assert found["text"] == household.fact
 
 
 async def test_the_same_name_is_a_project_of_ones_own(tenant: TenantClient, household: Household) -> None:

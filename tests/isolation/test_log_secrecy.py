@@ -72,6 +72,9 @@ async def whole_round(tenant: TenantClient, stranger: str) -> None:
     assert asked.json()["answer"] == DOCUMENT
     assert (await tenant.ask(project, QUESTION, headers={"Idempotency-Key": KEY})).status_code == 409
     assert (await tenant.ask(project, QUESTION * 500)).status_code == 422
+    found = await tenant.search(project, QUESTION)
+    assert [each["text"] for each in found.json()["results"]] == [DOCUMENT]
+    assert (await tenant.search(project, QUESTION * 500)).status_code == 422
     assert (await tenant.get(f"/query/messages/{asked.json()['message_id']}")).status_code == 200
     assert (await tenant.get("/limits/current", params={"tenant_id": QUESTION})).status_code == 403
     assert (await tenant.get("/fail")).status_code == 500

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from both_engines import *  # noqa: F403  fixtures: every suite here runs on both engines
-from http_clients import TenantClient
+from http_clients import TenantClient, TenantFactory
+from query.library import Library, fill
 
 
 @pytest.fixture
@@ -14,3 +15,10 @@ async def project(tenant: TenantClient, worker: None) -> str:
     upload = await tenant.upload(project_id, ("orchard.txt", b"The orchard keeps nine apple trees."))
     assert upload.json()["batch_status"] == "completed"
     return project_id
+
+
+@pytest.fixture(scope="module")
+async def library(make_tenant: TenantFactory, worker: None) -> Library:
+    """Shared by the tests of a module: leave its files alone."""
+    del worker
+    return await fill(await make_tenant())

@@ -3,70 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-import documents
 from bookkeeping import rows_of
 from fastapi_ignite.infra.db import Database
-from http_clients import TenantClient, TenantFactory
-
-HANDBOOK = (
-    "Reisekosten 🚆\n\n"
-    "Employees book trains in second class — first class needs the approval of the finance office.\n"
-    "Hotel nights are refunded up to 140 € each.   \n\n"
-    "A car is rented only where no train runs.\n"
-)
-PAGES = [
-    "The annual report opens with a letter to the shareholders.",
-    "Chapter two\nThe greenhouse in Almere produced 412 tonnes of tomatoes in 2024.",
-    "Chapter three\nThe ferry to the island of Texel leaves every thirty minutes in summer.",
-]
-WINDOWS_NOTES = (
-    b"Garden notes\r\n\r\nThe compost heap is turned every second Friday in March.\r\nThe well is closed.\r\n"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Library:
-    """A project and the text of each of its files as the caller knows it."""
-
-    tenant: TenantClient
-    project: str
-    texts: dict[str, str]
-
-    async def ask(self, question: str) -> dict[str, Any]:
-        answer = await self.tenant.ask(self.project, question)
-        assert answer.status_code == 200, answer.text
-        body: dict[str, Any] = answer.json()
-        return body
-
-
-@pytest.fixture(scope="module")
-async def library(make_tenant: TenantFactory, worker: None) -> Library:
-    del worker
-    tenant = await make_tenant()
-    project = await tenant.create_project()
-    sent = {
-        "handbook.md": HANDBOOK.encode(),
-        "handbook-wide.txt": "Überstunden werden jeden Donnerstag um 16 Uhr ausbezahlt.".encode("utf-16"),
-        "notes.txt": WINDOWS_NOTES,
-        "report.pdf": documents.make_pdf(PAGES),
-        "deck.pptx": documents.make_pptx(
-            ["Welcome to the lighthouse", "The lighthouse keeper lights 37 lamps a night."]
-        ),
-        "letter.docx": documents.make_docx(["Dear Ada,", "The violin was repaired by a luthier in Cremona."]),
-    }
-    body = (await tenant.upload(project, *sent.items(), wait_seconds=60)).json()
-    assert body["file_counts"]["processed"] == len(sent), body
-    texts = {
-        "handbook.md": HANDBOOK,
-        "handbook-wide.txt": sent["handbook-wide.txt"].decode("utf-16"),
-        "notes.txt": WINDOWS_NOTES.decode().replace("\r\n", "\n"),
-    }
-    return Library(tenant, project, texts)
+from query.library import PAGES, Library
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from engines import InterruptedEngine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import Answer, AnswerListener, RagEngine, TokenUsage
+from fastapi_ignite.rag.engine import Answer, AnswerListener, FoundPassage, RagEngine, TokenUsage
 from http_clients import TenantClient, client_for
 
 QUESTION = "How many apple trees does the orchard keep?"
@@ -38,13 +38,20 @@ class SlowEngine(InterruptedEngine):
         listener: AnswerListener | None = None,
     ) -> Answer:
         usage.tokens_in += self._spent
+        await self._be_left()
+        return await super().ask(tenant_id, project_id, question, usage, listener)
+
+    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
+        await self._be_left()
+        return await super().search(tenant_id, project_id, query, limit)
+
+    async def _be_left(self) -> None:
         self._left.set()
         try:
             await asyncio.sleep(1)
         except asyncio.CancelledError:
             self.stopped = True
             raise
-        return await super().ask(tenant_id, project_id, question, usage, listener)
 
 
 @asynccontextmanager
@@ -91,3 +98,9 @@ async def test_with_a_key_the_answer_is_there_to_come_back_for(
     again = await tenant.ask(project, QUESTION, headers=key)
     assert (engine.stopped, again.status_code, again.json()) == (False, 200, first.json())
     assert await counter(database, tenant.id, "messages") == (1, 0)
+
+
+async def test_a_search_is_stopped(tenant: TenantClient, project: str, engine_settings: Settings, state: State) -> None:
+    async with leaving(tenant, engine_settings, state) as (caller, engine):
+        answer = await caller.search(project, QUESTION)
+    assert (answer.status_code, engine.stopped) == (499, True)

@@ -14,7 +14,7 @@ TAGS = {
     "exports": "Everything that is kept about a tenant, as one archive.",
     "billing": "Plans, and the one the tenant has.",
     "ingestion": "Projects and their files.",
-    "query": "Questions to a project, answered with quotes that were proven to stand in its files.",
+    "query": "Questions to a project, answered with quotes proven to stand in its files; searches in its files.",
     "limits": "What the plan allows and what of it is used.",
     "usage": "What was used, by day and entry by entry.",
     "api keys": "Keys for programs: with a role and scopes, rotated with overlap, revoked within a second.",

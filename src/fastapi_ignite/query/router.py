@@ -15,7 +15,7 @@ from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, 
 from fastapi_ignite.http.routing import takes, tenant_router
 from fastapi_ignite.infra.idempotency import IdempotencyOutcomeUnknownError
 from fastapi_ignite.projects.service import ProjectNotFoundError
-from fastapi_ignite.query.schemas import AskRequest, AskResult
+from fastapi_ignite.query.schemas import AskRequest, AskResult, SearchRequest, SearchResult
 from fastapi_ignite.query.service import (
     AnswerAbandonedError,
     ConversationNotFoundError,
@@ -25,7 +25,7 @@ from fastapi_ignite.query.service import (
 )
 from fastapi_ignite.query.streaming import EXAMPLE, AnswerEvents
 from fastapi_ignite.rag.engines import EngineMissingError
-from fastapi_ignite.rag.errors import PROVIDER_ERRORS
+from fastapi_ignite.rag.errors import PROVIDER_ERRORS, SEARCH_ERRORS
 from fastapi_ignite.usage.headers import QuotaHeadersDep
 from fastapi_ignite.usage.service import QuotaExceededError
 
@@ -83,6 +83,23 @@ async def ask(
         await telling.finish(await service.answer(opened, caller_left=events.left, listener=telling))
 
     return EventStreamResponse(request, produce, headers=response.headers)
+
+
+@router.post(
+    "/search",
+    openapi_extra=takes(Scope.FILES_READ),
+    responses=responses(
+        ProjectNotFoundError,
+        SubscriptionRequiredError,
+        MalformedBodyError,
+        BodyTooLargeError,
+        *SEARCH_ERRORS,
+        EngineMissingError,
+    ),
+)
+async def search(service: QueryServiceDep, wanted: SearchRequest, request: Request) -> SearchResult:
+    """The passages of the project's files that fit best, verbatim. No model writes, no message is used."""
+    return await service.search(wanted, caller_left=request.is_disconnected)
 
 
 @router.get(

@@ -1,4 +1,4 @@
-"""Shapes of questions and answers."""
+"""Shapes of questions and answers, searches and results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from fastapi_ignite.http.fields import NOT_BLANK, no_nul
-from fastapi_ignite.rag.engine import Citation
+from fastapi_ignite.rag.engine import Citation, FoundPassage
 
 MAX_QUESTION = 8000
 # the constraints before the validator: behind one, the length would be checked before the blanks are stripped
@@ -128,14 +128,26 @@ class StreamMeta(BaseModel):
 
 
 class SourceRead(BaseModel):
-    """A passage that the answer is read from; offsets as a citation's."""
+    """Where a passage stands. Offsets count code points of the stored text, end exclusive; `page` is 1-based."""
 
     file_id: UUID
     filename: str
     page: int | None
     char_start: int
     char_end: int
-    score: float
+    score: float = Field(description="0 to 1; ranks the passages of one question, and says nothing across questions.")
+
+    @classmethod
+    def of(cls, passage: FoundPassage, file_id: UUID, filename: str) -> SourceRead:
+        """A passage of the file."""
+        return cls(
+            file_id=file_id,
+            filename=filename,
+            page=passage.page,
+            char_start=passage.char_start,
+            char_end=passage.char_end,
+            score=passage.score,
+        )
 
 
 class StreamSources(BaseModel):
@@ -156,3 +168,62 @@ class StreamUsage(BaseModel):
     tokens_in: int
     tokens_out: int
     tokens_estimated: bool
+
+
+class SearchRequest(BaseModel):
+    """What to look for in a project."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "project_id": "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b",
+                    "query": "inviting the team",
+                    "limit": 3,
+                }
+            ]
+        }
+    )
+
+    project_id: UUID
+    query: Question = Field(examples=["inviting the team"])
+    limit: int = Field(10, ge=1, le=50, description="The most results.")
+
+
+class PassageRead(SourceRead):
+    """A stretch of a file, verbatim."""
+
+    text: str
+
+    @classmethod
+    def of(cls, passage: FoundPassage, file_id: UUID, filename: str) -> PassageRead:
+        """A passage of the file, with its words."""
+        return cls(text=passage.text, **dict(SourceRead.of(passage, file_id, filename)))
+
+
+class SearchResult(BaseModel):
+    """Passages, best first; none where nothing was found."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "results": [
+                        {
+                            "file_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
+                            "filename": "guide.txt",
+                            "text": "Step one of onboarding is connecting your account.",
+                            "page": None,
+                            "char_start": 192,
+                            "char_end": 242,
+                            "score": 1.0,
+                        }
+                    ],
+                    "engine": "local",
+                }
+            ]
+        }
+    )
+
+    results: list[PassageRead]
+    engine: str

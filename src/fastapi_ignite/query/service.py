@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import NotFoundError, UnavailableError
 from fastapi_ignite.core.ids import new_id
@@ -18,7 +19,7 @@ from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.query.leaving import CallerLeftError, unless_left
 from fastapi_ignite.query.models import Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
-from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead
+from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead, PassageRead, SearchRequest, SearchResult
 from fastapi_ignite.query.streaming import Names
 from fastapi_ignite.rag.engine import Answer, AnswerListener, RagEngine, TokenUsage
 from fastapi_ignite.rag.engines import engine_named
@@ -137,6 +138,31 @@ class QueryService:
         if message is None:
             raise MessageNotFoundError("This tenant has no answer with this id.")
         return _as_result(message)
+
+    async def search(self, request: SearchRequest, *, caller_left: Callable[[], Awaitable[bool]]) -> SearchResult:
+        """Costs no message, but wants a subscription: a provider may be paid for it.
+
+        Raises:
+            ProjectNotFoundError: the id is unknown.
+            SubscriptionRequiredError: nothing was searched.
+            CallerLeftError: nobody hears it, and the engine was stopped.
+        """
+        async with self._database.tenant(self._tenant_id) as session:
+            project = await ProjectService(session, self._tenant_id).get(request.project_id)
+            await BillingService(session, self._tenant_id).required()
+        engine = engine_named(self._engines, project.engine or self._settings.default_engine)
+        searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit)
+        found = await unless_left(searching, caller_left)
+        # asked last, so that a file which was removed meanwhile is not among them
+        names = await self.names({passage.document_id for passage in found})
+        return SearchResult(
+            results=[
+                PassageRead.of(passage, *names[passage.document_id])
+                for passage in found
+                if passage.document_id in names
+            ],
+            engine=engine.name,
+        )
 
     async def names(self, document_ids: Collection[UUID]) -> Names:
         """The file that callers know each document by; a document without one is missing."""

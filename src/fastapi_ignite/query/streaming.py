@@ -50,14 +50,7 @@ class AnswerEvents:
         names = await self._names({passage.document_id for passage in passages}) if passages else {}
         await self._restart(
             [
-                SourceRead(
-                    file_id=names[passage.document_id][0],
-                    filename=names[passage.document_id][1],
-                    page=passage.page,
-                    char_start=passage.char_start,
-                    char_end=passage.char_end,
-                    score=passage.score,
-                )
+                SourceRead.of(passage, *names[passage.document_id])
                 for passage in passages
                 if passage.document_id in names
             ]

@@ -59,7 +59,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class FoundPassage:
-    """A stretch of a document that speaks of what was asked; `text` is verbatim, its offsets as a citation's."""
+    """What was found for a question: `document_text[char_start:char_end] == text`, offsets and `page` as in a citation.
+
+    `score` is 0 to 1 and ranks what was found for one question; those of two are not comparable.
+    """
 
     document_id: UUID
     text: str
@@ -235,6 +238,13 @@ class RagEngine(Protocol):
 
         Whatever happens, a cancellation too, `usage` has what was spent. Cancelling stops the model. The listener
         hears the answer as far as it can be told while it is made, which for a refusal is nothing.
+        """
+        ...
+
+    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
+        """The passages of visible documents that fit the query best, best first; no model writes. At most `limit`.
+
+        No transaction is open while a model or a provider works. Cancelling stops it.
         """
         ...
 

@@ -103,7 +103,7 @@ class StoreFullError(ProviderRejectedError):
     title = "The vector store is full"
 
 
-# what a question may end in; making a store can, in all but the last two
+# what a question may end in; a search can, in all that no model does; making a store can, in all but the last two
 PROVIDER_ERRORS: tuple[type[ProviderError], ...] = (
     ProviderError,
     ProviderTimeoutError,
@@ -116,3 +116,4 @@ PROVIDER_ERRORS: tuple[type[ProviderError], ...] = (
     StoreMissingError,
 )
 STORE_ERRORS = PROVIDER_ERRORS[:-2]
+SEARCH_ERRORS = (*STORE_ERRORS, StoreMissingError)

@@ -63,17 +63,6 @@ class Passage:
         """The chunk itself."""
         return self.window[self.char_start - self.window_start : self.char_end - self.window_start]
 
-    def found(self) -> FoundPassage:
-        """As callers see it."""
-        return FoundPassage(
-            document_id=self.document_id,
-            text=self.text,
-            char_start=self.char_start,
-            char_end=self.char_end,
-            page=page_at(self.page_starts, self.char_start),
-            score=self.score,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Quote:
@@ -149,6 +138,21 @@ def cite(quotes: Sequence[Quote]) -> tuple[Citation, ...]:
             support=quote.support,
         )
         for quote in quotes
+    )
+
+
+def present(passages: Sequence[Passage]) -> tuple[FoundPassage, ...]:
+    """Passages as callers see them."""
+    return tuple(
+        FoundPassage(
+            document_id=passage.document_id,
+            text=passage.text,
+            char_start=passage.char_start,
+            char_end=passage.char_end,
+            page=page_at(passage.page_starts, passage.char_start),
+            score=passage.score,
+        )
+        for passage in passages
     )
 
 

@@ -14,9 +14,17 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.chunking import chunk_text
-from fastapi_ignite.rag.engine import Answer, AnswerListener, DocumentSource, Purged, RebuiltIndex, TokenUsage
+from fastapi_ignite.rag.engine import (
+    Answer,
+    AnswerListener,
+    DocumentSource,
+    FoundPassage,
+    Purged,
+    RebuiltIndex,
+    TokenUsage,
+)
 from fastapi_ignite.rag.local.answerer import Answerer, Draft, DraftListener
-from fastapi_ignite.rag.local.answering import Quote, cite
+from fastapi_ignite.rag.local.answering import Quote, cite, present
 from fastapi_ignite.rag.local.embedders import WORDS_ALONE, Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
@@ -173,13 +181,18 @@ class LocalEngine:
 
         drafting = None
         if listener:
-            await listener.found([passage.found() for passage in passages])
+            await listener.found(present(passages))
             drafting = _telling(Telling(listener, prove))
         draft = await self._answerer.answer(question, found, usage, drafting)
         if not draft.quotes:
             return Answer(draft.refusal, answerable=False, citations=(), truncated=draft.truncated)
         proven, all_visible = await prove(draft.quotes)
         return _answer(draft, proven, all_visible=all_visible)
+
+    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
+        """Each is cut out of the stored text by the statement that reads it."""
+        found = await self._retriever.retrieve(tenant_id, project_id, query, limit=limit)
+        return present(found.passages) if found else ()
 
     async def reconcile(self) -> int:
         """Everything is in the database, and goes with it."""

@@ -1,4 +1,4 @@
-"""What a response says and cites, and the sentences of our own documents that bear it out."""
+"""What a response says and cites, what a search found, and the sentences of our own documents that bear it out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from openai.types import VectorStoreSearchResponse
 from openai.types.responses import (
     Response,
     ResponseFileSearchToolCall,
@@ -33,7 +34,7 @@ _Result = tuple[Any, Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """What file search gave the model to read."""
+    """What file search gave the model to read, or a search found."""
 
     file_id: str
     text: str
@@ -64,8 +65,13 @@ def read(response: Response) -> Reading:
     return _reading(text, parts, statements, results)
 
 
-def read_results(transcript: Transcript) -> list[Excerpt]:
-    """What file search gave the model to read so far."""
+def read_results(results: Sequence[VectorStoreSearchResponse]) -> list[Excerpt]:
+    """What a search found, in its order; each part of a result is an excerpt of its own."""
+    return list(_excerpts([(each.file_id, part.text, each.score) for each in results for part in each.content or ()]))
+
+
+def read_sources(transcript: Transcript) -> list[Excerpt]:
+    """What file search gave the model to read, as far as it came."""
     return list(_excerpts([(each.get("file_id"), each.get("text"), each.get("score")) for each in transcript.results]))
 
 

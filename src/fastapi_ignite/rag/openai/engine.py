@@ -14,15 +14,15 @@ from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.core.watching import watched
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
-from fastapi_ignite.rag.engine import Answer, AnswerListener, DocumentSource, Purged, TokenUsage
+from fastapi_ignite.rag.engine import Answer, AnswerListener, DocumentSource, FoundPassage, Purged, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
-from fastapi_ignite.rag.local.answering import REFUSAL, Quote, cite
+from fastapi_ignite.rag.local.answering import REFUSAL, Quote, cite, present
 from fastapi_ignite.rag.local.embedding import count_tokens
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
-from fastapi_ignite.rag.local.searching import LocalSearchRepository
-from fastapi_ignite.rag.openai.citing import Excerpt, Reading, in_sentences, quotes, read
+from fastapi_ignite.rag.openai.citing import Reading, quotes, read, read_results
 from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker
-from fastapi_ignite.rag.openai.listening import Listening, Located
+from fastapi_ignite.rag.openai.listening import Listening
+from fastapi_ignite.rag.openai.locating import ProjectTexts, results_of
 from fastapi_ignite.rag.openai.losses import LossWatch, rebuilding
 from fastapi_ignite.rag.openai.pacing import Pace
 from fastapi_ignite.rag.openai.rebuilding import Rebuilder, RebuiltStore
@@ -117,72 +117,58 @@ class OpenAIEngine:
         usage: TokenUsage,
         listener: AnswerListener | None = None,
     ) -> Answer:
-        async with self._database.tenant(tenant_id) as session:
-            provider = ProviderRepository(session, tenant_id)
-            store, withdrawn = await provider.store(project_id), await provider.withdrawn(project_id)
-        if store and store.state in {"lost", "filling"}:
-            raise rebuilding()
-        if store is None or store.provider_id is None:
+        store_id, withdrawn = await self._searchable(tenant_id, project_id)
+        if store_id is None:
             usage.tokens_in += await asyncio.to_thread(count_tokens, question)
             usage.tokens_out += await asyncio.to_thread(count_tokens, REFUSAL)
             return Answer(REFUSAL, answerable=False, citations=())
         transcript = Transcript(f"{INSTRUCTIONS}\n{question}")
-        texts = _ProjectTexts(self._database, tenant_id, project_id)
-        listening = listener and Listening(transcript, listener, locate=texts.locate, prove=texts.prove)
-        asking = self.service.ask(
-            store.provider_id, str(project_id), question, transcript, without=[str(file_id) for file_id in withdrawn]
-        )
+        texts = ProjectTexts(self._database, tenant_id, project_id)
+        listening = listener and Listening(transcript, texts, listener)
+        asking = self.service.ask(store_id, str(project_id), question, transcript, without=withdrawn)
         try:
-            async with self._watch.noticing(tenant_id, project_id, store.provider_id):
+            async with self._watch.noticing(tenant_id, project_id, store_id):
                 response = await (watched(asking, listening.look, every=LOOK_SECONDS) if listening else asking)
         finally:
             transcript.count(usage)
         reading = await asyncio.to_thread(read, response)
         if listening:
             await listening.found(reading.excerpts)
-        located = await texts.locate(reading.excerpts)
-        proven, may_be_read = await texts.prove(reading.excerpts, await asyncio.to_thread(quotes, reading, located))
+        sources = await texts.sources(reading.excerpts)
+        proven, may_be_read = await texts.prove(reading.excerpts, await asyncio.to_thread(quotes, reading, sources))
         if not may_be_read and not reading.refused:
             # a file was hidden while the model read it: of its answer only what is proven may leave
             reading = replace(reading, text="\n\n".join(quote.text for quote in proven))
         return _answer(response, reading, proven)
+
+    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
+        """Cut out of our own text, whatever the provider makes of it; a result may be several passages."""
+        store_id, withdrawn = await self._searchable(tenant_id, project_id)
+        if store_id is None:
+            return ()
+        async with self._watch.noticing(tenant_id, project_id, store_id):
+            results = await self.service.search(store_id, str(project_id), query, limit, without=withdrawn)
+        located = await ProjectTexts(self._database, tenant_id, project_id).locate(read_results(results))
+        return present(results_of(located)[:limit])
+
+    async def _searchable(self, tenant_id: UUID, project_id: UUID) -> tuple[str | None, list[str]]:
+        """The project's store, if there is one, and the files in it that are withdrawn.
+
+        Raises:
+            StoreMissingError: it is made again just now.
+        """
+        async with self._database.tenant(tenant_id) as session:
+            provider = ProviderRepository(session, tenant_id)
+            store, withdrawn = await provider.store(project_id), await provider.withdrawn(project_id)
+        if store and store.state in {"lost", "filling"}:
+            raise rebuilding()
+        return store.provider_id if store else None, [str(file_id) for file_id in withdrawn]
 
     async def reconcile(self) -> int:
         return await Reconciliation(self._database, self.service).run()
 
     async def close(self) -> None:
         await self.service.close()
-
-
-class _ProjectTexts:
-    """What is stored of the documents of one project."""
-
-    def __init__(self, database: Database, tenant_id: UUID, project_id: UUID) -> None:
-        self._database = database
-        self._tenant_id = tenant_id
-        self._project_id = project_id
-
-    async def locate(self, excerpts: Sequence[Excerpt]) -> Located:
-        """Where they stand, whole or by their sentences."""
-        async with self._database.tenant(self._tenant_id) as session:
-            repository = ProviderRepository(session, self._tenant_id)
-            whole = await repository.locate(self._project_id, _rows(excerpts))
-            rest = in_sentences([each for position, each in enumerate(excerpts) if position not in whole])
-            pieces = await repository.locate(self._project_id, _rows(rest)) if rest else {}
-        located = [(excerpts[position].file_id, passage) for position, passage in whole.items()]
-        return located + [(rest[position].file_id, passage) for position, passage in pieces.items()]
-
-    async def prove(self, excerpts: Sequence[Excerpt], found: Sequence[Quote]) -> tuple[list[Quote], bool]:
-        """Those quotes that are true, and whether all the excerpts are of documents that may be read."""
-        files = {excerpt.file_id for excerpt in excerpts}
-        async with self._database.tenant(self._tenant_id) as session:
-            proven = await LocalSearchRepository(session, self._tenant_id).prove(found) if found else []
-            visible = await ProviderRepository(session, self._tenant_id).visible(self._project_id, files)
-        return proven, visible == files
-
-
-def _rows(excerpts: Sequence[Excerpt]) -> list[tuple[str, str, float]]:
-    return [(excerpt.file_id, excerpt.text, excerpt.score) for excerpt in excerpts]
 
 
 def _answer(response: Response, reading: Reading, found: Sequence[Quote]) -> Answer:

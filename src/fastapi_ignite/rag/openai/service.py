@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from openai import AsyncOpenAI, AsyncStream, NotFoundError, Omit, omit
 from openai.pagination import AsyncCursorPage
-from openai.types import FileObject, VectorStore
+from openai.types import FileObject, VectorStore, VectorStoreSearchResponse
 from openai.types.responses import Response
 from openai.types.responses.file_search_tool_param import Filters
 from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
@@ -20,7 +20,7 @@ from openai.types.shared_params import ComparisonFilter
 from openai.types.vector_stores import VectorStoreFile, VectorStoreFileBatch
 
 from fastapi_ignite.core.model_sections import OpenAISettings
-from fastapi_ignite.rag.errors import StoreMissingError
+from fastapi_ignite.rag.errors import ProviderError, StoreMissingError
 from fastapi_ignite.rag.openai.failures import ProviderBreaker
 from fastapi_ignite.rag.openai.transcript import Transcript
 
@@ -204,6 +204,29 @@ class OpenAIService:
             return transcript.answer()
 
         return await self._breaker.call("ask", converse, seconds=self._settings.ask_timeout_seconds)
+
+    async def search(
+        self, store_id: str, project_id: str, query: str, limit: int, *, without: Sequence[str] = ()
+    ) -> Sequence[VectorStoreSearchResponse]:
+        """At most `limit` (1 to 50) chunks of files of this project alone, and not of some; best first.
+
+        Raises:
+            ProviderError: no result came.
+        """
+
+        async def find() -> Sequence[VectorStoreSearchResponse]:
+            page = await self._client.vector_stores.search(
+                store_id,
+                query=query,
+                filters=_files_of(project_id, without),
+                max_num_results=limit,
+                rewrite_query=False,
+            )
+            if "data" not in page.model_fields_set:  # the SDK takes any object for a page
+                raise ProviderError("The provider's answer to a search is none.")
+            return page.data
+
+        return await self._breaker.call("search", find, seconds=self._settings.timeout_seconds)
 
     async def _stream(self, store_id: str, question: str, filters: Filters) -> AsyncStream[object]:
         """Events as they were sent: the SDK's models of fifty kinds cost a millisecond of CPU for each word."""

@@ -1,0 +1,86 @@
+"""Where what the provider found stands in our own documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from uuid import UUID
+
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.local.answering import Passage, Quote
+from fastapi_ignite.rag.local.searching import LocalSearchRepository
+from fastapi_ignite.rag.openai.citing import Excerpt, in_sentences
+from fastapi_ignite.rag.openai.repository import ProviderRepository
+
+
+class ProjectTexts:
+    """The stored texts of one project's documents."""
+
+    def __init__(self, database: Database, tenant_id: UUID, project_id: UUID) -> None:
+        self._database = database
+        self._tenant_id = tenant_id
+        self._project_id = project_id
+
+    async def locate(self, excerpts: Sequence[Excerpt]) -> list[tuple[int, Passage]]:
+        """Each with the position of its excerpt: those that stand as a whole, then the sentences of the others.
+
+        What is of no visible document of the project, or does not stand there, is missing.
+        """
+        async with self._database.tenant(self._tenant_id) as session:
+            repository = ProviderRepository(session, self._tenant_id)
+            whole = await repository.locate(self._project_id, _rows(excerpts))
+            rest = [
+                (position, sentence)
+                for position, excerpt in enumerate(excerpts)
+                if position not in whole
+                for sentence in in_sentences([excerpt])
+            ]
+            sentences = _rows([sentence for _, sentence in rest])
+            pieces = await repository.locate(self._project_id, sentences) if rest else {}
+        return [*whole.items(), *((rest[number][0], passage) for number, passage in pieces.items())]
+
+    async def sources(self, excerpts: Sequence[Excerpt]) -> list[tuple[str, Passage]]:
+        """The same, each with the provider's id of its file."""
+        return [(excerpts[position].file_id, passage) for position, passage in await self.locate(excerpts)]
+
+    async def prove(self, excerpts: Sequence[Excerpt], found: Sequence[Quote]) -> tuple[list[Quote], bool]:
+        """Those quotes that are true, and whether all the excerpts are of documents that may be read."""
+        files = {excerpt.file_id for excerpt in excerpts}
+        async with self._database.tenant(self._tenant_id) as session:
+            proven = await LocalSearchRepository(session, self._tenant_id).prove(found) if found else []
+            visible = await ProviderRepository(session, self._tenant_id).visible(self._project_id, files)
+        return proven, visible == files
+
+
+def results_of(located: Iterable[tuple[int, Passage]]) -> list[Passage]:
+    """In the order of the excerpts, each place once. Sentences that follow each other in one are one passage."""
+    places: dict[tuple[UUID, int, int], Passage] = {}
+    for _, group in groupby(sorted(located, key=_position), key=_position):
+        found: list[Passage] = []
+        for _, passage in group:
+            joined = _joined(found[-1], passage) if found else None
+            found = [*found[:-1], joined] if joined else [*found, passage]
+        for passage in found:
+            places.setdefault((passage.document_id, passage.char_start, passage.char_end), passage)
+    return list(places.values())
+
+
+def _position(located: tuple[int, Passage]) -> int:
+    return located[0]
+
+
+def _joined(one: Passage, other: Passage) -> Passage | None:
+    """`None` where more than blanks stand between them."""
+    if one.document_id != other.document_id or other.char_start < one.char_end:
+        return None
+    end, start = one.char_end - one.window_start, other.char_start - one.window_start
+    gap = one.window[end:start]
+    if len(gap) < start - end or gap.strip():
+        return None
+    window = one.window[:start] + other.window[other.char_start - other.window_start :]
+    return replace(one, char_end=other.char_end, window=window)
+
+
+def _rows(excerpts: Sequence[Excerpt]) -> list[tuple[str, str, float]]:
+    return [(excerpt.file_id, excerpt.text, excerpt.score) for excerpt in excerpts]

@@ -1,0 +1,198 @@
+"""Searches of a vector store: what is sent, what is believed of the results, and what a failure becomes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from openai import AsyncOpenAI
+
+from bookkeeping import counter
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.http.state import State
+from fastapi_ignite.openai_sim.server import RunningSimulator
+from fastapi_ignite.rag.openai import repository
+from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
+from http_clients import TenantClient, client_for
+from openai_scene import SHEEP, TREES, Scene
+from openai_stack import HostedTenant
+
+QUERY = "apple trees in the orchard"
+
+
+@pytest.fixture
+async def sdk(provider: RunningSimulator) -> AsyncGenerator[AsyncOpenAI]:
+    """Whoever has the account."""
+    async with AsyncOpenAI(base_url=provider.base_url, api_key="sk-test", max_retries=0) as client:
+        yield client
+
+
+async def search(scene: Scene, query: str = QUERY, **wanted: object) -> list[dict[str, Any]]:
+    answer = await scene.hosted.api.search(scene.project, query, **wanted)
+    assert answer.status_code == 200, answer.text
+    results: list[dict[str, Any]] = answer.json()["results"]
+    return results
+
+
+async def test_what_is_sent(scene: Scene) -> None:
+    """The query as it is, a filter for the project, and no model that rewrites it or answers."""
+    await search(scene, limit=7)
+    (record,) = [each for each in scene.provider.simulator.journal.records if each["route"] == "vector_stores.search"]
+    assert record["path"].endswith(f"/{await scene.store()}/search")
+    assert record["body"] == {
+        "query": QUERY,
+        "filters": {"type": "eq", "key": "project_id", "value": scene.project},
+        "max_num_results": 7,
+        "rewrite_query": False,
+    }
+    assert scene.provider.simulator.state.created()["responses"] == 0
+
+
+async def test_a_project_without_a_store_asks_nobody(hosted: HostedTenant, provider: RunningSimulator) -> None:
+    project = await hosted.api.create_project()
+    assert (await hosted.api.search(project, QUERY)).json() == {"results": [], "engine": "openai"}
+    assert provider.simulator.journal.calls["vector_stores.search"] == 0
+
+
+@pytest.mark.parametrize("whose", ["another project's", "its own"])
+async def test_a_file_that_is_not_ours_takes_no_part(scene: Scene, sdk: AsyncOpenAI, whose: str) -> None:
+    """Whatever its attributes say: the filter leaves it out at the provider, or it stands in no document."""
+    stray = await sdk.files.create(
+        file=("stray.txt", f"{TREES} {TREES} Says a stranger.".encode()), purpose="assistants"
+    )
+    project = scene.project if whose == "its own" else str(new_id())
+    attached = await sdk.vector_stores.files.create_and_poll(
+        stray.id, vector_store_id=await scene.store(), attributes={"project_id": project}, poll_interval_ms=10
+    )
+    assert attached.status == "completed"
+    wanted: dict[str, Any] = {
+        "query": "apple trees, says a stranger",
+        "limit": 1 if whose == "another project's" else 50,
+    }
+    results = await search(scene, **wanted)
+    assert [found["text"] for found in results] == [TREES]
+
+
+async def remove_the_trees(scene: Scene) -> None:
+    """No worker takes the file away at the provider."""
+    path = f"/ingestion/projects/{scene.project}/remove_file"
+    await scene.hosted.api.delete(path, params={"openai_file_id": str(scene.files[0])})
+    assert scene.provider.simulator.state.existing()["vector_store_files"] == 2
+
+
+async def test_a_removed_file_is_left_out_at_the_provider(scene: Scene) -> None:
+    """Else it would take the place of what is there."""
+    query = "apple trees in the orchard, sheep in the meadow"
+    assert [found["text"] for found in await search(scene, query, limit=1)] == [TREES]
+    await remove_the_trees(scene)
+    assert [found["text"] for found in await search(scene, query, limit=1)] == [SHEEP]
+
+
+async def test_what_the_provider_finds_of_it_all_the_same_never_leaves(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it is removed while the provider searches."""
+    monkeypatch.setattr(repository, "MOST_WITHDRAWN", 0)
+    await remove_the_trees(scene)
+    engine, tenant_id = scene.hosted.engine, scene.hosted.api.id
+    assert list(await engine.search(tenant_id, UUID(scene.project), QUERY, 10)) == []
+    assert await search(scene) == []
+
+
+class TestLocating:
+    """A provider may join and space what it found in its own way; what leaves is our text."""
+
+    TEXT = (
+        "Notes\n\nThe orchard keeps\nnine apple trees.\n\nThe owl sleeps.\n\nPears are apart.\n\n"
+        "Night falls\non all.\n\nBees hum loudly."
+    )
+
+    @pytest.fixture
+    async def scene(self, hosted: HostedTenant, provider: RunningSimulator) -> Scene:
+        project = await hosted.api.create_project()
+        files = await hosted.ingest(project, ("notes.md", self.TEXT.encode()))
+        return Scene(hosted, provider, project, files)
+
+    async def respace(self, scene: Scene, text: str) -> None:
+        (row,) = await scene.hosted.rows("SELECT provider_id FROM provider_files")
+        scene.provider.simulator._texts[row["provider_id"]] = text
+
+    async def test_a_chunk_that_stands_there_is_one_result(self, scene: Scene) -> None:
+        assert [found["text"] for found in await search(scene)] == [self.TEXT]
+
+    async def test_of_one_spaced_anew_neighbouring_sentences_are_one_result(self, scene: Scene) -> None:
+        said = "The orchard keeps nine trees. The owl sleeps.    Pears are apart. Night falls on all. Bees hum loudly."
+        await self.respace(scene, said)
+        results = await search(scene)
+        assert [found["text"] for found in results] == ["The owl sleeps.\n\nPears are apart.", "Bees hum loudly."]
+        for found in results:
+            assert self.TEXT[found["char_start"] : found["char_end"]] == found["text"]
+
+    async def test_of_one_put_together_each_stretch_is_a_result(self, scene: Scene) -> None:
+        await self.respace(scene, "Bees hum loudly. Apple trees were not. The owl sleeps. Nor was it. Bees hum loudly.")
+        results = await search(scene)
+        assert [found["text"] for found in results] == ["Bees hum loudly.", "The owl sleeps."]
+        assert len(await search(scene, limit=1)) == 1
+
+    async def test_what_stands_nowhere_does_not_leave(self, scene: Scene) -> None:
+        await self.respace(scene, "Apple trees were never said to be here, nor an orchard.")
+        assert await search(scene) == []
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("fault", "status", "code"),
+        [
+            ({"kind": "status", "status": 400}, 502, "provider_rejected"),
+            ({"kind": "status", "status": 401}, 502, "provider_auth"),
+            ({"kind": "status", "status": 404}, 409, "store_missing"),
+            ({"kind": "status", "status": 408}, 504, "provider_timeout"),
+            ({"kind": "status", "status": 429, "retry_after": 7}, 503, "provider_rate_limited"),
+            ({"kind": "status", "status": 429, "code": "insufficient_quota"}, 503, "provider_quota"),
+            ({"kind": "status", "status": 500}, 502, "provider_failed"),
+            ({"kind": "status", "status": 503}, 503, "provider_unavailable"),
+            ({"kind": "reset"}, 502, "provider_failed"),
+            ({"kind": "timeout"}, 504, "provider_timeout"),
+            ({"kind": "no_endpoint"}, 502, "provider_failed"),
+        ],
+    )
+    async def test_each_has_its_code(self, scene: Scene, fault: dict[str, Any], status: int, code: str) -> None:
+        scene.fail("vector_stores.search", **fault)
+        answer = await scene.hosted.api.search(scene.project, QUERY)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert answer.headers.get("retry-after") == ("7" if "retry_after" in fault else None)
+        assert await scene.state() == "ready", "a store that is there is not lost"
+        assert await counter(scene.hosted.database, scene.hosted.api.id, "messages") == (0, 0)
+
+    async def test_an_outage_is_asked_about_once_in_a_while(self, scene: Scene) -> None:
+        """By searches and questions together: they wait for one provider."""
+        scene.fail("vector_stores.search", "status", status=500, times=100)
+        answers = [await scene.hosted.api.search(scene.project, QUERY) for _ in range(FAILURES_IN_A_ROW + 1)]
+        codes = [answer.json()["code"] for answer in answers]
+        assert codes == ["provider_failed"] * FAILURES_IN_A_ROW + ["provider_unavailable"]
+        assert answers[-1].headers["retry-after"]
+        assert (await scene.hosted.api.ask(scene.project, QUERY)).json()["code"] == "provider_unavailable"
+
+    @pytest.mark.parametrize("how", ["expire", "vanish"])
+    async def test_a_store_that_is_gone_is_noticed_and_found_again(self, scene: Scene, how: str) -> None:
+        await scene.lose(how)
+        for _ in range(2):
+            refused = await scene.hosted.api.search(scene.project, QUERY)
+            assert (refused.status_code, refused.json()["code"]) == (409, "store_missing")
+            assert "is being rebuilt" in refused.json()["detail"]
+            assert int(refused.headers["retry-after"]) > 0
+            assert await scene.state() == "lost"
+        assert scene.provider.simulator.journal.calls["vector_stores.search"] == 1, "the second asked nobody"
+        await scene.hosted.rebuild(scene.project)
+        assert [found["text"] for found in await search(scene)] == [TREES]
+
+    async def test_a_project_whose_key_was_taken_away_is_told_so(
+        self, scene: Scene, settings: Settings, state: State
+    ) -> None:
+        hosted = scene.hosted
+        async with client_for(settings, {**state, "engines": {"local": state["engines"]["local"]}}) as keyless:
+            answer = await TenantClient(hosted.api.id, keyless, hosted.api.headers).search(scene.project, QUERY)
+        assert (answer.status_code, answer.json()["code"]) == (503, "engine_missing")
