@@ -1,11 +1,12 @@
 """The OpenAI engine in a bad hour, against the simulator.
 
-    PYTHONPATH=src:tests:bench python bench/openai_faults.py [--asks 1000] [--departures 500] [--kills 10]
+    PYTHONPATH=src:tests:bench python bench/openai_faults.py [--asks 1000] [--departures 500] [--streams 100]
 
-Two API processes and a worker. Questions while one call in five fails in every way that there is: what is charged is
-what was answered, and nobody waits past the deadline. A storm of callers who leave: the provider is stopped, each
-question is charged or not and nothing stays held, and no connection is left in a transaction. API processes killed
-while they make stores: each project has one store, and after the sweep the provider has no other.
+Two API processes and a worker; every other answer is streamed. Questions while one call in five fails in every way that
+there is: what is charged is what was answered, and nobody waits past the deadline. A storm of callers who leave: the
+provider is stopped, each question is charged or not and nothing stays held, and no connection is left in a transaction.
+API processes killed while they make stores: each project has one store, and after the sweep the provider has no other.
+Many streams at once that fall silent, on a small pool: other routes take as long as without them.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
 from fastapi_ignite.rag.openai.service import OpenAIService
 from harness import bench_servers
+from http_clients import EventReader
 
 CLIENTS = 32
+POOL = 5
 RATE = 0.2
 DEADLINE_SECONDS = 3
 # beyond the provider's deadline: two transactions, and the machine is busy with everything on two cores
@@ -100,9 +103,18 @@ class Tenant:
     async def post(self, path: str, **options: object) -> httpx2.Response:
         return await self.http.post(next(self._urls) + path, **options)  # type: ignore[arg-type]  # passed on as is
 
-    async def ask(self) -> httpx2.Response:
+    async def ask(self, *, streamed: bool) -> str:
+        """`answered`, or the code of the problem."""
         question = QUESTION.format(random.choice(("north", "south", "east", "west")))
-        return await self.post("/query/ask", json={"project_id": self.project, "question": question})
+        body = {"project_id": self.project, "question": question, "stream": streamed}
+        async with self.http.stream("POST", f"{next(self._urls)}/query/ask", json=body) as answer:
+            if not (streamed and answer.is_success):
+                await answer.aread()
+                return "answered" if answer.is_success else str(answer.json()["code"])
+            events = EventReader(answer)
+            while (event := await events.next())[0] not in {"done", "error"}:
+                pass
+            return "answered" if event[0] == "done" else str(event[1]["code"])
 
 
 async def settled(database: Database, tenant: Tenant) -> tuple[int, Counter[str]]:
@@ -125,11 +137,11 @@ async def bad_hour(scene: Scene, *, asks: int) -> None:
     left = iter(range(asks))
 
     async def client() -> None:
-        for _ in left:
+        for number in left:
             began = time.perf_counter()
-            answer = await tenant.ask()
+            outcome = await tenant.ask(streamed=bool(number % 2))
             durations.append(time.perf_counter() - began)
-            outcomes["answered" if answer.is_success else answer.json()["code"]] += 1
+            outcomes[outcome] += 1
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
     scene.provider.simulator.faults.clear()
@@ -152,16 +164,16 @@ async def departures(scene: Scene, *, number: int) -> None:
     before = Counter(simulator.journal.streams)
     answered = 0
 
-    async def leave() -> None:
+    async def leave(which: int) -> None:
         nonlocal answered
         try:
             async with asyncio.timeout(random.uniform(0.05, 2)):
-                answered += (await tenant.ask()).is_success
+                answered += await tenant.ask(streamed=bool(which % 2)) == "answered"
         except TimeoutError:
             return
 
     for start in range(0, number, 100):
-        await asyncio.gather(*(leave() for _ in range(min(100, number - start))))
+        await asyncio.gather(*(leave(which) for which in range(min(100, number - start))))
     deadline = time.monotonic() + 30
     while simulator.journal.streams_open or simulator.journal.in_flight or await under_way(scene):
         assert time.monotonic() < deadline, (simulator.journal.counters(), await under_way(scene))
@@ -175,8 +187,40 @@ async def departures(scene: Scene, *, number: int) -> None:
     assert states["completed"] >= answered
     assert not states["pending"]
     assert streams["abandoned"] > 0
-    again = await tenant.ask()
-    assert again.is_success, again.text
+    assert await tenant.ask(streamed=True) == "answered"
+
+
+async def silent_streams(scene: Scene, *, number: int) -> None:
+    """Each begun and then open to the deadline, on pools of `POOL` connections."""
+    tenant = await scene.tenant()
+    await tenant.begin()
+    simulator = scene.provider.simulator
+
+    async def listed() -> float:
+        """The slower end of 200 requests for the project's files, one after another."""
+        durations = []
+        for _ in range(300):
+            began = time.perf_counter()
+            answer = await tenant.http.get(f"{scene.apis[0].url}/ingestion/projects/{tenant.project}/files")
+            durations.append(time.perf_counter() - began)
+            answer.raise_for_status()
+        return sorted(durations)[int(len(durations) * 0.95)]
+
+    alone = await listed()
+    simulator.faults.add(fault("stream_stall", after_events=12, times=number))
+    streams = [asyncio.create_task(tenant.ask(streamed=True)) for _ in range(number)]
+    while simulator.journal.streams_open < number:
+        await asyncio.sleep(0.05)
+        assert not any(stream.done() for stream in streams)
+    beside = await listed()
+    were_open = simulator.journal.streams_open
+    outcomes = Counter(await asyncio.gather(*streams))
+    used, _ = await settled(scene.database, tenant)
+    print(f"silent streams: {number} at once, {were_open} of them still open after the measurement; {dict(outcomes)}")
+    print(f"  p95 of the list of files: alone {alone * 1000:.1f} ms, beside them {beside * 1000:.1f} ms")
+    print(f"  charged {used}; connections in use afterwards: {await under_way(scene)}")
+    assert used == outcomes["answered"] == 0
+    assert await under_way(scene) == 0
 
 
 async def under_way(scene: Scene) -> int:
@@ -241,6 +285,7 @@ async def play(addresses: ServiceAddresses, folder: Path, options: argparse.Name
             "OPENAI_TIMEOUT_SECONDS": "10",
             "OPENAI_ASK_TIMEOUT_SECONDS": str(DEADLINE_SECONDS),
             "RATE_LIMIT_ANONYMOUS_RPM": "1000000",
+            "POSTGRES_POOL_SIZE": str(POOL),
         }
         database = Database(addresses.worker_url, pool_size=4)
         plan = await make_plan(addresses, rpm=10**6)
@@ -253,6 +298,7 @@ async def play(addresses: ServiceAddresses, folder: Path, options: argparse.Name
                 await bad_hour(scene, asks=options.asks)
                 await departures(scene, number=options.departures)
                 await kills(scene, number=options.kills)
+                await silent_streams(scene, number=options.streams)  # it ends in an outage
             finally:
                 await asyncio.to_thread(context.__exit__, None, None, None)
         await database.close()
@@ -262,6 +308,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--asks", type=int, default=1000)
     parser.add_argument("--departures", type=int, default=500)
+    parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--kills", type=int, default=10)
     options = parser.parse_args()
     random.seed(7)
