@@ -132,9 +132,7 @@ class OpenAIEngine:
         finally:
             transcript.count(usage)
         reading = await asyncio.to_thread(read, response)
-        if listening:
-            await listening.found(reading.excerpts)
-        sources = await texts.sources(reading.excerpts)
+        sources = await (listening.found(reading.excerpts) if listening else texts.sources(reading.excerpts))
         proven, may_be_read = await texts.prove(reading.excerpts, await asyncio.to_thread(quotes, reading, sources))
         if not may_be_read and not reading.refused:
             # a file was hidden while the model read it: of its answer only what is proven may leave

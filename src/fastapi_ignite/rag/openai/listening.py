@@ -38,13 +38,13 @@ class Listening:
         if not reading.refused:
             await self._telling.tell(reading.text, await asyncio.to_thread(quotes, reading, self._sources))
 
-    async def found(self, excerpts: Sequence[Excerpt]) -> None:
-        """Tell what the answer is read from; once."""
-        if self._sources is not None:
-            return
-        self._excerpts = excerpts
-        self._sources = await self._texts.sources(excerpts)
-        await self._listener.found(present([passage for _, passage in self._sources]))
+    async def found(self, excerpts: Sequence[Excerpt]) -> Sequence[tuple[str, Passage]]:
+        """Where they stand, as the listener is told once."""
+        if self._sources is None:
+            self._excerpts = excerpts
+            self._sources = await self._texts.sources(excerpts)
+            await self._listener.found(present([passage for _, passage in self._sources]))
+        return self._sources
 
     async def _prove(self, fresh: Sequence[Quote]) -> tuple[list[Quote], bool]:
         return await self._texts.prove(self._excerpts, fresh)
