@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.processing import LONGEST_WAIT
 from fastapi_ignite.openai_sim.faults import Fault
 from fastapi_ignite.openai_sim.server import RunningSimulator
+from fastapi_ignite.rag.openai.repository import ProviderRepository
 from openai_stack import HostedTenant
 
 FACT = "The orchard keeps nine apple trees."
@@ -60,6 +62,21 @@ async def test_failures_that_are_no_outage_are_tried_five_times(
     assert (row["state"], row["attempt"]) == ("failed", MAX_ATTEMPTS)
     assert (row["last_error"]["code"], row["last_error"]["retryable"]) == ("provider_failed", True)
     assert await counter(hosted.database, hosted.api.id, "characters") == (0, 0)
+
+
+async def test_what_another_attempt_holds_is_put_off_and_loses_no_try(hosted: HostedTenant) -> None:
+    """As when the worker died that held it: its lease goes on for two minutes."""
+    project = await hosted.api.create_project()
+    (file,) = await hosted.upload(project, ("orchard.txt", FACT.encode()))
+    async with hosted.database.tenant(hosted.api.id) as session:
+        await ProviderRepository(session, hosted.api.id).claim_file(UUID(project), sha256(FACT.encode()).digest())
+    await hosted.work(file)
+    row = await hosted.file(file)
+    assert (row["state"], row["attempt"], row["waits"]) == ("chunking", 1, 1)
+    assert row["last_error"]["code"] == "provider_unavailable"
+    await hosted.rows("UPDATE provider_files SET lease_until = now()")
+    await hosted.work(file)
+    assert (await hosted.file(file))["state"] == "completed"
 
 
 async def test_a_file_does_not_wait_for_ever(hosted: HostedTenant, provider: RunningSimulator) -> None:

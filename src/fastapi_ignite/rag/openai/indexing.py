@@ -35,6 +35,7 @@ from fastapi_ignite.rag.openai.service import OpenAIService
 
 FIRST_LOOK_SECONDS = 0.2
 LAST_LOOK_SECONDS = 5.0
+CLAIM_SECONDS = 10.0
 # what OpenAI takes of one file; a token is at least one byte of text, and of prose about four
 MAX_BYTES = 512 * 10**6
 MAX_TOKENS = 5_000_000
@@ -174,7 +175,7 @@ class FileIndexer:
         content = source.extracted.text.encode()
         if len(content) > MAX_BYTES or len(content) > MAX_TOKENS * BYTES_OF_A_TOKEN:
             raise TextTooLargeError("The file holds more text than OpenAI takes of one file; upload its parts.")
-        file = await patiently(partial(self._claim, source), seconds=self._seconds)
+        file = await self._claimed(source)
         if file.document_id:  # the caller finds that document, and writes nothing
             return IndexedFile(source, file, store_id)
         try:
@@ -193,6 +194,13 @@ class FileIndexer:
             if file.state == "working":
                 await self._let_go(file)
         return IndexedFile(source, file, store_id)
+
+    async def _claimed(self, source: DocumentSource) -> ProviderFile:
+        """Equal bytes are often done in a moment; the lease of a worker that died is not waited for in its place."""
+        try:
+            return await patiently(partial(self._claim, source), seconds=min(self._seconds, CLAIM_SECONDS))
+        except ProviderTimeoutError:
+            raise ProviderUnavailableError("Another attempt works on this file.") from None
 
     async def _claim(self, source: DocumentSource) -> ProviderFile | None:
         async with self._database.tenant(source.tenant_id) as session:
