@@ -253,7 +253,7 @@ async def kills(scene: Scene, *, number: int) -> None:
         projects += batch
         paths = [f"{victim.url}/ingestion/projects/{project}/ensure_vector_store" for project in batch]
         calls = asyncio.gather(*(tenant.http.post(path) for path in paths), return_exceptions=True)
-        await asyncio.sleep(random.uniform(0.1, 0.8))
+        await asyncio.sleep(random.uniform(0.02, 0.3))
         os.kill(victim.process.pid, signal.SIGKILL)
         cut_off += sum(isinstance(answer, BaseException) for answer in await calls)
         await asyncio.to_thread(victim.start_again)
@@ -274,6 +274,7 @@ async def kills(scene: Scene, *, number: int) -> None:
         f"kills: {number} processes over {len(projects)} stores, {cut_off} callers cut off; {at_kills} made till then"
     )
     print(f"  at the end {len(simulator.state.vector_stores)} stores, {len(recorded)} recorded, {removed} swept")
+    assert cut_off, "no kill came in the middle of anything"
     assert {store.id for store in simulator.state.vector_stores} == recorded
 
 
