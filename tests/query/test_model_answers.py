@@ -133,3 +133,20 @@ async def test_words_leave_with_their_proof_while_the_model_goes_on(
             )
 
         await eventually(stopped)
+
+
+async def test_an_answer_that_turns_out_to_be_a_thought_is_told_anew(
+    tenant: TenantClient, answering: tuple[Settings, State], project: str, server: ModelServer
+) -> None:
+    server.running.simulator.behaviour.delta_seconds = 0.02
+    server.script('They ask for the trees [1: "keeps nine apple trees"]. Now.</think>Nine [1: "nine apple trees"].')
+    async with (
+        served_client(*answering) as client,
+        TenantClient(tenant.id, client, tenant.headers).stream(project, QUESTION) as stream,
+    ):
+        events = await stream.until("done")
+    kinds = [kind for kind, _ in events]
+    assert kinds == ["meta", "sources", "citation", "delta", "sources", "citation", "delta", "usage", "done"]
+    assert [data["text"] for kind, data in events if kind == "delta"] == ["They ask for the trees", "Nine."]
+    assert events[-1][1]["answer"] == "Nine."
+    assert events[-1][1]["citations"] == [events[5][1]]

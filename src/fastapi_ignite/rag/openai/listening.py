@@ -35,8 +35,7 @@ class Listening:
             return
         self._citations = self._transcript.citations
         reading = read_beginning(self._transcript, {file_id for file_id, _ in self._sources})
-        if not reading.refused:
-            await self._telling.tell(reading.text, await asyncio.to_thread(quotes, reading, self._sources))
+        await self._telling.tell(reading.text, await asyncio.to_thread(quotes, reading, self._sources))
 
     async def found(self, excerpts: Sequence[Excerpt]) -> Sequence[tuple[str, Passage]]:
         """Where they stand, as the listener is told once."""

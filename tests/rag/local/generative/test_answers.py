@@ -192,3 +192,20 @@ class TestPrompts:
         sent = server.bodies[1]["input"]
         assert 1 <= sent.count("=== PASSAGE ") < 8
         assert count_tokens(sent) < 500 + 250
+
+
+async def test_of_a_document_hidden_while_the_model_reads_nothing_leaves_in_its_words(
+    project: RagProject, server: ModelServer
+) -> None:
+    secret = await project.add("The pump P-200 was designed by Ada Winter, who asked not to be named.")
+    server.script('It moves 40 litres [1: "40 litres of water a minute"], and Ada designed it.')
+    server.running.simulator.behaviour.delta_seconds = 0.03
+    asking = asyncio.create_task(project.ask("How much water does the pump P-200 move, and who designed it?"))
+
+    async def reading() -> bool:
+        return server.running.simulator.journal.streams_open > 0
+
+    await eventually(reading)
+    await project.hide(secret)
+    answer = await asking
+    assert answer.text == answer.citations[0].quote == "40 litres of water a minute"

@@ -44,7 +44,7 @@ class Generation:
     @property
     def beginning(self) -> str:
         """What of an answer that goes on is meant for the reader."""
-        return "" if self.declined or (self.thinks_aloud and not self.has_thought_aloud) else self.text
+        return "" if self.thinks_aloud and not self.has_thought_aloud else self.text
 
     @property
     def has_thought_aloud(self) -> bool:
