@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -40,16 +40,27 @@ class AskRequest(BaseModel):
     stream: bool = Field(False, description="Tell the answer while it is made, as server-sent events.")
 
 
-class CitationRead(BaseModel):
-    """A verbatim quote of a file. Offsets count code points of the stored text, end exclusive; `page` is 1-based."""
+class SourceRead(BaseModel):
+    """Where a passage stands. Offsets count code points of the stored text, end exclusive; `page` is 1-based."""
 
     file_id: UUID
     filename: str
-    quote: str
     page: int | None
     char_start: int
     char_end: int
-    score: float
+    score: float = Field(description="0 to 1; ranks the passages of one question, and says nothing across questions.")
+
+    @classmethod
+    def of(cls, found: FoundPassage | Citation, file_id: UUID, filename: str, **beside: object) -> Self:
+        """Of the file; `beside` are the fields that more than the place has."""
+        place = {"page": found.page, "char_start": found.char_start, "char_end": found.char_end, "score": found.score}
+        return cls.model_validate({"file_id": file_id, "filename": filename, **place, **beside})
+
+
+class CitationRead(SourceRead):
+    """A verbatim quote of a file."""
+
+    quote: str
     support: Literal["quoted", "aligned", "retrieved"] = Field(
         "quoted",
         description="`quoted`: the answer's own quote. `aligned`: the sentence of the sources that says most of what "
@@ -58,19 +69,9 @@ class CitationRead(BaseModel):
     verified: bool = Field(description="The quote was compared with the stored text before the answer left.")
 
     @classmethod
-    def of(cls, citation: Citation, file_id: UUID, filename: str) -> CitationRead:
-        """A proven quote of the file."""
-        return cls(
-            file_id=file_id,
-            filename=filename,
-            quote=citation.quote,
-            page=citation.page,
-            char_start=citation.char_start,
-            char_end=citation.char_end,
-            score=citation.score,
-            support=citation.support,
-            verified=True,
-        )
+    def proven(cls, citation: Citation, file_id: UUID, filename: str) -> Self:
+        """Of the file, after the comparison."""
+        return cls.of(citation, file_id, filename, quote=citation.quote, support=citation.support, verified=True)
 
 
 class AskResult(BaseModel):
@@ -127,29 +128,6 @@ class StreamMeta(BaseModel):
     engine: str
 
 
-class SourceRead(BaseModel):
-    """Where a passage stands. Offsets count code points of the stored text, end exclusive; `page` is 1-based."""
-
-    file_id: UUID
-    filename: str
-    page: int | None
-    char_start: int
-    char_end: int
-    score: float = Field(description="0 to 1; ranks the passages of one question, and says nothing across questions.")
-
-    @classmethod
-    def of(cls, passage: FoundPassage, file_id: UUID, filename: str) -> SourceRead:
-        """A passage of the file."""
-        return cls(
-            file_id=file_id,
-            filename=filename,
-            page=passage.page,
-            char_start=passage.char_start,
-            char_end=passage.char_end,
-            score=passage.score,
-        )
-
-
 class StreamSources(BaseModel):
     """Event `sources`. An answer begins: what an earlier one had told is void."""
 
@@ -194,11 +172,6 @@ class PassageRead(SourceRead):
     """A stretch of a file, verbatim."""
 
     text: str
-
-    @classmethod
-    def of(cls, passage: FoundPassage, file_id: UUID, filename: str) -> PassageRead:
-        """A passage of the file, with its words."""
-        return cls(text=passage.text, **dict(SourceRead.of(passage, file_id, filename)))
 
 
 class SearchResult(BaseModel):

@@ -157,7 +157,7 @@ class QueryService:
         names = await self.names({passage.document_id for passage in found})
         return SearchResult(
             results=[
-                PassageRead.of(passage, *names[passage.document_id])
+                PassageRead.of(passage, *names[passage.document_id], text=passage.text)
                 for passage in found
                 if passage.document_id in names
             ],
@@ -256,7 +256,7 @@ class QueryService:
         names = await files.names([citation.document_id for citation in answer.citations])
         if any(citation.document_id not in names for citation in answer.citations):
             return None
-        return [CitationRead.of(citation, *names[citation.document_id]) for citation in answer.citations]
+        return [CitationRead.proven(citation, *names[citation.document_id]) for citation in answer.citations]
 
     async def _end(self, question: OpenQuestion, usage: TokenUsage, *, charged: bool) -> None:
         """Without an answer. What was spent at a provider stays on record, whoever bears it."""

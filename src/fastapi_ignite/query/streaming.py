@@ -59,7 +59,7 @@ class AnswerEvents:
     async def cited(self, citation: Citation) -> None:
         names = await self._names({citation.document_id})
         if citation.document_id in names:
-            await self._cite(CitationRead.of(citation, *names[citation.document_id]))
+            await self._cite(CitationRead.proven(citation, *names[citation.document_id]))
 
     async def said(self, text: str) -> None:
         self._said += text
