@@ -21,7 +21,7 @@ from sqlalchemy import URL, text
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import DocumentSource, TokenUsage
-from fastapi_ignite.rag.extraction import extract
+from fastapi_ignite.rag.extraction.process import extract
 from fastapi_ignite.rag.local.engine import LocalEngine
 from harness import bench_servers, make_project, make_text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import shutil
@@ -62,6 +63,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(os.environ[DATA_DIR_VARIABLE], ignore_errors=True)
 
 
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end; nobody needs to look through all of it again and again."""
+    gc.collect()
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, 50)
+
+
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The defaults, with a folder of their own and no limit that a test did not ask for."""
@@ -84,6 +93,20 @@ def simulator() -> Generator[RunningSimulator]:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it ends after the capture of what is logged
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(running_simulator()) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def own_simulator() -> AsyncGenerator[RunningSimulator]:
+    """Another OpenAI, on the tests' event loop: see `provider`."""
+    async with running_simulator() as running:
+        yield running
+
+
+@pytest.fixture
+def provider(own_simulator: RunningSimulator) -> RunningSimulator:
+    """OpenAI of this test alone, as new: it may be looked into, broken and filled."""
+    own_simulator.simulator.reset()
+    return own_simulator
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
+from functools import cache
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -208,6 +209,7 @@ def make_eml(subject: str, body: str, *, html: str = "", attachment: bytes = b""
     return message.as_bytes()
 
 
+@cache
 def make_docx_bomb(unpacked_megabytes: int) -> bytes:
     """A document of one endless paragraph: a thousand times larger than its file."""
     return _as_docx(b"<w:t>" + b"a" * (unpacked_megabytes * 1024**2) + b"</w:t>")

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import httpx2
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapi_ignite.core.config import Settings
@@ -89,6 +90,18 @@ class Departure:
         await self._app(scope, until_departure, send)
 
 
+_applications: list[tuple[Settings, FastAPI]] = []
+
+
+def application(settings: Settings) -> FastAPI:
+    """One for all tests with equal settings: FastAPI prepares the routes of each application anew."""
+    for known, app in _applications:
+        if known == settings:
+            return app
+    _applications.append((settings, create_app(settings)))
+    return _applications[-1][1]
+
+
 def client_for(
     settings: Settings,
     state: State,
@@ -100,7 +113,7 @@ def client_for(
     """A client of an application with these settings and this state."""
     verifier = TokenVerifier(settings.jwt, require_exp=settings.app.production, keys=keys)
     state = {**state, "settings": settings, "tokens": verifier}
-    app: ASGIApp = WithState(create_app(settings), state)
+    app: ASGIApp = WithState(application(settings), state)
     if leaving is not None:
         app = Departure(app, leaving)
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=(address, 123))
@@ -111,7 +124,7 @@ def client_for(
 async def served_client(settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of an application behind a server, for answers that are read while they are made."""
     verifier = TokenVerifier(settings.jwt, require_exp=settings.app.production, keys=None)
-    app = WithState(create_app(settings), {**state, "settings": settings, "tokens": verifier})
+    app = WithState(application(settings), {**state, "settings": settings, "tokens": verifier})
     config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
     async with served(config) as origin, httpx2.AsyncClient(base_url=f"{origin}/api/v1", timeout=90) as client:
         yield client

@@ -8,38 +8,24 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI
 
-from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
+from fastapi_ignite.openai_sim.server import RunningSimulator
 
 SIGHT = "The lighthouse of Aldara was built in 1874 by the engineer Mira Tannen."
 TIDES = "Boats may enter the harbour two hours before high tide."
 Upload = Callable[..., Awaitable[str]]
 
 
-@pytest.fixture(scope="module")
-async def server() -> AsyncGenerator[RunningSimulator]:
-    """One for the tests of a module."""
-    async with running_simulator() as running:
-        yield running
-
-
 @pytest.fixture
-def simulated(server: RunningSimulator) -> RunningSimulator:
-    """As new."""
-    server.simulator.reset()
-    return server
-
-
-@pytest.fixture
-async def sdk(simulated: RunningSimulator) -> AsyncGenerator[AsyncOpenAI]:
+async def sdk(provider: RunningSimulator) -> AsyncGenerator[AsyncOpenAI]:
     """Without retries, so that each failure is seen."""
-    async with AsyncOpenAI(base_url=simulated.base_url, api_key="sk-test", max_retries=0, timeout=20) as client:
+    async with AsyncOpenAI(base_url=provider.base_url, api_key="sk-test", max_retries=0, timeout=20) as client:
         yield client
 
 
 @pytest.fixture
-async def control(simulated: RunningSimulator) -> AsyncGenerator[httpx2.AsyncClient]:
+async def control(provider: RunningSimulator) -> AsyncGenerator[httpx2.AsyncClient]:
     """The control API."""
-    async with httpx2.AsyncClient(base_url=simulated.control_url) as client:
+    async with httpx2.AsyncClient(base_url=provider.control_url) as client:
         yield client
 
 

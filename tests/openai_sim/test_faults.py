@@ -83,12 +83,12 @@ class TestStatuses:
         with pytest.raises(openai.InternalServerError):
             await sdk.models.list()
 
-    async def test_a_key_is_needed(self, simulated: RunningSimulator, control: httpx2.AsyncClient) -> None:
+    async def test_a_key_is_needed(self, provider: RunningSimulator, control: httpx2.AsyncClient) -> None:
         async with httpx2.AsyncClient() as anonymous:
-            refused = await anonymous.get(f"{simulated.base_url}/models")
+            refused = await anonymous.get(f"{provider.base_url}/models")
         assert (refused.status_code, refused.json()["error"]["type"]) == (401, "invalid_request_error")
         await control.patch("/settings", json={"api_key": "sk-right"})
-        async with AsyncOpenAI(base_url=simulated.base_url, api_key="sk-wrong", max_retries=0) as wrong:
+        async with AsyncOpenAI(base_url=provider.base_url, api_key="sk-wrong", max_retries=0) as wrong:
             with pytest.raises(openai.AuthenticationError) as denied:
                 await wrong.models.list()
         assert denied.value.code == "invalid_api_key"
@@ -249,9 +249,9 @@ class TestControl:
         assert "Not for production" in (await control.get("/")).json()["notice"]
 
     async def test_calls_are_on_record(
-        self, sdk: AsyncOpenAI, simulated: RunningSimulator, control: httpx2.AsyncClient
+        self, sdk: AsyncOpenAI, provider: RunningSimulator, control: httpx2.AsyncClient
     ) -> None:
-        async with AsyncOpenAI(base_url=simulated.base_url, api_key="sk-secret", organization="org-1") as ours:
+        async with AsyncOpenAI(base_url=provider.base_url, api_key="sk-secret", organization="org-1") as ours:
             await ours.responses.create(model=MODEL, input="Hi", store=False)
         await sdk.models.list()
         records = await control.get("/requests", params={"route": "responses.create"})

@@ -46,12 +46,12 @@ async def test_an_endpoint_that_is_not_there_says_so_with_200(sdk: AsyncOpenAI, 
 
 
 async def test_an_endless_stream_ends_with_its_reader(
-    sdk: AsyncOpenAI, control: httpx2.AsyncClient, simulated: RunningSimulator
+    sdk: AsyncOpenAI, control: httpx2.AsyncClient, provider: RunningSimulator
 ) -> None:
     await control.post("/faults", json={"route": "responses.create", "kind": "stream_endless", "after_events": 1})
     stream = await sdk.responses.create(model=MODEL, input="Hello", stream=True)
     kinds = [(await anext(stream)).type for _ in range(20)]
     assert kinds == ["response.created", *["response.in_progress"] * 19]
     await stream.close()
-    while simulated.simulator.journal.in_flight:
+    while provider.simulator.journal.in_flight:
         await control.get("/counters")

@@ -254,8 +254,8 @@ class TestLimits:
         assert 0 < int(limited.value.response.headers["retry-after"]) <= 61
         await sdk.vector_stores.files.create(other.id, file_id=file_id)
 
-    async def test_a_file_may_be_too_large(self, simulated: RunningSimulator, upload: Upload) -> None:
-        simulated.simulator.behaviour.max_file_bytes = 10
+    async def test_a_file_may_be_too_large(self, provider: RunningSimulator, upload: Upload) -> None:
+        provider.simulator.behaviour.max_file_bytes = 10
         with pytest.raises(Exception, match="Maximum content size limit") as refused:
             await upload(TIDES)
         assert getattr(refused.value, "status_code", None) == 413

@@ -14,7 +14,7 @@ from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
-from fastapi_ignite.openai_sim.server import running_simulator
+from fastapi_ignite.openai_sim.server import RunningSimulator
 from http_clients import TenantClient, client_for, served_client
 from model_server import ModelServer
 
@@ -25,10 +25,9 @@ FACT = "The orchard keeps nine apple trees."
 
 
 @pytest.fixture
-async def server() -> AsyncGenerator[ModelServer]:
-    """A server of this test alone."""
-    async with running_simulator() as running:
-        yield ModelServer(running)
+def server(provider: RunningSimulator) -> ModelServer:
+    """As new."""
+    return ModelServer(provider)
 
 
 @pytest.fixture

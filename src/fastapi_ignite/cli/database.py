@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -17,10 +18,11 @@ from sqlalchemy.pool import NullPool
 from fastapi_ignite.core.config import default_settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db import migrations
-from fastapi_ignite.infra.embedded import acquire
+from fastapi_ignite.infra.embedded import acquire, status
 from fastapi_ignite.infra.services import ServiceAddresses, Services, open_services
 
 group = typer.Typer(no_args_is_help=True, help="The database schema.")
+STOP_SECONDS = 10
 
 # Not the schema as a whole: the extension would go with it, which only a superuser may be able to make again.
 DROP_ALL = """
@@ -93,10 +95,21 @@ def check() -> None:
     """Compare the models with the migrations, on a server of its own that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="ignite-check-") as folder:
         Path(folder).chmod(0o711)
-        with acquire(Path(folder) / "data", durable=False) as lease:
-            services = Services(default_settings(), lease)
-            migrations.upgrade(services.addresses)
-            migrations.check(services.addresses)
+        data = Path(folder) / "data"
+        try:
+            with acquire(data, durable=False) as lease:
+                services = Services(default_settings(), lease)
+                migrations.upgrade(services.addresses)
+                migrations.check(services.addresses)
+        finally:
+            _wait_for_the_end(data)
+
+
+def _wait_for_the_end(data: Path) -> None:
+    """Servers that stop still write into their folder: it could not be removed."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while status(data).guardian_pid is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 async def _create_database(addresses: ServiceAddresses) -> bool:

@@ -23,8 +23,6 @@ from fastapi_ignite.infra.embedded import status
 from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.jobs import QUEUES
-from fastapi_ignite.rag.local.embedding import EmbeddingError, EmbeddingModel, load_minilm
-from fastapi_ignite.rag.local.http_embedding import HttpEmbedder
 
 LOW_DISK_BYTES = 2 * 2**30
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -77,7 +75,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         yield _attempt("database", lambda: asyncio.run(_database(addresses)))
         yield _attempt("logins", lambda: asyncio.run(_logins(addresses)))
     if settings.default_embedder == "minilm":
-        yield _attempt("embedder", lambda: _described(load_minilm().model))
+        yield _attempt("embedder", _minilm)
     elif settings.default_embedder == "http":
         yield asyncio.run(_embedding_server(settings))
 
@@ -128,7 +126,17 @@ def _rabbitmq(addresses: ServiceAddresses) -> str:
         broker.close()
 
 
+def _minilm() -> str:
+    from fastapi_ignite.rag.local.embedding import load_minilm  # noqa: PLC0415  # heavy, and a failure is a finding
+
+    model = load_minilm().model
+    return _described(model.name, model.dimensions)
+
+
 async def _embedding_server(settings: Settings) -> Finding:
+    from fastapi_ignite.rag.local.embedding import EmbeddingError  # noqa: PLC0415  # as above
+    from fastapi_ignite.rag.local.http_embedding import HttpEmbedder  # noqa: PLC0415
+
     embedder = HttpEmbedder(settings.embedding)
     try:
         await embedder.embed_query("dimension")
@@ -136,11 +144,11 @@ async def _embedding_server(settings: Settings) -> Finding:
         return Finding("embedder", "warn", f"{embedder.model.name}: {error}; words are searched without it")
     finally:
         await embedder.close()
-    return Finding("embedder", "ok", _described(embedder.model))
+    return Finding("embedder", "ok", _described(embedder.model.name, embedder.model.dimensions))
 
 
-def _described(model: EmbeddingModel) -> str:
-    return f"{model.name}, {model.dimensions} dimensions"
+def _described(model: str, dimensions: int | None) -> str:
+    return f"{model}, {dimensions} dimensions"
 
 
 async def _database(addresses: ServiceAddresses) -> str:

@@ -12,7 +12,6 @@ from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.openai_sim.server import LOOPBACK, serve
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +29,8 @@ def openai_sim(
     settings = get_settings()
     if settings.app.production:
         raise ConfigurationError("The OpenAI simulator does not run with ENV=production.")
+    from fastapi_ignite.openai_sim.server import LOOPBACK, serve  # noqa: PLC0415  # the help of all commands needs none
+
     require_free_port(LOOPBACK, port)
     configure_logging(settings)
     asyncio.run(serve(port, state))

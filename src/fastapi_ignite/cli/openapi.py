@@ -7,7 +7,6 @@ import json
 import typer
 
 from fastapi_ignite.core.config import default_settings
-from fastapi_ignite.main import create_app
 
 
 def register(app: typer.Typer) -> None:
@@ -17,4 +16,6 @@ def register(app: typer.Typer) -> None:
 
 def openapi() -> None:
     """Print the OpenAPI document of a default installation."""
+    from fastapi_ignite.main import create_app  # noqa: PLC0415  # the help of all commands needs no application
+
     typer.echo(json.dumps(create_app(default_settings()).openapi(), indent=2, ensure_ascii=False))

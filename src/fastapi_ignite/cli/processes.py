@@ -1,4 +1,4 @@
-"""`cli.py api | worker | scheduler`: one process kind each."""
+"""`cli.py api | worker | scheduler`: one process kind each, which imports nothing of the others."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import sys
 from typing import Annotated
 
 import typer
-import uvicorn
-from dramatiq import cli as dramatiq_cli
 from rich.console import Console
 from rich.table import Table
 
-from fastapi_ignite import scheduler as periodic
 from fastapi_ignite.cli.options import Port, Workers
 from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.cli.schema import require_schema
@@ -23,7 +20,6 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.jobs import QUEUES
-from fastapi_ignite.rag.local.http_embedding import verify_server
 
 GRACEFUL_SECONDS = 25
 TABLE_WIDTH = 140  # a line a job, in a pipe too
@@ -57,6 +53,8 @@ def api(
             # uvicorn starts a process anew whenever it ends: this one must go first, and they end with it
             exit_with_supervisor()
             os.environ[SUPERVISOR_PID_VARIABLE] = str(os.getpid())
+        import uvicorn  # noqa: PLC0415
+
         uvicorn.run(
             "fastapi_ignite.main:create_app",
             factory=True,
@@ -99,6 +97,10 @@ def worker(
             *(["--queues", *queues] if queues else []),
         ]
         configure_logging(settings)
+        from dramatiq import cli as dramatiq_cli  # noqa: PLC0415
+
+        from fastapi_ignite.rag.local.http_embedding import verify_server  # noqa: PLC0415
+
         asyncio.run(verify_server(settings.embedding))
         exit_with_supervisor()
         sys.exit(dramatiq_cli.main(dramatiq_cli.make_argument_parser().parse_args(arguments)))
@@ -119,13 +121,17 @@ def run_scheduler(
     exit_with_supervisor()
     with open_services(settings) as services:
         require_schema(services)
-        asyncio.run(periodic.run(settings, services))
+        from fastapi_ignite import scheduler  # noqa: PLC0415
+
+        asyncio.run(scheduler.run(settings, services))
 
 
 def print_periodic_jobs() -> None:
     """Each one also runs when a scheduler starts; the next run is told by the clock alone."""
+    from fastapi_ignite.scheduler import PERIODIC  # noqa: PLC0415
+
     table = Table("id", "interval (UTC)", "next run (UTC)", "what it does", box=None)
-    for job in periodic.PERIODIC:
+    for job in PERIODIC:
         table.add_row(job.name, job.interval, f"{job.next_run():%Y-%m-%d %H:%M:%S}", job.purpose)
     Console(highlight=False, width=TABLE_WIDTH).print(table)
 

@@ -6,10 +6,14 @@ import secrets
 import time
 from uuid import UUID
 
+NANOSECONDS = 1_000_000  # of a millisecond
+
 
 def new_id() -> UUID:
-    """A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits; sorts by creation time."""
-    milliseconds = time.time_ns() // 1_000_000
-    random_a = secrets.randbits(12)
-    random_b = secrets.randbits(62)
-    return UUID(int=(milliseconds << 80) | (0x7 << 76) | (random_a << 64) | (0b10 << 62) | random_b)
+    """A UUIDv7 (RFC 9562): Unix milliseconds, 12 bits of their fraction (its method 3), then 62 random bits.
+
+    Sorts by creation time to a quarter of a microsecond: one connection writes several rows in a millisecond.
+    """
+    milliseconds, rest = divmod(time.time_ns(), NANOSECONDS)
+    fraction = (rest << 12) // NANOSECONDS
+    return UUID(int=(milliseconds << 80) | (0x7 << 76) | (fraction << 64) | (0b10 << 62) | secrets.randbits(62))

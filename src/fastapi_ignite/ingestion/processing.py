@@ -26,7 +26,8 @@ from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import DocumentSource, Purged, RagEngine
 from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.rag.errors import ProviderError, ProviderUnavailableError
-from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, extract
+from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError
+from fastapi_ignite.rag.extraction.process import extract
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import QuotaExceededError, UsageService
 

@@ -9,7 +9,8 @@ from pathlib import Path, PurePath
 from typing import Final, Literal
 
 from fastapi_ignite.openai_sim.objects import Failure
-from fastapi_ignite.rag.extraction import ExtractionError, extract
+from fastapi_ignite.rag.extraction import ExtractionError
+from fastapi_ignite.rag.extraction.process import extract
 
 # fmt: off
 TEXT_SUFFIXES: Final = frozenset({

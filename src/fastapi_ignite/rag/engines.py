@@ -8,12 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import UnavailableError
+from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
 from fastapi_ignite.rag.engine import RagEngine
-from fastapi_ignite.rag.local.engine import LocalEngine
-from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
-from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.repository import damaged_stores
 
 
@@ -45,8 +43,27 @@ def build_engines(database: Database, settings: Settings, *, limiter: Limiter | 
 
     By `limiter` workers keep a provider's rates; a process that sends no files needs none.
     """
-    answerer = GenerativeAnswerer(settings.answer) if settings.answer.model else None
-    engines: list[RagEngine] = [LocalEngine(database, settings.default_embedder, settings.embedding, answerer=answerer)]
+    engines = [_local_engine(database, settings)]
     if settings.openai.api_key:
-        engines.append(OpenAIEngine(database, settings.openai, limiter))
+        engines.append(_openai_engine(database, settings.openai, limiter))
     return {engine.name: engine for engine in engines}
+
+
+# An engine's libraries, numpy or OpenAI's SDK, take up to half a second to load: only a process that runs it does.
+
+
+def _local_engine(database: Database, settings: Settings) -> RagEngine:
+    from fastapi_ignite.rag.local.engine import LocalEngine  # noqa: PLC0415
+
+    answerer = None
+    if settings.answer.model:
+        from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer  # noqa: PLC0415
+
+        answerer = GenerativeAnswerer(settings.answer)
+    return LocalEngine(database, settings.default_embedder, settings.embedding, answerer=answerer)
+
+
+def _openai_engine(database: Database, settings: OpenAISettings, limiter: Limiter | None) -> RagEngine:
+    from fastapi_ignite.rag.openai.engine import OpenAIEngine  # noqa: PLC0415
+
+    return OpenAIEngine(database, settings, limiter)

@@ -46,7 +46,7 @@ asyncio.run(main())
 """
 )
 
-# Writes entries of one byte repeated, under a few keys, until it is killed or has written `count`.
+# Writes entries of one byte repeated, under a few keys, until it is killed or `count` are stored, whatever is refused.
 WRITER = (
     _OPEN
     + """
@@ -56,10 +56,14 @@ async def main():
     backend = open_backend(place, namespace)
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    stored = 0
-    for number in range(int(count)):
+    numbers, stored = itertools.count(), 0
+    while stored < int(count):
+        number = next(numbers)
         key = f"key:{os.getpid() if int(keys) == 0 else number % int(keys)}:{number if int(keys) == 0 else 0}"
-        stored += await backend.write(key, bytes([number % 251]) * int(size), 60, (), ())
+        if await backend.write(key, bytes([number % 251]) * int(size), 60, (), ()):
+            stored += 1
+        else:
+            await asyncio.sleep(0.001)
     print(stored, flush=True)
     await backend.close()
 

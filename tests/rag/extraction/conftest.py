@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, ExtractionLimits, extract
+from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, ExtractionLimits
+from fastapi_ignite.rag.extraction.process import extract
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import documents
-from fastapi_ignite.rag.extraction import ErrorCode, ExtractedText, ExtractionError, ExtractionLimits, extract
+from fastapi_ignite.rag.extraction import ErrorCode, ExtractedText, ExtractionError, ExtractionLimits
+from fastapi_ignite.rag.extraction.process import extract
 
 Refusal = Callable[..., Awaitable[ExtractionError]]
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(64)

@@ -15,26 +15,12 @@ from embedding_server import EmbeddingServer, running_embedding_server, vector_o
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
+from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.local import http_embedding
 from fastapi_ignite.rag.local.embedding import EmbeddingError, EmbeddingModel
 from fastapi_ignite.rag.local.http_embedding import CUTS, REFUSED_REQUESTS, HttpEmbedder, verify_server
 
 TEXTS = [f"The pump number {number} is of brass." for number in range(10)]
-
-
-@pytest.fixture(scope="module")
-async def running() -> AsyncGenerator[RunningSimulator]:
-    """One for the tests of a module."""
-    async with running_simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def provider(running: RunningSimulator) -> RunningSimulator:
-    """As new: no call, no fault."""
-    running.simulator.reset()
-    return running
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from embedding_server import EmbeddingServer, running_embedding_server, vector_of
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
+from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.http_embedding import LANES
@@ -26,12 +26,6 @@ QUESTION = "What is the pump made of?"
 @pytest.fixture
 async def server() -> AsyncGenerator[EmbeddingServer]:
     async with running_embedding_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def provider() -> AsyncGenerator[RunningSimulator]:
-    async with running_simulator() as running:
         yield running
 
 

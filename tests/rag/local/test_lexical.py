@@ -113,9 +113,9 @@ class TestRanking:
 
 
 @pytest.fixture
-async def fresh_database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
+async def fresh_database(rag_addresses: ServiceAddresses) -> AsyncGenerator[Database]:
     """A connection that has not scanned anything yet: a server process counts scans until it reports them."""
-    database = Database(addresses.worker_url, pool_size=1)
+    database = Database(rag_addresses.worker_url, pool_size=1)
     yield database
     await database.close()
 
@@ -139,16 +139,19 @@ class TestIndex:
         async with fresh_database.tenant(project.tenant_id) as session:
             connection = await session.connection()
             assert (await connection.exec_driver_sql("SELECT current_user")).scalar_one() == "ignite_tenant"
-            await connection.exec_driver_sql(
+            found = await connection.exec_driver_sql(
                 "SELECT * FROM search_lexical($1, $2, $3::text::sparsevec, 100)",
                 (project.project_id, [posting_id(project.project_id, "baub")], sparsevec_text({dimension("baub"): 1})),
             )
+            assert len(found.all()) == 1
             scans = "SELECT pg_stat_get_xact_numscans($1::text::regclass)"
             used = [
                 (await connection.exec_driver_sql(scans, (name,))).scalar_one()
                 for name in ("ix_chunks_terms", "ix_chunks_tenant_id_project_id", "pk_chunks", "chunks")
             ]
             assert used == [1, 0, 0, 0]
+            fetched = "SELECT pg_stat_get_xact_tuples_fetched('chunks'::regclass)"
+            assert (await connection.exec_driver_sql(fetched)).scalar_one() == 1, "of 5001 chunks"
 
     async def test_the_search_function_gives_nothing_without_a_tenant(self, rag_project: RagProjectFactory) -> None:
         project, other = await rag_project(), await rag_project()

@@ -6,24 +6,16 @@ from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
-from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
+from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
 from model_server import PUMP, ModelServer, asking
 from rag_projects import RagProject, RagProjectFactory
 
 
-@pytest.fixture(scope="module")
-async def running() -> AsyncGenerator[RunningSimulator]:
-    """One for the tests of a module."""
-    async with running_simulator() as simulator:
-        yield simulator
-
-
 @pytest.fixture
-def server(running: RunningSimulator) -> ModelServer:
+def server(provider: RunningSimulator) -> ModelServer:
     """As new."""
-    running.simulator.reset()
-    return ModelServer(running)
+    return ModelServer(provider)
 
 
 @pytest.fixture
