@@ -111,6 +111,13 @@ class TestTheStore:
         await keys.release(await keys.claim())
         await keys.claim(keys.ask(request=b"another body"))
 
+    async def test_a_completed_key_is_not_released(self, keys: Keys) -> None:
+        """As by an owner whose COMMIT was carried out and whose connection broke before it was told so."""
+        claim = await keys.claim()
+        await keys.complete(claim)
+        await keys.release(claim)
+        assert (await keys.refusal()).extra["resource"] == RESOURCE
+
     async def test_a_transaction_that_fails_leaves_the_key_free(self, keys: Keys, database: Database) -> None:
         async def fail_after_the_claim() -> None:
             async with database.tenant(keys.tenant_id) as session:

@@ -102,9 +102,13 @@ class IdempotencyStore:
         await self._change(claim, completed.values(**_kept(answer)))
 
     async def release(self, claim: Claim) -> None:
-        """The request failed before any effect: the key is free again."""
+        """The request failed before any effect: the key is free again.
+
+        Not where it was completed, and the answer to that COMMIT was lost.
+        """
+        running = delete(IdempotencyKey).where(*_owned(claim), IdempotencyKey.state == "in_progress")
         async with acting_for(self._session, claim.tenant_id):
-            await self._session.execute(delete(IdempotencyKey).where(*_owned(claim)))
+            await self._session.execute(running)
 
     async def give_up(self, claim: Claim) -> None:
         """The request failed where it may have cost money: its duplicates are told so at once."""
