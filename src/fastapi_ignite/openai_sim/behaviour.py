@@ -26,6 +26,7 @@ class Behaviour(BaseModel):
     background_seconds: Seconds = Field(0, description="A background response is in_progress so long.")
     poll_after_ms: int | None = Field(None, ge=1, le=600_000, description="Sent as `openai-poll-after-ms`.")
     reasoning_tokens: int = Field(0, ge=0, le=10**6, description="Added to the output tokens of each response.")
+    file_searches: int = Field(1, ge=1, le=5, description="Calls in a response; what is found is dealt out to them.")
     api_key: str | None = Field(None, max_length=200, description="The only key taken; default any.")
     models: Annotated[tuple[str, ...], Field(max_length=100)] = MODELS
     max_file_bytes: int = Field(512 * 1024**2, ge=1, le=512 * 1024**2)

@@ -23,6 +23,11 @@ class Telling:
         self._silenced = False
         self._said = ""
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was said."""
+        return bool(self._said)
+
     async def tell(self, text: str, quotes: Sequence[Quote]) -> None:
         """The answer as far as its quotes bear it out, from its beginning; `text` only ever gets longer."""
         if self._silenced or text == self._said or not text.startswith(self._said):

@@ -46,9 +46,21 @@ def test_what_is_told_while_it_comes_is_how_it_begins(spoken: list[list[tuple[st
     transcript = Transcript("")
     for event in events[:heard]:
         transcript.hear(event)
-    beginning = read_beginning(transcript, {"file-1"})
+    beginning = read_beginning(transcript.parts, {"file-1"})
     whole = read(response(parts))
     assert whole.text.startswith(beginning.text)
     assert set(beginning.statements) <= set(whole.statements)
     assert {statement.source for statement in beginning.statements} <= {"file-1"}
     assert not beginning.text or beginning.statements
+
+
+def test_a_response_that_refuses_says_its_refusal_alone() -> None:
+    reading = read(
+        response(
+            [
+                {"type": "output_text", "text": "The launch code is 4711.", "annotations": []},
+                {"type": "refusal", "refusal": "I cannot say more."},
+            ]
+        )
+    )
+    assert (reading.text, reading.refused, reading.statements) == ("I cannot say more.", True, ())

@@ -126,6 +126,43 @@ async def test_of_a_file_removed_meanwhile_no_further_word_leaves(
     assert [cited["filename"] for cited in rest[-1][1]["citations"]] == [first]
 
 
+@pytest.mark.parametrize("searches", [1, 2])
+async def test_all_that_the_model_searched_is_behind_the_answer(
+    hosted: HostedTenant, caller: TenantClient, provider: RunningSimulator, searches: int
+) -> None:
+    project = await hosted.api.create_project()
+    await hosted.ingest(project, ("trees.txt", TREES.encode()), ("pears.txt", PEARS.encode()))
+    provider.simulator.behaviour.file_searches = searches
+    provider.simulator.behaviour.delta_seconds = 0.03
+    async with caller.stream(project, QUESTION) as stream:
+        events = await stream.until("done")
+    plain = (await caller.ask(project, QUESTION)).json()
+    done = events[-1][1]
+    assert done["answer"] == plain["answer"]
+    assert {cited["filename"] for cited in done["citations"]} == {"trees.txt", "pears.txt"}
+    sources = [data["sources"] for kind, data in events if kind == "sources"]
+    assert {source["filename"] for source in sources[-1]} == {"trees.txt", "pears.txt"}
+
+
+async def test_of_a_file_that_a_later_search_found_no_word_leaves_after_its_removal(
+    hosted: HostedTenant, caller: TenantClient, provider: RunningSimulator
+) -> None:
+    project = await hosted.api.create_project()
+    (pears,) = await hosted.ingest(project, ("pears.txt", PEARS.encode()))
+    await hosted.ingest(project, ("trees.txt", TREES.encode()))
+    provider.simulator.behaviour.file_searches = 2
+    provider.simulator.behaviour.delta_seconds = 0.04
+    fail(provider, "scripted", words=0, text=f"{PEARS} {TREES}", cited=True)
+    async with caller.stream(project, QUESTION) as stream:
+        begun = await stream.until("sources")
+        path = f"/ingestion/projects/{project}/remove_file"
+        await hosted.api.delete(path, params={"openai_file_id": str(pears)})
+        rest = await stream.until("done")
+    assert len(begun[-1][1]["sources"]) == 1, "of the first search alone"
+    assert "pear" not in str([data["text"] for kind, data in rest if kind == "delta"])
+    assert "pear" not in rest[-1][1]["answer"]
+
+
 async def test_forty_streams_hold_no_connection_to_the_database(
     hosted: HostedTenant, caller: TenantClient, project: str, provider: RunningSimulator
 ) -> None:

@@ -93,7 +93,7 @@ def _check(simulator: Simulator, asked: CreateResponse) -> None:
 
 
 async def _answer(simulator: Simulator, asked: CreateResponse) -> tuple[Answer, list[dict[str, Any]]]:
-    """The answer, and the search that stands before it in the output."""
+    """The answer, and the searches that stand before it in the output."""
     question = question_of(asked.items())
     tool = asked.file_search()
     if tool is None or asked.tool_choice == "none" or asked.max_tool_calls == 0:
@@ -104,14 +104,18 @@ async def _answer(simulator: Simulator, asked: CreateResponse) -> tuple[Answer, 
         | {"attributes": hit.attributes}
         for hit in hits
     ]
-    call = {
-        "id": make_id("fs_"),
-        "type": "file_search_call",
-        "status": "completed",
-        "queries": [question],
-        "results": results if RESULTS in (asked.include or ()) else None,
-    }
-    return answer(question, hits), [call]
+    number = simulator.behaviour.file_searches
+    calls = [
+        {
+            "id": make_id("fs_"),
+            "type": "file_search_call",
+            "status": "completed",
+            "queries": [question],
+            "results": results[place::number] if RESULTS in (asked.include or ()) else None,
+        }
+        for place in range(number)
+    ]
+    return answer(question, hits), calls
 
 
 async def _search(simulator: Simulator, tool: FileSearchTool, question: str) -> list[Any]:

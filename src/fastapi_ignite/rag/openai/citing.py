@@ -25,6 +25,8 @@ from fastapi_ignite.rag.storable import storable
 
 LONGEST_EXCERPT = 20_000
 _LONGEST_MARKER = 202
+# how far back the sentence before a citation may begin
+_REACH = 1000
 _MARKER = re.compile(r"\u3010[^\u3010\u3011]{0,200}\u3011")
 # a half of a character, and what `storable` takes from between halves
 _SURROGATES = "".join(map(chr, (0, *range(0xD800, 0xE000))))
@@ -43,7 +45,7 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A response, taken apart."""
+    """A response, taken apart. One that is `refused` says its refusal alone, whatever else stands in it."""
 
     text: str
     refused: bool
@@ -60,9 +62,10 @@ def read(response: Response) -> Reading:
             parts += map(_part, item.content)
         elif isinstance(item, ResponseFileSearchToolCall):
             results += [(result.file_id, result.text, result.score) for result in item.results or ()]
-    text = storable(_MARKER.sub("", _joined(parts))).strip()
-    statements = [each for part in parts if not part.refusal for each in (_cited(part) or _sentences(part))]
-    return _reading(text, parts, statements, results)
+    refusals = [part for part in parts if part.refusal]
+    text = storable(_MARKER.sub("", _joined(refusals or parts))).strip()
+    statements = [] if refusals else [each for part in parts for each in (_cited(part) or _sentences(part))]
+    return Reading(text, bool(refusals), tuple(statements), tuple(_excerpts(results)))
 
 
 def read_results(results: Sequence[VectorStoreSearchResponse]) -> list[Excerpt]:
@@ -75,12 +78,12 @@ def read_sources(transcript: Transcript) -> list[Excerpt]:
     return list(_excerpts([(each.get("file_id"), each.get("text"), each.get("score")) for each in transcript.results]))
 
 
-def read_beginning(transcript: Transcript, known: Collection[str]) -> Reading:
+def read_beginning(parts: Sequence[Part], known: Collection[str]) -> Reading:
     """Of a response that goes on: what is cited so far of files that are known, and the text up to the last of it.
 
-    Whatever comes, the whole reading will begin with that text.
+    Whatever comes, unless it is a refusal, the whole reading will begin with that text.
     """
-    parts, text = transcript.parts, ""
+    text = ""
     statements: list[Statement] = []
     for number, part in enumerate(parts):
         length = len(part.text)
@@ -93,7 +96,7 @@ def read_beginning(transcript: Transcript, known: Collection[str]) -> Reading:
     if opened >= 0 and "\u3011" not in text[opened:]:
         text = text[:opened]
     text = storable(_MARKER.sub("", text).rstrip(_SURROGATES)).strip()
-    return _reading(text, parts, statements, [])
+    return Reading(text, any(part.refusal for part in parts), tuple(statements), ())
 
 
 def _joined(parts: Sequence[Part]) -> str:
@@ -107,17 +110,12 @@ def _part(content: ResponseOutputText | ResponseOutputRefusal) -> Part:
     return Part([content.text], [(note.index, note.file_id) for note in notes])
 
 
-def _reading(text: str, parts: Sequence[Part], statements: Sequence[Statement], results: Sequence[_Result]) -> Reading:
-    refused = any(part.refusal for part in parts)
-    return Reading(text, refused, tuple(statements), tuple(_excerpts(results)))
-
-
 def _cited(part: Part) -> list[Statement]:
     """A citation's index is where the cited words end; one that is nowhere stands for all of the answer."""
     text = part.text
     statements = []
     for index, file_id in part.notes:
-        before = text[:index] if 0 < index <= len(text) else text
+        before = (text[:index] if 0 < index <= len(text) else text)[-_REACH:]
         sentences = split_sentences(before)
         statements.append(Statement(before[sentences[-1].start : sentences[-1].end] if sentences else before, file_id))
     return statements

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from fastapi_ignite.rag.engine import AnswerListener
 from fastapi_ignite.rag.local.answering import Passage, Quote, present
-from fastapi_ignite.rag.openai.citing import Excerpt, quotes, read_beginning, read_sources
+from fastapi_ignite.rag.openai.citing import Excerpt, Reading, quotes, read_beginning, read_sources
 from fastapi_ignite.rag.openai.locating import ProjectTexts
-from fastapi_ignite.rag.openai.transcript import Transcript
+from fastapi_ignite.rag.openai.transcript import Part, Transcript
 from fastapi_ignite.rag.telling import Telling
+
+Sources = Sequence[tuple[str, Passage]]
 
 
 class Listening:
@@ -21,29 +23,35 @@ class Listening:
         self._texts = texts
         self._listener = listener
         self._telling = Telling(listener, self._prove)
-        self._excerpts: Sequence[Excerpt] = ()
-        self._sources: Sequence[tuple[str, Passage]] | None = None
+        self._excerpts: Sequence[Excerpt] | None = None
+        self._sources: Sources = ()
         self._citations = 0
 
     async def look(self) -> None:
-        """Tell what came since the last look."""
-        if self._sources is None:
-            if excerpts := read_sources(self._transcript):
-                await self.found(excerpts)
+        """Tell what came since the last look. The model may search again and again before it speaks."""
+        excerpts = read_sources(self._transcript)
+        if excerpts and excerpts != self._excerpts:
+            await self.found(excerpts)
             return
-        if self._transcript.citations == self._citations:
+        if self._excerpts is None or self._transcript.citations == self._citations:
             return
         self._citations = self._transcript.citations
-        reading = read_beginning(self._transcript, {file_id for file_id, _ in self._sources})
-        await self._telling.tell(reading.text, await asyncio.to_thread(quotes, reading, self._sources))
+        text, found = await asyncio.to_thread(_begun, self._transcript.parts, self._sources)
+        await self._telling.tell(text, found)
 
-    async def found(self, excerpts: Sequence[Excerpt]) -> Sequence[tuple[str, Passage]]:
-        """Where they stand, as the listener is told once."""
-        if self._sources is None:
+    async def found(self, excerpts: Sequence[Excerpt]) -> Sources:
+        """Where all that was found so far stands; the listener is told before the first word."""
+        if excerpts != self._excerpts:
             self._excerpts = excerpts
             self._sources = await self._texts.sources(excerpts)
-            await self._listener.found(present([passage for _, passage in self._sources]))
+            if not self._telling.begun:
+                await self._listener.found(present([passage for _, passage in self._sources]))
         return self._sources
 
     async def _prove(self, fresh: Sequence[Quote]) -> tuple[list[Quote], bool]:
-        return await self._texts.prove(self._excerpts, fresh)
+        return await self._texts.prove(self._excerpts or (), fresh)
+
+
+def _begun(parts: Sequence[Part], sources: Sources) -> tuple[str, list[Quote]]:
+    reading: Reading = read_beginning(parts, {file_id for file_id, _ in sources})
+    return reading.text, quotes(reading, sources)

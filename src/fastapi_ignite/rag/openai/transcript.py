@@ -16,6 +16,7 @@ from fastapi_ignite.rag.errors import (
     ProviderTimeoutError,
 )
 from fastapi_ignite.rag.local.embedding import count_tokens
+from fastapi_ignite.rag.storable import storable
 
 _POLICIES = frozenset({"bio_policy", "misalignment_policy_violation", "content_filter"})
 
@@ -48,7 +49,8 @@ class Transcript:
 
     @property
     def parts(self) -> list[Part]:
-        return list(self._parts.values())
+        """As they are now."""
+        return [Part([part.text], [*part.notes], part.refusal) for part in self._parts.values()]
 
     @property
     def citations(self) -> int:
@@ -113,8 +115,8 @@ class Transcript:
             ) or 0
         elif self._heard:
             usage.tokens_in += count_tokens(self._prompt)
-            usage.tokens_in += sum(count_tokens(str(result.get("text") or "")) for result in self.results)
-            usage.tokens_out += count_tokens("".join(part.text for part in self.parts))
+            usage.tokens_in += sum(count_tokens(storable(str(result.get("text") or ""))) for result in self.results)
+            usage.tokens_out += count_tokens(storable("".join(part.text for part in self.parts)))
             usage.estimated = True
 
     def _part(self, event: Mapping[str, object]) -> Part:

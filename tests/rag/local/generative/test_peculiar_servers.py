@@ -145,6 +145,17 @@ async def test_what_is_no_answer_is_a_failure(
     assert failed.value.code in {"provider_failed", "provider_rejected"}
 
 
+async def test_one_that_declines_after_words_says_the_refusal_alone(
+    project: RagProject, answering: Callable[..., GenerativeAnswerer]
+) -> None:
+    said = chunk({"content": "The launch code is 4711. "}) + chunk({"refusal": "I cannot say more."})
+    async with serving(EVENTS + said + chunk(finish="stop") + "data: [DONE]\n\n") as url:
+        usage = TokenUsage()
+        answer = await asking(project, answering(api="chat", base_url=url)).ask(QUESTION, usage)
+    assert (answer.text, answer.answerable) == ("I cannot say more.", False)
+    assert usage.tokens_out > 10, "all that was written"
+
+
 class Listening:
     """Notes what it hears."""
 

@@ -29,17 +29,22 @@ class Generation:
     ended: bool = False
     truncated: bool = False
     filtered: bool = False
-    declined: bool = False
     thinks_aloud: bool = False
     reported: TokenUsage | None = None
     _said: list[str] = field(default_factory=list)
+    _declined: list[str] = field(default_factory=list)
     _thought: list[str] = field(default_factory=list)
     _length: int = 0
 
     @property
     def text(self) -> str:
-        """The answer as far as it came, without what the model thought aloud."""
+        """The answer as far as it came, without what the model thought aloud; of one that declines that alone."""
         return _without_thoughts(self._everything).strip()
+
+    @property
+    def declined(self) -> bool:
+        """The model says that it will not answer."""
+        return bool(self._declined)
 
     @property
     def beginning(self) -> str:
@@ -53,7 +58,7 @@ class Generation:
 
     @property
     def _everything(self) -> str:
-        return storable("".join(self._said))
+        return storable("".join(self._declined or self._said))
 
     @property
     def is_full(self) -> bool:
@@ -63,6 +68,10 @@ class Generation:
     def say(self, piece: object) -> None:
         """A piece of the answer; servers send empty ones, and none at all."""
         self._add(self._said, piece)
+
+    def decline(self, piece: object) -> None:
+        """A piece of why the model does not answer."""
+        self._add(self._declined, piece)
 
     def think(self, piece: object) -> None:
         """A piece of what the model thinks, which costs and is not shown."""
@@ -101,7 +110,8 @@ class Generation:
             usage.tokens_reasoning += self.reported.tokens_reasoning
         elif self.working:
             usage.tokens_in += prompt_tokens
-            usage.tokens_out += count_tokens("".join(self._thought)) + count_tokens(self._everything)
+            written = "".join((*self._thought, *self._said, *self._declined))
+            usage.tokens_out += count_tokens(storable(written))
             usage.estimated = True
 
     def _add(self, pieces: list[str], piece: object) -> None:

@@ -22,8 +22,7 @@ async def hear_response(events: AsyncStream[ResponseStreamEvent], generation: Ge
         if event.type == "response.output_text.delta":
             generation.say(event.delta)
         elif event.type == "response.refusal.delta":
-            generation.declined = True
-            generation.say(event.delta)
+            generation.decline(event.delta)
         elif event.type in {"response.reasoning_text.delta", "response.reasoning_summary_text.delta"}:
             generation.think(getattr(event, "delta", None))
         elif event.type == "response.completed" or event.type == "response.incomplete":  # noqa: PLR1714  types narrow
@@ -49,9 +48,7 @@ async def hear_chat(chunks: AsyncStream[ChatCompletionChunk], generation: Genera
             generation.say(delta.content)
             extra = delta.model_extra or {}
             generation.think(extra.get("reasoning_content") or extra.get("reasoning"))
-            if delta.refusal:
-                generation.declined = True
-                generation.say(delta.refusal)
+            generation.decline(delta.refusal)
             if choice.finish_reason is not None:
                 generation.ended = True
                 generation.truncated = choice.finish_reason == "length"
