@@ -13,6 +13,7 @@ from sqlalchemy import CursorResult, RowMapping, text
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import ServiceAddresses
 
 
 async def make_plan(database: Database, *, messages: int = 100, characters: int = 10_000) -> str:
@@ -53,6 +54,32 @@ def stored_objects(settings: Settings, tenant_id: UUID) -> list[bytes]:
 def partial_uploads(settings: Settings) -> list[Path]:
     """What is on its way into storage."""
     return list((settings.ignite.data_dir / "storage" / "incoming").glob("*"))
+
+
+async def waiting_for(database: Database, statement: str) -> int:
+    """How many transactions wait for a lock in such a statement."""
+    async with database.engine.connect() as connection:
+        found = await connection.scalar(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND wait_event_type = 'Lock' AND query LIKE :statement"
+            ),
+            {"statement": statement},
+        )
+    return int(found or 0)
+
+
+async def waits_for_a_lock(addresses: ServiceAddresses, statement: str) -> None:
+    """Return once somebody waits for a lock in such a statement."""
+    owner = Database(addresses.owner_url, pool_size=1)  # sees what others do
+
+    async def somebody_does() -> bool:
+        return await waiting_for(owner, statement) > 0
+
+    try:
+        await eventually(somebody_does)
+    finally:
+        await owner.close()
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from sqlalchemy import event, text
 
-from bookkeeping import eventually, rows_of
+from bookkeeping import eventually, rows_of, waiting_for
 from fastapi_ignite.api_keys.directory import ApiKeyDirectory
 from fastapi_ignite.api_keys.service import MOST_IN_FORCE
 from fastapi_ignite.core import clock
@@ -254,19 +254,6 @@ async def test_bad_input_makes_no_key(tenant: TenantClient, body: dict[str, Any]
 async def test_an_expiry_behind_us_is_refused(tenant: TenantClient) -> None:
     answer = await tenant.post("/api-keys", json={"name": "a", "expires_at": "2020-01-01T00:00:00Z"})
     problem(answer, 422, "expiry_not_ahead")
-
-
-async def waiting_for(database: Database, statement: str) -> int:
-    """How many transactions wait for a lock in such a statement."""
-    async with database.engine.connect() as connection:
-        found = await connection.scalar(
-            text(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-                "AND wait_event_type = 'Lock' AND query LIKE :statement"
-            ),
-            {"statement": statement},
-        )
-    return int(found or 0)
 
 
 async def test_as_many_as_allowed_and_no_more_whoever_comes_at_once(

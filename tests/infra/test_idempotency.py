@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bookkeeping import counter, make_plan, rows_of
+from bookkeeping import counter, make_plan, rows_of, waits_for_a_lock
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import IgniteError
@@ -180,6 +180,24 @@ class TestTheStore:
             assert await remove_expired(session) >= 1
         left = await rows_of(database, keys.tenant_id, "SELECT state FROM idempotency_keys")
         assert [row["state"] for row in left] == ["completed"]
+
+    async def test_an_expired_key_that_is_claimed_anew_is_not_removed(
+        self, keys: Keys, database: Database, hands: Clock, addresses: ServiceAddresses
+    ) -> None:
+        hands.forward(-WINDOW)
+        await keys.complete(await keys.claim())
+        hands.forward(WINDOW + SECOND)
+
+        async def remove() -> None:
+            async with database.system() as session:
+                await remove_expired(session)
+
+        async with database.tenant(keys.tenant_id) as session:
+            await IdempotencyStore(session).claim(keys.ask())
+            removing = asyncio.create_task(remove())
+            await waits_for_a_lock(addresses, "DELETE FROM idempotency_keys%")
+        await removing
+        assert type(await keys.refusal()) is IdempotencyInProgressError
 
 
 class Caller:

@@ -198,6 +198,8 @@ async def remove_expired(session: AsyncSession, *, limit: int = 5000) -> int:
     """Drop keys whose window is over; returns how many. Needs a system transaction."""
     table = IdempotencyKey
     key = (table.tenant_id, table.route, table.key_sha256)
-    expired = select(*key).where(table.expires_at <= clock.now()).limit(limit)
-    result = await session.execute(delete(table).where(tuple_(*key).in_(expired)))
+    over = table.expires_at <= clock.now()
+    expired = select(*key).where(over).limit(limit)
+    # asked twice: of a row that is claimed anew while it is waited for, only what the DELETE itself asks is asked again
+    result = await session.execute(delete(table).where(tuple_(*key).in_(expired), over))
     return result.rowcount if isinstance(result, CursorResult) else 0
