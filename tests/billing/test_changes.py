@@ -11,16 +11,18 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from bookkeeping import rows_of
+from bookkeeping import rows_of, waits_for_a_lock
 from days import Calendar, calendar_at
-from fastapi_ignite.billing.models import Subscription
+from fastapi_ignite.billing.models import BillingCycle, Subscription
 from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.provider import Account, Standing
 from fastapi_ignite.billing.repository import SubscriptionRepo
 from fastapi_ignite.billing.schemas import PlanChange
+from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.billing.turnover import ProviderSync, TurnOver
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import ServiceAddresses
 from http_clients import TenantClient, TenantFactory
 
 START = date(2031, 1, 31)
@@ -309,6 +311,40 @@ class TestPlans:
             await PlanService(session).put(cheap, generous)
         tenant = await make_tenant(plan_id)
         assert (await tenant.post(f"/billing/subscribe?plan_id={cheap}")).json()["status"] == "scheduled"
+
+
+class TestWhoeverComesDuringAnotherChange:
+    """Waits for it, and goes by what it left."""
+
+    WAITING = "SELECT subscriptions%"
+
+    @pytest.mark.parametrize("request_", ["/billing/cancel", "/billing/resume"])
+    async def test_a_change_of_plan(
+        self, make_tenant: TenantFactory, database: Database, addresses: ServiceAddresses, request_: str
+    ) -> None:
+        tenant = await make_tenant("hobby")
+        async with database.tenant(tenant.id) as session:
+            await BillingService(session, tenant.id).subscribe(plan_id="pro", cycle=BillingCycle.ANNUAL)
+            coming = asyncio.create_task(tenant.post(request_))
+            await waits_for_a_lock(addresses, self.WAITING)
+        answer = await coming
+        assert (answer.status_code, answer.json()["plan_id"], answer.json()["billing_cycle"]) == (200, "pro", "annual")
+
+    async def test_the_day_of_a_downgrade(
+        self, pro: TenantClient, calendar: Calendar, database: Database, addresses: ServiceAddresses
+    ) -> None:
+        await pro.post("/billing/subscribe?plan_id=hobby")
+        calendar.today = END_OF_WINDOW
+        async with database.tenant(pro.id) as session:
+            subscription = await SubscriptionRepo(session, pro.id).lock()
+            assert subscription
+            subscription.terms = subscription.terms.on(calendar.today)  # as the scheduler writes it down
+            await session.flush()
+            coming = asyncio.create_task(pro.post("/billing/cancel"))
+            await waits_for_a_lock(addresses, self.WAITING)
+        answer = await coming
+        assert (answer.status_code, answer.json()["plan_id"]) == (200, "hobby")
+        assert answer.json()["ends_on"] == "2031-03-31"
 
 
 async def test_subscriptions_of_one_tenant_take_turns(pro: TenantClient, database: Database) -> None:

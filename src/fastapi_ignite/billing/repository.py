@@ -57,14 +57,14 @@ class SubscriptionRepo:
 
     async def get(self) -> Subscription | None:
         """The subscription with its plans loaded."""
-        return (await self._session.execute(self._own().options(*WITH_PLANS))).scalar_one_or_none()
+        statement = self._own().options(*WITH_PLANS).execution_options(populate_existing=True)
+        return (await self._session.execute(statement)).scalar_one_or_none()
 
     async def lock(self) -> Subscription | None:
         """The same; whoever else would change it waits until this transaction ends."""
-        statement = self._own().options(*WITH_PLANS).with_for_update(of=Subscription, key_share=True)
-        return (
-            await self._session.execute(statement, execution_options={"populate_existing": True})
-        ).scalar_one_or_none()
+        # the row alone: joined with its plan, one whose plan changes while it is waited for would not be found
+        await self._session.execute(self._own().with_only_columns(Subscription.id).with_for_update(key_share=True))
+        return await self.get()
 
     async def add(self, subscription_id: UUID, terms: Terms) -> bool:
         """Insert; false when the tenant has one by now."""
