@@ -157,6 +157,23 @@ async def test_an_answer_that_comes_too_late_costs_nothing(
     assert await counter(database, tenant.id, "messages") == (0, 0)
 
 
+async def test_an_answer_whose_unit_was_released_is_not_given_for_nothing(
+    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database, sweeper: Sweeper
+) -> None:
+    """The question itself is still open: it is younger than its unit by the database's clock."""
+
+    async def let_the_unit_expire() -> None:
+        statement = "UPDATE usage_reservations SET expires_at = :now"
+        await rows_of(database, tenant.id, statement, now=clock.now())
+        await sweeper.end_expired()
+
+    async with interrupted(tenant, engine_settings, state, let_the_unit_expire) as (caller, _):
+        answer = await caller.ask(project, QUESTION)
+    assert (answer.status_code, answer.json()["code"]) == (503, "answer_timeout")
+    assert await message_states(database, tenant) == [("user", "failed")]
+    assert await counter(database, tenant.id, "messages") == (0, 0)
+
+
 async def test_the_sweeper_leaves_questions_in_time_alone(
     tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database, sweeper: Sweeper
 ) -> None:

@@ -25,7 +25,7 @@ from machines import Ground, put_plan
 
 FLOWS = (Metric.MESSAGES, Metric.CHARACTERS)
 Window = tuple[Metric, date]
-Step = Callable[[UsageService], Coroutine[None, None, None]]
+Step = Callable[[UsageService], Coroutine[None, None, object]]
 
 
 @dataclass
@@ -97,8 +97,9 @@ class QuotaMachine(RuleBasedStateMachine):
 
     @rule(reservation_id=reservations)
     def settle(self, reservation_id: UUID) -> None:
-        self.in_transaction(lambda usage: usage.settle(reservation_id))
+        settled = self.in_transaction(lambda usage: usage.settle(reservation_id))
         hold = self.holds[reservation_id]
+        assert settled is (hold.state == "held")
         if hold.state == "held":
             hold.state = "settled"
             self.used[hold.window] += hold.amount
@@ -185,9 +186,9 @@ class QuotaMachine(RuleBasedStateMachine):
             return False
         return True
 
-    def in_transaction(self, step: Step) -> None:
-        async def run() -> None:
+    def in_transaction(self, step: Step) -> object:
+        async def run() -> object:
             async with self.ground.database.tenant(self.tenant_id) as session:
-                await step(UsageService(session, self.tenant_id))
+                return await step(UsageService(session, self.tenant_id))
 
-        self.ground.run(run())
+        return self.ground.run(run())

@@ -73,11 +73,11 @@ async def test_settle_and_release_are_repeatable(make_tenant: TenantFactory, dat
         with pytest.raises(QuotaExceededError):
             await usage.reserve(Metric.CHARACTERS, 5, lifetime=None)
         second = await usage.reserve(Metric.CHARACTERS, 4, lifetime=None)
-        for _ in range(2):
-            await usage.settle(first)
+        for settles in (True, False):
+            assert await usage.settle(first) is settles
             await usage.release(second)
         await usage.release(first)
-        await usage.settle(second)
+        assert not await usage.settle(second)
     assert await counter(database, tenant, "characters") == (6, 0)
     assert (await books_of(database, tenant.id)).add_up()
 

@@ -244,7 +244,8 @@ class QueryService:
                 **_columns(usage),
             )
             await messages.add(message)
-            await UsageService(session, self._tenant_id).settle(question.reservation_id)
+            if not await UsageService(session, self._tenant_id).settle(question.reservation_id):
+                raise AnswerAbandonedError("The answer took too long; nothing was charged.")
             result = _as_result(message)
             if question.claim:
                 resource = f"{self._settings.app.api_prefix}/v1/query/messages/{question.answer_id}"

@@ -54,10 +54,10 @@ class UsageRepo:
             statements.RESERVE, metric, id=reservation_id, day=day, amount=amount, expires_at=expires_at
         )
 
-    async def settle(self, reservation_id: UUID) -> None:
-        """The work was done: what was held is used. Repeating it changes nothing."""
+    async def settle(self, reservation_id: UUID) -> bool:
+        """The work was done: what was held is used. False: it was not held any more, and nothing changed."""
         values = {"tenant_id": self._tenant_id, "id": reservation_id, "entry_id": new_id()}
-        await statements.SETTLE.execute(self._session, values)
+        return (await statements.SETTLE.execute(self._session, values)).first() is not None
 
     async def release(self, reservation_id: UUID) -> None:
         """The work was not done: what was held is free. Repeating it changes nothing."""

@@ -88,9 +88,9 @@ class UsageService:
         headers.note(_state(metric, grant))
         return reservation_id
 
-    async def settle(self, reservation_id: UUID) -> None:
-        """The work was done."""
-        await self._repository.settle(reservation_id)
+    async def settle(self, reservation_id: UUID) -> bool:
+        """The work was done. False: the units were settled or released before, and nothing changed."""
+        return await self._repository.settle(reservation_id)
 
     async def release(self, reservation_id: UUID) -> None:
         """The work was not done."""

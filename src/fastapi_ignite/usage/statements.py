@@ -68,6 +68,7 @@ WITH reservation AS (
 UPDATE usage_counters c SET reserved = c.reserved - r.amount, used = c.used + r.amount, updated_at = now()
 FROM reservation r
 WHERE (c.tenant_id, c.metric, c.period_start) = (r.tenant_id, r.metric, r.period_start)
+RETURNING r.id
 """)
 
 RELEASE = FixedStatement("""
