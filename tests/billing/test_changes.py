@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -242,6 +242,26 @@ class TestProvider:
         await sync.run()
         paid = await read(pro)
         assert (paid["status"], paid["past_due_since"]) == ("active", None)
+
+    async def test_who_canceled_while_unpaid_may_subscribe_again_once_it_paid(
+        self, make_tenant: TenantFactory, database: Database
+    ) -> None:
+        """Around the present day: when the provider was asked is by the time of the database."""
+        present = datetime.now(UTC).date()
+        with calendar_at(present - timedelta(days=60)) as calendar:
+            tenant = await make_tenant("pro")
+            bank = Bank(tenant)
+            sync = ProviderSync(database, bank, grace_days=7)
+            bank.standing = Standing.UNPAID
+            await sync.run()
+            assert (await tenant.post("/billing/cancel")).status_code == 200
+            calendar.today = present
+            await sync.run()
+            assert (await tenant.post("/billing/subscribe?plan_id=pro")).json()["code"] == "payment_overdue"
+            bank.standing = Standing.PAID
+            calendar.pass_days(1)
+            await sync.run()
+            assert (await tenant.post("/billing/subscribe?plan_id=pro")).status_code == 200
 
     async def test_a_change_during_the_call_is_told_in_the_next_run(
         self, pro: TenantClient, bank: Bank, sync: ProviderSync

@@ -107,9 +107,12 @@ async def take_due(session: AsyncSession, *, day: date, limit: int) -> Sequence[
 
 
 async def unsynced(session: AsyncSession, *, since: datetime, after: UUID, limit: int) -> Sequence[Subscription]:
-    """Subscriptions that changed, or a day began, since the provider saw them. Needs a system transaction."""
-    seen_at = Subscription.synced_at
-    a_new_day = and_(seen_at < since, or_(Subscription.ends_on.is_(None), seen_at < Subscription.ends_on))
+    """Subscriptions that changed, or a day began, since the provider saw them. Needs a system transaction.
+
+    One that ended as it should needs no further look; one that is owed for is looked at until it is paid.
+    """
+    seen_at, ends_on, owed = Subscription.synced_at, Subscription.ends_on, Subscription.past_due_on.is_not(None)
+    a_new_day = and_(seen_at < since, or_(ends_on.is_(None), seen_at < ends_on, owed))
     statement = (
         select(Subscription)
         .where(or_(seen_at.is_(None), seen_at < Subscription.updated_at, a_new_day), Subscription.tenant_id > after)
