@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -168,6 +169,7 @@ class Bank:
         self.standing = Standing.PAID
         self.told: list[Account] = []
         self.away = False
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self._tenant = tenant
 
     async def sync(self, account: Account) -> Standing:
@@ -176,6 +178,9 @@ class Bank:
         if self.away:
             raise ConnectionError
         self.told.append(account)
+        if self.meanwhile:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
         return self.standing
 
 
@@ -266,17 +271,39 @@ class TestProvider:
     async def test_a_change_during_the_call_is_told_in_the_next_run(
         self, pro: TenantClient, bank: Bank, sync: ProviderSync
     ) -> None:
-        async def change_meanwhile(account: Account) -> Standing:
-            if account.tenant_id == pro.id and not bank.told:
-                await pro.post("/billing/cancel")
-            bank.told += [account] if account.tenant_id == pro.id else []
-            return Standing.UNPAID
+        async def cancel() -> None:
+            await pro.post("/billing/cancel")
 
-        bank.sync = change_meanwhile  # type: ignore[method-assign]  # this bank only
+        bank.standing = Standing.UNPAID
+        bank.meanwhile = cancel
         await sync.run()
         assert (await read(pro))["ends_on"] == "2031-02-28"
         await sync.run()
         assert [account.ends_on for account in bank.told] == [None, date(2031, 2, 28)]
+
+    @pytest.mark.parametrize("written", ["before the call", "after the call"])
+    async def test_a_change_whose_transaction_began_before_the_call_is_told_in_the_next_run(
+        self, make_tenant: TenantFactory, database: Database, written: str
+    ) -> None:
+        """Today, for changes carry the time of the database. The provider is called before the change is committed."""
+        tenant = await make_tenant("pro")
+        bank = Bank(tenant)
+        sync = ProviderSync(database, bank, grace_days=7)
+        await sync.run()
+        async with AsyncExitStack() as change:
+            session = await change.enter_async_context(database.tenant(tenant.id))
+            await session.execute(text("SELECT now()"))
+            await tenant.post("/billing/subscribe?plan_id=pro&cycle=annual")  # something to tell
+            if written == "after the call":
+                await sync.run()
+            await BillingService(session, tenant.id).cancel()
+            if written == "before the call":
+                bank.meanwhile = change.aclose
+                await sync.run()
+        await sync.run()
+        assert [account.ends_on is None for account in bank.told] == [True, True, False]
+        await sync.run()
+        assert len(bank.told) == 3
 
 
 class TestPlans:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from fastapi_ignite.billing.terms import BillingCycle, PendingChange, Terms
@@ -86,6 +95,9 @@ class Subscription(TenantScoped, Timestamped, Base):
     past_due_on: Mapped[date | None]
     grace_ends_on: Mapped[date | None]
     synced_at: Mapped[datetime | None]
+    # the moment under the row's lock, not the start of a transaction that may have waited for it: by this the provider's
+    # sync tells what it was shown from what came after
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.clock_timestamp())
 
     stored_plan: Mapped[Plan] = relationship(foreign_keys=plan_id, lazy="raise")
     pending_plan: Mapped[Plan | None] = relationship(foreign_keys=pending_plan_id, lazy="raise")

@@ -124,16 +124,19 @@ async def unsynced(session: AsyncSession, *, since: datetime, after: UUID, limit
 
 
 async def record_standing(
-    session: AsyncSession, subscription: Subscription, terms: Terms, *, seen_at: datetime
+    session: AsyncSession, subscription: Subscription, terms: Terms, *, seen_at: datetime | None
 ) -> None:
-    """What the provider said of the state it was shown. `updated_at` stays: a change after that is still to be told."""
+    """What the provider said of the state it was shown at `seen_at`; null: of a state that is not the present one.
+
+    `updated_at` stays, for nothing of this is to be told.
+    """
     await session.execute(
         update(Subscription)
         .where(Subscription.tenant_id == subscription.tenant_id, Subscription.id == subscription.id)
         .values(
             past_due_on=terms.past_due_on,
             grace_ends_on=terms.grace_ends_on,
-            synced_at=seen_at,
+            synced_at=seen_at or Subscription.synced_at,
             updated_at=Subscription.updated_at,
         )
     )

@@ -87,7 +87,8 @@ class ProviderSync:
             terms = current.terms
             paid = standing is Standing.PAID
             terms = terms.paid() if paid else terms.unpaid(account.window.start, self._grace_days)
-            await repository.record_standing(session, current, terms, seen_at=seen_at)
+            changed = current.updated_at != subscription.updated_at
+            await repository.record_standing(session, current, terms, seen_at=None if changed else seen_at)
         return True
 
 
