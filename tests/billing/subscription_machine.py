@@ -57,6 +57,7 @@ class Model:
     change: tuple[str, BillingCycle, date] | None = None
     ends: date | None = None
     unpaid_since: date | None = None
+    grace_end: date | None = None
 
     def next_day(self) -> None:
         self.today += ONE_DAY
@@ -73,10 +74,6 @@ class Model:
     @property
     def quota_window(self) -> tuple[date, date]:
         return window_by_walking(self.quota_anchor, self.today, annual=False)
-
-    @property
-    def grace_end(self) -> date | None:
-        return self.unpaid_since + timedelta(days=GRACE_DAYS) if self.unpaid_since else None
 
     @property
     def over_since(self) -> date | None:
@@ -159,20 +156,23 @@ class SubscriptionMachine(RuleBasedStateMachine):
 
     @rule(paid=st.booleans())
     def the_provider_speaks(self, paid: bool) -> None:  # noqa: FBT001  Hypothesis passes by name
-        async def record(start: date) -> None:
+        async def record() -> None:
             async with self.ground.database.tenant(self.tenant_id) as session:
                 repository = SubscriptionRepo(session, self.tenant_id)
                 subscription = await repository.lock()
                 assert subscription
                 terms = subscription.terms
-                await repository.store(subscription, terms.paid() if paid else terms.unpaid(start, GRACE_DAYS))
+                today = self.calendar.today
+                window = terms.billing_window(today)
+                await repository.store(subscription, terms.paid() if paid else terms.unpaid(window, today, GRACE_DAYS))
 
-        start = self.model.billing_window[0]
-        self.ground.run(record(start))
+        self.ground.run(record())
+        model = self.model
         if paid:
-            self.model.unpaid_since = None
-        else:
-            self.model.unpaid_since = self.model.unpaid_since or start
+            model.unpaid_since = model.grace_end = None
+        elif model.unpaid_since is None:
+            model.unpaid_since = model.billing_window[0]
+            model.grace_end = model.today + timedelta(days=GRACE_DAYS)
 
     @rule(number=st.integers(1, 6))
     def use_messages(self, number: int) -> None:

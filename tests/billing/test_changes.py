@@ -236,10 +236,12 @@ class TestProvider:
         assert (unpaid["status"], unpaid["past_due_since"], unpaid["grace_ends_on"]) == (
             "past_due",
             "2031-02-28",
-            "2031-03-07",
+            "2031-03-08",
         )
         assert (await pro.ask(project, "Anything?")).status_code == 200
         calendar.today = date(2031, 3, 7)
+        assert (await pro.ask(project, "Anything?")).status_code == 200
+        calendar.today = date(2031, 3, 8)
         assert (await pro.ask(project, "Anything?")).json()["code"] == "subscription_required"
         assert (await pro.post("/billing/subscribe?plan_id=pro")).json()["code"] == "payment_overdue"
         bank.standing = Standing.PAID
@@ -247,6 +249,23 @@ class TestProvider:
         await sync.run()
         paid = await read(pro)
         assert (paid["status"], paid["past_due_since"]) == ("active", None)
+
+    async def test_the_grace_of_a_window_that_proves_unpaid_late_is_not_shorter(
+        self, pro: TenantClient, bank: Bank, sync: ProviderSync, calendar: Calendar
+    ) -> None:
+        await sync.run()
+        calendar.today = END_OF_WINDOW - timedelta(days=2)
+        bank.standing = Standing.UNPAID
+        await sync.run()
+        unpaid = await read(pro)
+        assert (unpaid["status"], unpaid["past_due_since"], unpaid["grace_ends_on"]) == (
+            "past_due",
+            "2031-01-31",
+            "2031-03-05",
+        )
+        calendar.pass_days(3)
+        await sync.run()
+        assert (await read(pro))["grace_ends_on"] == "2031-03-05"
 
     async def test_who_canceled_while_unpaid_may_subscribe_again_once_it_paid(
         self, make_tenant: TenantFactory, database: Database

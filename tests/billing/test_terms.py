@@ -46,21 +46,24 @@ def test_coming_back_within_the_quota_month_refills_nothing() -> None:
 
 
 def test_an_unpaid_window_is_served_for_its_grace() -> None:
-    terms = Terms.begin("pro", MONTHLY, on("2026-01-01")).unpaid(on("2026-03-01"), 7)
-    assert terms.unpaid(on("2026-03-05"), 7) == terms
-    statuses = [terms.status(on(day)) for day in ("2026-02-28", "2026-03-01", "2026-03-07", "2026-03-08")]
+    begun = Terms.begin("pro", MONTHLY, on("2026-01-01"))
+    march = begun.billing_window(on("2026-03-01"))
+    terms = begun.unpaid(march, on("2026-03-03"), 7)
+    assert terms.unpaid(march, on("2026-03-05"), 7) == terms
+    statuses = [terms.status(on(day)) for day in ("2026-02-28", "2026-03-01", "2026-03-09", "2026-03-10")]
     assert statuses == [
         SubscriptionStatus.ACTIVE,
         SubscriptionStatus.PAST_DUE,
         SubscriptionStatus.PAST_DUE,
         SubscriptionStatus.EXPIRED,
     ]
-    assert terms.overdue(on("2026-03-08"))
-    assert terms.paid().status(on("2026-03-08")) is SubscriptionStatus.ACTIVE
+    assert terms.overdue(on("2026-03-10"))
+    assert terms.paid().status(on("2026-03-10")) is SubscriptionStatus.ACTIVE
 
 
 def test_what_is_owed_outlives_a_cancellation() -> None:
-    terms = Terms.begin("pro", MONTHLY, on("2026-01-01")).cancel(on("2026-01-05")).unpaid(on("2026-01-30"), 7)
+    terms = Terms.begin("pro", MONTHLY, on("2026-01-01")).cancel(on("2026-01-05"))
+    terms = terms.unpaid(terms.billing_window(on("2026-01-30")), on("2026-01-30"), 7)
     assert terms.ended_on == on("2026-02-01")
     again = terms.subscribe("pro", MONTHLY, on("2026-02-02"), downgrade=False)
     assert again.status(on("2026-02-02")) is SubscriptionStatus.PAST_DUE

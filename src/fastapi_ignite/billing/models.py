@@ -95,8 +95,7 @@ class Subscription(TenantScoped, Timestamped, Base):
     past_due_on: Mapped[date | None]
     grace_ends_on: Mapped[date | None]
     synced_at: Mapped[datetime | None]
-    # the moment under the row's lock, not the start of a transaction that may have waited for it: by this the provider's
-    # sync tells what it was shown from what came after
+    # the moment of the change, not the start of its transaction: what comes after a call of the provider is later than it
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.clock_timestamp())
 
     stored_plan: Mapped[Plan] = relationship(foreign_keys=plan_id, lazy="raise")

@@ -121,11 +121,11 @@ class Terms:
         """Go on as it is: neither end nor change."""
         return replace(self.on(day), pending=None, ends_on=None)
 
-    def unpaid(self, day: date, grace_days: int) -> Terms:
-        """The provider could not collect; the first failure counts."""
+    def unpaid(self, window: Window, day: date, grace_days: int) -> Terms:
+        """The provider could not collect a window, as is known on `day`; the first failure counts."""
         if self.past_due_on is not None:
             return self
-        return replace(self, past_due_on=day, grace_ends_on=day + timedelta(days=grace_days))
+        return replace(self, past_due_on=window.start, grace_ends_on=day + timedelta(days=grace_days))
 
     def paid(self) -> Terms:
         """Nothing is owed (any more)."""

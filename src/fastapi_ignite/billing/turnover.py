@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from uuid import UUID
 
 import structlog
@@ -74,7 +74,8 @@ class ProviderSync:
             after = subscriptions[-1].tenant_id
 
     async def _sync(self, subscription: Subscription, seen_at: datetime) -> bool:
-        account = _account(subscription)
+        today = clock.today()
+        account = _account(subscription, today)
         try:
             standing = await self._provider.sync(account)
         except Exception:
@@ -86,14 +87,13 @@ class ProviderSync:
                 return False
             terms = current.terms
             paid = standing is Standing.PAID
-            terms = terms.paid() if paid else terms.unpaid(account.window.start, self._grace_days)
+            terms = terms.paid() if paid else terms.unpaid(account.window, today, self._grace_days)
             changed = current.updated_at != subscription.updated_at
             await repository.record_standing(session, current, terms, seen_at=None if changed else seen_at)
         return True
 
 
-def _account(subscription: Subscription) -> Account:
-    today = clock.today()
+def _account(subscription: Subscription, today: date) -> Account:
     terms, plan = subscription.terms.on(today), subscription.plan
     return Account(
         tenant_id=subscription.tenant_id,
