@@ -23,7 +23,7 @@ from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.rag.engine import DocumentSource, Purged, RagEngine
+from fastapi_ignite.rag.engine import DocumentSource, RagEngine
 from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.rag.errors import ProviderError, ProviderUnavailableError
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError
@@ -62,6 +62,7 @@ class FileProcessor:
                 await self._index(file)
         except StaleAttemptError:
             log.info("attempt overtaken")
+            await self._clear_up(file, FileState.FAILED, FileState.DELETED)  # it may have been at work after the end
         except Exception as error:  # noqa: BLE001  whatever broke, the file must come to an end
             await self._ended_by(file, error)
 
@@ -105,7 +106,11 @@ class FileProcessor:
         receipt: dict[str, Any] = dict(file.receipt or {})
         engine = await self._engine_of(file)
         document_id = receipt.get("document_id")
-        purged = await engine.purge(file.tenant_id, UUID(document_id)) if document_id else Purged()
+        if document_id:
+            purged = await engine.purge(file.tenant_id, UUID(document_id))
+        else:
+            await self._abandon(engine, file, FileState.DELETING)
+            purged = await engine.discard(file.tenant_id, file.project_id, file.sha256)
         receipt["chunks_removed"] = receipt.get("chunks_removed", 0) + purged.chunks
         receipt["provider_ids_removed"] = [*receipt.get("provider_ids_removed", ()), *purged.provider_ids]
         receipt["raw_removed"] = bool(file.delete_raw and file.storage_key)
@@ -123,6 +128,27 @@ class FileProcessor:
                 receipt=receipt,
                 storage_key=None if file.delete_raw else file.storage_key,
             )
+
+    async def _abandon(self, engine: RagEngine, file: File, *states: FileState) -> bool:
+        """Whether the file is in one of the states, and none will make a document of what it left behind."""
+        async with self._database.tenant(file.tenant_id) as session:
+            if not await FileRepo(session, file.tenant_id).left_behind(file, states):
+                return False
+            await engine.abandon(session, file.tenant_id, file.project_id, file.sha256)
+            return True
+
+    async def _clear_up(self, file: File, *states: FileState) -> None:
+        """Where this fails, what stays is in no answer, and the reconciliation removes it."""
+        try:
+            engine = await self._engine_of(file)
+            if not await self._abandon(engine, file, *states):
+                return
+            purged = await engine.discard(file.tenant_id, file.project_id, file.sha256)
+        except IgniteError as error:
+            log.warning("unfinished work stays at the provider", code=error.code)
+        else:
+            if purged.provider_ids:
+                log.info("unfinished work removed at the provider", provider_ids=purged.provider_ids)
 
     async def _claim(
         self, tenant_id: UUID, file_id: UUID, states: tuple[FileState, ...], state: FileState
@@ -235,6 +261,7 @@ class FileProcessor:
             return
         FINISHED.labels("failed", code).inc()
         log.info("file failed", code=code)
+        await self._clear_up(file, FileState.FAILED)
 
     async def _retry_later(self, file: File, error: Exception) -> None:
         """Something of ours or around us broke: the sweeper brings the file back."""

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from fastapi_ignite.infra.jobs import leases
 from fastapi_ignite.infra.jobs.leases import LeasedRepo, LostJob
@@ -106,6 +107,24 @@ class FileRepo(LeasedRepo[File]):
             File.reservation_id.is_not(None),
         )
         return (await self.session.execute(statement.limit(1))).first() is not None
+
+    async def left_behind(self, file: File, states: Collection[FileState]) -> bool:
+        """Whether the file is in one of the states, and no unfinished one of its project has equal bytes."""
+        twin = aliased(File)
+        wanted = (
+            select(twin.id)
+            .where(
+                twin.tenant_id == self._tenant_id,
+                twin.project_id == file.project_id,
+                twin.sha256 == file.sha256,
+                twin.state.in_(UNFINISHED),
+            )
+            .exists()
+        )
+        statement = select(File.id).where(
+            File.tenant_id == self._tenant_id, File.id == file.id, File.state.in_(states), ~wanted
+        )
+        return (await self.session.execute(statement)).first() is not None
 
     async def names(self, document_ids: Collection[UUID]) -> dict[UUID, tuple[UUID, str]]:
         """The oldest live file of each document: its id and name."""

@@ -208,6 +208,18 @@ class RagEngine(Protocol):
         """Remove what a hidden document left in the index and at a provider. Repeatable."""
         ...
 
+    async def abandon(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> None:
+        """No unfinished file has these bytes: what is made of them and no document yet is nobody's from the commit on.
+
+        Raises:
+            ProviderError: not now, since it is being made.
+        """
+        ...
+
+    async def discard(self, tenant_id: UUID, project_id: UUID, sha256: bytes) -> Purged:
+        """Remove what was abandoned of these bytes in the index and at a provider. Repeatable."""
+        ...
+
     async def sharpen(self) -> bool:
         """Bring the slow part of the indexes (embeddings) one batch further, over all tenants, oldest document first.
 

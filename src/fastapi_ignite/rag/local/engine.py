@@ -133,6 +133,12 @@ class LocalEngine:
             return dict.fromkeys(shares, 0.0)
         return shares
 
+    async def abandon(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> None:
+        """Nothing is kept before the document is there."""
+
+    async def discard(self, tenant_id: UUID, project_id: UUID, sha256: bytes) -> Purged:  # noqa: ARG002
+        return Purged()
+
     async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
         """In transactions of a thousand chunks, so that no upload waits long for the project's lock."""
         total = 0

@@ -20,7 +20,7 @@ from fastapi_ignite.rag.local.answering import REFUSAL, Quote, cite, present
 from fastapi_ignite.rag.local.embedding import count_tokens
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.openai.citing import Reading, quotes, read, read_results
-from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker
+from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker, held
 from fastapi_ignite.rag.openai.listening import Listening
 from fastapi_ignite.rag.openai.locating import ProjectTexts, results_of
 from fastapi_ignite.rag.openai.losses import LossWatch, rebuilding
@@ -97,6 +97,13 @@ class OpenAIEngine:
                 await ProviderRepository(session, tenant_id).forget_file(file.id)
             await LocalIndexRepository(session, tenant_id).remove_document(project_id, document_id)
         return Purged(provider_ids=tuple(file.provider_id for file in files if file.provider_id))
+
+    async def abandon(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> None:
+        if not await ProviderRepository(session, tenant_id).abandon(project_id, sha256):
+            raise held()
+
+    async def discard(self, tenant_id: UUID, project_id: UUID, sha256: bytes) -> Purged:
+        return Purged(provider_ids=await self._files.discard(tenant_id, project_id, sha256))
 
     async def damaged(self, limit: int) -> Sequence[tuple[UUID, UUID]]:
         async with self._database.system() as session:

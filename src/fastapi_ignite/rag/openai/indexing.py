@@ -70,7 +70,7 @@ class IndexedFile:
             self.file, state="ready", document_id=self.source.document_id, attached=True
         )
         if not taken:
-            raise ProviderUnavailableError("Another attempt works on this file.")
+            raise held()
 
 
 async def patiently(look: Callable[[], Awaitable[T | None]], *, seconds: float) -> T:
@@ -87,6 +87,11 @@ async def patiently(look: Callable[[], Awaitable[T | None]], *, seconds: float) 
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, LAST_LOOK_SECONDS)
     return found
+
+
+def held() -> ProviderUnavailableError:
+    """What those hear who come second."""
+    return ProviderUnavailableError("Another attempt works on this file.")
 
 
 class StoreMaker:
@@ -195,12 +200,37 @@ class FileIndexer:
                 await self._let_go(file)
         return IndexedFile(source, file, store_id)
 
+    async def discard(self, tenant_id: UUID, project_id: UUID, sha256: bytes) -> tuple[str, ...]:
+        """Remove what was abandoned; the provider's ids."""
+        async with self._database.tenant(tenant_id) as session:
+            repository = ProviderRepository(session, tenant_id)
+            files, store = await repository.abandoned(project_id, sha256), await repository.store(project_id)
+        removed: list[str] = []
+        for file in files:
+            for provider_id in [file.provider_id] if file.provider_id else await self._found(file):
+                if store and store.provider_id:
+                    await self._service.detach(store.provider_id, provider_id)
+                await self._service.delete_file(provider_id)
+                removed.append(provider_id)
+        async with self._database.tenant(tenant_id) as session:
+            for file in files:
+                await ProviderRepository(session, tenant_id).forget_file(file.id)
+        return tuple(removed)
+
+    async def _found(self, file: ProviderFile) -> list[str]:
+        """What was uploaded although its answer was lost, newest first."""
+        return await self._service.find_files(await self._name(file))
+
+    async def _name(self, file: ProviderFile) -> str:
+        async with self._database.tenant(file.tenant_id) as session:
+            return file.filename(await installation_of(session))
+
     async def _claimed(self, source: DocumentSource) -> ProviderFile:
         """Equal bytes are often done in a moment; the lease of a worker that died is not waited for in its place."""
         try:
             return await patiently(partial(self._claim, source), seconds=min(self._seconds, CLAIM_SECONDS))
         except ProviderTimeoutError:
-            raise ProviderUnavailableError("Another attempt works on this file.") from None
+            raise held() from None
 
     async def _claim(self, source: DocumentSource) -> ProviderFile | None:
         async with self._database.tenant(source.tenant_id) as session:
@@ -224,12 +254,10 @@ class FileIndexer:
     async def _uploaded(self, file: ProviderFile, content: bytes) -> str:
         if file.provider_id:
             return file.provider_id
-        async with self._database.tenant(file.tenant_id) as session:
-            name = file.filename(await installation_of(session))
-        found = await self._service.find_files(name) if file.attempt > 1 else []
+        found = await self._found(file) if file.attempt > 1 else []
         if not found:
             await self._pace.upload()
-        provider_id = found[-1] if found else await self._service.upload(name, content)
+        provider_id = found[-1] if found else await self._service.upload(await self._name(file), content)
         for surplus in found[:-1]:
             await self._service.delete_file(surplus)
         await self._advance(file, provider_id=provider_id)
@@ -278,4 +306,4 @@ class FileIndexer:
     async def _advance(self, file: ProviderFile, **values: object) -> None:
         async with self._database.tenant(file.tenant_id) as session:
             if not await ProviderRepository(session, file.tenant_id).advance_file(file, **values):
-                raise ProviderUnavailableError("Another attempt works on this file.")
+                raise held()

@@ -21,6 +21,7 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.openai.losses import LossWatch
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
+from fastapi_ignite.rag.openai.repository import ProviderRepository
 from fastapi_ignite.rag.openai.service import OpenAIService
 
 STORE_KEY = "ignite_store"
@@ -145,8 +146,8 @@ class Reconciliation:
         for row in rows:
             if row.provider_id:
                 await self._service.delete_file(row.provider_id)
-            async with self._database.system() as session:
-                await session.delete(await session.merge(row))
+            async with self._database.tenant(row.tenant_id) as session:
+                await ProviderRepository(session, row.tenant_id).forget_file(row.id)
         return len(rows)
 
 

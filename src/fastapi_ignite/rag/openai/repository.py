@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, union, update
+from sqlalchemy import ColumnElement, delete, func, select, text, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -281,15 +281,39 @@ class ProviderRepository:
             )
         ).all()
 
+    async def abandon(self, project_id: UUID, sha256: bytes) -> bool:
+        """What these bytes left at the provider without a document is being removed; equal bytes are another file.
+
+        False while it is uploaded: it has no id yet to remove it by.
+        """
+        unowned = (*self._unowned(project_id, sha256), ProviderFile.state == "working")
+        named_or_left = ProviderFile.provider_id.is_not(None) | (ProviderFile.lease_until <= func.now())
+        await self._session.execute(update(ProviderFile).where(*unowned, named_or_left).values(state="removing"))
+        return (await self._session.scalar(select(ProviderFile.id).where(*unowned))) is None
+
+    async def abandoned(self, project_id: UUID, sha256: bytes) -> Sequence[ProviderFile]:
+        """What these bytes left at the provider, and no document has."""
+        unowned = (*self._unowned(project_id, sha256), ProviderFile.state == "removing")
+        return (await self._session.scalars(select(ProviderFile).where(*unowned))).all()
+
+    def _unowned(self, project_id: UUID, sha256: bytes) -> tuple[ColumnElement[bool], ...]:
+        return (
+            ProviderFile.tenant_id == self._tenant_id,
+            ProviderFile.project_id == project_id,
+            ProviderFile.sha256 == sha256,
+            ProviderFile.document_id.is_(None),
+        )
+
     async def withdrawn(self, project_id: UUID) -> Sequence[UUID]:
-        """Files of the project that are hidden, and at the provider still; the newest of very many."""
+        """Files of the project at the provider whose document is hidden, or not there yet; the newest of very many."""
         return (
             await self._session.scalars(
                 select(ProviderFile.id)
                 .where(
                     ProviderFile.tenant_id == self._tenant_id,
                     ProviderFile.project_id == project_id,
-                    ProviderFile.state == "removing",
+                    (ProviderFile.state == "removing")
+                    | (ProviderFile.document_id.is_(None) & ProviderFile.provider_id.is_not(None)),
                 )
                 .order_by(ProviderFile.updated_at.desc())
                 .limit(MOST_WITHDRAWN)
