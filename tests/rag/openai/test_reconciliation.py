@@ -7,11 +7,14 @@ from datetime import timedelta
 import pytest
 from openai import AsyncOpenAI
 
+from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.reconciliation import INSTALLATION_KEY, STORE_KEY, Reconciliation, installation_of
 from openai_stack import HostedTenant
+
+MOST_PARAMETERS = 32_767
 
 
 @pytest.fixture
@@ -65,3 +68,23 @@ async def test_a_file_whose_document_never_came_is_removed(
     assert await later.run() >= 1  # other tests may have left some
     assert provider.simulator.state.existing()["files"] == 0
     assert await hosted.rows("SELECT 1 FROM provider_files") == []
+
+
+async def test_in_an_account_of_very_many_files_an_orphan_is_found(
+    hosted: HostedTenant, provider: RunningSimulator, database: Database, later: Reconciliation
+) -> None:
+    """More files than a statement takes parameters; a row that names none yet may be about to name any of them."""
+    project = await hosted.api.create_project()
+    await hosted.ingest(project, ("orchard.txt", b"The orchard keeps nine apple trees."))
+    await later.run()  # what other tests of this database left behind
+    await hosted.rows("UPDATE provider_files SET provider_id = NULL")
+    async with database.system() as session:
+        installation = await installation_of(session)
+    files = provider.simulator.state.files
+    (sent,) = files
+    orphan = f"ignite-{installation}-{new_id()}.md"
+    for number, name in enumerate([orphan, *[sent.filename] * MOST_PARAMETERS]):
+        files.add(f"file-{number}", sent.model_copy(update={"id": f"file-{number}", "filename": name}))
+    assert await later.run() == 1
+    assert len(files) == MOST_PARAMETERS + 1
+    assert orphan not in {file.filename for file in files}

@@ -133,7 +133,7 @@ async def test_its_worker_takes_away_what_it_made_after_the_removal(
     working = asyncio.create_task(hosted.processor.process(hosted.api.id, file))
 
     async def chunked() -> bool:
-        return (await hosted.file(file))["state"] == "chunking"
+        return bool((await hosted.file(file))["state"] == "chunking")
 
     await eventually(chunked)
     await remove(hosted, project, file)

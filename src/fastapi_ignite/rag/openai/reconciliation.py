@@ -14,7 +14,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, inspect, select, text, tuple_
+from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, inspect, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core import clock
@@ -98,7 +98,9 @@ class Reconciliation:
     async def _orphans(self, model: type[ProviderStore | ProviderFile], found: Mapping[str, UUID]) -> list[str]:
         """Of the provider's objects those whose row is gone, or names another."""
         async with self._database.system() as session:
-            rows = await session.execute(select(model.id, model.provider_id).where(model.id.in_(found.values())))
+            rows = await session.execute(
+                select(model.id, model.provider_id).where(model.id == any_(literal([*found.values()], ARRAY(Uuid))))
+            )
             known = {row.id: row.provider_id for row in rows}
         return [each for each, row_id in found.items() if not _is_wanted(each, row_id, known)]
 
