@@ -14,6 +14,7 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
+from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.jobs import PROCESS_FILE
 from fastapi_ignite.ingestion.processing import FileProcessor
 from http_clients import TenantClient, TenantFactory, client_for
@@ -169,4 +170,44 @@ async def test_a_copy_waits_for_its_twin_when_only_one_of_them_fits(
         await work_on_the_copy()
         second = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"][1]
     assert (second["status"], second["deduplicated"], second["characters"]) == ("completed", True, 0)
+    assert await counter(database, tenant.id, "characters") == (30, 0)
+
+
+async def test_a_copy_whose_twin_takes_too_long_says_that_it_did_not_fit(
+    make_tenant: TenantFactory,
+    engine_settings: Settings,
+    state: State,
+    unreachable_jobs: JobQueue,
+    make_processor: ProcessorFactory,
+    database: Database,
+) -> None:
+    """As when the provider that the twin waits for is away for hours."""
+    tenant = await make_tenant(await make_plan(database, characters=30))
+    async with client_for(engine_settings, {**state, "jobs": unreachable_jobs}) as client:
+        tenant = TenantClient(tenant.id, client, tenant.headers)
+        project = await tenant.create_project()
+        upload = await tenant.upload(project, ("guide.txt", THIRTY), ("copy.txt", THIRTY), wait_seconds=0)
+        twin, copy = (UUID(file["id"]) for file in upload.json()["files"])
+        tried: list[str] = []
+
+        async def work_on_the_copy() -> None:
+            for _ in range(MAX_ATTEMPTS):
+                await rows_of(database, tenant.id, "UPDATE files SET lease_until = NULL WHERE id = :id", id=copy)
+                await make_processor().process(tenant.id, copy)
+                (row,) = await rows_of(database, tenant.id, "SELECT state FROM files WHERE id = :id", id=copy)
+                tried.append(row["state"])
+
+        await make_processor(work_on_the_copy).process(tenant.id, twin)
+        assert [state == "failed" for state in tried] == [*[False] * (MAX_ATTEMPTS - 1), True]
+        first, second = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
+    assert (first["status"], second["status"]) == ("completed", "failed")
+    assert second["last_error"] == {
+        "code": "quota_exceeded",
+        "message": "The plan allows 30 characters; 30 are used or held, and 30 more were asked for.",
+        "stage": "extracting",
+        "retryable": False,
+    }
+    (row,) = await rows_of(database, tenant.id, "SELECT last_error FROM files WHERE id = :id", id=copy)
+    quota = row["last_error"]["quota"]
+    assert (quota["metric"], quota["cap"], quota["requested"]) == ("characters", 30, 30)
     assert await counter(database, tenant.id, "characters") == (30, 0)

@@ -71,7 +71,7 @@ class FileProcessor:
         if isinstance(error, ExtractionError):
             await self._fail(file, code=error.code, message=error.message, retryable=error.retryable)
         elif isinstance(error, QuotaExceededError):
-            if await self._equal_bytes_in_progress(file):
+            if file.tries < MAX_ATTEMPTS and await self._equal_bytes_in_progress(file):
                 await self._retry_later(file, error)
             else:
                 await self._fail(file, code=error.code, message=error.detail, quota=error.extra)
