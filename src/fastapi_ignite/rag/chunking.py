@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,8 @@ _OVERLAP: Final = 100
 # The splitter takes time quadratic in a stretch without any break, so it gets the text in blocks.
 _BLOCK: Final = 24_000
 _BLOCK_BREAKS: Final = ("\n\n", "\n", ". ", " ")
+# No passage reaches over so many blanks, in which the splitter takes seconds to find that out.
+_GAP: Final = re.compile(rf"(?<!\s)\s{{{_CAPACITY[1]},}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,21 @@ def chunk_text(text: str, page_starts: tuple[int, ...] | None) -> list[Chunk]:
 
 def _blocks(text: str) -> Iterator[tuple[int, str]]:
     """Stretches of bounded length that end where a paragraph does, or else a line, a sentence, a word."""
+    for start, end in _stretches(text):
+        block = start
+        while end - block > _BLOCK:
+            cut = _block_end(text, block)
+            yield block, text[block:cut]
+            block = cut
+        yield block, text[block:end]
+
+
+def _stretches(text: str) -> Iterator[tuple[int, int]]:
     start = 0
-    while len(text) - start > _BLOCK:
-        end = _block_end(text, start)
-        yield start, text[start:end]
-        start = end
-    yield start, text[start:]
+    for gap in _GAP.finditer(text):
+        yield start, gap.start()
+        start = gap.end()
+    yield start, len(text)
 
 
 def _block_end(text: str, start: int) -> int:

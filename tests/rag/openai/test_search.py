@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,8 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import State
 from fastapi_ignite.openai_sim.server import RunningSimulator
-from fastapi_ignite.rag.openai import repository
+from fastapi_ignite.rag.openai import locating, repository
+from fastapi_ignite.rag.openai.citing import Excerpt, in_sentences
 from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
 from http_clients import TenantClient, client_for
 from openai_scene import SHEEP, TREES, Scene
@@ -117,8 +119,11 @@ class TestLocating:
         return Scene(hosted, provider, project, files)
 
     async def respace(self, scene: Scene, text: str) -> None:
+        scene.provider.simulator._texts[await self.provider_id(scene)] = text
+
+    async def provider_id(self, scene: Scene) -> str:
         (row,) = await scene.hosted.rows("SELECT provider_id FROM provider_files")
-        scene.provider.simulator._texts[row["provider_id"]] = text
+        return str(row["provider_id"])
 
     async def test_a_chunk_that_stands_there_is_one_result(self, scene: Scene) -> None:
         assert [found["text"] for found in await search(scene)] == [self.TEXT]
@@ -130,6 +135,22 @@ class TestLocating:
         assert [found["text"] for found in results] == ["The owl sleeps.\n\nPears are apart.", "Bees hum loudly."]
         for found in results:
             assert self.TEXT[found["char_start"] : found["char_end"]] == found["text"]
+
+    async def test_no_connection_waits_while_it_is_split(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nor does the event loop: a provider may send twenty long excerpts."""
+        pool: Any = scene.hosted.database.engine.pool
+        seen: list[tuple[int, bool]] = []
+
+        def observed(excerpts: Sequence[Excerpt]) -> list[Excerpt]:
+            seen.append((pool.checkedout(), threading.current_thread() is threading.main_thread()))
+            return in_sentences(excerpts)
+
+        monkeypatch.setattr(locating, "in_sentences", observed)
+        located = await locating.ProjectTexts(scene.hosted.database, scene.hosted.api.id, UUID(scene.project)).locate(
+            [Excerpt(await self.provider_id(scene), "Apple trees are here.  The owl sleeps.", 0.5)]
+        )
+        assert [passage.text for _, passage in located] == ["The owl sleeps."]
+        assert seen == [(0, False)]
 
     async def test_of_one_put_together_each_stretch_is_a_result(self, scene: Scene) -> None:
         await self.respace(scene, "Bees hum loudly. Apple trees were not. The owl sleeps. Nor was it. Bees hum loudly.")

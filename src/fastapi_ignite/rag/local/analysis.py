@@ -60,6 +60,8 @@ _HYPHENATED_NAME = re.compile(r"\b(?:[^\W\d_]{1,8}-\d{1,4}|\d{1,4}-[^\W\d_])\b")
 _YEAR_SUFFIX = re.compile(r"[a-z]{1,6}((?:19|20)\d\d)")
 
 _LONGEST_KNOWN = 32
+# Python orders a run of marks in time quadratic in its length.
+_STRETCH = re.compile(r".{1,4096}(?!\S)|.{1,4096}", re.DOTALL)
 
 _thread = threading.local()
 
@@ -107,9 +109,12 @@ def _normalize(text: str) -> str:
     """Compatibility forms, case and Latin accents folded: "Wrocław" is left, "café" is "cafe"."""
     if text.isascii():
         return _POSSESSIVE.sub("", text.lower())
-    decomposed = unicodedata.normalize("NFKD", _FRACTION_AFTER_DIGIT.sub(" ", text).casefold())
-    folded = unicodedata.normalize("NFC", _LATIN_ACCENTS.sub("", decomposed))
-    return _POSSESSIVE.sub("", folded)
+    stretches: list[str] = _STRETCH.findall(_FRACTION_AFTER_DIGIT.sub(" ", text).casefold())
+    return _POSSESSIVE.sub("", "".join(map(_fold, stretches)))
+
+
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFC", _LATIN_ACCENTS.sub("", unicodedata.normalize("NFKD", text)))
 
 
 def _numbers(token: str) -> Iterator[str]:

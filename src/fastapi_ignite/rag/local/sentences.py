@@ -18,12 +18,12 @@ _LINE = re.compile(r"[^\n]+")
 _HEADING = re.compile(r"\s*#{1,6}\s")
 _TABLE_ROW = re.compile(r"\s*\|")
 _LIST_ITEM = re.compile(r"\s*(?:[-*+\u2022\u25aa\u25cf\u2023]\s|\(?(?:\d{1,3}|[a-z]|[ivx]{1,4})[.)]\s)")
+# A run is tried once, from its beginning and as a whole: a document may hold thousands of points in a row.
 _SENTENCE_END = re.compile(
-    r"[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s+[\"'\u201c\u2018(\[]*[^\W_a-z])|[\u3002\uff01\uff1f]+[\u300d\u300f\uff09]*|[\u0964\u061f](?=\s)"
+    r"(?<![.!?\u2026])[.!?\u2026]++[\"'\u201d\u2019)\]]*+(?=\s+[\"'\u201c\u2018(\[]*[^\W_a-z])|[\u3002\uff01\uff1f]+[\u300d\u300f\uff09]*|[\u0964\u061f](?=\s)"
 )
 # what a whole sentence ends with, a heading does not
 ENDS_SENTENCE = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\u061f][\"'\u201d\u2019)\]\u300d\u300f\uff09]*\s*$")
-_WORD_BEFORE = re.compile(r"(\S+)$")
 _ABBREVIATIONS = word_list(
     "mr mrs ms dr prof st sr jr inc ltd co corp llc plc bros dept est no nos vol pp fig figs eq sec ch art al vs "
     "etc eg ie cf ca approx resp jan feb mar apr jun jul aug sep sept oct nov dec gen col sgt capt lt gov sen rep "
@@ -54,43 +54,47 @@ def split_sentences(text: str) -> list[Sentence]:
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
     """Runs of lines that read on; a row, an item or a short line stands alone."""
     start = end = -1
+    last = ""
+    in_table = False
     for line in _LINE.finditer(text):
         content = line.group()
-        if start >= 0 and _reads_on(text, text[start:end], end, line.start(), content):
-            end = line.end()
+        if start >= 0 and not in_table and line.start() - end == 1 and _reads_on(last, content):
+            end, last = line.end(), content
             continue
         if start >= 0:
             yield start, end
         start, end = (-1, -1) if _HEADING.match(content) or not content.strip() else line.span()
+        last, in_table = content, _TABLE_ROW.match(content) is not None
     if start >= 0:
         yield start, end
 
 
-def _reads_on(text: str, block: str, block_end: int, line_start: int, line: str) -> bool:
-    if line_start - block_end != 1 or text[block_end] != "\n":
+def _reads_on(last: str, line: str) -> bool:
+    if any(pattern.match(line) for pattern in (_HEADING, _TABLE_ROW, _LIST_ITEM)):
         return False
-    if any(pattern.match(line) for pattern in (_HEADING, _TABLE_ROW, _LIST_ITEM)) or _TABLE_ROW.match(block):
-        return False
-    first = line.lstrip()[:1]
-    previous = block.rsplit("\n", 1)[-1].strip()
-    return bool(first) and (len(previous) >= _FILLED_LINE or (first.islower() and len(previous) >= _FILLED_LINE // 2))
+    first, length = line.lstrip()[:1], len(last.strip())
+    return bool(first) and (length >= _FILLED_LINE or (first.islower() and length >= _FILLED_LINE // 2))
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[Sentence]:
     begin = start
     for match in _SENTENCE_END.finditer(text, start, end):
-        if match.end() < end and not _is_abbreviation(text[begin : match.start() + 1]):
+        if match.end() < end and not _is_abbreviation(text, begin, match.start() + 1):
             yield from _trimmed(text, begin, match.end())
             begin = match.end()
     yield from _trimmed(text, begin, end)
 
 
-def _is_abbreviation(before: str) -> bool:
+def _is_abbreviation(text: str, begin: int, end: int) -> bool:
     """What follows "U.S.", "J." or "Inc." may begin with a capital and still be the same sentence."""
-    word = _WORD_BEFORE.search(before)
-    if word is None or not before.endswith("."):
+    if text[end - 1] != ".":
         return False
-    return _INITIALS.fullmatch(word[1]) is not None or word[1].strip("(\"'\u201c\u2018[.").lower() in _ABBREVIATIONS
+    start = end
+    # not a search of all before it: a sentence may hold thousands of abbreviations
+    while start > begin and not text[start - 1].isspace():
+        start -= 1
+    word = text[start:end]
+    return _INITIALS.fullmatch(word) is not None or word.strip("(\"'\u201c\u2018[.").lower() in _ABBREVIATIONS
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[Sentence]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from uuid import UUID
@@ -27,17 +28,9 @@ class ProjectTexts:
 
         What is of no visible document of the project, or does not stand there, is missing.
         """
-        async with self._database.tenant(self._tenant_id) as session:
-            repository = ProviderRepository(session, self._tenant_id)
-            whole = await repository.locate(self._project_id, _rows(excerpts))
-            rest = [
-                (position, sentence)
-                for position, excerpt in enumerate(excerpts)
-                if position not in whole
-                for sentence in in_sentences([excerpt])
-            ]
-            sentences = _rows([sentence for _, sentence in rest])
-            pieces = await repository.locate(self._project_id, sentences) if rest else {}
+        whole = await self._locate(excerpts)
+        rest = await asyncio.to_thread(_sentences_of_others, excerpts, whole)
+        pieces = await self._locate([sentence for _, sentence in rest])
         return [*whole.items(), *((rest[number][0], passage) for number, passage in pieces.items())]
 
     async def sources(self, excerpts: Sequence[Excerpt]) -> list[tuple[str, Passage]]:
@@ -51,6 +44,12 @@ class ProjectTexts:
             proven = await LocalSearchRepository(session, self._tenant_id).prove(found) if found else []
             visible = await ProviderRepository(session, self._tenant_id).visible(self._project_id, files)
         return proven, visible == files
+
+    async def _locate(self, excerpts: Sequence[Excerpt]) -> Mapping[int, Passage]:
+        if not excerpts:
+            return {}
+        async with self._database.tenant(self._tenant_id) as session:
+            return await ProviderRepository(session, self._tenant_id).locate(self._project_id, _rows(excerpts))
 
 
 def results_of(located: Iterable[tuple[int, Passage]]) -> list[Passage]:
@@ -80,6 +79,15 @@ def _joined(one: Passage, other: Passage) -> Passage | None:
         return None
     window = one.window[:start] + other.window[other.char_start - other.window_start :]
     return replace(one, char_end=other.char_end, window=window)
+
+
+def _sentences_of_others(excerpts: Sequence[Excerpt], whole: Collection[int]) -> list[tuple[int, Excerpt]]:
+    return [
+        (position, sentence)
+        for position, excerpt in enumerate(excerpts)
+        if position not in whole
+        for sentence in in_sentences([excerpt])
+    ]
 
 
 def _rows(excerpts: Sequence[Excerpt]) -> list[tuple[str, str, float]]:

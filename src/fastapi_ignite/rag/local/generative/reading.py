@@ -144,14 +144,13 @@ def _decided(said: str) -> int:
 
 def _is_whole(mark: re.Match[str]) -> bool:
     """More text would not be a part of it."""
-    behind = mark.string[mark.end() :]
     if mark["quoted"]:
         return True
     if mark["bare"]:
         return mark["bare"].lstrip()[:1] not in _OPENING
     if mark["behind"]:
-        return bool(behind)
-    return mark.group()[-1] in "]\u3011" and _MAY_QUOTE_BEHIND.match(behind) is None
+        return mark.end() < len(mark.string)
+    return mark.group()[-1] in "]\u3011" and _MAY_QUOTE_BEHIND.match(mark.string, mark.end()) is None
 
 
 def _may_open(said: str, start: int) -> bool:

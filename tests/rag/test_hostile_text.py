@@ -1,0 +1,61 @@
+"""Texts made to keep a process busy: twice as long takes twice as long, whatever stands in them.
+
+Each of these took minutes where the work grew with the square of the length; the bound leaves a slow machine room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from fastapi_ignite.rag.chunking import chunk_text
+from fastapi_ignite.rag.local.analysis import analyze
+from fastapi_ignite.rag.local.answering import Passage
+from fastapi_ignite.rag.local.generative.reading import AnswerReader
+from fastapi_ignite.rag.local.sentences import split_sentences
+
+pytestmark = pytest.mark.timeout(20)
+
+LENGTH = 300_000
+RUNS = {
+    "a word": "a",
+    "points": ".",
+    "points and quotation marks": '."',
+    "initials": "B. ",
+    "an abbreviation": "Mr. ",
+    "words before initials": f"{'a' * 1300} price {'B. ' * 250}",
+    "brackets": "[",
+    "quotation marks": '"',
+    "blanks": " ",
+    "lines": "\n",
+    "blank lines": "\n ",
+    "lines that read on": f"{'a' * 60}\n",
+    "figures": "1",
+    "figures and commas": "1,",
+    "accents out of order": "\u0301\u0316",
+    "marks of passages": "[1]",
+    "marks that do not end": "[1: x",
+}
+
+
+def run(pattern: str, length: int = LENGTH) -> str:
+    return (pattern * (length // len(pattern) + 1))[:length]
+
+
+def read(said: str) -> None:
+    reader = AnswerReader([Passage(uuid4(), 0, 23, "Words that are a source", 0, None, 1.0)])
+    reader.read(said, truncated=True)
+    reader.read_beginning(said)
+
+
+@pytest.mark.parametrize("pattern", RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize("work", [split_sentences, analyze, read, lambda text: chunk_text(text, None)])
+def test_time_grows_with_the_length_and_not_with_its_square(work: Callable[[str], object], pattern: str) -> None:
+    work(run(pattern))
+
+
+def test_a_line_after_a_long_indentation() -> None:
+    text = f"{' ' * LENGTH}{'The first line of many that all read on, to the last of them,' + chr(10)}"
+    split_sentences(text + "and one more of them.\n" + run("the next of many lines that all read on to the last\n"))
