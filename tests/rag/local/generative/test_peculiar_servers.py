@@ -49,8 +49,8 @@ def event(kind: str, **fields: Any) -> str:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, 'sequence_number': 1, **fields})}\n\n"
 
 
-def response(**fields: Any) -> dict[str, Any]:
-    text = {"type": "output_text", "text": SAID, "annotations": []}
+def response(said: str = SAID, **fields: Any) -> dict[str, Any]:
+    text = {"type": "output_text", "text": said, "annotations": []}
     message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [text]}
     return {"id": "r", "object": "response", "created_at": 1, "model": "m", "status": "completed"} | {
         "output": [message],
@@ -132,6 +132,34 @@ async def test_responses_are_understood(
     assert [citation.quote for citation in answer.citations] == [QUOTE]
     assert usage.estimated is not counted
     assert usage.tokens_in > 0
+
+
+LONG = SAID + " word" * 200_000
+ENDLESS = {
+    "a chunk": ("chat", chunk({"content": LONG})),
+    "a chunk that ends": ("chat", chunk({"content": LONG}, "stop")),
+    "a chunk behind the end": ("chat", chunk({"content": SAID}, "stop") + chunk({"content": LONG}) + chunk()),
+    "an event": ("responses", event("response.output_text.delta", delta=LONG)),
+    "an event that ends": (
+        "responses",
+        event("response.completed", response=response(LONG)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+async def test_of_megabytes_at_once_the_longest_answer_is_kept(
+    project: RagProject, answering: MakeAnswerer, name: str
+) -> None:
+    api, stream = ENDLESS[name]
+    usage = TokenUsage()
+    async with serving(EVENTS + stream) as base_url:
+        answerer = answering(base_url=base_url, api=api, max_output_tokens=1000)
+        answer = await asking(project, answerer).ask(QUESTION, usage)
+    assert answer.truncated
+    assert [citation.quote for citation in answer.citations] == [QUOTE]
+    assert 15_000 < len(answer.text) <= 16_000
+    assert (usage.estimated, 3000 < usage.tokens_out <= 4000) == (True, True)
 
 
 @pytest.mark.parametrize("api", ["responses", "chat"])

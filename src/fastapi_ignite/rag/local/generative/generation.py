@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.errors import ContentFilteredError, ProviderError
-from fastapi_ignite.rag.local.embedding import count_tokens
+from fastapi_ignite.rag.local.embedding import estimate_tokens
 from fastapi_ignite.rag.storable import storable
 
 # A server that does not stop where it was told to is cut off: no token is longer on average.
@@ -20,7 +20,8 @@ _THINKING, _THOUGHT = "<think>", "</think>"
 class Generation:
     """`working`: the server has the request and did not refuse it. `heard`: something came back.
 
-    `thinks_aloud`: the model begins with its thoughts, and does not say so.
+    `thinks_aloud`: the model begins with its thoughts, and does not say so. `is_full`: the server said more than the
+    longest answer holds; the rest is not kept, and the answer is `truncated`.
     """
 
     max_output_tokens: int
@@ -30,6 +31,7 @@ class Generation:
     truncated: bool = False
     filtered: bool = False
     thinks_aloud: bool = False
+    is_full: bool = False
     reported: TokenUsage | None = None
     _said: list[str] = field(default_factory=list)
     _declined: list[str] = field(default_factory=list)
@@ -60,11 +62,6 @@ class Generation:
     def _everything(self) -> str:
         return storable("".join(self._declined or self._said))
 
-    @property
-    def is_full(self) -> bool:
-        """The server goes on beyond the longest answer."""
-        return self._length > self.max_output_tokens * CHARACTERS_A_TOKEN
-
     def say(self, piece: object) -> None:
         """A piece of the answer; servers send empty ones, and none at all."""
         self._add(self._said, piece)
@@ -79,7 +76,12 @@ class Generation:
 
     def stop(self) -> None:
         """Enough was heard."""
-        self.ended = self.truncated = True
+        self.end(truncated=True)
+
+    def end(self, *, truncated: bool) -> None:
+        """The server says that it is over, and whether it cut the answer."""
+        self.ended = True
+        self.truncated = truncated or self.is_full
 
     def report(self, *, tokens_in: Any, tokens_out: Any, cached: Any, reasoning: Any) -> None:
         """The server's own figures; those that are none do not count."""
@@ -111,13 +113,19 @@ class Generation:
         elif self.working:
             usage.tokens_in += prompt_tokens
             written = "".join((*self._thought, *self._said, *self._declined))
-            usage.tokens_out += count_tokens(storable(written))
+            usage.tokens_out += estimate_tokens(storable(written))
             usage.estimated = True
 
     def _add(self, pieces: list[str], piece: object) -> None:
-        if isinstance(piece, str) and piece:
-            pieces.append(piece)
-            self._length += len(piece)
+        if not isinstance(piece, str) or not piece:
+            return
+        # one event may hold megabytes
+        kept = piece[: self.max_output_tokens * CHARACTERS_A_TOKEN - self._length]
+        if len(kept) < len(piece):
+            self.is_full = self.truncated = True
+        if kept:
+            pieces.append(kept)
+            self._length += len(kept)
 
 
 def _without_thoughts(said: str) -> str:

@@ -50,8 +50,7 @@ async def hear_chat(chunks: AsyncStream[ChatCompletionChunk], generation: Genera
             generation.think(extra.get("reasoning_content") or extra.get("reasoning"))
             generation.decline(delta.refusal)
             if choice.finish_reason is not None:
-                generation.ended = True
-                generation.truncated = choice.finish_reason == "length"
+                generation.end(truncated=choice.finish_reason == "length")
                 generation.filtered = choice.finish_reason == "content_filter"
         if generation.is_full and not generation.ended:
             generation.stop()
@@ -63,9 +62,8 @@ def _end(response: Response, generation: Generation) -> None:
     if not generation.text:
         generation.say(response.output_text)
     reason = response.incomplete_details.reason if response.incomplete_details else None
-    generation.ended = True
     generation.filtered = reason == "content_filter"
-    generation.truncated = response.status == "incomplete"
+    generation.end(truncated=response.status == "incomplete")
 
 
 def _count(response: Response, generation: Generation) -> None:
