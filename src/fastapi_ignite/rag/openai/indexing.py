@@ -15,6 +15,7 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs.leases import StaleAttemptError, keep_lease
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.errors import (
     ProviderError,
@@ -30,7 +31,7 @@ from fastapi_ignite.rag.openai.losses import LossWatch, rebuilding
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
 from fastapi_ignite.rag.openai.pacing import Pace
 from fastapi_ignite.rag.openai.reconciliation import INSTALLATION_KEY, STORE_KEY, installation_of
-from fastapi_ignite.rag.openai.repository import ProviderRepository
+from fastapi_ignite.rag.openai.repository import LEASE, ProviderRepository
 from fastapi_ignite.rag.openai.service import OpenAIService
 
 FIRST_LOOK_SECONDS = 0.2
@@ -119,7 +120,13 @@ class StoreMaker:
                 if known and known.state == "lost":
                     raise rebuilding()
                 claimed = await stores.claim_store(project_id)
-            return await self.create(claimed) if claimed else None
+            if claimed is None:
+                return None
+            try:
+                async with keep_lease(partial(self._extend, claimed)):
+                    return await self.create(claimed)
+            except StaleAttemptError:
+                return None
 
         return await patiently(look, seconds=2 * self._seconds)
 
@@ -150,6 +157,10 @@ class StoreMaker:
             "ignite_project": str(store.project_id),
         }
         return await self._service.create_store(f"ignite-{store.project_id}", metadata)
+
+    async def _extend(self, store: ProviderStore) -> None:
+        if not await self._advance(store, lease_until=func.now() + LEASE):
+            raise StaleAttemptError
 
     async def _advance(self, store: ProviderStore, **values: object) -> bool:
         async with self._database.tenant(store.tenant_id) as session:
@@ -184,8 +195,11 @@ class FileIndexer:
         if file.document_id:  # the caller finds that document, and writes nothing
             return IndexedFile(source, file, store_id)
         try:
-            file.provider_id = await self._uploaded(file, content)
-            await self._indexed(file, file.provider_id, store_id)
+            async with keep_lease(partial(self._extend, file)):
+                file.provider_id = await self._uploaded(file, content)
+                await self._indexed(file, file.provider_id, store_id)
+        except StaleAttemptError:
+            raise held() from None
         except StoreMissingError:
             if await self._gone(file):
                 raise ProviderError("The file was gone at the provider; it is sent again.") from None
@@ -302,6 +316,11 @@ class FileIndexer:
     async def _let_go(self, file: ProviderFile) -> None:
         async with self._database.tenant(file.tenant_id) as session:
             await ProviderRepository(session, file.tenant_id).advance_file(file, lease_until=func.now())
+
+    async def _extend(self, file: ProviderFile) -> None:
+        async with self._database.tenant(file.tenant_id) as session:
+            if not await ProviderRepository(session, file.tenant_id).advance_file(file):
+                raise StaleAttemptError
 
     async def _advance(self, file: ProviderFile, **values: object) -> None:
         async with self._database.tenant(file.tenant_id) as session:

@@ -17,7 +17,7 @@ from fastapi_ignite.rag.local.models import Document
 from fastapi_ignite.rag.local.sentences import LONGEST
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
 
-# longer than any one call to the provider, so that an attempt is over when the next one begins
+# kept by a living attempt however long a call takes; of one that died a request may be under way for a while
 LEASE = timedelta(minutes=2)
 # named in one search; the answer's text is looked at whatever the search was told
 MOST_WITHDRAWN = 100
