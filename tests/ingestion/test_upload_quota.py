@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import cast
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bookkeeping import counter, make_plan, rows_of
 from fastapi_ignite.core.config import Settings
@@ -17,6 +21,7 @@ from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.jobs import PROCESS_FILE
 from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.rag.engine import RagEngine
 from http_clients import TenantClient, TenantFactory, client_for
 from multipart_bodies import WatchedBody, send_body
 
@@ -211,3 +216,40 @@ async def test_a_copy_whose_twin_takes_too_long_says_that_it_did_not_fit(
     quota = row["last_error"]["quota"]
     assert (quota["metric"], quota["cap"], quota["requested"]) == ("characters", 30, 30)
     assert await counter(database, tenant.id, "characters") == (30, 0)
+
+
+class LosingDatabase:
+    """Commits, and loses the answer to the commits that hold characters."""
+
+    def __init__(self, inner: Database) -> None:
+        self._inner = inner
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: UUID) -> AsyncGenerator[AsyncSession]:
+        held = text("SELECT count(*) FROM files WHERE reservation_id IS NOT NULL AND state = 'chunking'")
+        async with self._inner.tenant(tenant_id) as session:
+            before = await session.scalar(held)
+            yield session
+            after = await session.scalar(held)
+        if before == 0 and after == 1:
+            raise ConnectionResetError
+
+
+async def test_a_reservation_whose_answer_was_lost_ends_with_the_last_attempt(
+    unheard_tenant: TenantClient,
+    database: Database,
+    state: State,
+    worker_engines: Mapping[str, RagEngine],
+    unreachable_jobs: JobQueue,
+) -> None:
+    """The worker never learned that it held characters."""
+    tenant = unheard_tenant
+    project = await tenant.create_project()
+    (file,) = (await tenant.upload(project, ("guide.txt", THIRTY), wait_seconds=0)).json()["files"]
+    await rows_of(database, tenant.id, "UPDATE files SET attempt = :tries", tries=MAX_ATTEMPTS - 1)
+    losing = cast("Database", LosingDatabase(database))
+    worker = FileProcessor(database=losing, storage=state["storage"], engines=worker_engines, jobs=unreachable_jobs)
+    await worker.process(tenant.id, UUID(file["id"]))
+    (row,) = await rows_of(database, tenant.id, "SELECT state, reservation_id FROM files")
+    assert (row["state"], row["reservation_id"] is None) == ("failed", False)
+    assert await counter(database, tenant.id, "characters") == (0, 0)

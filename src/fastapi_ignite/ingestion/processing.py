@@ -255,8 +255,9 @@ class FileProcessor:
                     char_count=None,
                     last_error=failure(code=code, message=message, stage=stage, retryable=retryable, quota=quota or {}),
                 )
-                if file.reservation_id:
-                    await UsageService(session, file.tenant_id).release(file.reservation_id)
+                # the row's: of the commit that wrote it the answer may have been lost
+                if reservation_id := await files.reservation(file.id):
+                    await UsageService(session, file.tenant_id).release(reservation_id)
         except StaleAttemptError:
             return
         FINISHED.labels("failed", code).inc()

@@ -145,6 +145,11 @@ class FileRepo(LeasedRepo[File]):
         statement = select(File.state).where(File.tenant_id == self._tenant_id, File.id == file_id)
         return (await self.session.execute(statement)).scalar_one()
 
+    async def reservation(self, file_id: UUID) -> UUID | None:
+        """What holds the file's characters."""
+        statement = select(File.reservation_id).where(File.tenant_id == self._tenant_id, File.id == file_id)
+        return (await self.session.execute(statement)).scalar_one()
+
 
 async def take_lost(session: AsyncSession, *, now: datetime, queue_empty: bool = True) -> list[LostJob]:
     """Files whose worker died or whose message was lost. Needs a system transaction."""
