@@ -111,6 +111,14 @@ class TokenUsage:
         """Whether work was done."""
         return bool(self.tokens_in or self.tokens_out)
 
+    def add(self, figures: TokenUsage) -> None:
+        """A further call's."""
+        self.tokens_in += figures.tokens_in
+        self.tokens_out += figures.tokens_out
+        self.tokens_cached += figures.tokens_cached
+        self.tokens_reasoning += figures.tokens_reasoning
+        self.estimated = self.estimated or figures.estimated
+
 
 @dataclass(frozen=True, slots=True)
 class Purged:

@@ -43,7 +43,7 @@ def test_what_is_told_while_it_comes_is_how_it_begins(spoken: list[list[tuple[st
                     {"type": "response.output_text.annotation.added", **place, "annotation": notes[-1]},
                 )
         parts.append({"type": "output_text", "text": text, "annotations": notes})
-    transcript = Transcript("")
+    transcript = Transcript("", max_output_tokens=1000)
     for event in events[:heard]:
         transcript.hear(event)
     beginning = read_beginning(transcript.parts, {"file-1"})

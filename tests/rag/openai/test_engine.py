@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
 from bookkeeping import counter, eventually
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.openai_sim import outcome
 from fastapi_ignite.openai_sim.faults import Fault, FaultKind
 from fastapi_ignite.openai_sim.server import RunningSimulator
+from fastapi_ignite.rag.engine import TokenUsage
+from fastapi_ignite.rag.errors import ProviderError
+from fastapi_ignite.rag.openai import service
+from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
+from fastapi_ignite.rag.openai.figures import CHARACTERS_A_TOKEN
 from fastapi_ignite.rag.openai.service import INSTRUCTIONS
 from http_clients import TenantClient, client_for
 from openai_stack import HostedTenant
@@ -237,6 +247,65 @@ class TestAnswers:
         (row,) = await hosted.rows("SELECT * FROM messages")
         assert (row["state"], row["tokens_estimated"]) == ("failed", estimated)
         assert row["tokens_in"] > len(INSTRUCTIONS.split())
+
+    @pytest.mark.parametrize(
+        "figures",
+        [
+            None,
+            {},
+            {"input_tokens": None, "output_tokens": None, "total_tokens": None},
+            {"input_tokens": "many", "output_tokens": [], "input_tokens_details": 5},
+            "none",
+        ],
+    )
+    async def test_where_a_gateway_leaves_the_figures_out_we_count(
+        self,
+        hosted: HostedTenant,
+        project: str,
+        monkeypatch: pytest.MonkeyPatch,
+        figures: object,
+    ) -> None:
+        monkeypatch.setattr(outcome, "_usage", lambda *_: figures)
+        answer = await hosted.api.ask(project, QUESTION)
+        assert (answer.status_code, answer.json()["answer"]) == (200, FACT), answer.text
+        (row,) = await hosted.rows("SELECT * FROM messages WHERE role = 'assistant'")
+        assert row["tokens_estimated"]
+        assert row["tokens_in"] > len(INSTRUCTIONS.split())
+        assert 5 < row["tokens_out"] < 20
+
+    async def test_of_details_that_are_left_out_nothing_is_assumed(
+        self, hosted: HostedTenant, project: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(outcome, "_usage", lambda *_: {"input_tokens": 90, "output_tokens": 30})
+        body = (await hosted.api.ask(project, QUESTION)).json()
+        assert (body["tokens_in"], body["tokens_out"], body["tokens_estimated"]) == (90, 30, False)
+
+    async def test_of_an_answer_without_end_the_longest_one_is_kept(
+        self, hosted: HostedTenant, provider: RunningSimulator, project: str
+    ) -> None:
+        """`max_output_tokens` is 2000; what the simulator takes for a token has no longest length."""
+        fail(provider, "responses.create", kind=FaultKind.SCRIPTED, text=f"{FACT} {'x' * 90_000}", cited=True)
+        body = (await hosted.api.ask(project, QUESTION)).json()
+        assert (body["answerable"], body["truncated"], len(body["answer"])) == (True, True, 32_000)
+
+    async def test_a_stream_without_end_is_cut_off(
+        self, database: Database, hosted: HostedTenant, provider: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By its length: nothing waits for it to be slow."""
+        monkeypatch.setattr(service, "BYTES_BESIDE", 2**17)
+        settings = OpenAISettings(
+            api_key=SecretStr("sk-test"), base_url=provider.base_url, max_output_tokens=16, ask_timeout_seconds=60
+        )
+        project = await hosted.api.create_project()
+        await hosted.ingest(project, ("orchard.txt", FACT.encode()))
+        fail(provider, "responses.create", kind=FaultKind.STREAM_ENDLESS, after_events=10)
+        engine, usage = OpenAIEngine(database, settings), TokenUsage()
+        async with asyncio.timeout(30):
+            with pytest.raises(ProviderError, match="broke"):
+                await engine.ask(hosted.api.id, UUID(project), QUESTION, usage)
+        await engine.close()
+        assert usage.estimated
+        assert 10 < usage.tokens_out <= 16 * CHARACTERS_A_TOKEN
 
     async def test_an_answer_in_other_words_is_cited_from_the_file_it_names(
         self, hosted: HostedTenant, provider: RunningSimulator, project: str

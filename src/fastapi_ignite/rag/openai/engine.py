@@ -41,6 +41,7 @@ class OpenAIEngine:
 
     def __init__(self, database: Database, settings: OpenAISettings, limiter: Limiter | None = None) -> None:
         self._database = database
+        self._max_output_tokens = settings.max_output_tokens
         self.service = OpenAIService(settings)
         pace = Pace(limiter)
         self._watch = LossWatch(database, self.service)
@@ -129,7 +130,7 @@ class OpenAIEngine:
             usage.tokens_in += await asyncio.to_thread(count_tokens, question)
             usage.tokens_out += await asyncio.to_thread(count_tokens, REFUSAL)
             return Answer(REFUSAL, answerable=False, citations=())
-        transcript = Transcript(f"{INSTRUCTIONS}\n{question}")
+        transcript = Transcript(f"{INSTRUCTIONS}\n{question}", max_output_tokens=self._max_output_tokens)
         texts = ProjectTexts(self._database, tenant_id, project_id)
         listening = listener and Listening(transcript, texts, listener)
         asking = self.service.ask(store_id, str(project_id), question, transcript, without=withdrawn)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.errors import ContentFilteredError, ProviderError
 from fastapi_ignite.rag.local.embedding import estimate_tokens
+from fastapi_ignite.rag.openai.figures import CHARACTERS_A_TOKEN
 from fastapi_ignite.rag.storable import storable
 
-# A server that does not stop where it was told to is cut off: no token is longer on average.
-CHARACTERS_A_TOKEN = 16
-_MOST_TOKENS = 10**8
 _THINKING, _THOUGHT = "<think>", "</think>"
 
 
@@ -83,11 +80,6 @@ class Generation:
         self.ended = True
         self.truncated = truncated or self.is_full
 
-    def report(self, *, tokens_in: Any, tokens_out: Any, cached: Any, reasoning: Any) -> None:
-        """The server's own figures; those that are none do not count."""
-        figures = TokenUsage(_figure(tokens_in), _figure(tokens_out), _figure(cached), _figure(reasoning))
-        self.reported = figures if figures.spent else None
-
     def require(self) -> None:
         """A call that returned has not answered yet.
 
@@ -106,10 +98,7 @@ class Generation:
     def charge(self, prompt_tokens: int, usage: TokenUsage) -> None:
         """Add what it cost, as the server counted or, where it did not say, as we do."""
         if self.reported is not None:
-            usage.tokens_in += self.reported.tokens_in
-            usage.tokens_out += self.reported.tokens_out
-            usage.tokens_cached += self.reported.tokens_cached
-            usage.tokens_reasoning += self.reported.tokens_reasoning
+            usage.add(self.reported)
         elif self.working:
             usage.tokens_in += prompt_tokens
             written = "".join((*self._thought, *self._said, *self._declined))
@@ -134,7 +123,3 @@ def _without_thoughts(said: str) -> str:
     if ended:
         return after
     return "" if said.lstrip().startswith(_THINKING) else said
-
-
-def _figure(value: object) -> int:
-    return min(max(value, 0), _MOST_TOKENS) if isinstance(value, int) else 0

@@ -7,7 +7,9 @@ from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
+from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.local.generative.generation import Generation
+from fastapi_ignite.rag.openai.figures import reported, reported_of
 from fastapi_ignite.rag.openai.transcript import failure_of
 
 
@@ -28,7 +30,7 @@ async def hear_response(events: AsyncStream[ResponseStreamEvent], generation: Ge
         elif event.type == "response.completed" or event.type == "response.incomplete":  # noqa: PLR1714  types narrow
             _end(event.response, generation)
         elif event.type == "response.failed":
-            _count(event.response, generation)
+            generation.reported = reported_of(event.response)
             raise failure_of(event.response.error.code if event.response.error else None)
         elif event.type == "error":
             raise failure_of(event.code)
@@ -42,7 +44,7 @@ async def hear_chat(chunks: AsyncStream[ChatCompletionChunk], generation: Genera
     async for chunk in chunks:
         generation.heard = True
         if chunk.usage is not None:
-            _count_chat(chunk.usage, generation)
+            generation.reported = _figures(chunk.usage)
         for choice in chunk.choices or ():
             delta = choice.delta
             generation.say(delta.content)
@@ -58,7 +60,7 @@ async def hear_chat(chunks: AsyncStream[ChatCompletionChunk], generation: Genera
 
 
 def _end(response: Response, generation: Generation) -> None:
-    _count(response, generation)
+    generation.reported = reported_of(response)
     if not generation.text:
         generation.say(response.output_text)
     reason = response.incomplete_details.reason if response.incomplete_details else None
@@ -66,19 +68,8 @@ def _end(response: Response, generation: Generation) -> None:
     generation.end(truncated=response.status == "incomplete")
 
 
-def _count(response: Response, generation: Generation) -> None:
-    spent = response.usage
-    if spent is not None:
-        generation.report(
-            tokens_in=spent.input_tokens,
-            tokens_out=spent.output_tokens,
-            cached=spent.input_tokens_details and spent.input_tokens_details.cached_tokens,
-            reasoning=spent.output_tokens_details and spent.output_tokens_details.reasoning_tokens,
-        )
-
-
-def _count_chat(spent: CompletionUsage, generation: Generation) -> None:
-    generation.report(
+def _figures(spent: CompletionUsage) -> TokenUsage | None:
+    return reported(
         tokens_in=spent.prompt_tokens,
         tokens_out=spent.completion_tokens,
         cached=spent.prompt_tokens_details and spent.prompt_tokens_details.cached_tokens,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import httpx2
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient
@@ -15,13 +15,12 @@ from fastapi_ignite.rag.errors import ProviderUnavailableError
 from fastapi_ignite.rag.local.generative.generation import Generation
 from fastapi_ignite.rag.local.generative.hearing import hear_chat, hear_response
 from fastapi_ignite.rag.local.generative.prompt import Prompt
+from fastapi_ignite.rag.openai.bounding import BYTES_A_TOKEN, UNCOMPRESSED, bounded
 from fastapi_ignite.rag.openai.failures import UNREACHED, ProviderBreaker
 
 T = TypeVar("T")
 RETRY_AFTER_SECONDS = 10
 CONNECT_SECONDS = 5
-# An event carries a token and up to 2 KiB around it; the last ones repeat the answer.
-BYTES_A_TOKEN = 2048
 BYTES_BESIDE = 2**18
 # the SDK wants a key; servers that want none do not look at it
 NO_KEY = "none"
@@ -49,12 +48,11 @@ class AnswerModel:
             base_url=settings.base_url,
             max_retries=0,
             timeout=httpx2.Timeout(settings.timeout_seconds, connect=min(CONNECT_SECONDS, settings.timeout_seconds)),
-            # compressed bytes would say little about the length of what they hold
-            default_headers={"Accept-Encoding": "identity"},
+            default_headers=UNCOMPRESSED,
             http_client=DefaultAsyncHttpxClient(
                 # the passages go to the server that was named, and to no other
                 follow_redirects=False,
-                event_hooks={"response": [_bounded(settings.max_output_tokens * BYTES_A_TOKEN + BYTES_BESIDE)]},
+                event_hooks={"response": [bounded(settings.max_output_tokens * BYTES_A_TOKEN + BYTES_BESIDE)]},
             ),
         )
         # the SDK reads these from OpenAI's variables, which are not for this server
@@ -169,27 +167,3 @@ def _lacks_responses(error: APIStatusError) -> bool:
     if error.status_code in _MISSING:
         return error.code != NO_MODEL
     return error.status_code in _UNSURE and _NOT_SUPPORTED.search(error.message) is not None
-
-
-class _BoundedStream(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream, limit: int) -> None:
-        self._stream = stream
-        self._left = limit
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._stream:
-            self._left -= len(part)
-            if self._left < 0:
-                raise httpx2.ReadError("the answer is longer than an answer can be")
-            yield part
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-def _bounded(limit: int) -> Callable[[httpx2.Response], Awaitable[None]]:
-    async def bound(response: httpx2.Response) -> None:
-        stream: Any = response.stream
-        response.stream = _BoundedStream(stream, limit)
-
-    return bound
