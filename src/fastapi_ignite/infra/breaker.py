@@ -71,7 +71,7 @@ class CircuitBreaker:
         if self._ended or began < self._closed_until:
             raise self.unavailable
         if self._closed_until:
-            # this one call is on trial; the others go on without
+            # this one call is on trial; the others go on without, also if it is cancelled, which tells nothing
             self._closed_until = began + self._retry_after
         self._begin()
         try:
@@ -82,12 +82,12 @@ class CircuitBreaker:
             self._failed(operation, error, outage=outage)
             if outage:
                 self._open(operation, error)
+            else:
+                self._answered()
             raise self.unavailable from error
         finally:
             self._end()
-        if self._closed_until:
-            self._closed_until = 0.0
-            self._recovered()
+        self._answered()
         return result
 
     async def close(self) -> None:
@@ -116,6 +116,12 @@ class CircuitBreaker:
         self._under_way -= 1
         if not self._under_way:
             self._quiet.set()
+
+    def _answered(self) -> None:
+        """By a result, or by an error of this call alone."""
+        if self._closed_until:
+            self._closed_until = 0.0
+            self._recovered()
 
     def _open(self, operation: str, error: Exception) -> None:
         known = self._closed_until > 0

@@ -78,6 +78,33 @@ async def test_an_error_that_is_no_outage_does_not_keep_others_away(breaker: Bre
     assert not await refused(breaker, Call())
 
 
+async def test_a_trial_that_ends_with_an_error_of_its_own_was_answered() -> None:
+    """Else as many calls of that kind as come would keep the others away."""
+    breaker = Breaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.05)
+    await refused(breaker, Call(TimeoutError()))
+    await asyncio.sleep(0.06)
+    wrong, working = Call(KeyError()), Call()
+    assert await refused(breaker, wrong)
+    assert not await refused(breaker, working)
+    assert (wrong.runs, working.runs) == (1, 1)
+
+
+async def test_a_cancelled_trial_tells_nothing_and_another_follows() -> None:
+    breaker = Breaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.2)
+    await refused(breaker, Call(TimeoutError()))
+    await asyncio.sleep(0.21)
+    trial = asyncio.create_task(breaker.run("read", asyncio.Event().wait))
+    await asyncio.sleep(0)
+    trial.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await trial
+    working = Call()
+    assert await refused(breaker, working)
+    await asyncio.sleep(0.21)
+    assert not await refused(breaker, working)
+    assert working.runs == 1
+
+
 async def test_a_loop_that_lags_is_no_outage(breaker: Breaker) -> None:
     """Under load every timer is late; to give the cache up then would make it worse."""
 

@@ -342,6 +342,28 @@ class TestAnswers:
         assert codes == ["provider_failed"] * FAILURES_IN_A_ROW + ["provider_unavailable"] * 3
         assert answers[-1].headers["retry-after"]
 
+    @pytest.mark.parametrize("status", [400, 404, 429])
+    async def test_an_outage_is_over_when_it_answers_though_it_refuses(
+        self,
+        hosted: HostedTenant,
+        provider: RunningSimulator,
+        project: str,
+        monkeypatch: pytest.MonkeyPatch,
+        status: int,
+    ) -> None:
+        """The next question is asked at once, and one failure is noise again."""
+        fail(provider, "responses.create", kind=FaultKind.STATUS, status=500, times=FAILURES_IN_A_ROW)
+        for _ in range(FAILURES_IN_A_ROW):
+            await hosted.api.ask(project, QUESTION)
+        assert (await hosted.api.ask(project, QUESTION)).json()["code"] == "provider_unavailable"
+        monkeypatch.setattr(hosted.engine.service._breaker, "_closed_until", 0.01)  # the ten seconds are over
+        code = "model_not_found" if status == 404 else None
+        fail(provider, "responses.create", kind=FaultKind.STATUS, status=status, code=code)
+        fail(provider, "responses.create", kind=FaultKind.STATUS, status=500)
+        codes = [(await hosted.api.ask(project, QUESTION)).json().get("code") for _ in range(3)]
+        refusal = "provider_rate_limited" if status == 429 else "provider_rejected"
+        assert codes == [refusal, "provider_failed", None]
+
     async def test_a_caller_who_goes_stops_the_model_and_has_used_the_message(
         self, hosted: HostedTenant, provider: RunningSimulator, project: str, leaving: asyncio.Event
     ) -> None:

@@ -34,7 +34,7 @@ from fastapi_ignite.rag.errors import (
 )
 
 T = TypeVar("T")
-# One failure is noise; this many in a row, with no success between them, are an outage.
+# One failure is noise; this many in a row, with no answer between them, are an outage.
 FAILURES_IN_A_ROW = 5
 USUAL_WAIT, LONGEST_WAIT = 5, 3600
 FAILURES = Counter("ignite_provider_failures_total", "Calls to the provider that failed", ["operation", "error"])
@@ -85,11 +85,13 @@ class ProviderBreaker(CircuitBreaker):
             ProviderError: the case.
         """
         try:
-            result = await self.run(operation, make, timeout=seconds)
+            return await self.run(operation, make, timeout=seconds)
         except NotTriedError as refusal:
             raise _in_our_words(refusal.__cause__, self._retry_after) from refusal.__cause__
+
+    def _answered(self) -> None:
         self._in_a_row = 0
-        return result
+        super()._answered()
 
     def _open(self, operation: str, error: Exception) -> None:
         self._in_a_row += 1
