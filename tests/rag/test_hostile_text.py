@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from fastapi_ignite.rag.aligning import Statement, align
 from fastapi_ignite.rag.chunking import chunk_text
 from fastapi_ignite.rag.local.analysis import analyze
 from fastapi_ignite.rag.local.answering import Passage
@@ -59,3 +60,11 @@ def test_time_grows_with_the_length_and_not_with_its_square(work: Callable[[str]
 def test_a_line_after_a_long_indentation() -> None:
     text = f"{' ' * LENGTH}{'The first line of many that all read on, to the last of them,' + chr(10)}"
     split_sentences(text + "and one more of them.\n" + run("the next of many lines that all read on to the last\n"))
+
+
+def test_an_answer_that_cites_the_same_files_again_and_again() -> None:
+    texts = [f"The catalogue has item {number}, which costs nine euros. " * 60 for number in range(8)]
+    sources = [("file", Passage(uuid4(), 0, len(text), text, 0, None, 1.0)) for text in texts]
+    statements = [Statement("Ganz andere Worte.", "file")] * 10_000
+    (quote,) = align(statements, sources, trusting_names=True)
+    assert quote.support == "retrieved"

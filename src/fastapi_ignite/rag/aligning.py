@@ -31,45 +31,59 @@ def align(
 
     `trusting_names`: then of the source that the statement names, though they share few words.
     """
-    sentences = [
-        (source, frozenset(analyze(quote.text)), quote)
-        for source, passage in passages
-        for quote in _sentences_of(passage)
-    ]
+    read = [_read(source, passage) for source, passage in passages]
     chosen: list[Quote] = []
     for statement in statements:
-        best = _aligned(statement, sentences) or (_retrieved(statement, passages) if trusting_names else None)
+        terms = frozenset(analyze(statement.text))
+        best = _aligned(statement.source, terms, read)
+        if best is None and trusting_names:
+            best = _retrieved(terms, [source for source in read if source.name == statement.source])
         if best and not any(_same_place(best, other) for other in chosen):
             chosen.append(best)
-    return chosen[:QUOTES]
+            if len(chosen) == QUOTES:
+                break
+    return chosen
 
 
-def _aligned(statement: Statement, sentences: Sequence[tuple[str, frozenset[str], Quote]]) -> Quote | None:
-    terms = frozenset(analyze(statement.text))
-    best, share = None, CITED if statement.source else UNCITED
-    for source, words, quote in sentences:
-        if statement.source not in {None, source} or not terms:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Analyzed once: an answer may cite it a thousand times."""
+
+    name: str
+    passage: Passage
+    terms: frozenset[str]
+    sentences: list[tuple[Quote, frozenset[str]]]
+
+
+def _read(name: str, passage: Passage) -> _Source:
+    sentences = [(quote, frozenset(analyze(quote.text))) for quote in _sentences_of(passage)]
+    return _Source(name, passage, frozenset(analyze(passage.text)), sentences)
+
+
+def _aligned(named: str | None, terms: frozenset[str], sources: Sequence[_Source]) -> Quote | None:
+    best, share = None, CITED if named else UNCITED
+    for source in sources:
+        if named not in {None, source.name} or not terms:
             continue
-        covered = len(terms & words) / len(terms)
-        if covered > share or (best is None and covered == share):
-            best, share = quote, covered
+        for quote, words in source.sentences:
+            covered = len(terms & words) / len(terms)
+            if covered > share or (best is None and covered == share):
+                best, share = quote, covered
     return best
 
 
-def _retrieved(statement: Statement, passages: Sequence[tuple[str, Passage]]) -> Quote | None:
+def _retrieved(terms: frozenset[str], of_source: Sequence[_Source]) -> Quote | None:
     """Of the source that the model names, though it says it in other words or another language: the best passage.
 
     Of that the sentence with most of the same words, names and figures; where there are none, its first ones.
     """
-    of_source = [passage for source, passage in passages if source == statement.source]
     if not of_source:
         return None
-    terms = frozenset(analyze(statement.text))
-    passage = max(of_source, key=lambda each: (len(terms & frozenset(analyze(each.text))), each.score))
-    sentences = list(_sentences_of(passage))
+    best = max(of_source, key=lambda each: (len(terms & each.terms), each.passage.score))
+    passage, sentences = best.passage, [quote for quote, _ in best.sentences]
     if not sentences:
         return None
-    shared = [len(terms & frozenset(analyze(sentence.text))) for sentence in sentences]
+    shared = [len(terms & words) for _, words in best.sentences]
     first = shared.index(max(shared))
     last = first
     while not any(shared) and last + 1 < len(sentences):
