@@ -39,6 +39,8 @@ from fastapi_ignite.usage.jobs import ROLL_UP
 from fastapi_ignite.usage.repository import release_expired
 
 STOP_SECONDS = 4  # an idle stack ends within five
+# of idempotency keys that are over: so many a transaction, and as many as a thousand requests a second leave in a run
+KEYS_A_BATCH, MOST_BATCHES = 5000, 60
 log = structlog.get_logger(__name__)
 
 
@@ -98,8 +100,11 @@ class Sweeper:
 
     async def clean(self) -> None:
         """Drop idempotency keys that are over and uploads that a crash cut off."""
-        async with self._database.system() as session:
-            await remove_expired(session)
+        for _ in range(MOST_BATCHES):
+            async with self._database.system() as session:
+                removed = await remove_expired(session, limit=KEYS_A_BATCH)
+            if removed < KEYS_A_BATCH:
+                break
         await asyncio.to_thread(self._storage.remove_abandoned)
 
     async def turn_over_subscriptions(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from bookkeeping import rows_of, waits_for_a_lock
-from days import Calendar, calendar_at
+from days import ONE_DAY, Calendar, calendar_at
 from fastapi_ignite.billing.models import BillingCycle, Subscription
 from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.provider import Account, Standing
@@ -21,6 +21,7 @@ from fastapi_ignite.billing.repository import SubscriptionRepo
 from fastapi_ignite.billing.schemas import PlanChange
 from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.billing.turnover import ProviderSync, TurnOver
+from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -145,6 +146,25 @@ class TestEnd:
         assert (await pro.post("/billing/resume")).json() == before
         calendar.today = END_OF_WINDOW
         assert (await read(pro))["status"] == "active"
+
+    @pytest.mark.parametrize("looks", range(5))
+    async def test_a_cancellation_at_midnight_is_of_one_of_the_two_days(
+        self, pro: TenantClient, calendar: Calendar, database: Database, monkeypatch: pytest.MonkeyPatch, looks: int
+    ) -> None:
+        """The window is over after so many looks at the clock."""
+        left = [END_OF_WINDOW - ONE_DAY] * looks
+
+        def now() -> datetime:
+            calendar.today = left.pop() if left else END_OF_WINDOW
+            return calendar.now()
+
+        with monkeypatch.context() as moved:
+            moved.setattr(clock, "now", now)
+            async with database.tenant(pro.id) as session:
+                canceled = await BillingService(session, pro.id).cancel()
+        assert (canceled.status, canceled.terms.ends_on) == ("canceling", canceled.billing.end + ONE_DAY)
+        calendar.today = END_OF_WINDOW
+        assert (await read(pro))["subscribed"] is (canceled.terms.ends_on > END_OF_WINDOW)
 
     async def test_canceling_withdraws_a_downgrade(self, pro: TenantClient) -> None:
         await pro.post("/billing/subscribe?plan_id=hobby")

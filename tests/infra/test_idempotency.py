@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from sqlalchemy import text
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bookkeeping import counter, make_plan, rows_of, waits_for_a_lock
+from fastapi_ignite import scheduler
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import IgniteError
@@ -24,6 +26,7 @@ from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError, Id
 from fastapi_ignite.infra.idempotency.outcome import IdempotencyInProgressError, IdempotencyKeyReusedError
 from fastapi_ignite.infra.idempotency.store import LEASE, remove_expired
 from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.main import create_app
 from fastapi_ignite.rag.engines import build_engines
 from http_clients import TenantClient, TenantFactory, WithState, client_for
@@ -177,9 +180,26 @@ class TestTheStore:
         await keys.complete(await keys.claim(keys.ask(key="young")))
         hands.forward(61 * SECOND)
         async with database.system() as session:
-            assert await remove_expired(session) >= 1
+            assert await remove_expired(session, limit=5000) >= 1
         left = await rows_of(database, keys.tenant_id, "SELECT state FROM idempotency_keys")
         assert [row["state"] for row in left] == ["completed"]
+
+    async def test_however_many_are_over_one_run_removes_them(
+        self,
+        keys: Keys,
+        state: State,
+        database: Database,
+        hands: Clock,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        monkeypatch.setattr(scheduler, "KEYS_A_BATCH", 2)
+        hands.forward(-WINDOW)
+        for number in range(7):
+            await keys.claim(keys.ask(key=f"old-{number}"))
+        hands.forward(WINDOW + SECOND)
+        await scheduler.Sweeper(database, state["jobs"], LocalStorage(tmp_path)).clean()
+        assert await rows_of(database, keys.tenant_id, "SELECT state FROM idempotency_keys") == []
 
     async def test_an_expired_key_that_is_claimed_anew_is_not_removed(
         self, keys: Keys, database: Database, hands: Clock, addresses: ServiceAddresses
@@ -190,7 +210,7 @@ class TestTheStore:
 
         async def remove() -> None:
             async with database.system() as session:
-                await remove_expired(session)
+                await remove_expired(session, limit=5000)
 
         async with database.tenant(keys.tenant_id) as session:
             await IdempotencyStore(session).claim(keys.ask())

@@ -17,7 +17,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from fastapi_ignite.billing.terms import BillingCycle, PendingChange, Terms
-from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
 
 __all__ = ["BillingCycle", "Plan", "Subscription"]
@@ -95,16 +94,15 @@ class Subscription(TenantScoped, Timestamped, Base):
     past_due_on: Mapped[date | None]
     grace_ends_on: Mapped[date | None]
     synced_at: Mapped[datetime | None]
-    # the moment of the change, not the start of its transaction: what comes after a call of the provider is later than it
+    # the moment of the change, not the start of its transaction: what follows a call of the provider is later than it
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.clock_timestamp())
 
     stored_plan: Mapped[Plan] = relationship(foreign_keys=plan_id, lazy="raise")
     pending_plan: Mapped[Plan | None] = relationship(foreign_keys=pending_plan_id, lazy="raise")
 
-    @property
-    def plan(self) -> Plan:
-        """Today's plan: a change whose day has come acts before it is written down."""
-        if self.pending_plan is not None and self.terms.on(clock.today()).pending is None:
+    def plan_on(self, day: date) -> Plan:
+        """The day's plan: a change whose day has come acts before it is written down."""
+        if self.pending_plan is not None and self.terms.on(day).pending is None:
             return self.pending_plan
         return self.stored_plan
 

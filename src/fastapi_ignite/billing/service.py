@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -60,6 +61,7 @@ class PaymentOverdueError(IgniteError):
 class ActiveSubscription:
     """A subscription that is served, as of a day."""
 
+    day: date
     plan: Plan
     terms: Terms
     status: SubscriptionStatus
@@ -68,20 +70,20 @@ class ActiveSubscription:
     scheduled: ScheduledChange | None
 
     @classmethod
-    def of(cls, subscription: Subscription) -> ActiveSubscription | None:
-        """As of the clock's day; nothing when it has ended."""
-        today = clock.today()
-        terms = subscription.terms.on(today)
-        status = terms.status(today)
+    def of(cls, subscription: Subscription, day: date) -> ActiveSubscription | None:
+        """Nothing when it has ended."""
+        terms = subscription.terms.on(day)
+        status = terms.status(day)
         if status is SubscriptionStatus.EXPIRED:
             return None
         pending, pending_plan = terms.pending, subscription.pending_plan
         return cls(
-            plan=subscription.plan,
+            day=day,
+            plan=subscription.plan_on(day),
             terms=terms,
             status=status,
-            billing=terms.billing_window(today),
-            quota=terms.quota_window(today),
+            billing=terms.billing_window(day),
+            quota=terms.quota_window(day),
             scheduled=ScheduledChange(
                 plan_id=pending_plan.id,
                 plan_name=pending_plan.name,
@@ -116,7 +118,7 @@ class ActiveSubscription:
         return SubscribeResult(
             **self.describe().model_dump(),
             status="scheduled" if scheduled else "ok",
-            effective_on=scheduled.effective_on if scheduled else clock.today(),
+            effective_on=scheduled.effective_on if scheduled else self.day,
             scheduled=scheduled,
         )
 
@@ -141,7 +143,7 @@ def parse_cycle(value: str) -> BillingCycle:
 
 
 class BillingService:
-    """Works in the caller's transaction."""
+    """Works in the caller's transaction. A change reads the clock once it holds the row, and not again."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._tenant_id = tenant_id
@@ -168,60 +170,67 @@ class BillingService:
             UnknownPlanError, TenantNotFoundError: unknown ids.
             PaymentOverdueError: a subscription ended unpaid.
         """
-        subscription = await self._subscriptions.lock()
+        subscription, today = await self._subscriptions.lock(), clock.today()
         if subscription is None:
             plan = await self.plan(plan_id)
             if await self._tenants.get(self._tenant_id) is None:
                 raise TenantNotFoundError("The token's tenant does not exist; create it with POST /tenants/create.")
-            terms = Terms.begin(plan.id, cycle, clock.today())
+            terms = Terms.begin(plan.id, cycle, today)
             subscription_id = new_id()
             if await self._subscriptions.add(subscription_id, terms):
                 self._record_change(subscription_id, None, terms)
             subscription = await self._locked()
-        return await self._change(subscription, plan_id, cycle)
+        return await self._change(subscription, plan_id, cycle, today)
 
     async def cancel(self) -> ActiveSubscription:
         """End the subscription with its billing window; a scheduled change is withdrawn. Nothing is deleted."""
-        subscription = await self._locked()
-        return await self._store(subscription, subscription.terms.cancel(clock.today()))
+        subscription, today = await self._served()
+        return _required(await self._store(subscription, subscription.terms.cancel(today), today))
 
     async def resume(self) -> ActiveSubscription:
         """Withdraw a cancellation or a scheduled change."""
-        subscription = await self._locked()
-        return await self._store(subscription, subscription.terms.keep(clock.today()))
+        subscription, today = await self._served()
+        return _required(await self._store(subscription, subscription.terms.keep(today), today))
 
-    async def current(self) -> ActiveSubscription | None:
-        """What the tenant is on, if anything."""
+    async def current(self, day: date | None = None) -> ActiveSubscription | None:
+        """What the tenant is on, if anything; today, unless the caller decides about another day."""
         subscription = await self._subscriptions.get()
-        return ActiveSubscription.of(subscription) if subscription else None
+        return ActiveSubscription.of(subscription, day or clock.today()) if subscription else None
 
-    async def required(self) -> ActiveSubscription:
+    async def required(self, day: date | None = None) -> ActiveSubscription:
         """What the tenant is on, or a refusal."""
-        return _required(await self.current())
+        return _required(await self.current(day))
 
-    async def _change(self, subscription: Subscription, plan_id: str, cycle: BillingCycle) -> ActiveSubscription:
-        today, current, terms = clock.today(), subscription.plan, subscription.terms
+    async def _change(
+        self, subscription: Subscription, plan_id: str, cycle: BillingCycle, today: date
+    ) -> ActiveSubscription:
+        current, terms = subscription.plan_on(today), subscription.terms
         if terms.overdue(today):
             raise PaymentOverdueError("The last billing window was not paid; pay it first.")
         kept = current.id == plan_id and terms.status(today) is not SubscriptionStatus.EXPIRED
         plan = current if kept else await self.plan(plan_id)
-        return await self._store(
-            subscription, terms.subscribe(plan.id, cycle, today, downgrade=plan.is_less_than(current))
-        )
+        changed = terms.subscribe(plan.id, cycle, today, downgrade=plan.is_less_than(current))
+        return _required(await self._store(subscription, changed, today))
 
     async def _locked(self) -> Subscription:
         subscription = await self._subscriptions.lock()
-        if subscription is None or subscription.terms.status(clock.today()) is SubscriptionStatus.EXPIRED:
+        if subscription is None:
             raise SubscriptionRequiredError(NO_SUBSCRIPTION)
         return subscription
 
-    async def _store(self, subscription: Subscription, terms: Terms) -> ActiveSubscription:
+    async def _served(self) -> tuple[Subscription, date]:
+        subscription, today = await self._locked(), clock.today()
+        if subscription.terms.status(today) is SubscriptionStatus.EXPIRED:
+            raise SubscriptionRequiredError(NO_SUBSCRIPTION)
+        return subscription, today
+
+    async def _store(self, subscription: Subscription, terms: Terms, today: date) -> ActiveSubscription | None:
         """The subscription's row before the tenant's, as everywhere."""
         before = subscription.terms
         stored = await self._subscriptions.store(subscription, terms)
         self._record_change(stored.id, before, terms)
         await self._tenants.set_plan(self._tenant_id, plan_id=terms.plan_id, billing_cycle=terms.cycle)
-        return _required(ActiveSubscription.of(stored))
+        return ActiveSubscription.of(stored, today)
 
     def _record_change(self, subscription_id: UUID, before: Terms | None, after: Terms) -> None:
         if before != after:

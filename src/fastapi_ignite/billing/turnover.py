@@ -33,9 +33,10 @@ class TurnOver:
         while True:
             async with self._database.system() as session:
                 tenants = TenantRepo(session)
-                due = await repository.take_due(session, day=clock.today(), limit=self._batch)
+                today = clock.today()
+                due = await repository.take_due(session, day=today, limit=self._batch)
                 for subscription in due:
-                    subscription.terms = subscription.terms.on(clock.today())
+                    subscription.terms = subscription.terms.on(today)
                     await tenants.set_plan(
                         subscription.tenant_id,
                         plan_id=subscription.plan_id,
@@ -94,7 +95,7 @@ class ProviderSync:
 
 
 def _account(subscription: Subscription, today: date) -> Account:
-    terms, plan = subscription.terms.on(today), subscription.plan
+    terms, plan = subscription.terms.on(today), subscription.plan_on(today)
     return Account(
         tenant_id=subscription.tenant_id,
         subscription_id=subscription.id,

@@ -75,16 +75,17 @@ class UsageService:
             SubscriptionRequiredError: the tenant has no plan.
             QuotaExceededError: the cap is too small.
         """
-        reservation_id = new_id()
+        reservation_id, now = new_id(), clock.now()
+        today = now.date()
         grant = await self._repository.reserve(
             metric,
             reservation_id=reservation_id,
             amount=amount,
-            day=clock.today(),
-            expires_at=clock.now() + lifetime if lifetime else None,
+            day=today,
+            expires_at=now + lifetime if lifetime else None,
         )
         if grant is None:
-            raise await self._refusal(metric, amount)
+            raise await self._refusal(metric, amount, today)
         headers.note(_state(metric, grant))
         return reservation_id
 
@@ -98,9 +99,10 @@ class UsageService:
 
     async def take_project(self) -> None:
         """Count one more project."""
-        grant = await self._repository.take(Metric.PROJECTS, amount=1, day=clock.today())
+        today = clock.today()
+        grant = await self._repository.take(Metric.PROJECTS, amount=1, day=today)
         if grant is None:
-            raise await self._refusal(Metric.PROJECTS, 1)
+            raise await self._refusal(Metric.PROJECTS, 1, today)
         headers.note(_state(Metric.PROJECTS, grant))
 
     async def give_back_project(self) -> None:
@@ -109,28 +111,30 @@ class UsageService:
 
     async def require_room(self, metric: Metric) -> None:
         """Refuse early when nothing at all is left; reserves nothing."""
-        standing = await self._standing(metric)
+        today = clock.today()
+        standing = await self._standing(metric, today)
         if standing.used + standing.reserved >= standing.cap:
-            raise await self._refusal(metric, 1)
+            raise await self._refusal(metric, 1, today)
         headers.note(_state(metric, standing))
 
     async def overview(self) -> tuple[ActiveSubscription, Usage] | None:
         """The subscription and the figures of today's windows, in one round trip; nothing without a subscription."""
-        subscription, figures = await self._repository.overview(clock.today())
-        active = ActiveSubscription.of(subscription) if subscription else None
+        today = clock.today()
+        subscription, figures = await self._repository.overview(today)
+        active = ActiveSubscription.of(subscription, today) if subscription else None
         if active is None:
             return None
         return active, _usage(active, figures)
 
-    async def _standing(self, metric: Metric) -> Grant:
-        active = await BillingService(self._session, self._tenant_id).required()
+    async def _standing(self, metric: Metric, day: date) -> Grant:
+        active = await BillingService(self._session, self._tenant_id).required(day)
         figures = await self._repository.figures(metric, _period_start(active, metric))
         resets_on = None if metric is Metric.PROJECTS else active.quota.resets_on
         return Grant(cap_of(active.plan, metric), figures.used, figures.reserved, resets_on)
 
-    async def _refusal(self, metric: Metric, amount: int) -> QuotaExceededError:
+    async def _refusal(self, metric: Metric, amount: int, day: date) -> QuotaExceededError:
         """Why nothing was granted; without a subscription that is another error."""
-        state = _state(metric, await self._standing(metric))
+        state = _state(metric, await self._standing(metric, day))
         return QuotaExceededError(
             f"The plan allows {state.cap} {metric.value}; {state.used + state.reserved} are used or held, and "
             f"{amount} more were asked for.",

@@ -194,7 +194,7 @@ async def owner_alive(database: Database, claim: Claim | None) -> AsyncGenerator
         await asyncio.wait((extending,))
 
 
-async def remove_expired(session: AsyncSession, *, limit: int = 5000) -> int:
+async def remove_expired(session: AsyncSession, *, limit: int) -> int:
     """Drop keys whose window is over; returns how many. Needs a system transaction."""
     table = IdempotencyKey
     key = (table.tenant_id, table.route, table.key_sha256)
