@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
+from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.projects.models import Project
@@ -32,9 +33,14 @@ class ProjectService:
         self._usage = UsageService(session, tenant_id)
 
     async def create(self, name: str) -> tuple[Project, bool]:
-        """The project and whether it is new. Twenty callers with one name make one project and count one."""
+        """The project and whether it is new. Twenty callers with one name make one project and count one.
+
+        Raises:
+            SubscriptionRequiredError, QuotaExceededError: nothing was made.
+        """
         existing = await self._projects.by_name(name)
         if existing:
+            await BillingService(self._session, self._tenant_id).required()
             return existing, False
         try:
             await self._usage.take_project()
