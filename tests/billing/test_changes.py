@@ -139,6 +139,14 @@ class TestEnd:
             assert (refused.status_code, refused.json()["code"]) == (402, "subscription_required")
         assert (await pro.get(f"/ingestion/projects/{project}/files")).status_code == 200
 
+    async def test_after_it_no_project_is_made_or_said_to_exist(self, pro: TenantClient, calendar: Calendar) -> None:
+        await pro.create_project("Docs")
+        await pro.post("/billing/cancel")
+        calendar.today = END_OF_WINDOW
+        for name in ("Docs", "More"):
+            refused = await pro.post(f"/ingestion/projects/create?name={name}")
+            assert (refused.status_code, refused.json()["code"]) == (402, "subscription_required")
+
     async def test_it_can_be_resumed_until_then(self, pro: TenantClient, calendar: Calendar) -> None:
         before = await read(pro)
         await pro.post("/billing/cancel")
@@ -162,9 +170,11 @@ class TestEnd:
             moved.setattr(clock, "now", now)
             async with database.tenant(pro.id) as session:
                 canceled = await BillingService(session, pro.id).cancel()
-        assert (canceled.status, canceled.terms.ends_on) == ("canceling", canceled.billing.end + ONE_DAY)
+        ends_on = canceled.terms.ends_on
+        assert ends_on
+        assert (canceled.status, ends_on) == ("canceling", canceled.billing.end + ONE_DAY)
         calendar.today = END_OF_WINDOW
-        assert (await read(pro))["subscribed"] is (canceled.terms.ends_on > END_OF_WINDOW)
+        assert (await read(pro))["subscribed"] is (ends_on > END_OF_WINDOW)
 
     async def test_canceling_withdraws_a_downgrade(self, pro: TenantClient) -> None:
         await pro.post("/billing/subscribe?plan_id=hobby")
@@ -287,6 +297,29 @@ class TestProvider:
         await sync.run()
         assert (await read(pro))["grace_ends_on"] == "2031-03-05"
 
+    async def test_what_was_not_served_after_the_grace_is_not_billed(
+        self, pro: TenantClient, bank: Bank, sync: ProviderSync, calendar: Calendar, database: Database
+    ) -> None:
+        bank.standing = Standing.UNPAID
+        await sync.run()
+        unpaid = bank.told[-1]
+        for months in (date(2031, 3, 15), date(2031, 6, 1)):
+            calendar.today = months
+            await self._note_a_change(pro, database)
+            await sync.run()
+            told = bank.told[-1]
+            assert (told.window, told.ends_on) == (unpaid.window, date(2031, 2, 7))
+        bank.standing = Standing.PAID
+        for _ in range(2):
+            await self._note_a_change(pro, database)
+            await sync.run()
+        assert (bank.told[-1].window.start, bank.told[-1].ends_on) == (date(2031, 5, 31), None)
+
+    async def _note_a_change(self, tenant: TenantClient, database: Database) -> None:
+        """As a webhook of the provider does, which only asks for another call."""
+        async with database.tenant(tenant.id) as session:
+            await session.execute(text("UPDATE subscriptions SET synced_at = NULL"))
+
     async def test_who_canceled_while_unpaid_may_subscribe_again_once_it_paid(
         self, make_tenant: TenantFactory, database: Database
     ) -> None:
@@ -397,6 +430,21 @@ class TestPlans:
             await PlanService(session).put(cheap, generous)
         tenant = await make_tenant(plan_id)
         assert (await tenant.post(f"/billing/subscribe?plan_id={cheap}")).json()["status"] == "scheduled"
+
+    async def test_one_that_is_sold_by_the_other_cycle_is_not_cheaper_for_that(
+        self, make_tenant: TenantFactory, database: Database, plan_id: str
+    ) -> None:
+        large = f"{plan_id}-annual"
+        async with database.system() as session:
+            yearly = PlanChange(
+                max_projects=9, monthly_message_cap=9, monthly_upload_char_cap=9, annual_price=100_000, currency="EUR"
+            )
+            await PlanService(session).put(large, yearly)
+        tenant = await make_tenant(plan_id)
+        upgraded = (await tenant.post(f"/billing/subscribe?plan_id={large}&cycle=annual")).json()
+        assert (upgraded["status"], upgraded["plan_id"]) == ("ok", large)
+        back = (await tenant.post(f"/billing/subscribe?plan_id={plan_id}")).json()
+        assert (back["status"], back["plan_id"]) == ("scheduled", large)
 
 
 class TestWhoeverComesDuringAnotherChange:

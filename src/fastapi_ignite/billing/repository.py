@@ -39,8 +39,8 @@ class PlanRepo:
         """Make the plan, or change the values given. A new plan needs its name and caps."""
         plan = await self._session.get(Plan, plan_id, with_for_update=True)
         if plan is None:
-            plan = Plan(id=plan_id)
-            self._session.add(plan)
+            await self._session.execute(insert(Plan).values(id=plan_id, **values).on_conflict_do_nothing())
+            plan = await self._session.get_one(Plan, plan_id, with_for_update=True)
         for name, value in values.items():
             setattr(plan, name, value)
         await self._session.flush()

@@ -209,7 +209,7 @@ class BillingService:
             raise PaymentOverdueError("The last billing window was not paid; pay it first.")
         kept = current.id == plan_id and terms.status(today) is not SubscriptionStatus.EXPIRED
         plan = current if kept else await self.plan(plan_id)
-        changed = terms.subscribe(plan.id, cycle, today, downgrade=plan.is_less_than(current))
+        changed = terms.subscribe(plan.id, cycle, today, downgrade=plan.is_less_than(current, cycle))
         return _required(await self._store(subscription, changed, today))
 
     async def _locked(self) -> Subscription:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from fastapi_ignite.billing.repository import SubscriptionRepo
+from fastapi_ignite.billing.service import ActiveSubscription
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.http.state import Standing
@@ -30,6 +31,7 @@ class TenantDirectory:
         async with self._database.tenant(tenant_id) as session:
             tenant = await TenantRepo(session).get(tenant_id)
             subscription = await SubscriptionRepo(session, tenant_id).get()
-        own = subscription.plan_on(clock.today()).rate_limit_rpm if subscription else None
+        active = ActiveSubscription.of(subscription, clock.today()) if subscription else None
+        own = active.plan.rate_limit_rpm if active else None
         suspended = tenant is not None and tenant.suspended_at is not None
         return Standing(rpm=own or self._default_rpm, suspended=suspended)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 import structlog
@@ -11,7 +11,6 @@ from fastapi_ignite.billing import repository
 from fastapi_ignite.billing.models import Subscription
 from fastapi_ignite.billing.provider import Account, BillingProvider, Standing
 from fastapi_ignite.billing.repository import SubscriptionRepo
-from fastapi_ignite.billing.terms import BillingCycle
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.tenants.repository import TenantRepo
@@ -95,14 +94,19 @@ class ProviderSync:
 
 
 def _account(subscription: Subscription, today: date) -> Account:
-    terms, plan = subscription.terms.on(today), subscription.plan_on(today)
+    """As of the last day that was served, if it is over: what was not served is not billed."""
+    ended_on = subscription.terms.ended_on
+    if ended_on is not None and ended_on > today:
+        ended_on = None
+    day = today if ended_on is None else max(ended_on - timedelta(days=1), subscription.terms.billing_anchor)
+    terms, plan = subscription.terms.on(day), subscription.plan_on(day)
     return Account(
         tenant_id=subscription.tenant_id,
         subscription_id=subscription.id,
         plan_id=terms.plan_id,
         cycle=terms.cycle,
-        window=terms.billing_window(today),
-        price=plan.annual_price if terms.cycle is BillingCycle.ANNUAL else plan.monthly_price,
+        window=terms.billing_window(day),
+        price=plan.price(terms.cycle) or 0,
         currency=plan.currency,
-        ends_on=terms.ends_on,
+        ends_on=ended_on or terms.ends_on,
     )
