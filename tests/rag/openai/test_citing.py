@@ -64,3 +64,10 @@ def test_a_response_that_refuses_says_its_refusal_alone() -> None:
         )
     )
     assert (reading.text, reading.refused, reading.statements) == ("I cannot say more.", True, ())
+
+
+def test_what_other_servers_leave_out_is_no_failure() -> None:
+    assert read(Response.construct(id="r", status="completed", output=None)).text == ""
+    note = {"type": "file_citation", "file_id": "file-1", "index": None, "filename": "f"}
+    reading = read(response([{"type": "output_text", "text": "The orchard keeps nine trees.", "annotations": [note]}]))
+    assert [statement.source for statement in reading.statements] == ["file-1"]

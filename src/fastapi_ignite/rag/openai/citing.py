@@ -57,7 +57,7 @@ def read(response: Response) -> Reading:
     """The answer without the marks some models leave in it; what they cite, by statement."""
     parts: list[Part] = []
     results: list[_Result] = []
-    for item in response.output:
+    for item in response.output or ():
         if isinstance(item, ResponseOutputMessage):
             parts += map(_part, item.content)
         elif isinstance(item, ResponseFileSearchToolCall):
@@ -107,7 +107,7 @@ def _part(content: ResponseOutputText | ResponseOutputRefusal) -> Part:
     if isinstance(content, ResponseOutputRefusal):
         return Part([content.refusal], refusal=True)
     notes = [note for note in content.annotations if isinstance(note, AnnotationFileCitation)]
-    return Part([content.text], [(note.index, note.file_id) for note in notes])
+    return Part([content.text], [(note.index or 0, note.file_id) for note in notes])
 
 
 def _cited(part: Part) -> list[Statement]:
