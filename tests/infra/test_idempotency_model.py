@@ -108,7 +108,7 @@ class AgainstAModel(RuleBasedStateMachine):
     @rule(pair=consumes(claims))
     def release(self, pair: tuple[str, Claim]) -> None:
         self.transaction(lambda store: store.release(pair[1]))
-        if self.held(pair):
+        if (known := self.held(pair)) and not known.done:
             del self.keys[pair[0]]
 
     @rule(pair=claims)
