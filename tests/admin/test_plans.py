@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
 from typing import Any
 
 import httpx2
 import pytest
 
 from bookkeeping import waits_for_a_lock
-from days import calendar_at
 from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.schemas import PlanChange
-from fastapi_ignite.billing.standing import REMEMBERED_SECONDS
-from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -56,7 +52,7 @@ async def test_a_plan_is_made_and_what_is_sent_of_it_changed(
     assert (made.json()["rate_limit_rpm"], changed.json()["rate_limit_rpm"]) == (50, None)
 
 
-async def test_a_new_plan_may_be_made_by_two_at_once(
+async def test_who_makes_one_while_another_does_changes_it(
     client: httpx2.AsyncClient,
     admin: dict[bytes, bytes],
     plan_id: str,
@@ -64,23 +60,12 @@ async def test_a_new_plan_may_be_made_by_two_at_once(
     addresses: ServiceAddresses,
 ) -> None:
     async with database.system() as session:
-        await PlanService(session).put(plan_id, PlanChange(**CAPS, rate_limit_rpm=1))
-        second = asyncio.create_task(put(client, admin, plan_id, rate_limit_rpm=2, **CAPS))
+        await PlanService(session).put(plan_id, PlanChange(name="Team", monthly_price=900, **CAPS))
+        coming = asyncio.create_task(put(client, admin, plan_id, **CAPS | {"max_projects": 2}))
         await waits_for_a_lock(addresses, "INSERT INTO plans%")
-    answer = await second
-    assert (answer.status_code, answer.json()["rate_limit_rpm"]) == (200, 2)
-
-
-async def test_after_the_end_the_plans_rate_is_over_too(
-    client: httpx2.AsyncClient, admin: dict[bytes, bytes], plan_id: str, make_tenant: TenantFactory, settings: Settings
-) -> None:
-    await put(client, admin, plan_id, rate_limit_rpm=77_777, **CAPS)
-    with calendar_at(date(2031, 1, 31)) as calendar:
-        tenant = await make_tenant(plan_id)
-        assert (await tenant.post("/billing/cancel")).headers["x-ratelimit-limit"] == "77777"
-        calendar.today = date(2031, 2, 28)
-        await asyncio.sleep(REMEMBERED_SECONDS)
-        assert (await tenant.get("/billing/subscription")).headers["x-ratelimit-limit"] == str(settings.rate_limit.rpm)
+    answer = await coming
+    assert (answer.status_code, answer.json()["limits"]["max_projects"]) == (200, 2)
+    assert (answer.json()["name"], answer.json()["monthly_price"]) == ("Team", 900)
 
 
 async def test_a_change_acts_at_once_on_who_has_the_plan(

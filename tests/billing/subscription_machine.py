@@ -139,9 +139,13 @@ class SubscriptionMachine(RuleBasedStateMachine):
 
     @rule()
     def cancel(self) -> None:
-        self.expect(self.refusal(), self.billing("cancel"))
-        if not self.model.over_since and not self.model.ends:
-            self.model.change, self.model.ends = None, self.model.billing_window[1] + ONE_DAY
+        model = self.model
+        overdue = model.grace_end is not None and model.grace_end <= model.today
+        self.expect(None if overdue else self.refusal(), self.billing("cancel"))
+        if overdue:
+            model.change, model.ends = None, model.over_since
+        elif not model.over_since and not model.ends:
+            model.change, model.ends = None, model.billing_window[1] + ONE_DAY
 
     @rule()
     def resume(self) -> None:

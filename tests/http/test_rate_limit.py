@@ -8,6 +8,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import date
 from typing import cast
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy import event, text
 
+from days import calendar_at
 from fastapi_ignite.billing.standing import TenantDirectory
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
@@ -175,6 +177,18 @@ async def test_a_plan_may_carry_its_own_rate(
         answers = [await a_caller(tenant, api).get("/limits/current") for _ in range(4)]
     assert statuses(answers) == [200, 200, 200, 429]
     assert answers[0].headers["x-ratelimit-limit"] == "3"
+
+
+async def test_the_plans_own_number_ends_with_the_subscription(
+    limited: LimitedApi, make_tenant: TenantFactory, database: Database
+) -> None:
+    with calendar_at(date(2031, 1, 31)) as calendar:
+        tenant = await make_tenant(await plan_with_rate(database, 3))
+        await tenant.post("/billing/cancel")
+        calendar.today = date(2031, 2, 28)
+        async with limited(rpm=100) as api:
+            answer = await a_caller(tenant, api).get("/limits/current")
+    assert (answer.json(), answer.headers["x-ratelimit-limit"]) == ({"subscribed": False}, "100")
 
 
 async def test_requests_that_come_together_look_the_plan_up_once(

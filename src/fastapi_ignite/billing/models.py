@@ -50,21 +50,20 @@ class Plan(Timestamped, Base):
     currency: Mapped[str] = mapped_column(server_default="USD")
     active: Mapped[bool] = mapped_column(server_default=text("true"))
 
-    def price(self, cycle: BillingCycle) -> int | None:
-        """Of one window; nothing where the plan is sold by the other cycle alone."""
-        price = self.annual_price if cycle is BillingCycle.ANNUAL else self.monthly_price
-        return price if price or not (self.monthly_price or self.annual_price) else None
-
     def is_less_than(self, other: Plan, cycle: BillingCycle) -> bool:
-        """Whether leaving `other` for this plan gives something up.
+        """Whether leaving `other` for this plan gives something up, in that cycle.
 
-        The prices of the cycle decide; the caps do at equal prices, in two currencies, and where there is none.
+        The prices decide; the caps do where the prices are equal, or one of the plans has none.
         """
-        price, its_price = self.price(cycle), other.price(cycle)
-        if price is not None and its_price is not None and self.currency == other.currency and price != its_price:
-            return price < its_price
+        price, its = self.price(cycle), other.price(cycle)
+        if self.currency == other.currency and price and its and price != its:
+            return price < its
         caps = list(zip(self.caps, other.caps, strict=True))
         return any(own < its for own, its in caps) and not any(own > its for own, its in caps)
+
+    def price(self, cycle: BillingCycle) -> int:
+        """Of one window; 0 where the plan has no price in that cycle."""
+        return self.annual_price if cycle is BillingCycle.ANNUAL else self.monthly_price
 
     @property
     def caps(self) -> tuple[int, int, int]:

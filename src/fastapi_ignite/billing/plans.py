@@ -60,7 +60,9 @@ class PlanService:
             missing = [name for name in NEEDED if values.get(name) is None]
             if missing:
                 raise IncompletePlanError("A new plan needs all of its caps.", missing=missing)
-            values = {"name": plan_id, **values}
+            made = {"name": plan_id, **values}
+            if await self._plans.add(plan_id, made):
+                values = made
         return await self._change(plan_id, values)
 
     async def deactivate(self, plan_id: str) -> Plan:
@@ -69,6 +71,6 @@ class PlanService:
         return await self._change(plan_id, {"active": False})
 
     async def _change(self, plan_id: str, values: dict[str, Any]) -> Plan:
-        plan = await self._plans.upsert(plan_id, values)
+        plan = await self._plans.change(plan_id, values)
         self._audit.record_of_service(Action.PLAN_CHANGED, plan_id, **values)
         return plan

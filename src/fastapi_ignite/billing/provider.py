@@ -24,7 +24,8 @@ class Standing(StrEnum):
 class Account:
     """A subscription as its provider should have it: the whole state, never a difference.
 
-    `price` is that of one window, in the currency's smallest unit. `ends_on` is the first day without service.
+    `price` is that of one window, in the currency's smallest unit. `ends_on` is the first day without service; of a
+    subscription that has ended, canceled or unpaid, `window` is the last one that was served.
     """
 
     tenant_id: UUID

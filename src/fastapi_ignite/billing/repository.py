@@ -35,12 +35,14 @@ class PlanRepo:
             statement = statement.where(Plan.active)
         return (await self._session.scalars(statement)).all()
 
-    async def upsert(self, plan_id: str, values: dict[str, Any]) -> Plan:
-        """Make the plan, or change the values given. A new plan needs its name and caps."""
-        plan = await self._session.get(Plan, plan_id, with_for_update=True)
-        if plan is None:
-            await self._session.execute(insert(Plan).values(id=plan_id, **values).on_conflict_do_nothing())
-            plan = await self._session.get_one(Plan, plan_id, with_for_update=True)
+    async def add(self, plan_id: str, values: dict[str, Any]) -> bool:
+        """Insert; false when somebody has made it by now. Needs its name and caps."""
+        statement = insert(Plan).values(id=plan_id, **values).on_conflict_do_nothing(index_elements=[Plan.id])
+        return (await self._session.execute(statement.returning(Plan.id))).first() is not None
+
+    async def change(self, plan_id: str, values: dict[str, Any]) -> Plan:
+        """Set the values given."""
+        plan = await self._session.get_one(Plan, plan_id, with_for_update=True, populate_existing=True)
         for name, value in values.items():
             setattr(plan, name, value)
         await self._session.flush()

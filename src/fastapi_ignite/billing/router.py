@@ -69,9 +69,13 @@ async def read_subscription(principal: PrincipalDep, session: SessionDep) -> Sub
     dependencies=[idempotent("/billing/subscription")],
     responses=responses(SubscriptionRequiredError),
 )
-async def cancel(principal: PrincipalDep, session: SessionDep) -> SubscriptionRead:
-    """End the subscription with its billing window. Nothing is deleted, and `resume` takes it back until then."""
-    return (await BillingService(session, principal.tenant_id).cancel()).describe_fully()
+async def cancel(principal: PrincipalDep, session: SessionDep) -> SubscriptionRead | NotSubscribed:
+    """End the subscription with its billing window. Nothing is deleted, and `resume` takes it back until then.
+
+    One that ended unpaid stays ended: `{"subscribed": false}`.
+    """
+    active = await BillingService(session, principal.tenant_id).cancel()
+    return active.describe_fully() if active else NotSubscribed()
 
 
 @router.post(

@@ -182,14 +182,20 @@ class BillingService:
             subscription = await self._locked()
         return await self._change(subscription, plan_id, cycle, today)
 
-    async def cancel(self) -> ActiveSubscription:
-        """End the subscription with its billing window; a scheduled change is withdrawn. Nothing is deleted."""
-        subscription, today = await self._served()
-        return _required(await self._store(subscription, subscription.terms.cancel(today), today))
+    async def cancel(self) -> ActiveSubscription | None:
+        """End the subscription with its billing window; a scheduled change is withdrawn. Nothing is deleted.
+
+        One that ended unpaid is canceled too, so that paying what is owed does not bring it back; nothing is left then.
+        """
+        subscription, today = await self._locked(), clock.today()
+        if not subscription.terms.overdue(today):
+            _require_served(subscription, today)
+        return await self._store(subscription, subscription.terms.cancel(today), today)
 
     async def resume(self) -> ActiveSubscription:
         """Withdraw a cancellation or a scheduled change."""
-        subscription, today = await self._served()
+        subscription, today = await self._locked(), clock.today()
+        _require_served(subscription, today)
         return _required(await self._store(subscription, subscription.terms.keep(today), today))
 
     async def current(self, day: date | None = None) -> ActiveSubscription | None:
@@ -218,12 +224,6 @@ class BillingService:
             raise SubscriptionRequiredError(NO_SUBSCRIPTION)
         return subscription
 
-    async def _served(self) -> tuple[Subscription, date]:
-        subscription, today = await self._locked(), clock.today()
-        if subscription.terms.status(today) is SubscriptionStatus.EXPIRED:
-            raise SubscriptionRequiredError(NO_SUBSCRIPTION)
-        return subscription, today
-
     async def _store(self, subscription: Subscription, terms: Terms, today: date) -> ActiveSubscription | None:
         """The subscription's row before the tenant's, as everywhere."""
         before = subscription.terms
@@ -246,6 +246,11 @@ def _told(terms: Terms) -> dict[str, Any]:
         "ends_on": terms.ends_on.isoformat() if terms.ends_on else None,
         "scheduled": {"plan_id": pending.plan_id, "billing_cycle": pending.cycle} if pending else None,
     }
+
+
+def _require_served(subscription: Subscription, day: date) -> None:
+    if subscription.terms.status(day) is SubscriptionStatus.EXPIRED:
+        raise SubscriptionRequiredError(NO_SUBSCRIPTION)
 
 
 def _required(active: ActiveSubscription | None) -> ActiveSubscription:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fastapi_ignite.billing.repository import SubscriptionRepo
-from fastapi_ignite.billing.service import ActiveSubscription
-from fastapi_ignite.core import clock
+from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.http.state import Standing
 from fastapi_ignite.infra.db import Database
@@ -30,8 +28,7 @@ class TenantDirectory:
     async def _look_up(self, tenant_id: UUID) -> Standing:
         async with self._database.tenant(tenant_id) as session:
             tenant = await TenantRepo(session).get(tenant_id)
-            subscription = await SubscriptionRepo(session, tenant_id).get()
-        active = ActiveSubscription.of(subscription, clock.today()) if subscription else None
+            active = await BillingService(session, tenant_id).current()
         own = active.plan.rate_limit_rpm if active else None
         suspended = tenant is not None and tenant.suspended_at is not None
         return Standing(rpm=own or self._default_rpm, suspended=suspended)

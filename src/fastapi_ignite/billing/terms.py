@@ -87,6 +87,10 @@ class Terms:
         """The first day that is not served, if there is to be one."""
         return min((day for day in (self.ends_on, self.grace_ends_on) if day is not None), default=None)
 
+    def last_served(self, day: date) -> date:
+        """The day itself, or the last one before it that was served."""
+        return day if self.ended_on is None else min(day, self.ended_on - timedelta(days=1))
+
     def billing_window(self, day: date) -> Window:
         """The window that is billed."""
         terms = self.on(day)
@@ -111,7 +115,12 @@ class Terms:
         return replace(kept, plan_id=plan_id, cycle=cycle, billing_anchor=anchor)
 
     def cancel(self, day: date) -> Terms:
-        """End with the billing window; a scheduled change is withdrawn. Repeating it moves nothing."""
+        """End with the billing window, or where the grace has ended it; a scheduled change is withdrawn.
+
+        Repeating it moves nothing.
+        """
+        if self.overdue(day):
+            return replace(self.keep(day), ends_on=self.ended_on)
         if self.ends_on is not None:
             return self
         kept = self.keep(day)
@@ -133,12 +142,9 @@ class Terms:
 
     def _begin_again(self, plan_id: str, cycle: BillingCycle, day: date) -> Terms:
         """After the end. The quota month of the last day served goes on if it holds today: it was used already."""
-        fresh = Terms.begin(plan_id, cycle, day)
-        if self.ended_on is None:
-            return fresh
-        same_month = self.quota_window(self.ended_on - timedelta(days=1)) == self.quota_window(day)
+        same_month = self.quota_window(self.last_served(day)) == self.quota_window(day)
         return replace(
-            fresh,
+            Terms.begin(plan_id, cycle, day),
             quota_anchor=self.quota_anchor if same_month else day,
             past_due_on=self.past_due_on,
             grace_ends_on=self.grace_ends_on,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from uuid import UUID
 
 import structlog
@@ -94,19 +94,15 @@ class ProviderSync:
 
 
 def _account(subscription: Subscription, today: date) -> Account:
-    """As of the last day that was served, if it is over: what was not served is not billed."""
-    ended_on = subscription.terms.ended_on
-    if ended_on is not None and ended_on > today:
-        ended_on = None
-    day = today if ended_on is None else max(ended_on - timedelta(days=1), subscription.terms.billing_anchor)
-    terms, plan = subscription.terms.on(day), subscription.plan_on(day)
+    terms, plan = subscription.terms.on(today), subscription.plan_on(today)
+    served = terms.last_served(today)
     return Account(
         tenant_id=subscription.tenant_id,
         subscription_id=subscription.id,
         plan_id=terms.plan_id,
         cycle=terms.cycle,
-        window=terms.billing_window(day),
-        price=plan.price(terms.cycle) or 0,
+        window=terms.billing_window(served),
+        price=plan.price(terms.cycle),
         currency=plan.currency,
-        ends_on=ended_on or terms.ends_on,
+        ends_on=terms.ends_on if served == today else terms.ended_on,
     )

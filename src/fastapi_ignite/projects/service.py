@@ -36,7 +36,8 @@ class ProjectService:
         """The project and whether it is new. Twenty callers with one name make one project and count one.
 
         Raises:
-            SubscriptionRequiredError, QuotaExceededError: nothing was made.
+            SubscriptionRequiredError: the tenant has no plan; it has to have one for a name it has used, too.
+            QuotaExceededError: the cap is too small.
         """
         existing = await self._projects.by_name(name)
         if existing:
