@@ -98,6 +98,9 @@ class Tenant:
         files = [("files", (f"{number}.txt", fact.encode())) for number, fact in enumerate(FACTS)]
         path = f"/ingestion/projects/{self.project}/upload_and_attach"
         uploaded = await self.post(path, params={"wait_seconds": 60}, files=files)
+        while uploaded.status_code == httpx2.codes.SERVICE_UNAVAILABLE:  # the circuit is open after what was before
+            await asyncio.sleep(int(uploaded.headers.get("Retry-After", "1")))
+            uploaded = await self.post(path, params={"wait_seconds": 60}, files=files)
         assert uploaded.raise_for_status().json()["batch_status"] == "completed", uploaded.text
 
     async def post(self, path: str, **options: object) -> httpx2.Response:
