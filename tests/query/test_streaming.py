@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
-from bookkeeping import counter, rows_of
+from bookkeeping import counter, make_plan, rows_of
 from engines import InterruptedEngine, interrupted
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
-from http_clients import Event, EventReader, TenantClient, client_for
+from http_clients import Event, EventReader, TenantClient, TenantFactory, client_for
 
 QUESTION = "How many apple trees does the orchard keep?"
 FACT = "The orchard keeps nine apple trees."
@@ -157,3 +158,27 @@ async def test_a_caller_who_leaves_stops_it_unless_there_is_a_key(
     states = [row["state"] for row in await rows_of(database, tenant.id, "SELECT state FROM messages ORDER BY role")]
     assert states == (["completed", "completed"] if key else ["cancelled"])
     assert await counter(database, tenant.id, "messages") == (1, 0)
+
+
+async def test_twenty_streams_on_a_cap_of_five_are_five_answers(make_tenant: TenantFactory, database: Database) -> None:
+    tenant = await make_tenant(await make_plan(database, messages=5))
+    project = await tenant.create_project()
+
+    async def ask() -> str:
+        async with tenant.stream(project, QUESTION) as stream:
+            if stream.answer.status_code == 200:
+                return (await stream.until("done"))[-1][0]
+            await stream.answer.aread()
+            return str(stream.answer.json()["code"])
+
+    outcomes = Counter(await asyncio.gather(*(ask() for _ in range(20))))
+    assert outcomes == {"done": 5, "quota_exceeded": 15}
+    assert await counter(database, tenant.id, "messages") == (5, 0)
+
+
+async def test_another_tenants_project_is_unknown(project: str, make_tenant: TenantFactory, database: Database) -> None:
+    stranger = await make_tenant()
+    async with stranger.stream(project, QUESTION) as stream:
+        await stream.answer.aread()
+    assert (stream.answer.status_code, stream.answer.json()["code"]) == (404, "project_not_found")
+    assert await counter(database, stranger.id, "messages") == (0, 0)
