@@ -6,7 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -149,62 +150,70 @@ async def test_messages_that_come_again_change_nothing(
     assert await counter(database, tenant.id, "characters") == (30 + last["characters"], 0)
 
 
-async def test_a_copy_waits_for_its_twin_when_only_one_of_them_fits(
-    make_tenant: TenantFactory,
-    engine_settings: Settings,
-    state: State,
-    unreachable_jobs: JobQueue,
-    make_processor: ProcessorFactory,
-    database: Database,
-) -> None:
-    """It will be free of charge once the twin is completed: not fitting beside it is no reason to fail."""
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Two files of equal bytes, of which the plan has room for one. No worker listens."""
+
+    tenant: TenantClient
+    project: str
+    first: UUID
+    copy: UUID
+
+    async def listed(self) -> list[dict[str, Any]]:
+        """Both, as the tenant sees them."""
+        listed = await self.tenant.get(f"/ingestion/projects/{self.project}/files")
+        files: list[dict[str, Any]] = listed.json()["files"]
+        return files
+
+
+@pytest.fixture
+async def twins(
+    make_tenant: TenantFactory, engine_settings: Settings, state: State, unreachable_jobs: JobQueue, database: Database
+) -> AsyncGenerator[Twins]:
     tenant = await make_tenant(await make_plan(database, characters=30))
     async with client_for(engine_settings, {**state, "jobs": unreachable_jobs}) as client:
         tenant = TenantClient(tenant.id, client, tenant.headers)
         project = await tenant.create_project()
         upload = await tenant.upload(project, ("guide.txt", THIRTY), ("copy.txt", THIRTY), wait_seconds=0)
-        twin, copy = (UUID(file["id"]) for file in upload.json()["files"])
+        yield Twins(tenant, project, *(UUID(file["id"]) for file in upload.json()["files"]))
 
-        async def work_on_the_copy() -> None:
-            await make_processor().process(tenant.id, copy)
 
-        await make_processor(work_on_the_copy).process(tenant.id, twin)
-        first, second = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
-        assert (first["status"], second["status"]) == ("completed", "in_progress")
-        await rows_of(database, tenant.id, "UPDATE files SET lease_until = now()")
-        await work_on_the_copy()
-        second = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"][1]
+async def test_a_copy_waits_for_its_twin_when_only_one_of_them_fits(
+    twins: Twins, make_processor: ProcessorFactory, database: Database
+) -> None:
+    """It will be free of charge once the twin is completed: not fitting beside it is no reason to fail."""
+    tenant, twin, copy = twins.tenant, twins.first, twins.copy
+
+    async def work_on_the_copy() -> None:
+        await make_processor().process(tenant.id, copy)
+
+    await make_processor(work_on_the_copy).process(tenant.id, twin)
+    first, second = await twins.listed()
+    assert (first["status"], second["status"]) == ("completed", "in_progress")
+    await rows_of(database, tenant.id, "UPDATE files SET lease_until = now()")
+    await work_on_the_copy()
+    second = (await twins.listed())[1]
     assert (second["status"], second["deduplicated"], second["characters"]) == ("completed", True, 0)
     assert await counter(database, tenant.id, "characters") == (30, 0)
 
 
 async def test_a_copy_whose_twin_takes_too_long_says_that_it_did_not_fit(
-    make_tenant: TenantFactory,
-    engine_settings: Settings,
-    state: State,
-    unreachable_jobs: JobQueue,
-    make_processor: ProcessorFactory,
-    database: Database,
+    twins: Twins, make_processor: ProcessorFactory, database: Database
 ) -> None:
     """As when the provider that the twin waits for is away for hours."""
-    tenant = await make_tenant(await make_plan(database, characters=30))
-    async with client_for(engine_settings, {**state, "jobs": unreachable_jobs}) as client:
-        tenant = TenantClient(tenant.id, client, tenant.headers)
-        project = await tenant.create_project()
-        upload = await tenant.upload(project, ("guide.txt", THIRTY), ("copy.txt", THIRTY), wait_seconds=0)
-        twin, copy = (UUID(file["id"]) for file in upload.json()["files"])
-        tried: list[str] = []
+    tenant, twin, copy = twins.tenant, twins.first, twins.copy
+    tried: list[str] = []
 
-        async def work_on_the_copy() -> None:
-            for _ in range(MAX_ATTEMPTS):
-                await rows_of(database, tenant.id, "UPDATE files SET lease_until = NULL WHERE id = :id", id=copy)
-                await make_processor().process(tenant.id, copy)
-                (row,) = await rows_of(database, tenant.id, "SELECT state FROM files WHERE id = :id", id=copy)
-                tried.append(row["state"])
+    async def work_on_the_copy() -> None:
+        for _ in range(MAX_ATTEMPTS):
+            await rows_of(database, tenant.id, "UPDATE files SET lease_until = NULL WHERE id = :id", id=copy)
+            await make_processor().process(tenant.id, copy)
+            (row,) = await rows_of(database, tenant.id, "SELECT state FROM files WHERE id = :id", id=copy)
+            tried.append(row["state"])
 
-        await make_processor(work_on_the_copy).process(tenant.id, twin)
-        assert [state == "failed" for state in tried] == [*[False] * (MAX_ATTEMPTS - 1), True]
-        first, second = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
+    await make_processor(work_on_the_copy).process(tenant.id, twin)
+    assert [state == "failed" for state in tried] == [*[False] * (MAX_ATTEMPTS - 1), True]
+    first, second = await twins.listed()
     assert (first["status"], second["status"]) == ("completed", "failed")
     assert second["last_error"] == {
         "code": "quota_exceeded",
