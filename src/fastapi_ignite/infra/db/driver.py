@@ -43,7 +43,7 @@ class RoleConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver ha
         if begin is None:
             return super().transaction(**options)
         if any(options.values()):
-            raise NotImplementedError("a transaction with a role has the server's isolation level")
+            raise ValueError("a transaction with a role has the server's isolation level, and no other options")
         return _RoleTransaction(self, begin)
 
 

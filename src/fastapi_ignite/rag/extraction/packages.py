@@ -55,7 +55,7 @@ def package_type(data: bytes) -> MediaType:
     except (
         zipfile.BadZipFile,
         zlib.error,
-        NotImplementedError,
+        NotImplementedError,  # zipfile's word for a compression that it cannot unpack
         EOFError,
         ValueError,
         KeyError,
