@@ -242,6 +242,15 @@ class TestRights:
         {"name": "a", "scopes": []},
         {"name": "a", "scopes": ["everything"]},
         {"name": "a", "expires_at": "2030-01-01T00:00:00"},
+        {"name": "a", "expires_at": "2030-01-01"},
+        {"name": "a", "expires_at": 4_102_444_800},
+        {"name": "a", "expires_at": "4102444800"},
+        {"name": "a", "expires_at": True},
+        {"name": "a", "expires_at": ""},
+        {"name": "a", "expires_at": "never"},
+        {"name": "a", "expires_at": "2200-01-01T00:00:00Z"},
+        {"name": "a", "expires_at": "9999-12-31T23:59:59.999999Z"},
+        {"name": "a", "expires_at": "9999-12-31T23:59:59-23:59"},
         {"name": "a", "tenant_id": str(uuid4())},
         {"name": "a", "key": "ign_test_mine"},
     ],
@@ -251,9 +260,15 @@ async def test_bad_input_makes_no_key(tenant: TenantClient, body: dict[str, Any]
     assert (await tenant.get("/api-keys")).json()["api_keys"] == []
 
 
-async def test_an_expiry_behind_us_is_refused(tenant: TenantClient) -> None:
-    answer = await tenant.post("/api-keys", json={"name": "a", "expires_at": "2020-01-01T00:00:00Z"})
+@pytest.mark.parametrize("expires_at", ["2020-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59"])
+async def test_an_expiry_behind_us_is_refused(tenant: TenantClient, expires_at: str) -> None:
+    answer = await tenant.post("/api-keys", json={"name": "a", "expires_at": expires_at})
     problem(answer, 422, "expiry_not_ahead")
+
+
+async def test_the_furthest_expiry_can_be_rotated(tenant: TenantClient) -> None:
+    old = await make_key(tenant, expires_at="2199-12-31T23:59:59.999999Z")
+    assert (await tenant.post(f"/api-keys/{old['id']}/rotate", json={})).status_code == 201
 
 
 async def test_as_many_as_allowed_and_no_more_whoever_comes_at_once(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from fastapi_ignite.api_keys.models import ApiKey
 from fastapi_ignite.core.permissions import Role, Scope
 from fastapi_ignite.http.fields import Name
 
 KEY_EXAMPLE = "01932c5d-1a2b-7c3d-8e4f-5a6b7c8d9e0f"
+DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:")
+END_OF_EXPIRIES = datetime(2200, 1, 1, tzinfo=UTC)  # far enough from the year 9999 to add a lifetime to
 MOST_OVERLAP_SECONDS = 30 * 86400
 _READ_EXAMPLE: dict[str, Any] = {
     "id": KEY_EXAMPLE,
@@ -35,6 +38,19 @@ _ENDED_EXAMPLE = {
 }
 
 
+def _date_and_time(value: object) -> object:
+    """Pydantic would take numbers too, and guess from their size whether they are seconds or milliseconds."""
+    if not isinstance(value, str) or not DATE_AND_TIME.match(value):
+        raise ValueError("takes a date and a time with an offset, like 2030-01-01T00:00:00Z")
+    return value
+
+
+def _computable(value: datetime) -> datetime:
+    if value >= END_OF_EXPIRIES:
+        raise ValueError("takes a date before the year 2200; null is never")
+    return value
+
+
 class ApiKeyCreate(BaseModel):
     """A key to be made."""
 
@@ -48,7 +64,9 @@ class ApiKeyCreate(BaseModel):
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] | None = Field(
         None, description="Narrows the role; null is all that the role may."
     )
-    expires_at: AwareDatetime | None = Field(None, description="With an offset; null is never.")
+    expires_at: Annotated[AwareDatetime, BeforeValidator(_date_and_time), AfterValidator(_computable)] | None = Field(
+        None, description="With an offset, and before the year 2200; null is never."
+    )
 
 
 class ApiKeyRotate(BaseModel):

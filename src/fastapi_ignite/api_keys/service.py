@@ -52,7 +52,7 @@ class ApiKeyService:
         """
         if wanted.expires_at is not None and wanted.expires_at <= clock.now():
             raise ExpiryNotAheadError("expires_at lies in the past.")
-        scopes = sorted(set(wanted.scopes)) if wanted.scopes else None
+        scopes = None if wanted.scopes is None else sorted(set(wanted.scopes))
         self._require_no_more_than_own(wanted.role, scopes)
         created = await self._add(name=wanted.name, role=wanted.role, scopes=scopes, expires_at=wanted.expires_at)
         self._audit.record(
