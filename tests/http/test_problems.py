@@ -107,6 +107,23 @@ async def test_a_wrong_field_is_found_by_its_place(client: httpx2.AsyncClient) -
     assert body["detail"].startswith("body.name: ")
 
 
+@pytest.mark.parametrize("values", [("false", "true"), ("true", "false"), ("false", "")])
+async def test_a_parameter_that_says_two_things_does_nothing(
+    tenant: TenantClient, client: httpx2.AsyncClient, values: tuple[str, str]
+) -> None:
+    """A proxy in front may have looked at the one, and we at the other."""
+    project = await tenant.create_project()
+    twice = [("delete_raw", value) for value in values]
+    answer = await tenant.delete(
+        f"/ingestion/projects/{project}/remove_file", params=[("openai_file_id", NOTHING), *twice]
+    )
+    assert problem(answer, 422, "validation_error")["errors"] == [
+        {"loc": ["query", "delete_raw"], "msg": "Sent several times with different values", "type": "repeated"}
+    ]
+    public = await client.get("/items/", params=[("limit", "1"), ("limit", "2")])
+    problem(public, 422, "validation_error")
+
+
 class TestAnUnexpectedException:
     """Shown as nothing but its request id, with the headers of every other answer."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from fastapi_ignite.core.permissions import Scope
@@ -30,12 +31,28 @@ def takes(scope: Scope) -> dict[str, Any]:
     return {REQUIRED_SCOPE: str(scope)}
 
 
+def _unambiguous(handler: Handler) -> Handler:
+    """FastAPI takes the last of repeated parameters, where a proxy in front may have judged the first."""
+
+    async def checked(request: Request) -> Response:
+        values = request.query_params
+        repeated = [name for name in values if len(set(values.getlist(name))) > 1]
+        if repeated:
+            message = "Sent several times with different values"
+            raise RequestValidationError(
+                [{"type": "repeated", "loc": ("query", name), "msg": message, "input": None} for name in repeated]
+            )
+        return await handler(request)
+
+    return checked
+
+
 class TenantRoute(APIRoute):
     """Bearer, the tenant's rate limit and standing, the operation's scope, then everything else."""
 
     def get_route_handler(self) -> Handler:
         """The checks around FastAPI's own handler. An operation that names no scope does not start."""
-        handler = super().get_route_handler()
+        handler = _unambiguous(super().get_route_handler())
         named = (self.openapi_extra or {}).get(REQUIRED_SCOPE)
         if named is None:
             raise ValueError(f"{self.path}: an operation of a tenant names its scope: openapi_extra=takes(Scope.…)")
@@ -58,7 +75,7 @@ class AdminRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """The checks around FastAPI's own handler."""
-        handler = super().get_route_handler()
+        handler = _unambiguous(super().get_route_handler())
 
         async def checked(request: Request) -> Response:
             await check_rate_limit(request, None)
@@ -73,7 +90,7 @@ class PublicRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """The check around FastAPI's own handler."""
-        handler = super().get_route_handler()
+        handler = _unambiguous(super().get_route_handler())
 
         async def checked(request: Request) -> Response:
             record_origin(request, Actor("anonymous"))
