@@ -111,7 +111,7 @@ def client_for(
     leaving: asyncio.Event | None = None,
 ) -> httpx2.AsyncClient:
     """A client of an application with these settings and this state."""
-    verifier = TokenVerifier(settings.jwt, require_exp=settings.app.production, keys=keys)
+    verifier = TokenVerifier(settings, keys=keys)
     state = {**state, "settings": settings, "tokens": verifier}
     app: ASGIApp = WithState(application(settings), state)
     if leaving is not None:
@@ -123,7 +123,7 @@ def client_for(
 @asynccontextmanager
 async def served_client(settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of an application behind a server, for answers that are read while they are made."""
-    verifier = TokenVerifier(settings.jwt, require_exp=settings.app.production, keys=None)
+    verifier = TokenVerifier(settings)
     app = WithState(application(settings), {**state, "settings": settings, "tokens": verifier})
     config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
     async with served(config) as origin, httpx2.AsyncClient(base_url=f"{origin}/api/v1", timeout=90) as client:

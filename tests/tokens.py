@@ -7,6 +7,8 @@ from typing import Any
 import jwt
 
 SECRET = "change-me"
+STRONG_SECRET = "Vx1Qb7-mT3zKfW9_hRyC4uJdNpL0aGsE5oXi2kZt8Yw"  # as production wants one
+OTHER_STRONG_SECRET = STRONG_SECRET[::-1]
 
 
 def signed(tenant_id: str, *, secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:

@@ -96,7 +96,7 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
                 admin_database=admin_database,
                 redis=redis,
                 limiter=RateLimiter(redis),
-                tokens=TokenVerifier(settings.jwt, require_exp=settings.app.production, keys=keys),
+                tokens=TokenVerifier(settings, keys=keys),
                 tenants=TenantDirectory(database, settings.rate_limit.rpm),
                 api_keys=ApiKeyDirectory(database, settings),
                 admins=AdminDirectory(admin_database, settings),

@@ -15,9 +15,9 @@ from fastapi_ignite.cli import MODULES, build_app
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import TokenVerifier
+from tokens import STRONG_SECRET
 
-SECRET = "a secret of at least thirty-two bytes"
-PRODUCTION = {"ENV": "production", "JWT_SECRET": SECRET, "TENANT_SIGNUP": "open"}
+PRODUCTION = {"ENV": "production", "JWT_SECRET": STRONG_SECRET, "TENANT_SIGNUP": "open"}
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ class TestToken:
     async def test_it_verifies_as_the_api_verifies_it(self, commands: CommandLine, settings: Settings) -> None:
         tenant_id = new_id()
         token = commands.run("token", str(tenant_id)).succeeded().strip()
-        verifier = TokenVerifier(settings.jwt, require_exp=False)
+        verifier = TokenVerifier(settings)
         assert (await verifier.verify(token)).tenant_id == tenant_id
         assert jwt.decode(token, "change-me", algorithms=["HS256"]) == {"tenant_id": str(tenant_id)}
 
@@ -83,9 +83,13 @@ class TestToken:
         for options, lifetime in (((), 3600), (("--expires-in", "60"), 60)):
             before = int(time.time())
             token = commands.run("token", tenant_id, *options, **PRODUCTION).succeeded().strip()
-            claims = jwt.decode(token, SECRET, algorithms=["HS256"])
+            claims = jwt.decode(token, STRONG_SECRET, algorithms=["HS256"])
             assert before + lifetime <= claims["exp"] <= int(time.time()) + lifetime
             assert UUID(claims["tenant_id"]) == UUID(tenant_id)
+
+    def test_one_that_the_api_would_refuse_is_not_made(self, commands: CommandLine) -> None:
+        refused = commands.run("token", str(new_id()), "--expires-in", "86401", **PRODUCTION).refused_with()
+        assert refused.startswith("JWT_MAX_LIFETIME_SECONDS: a token may be valid for 86400 s at most")
 
     def test_what_is_no_id_is_an_error_of_usage(self, commands: CommandLine) -> None:
         finished = commands.run("token", "acme")

@@ -15,6 +15,7 @@ from databases import new_database, run
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.services import ServiceAddresses
+from tokens import STRONG_SECRET
 
 NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -91,7 +92,7 @@ class TestReset:
 
     def test_production_refuses_it(self, folder: Path, filled: ServiceAddresses) -> None:
         commands = CommandLine.on_servers(folder, filled)
-        production = {"ENV": "production", "JWT_SECRET": "j" * 32, "TENANT_SIGNUP": "open"}
+        production = {"ENV": "production", "JWT_SECRET": STRONG_SECRET, "TENANT_SIGNUP": "open"}
         refused = commands.run("db", "reset", "--yes", **production).refused_with()
         assert refused == "ENV=production: db reset is refused"
         assert self.contents(filled) == (1, 99)

@@ -24,8 +24,10 @@ from dotenv import dotenv_values
 from command_line import free_port
 from fastapi_ignite.cli import build_app
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, default_settings, load_settings, sections, variable_name
+from fastapi_ignite.core.production import plaintext_warnings
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.main import create_app
+from tokens import STRONG_SECRET
 
 PROGRAM = ("migrate", "api", "worker", "scheduler")
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+):-(?P<default>[^}]*)\}")
@@ -122,6 +124,14 @@ def test_a_setting_of_dotenv_reaches_the_program(monkeypatch: pytest.MonkeyPatch
 def test_production_with_the_development_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Exception, match="JWT_SECRET: production wants"):
         settings_of("api", monkeypatch, **(example() | {"ENV": "production"}))
+
+
+def test_production_takes_secrets_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"JWT_SECRET": STRONG_SECRET, "POSTGRES_PASSWORD": "of-postgres", "REDIS_PASSWORD": "of-redis"}
+    for service in PROGRAM:
+        settings = settings_of(service, monkeypatch, **(example() | {"ENV": "production"} | own))
+        assert open_services(settings).lease is None
+        assert len(list(plaintext_warnings(settings))) == 2, "doctor tells what is not encrypted"
 
 
 def test_uploads_lie_on_one_volume_for_all_who_touch_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from doc_pages import blocks, page
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, load_settings, sections, variable_name
 from fastapi_ignite.core.security import TokenVerifier
+from tokens import STRONG_SECRET
 
 PAGES = sorted(str(path.relative_to(PROJECT_ROOT)) for path in PROJECT_ROOT.glob("docs/**/*.md"))
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -51,7 +52,7 @@ def test_the_index_lists_every_page() -> None:
 @pytest.fixture
 def production(monkeypatch: pytest.MonkeyPatch) -> Settings:
     """As authentication.md says it must be."""
-    secrets = {"JWT_SECRET": "j" * 48}
+    secrets = {"JWT_SECRET": STRONG_SECRET}
     for name, value in {"ENV": "production", "BACKEND_CORS_ORIGINS": "https://app.example.com", **secrets}.items():
         monkeypatch.setenv(name, value)
     return load_settings(env_file=Path("/nonexistent"))
@@ -62,5 +63,5 @@ async def test_the_token_minted_in_python_opens_production(production: Settings)
     made: dict[str, Any] = {}
     exec(code, made)  # noqa: S102  the page's own words
     tenant_id = uuid4()
-    verifier = TokenVerifier(production.jwt, require_exp=True)
+    verifier = TokenVerifier(production)
     assert (await verifier.verify(made["tenant_token"](str(tenant_id)))).tenant_id == tenant_id

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
+from secrets import token_bytes, token_hex, token_urlsafe
 from typing import ClassVar
 
 import pytest
 
 from fastapi_ignite.core.config import Settings, default_settings, load_settings, sections, variable_name
 from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.core.production import plaintext_warnings
+from tokens import OTHER_STRONG_SECRET, STRONG_SECRET
 
 PRODUCTION = {
     "ENV": "production",
-    "JWT_SECRET": "j" * 32,
+    "JWT_SECRET": STRONG_SECRET,
     "BACKEND_CORS_ORIGINS": "https://app.example.com",
 }
 VARIABLES = [variable_name(section, field) for section in sections().values() for field in section.model_fields]
@@ -158,6 +165,12 @@ class TestWrongValues:
             ("RATE_LIMIT_RPM", "0", "greater than or equal to 1"),
             ("RATE_LIMIT_RPM", "1000000001", "less than or equal to 1000000000"),
             ("RATE_LIMIT_ANONYMOUS_RPM", "hunter2", "integer"),
+            ("JWT_AUDIENCE", " , ", "at least one name"),
+            ("JWT_REQUIRED_CLAIMS", " , ", "at least one name"),
+            ("JWT_MAX_LIFETIME_SECONDS", "59", "greater than or equal to 60"),
+            ("JWT_MAX_LIFETIME_SECONDS", "hunter2", "integer"),
+            ("POSTGRES_SSLMODE", "hunter2", "'disable', 'prefer', 'require', 'verify-ca' or 'verify-full'"),
+            ("REDIS_TLS", "hunter2", "'on' or 'off'"),
             ("RATE_LIMIT_COSTS", "question", "like ask=5"),
             ("RATE_LIMIT_COSTS", "ask=0", "like ask=5"),
             ("RATE_LIMIT_COSTS", "ask=5;upload=2", "like ask=5"),
@@ -219,6 +232,24 @@ class TestProduction:
         [
             ("JWT_SECRET", "change-me"),
             ("JWT_SECRET", "j" * 31),
+            ("JWT_SECRET", "a" * 32),
+            ("JWT_SECRET", "ab" * 24),
+            ("JWT_SECRET", "\u0436" * 16),
+            ("JWT_SECRET", "k3Xw9-" * 8),
+            ("JWT_SECRET", "change-me-please-change-me-please-now"),
+            ("JWT_SECRET", "your-256-bit-value-for-the-tokens-of-it"),
+            ("JWT_SECRET", "a-string-secret-at-least-256-bits-long"),
+            ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+            ("JWT_SECRET", OTHER_STRONG_SECRET + "MyPassWord"),
+            ("API_KEY_SECRET", "a" * 32),
+            ("DEBUG", "true"),
+            ("TRUSTED_PROXIES", "0.0.0.0/0"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8,::/0"),
+            ("TRUSTED_PROXIES", "0.0.0.0/1,128.0.0.0/1"),
+            ("TRUSTED_PROXIES", "4.0.0.0/8,6.0.0.0/8"),
+            ("TRUSTED_PROXIES", "8.0.0.0/7"),
+            ("TRUSTED_PROXIES", "::ffff:0:0/96"),
+            ("TRUSTED_PROXIES", "2000::/3"),
             ("BACKEND_CORS_ORIGINS", "*"),
             ("BACKEND_CORS_ORIGINS", '["https://app.example.com", "*"]'),
             ("API_KEY_SECRET", "a" * 31),
@@ -233,25 +264,176 @@ class TestProduction:
         lines = complaints(monkeypatch, {"ENV": "production", "BACKEND_CORS_ORIGINS": "*"})
         assert [line.split(":")[0] for line in lines] == ["JWT_SECRET", "BACKEND_CORS_ORIGINS"]
 
-    def test_a_secret_is_measured_in_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert load(monkeypatch, PRODUCTION | {"JWT_SECRET": "ж" * 16}).app.production
+    @pytest.mark.parametrize("make", [token_urlsafe, token_hex, lambda size: token_bytes(size).hex(":")])
+    def test_a_random_secret_is_good_enough(self, monkeypatch: pytest.MonkeyPatch, make: Callable[[int], str]) -> None:
+        for _ in range(20):
+            assert load(monkeypatch, PRODUCTION | {"JWT_SECRET": make(32)}).app.production
+
+    def test_it_says_how_to_make_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        (line,) = complaints(monkeypatch, PRODUCTION | {"JWT_SECRET": "a" * 32})
+        command = line.partition("make one with: ")[2]
+        assert command.startswith("python -c '")
+        made = subprocess.check_output([sys.executable, "-c", shlex.split(command)[2]], text=True).strip()  # noqa: S603  our own words
+        assert load(monkeypatch, PRODUCTION | {"JWT_SECRET": made}).app.production
+
+    @pytest.mark.parametrize(
+        "proxies",
+        [
+            "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
+            "104.16.0.0/13,172.64.0.0/13,2400:cb00::/32",
+            "203.0.113.7",
+        ],
+        ids=["private", "a content network", "one"],
+    )
+    def test_proxies_of_ones_own_or_of_a_content_network_are_trusted(
+        self, monkeypatch: pytest.MonkeyPatch, proxies: str
+    ) -> None:
+        assert load(monkeypatch, PRODUCTION | {"TRUSTED_PROXIES": proxies}).app.trusted_proxies
+
+    @pytest.mark.parametrize(
+        ("variables", "second", "first"),
+        [
+            ({"API_KEY_SECRET": STRONG_SECRET}, "API_KEY_SECRET", "JWT_SECRET"),
+            ({"POSTGRES_PASSWORD": STRONG_SECRET}, "POSTGRES_PASSWORD", "JWT_SECRET"),
+            ({"POSTGRES_PASSWORD": "p", "POSTGRES_API_PASSWORD": "p"}, "POSTGRES_API_PASSWORD", "POSTGRES_PASSWORD"),
+            ({"DATABASE_URL": "postgresql://o:a%40b@/a", "REDIS_PASSWORD": "a@b"}, "DATABASE_URL", "REDIS_PASSWORD"),
+            ({"REDIS_URL": f"redis://:{STRONG_SECRET}@localhost/0"}, "REDIS_URL", "JWT_SECRET"),
+        ],
+    )  # fmt: skip
+    def test_no_secret_is_used_twice(
+        self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], second: str, first: str
+    ) -> None:
+        (line,) = complaints(monkeypatch, PRODUCTION | variables)
+        assert line == f"{second}: production wants a secret of its own, and this is the one of {first}"
 
     def test_signup_is_opened_on_purpose_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert load(monkeypatch, PRODUCTION | {"TENANT_SIGNUP": "open"}).app.signup_open
 
     def test_behind_an_identity_provider_other_things_are_wanted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lines = complaints(monkeypatch, PRODUCTION | {"JWT_SECRET": "change-me", "JWT_JWKS_URL": "http://idp/keys"})
-        assert [line.split(":")[0] for line in lines] == ["JWT_JWKS_URL", "JWT_ISSUER", "API_KEY_SECRET"]
-        provided = {"JWT_JWKS_URL": "https://idp.example.com/keys", "JWT_ISSUER": "https://idp.example.com/"}
-        settings = load(monkeypatch, PRODUCTION | provided | {"JWT_SECRET": "", "API_KEY_SECRET": "k" * 32})
+        assert [line.split(":")[0] for line in lines] == [
+            "JWT_JWKS_URL",
+            "JWT_ISSUER",
+            "JWT_AUDIENCE",
+            "API_KEY_SECRET",
+        ]
+        provided = {
+            "JWT_JWKS_URL": "https://idp.example.com/keys",
+            "JWT_ISSUER": "https://idp.example.com/",
+            "JWT_AUDIENCE": "fastapi-ignite",
+        }
+        settings = load(monkeypatch, PRODUCTION | provided | {"JWT_SECRET": "", "API_KEY_SECRET": OTHER_STRONG_SECRET})
         assert settings.jwt.jwks_url
 
     def test_the_demo_routes_come_back_when_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert load(monkeypatch, PRODUCTION | {"DEMO_ITEMS": "on"}).app.items_enabled
 
-    @pytest.mark.parametrize("guarded", ["JWT_SECRET", "API_KEY_SECRET", "BACKEND_CORS_ORIGINS"])
-    def test_development_has_none_of_the_guards(self, monkeypatch: pytest.MonkeyPatch, guarded: str) -> None:
-        load(monkeypatch, {"ENV": "development", guarded: "*"})
+    @pytest.mark.parametrize(
+        ("guarded", "value"),
+        [
+            ("JWT_SECRET", "*"),
+            ("API_KEY_SECRET", "*"),
+            ("BACKEND_CORS_ORIGINS", "*"),
+            ("DEBUG", "true"),
+            ("TRUSTED_PROXIES", "0.0.0.0/0"),
+            ("POSTGRES_HOST", "db"),
+            ("REDIS_HOST", "cache"),
+        ],
+    )
+    def test_development_has_none_of_the_guards(
+        self, monkeypatch: pytest.MonkeyPatch, guarded: str, value: str
+    ) -> None:
+        load(monkeypatch, {"ENV": "development", guarded: value})
+
+
+class TestServersOverANetwork:
+    """Production wants TLS, or a word that it is not wanted."""
+
+    @pytest.mark.parametrize(
+        ("variables", "refused"),
+        [
+            ({"POSTGRES_HOST": "db"}, ["POSTGRES_SSLMODE"]),
+            ({"POSTGRES_HOST": "10.0.0.5", "POSTGRES_SSLMODE": "prefer"}, ["POSTGRES_SSLMODE"]),
+            ({"DATABASE_URL": "postgresql://o:p@db.example/a"}, ["POSTGRES_SSLMODE"]),
+            ({"DATABASE_URL": "postgresql://o:p@db.example/a?sslmode=allow"}, ["POSTGRES_SSLMODE"]),
+            ({"DATABASE_URL": "postgresql://o:p#s@db.example/a"}, ["POSTGRES_SSLMODE"]),
+            ({"DATABASE_URL": "postgresql://o:p@localhost,db.example/a"}, ["POSTGRES_SSLMODE"]),
+            ({"DATABASE_URL": "postgresql://o:p@localhost/a?host=db.example"}, ["POSTGRES_SSLMODE"]),
+            ({"DATABASE_URL": "postgresql://o:p@/a?host=db.example&host=localhost"}, ["POSTGRES_SSLMODE"]),
+            ({"DATABASE_URL": "postgresql://o:p@[::1/a"}, ["POSTGRES_SSLMODE"]),
+            ({"DATABASE_URL": "nonsense"}, ["POSTGRES_SSLMODE"]),
+            ({"DATABASE_URL": "postgresql://o:p@/a?host=localhost:5433&host=127.0.0.1:5434"}, []),
+            ({"DATABASE_URL": "postgresql://o:p@[2001:db8::1]:5432/a"}, ["POSTGRES_SSLMODE"]),
+            ({"POSTGRES_PGBOUNCER_HOST": "pooler"}, ["POSTGRES_PGBOUNCER_SSLMODE"]),
+            (
+                {"POSTGRES_HOST": "db", "POSTGRES_SSLMODE": "require", "POSTGRES_PGBOUNCER_HOST": "pooler"},
+                [],
+            ),
+            ({"POSTGRES_HOST": "db", "POSTGRES_SSLMODE": "verify-full"}, []),
+            ({"POSTGRES_HOST": "db", "POSTGRES_SSLMODE": "disable"}, []),
+            ({"DATABASE_URL": "postgresql://o:p#s@db.example/a?sslmode=verify-ca"}, []),
+            ({"DATABASE_URL": "postgresql://o:p@db.example/a?ssl=require"}, []),
+            ({"DATABASE_URL": "postgresql://o:p@db.example/a", "POSTGRES_SSLMODE": "require"}, []),
+            (
+                {"DATABASE_URL": "postgresql://o:p@db.example/a?sslmode=prefer", "POSTGRES_SSLMODE": "require"},
+                ["POSTGRES_SSLMODE"],
+            ),
+            ({"DATABASE_URL": "postgresql://o:p@127.0.0.1:5432/a"}, []),
+            ({"DATABASE_URL": "postgresql://o:p@[::1]/a"}, []),
+            ({"DATABASE_URL": "postgresql://o:p@/a?host=/var/run/postgresql"}, []),
+            ({"POSTGRES_HOST": "/var/run/postgresql"}, []),
+            ({"REDIS_HOST": "cache"}, ["REDIS_TLS", "REDIS_PASSWORD"]),
+            ({"REDIS_HOST": "cache", "REDIS_PASSWORD": "p"}, ["REDIS_TLS"]),
+            ({"REDIS_HOST": "cache", "REDIS_TLS": "off"}, ["REDIS_PASSWORD"]),
+            ({"REDIS_URL": "redis://:p@cache/0"}, ["REDIS_TLS"]),
+            ({"REDIS_URL": "rediss://cache/0"}, ["REDIS_PASSWORD"]),
+            ({"REDIS_HOST": "cache", "REDIS_PASSWORD": "p", "REDIS_TLS": "on"}, []),
+            ({"REDIS_HOST": "cache", "REDIS_PASSWORD": "p", "REDIS_TLS": "off"}, []),
+            ({"REDIS_URL": "redis://:p@cache/0", "REDIS_TLS": "off"}, []),
+            ({"REDIS_URL": "rediss://:p@cache/0"}, []),
+            ({"REDIS_URL": "redis://localhost/0"}, []),
+            ({"REDIS_URL": "unix:///run/redis.sock"}, []),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_what_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], refused: list[str]
+    ) -> None:
+        if not refused:
+            assert load(monkeypatch, PRODUCTION | variables).app.production
+            return
+        lines = complaints(monkeypatch, PRODUCTION | variables)
+        assert [line.split(": production wants ")[0] for line in lines] == refused
+
+    @pytest.mark.parametrize(("url", "tls"), [("redis://cache/0", "on"), ("rediss://cache/0", "off")])
+    def test_two_words_on_tls_must_agree(self, monkeypatch: pytest.MonkeyPatch, url: str, tls: str) -> None:
+        (line,) = complaints(monkeypatch, {"REDIS_URL": url, "REDIS_TLS": tls})
+        assert line.startswith("REDIS_TLS: says otherwise than REDIS_URL")
+
+    def test_what_is_unencrypted_on_purpose_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        on_purpose = {
+            "POSTGRES_HOST": "db",
+            "POSTGRES_SSLMODE": "disable",
+            "REDIS_URL": "redis://:p@cache/0",
+            "REDIS_TLS": "off",
+            "DRAMATIQ_BROKER": "rabbitmq",
+            "DRAMATIQ_RABBITMQ_URL": "amqp://u:p@queue/",
+        }
+        warnings = plaintext_warnings(load(monkeypatch, on_purpose))
+        assert [line.split(":")[0] for line in warnings] == ["POSTGRES_SSLMODE", "REDIS_TLS", "DRAMATIQ_RABBITMQ_URL"]
+        encrypted = {"POSTGRES_SSLMODE": "require", "REDIS_TLS": "", "REDIS_URL": "rediss://:p@cache/0"}
+        secure = on_purpose | encrypted | {"DRAMATIQ_RABBITMQ_URL": "amqps://u:p@queue/"}
+        assert list(plaintext_warnings(load(monkeypatch, secure))) == []
+
+
+class TestClaimNames:
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [("JWT_ROLE_CLAIM", "tenant_id"), ("JWT_SCOPE_CLAIM", "role"), ("JWT_SCOPE_CLAIM", "tenant_id")],
+    )
+    def test_one_claim_says_one_thing(self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+        (line,) = complaints(monkeypatch, {variable: value})
+        assert line == f"{variable}: names a claim that another setting names already"
 
 
 class TestEmbeddingServer:

@@ -9,7 +9,8 @@ import hmac
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
 from uuid import uuid4
 
 import httpx2
@@ -18,11 +19,12 @@ import pytest
 from pydantic import SecretStr
 
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.http.state import State
 from http_clients import TenantClient, TenantFactory, UnreadBody, client_for
 from http_contract import Operation, operations, problem
-from tokens import SECRET, bearer, signed
+from tokens import SECRET, STRONG_SECRET, bearer, signed
 
 PROTECTED = [operation for operation in operations() if not operation.public]
 HELPER = """
@@ -39,6 +41,11 @@ def raw_token(payload: bytes, header: bytes = b'{"alg":"HS256"}') -> str:
     signing_input = b".".join(map(base64url, (header, payload)))
     signature = hmac.digest(SECRET.encode(), signing_input, hashlib.sha256)
     return b".".join((signing_input, base64url(signature))).decode()
+
+
+def unlike_json(tenant_id: str, members: str, header: bytes = b'{"alg":"HS256"}') -> str:
+    """A token with members that `json.dumps` would not write."""
+    return raw_token(f'{{"tenant_id":"{tenant_id}",{members}}}'.encode(), header)
 
 
 def base64url(data: bytes) -> bytes:
@@ -97,10 +104,63 @@ BAD_TOKENS: dict[str, TokenMaker] = {
         headers={"jwk": {"kty": "oct", "k": base64url(b"k" * 32).decode()}},
     ),
     "an unknown role": lambda tenant: signed(tenant, role="root"),
+    "role is null": lambda tenant: signed(tenant, role=None),
+    "role is null beside a scope": lambda tenant: signed(tenant, role=None, scope="usage:read"),
+    "role is true": lambda tenant: signed(tenant, role=True),
+    "role is a number": lambda tenant: signed(tenant, role=0),
     "role is a list": lambda tenant: signed(tenant, role=["owner"]),
+    "role is an object": lambda tenant: signed(tenant, role={"owner": True}),
     "role is empty": lambda tenant: signed(tenant, role=""),
+    "role has a blank": lambda tenant: signed(tenant, role="owner "),
+    "role is written large": lambda tenant: signed(tenant, role="OWNER"),
+    "scope is null": lambda tenant: signed(tenant, scope=None),
+    "scope is null beside a role": lambda tenant: signed(tenant, role="viewer", scope=None),
     "scope is a number": lambda tenant: signed(tenant, scope=7),
+    "scope is true": lambda tenant: signed(tenant, scope=True),
+    "scope is an object": lambda tenant: signed(tenant, scope={"usage:read": True}),
     "scope is a list of numbers": lambda tenant: signed(tenant, scope=[7]),
+    "scope is a list with a null": lambda tenant: signed(tenant, scope=["usage:read", None]),
+    "sub is null": lambda tenant: signed(tenant, sub=None),
+    "jti is null": lambda tenant: signed(tenant, jti=None),
+    "exp is a number as text": lambda tenant: signed(tenant, exp=str(int(time.time()) + 3600)),
+    "exp is true": lambda tenant: signed(tenant, exp=True),
+    "exp is negative": lambda tenant: signed(tenant, exp=-1),
+    "exp has 400 digits": lambda tenant: unlike_json(tenant, f'"exp":{"9" * 400}'),
+    "exp has 5,000 digits": lambda tenant: unlike_json(tenant, f'"exp":{"9" * 5000}'),
+    "exp is 1e400": lambda tenant: unlike_json(tenant, '"exp":1e400'),
+    "exp is 1e300": lambda tenant: unlike_json(tenant, '"exp":1e300'),
+    "exp is NaN": lambda tenant: unlike_json(tenant, '"exp":NaN'),
+    "exp is an object": lambda tenant: signed(tenant, exp={"seconds": 9_999_999_999}),
+    "exp is in milliseconds": lambda tenant: signed(tenant, exp=int(time.time() * 1000) + 3_600_000),
+    "nbf is a number as text": lambda tenant: signed(tenant, nbf="0"),
+    "nbf is null": lambda tenant: signed(tenant, nbf=None),
+    "nbf is false": lambda tenant: signed(tenant, nbf=False),
+    "nbf is minus 1e400": lambda tenant: unlike_json(tenant, '"nbf":-1e400'),
+    "iat is a number as text": lambda tenant: signed(tenant, iat="0"),
+    "iat is null": lambda tenant: signed(tenant, iat=None),
+    "iat is negative": lambda tenant: signed(tenant, iat=-(10**30)),
+    "iat is minus infinity": lambda tenant: unlike_json(tenant, '"iat":-Infinity'),
+    "another claim is NaN": lambda tenant: unlike_json(tenant, '"other":[NaN]'),
+    "another claim is 1e999": lambda tenant: unlike_json(tenant, '"other":{"deep":1e999}'),
+    "exp twice": lambda tenant: unlike_json(tenant, '"exp":1,"exp":9999999999'),
+    "role twice": lambda tenant: unlike_json(tenant, '"role":"viewer","role":"owner"'),
+    "role twice, once escaped": lambda tenant: unlike_json(tenant, r'"role":"viewer","r\u006fle":"owner"'),
+    "tenant_id twice": lambda tenant: unlike_json(tenant, f'"tenant_id":"{uuid4()}"'),
+    "a name twice in another claim": lambda tenant: unlike_json(tenant, '"other":[{"a":1,"a":2}]'),
+    "alg twice": lambda tenant: unlike_json(tenant, '"sub":"a"', b'{"alg":"none","alg":"HS256"}'),
+    "typ twice": lambda tenant: unlike_json(tenant, '"sub":"a"', b'{"typ":"logout+jwt","typ":"JWT","alg":"HS256"}'),
+    "a payload in UTF-16": lambda tenant: raw_token(json.dumps({"tenant_id": tenant}).encode("utf-16")),
+    "a header in UTF-16": lambda tenant: raw_token(
+        json.dumps({"tenant_id": tenant}).encode(), '{"alg":"HS256"}'.encode("utf-16")
+    ),
+    "a header that is a list": lambda tenant: raw_token(json.dumps({"tenant_id": tenant}).encode(), b'["HS256"]'),
+    "a header nested too deeply": lambda tenant: raw_token(json.dumps({"tenant_id": tenant}).encode(), b"[" * 3000),
+    "b64 is false": lambda tenant: unlike_json(tenant, '"sub":"a"', b'{"alg":"HS256","b64":false,"crit":["b64"]}'),
+    "b64 is true and critical": lambda tenant: unlike_json(
+        tenant, '"sub":"a"', b'{"alg":"HS256","b64":true,"crit":["b64"]}'
+    ),
+    "crit is null": lambda tenant: unlike_json(tenant, '"sub":"a"', b'{"alg":"HS256","crit":null}'),
+    "crit is empty": lambda tenant: unlike_json(tenant, '"sub":"a"', b'{"alg":"HS256","crit":[]}'),
     "the payload is encrypted": lambda tenant: f"{signed(tenant)}.e.f",
     "10 kB": lambda tenant: signed(tenant, padding="x" * 10_000),
     "garbage": lambda _: "garbage",
@@ -202,14 +262,73 @@ async def test_a_malformed_body_with_a_bad_token_is_a_bad_token(
         refused(await client.post(path, headers=headers, content=content))
 
 
-async def test_production_wants_an_end_to_every_token(settings: Settings, state: State, tenant: TenantClient) -> None:
-    production = settings.model_copy(
+async def test_dates_may_have_fractions(tenant: TenantClient) -> None:
+    now = time.time()
+    token = signed(str(tenant.id), exp=now + 60.5, nbf=now - 1.25, iat=0)
+    assert (await tenant.http.get("/limits/current", headers=bearer(token))).status_code == 200
+
+
+class TestLongestLifetime:
+    """`JWT_MAX_LIFETIME_SECONDS`, and a day in production."""
+
+    DAY = 86_400
+
+    @pytest.fixture
+    async def limited(self, settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
+        own = settings.jwt.model_copy(update={"max_lifetime_seconds": self.DAY})
+        async with client_for(settings.model_copy(update={"jwt": own}), state) as client:
+            yield client
+
+    @pytest.mark.parametrize(
+        ("claims", "status"),
+        [
+            ({"exp": DAY - 60}, 200),
+            ({"iat": 0, "exp": DAY}, 200),
+            ({"iat": -3600, "exp": DAY - 3600}, 200),
+            ({}, 401),
+            ({"iat": 0}, 401),
+            ({"exp": DAY + 3600}, 401),
+            ({"exp": 100 * 365 * DAY}, 401),
+            ({"iat": -3600, "exp": DAY - 3500}, 401),
+            ({"iat": -50 * 365 * DAY, "exp": 60}, 401),
+        ],
+    )
+    async def test_it_counts_from_now_and_from_the_issue(
+        self, limited: httpx2.AsyncClient, tenant: TenantClient, claims: dict[str, Any], status: int
+    ) -> None:
+        now = int(time.time())
+        token = signed(str(tenant.id), **{name: now + seconds for name, seconds in claims.items()})
+        answer = await limited.get("/limits/current", headers=bearer(token))
+        assert answer.status_code == status, answer.text
+
+    async def test_production_has_one_and_development_has_none(
+        self, settings: Settings, state: State, tenant: TenantClient
+    ) -> None:
+        production = in_production(settings)
+        ten_years = int(time.time()) + 10 * 365 * self.DAY
+        assert (await tenant.http.get("/limits/current", headers=tenant.headers)).status_code == 200
+        async with client_for(production, state) as client:
+            token = signed(str(tenant.id), secret=STRONG_SECRET, exp=ten_years)
+            refused(await client.get("/limits/current", headers=bearer(token)))
+        with pytest.raises(ConfigurationError, match=r"^JWT_MAX_LIFETIME_SECONDS: .* 86400 s at most"):
+            sign_token(tenant.id, production, expires_at=ten_years)
+        longer = production.jwt.model_copy(update={"max_lifetime_seconds": 11 * 365 * self.DAY})
+        async with client_for(production.model_copy(update={"jwt": longer}), state) as client:
+            assert (await client.get("/limits/current", headers=bearer(token))).status_code == 200
+
+
+def in_production(settings: Settings) -> Settings:
+    return settings.model_copy(
         update={
             "app": settings.app.model_copy(update={"env": "production"}),
-            "jwt": settings.jwt.model_copy(update={"secret": SecretStr("s" * 32)}),
+            "jwt": settings.jwt.model_copy(update={"secret": SecretStr(STRONG_SECRET)}),
         }
     )
-    endless = sign_token(tenant.id, production)
+
+
+async def test_production_wants_an_end_to_every_token(settings: Settings, state: State, tenant: TenantClient) -> None:
+    production = in_production(settings)
+    endless = signed(str(tenant.id), secret=STRONG_SECRET)
     ending = sign_token(tenant.id, production, expires_at=int(time.time()) + 60)
     async with client_for(production, state) as client:
         refused(await client.get("/limits/current", headers=bearer(endless)))
@@ -260,6 +379,10 @@ class TestTenantIdsSentBesideTheToken:
         headers = [*tenant.headers.items(), *(("X-Tenant-Id", value) for value in values)]
         problem(await tenant.get("/limits/current", params=parameters), 403, "tenant_mismatch")
         problem(await tenant.http.get("/limits/current", headers=headers), 403, "tenant_mismatch")
+
+    async def test_the_same_value_twice_says_one_thing(self, tenant: TenantClient) -> None:
+        twice = [("tenant_id", str(tenant.id))] * 2
+        assert (await tenant.get("/limits/current", params=twice)).status_code == 200
 
     async def test_a_good_parameter_does_not_excuse_a_bad_header(self, tenant: TenantClient) -> None:
         headers = {**tenant.headers, "X-Tenant-Id": str(uuid4())}

@@ -14,6 +14,8 @@ import httpx2
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fastapi_ignite.core.config import Settings
@@ -97,6 +99,27 @@ def forged(header: dict[str, Any], payload: dict[str, Any], secret: bytes) -> st
     return b".".join((signing_input, jwt.utils.base64url_encode(hs256.sign(signing_input, secret)))).decode()
 
 
+def nulled(provider: Provider, claim: str) -> str:
+    """A good token but for a claim that is null, which `Provider.token` leaves out."""
+    good = jwt.decode(provider.token(), options={"verify_signature": False})
+    return repeated(provider, json.dumps({**good, claim: None})[1:-1].encode(), good=False)
+
+
+def repeated(provider: Provider, members: bytes, *, header: bytes = b'"kid":"rsa"', good: bool = True) -> str:
+    """A rightly signed token with further members as they stand."""
+    claims = {"tenant_id": str(provider.tenant.id), "iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 300}
+    whole = json.dumps(claims)[:-1].encode() + b"," + members + b"}" if good else b"{" + members + b"}"
+    parts = (b'{"alg":"RS256",' + header + b"}", whole)
+    signing_input = b".".join(map(jwt.utils.base64url_encode, parts))
+    signature = RSA.sign(signing_input, PKCS1v15(), SHA256())
+    return b".".join((signing_input, jwt.utils.base64url_encode(signature))).decode()
+
+
+async def test_what_the_bad_tokens_are_made_with_makes_good_ones(provider: Provider) -> None:
+    for token in (repeated(provider, b'"sub":"a"'), provider.token(iat=int(time.time()))):
+        assert (await provider.call(token)).status_code == 200
+
+
 async def test_both_kinds_of_key_are_known(provider: Provider) -> None:
     rsa_token, elliptic_token = provider.token(), provider.token(ELLIPTIC, key_id="elliptic", algorithm="ES256")
     for token in (rsa_token, elliptic_token):
@@ -139,6 +162,20 @@ BAD: dict[str, Callable[[Provider], str]] = {
     "an id token for logging out": lambda p: p.token(headers={"typ": "logout+jwt"}),
     "no tenant": lambda p: p.token(tenant_id=None),
     "an unknown role": lambda p: p.token(role="superuser"),
+    "role is a list": lambda p: p.token(role=["owner"]),
+    "role is null": lambda p: nulled(p, "role"),
+    "scope is null": lambda p: nulled(p, "scope"),
+    "audience is null": lambda p: nulled(p, "aud"),
+    "issuer is null": lambda p: nulled(p, "iss"),
+    "an audience that is an object": lambda p: p.token(aud={AUDIENCE: True}),
+    "audiences of which one is a number": lambda p: p.token(aud=[AUDIENCE, 7]),
+    "exp as text": lambda p: p.token(exp=str(int(time.time()) + 300)),
+    "exp of 400 digits": lambda p: p.token(exp=10**400),
+    "iat before time began": lambda p: p.token(iat=-1),
+    "a role twice": lambda p: repeated(p, b'"role":"viewer","role":"owner"'),
+    "an issuer twice": lambda p: repeated(p, b'"iss":"https://evil.example.com/"'),
+    "a key id twice": lambda p: repeated(p, b'"sub":"a"', header=b'"kid":"other","kid":"rsa"'),
+    "an extension it calls critical": lambda p: p.token(headers={"crit": ["b64"], "b64": True}),
 }
 
 
@@ -152,7 +189,7 @@ async def test_a_bad_token_is_refused(provider: Provider, make: Callable[[Provid
 
 async def test_claims_wanted_by_setting(settings: Settings, tenant: TenantClient) -> None:
     own = settings.jwt.model_copy(update={"required_claims": ("sub", "jti"), "leeway_seconds": 0})
-    verifier = TokenVerifier(own, require_exp=False)
+    verifier = TokenVerifier(settings.model_copy(update={"jwt": own}))
     token = jwt.encode({"tenant_id": str(tenant.id), "sub": "a"}, SECRET, algorithm="HS256")
     with pytest.raises(Exception, match="does not verify"):
         await verifier.verify(token)

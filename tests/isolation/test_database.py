@@ -24,6 +24,7 @@ from fastapi_ignite.main import open_state
 from isolation.catalogue import CHECKS, Check, owner_connection
 from isolation.household import Household
 from isolation.probes import DENIED, PROBES, Ground, Probe, sqlstate
+from tokens import STRONG_SECRET
 
 LOGINS = ("ignite_admin", "ignite_api", "ignite_worker")
 ALL_TABLES = """
@@ -192,7 +193,7 @@ class TestTheLoginOfTheApi:
         production = settings.model_copy(
             update={
                 "app": settings.app.model_copy(update={"env": "production"}),
-                "jwt": settings.jwt.model_copy(update={"secret": SecretStr("s" * 32)}),
+                "jwt": settings.jwt.model_copy(update={"secret": SecretStr(STRONG_SECRET)}),
             }
         )
         stronger = replace(addresses, api_url=getattr(addresses, login))

@@ -22,12 +22,12 @@ from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import create_app
 from http_clients import TenantClient, TenantFactory, WithState
+from tokens import STRONG_SECRET
 
 DOCUMENT = "The heliotrope vault is behind the third bookshelf."
 QUESTION = "Is the heliotrope vault behind the third bookshelf, asked the marmoset?"
 KEY = "key-of-the-wombat"
 PARAMETER = "parameter-of-a-statement"
-SECRET = "a-secret-of-thirty-two-bytes-or-more"
 REQUEST_ID = "asked-with-this-id"
 
 
@@ -45,7 +45,7 @@ def verbose(settings: Settings, env: str) -> Settings:
     return settings.model_copy(
         update={
             "app": settings.app.model_copy(update={"env": env, "log_level": "DEBUG"}),
-            "jwt": settings.jwt.model_copy(update={"secret": SecretStr(SECRET)}),
+            "jwt": settings.jwt.model_copy(update={"secret": SecretStr(STRONG_SECRET)}),
         }
     )
 
@@ -58,9 +58,7 @@ def api_that_fails_at_times(settings: Settings, state: State) -> httpx2.AsyncCli
     app.router.add_api_route(
         "/api/v1/fail", fail, route_class_override=TenantRoute, openapi_extra=takes(Scope.USAGE_READ)
     )
-    transport = httpx2.ASGITransport(
-        WithState(app, {**state, "settings": settings, "tokens": TokenVerifier(settings.jwt, require_exp=False)})
-    )
+    transport = httpx2.ASGITransport(WithState(app, {**state, "settings": settings, "tokens": TokenVerifier(settings)}))
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1")
 
 
@@ -104,7 +102,7 @@ async def test_a_whole_round_tells_no_secret(
     written = capsys.readouterr().err
 
     assert "division by zero" in written, "the failure is logged whole"
-    said = ("heliotrope", "bookshelf", "marmoset", KEY, PARAMETER, SECRET)
+    said = ("heliotrope", "bookshelf", "marmoset", KEY, PARAMETER, STRONG_SECRET)
     credentials = (token, token.rpartition(".")[2], stranger, stranger.rpartition(".")[2])
     passwords = (*addresses.login_passwords.values(), str(addresses.owner_url.password), addresses.redis_url)
     assert [value for value in (*said, *credentials, *passwords) if value in written] == []

@@ -15,6 +15,7 @@ from openai import APIConnectionError, OpenAI
 from command_line import CommandLine, free_port
 from infra.embedded_instances import wait_until
 from openai_sim.conftest import SIGHT
+from tokens import STRONG_SECRET
 
 MODEL = "gpt-4.1-mini"
 
@@ -115,7 +116,7 @@ def test_files_in_progress_are_indexed_after_a_restart(launch: Callable[[], Simu
 
 
 def test_production_is_refused(tmp_path: Path) -> None:
-    secrets = {"ENV": "production", "JWT_SECRET": "j" * 48, "BACKEND_CORS_ORIGINS": "https://app.example.com"}
+    secrets = {"ENV": "production", "JWT_SECRET": STRONG_SECRET, "BACKEND_CORS_ORIGINS": "https://app.example.com"}
     commands = CommandLine(tmp_path, **secrets)
     refused = commands.run("openai-sim", "--port", str(free_port())).refused_with()
     assert refused == "The OpenAI simulator does not run with ENV=production."

@@ -12,7 +12,7 @@ from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.permissions import Role
 from fastapi_ignite.core.security import sign_token
 
-PRODUCTION_LIFETIME_SECONDS = 3600
+DEFAULT_LIFETIME_SECONDS = 3600
 
 
 def register(app: typer.Typer) -> None:
@@ -24,13 +24,14 @@ def token(
     tenant_id: Annotated[UUID, typer.Argument(help="The tenant's id, as POST /tenants/create answered it.")],
     expires_in: Annotated[
         int | None,
-        typer.Option(min=1, help="Seconds; default none in development, an hour in production."),
+        typer.Option(min=1, help="Seconds; default none in development, an hour where tokens have to end."),
     ] = None,
     role: Annotated[Role | None, typer.Option(help="Default: none, which has the owner's rights.")] = None,
 ) -> None:
     """Print a bearer token for a tenant, signed with JWT_SECRET."""
     settings = get_settings()
-    if expires_in is None and settings.app.production:
-        expires_in = PRODUCTION_LIFETIME_SECONDS
+    longest = settings.longest_token_lifetime
+    if expires_in is None and longest is not None:
+        expires_in = min(DEFAULT_LIFETIME_SECONDS, longest)
     expires_at = int(time.time()) + expires_in if expires_in else None
     typer.echo(sign_token(tenant_id, settings, expires_at=expires_at, role=role))

@@ -17,13 +17,15 @@ from fastapi_ignite.core.security import sign_token
 
 QUESTION = "How many days of paid leave do full-time employees get each year?"
 WAIT_SECONDS = 60
+TOKEN_SECONDS = 30 * 86400
 
 
 def run(console: Console, api: str, samples: Path, settings: Settings) -> None:
     """Tenant, project, upload, question; prints what came back."""
     with httpx2.Client(base_url=api, timeout=WAIT_SECONDS + 10) as client:
         tenant = _ok(client.post("/tenants/create", params={"name": "Demo Co", "plan_id": "hobby"}))
-        token = sign_token(UUID(tenant["tenant_id"]), settings, expires_at=int(time.time()) + 30 * 86400)
+        lifetime = min(TOKEN_SECONDS, settings.longest_token_lifetime or TOKEN_SECONDS)
+        token = sign_token(UUID(tenant["tenant_id"]), settings, expires_at=int(time.time()) + lifetime)
         client.headers["Authorization"] = f"Bearer {token}"
         project = _ok(client.post("/ingestion/projects/create", params={"name": "Docs"}))
         _upload(console, client, project["id"], sorted(path for path in samples.iterdir() if path.is_file()))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 
+from fastapi_ignite.core.addresses import is_loopback
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import AnswerSettings, EmbeddingSettings, OpenAISettings, RagSettings
+from fastapi_ignite.core.production import production_problems
 from fastapi_ignite.core.sections import (
     DEVELOPMENT_SECRET,
     ApiKeySettings,
@@ -31,9 +31,8 @@ from fastapi_ignite.core.sections import (
     UploadSettings,
 )
 
-MINIMUM_SECRET_BYTES = 32
+PRODUCTION_TOKEN_SECONDS = 86_400
 PROJECT_ROOT = Path(__file__).resolve().parents[3]
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Settings(BaseModel):
@@ -88,43 +87,28 @@ class Settings(BaseModel):
             raise ConfigurationError("OPENAI_API_KEY: RAG_ENGINE=openai wants one")
         return self
 
+    @property
+    def longest_token_lifetime(self) -> int | None:
+        """Seconds that a token may be valid for; None is no bound."""
+        if self.jwt.max_lifetime_seconds is None and self.app.production:
+            return PRODUCTION_TOKEN_SECONDS
+        return self.jwt.max_lifetime_seconds
+
     @model_validator(mode="after")
     def _production_guards(self) -> Self:
-        if not self.app.production:
-            return self
-        problems: list[str] = []
-        if self.jwt.jwks_url:
-            problems += self._identity_provider_problems()
-        elif _is_short(self.jwt.secret):
-            problems.append(f"JWT_SECRET: production wants at least {MINIMUM_SECRET_BYTES} bytes, not the default")
-        if self.api_key.secret and _is_short(self.api_key.secret):
-            problems.append(f"API_KEY_SECRET: production wants at least {MINIMUM_SECRET_BYTES} bytes")
-        if "*" in self.cors.origins:
-            problems.append("BACKEND_CORS_ORIGINS: production wants named origins, not *")
+        problems = list(production_problems(self)) if self.app.production else []
         if problems:
             raise ConfigurationError("\n".join(problems))
         return self
 
-    def _identity_provider_problems(self) -> Iterator[str]:
-        if urlsplit(self.jwt.jwks_url or "").scheme != "https":
-            yield "JWT_JWKS_URL: production wants https"
-        if not self.jwt.issuer:
-            yield "JWT_ISSUER: production wants one beside JWT_JWKS_URL: providers sign for many with one key"
-        if self.api_key.secret is None and _is_short(self.jwt.secret):
-            yield "API_KEY_SECRET: production wants one where JWT_SECRET is not set"
-
     def require_safe_address(self, host: str) -> None:
         """Refuse to show a default secret to the network."""
         default_secret = self.jwt.secret.get_secret_value() == DEVELOPMENT_SECRET and not self.jwt.jwks_url
-        if default_secret and host not in LOOPBACK and not self.app.allow_insecure:
+        if default_secret and not is_loopback(host) and not self.app.allow_insecure:
             raise ConfigurationError(
                 f"JWT_SECRET is the development default, so HOST={host} is refused: anyone could sign a token. "
                 "Set JWT_SECRET, listen on 127.0.0.1, or set ALLOW_INSECURE=1 inside a private network."
             )
-
-
-def _is_short(secret: SecretStr) -> bool:
-    return len(secret.get_secret_value().encode()) < MINIMUM_SECRET_BYTES
 
 
 def variable_name(section: type[Section], field: str) -> str:

@@ -49,11 +49,11 @@ def known_scopes(names: Collection[str]) -> frozenset[Scope]:
     return frozenset(scope for scope in Scope if scope in names)
 
 
-def granted(role: str | None, scopes: Collection[str] | None) -> frozenset[Scope]:
-    """What a role and a list of scopes allow together; without either, everything.
+def granted(role: str, scopes: Collection[str] | None) -> frozenset[Scope]:
+    """Return what the role and the list of scopes both allow; None is no list, and an empty list allows nothing.
 
     Raises:
         ValueError: there is no such role.
     """
-    allowed = ALL_SCOPES if role is None else SCOPES_OF[Role(role)]
+    allowed = SCOPES_OF[Role(role)]
     return allowed if scopes is None else allowed & known_scopes(scopes)

@@ -19,6 +19,9 @@ COST = re.compile(r"(?P<operation>\w+)=(?P<units>[1-9][0-9]{0,3})")
 RABBITMQ_SCHEMES = frozenset({"amqp", "amqps"})
 
 
+PostgresTls = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
+
+
 class Section(BaseSettings):
     """A group of variables that share a prefix. Unknown variables are left alone: the environment is not ours."""
 
@@ -30,7 +33,7 @@ class AppSettings(Section):
 
     env: Literal["development", "test", "production"] = Field(
         "development",
-        description="`production` turns the guards on: no default secret, no wildcard CORS, `exp` required.",
+        description="`production` turns the guards on (`python cli.py doctor --production` lists what they refuse).",
     )
     debug: bool = Field(
         default=False, description="Log at DEBUG and show tracebacks in the log. Never shown to callers."
@@ -139,13 +142,26 @@ class PostgresSettings(Section):
         description="pgbouncer in transaction mode for API, worker and scheduler; migrations go to the server itself.",
     )
     pgbouncer_port: int = Field(6432, ge=1, le=65535, description="Port of pgbouncer.")
+    sslmode: PostgresTls | None = Field(
+        None,
+        description="TLS to the outside server, as in libpq; unset: tried, and not insisted on. Over a network "
+        "production wants `require` or more, or `disable` on purpose. `sslmode` in `DATABASE_URL` beats it.",
+    )
+    pgbouncer_sslmode: PostgresTls | None = Field(None, description="The same to pgbouncer; unset: as to the server.")
+    sslrootcert: str | None = Field(
+        None,
+        min_length=1,
+        description="File of the certificate authorities that `verify-ca` and `verify-full` believe; unset or "
+        "`system`: those of the machine. `sslrootcert` in `DATABASE_URL` beats it.",
+    )
 
 
 class DatabaseUrlSettings(Section):
     """The other way to name an outside PostgreSQL."""
 
     database_url: SecretStr | None = Field(
-        None, description="`postgresql://owner:password@host:port/db`; beats the `POSTGRES_*` variables."
+        None,
+        description="`postgresql://owner:password@host:port/db?sslmode=verify-full`; beats the `POSTGRES_*` variables.",
     )
 
 
@@ -158,12 +174,26 @@ class RedisSettings(Section):
     port: int = Field(6379, ge=1, le=65535, description="Port of the outside server.")
     password: SecretStr | None = Field(None, description="Password of the outside server.")
     db: int = Field(0, ge=0, le=15, description="Database number.")
+    tls: Literal["on", "off"] | None = Field(
+        None,
+        description="TLS to the outside server; in `REDIS_URL` `rediss://` says it. Over a network production wants "
+        "it, or `off` on purpose.",
+    )
 
     @field_validator("url")
     @classmethod
     def _is_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not _is_url(value.get_secret_value(), REDIS_SCHEMES):
             raise ValueError("takes redis://:password@host:port/db, rediss:// with TLS, or unix://")
+        return value
+
+    @field_validator("tls")
+    @classmethod
+    def _agrees_with_the_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        url: SecretStr | None = info.data.get("url")
+        scheme = urlsplit(url.get_secret_value()).scheme if url else None
+        if (value, scheme) in {("on", "redis"), ("off", "rediss")}:
+            raise ValueError("says otherwise than REDIS_URL: rediss:// is with TLS, redis:// without")
         return value
 
 
@@ -237,21 +267,46 @@ class JwtSettings(Section):
         (), description="Comma-separated; `aud` must hold one of them. Unset: anything."
     )
     leeway_seconds: int = Field(30, ge=0, le=300, description="Clock skew allowed in `exp`, `nbf` and `iat`.")
+    max_lifetime_seconds: int | None = Field(
+        None,
+        ge=60,
+        le=315_360_000,
+        description="Longest time from now, and from `iat` where there is one, to a token's `exp`; when set, `exp` is "
+        "required. Default none, and 86,400 (a day) in production.",
+    )
     required_claims: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Comma-separated claims a token must have, for example `exp,sub`; production adds `exp`."
     )
     tenant_claim: str = Field("tenant_id", min_length=1, max_length=200, description="Claim that names the tenant.")
     role_claim: str = Field(
-        "role", min_length=1, max_length=200, description="Claim with `owner`, `admin`, `member` or `viewer`."
+        "role",
+        min_length=1,
+        max_length=200,
+        description="Claim with `owner`, `admin`, `member` or `viewer`; a token without it is the owner's.",
     )
     scope_claim: str = Field(
-        "scope", min_length=1, max_length=200, description="Claim with scopes, as a list or separated by blanks."
+        "scope",
+        min_length=1,
+        max_length=200,
+        description="Claim with scopes, as a list or separated by blanks; it narrows the role.",
     )
+
+    @field_validator("role_claim", "scope_claim")
+    @classmethod
+    def _claims_differ(cls, value: str, info: ValidationInfo) -> str:
+        if value in {info.data.get("tenant_claim"), info.data.get("role_claim")}:
+            raise ValueError("names a claim that another setting names already")
+        return value
 
     @field_validator("audience", "required_claims", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        names = tuple(part.strip() for part in value.split(",") if part.strip())
+        if not names:  # no audience at all would be any
+            raise ValueError("takes at least one name")
+        return names
 
     @field_validator("jwks_url")
     @classmethod

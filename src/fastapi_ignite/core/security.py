@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import jwt
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError, IgniteError, UnavailableError
-from fastapi_ignite.core.permissions import ALL_SCOPES, Role, Scope, granted
-from fastapi_ignite.core.sections import JwtSettings
+from fastapi_ignite.core.permissions import Role, Scope, granted
+from fastapi_ignite.core.token_format import StrictTokens, token_header
 
 SHARED_ALGORITHM = "HS256"
 PUBLIC_ALGORITHMS = ("RS256", "ES256")
@@ -53,16 +54,13 @@ class Actor:
     id: str | None = None
 
 
-ANYONE = Actor("token")
-
-
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The tenant a request acts for, and what it may do. Nothing but the bearer says who that is."""
 
     tenant_id: UUID
-    scopes: frozenset[Scope] = ALL_SCOPES
-    actor: Actor = ANYONE
+    scopes: frozenset[Scope]
+    actor: Actor
 
 
 class KeySource(Protocol):
@@ -96,10 +94,13 @@ class TokenVerifier:
     Settings and the token's `kid` alone decide which key it is checked with; `jku`, `x5u` and `jwk` are not read.
     """
 
-    def __init__(self, settings: JwtSettings, *, require_exp: bool, keys: KeySource | None = None) -> None:
-        self._settings = settings
-        self._required = sorted({*settings.required_claims, *(["exp"] if require_exp else [])})
+    def __init__(self, settings: Settings, *, keys: KeySource | None = None) -> None:
+        self._settings = settings.jwt
+        self._longest = settings.longest_token_lifetime
+        wants_end = settings.app.production or self._longest is not None
+        self._required = sorted({*self._settings.required_claims, *(["exp"] if wants_end else [])})
         self._keys = keys
+        self._tokens = StrictTokens()
 
     async def verify(self, token: str) -> Principal:
         """The principal of a JWT. `exp`, `nbf` and `iat` count when present.
@@ -109,9 +110,8 @@ class TokenVerifier:
             KeysUnavailableError: the identity provider's keys are not known.
         """
         try:
-            header = jwt.get_unverified_header(token)
-            key, algorithm = await self._key(header)
-            claims = jwt.decode(
+            key, algorithm = await self._key(token_header(token))
+            claims = self._tokens.decode(
                 token,
                 key,
                 algorithms=[algorithm],
@@ -123,8 +123,9 @@ class TokenVerifier:
         except jwt.ExpiredSignatureError:
             raise InvalidTokenError("The token has expired.") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
-            # a payload is any JSON: PyJWT lets numbers and nesting that Python cannot hold pass through
+            # a header and a payload are any text: some of it Python cannot hold
             raise InvalidTokenError("The token does not verify.") from None
+        self._require_short_life(claims)
         return self._principal(claims)
 
     async def _key(self, header: dict[str, Any]) -> tuple[Any, str]:
@@ -141,6 +142,15 @@ class TokenVerifier:
             raise jwt.InvalidKeyError
         return key.key, key.algorithm_name
 
+    def _require_short_life(self, claims: dict[str, Any]) -> None:
+        """Refuse what ends too long after now, or after `iat` where there is one."""
+        if self._longest is None:
+            return
+        from_now = claims["exp"] - time.time() - self._settings.leeway_seconds
+        from_issue = claims["exp"] - claims.get("iat", claims["exp"])
+        if max(from_now, from_issue) > self._longest:
+            raise InvalidTokenError(f"The token is valid for longer than the {self._longest} s allowed here.")
+
     def _principal(self, claims: dict[str, Any]) -> Principal:
         tenant_id = claims.get(self._settings.tenant_claim)
         if not isinstance(tenant_id, str):
@@ -152,16 +162,24 @@ class TokenVerifier:
         return Principal(tenant, self._scopes(claims), Actor("token", _storable(claims.get("sub", ""))))
 
     def _scopes(self, claims: dict[str, Any]) -> frozenset[Scope]:
-        """Without role and scope claims the owner's; with both, what both allow. One that is unreadable refuses."""
-        role, named = claims.get(self._settings.role_claim), claims.get(self._settings.scope_claim)
-        scopes = named.split() if isinstance(named, str) else named
-        listed = scopes is None or (isinstance(scopes, list) and all(isinstance(name, str) for name in scopes))
-        if not listed:
+        """A claim that is absent narrows nothing. One that is there is understood, or the token is refused."""
+        return granted(self._role(claims), self._named_scopes(claims))
+
+    def _role(self, claims: dict[str, Any]) -> Role:
+        role = claims.get(self._settings.role_claim, Role.OWNER)
+        if not isinstance(role, str) or role not in set(Role):
+            raise InvalidTokenError(f"The token's {self._settings.role_claim} is none of {', '.join(Role)}.")
+        return Role(role)
+
+    def _named_scopes(self, claims: dict[str, Any]) -> list[str] | None:
+        if self._settings.scope_claim not in claims:
+            return None
+        scopes = claims[self._settings.scope_claim]
+        if isinstance(scopes, str):
+            return scopes.split()
+        if not isinstance(scopes, list) or not all(isinstance(name, str) for name in scopes):
             raise InvalidTokenError(f"The token's {self._settings.scope_claim} is no list of scopes.")
-        try:
-            return granted(role, scopes)
-        except ValueError:
-            raise InvalidTokenError(f"The token's {self._settings.role_claim} is none of {', '.join(Role)}.") from None
+        return scopes
 
 
 def _storable(subject: str) -> str | None:
@@ -173,11 +191,16 @@ def sign_token(tenant_id: UUID, settings: Settings, *, expires_at: int | None = 
     """A token as the command line hands it out; `expires_at` is Unix seconds.
 
     Raises:
-        ConfigurationError: tokens are the identity provider's.
+        ConfigurationError: tokens are the identity provider's, or this one would be refused for its long life.
     """
     if settings.jwt.jwks_url:
         raise ConfigurationError(
             "JWT_JWKS_URL is set: tokens come from the identity provider, and none signed here counts"
+        )
+    longest = settings.longest_token_lifetime
+    if longest is not None and (expires_at is None or expires_at - time.time() > longest):
+        raise ConfigurationError(
+            f"JWT_MAX_LIFETIME_SECONDS: a token may be valid for {longest} s at most; ask for a shorter one"
         )
     claims: dict[str, Any] = {settings.jwt.tenant_claim: str(tenant_id)}
     if expires_at is not None:
