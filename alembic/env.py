@@ -6,11 +6,10 @@ import asyncio
 
 from alembic import context
 from sqlalchemy import Connection, Index, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import SchemaItem
 
 from fastapi_ignite.core.config import get_settings
+from fastapi_ignite.infra.db.connections import single_use_engine
 from fastapi_ignite.infra.db.logins import set_login_passwords
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.models import metadata
@@ -52,7 +51,7 @@ def run(connection: Connection) -> None:
 
 async def migrate(addresses: ServiceAddresses) -> None:
     """Migrations, then the passwords of the two logins."""
-    engine = create_async_engine(addresses.owner_url, poolclass=NullPool)
+    engine = single_use_engine(addresses.owner_url)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(run)

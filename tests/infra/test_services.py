@@ -9,6 +9,7 @@ import pytest
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
+from tokens import STRONG_SECRET
 
 OUTSIDE = {"DATABASE_URL": "postgresql://owner:hunter2@db.example:6543/acme", "REDIS_URL": "redis://:hunter2@cache:1/2"}
 
@@ -69,7 +70,7 @@ class TestOutsideServers:
         addresses = addresses_of(monkeypatch, OUTSIDE | {"DATABASE_URL": url})
         for address in (addresses.owner_url, addresses.api_url, addresses.worker_url):
             assert address.drivername == "postgresql+asyncpg"
-            assert dict(address.query) == {"ssl": "require"}
+            assert dict(address.query) == {"sslmode": "require"}
 
     @pytest.mark.parametrize(
         "url",
@@ -83,6 +84,40 @@ class TestOutsideServers:
             open_services(load_settings(env_file=None))
         assert caught.value.detail == "DATABASE_URL: takes postgresql://user:password@host:port/database"
         assert not own_folder.exists()
+
+    @pytest.mark.parametrize(
+        ("parameters", "complaint"),
+        [
+            ("sslmode=hunter2", "sslmode takes one of disable, allow, prefer, require, verify-ca, verify-full"),
+            ("sslmode=disable&sslmode=require", "sslmode takes one of "),
+            ("sslmode=require&channel_binding=require", "takes the parameters .*, and not channel_binding$"),
+        ],
+    )
+    def test_a_parameter_that_nobody_would_heed_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, parameters: str, complaint: str
+    ) -> None:
+        url = f"postgresql://owner:secret@db.example/acme?{parameters}"
+        with pytest.raises(ConfigurationError, match=f"^DATABASE_URL: {complaint}"):
+            addresses_of(monkeypatch, OUTSIDE | {"DATABASE_URL": url})
+
+    def test_tls_comes_from_the_url_or_else_from_the_variables(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        variables = {"POSTGRES_SSLMODE": "require", "POSTGRES_SSLROOTCERT": "of/ours.pem"}
+        addresses = addresses_of(monkeypatch, OUTSIDE | variables)
+        for address in (addresses.owner_url, addresses.api_url, addresses.worker_url, addresses.admin_url):
+            assert dict(address.query) == {"sslmode": "require", "sslrootcert": "of/ours.pem"}
+        url = OUTSIDE["DATABASE_URL"] + "?sslmode=verify-full&sslrootcert=theirs.pem"
+        addresses = addresses_of(monkeypatch, OUTSIDE | variables | {"DATABASE_URL": url})
+        assert dict(addresses.owner_url.query) == {"sslmode": "verify-full", "sslrootcert": "theirs.pem"}
+        pooled = {"POSTGRES_PGBOUNCER_HOST": "127.0.0.1", "POSTGRES_PGBOUNCER_SSLMODE": "disable"}
+        addresses = addresses_of(monkeypatch, OUTSIDE | variables | pooled | {"DATABASE_URL": url})
+        assert addresses.owner_url.query["sslmode"] == "verify-full"
+        assert addresses.api_url.query["sslmode"] == addresses.worker_url.query["sslmode"] == "disable"
+
+    def test_redis_by_its_parts_may_have_tls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        variables = {"REDIS_URL": "", "REDIS_HOST": "cache", "REDIS_PASSWORD": "p"}
+        assert addresses_of(monkeypatch, OUTSIDE | variables).redis_url == "redis://:p@cache:6379/0"
+        encrypted = variables | {"REDIS_TLS": "on"}
+        assert addresses_of(monkeypatch, OUTSIDE | encrypted).redis_url == "rediss://:p@cache:6379/0"
 
     def test_the_logins_go_through_pgbouncer_and_the_owner_does_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         direct = addresses_of(monkeypatch, OUTSIDE)
@@ -120,9 +155,10 @@ class TestLogins:
     ) -> None:
         production = {
             "ENV": "production",
-            "JWT_SECRET": "j" * 32,
+            "JWT_SECRET": STRONG_SECRET,
             "TENANT_SIGNUP": "open",
-            "DATABASE_URL": "postgresql://owner@db.example/acme",
+            "DATABASE_URL": "postgresql://owner@db.example/acme?sslmode=require",
+            "REDIS_TLS": "off",
             "POSTGRES_API_PASSWORD": "of the api",
         }
         with pytest.raises(ConfigurationError, match=r"POSTGRES_API_PASSWORD, .* wants all three"):

@@ -12,12 +12,11 @@ from typing import Annotated
 import typer
 from redis import Redis
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from fastapi_ignite.core.config import default_settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db import migrations
+from fastapi_ignite.infra.db.connections import single_use_engine
 from fastapi_ignite.infra.embedded import acquire, status
 from fastapi_ignite.infra.services import ServiceAddresses, Services, open_services
 
@@ -114,9 +113,7 @@ def _wait_for_the_end(data: Path) -> None:
 
 async def _create_database(addresses: ServiceAddresses) -> bool:
     name = addresses.owner_url.database
-    engine = create_async_engine(
-        addresses.owner_url.set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT"
-    )
+    engine = single_use_engine(addresses.owner_url.set(database="postgres"), isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:
             exists = await connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name})
@@ -129,7 +126,7 @@ async def _create_database(addresses: ServiceAddresses) -> bool:
 
 
 async def _drop_all(addresses: ServiceAddresses) -> None:
-    engine = create_async_engine(addresses.owner_url, poolclass=NullPool)
+    engine = single_use_engine(addresses.owner_url)
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SET LOCAL lock_timeout = '10s'"))

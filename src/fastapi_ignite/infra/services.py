@@ -12,7 +12,12 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db.logins import ADMIN_LOGIN, API_LOGIN, WORKER_LOGIN, derive_password
 from fastapi_ignite.infra.db.pgbouncer import through_pgbouncer
+from fastapi_ignite.infra.db.tls import MODES, with_mode, with_tls
 from fastapi_ignite.infra.embedded import EmbeddedEndpoints, EmbeddedLease, acquire
+
+DRIVER = "postgresql+asyncpg"
+# Those of libpq that the driver or this program understands: what nobody would heed is refused.
+URL_PARAMETERS = frozenset({"host", "port", "ssl", "sslmode", "sslrootcert", "target_session_attrs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +83,18 @@ def open_services(settings: Settings) -> Services:
 
 
 def _owner_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> URL:
+    postgres = settings.postgres
     if settings.database.database_url:
-        return _parse_database_url(settings.database.database_url.get_secret_value())
-    if settings.postgres.host:
-        return URL.create(
-            "postgresql+asyncpg",
-            settings.postgres.user,
-            settings.postgres.password.get_secret_value(),
-            settings.postgres.host,
-            settings.postgres.port,
-            settings.postgres.db,
-        )
+        url = _parse_database_url(settings.database.database_url.get_secret_value())
+        return with_tls(url, postgres.sslmode, postgres.sslrootcert)
+    if postgres.host:
+        password = postgres.password.get_secret_value()
+        url = URL.create(DRIVER, postgres.user, password, postgres.host, postgres.port, postgres.db)
+        return with_tls(url, postgres.sslmode, postgres.sslrootcert)
     if endpoints is None:
         raise ConfigurationError("neither an outside nor an embedded PostgreSQL is available")
     return URL.create(
-        "postgresql+asyncpg",
+        DRIVER,
         endpoints.postgres_user,
         endpoints.postgres_password,
         endpoints.postgres_host,
@@ -108,17 +110,25 @@ def _parse_database_url(value: str) -> URL:
         url = URL.create("unknown")
     if url.get_backend_name() not in {"postgresql", "postgres"}:
         raise ConfigurationError("DATABASE_URL: takes postgresql://user:password@host:port/database")
-    url = url.set(drivername="postgresql+asyncpg")
-    if "sslmode" in url.query:  # what hosts of PostgreSQL give out is libpq's; asyncpg calls it ssl
-        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})
-    return url
+    unknown = sorted(set(url.query) - URL_PARAMETERS)
+    if unknown:
+        raise ConfigurationError(
+            f"DATABASE_URL: takes the parameters {', '.join(sorted(URL_PARAMETERS))}, and not {', '.join(unknown)}"
+        )
+    if "ssl" in url.query:  # the driver's own name for it
+        url = url.difference_update_query(["ssl"]).update_query_dict({"sslmode": url.query["ssl"]})
+    if url.query.get("sslmode", "prefer") not in MODES:
+        raise ConfigurationError(f"DATABASE_URL: sslmode takes one of {', '.join(MODES)}")
+    return url.set(drivername=DRIVER)
 
 
 def _shared_url(settings: Settings, owner: URL) -> URL:
     """Where API, worker and scheduler connect. Migrations hold a session's lock, so the owner's address is direct."""
-    if settings.postgres.pgbouncer_host is None:
+    postgres = settings.postgres
+    if postgres.pgbouncer_host is None:
         return owner
-    return through_pgbouncer(owner, host=settings.postgres.pgbouncer_host, port=settings.postgres.pgbouncer_port)
+    pooled = through_pgbouncer(owner, host=postgres.pgbouncer_host, port=postgres.pgbouncer_port)
+    return with_mode(pooled, postgres.pgbouncer_sslmode)
 
 
 def _redis_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> str:
@@ -128,7 +138,8 @@ def _redis_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> str:
         password = settings.redis.password.get_secret_value() if settings.redis.password else None
         username = None if password is None else ""  # without one SQLAlchemy renders no password either
         host, port, database = settings.redis.host, settings.redis.port, str(settings.redis.db)
-        return URL.create("redis", username, password, host, port, database).render_as_string(hide_password=False)
+        scheme = "rediss" if settings.redis.tls == "on" else "redis"
+        return URL.create(scheme, username, password, host, port, database).render_as_string(hide_password=False)
     if endpoints is None:
         raise ConfigurationError("neither an outside nor an embedded Redis is available")
     return f"redis://:{endpoints.redis_password}@{endpoints.redis_host}:{endpoints.redis_port}/0"

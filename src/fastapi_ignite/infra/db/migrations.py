@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 
 from alembic import command
@@ -12,11 +13,10 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
+from fastapi_ignite.infra.db.connections import single_use_engine
 from fastapi_ignite.infra.services import ServiceAddresses
 
 
@@ -54,7 +54,7 @@ def head(addresses: ServiceAddresses) -> str | None:
 
 async def current(addresses: ServiceAddresses) -> str | None:
     """The revision the database is at; null before the first migration."""
-    engine = create_async_engine(addresses.owner_url, poolclass=NullPool)
+    engine = single_use_engine(addresses.owner_url)
     try:
         with told_in_one_line(addresses):
             async with engine.connect() as connection:
@@ -73,7 +73,7 @@ def told_in_one_line(addresses: ServiceAddresses) -> Iterator[None]:
         yield
     except CommandError as error:
         raise ConfigurationError(str(error)) from error
-    except (ConnectionError, TimeoutError, socket.gaierror) as error:
+    except (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError) as error:
         url = addresses.owner_url
         reason = error.strerror or error or "no answer in time"
         raise UnavailableError(f"PostgreSQL at {url.host}:{url.port or 5432} cannot be reached: {reason}") from error

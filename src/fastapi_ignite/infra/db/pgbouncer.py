@@ -22,7 +22,7 @@ def through_pgbouncer(url: URL, *, host: str, port: int) -> URL:
     return url.set(host=host, port=port).update_query_dict({_MARK: "true"})
 
 
-def connection_options(url: URL) -> tuple[URL, dict[str, Any]]:
+def pgbouncer_options(url: URL) -> tuple[URL, dict[str, Any]]:
     """The address for the driver, and the options that such a connection needs."""
     if _MARK not in url.query:
         return url, {}

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
 
+from fastapi_ignite.infra.db.connections import connection_options
 from fastapi_ignite.infra.db.driver import TAKE_ROLE, RoleConnection, opening
-from fastapi_ignite.infra.db.pgbouncer import connection_options
 
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"

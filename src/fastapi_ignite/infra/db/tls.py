@@ -1,0 +1,50 @@
+"""TLS to PostgreSQL: mode and authorities travel in the address, as in libpq's, and become options of the driver."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from sqlalchemy import URL
+
+from fastapi_ignite.core.errors import ConfigurationError
+
+MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+SYSTEM_AUTHORITIES = "system"
+_MODE, _AUTHORITIES = "sslmode", "sslrootcert"
+
+
+def with_tls(url: URL, mode: str | None, authorities: str | None) -> URL:
+    """The address with these, where it names none itself. Without a mode the driver tries TLS and goes on without."""
+    wanted = {_MODE: mode, _AUTHORITIES: authorities}
+    return url.update_query_dict({name: value for name, value in wanted.items() if value and name not in url.query})
+
+
+def with_mode(url: URL, mode: str | None) -> URL:
+    """The address with another mode."""
+    return url.update_query_dict({_MODE: mode}) if mode else url
+
+
+def tls_options(url: URL) -> tuple[URL, dict[str, Any]]:
+    """The address for the driver, and the options that make it use TLS as the address says.
+
+    Raises:
+        ConfigurationError: the file of authorities cannot be read.
+    """
+    mode, authorities = url.query.get(_MODE), url.query.get(_AUTHORITIES)
+    address = url.difference_update_query([_MODE, _AUTHORITIES])
+    if mode is None:
+        return address, {}
+    verified = mode in {"verify-ca", "verify-full"} or (mode == "require" and authorities is not None)
+    if not verified:
+        return address, {"ssl": mode}
+    context = _context(str(authorities or SYSTEM_AUTHORITIES))
+    context.check_hostname = mode == "verify-full"
+    return address, {"ssl": context}
+
+
+def _context(authorities: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=None if authorities == SYSTEM_AUTHORITIES else authorities)
+    except (OSError, ValueError) as error:  # an SSLError, of a file without a certificate, is an OSError
+        raise ConfigurationError(f"POSTGRES_SSLROOTCERT: {authorities} holds no certificates: {error}") from error
