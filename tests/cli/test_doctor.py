@@ -6,6 +6,7 @@ from pathlib import Path
 
 from command_line import CommandLine
 from fastapi_ignite.infra.services import ServiceAddresses
+from tokens import STRONG_SECRET
 
 
 def test_a_sound_installation_passes(commands: CommandLine) -> None:
@@ -17,11 +18,12 @@ def test_a_sound_installation_passes(commands: CommandLine) -> None:
     assert found["database"].startswith("ok at migration ")
     assert found["logins"] == "ok ignite_api and ignite_worker connect"
     assert found["embedder"] == "ok minilm, 384 dimensions"
+    assert "production" not in found
     assert not commands.data_dir.exists()
 
 
 def test_a_missing_schema_is_a_failure_that_says_what_to_do(folder: Path, empty: ServiceAddresses) -> None:
-    finished = CommandLine.on_servers(folder, empty).run("doctor", RAG_EMBEDDER="none", JWT_SECRET="j" * 32)
+    finished = CommandLine.on_servers(folder, empty).run("doctor", RAG_EMBEDDER="none", JWT_SECRET=STRONG_SECRET)
     found = finished.findings()
     assert finished.code == 1
     assert found["database"].startswith("fail at migration none")
@@ -44,3 +46,17 @@ def test_a_malformed_address_is_a_finding(commands: CommandLine) -> None:
     assert finished.code == 1
     assert finished.findings()["servers"].startswith("fail DATABASE_URL: takes postgresql://")
     assert "hunter2" not in finished.output + finished.error
+
+
+def test_what_production_would_refuse_is_known_before_it_does(folder: Path, empty: ServiceAddresses) -> None:
+    commands = CommandLine.on_servers(folder, empty)
+    unfit = {"DEBUG": "true", "TRUSTED_PROXIES": "0.0.0.0/0", "JWT_SECRET": "hunter2" * 8}
+    told = commands.run("doctor", "--production", RAG_EMBEDDER="none", **unfit)
+    lines = [line.split(None, 2) for line in told.output.splitlines() if line.split(None, 1)[:1] == ["production"]]
+    assert [(verdict, words.split(":")[0]) for _, verdict, words in lines] == [
+        ("fail", "would refuse DEBUG"),
+        ("fail", "would refuse JWT_SECRET"),
+        ("fail", "would refuse TRUSTED_PROXIES"),
+    ]
+    assert told.code == 1
+    assert "hunter2" not in told.output + told.error

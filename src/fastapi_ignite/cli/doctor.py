@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
 from redis import Redis
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.production import plaintext_warnings, production_problems
 from fastapi_ignite.core.sections import DEVELOPMENT_SECRET
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.embedded import status
@@ -42,18 +43,33 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor() -> None:
+def doctor(
+    *,
+    production: Annotated[
+        bool, typer.Option("--production", help="List too what ENV=production would refuse, whatever ENV is.")
+    ] = False,
+) -> None:
     """Check what the program needs, and say what to do. Ends with 1 when something would not work."""
     settings = get_settings()
     table = Table("check", "", "finding", box=None)
     failed = False
     console = Console(highlight=False)
     with console.status("Looking"):
-        for finding in _examine(settings):
+        for finding in (*_guards(settings, production=production), *_examine(settings)):
             failed = failed or finding.verdict == "fail"
             table.add_row(finding.subject, f"[{STYLES[finding.verdict]}]{finding.verdict}[/]", escape(finding.detail))
     console.print(table)
     sys.exit(1 if failed else 0)
+
+
+def _guards(settings: Settings, *, production: bool) -> Iterator[Finding]:
+    """With `ENV=production` only the warnings are left: the program has not started over a problem."""
+    if not (production or settings.app.production):
+        return
+    for problem in production_problems(settings):
+        yield Finding("production", "fail", f"would refuse {problem}")
+    for warning in plaintext_warnings(settings):
+        yield Finding("production", "warn", warning)
 
 
 def _examine(settings: Settings) -> Iterator[Finding]:
