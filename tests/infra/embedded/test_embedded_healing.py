@@ -15,6 +15,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from fastapi_ignite.infra.embedded import EmbeddedLease, acquire, status
+from fastapi_ignite.infra.embedded.processes import is_stopped
 from infra.embedded_instances import OtherUser, postgres, server_processes, valkey, wait_until
 
 
@@ -52,6 +53,33 @@ async def test_a_killed_process_is_replaced_and_data_kept(data_dir: Path, victim
         assert getattr(status(data_dir), f"{victim}_pid") != pid
         assert lease.endpoints == before
         assert sum("guardian" in command for command in server_processes(data_dir)) == 1
+
+
+async def test_servers_that_hang_are_replaced_and_data_kept(data_dir: Path) -> None:
+    with acquire(data_dir, durable=False, hung_seconds=2) as lease:
+        before, found = lease.endpoints, status(data_dir)
+        await keep_a_row(lease)
+        hung = {found.postgres_pid, found.redis_pid}
+        for pid in hung:
+            os.kill(pid or 0, signal.SIGSTOP)
+        wait_until(lambda: not hung & {status(data_dir).postgres_pid, status(data_dir).redis_pid}, "others run", 60)
+        assert await healed(lease) < 10
+        wait_until(lambda: status(data_dir).running, "the guardian says so")
+        assert status(data_dir).guardian_pid == found.guardian_pid
+        assert lease.endpoints == before
+
+
+async def test_a_guardian_that_was_stopped_goes_on_and_no_server_notices(data_dir: Path) -> None:
+    with acquire(data_dir, durable=False) as lease:
+        await keep_a_row(lease)
+        before = status(data_dir)
+        assert before.guardian_pid is not None
+        os.kill(before.guardian_pid, signal.SIGSTOP)
+        wait_until(lambda: is_stopped(before.guardian_pid or 0), "it stands still")
+        lease.ensure()
+        wait_until(lambda: not is_stopped(before.guardian_pid or 0), "it goes on")
+        assert status(data_dir) == before
+        assert await healed(lease) < 10
 
 
 async def test_a_killed_backend_costs_no_restart_of_ours(data_dir: Path) -> None:

@@ -1,9 +1,9 @@
-"""The process that starts the servers, restarts one that dies, and stops both when their last user is gone.
+"""The process that starts the servers, restarts one that dies or hangs, and stops both when their last user is gone.
 
-Run as `python -m fastapi_ignite.infra.embedded.guardian DATA_DIR durable|volatile` by `launch.py`, which has already
-locked `guardian.lock` through a descriptor that this process inherits: the lock is held from before the guardian
-exists until it is dead, so there is never a second one. It has one thread only: the kernel ties the servers' lives
-to the thread that started them.
+Run as `python -m fastapi_ignite.infra.embedded.guardian DATA_DIR durable|volatile HUNG_SECONDS` by `launch.py`, which
+has already locked `guardian.lock` through a descriptor that this process inherits: the lock is held from before the
+guardian exists until it is dead, so there is never a second one. It has one thread only: the kernel ties the servers'
+lives to the thread that started them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ POLL_SECONDS = 0.1
 LOG_CHECK_SECONDS = 60
 MAX_RESTART_DELAY_SECONDS = 30
 STABLE_AFTER_SECONDS = 60
+LONGEST_QUESTION_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +55,38 @@ class Restarts:
         self.delay = min(max(1, self.delay * 2), MAX_RESTART_DELAY_SECONDS)
 
 
+class Reactions:
+    """How long a server has not reacted. It is asked six times within the time after which it counts as hung.
+
+    Time in which nobody asked (a suspended machine) counts as one question, so that both begin anew together.
+    """
+
+    def __init__(self, server: EmbeddedServer, hung_seconds: float) -> None:
+        self._server = server
+        self._hung_seconds = hung_seconds
+        self._interval = hung_seconds / 6
+        self._timeout = min(self._interval, LONGEST_QUESTION_SECONDS)
+        self._silent_seconds = 0.0
+        self._asked_at = time.monotonic()
+
+    def reset(self) -> None:
+        self._silent_seconds = 0.0
+        self._asked_at = time.monotonic()
+
+    def are_missing(self) -> bool:
+        """Asks when it is time to. A server that stands still keeps the caller waiting for a few seconds."""
+        began = time.monotonic()
+        if began - self._asked_at < self._interval:
+            return False
+        waited, self._asked_at = min(began - self._asked_at, self._interval), began
+        self._silent_seconds = 0 if self._server.reacts(self._timeout) else self._silent_seconds + waited
+        return self._silent_seconds >= self._hung_seconds
+
+
 class Guardian:
     """The two servers of one data folder, their users, and what is published about them."""
 
-    def __init__(self, data: DataFolder, *, durable: bool) -> None:
+    def __init__(self, data: DataFolder, *, durable: bool, hung_seconds: float) -> None:
         self._data = data
         self._state = GuardianState(pid=os.getpid(), phase="starting", changed_at=time.time(), durable=durable)
         self._users = os.open(data.users_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -86,6 +115,7 @@ class Guardian:
             password=self._endpoints.redis_password,
         )
         self._restarts = {server.name: Restarts() for server in self._servers}
+        self._reactions = {server.name: Reactions(server, hung_seconds) for server in self._servers}
 
     @property
     def _servers(self) -> tuple[EmbeddedServer, EmbeddedServer]:
@@ -102,6 +132,7 @@ class Guardian:
                 self._start(server)
             self._publish("ready")
             while self._is_wanted():
+                self._end_hung_servers()
                 self._restart_dead_servers()
                 self._bound_logs()
                 time.sleep(POLL_SECONDS)
@@ -119,7 +150,15 @@ class Guardian:
             port = server.start(self._endpoints.redis_port, keep_waiting=self._is_wanted)
             self._endpoints = replace(self._endpoints, redis_port=port)
         self._endpoints.write(self._data.services)
+        self._reactions[server.name].reset()
         logger.info("%s answers on port %d, process %d", server.name, port, server.pid)
+
+    def _end_hung_servers(self) -> None:
+        for server in self._servers:
+            if server.is_alive() and self._reactions[server.name].are_missing():
+                logger.warning("%s hangs: process %d does not react; it is replaced", server.name, server.pid)
+                self._publish("starting", f"{server.name} hung (log: {server.log})")
+                server.stop_hung()
 
     def _restart_dead_servers(self) -> None:
         for server in self._servers:
@@ -185,7 +224,7 @@ class Guardian:
 
 
 def main() -> int:
-    root, durability = sys.argv[1:]
+    root, durability, hung_seconds = sys.argv[1:]
     data, durable = DataFolder.at(Path(root)), durability == "durable"
     os.umask(0o022)  # what is private says so; the rest must be open to the account of the servers
     if os.fork():
@@ -194,7 +233,7 @@ def main() -> int:
         os._exit(0)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
-        Guardian(data, durable=durable).run()
+        Guardian(data, durable=durable, hung_seconds=float(hung_seconds)).run()
     except (EmbeddedServerError, OSError) as error:
         logger.critical("%s", error)
         failed = GuardianState(

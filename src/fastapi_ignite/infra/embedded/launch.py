@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,14 +21,18 @@ LAUNCH_TIMEOUT_SECONDS = 30
 # The guardian outlives its starter and needs none of its secrets.
 PASSED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
+logger = logging.getLogger(__name__)
+
 
 def guardian_is_running(data: DataFolder, pid: int) -> bool:
     """Whether `pid`, as read from the state file, is still the guardian of this folder."""
     return processes.is_running(pid, f"{GUARDIAN_MODULE} {data.root} ")
 
 
-def launch_guardian_if_absent(data: DataFolder, *, durable: bool, failed_since: float) -> bool:
+def launch_guardian_if_absent(data: DataFolder, *, durable: bool, hung_seconds: float, failed_since: float) -> bool:
     """True when a guardian was started; it reports by its state file. Whoever gets the guardian's lock starts it.
+
+    One that lives and was stopped by a signal is told to go on: the servers would be watched by nobody.
 
     Raises:
         EmbeddedServerError: It cannot be started, or the last one gave up after `failed_since`: then none is started.
@@ -36,18 +42,26 @@ def launch_guardian_if_absent(data: DataFolder, *, durable: bool, failed_since: 
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            _resume_guardian(data)
             return False
         last = GuardianState.read(data.guardian_state)
         if last and last.phase == "failed" and last.changed_at >= failed_since:
             raise EmbeddedServerError(last.error or "the embedded servers failed")
         data.guardian_state.unlink(missing_ok=True)
-        _launch(data, lock, durable=durable)
+        _launch(data, lock, durable=durable, hung_seconds=hung_seconds)
     finally:
         os.close(lock)
     return True
 
 
-def _launch(data: DataFolder, lock: int, *, durable: bool) -> None:
+def _resume_guardian(data: DataFolder) -> None:
+    state = GuardianState.read(data.guardian_state)
+    if state and processes.is_stopped(state.pid) and guardian_is_running(data, state.pid):
+        logger.warning("the guardian of the servers, process %d, was stopped by a signal and goes on", state.pid)
+        os.kill(state.pid, signal.SIGCONT)
+
+
+def _launch(data: DataFolder, lock: int, *, durable: bool, hung_seconds: float) -> None:
     source = Path(fastapi_ignite.__path__[0]).parent
     environment = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), os.environ.get("PYTHONPATH"))))
@@ -55,7 +69,10 @@ def _launch(data: DataFolder, lock: int, *, durable: bool) -> None:
     output = logfiles.open_log(data.guardian_log)
     try:
         finished = subprocess.run(  # noqa: S603  # our own interpreter and module
-            [sys.executable, "-P", "-m", GUARDIAN_MODULE, str(data.root), "durable" if durable else "volatile"],
+            [
+                *(sys.executable, "-P", "-m", GUARDIAN_MODULE, str(data.root)),
+                *("durable" if durable else "volatile", str(hung_seconds)),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

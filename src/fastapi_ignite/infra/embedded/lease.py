@@ -17,6 +17,7 @@ from fastapi_ignite.infra.embedded.folders import DataFolder
 from fastapi_ignite.infra.embedded.launch import guardian_is_running, launch_guardian_if_absent
 from fastapi_ignite.infra.embedded.records import EmbeddedEndpoints, GuardianState
 
+HUNG_SECONDS = 30.0
 POLL_SECONDS = 0.02
 MAX_LAUNCHES = 3
 MAX_RELAUNCH_DELAY_SECONDS = 30
@@ -28,11 +29,14 @@ class EmbeddedLease:
     Processes forked from the holder share the lease and keep it alive as well.
     """
 
-    def __init__(self, data: DataFolder, users: int, endpoints: EmbeddedEndpoints, *, durable: bool) -> None:
+    def __init__(
+        self, data: DataFolder, users: int, endpoints: EmbeddedEndpoints, *, durable: bool, hung_seconds: float
+    ) -> None:
         self._data = data
         self._users: int | None = users
         self._endpoints = endpoints
         self._durable = durable
+        self._hung_seconds = hung_seconds
         self._relaunch_delay = 0.0
         self._relaunch_at = 0.0
         self._failures_told = time.time()
@@ -44,7 +48,9 @@ class EmbeddedLease:
         return self._endpoints
 
     def ensure(self) -> None:
-        """Starts the guardian again if it was killed, without waiting for the servers. Cheap: call it every second.
+        """Starts the guardian again if it was killed, and lets it go on if it was stopped; does not wait for servers.
+
+        Cheap: call it every second.
 
         Raises:
             EmbeddedServerError: The data folder was removed or replaced, no guardian can be started, or the last one
@@ -59,7 +65,12 @@ class EmbeddedLease:
             return
         with _told_in_one_line(self._data):
             try:
-                absent = launch_guardian_if_absent(self._data, durable=self._durable, failed_since=self._failures_told)
+                absent = launch_guardian_if_absent(
+                    self._data,
+                    durable=self._durable,
+                    hung_seconds=self._hung_seconds,
+                    failed_since=self._failures_told,
+                )
             except EmbeddedServerError:
                 self._failures_told = time.time()
                 self._delay_relaunch(now)
@@ -89,10 +100,13 @@ class EmbeddedLease:
         self.release()
 
 
-def acquire(data_dir: Path, *, durable: bool = True, timeout_seconds: float = 60) -> EmbeddedLease:
+def acquire(
+    data_dir: Path, *, durable: bool = True, hung_seconds: float = HUNG_SECONDS, timeout_seconds: float = 60
+) -> EmbeddedLease:
     """Starts the servers of `data_dir`, or joins those that run, and returns when both answer.
 
-    `durable=False` trades safety against a power cut for speed; it is for the tests' own instance.
+    `durable=False` trades safety against a power cut for speed; it is for the tests' own instance. A server that does
+    not react for `hung_seconds` is replaced; the first user's figure counts.
 
     Raises:
         EmbeddedServerError: The servers cannot run, or do not answer in time.
@@ -103,11 +117,11 @@ def acquire(data_dir: Path, *, durable: bool = True, timeout_seconds: float = 60
         data.prepare()
         users = _join_users(data, deadline)
         try:
-            endpoints = _wait_until_ready(data, deadline, durable=durable)
+            endpoints = _wait_until_ready(data, deadline, durable=durable, hung_seconds=hung_seconds)
         except BaseException:
             os.close(users)
             raise
-    return EmbeddedLease(data, users, endpoints, durable=durable)
+    return EmbeddedLease(data, users, endpoints, durable=durable, hung_seconds=hung_seconds)
 
 
 def _join_users(data: DataFolder, deadline: float) -> int:
@@ -126,11 +140,11 @@ def _join_users(data: DataFolder, deadline: float) -> int:
         time.sleep(POLL_SECONDS)
 
 
-def _wait_until_ready(data: DataFolder, deadline: float, *, durable: bool) -> EmbeddedEndpoints:
+def _wait_until_ready(data: DataFolder, deadline: float, *, durable: bool, hung_seconds: float) -> EmbeddedEndpoints:
     began = time.time()
     launches = 0
     while True:
-        launches += launch_guardian_if_absent(data, durable=durable, failed_since=began)
+        launches += launch_guardian_if_absent(data, durable=durable, hung_seconds=hung_seconds, failed_since=began)
         state = GuardianState.read(data.guardian_state)
         if state and state.phase == "ready" and guardian_is_running(data, state.pid):
             if durable and not state.durable:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -56,6 +57,9 @@ class PostgresServer(EmbeddedServer):
         (signal.SIGQUIT, 5),
         (signal.SIGKILL, 5),
     ]
+    hung_signals: ClassVar[list[tuple[signal.Signals, float]]] = [(signal.SIGQUIT, 2), (signal.SIGKILL, 5)]
+    # SSLRequest: the process that the postmaster forks for the connection answers with one byte, and logs nothing
+    question: ClassVar[bytes] = struct.pack("!ii", 8, 80877103)
 
     def __init__(
         self, *, programs: Path, folder: Path, account: ServerAccount, log: Path, password: str, durable: bool

@@ -53,6 +53,15 @@ def is_running(pid: int, marker: str) -> bool:
     return command is not None and marker in command
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether the process stands still after SIGSTOP (Linux only; elsewhere never)."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] == "T"
+
+
 def stop_stranger(pid: int, marker: str, signals: list[tuple[signal.Signals, float]]) -> bool:
     """Stops a process that is not our child by signals of growing force, each with the seconds it has to work."""
     for number, patience in signals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -15,6 +16,7 @@ from fastapi_ignite.infra.embedded import logfiles, processes
 from fastapi_ignite.infra.embedded.account import ServerAccount
 from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
 from fastapi_ignite.infra.embedded.ports import choose_port, port_is_free
+from fastapi_ignite.infra.embedded.records import LOOPBACK
 
 PORT_ATTEMPTS = 5
 READY_POLL_SECONDS = 0.02
@@ -34,6 +36,9 @@ class EmbeddedServer(ABC):
     name: ClassVar[str]
     death_signal: ClassVar[signal.Signals]
     stop_signals: ClassVar[list[tuple[signal.Signals, float]]]
+    hung_signals: ClassVar[list[tuple[signal.Signals, float]]]
+    # a request that needs no password and is answered by what does the server's work
+    question: ClassVar[bytes]
 
     def __init__(self, *, folder: Path, account: ServerAccount, log: Path, password: str) -> None:
         self.folder = folder
@@ -41,6 +46,7 @@ class EmbeddedServer(ABC):
         self.log = log
         self._password = password
         self._log_start = 0
+        self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -62,6 +68,7 @@ class EmbeddedServer(ABC):
             self._process = self._spawn(self._command(port))
             while self._process.poll() is None:
                 if self._is_ready():
+                    self._port = port
                     return port
                 if not keep_waiting():
                     self.stop()
@@ -75,6 +82,23 @@ class EmbeddedServer(ABC):
     def stop(self) -> None:
         if self._process is not None:
             processes.stop_child(self._process, self.stop_signals)
+
+    def reacts(self, timeout_seconds: float) -> bool:
+        """Whether anything comes back in time; a refusal is a reaction too, and the process tells if it is dead."""
+        try:
+            with socket.create_connection((LOOPBACK, self._port), timeout=timeout_seconds) as connection:
+                connection.sendall(self.question)
+                connection.recv(1)
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def stop_hung(self) -> None:
+        """With less patience than `stop`: a server that hangs rarely hears of it."""
+        if self._process is not None:
+            processes.stop_child(self._process, self.hung_signals)
 
     def _reason(self) -> str:
         code = self._process.returncode if self._process else 0

@@ -33,6 +33,8 @@ class ValkeyServer(EmbeddedServer):
     name: ClassVar[str] = "Valkey"
     death_signal: ClassVar[signal.Signals] = signal.SIGTERM
     stop_signals: ClassVar[list[tuple[signal.Signals, float]]] = [(signal.SIGTERM, 3), (signal.SIGKILL, 3)]
+    hung_signals: ClassVar[list[tuple[signal.Signals, float]]] = [(signal.SIGTERM, 1), (signal.SIGKILL, 3)]
+    question: ClassVar[bytes] = b"PING\r\n"  # the answer says that a password is missing
 
     def __init__(self, *, program: Path, folder: Path, account: ServerAccount, log: Path, password: str) -> None:
         super().__init__(folder=folder, account=account, log=log, password=password)
