@@ -62,6 +62,18 @@ class RunningStack:
         self._seen |= family
         return sorted(family)
 
+    def processes_of(self, command: str) -> list[int]:
+        """Those of the stack whose command line holds this, in the order of their start."""
+        return [pid for pid in self.processes() if command in (command_of(pid) or "")]
+
+    def readiness(self) -> dict[str, str]:
+        """What `health/ready` says; nothing while it does not answer."""
+        try:
+            answer: dict[str, str] = httpx2.get(f"{self.api}/health/ready", timeout=10).json()
+        except httpx2.HTTPError:
+            return {"status": ""}
+        return answer
+
     def kill(self) -> None:
         """`kill -9` of the supervisor alone."""
         self._process.kill()

@@ -33,6 +33,7 @@ from fastapi_ignite.http.security_headers import SecurityHeaders
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.cache import open_cache
 from fastapi_ignite.infra.db import Database, migrations
+from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.jwks import KeySet
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent
@@ -103,7 +104,7 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
                 storage=LocalStorage(settings.ignite.data_dir / "storage"),
                 jobs=jobs,
                 engines=engines,
-                schema_head=await asyncio.to_thread(migrations.head, addresses),
+                schema=await asyncio.to_thread(migrations.history, addresses),
             )
     finally:
         jobs.close()
@@ -121,7 +122,7 @@ async def _refuse_stronger_login(database: Database) -> None:
         if await connection.scalar(STRONGER_LOGIN):
             raise ConfigurationError(
                 "The API's database login is an owner, a superuser, or may take ignite_system: row-level security "
-                "would not hold it. Give ignite_api no role but ignite_tenant."
+                f"would not hold it. Give {database.engine.url.username} no role but ignite_tenant."
             )
 
 
@@ -136,7 +137,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             exit_with_parent()
         services = await asyncio.to_thread(open_services, settings)
         try:
-            async with open_state(settings, services.addresses) as state:
+            async with open_state(settings, services.addresses) as state, beating():
                 yield state
         finally:
             await asyncio.to_thread(services.close)

@@ -5,6 +5,7 @@ from fastapi_ignite.api_keys import models as api_keys
 from fastapi_ignite.audit import models as audit
 from fastapi_ignite.billing import models as billing
 from fastapi_ignite.exports import models as exports
+from fastapi_ignite.infra import periodic_runs
 from fastapi_ignite.infra.db import Base
 from fastapi_ignite.infra.idempotency import models as idempotency
 from fastapi_ignite.ingestion import models as ingestion
@@ -26,6 +27,7 @@ __all__ = [
     "ingestion",
     "items",
     "metadata",
+    "periodic_runs",
     "projects",
     "query",
     "rag_local",

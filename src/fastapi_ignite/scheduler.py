@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy.exc import SQLAlchemyError
 
 from fastapi_ignite.billing.provider import make_provider
 from fastapi_ignite.billing.turnover import ProviderSync, TurnOver
@@ -23,10 +25,11 @@ from fastapi_ignite.exports import repository as exports
 from fastapi_ignite.exports.jobs import EXPORT_TENANT, REMOVE_EXPORT
 from fastapi_ignite.exports.models import ExportState
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.heartbeat import Heartbeat
+from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.idempotency.store import remove_expired
 from fastapi_ignite.infra.jobs import Job, JobQueue, make_broker
 from fastapi_ignite.infra.jobs.leases import LostJob
+from fastapi_ignite.infra.periodic_runs import expect_runs, forget_runs, record_successes
 from fastapi_ignite.infra.services import Services
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion import repository as files
@@ -41,6 +44,12 @@ from fastapi_ignite.usage.repository import release_expired
 STOP_SECONDS = 4  # an idle stack ends within five
 # of idempotency keys that are over: so many a transaction, and as many as a thousand requests a second leave in a run
 KEYS_A_BATCH, MOST_BATCHES = 5000, 60
+# a job that has not succeeded for three intervals is overdue, but none before a minute
+INTERVALS_OF_PATIENCE, LEAST_PATIENCE = 3, timedelta(minutes=1)
+# a run that takes longer is stuck; it may take its patience where that is more
+LEAST_STUCK = timedelta(minutes=10)
+RECORD_SECONDS = 15
+DAY = 86_400
 log = structlog.get_logger(__name__)
 
 
@@ -139,11 +148,17 @@ class Periodic:
     name: str
     interval: str
     trigger: BaseTrigger
+    seconds: int
 
     @property
     def purpose(self) -> str:
         """What it does."""
         return (getattr(Sweeper, self.name).__doc__ or "").partition("\n")[0]
+
+    @property
+    def patience(self) -> timedelta:
+        """How long after a success the next one has to come."""
+        return max(INTERVALS_OF_PATIENCE * timedelta(seconds=self.seconds), LEAST_PATIENCE)
 
     def next_run(self) -> datetime:
         """By the clock, for a scheduler that starts now."""
@@ -152,7 +167,7 @@ class Periodic:
 
 
 def _every(name: str, seconds: int) -> Periodic:
-    return Periodic(name, f"{seconds} s", IntervalTrigger(seconds=seconds, timezone="UTC"))
+    return Periodic(name, f"{seconds} s", IntervalTrigger(seconds=seconds, timezone="UTC"), seconds)
 
 
 PERIODIC = (
@@ -165,31 +180,49 @@ PERIODIC = (
     _every("sync_billing", 60),
     _every("clean", 300),
     _every("expire_exports", 300),
-    Periodic("roll_up_usage", "daily, 00:20", CronTrigger(hour=0, minute=20, timezone="UTC")),
+    Periodic("roll_up_usage", "daily, 00:20", CronTrigger(hour=0, minute=20, timezone="UTC"), DAY),
     _every("reconcile", 3600),
 )
 
 
 class Running:
-    """The runs under way, so that a scheduler that stops can let them end: APScheduler would cancel them."""
+    """The runs under way, so that a scheduler that stops can let them end (APScheduler would cancel them), and when
+    each job last succeeded.
+    """
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], tuple[Periodic, float]] = {}
+        self._succeeded: dict[str, float] = {}
 
-    def watch(self, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
-        """The same job, known while it runs."""
+    def watch(self, periodic: Periodic, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+        """The same job, known while it runs and after it has succeeded."""
 
         async def run() -> object:
             task = asyncio.current_task()
             if task is None:
                 return await job()
-            self._tasks.add(task)
+            self._tasks[task] = (periodic, time.monotonic())
             try:
-                return await job()
+                result = await job()
+                self._succeeded[periodic.name] = time.monotonic()
+                return result
             finally:
-                self._tasks.discard(task)
+                del self._tasks[task]
 
         return run
+
+    def are_moving(self) -> bool:
+        """False when a run has been under way for so long that it will never end, and its job never run again."""
+        now = time.monotonic()
+        return all(
+            now - began < max(periodic.patience, LEAST_STUCK).total_seconds()
+            for periodic, began in self._tasks.values()
+        )
+
+    def ages(self) -> dict[str, timedelta]:
+        """How long ago each job last succeeded, those left out that never did."""
+        now = time.monotonic()
+        return {name: timedelta(seconds=now - succeeded) for name, succeeded in self._succeeded.items()}
 
     async def wait(self, seconds: float) -> None:
         """Until all have ended, or the time is over."""
@@ -204,8 +237,40 @@ def schedule(sweeper: Sweeper, running: Running) -> AsyncIOScheduler:
     )
     start = clock.now() + timedelta(seconds=1)
     for job in PERIODIC:
-        scheduler.add_job(running.watch(getattr(sweeper, job.name)), job.trigger, id=job.name, next_run_time=start)
+        run = running.watch(job, getattr(sweeper, job.name))
+        scheduler.add_job(run, job.trigger, id=job.name, next_run_time=start)
     return scheduler
+
+
+class SuccessRecord:
+    """Writes to the database which jobs succeeded, for `health/ready` to read. What fails is tried again."""
+
+    def __init__(self, database: Database, running: Running) -> None:
+        self._database = database
+        self._running = running
+        self._patience = {job.name: job.patience for job in PERIODIC}
+
+    async def keep(self) -> None:
+        """Until it is cancelled."""
+        expected = False
+        while True:
+            try:
+                async with self._database.system() as session:
+                    if not expected:
+                        await expect_runs(session, self._patience)
+                    await record_successes(session, self._running.ages(), self._patience)
+                expected = True
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                log.debug("successes not recorded", error=type(error).__name__)
+            await asyncio.sleep(RECORD_SECONDS)
+
+    async def remove(self) -> None:
+        """Say that this scheduler stops in order."""
+        try:
+            async with asyncio.timeout(STOP_SECONDS), self._database.system() as session:
+                await forget_runs(session, self._patience)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            log.debug("successes not removed", error=type(error).__name__)
 
 
 async def run(settings: Settings, services: Services) -> None:
@@ -215,20 +280,22 @@ async def run(settings: Settings, services: Services) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     database = Database(services.addresses.worker_url, pool_size=2, application_name="ignite-scheduler")
     jobs = JobQueue(make_broker(services.addresses.broker_url))
-    heartbeat = Heartbeat(services.addresses.redis_url, "scheduler")
     running = Running()
+    record = SuccessRecord(database, running)
     accounts = ProviderSync(database, make_provider(settings), grace_days=settings.billing.grace_days)
     storage = LocalStorage(settings.ignite.data_dir / "storage")
     scheduler = schedule(Sweeper(database, jobs, storage, accounts), running)
-    heartbeat.start()
     scheduler.start()
     log.info("scheduler started", jobs=[job.id for job in scheduler.get_jobs()])
     try:
-        await stop.wait()
+        async with beating(running.are_moving), asyncio.TaskGroup() as tasks:
+            recording = tasks.create_task(record.keep())
+            await stop.wait()
+            recording.cancel()
     finally:
         scheduler.pause()
         await running.wait(STOP_SECONDS)
         scheduler.shutdown(wait=False)
-        await asyncio.to_thread(heartbeat.stop)
+        await record.remove()
         jobs.close()
         await database.close()

@@ -15,8 +15,8 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.exports.jobs import EXPORT_TENANT, REMOVE_EXPORT
 from fastapi_ignite.exports.processing import ExportProcessor
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.heartbeat import Heartbeat
 from fastapi_ignite.infra.jobs import JobBroker, JobQueue, declare, make_broker
+from fastapi_ignite.infra.jobs.heartbeat import WorkerHeartbeat
 from fastapi_ignite.infra.jobs.lane import Lane
 from fastapi_ignite.infra.process import exit_with_parent
 from fastapi_ignite.infra.ratelimit import RateLimiter
@@ -113,13 +113,13 @@ class Worker:
 
 
 def build_broker() -> Broker:
-    """What a worker process calls when it boots; its services stay open, and its heart beats, until it dies."""
+    """What a worker process calls when it boots; its services stay open until it dies."""
     settings = get_settings()
     configure_logging(settings)
     exit_with_parent()
     services = open_services(settings)
     broker = make_broker(services.addresses.broker_url)
     dramatiq.set_broker(broker)
+    broker.add_middleware(WorkerHeartbeat(broker, services.addresses.redis_url))
     Worker(settings, services, broker)
-    Heartbeat(services.addresses.redis_url, "worker").start()
     return broker

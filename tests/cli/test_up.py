@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +15,9 @@ import httpx2
 import pytest
 
 from command_line import CommandLine, free_port, open_folder
+from fastapi_ignite.infra.embedded import status
+from fastapi_ignite.infra.embedded.processes import command_of
+from infra.embedded_instances import ENVIRONMENT, wait_until
 from running_stack import RunningStack
 
 
@@ -18,7 +25,7 @@ from running_stack import RunningStack
 def stack() -> Iterator[RunningStack]:
     """One for all tests that leave it running."""
     with open_folder() as made:
-        running = RunningStack(made, RAG_EMBEDDER="none")
+        running = RunningStack(made, RAG_EMBEDDER="none", IGNITE_HUNG_SECONDS="5")
         try:
             yield running.wait_until_healthy()
         finally:
@@ -56,6 +63,41 @@ class TestRunning:
         assert not (other.data_dir / "postgres").exists()
 
 
+@pytest.mark.timeout(180)
+def test_what_hangs_is_replaced_and_work_goes_on(stack: RunningStack) -> None:
+    """API, worker process, scheduler and Valkey at once. The next upload says that all of them are back."""
+    created = httpx2.post(f"{stack.api}/tenants/create", params={"name": "Acme", "plan_id": "hobby"}).json()
+    token = stack.commands.run("token", created["tenant_id"]).succeeded().strip()
+    bearer = {"Authorization": f"Bearer {token}"}
+    project = httpx2.post(
+        f"{stack.api}/ingestion/projects/create",
+        params={"tenant_id": created["tenant_id"], "name": "Docs"},
+        headers=bearer,
+    ).json()["id"]
+
+    api, scheduler = (stack.processes_of(f"cli {name}")[0] for name in ("api", "scheduler"))
+    worker = stack.processes_of("cli worker")[-1]  # the process under the one that `up` started
+    valkey = status(stack.commands.data_dir).redis_pid
+    assert valkey is not None
+    stopped = {api, worker, scheduler, valkey}
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+
+    wait_until(lambda: not any(map(command_of, stopped)), "all of them were replaced", 60)
+    for name in ("api", "worker", "scheduler"):
+        assert re.search(rf"supervisor \| {name} \(process \d+\) hangs: no sign of life", stack.printed), stack.printed
+    stack.wait_until_healthy()
+    wait_until(lambda: stack.readiness()["status"] == "ready", "worker and scheduler are back", 60)
+    uploaded = httpx2.post(
+        f"{stack.api}/ingestion/projects/{project}/upload_and_attach",
+        params={"tenant_id": created["tenant_id"], "wait_seconds": 60},
+        headers=bearer,
+        files={"files": ("guide.txt", b"The orchard keeps nine apple trees.")},
+        timeout=70,
+    ).json()
+    assert uploaded["batch_status"] == "completed", uploaded
+
+
 @pytest.fixture
 def start(folder: Path) -> Iterator[Callable[..., RunningStack]]:
     """`up` on this test's folder."""
@@ -91,6 +133,23 @@ def test_a_killed_supervisor_leaves_nothing_and_up_and_down_work_afterwards(
     again.wait_until_gone(processes, 18)
     assert again.commands.run("down").succeeded() == "Nothing is running.\n"
     assert "Traceback" not in again.printed
+
+
+@pytest.mark.parametrize(("mode", "kept_small"), [("ab", True), ("wb", False)])
+def test_the_log_it_appends_to_is_its_own_to_keep_small(folder: Path, mode: str, *, kept_small: bool) -> None:
+    """Where the output does not append, an emptied file would be filled with zeros up to the old place."""
+    commands = CommandLine(folder)
+    log = commands.data_dir / "logs" / "up.log"
+    log.parent.mkdir(parents=True)
+    ask = (
+        "from fastapi_ignite.cli.stack import appended_log; from fastapi_ignite.core.config import get_settings; "
+        "print(appended_log(get_settings()))"
+    )
+    with log.open(mode) as output:
+        subprocess.run(  # noqa: S603  # our own interpreter
+            [sys.executable, "-c", ask], stdout=output, env=commands.environment | ENVIRONMENT, check=True
+        )
+    assert log.read_text().strip() == (str(log) if kept_small else "None")
 
 
 class TestRefused:

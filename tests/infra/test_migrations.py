@@ -19,11 +19,12 @@ from sqlalchemy.exc import DBAPIError
 from books import books_of
 from command_line import CommandLine
 from databases import fetch, new_database, run
-from fastapi_ignite.core.config import PROJECT_ROOT, load_settings
+from fastapi_ignite.cli.schema import require_schema
+from fastapi_ignite.core.config import PROJECT_ROOT, Settings, load_settings
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database, migrations
-from fastapi_ignite.infra.services import ServiceAddresses, open_services
+from fastapi_ignite.infra.services import ServiceAddresses, Services, open_services
 from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
@@ -153,6 +154,39 @@ class TestAgreement:
         nowhere = replace(empty, owner_url=empty.owner_url.set(port=1))
         with pytest.raises(UnavailableError, match=r"^PostgreSQL at 127\.0\.0\.1:1 cannot be reached: "):
             migrations.upgrade(nowhere)
+
+
+class TestNewerThanTheCode:
+    """What an old process finds that starts while a deploy rolls."""
+
+    @pytest.fixture
+    def ahead(self, migrated: ServiceAddresses) -> ServiceAddresses:
+        run(migrated.owner_url, "UPDATE alembic_version SET version_num = 'of_tomorrow'")
+        return migrated
+
+    def test_migrating_changes_nothing(self, ahead: ServiceAddresses, tmp_path: Path) -> None:
+        commands = CommandLine.on_servers(tmp_path, ahead)
+        assert commands.run("db", "migrate").succeeded() == "The schema is at of_tomorrow.\n"
+        found = commands.run("doctor", RAG_EMBEDDER="none").findings()
+        newest = migrations.head(ahead)
+        assert found["database"] == f"ok at migration of_tomorrow, newer than the code, which is at {newest}"
+
+    def test_every_process_starts_on_it(
+        self, ahead: ServiceAddresses, settings: Settings, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        class OnDatabase(Services):
+            addresses = ahead
+
+        require_schema(OnDatabase(settings, None))
+        assert "newer than the code" in capsys.readouterr().err
+
+    def test_one_that_lacks_a_migration_stops_them(self, migrated: ServiceAddresses, settings: Settings) -> None:
+        class OnDatabase(Services):
+            addresses = migrated
+
+        migrations.downgrade(migrated, "-1")
+        with pytest.raises(ConfigurationError, match=r"run 'python cli\.py db migrate'"):
+            require_schema(OnDatabase(settings, None))
 
 
 class TestTurns:

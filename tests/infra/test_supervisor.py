@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,10 @@ from infra.embedded_instances import ENVIRONMENT, wait_until
 
 PROGRAM = """
 import sys, time
-from fastapi_ignite.infra.supervisor import ChildProcess, Supervisor
+from pathlib import Path
+from fastapi_ignite.infra import hung_processes, supervisor
+from fastapi_ignite.infra.embedded import logfiles
+from fastapi_ignite.infra.supervisor import ChildProcess, HungPolicy, Supervisor
 
 def child(name, code):
     return ChildProcess(name, [sys.executable, "-c", code])
@@ -35,6 +39,19 @@ def heartbeat():
 SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 WITH_PARENT = "from fastapi_ignite.infra.process import exit_with_parent; exit_with_parent(); " + SLEEPER
+BEATS = """
+import asyncio, os, time
+from fastapi_ignite.infra.heartbeat import beating
+async def work():
+    async with beating():
+        print('pid', os.getpid(), flush=True)
+        await asyncio.sleep({quiet})
+        {then}
+        await asyncio.sleep(60)
+asyncio.run(work())
+"""
+BEATING = BEATS.format(quiet=60, then="")
+BLOCKED = BEATS.format(quiet=1, then="time.sleep(60)")
 FORKS = (
     "import os, time; pid = os.fork(); print('forked' if pid else 'worker', os.getpid(), flush=True); time.sleep(60)"
 )
@@ -43,12 +60,12 @@ FORKS = (
 class Stack:
     """A supervisor in a process of its own, and what it has printed so far."""
 
-    def __init__(self, output: Path, *children: str, options: str = "") -> None:
+    def __init__(self, output: Path, *children: str, options: str = "", before: str = "") -> None:
         self._output = output
         made = ", ".join(f"child({name!r}, {code!r})" for name, code in (each.split(":", 1) for each in children))
-        with output.open("wb") as file:
+        with output.open("ab") as file:
             self.process = subprocess.Popen(  # noqa: S603  # our own interpreter
-                [sys.executable, "-c", f"{PROGRAM}sys.exit(Supervisor([{made}]{options}).run())"],
+                [sys.executable, "-c", f"{PROGRAM}{before}\nsys.exit(Supervisor([{made}]{options}).run())"],
                 stdout=file,
                 stderr=file,
                 env=ENVIRONMENT,
@@ -79,8 +96,8 @@ StartStack = Callable[..., Stack]
 def stack(tmp_path: Path) -> Iterator[StartStack]:
     started: list[Stack] = []
 
-    def start(*children: str, options: str = "") -> Stack:
-        started.append(Stack(tmp_path / f"output-{len(started)}", *children, options=options))
+    def start(*children: str, options: str = "", before: str = "") -> Stack:
+        started.append(Stack(tmp_path / f"output-{len(started)}", *children, options=options, before=before))
         return started[-1]
 
     yield start
@@ -126,6 +143,57 @@ class TestRunning:
         told = stack(f"api:{SLEEPER}", options=", heartbeat=heartbeat")
         told.expect(r"beat 4")
         assert told.printed.count("RuntimeError: servers are ill") == 1
+
+
+class TestHanging:
+    @pytest.fixture
+    def impatient(self, stack: StartStack, tmp_path: Path) -> StartStack:
+        """Two seconds of silence are enough, and half a second more after the first signal."""
+        policy = f", hung=HungPolicy(Path({str(tmp_path / 'beats')!r}), hung_seconds=2, start_seconds=30)"
+        return partial(stack, options=policy, before="hung_processes.KILL_AFTER_SECONDS = 0.5")
+
+    def test_a_stopped_child_is_replaced(self, impatient: StartStack) -> None:
+        told = impatient(f"api:{BEATING}")
+        first = int(told.expect(r"pid (\d+)")[1])
+        os.kill(first, signal.SIGSTOP)
+        told.expect(rf"api \(process {first}\) hangs: no sign of life for \d s; it is told to end\n")
+        told.expect(rf"api \(process {first}\) hangs: .*; it is killed with all its processes\n")
+        told.expect(r"api ended \(signal 9, Killed\); starting it again in 1 s")
+        told.expect(rf"pid (?!{first}\b)\d+")
+        assert not is_alive(first)
+
+    def test_one_whose_event_loop_is_blocked_ends_by_the_first_signal(self, impatient: StartStack) -> None:
+        told = impatient(f"worker:{BLOCKED}", f"api:{BEATING}")
+        told.expect(r"worker \(process \d+\) hangs: .*told to end(.|\n)*worker ended \(signal 15")
+        assert "api (process" not in told.printed
+
+    def test_one_process_of_a_child_is_left_to_the_child(self, impatient: StartStack) -> None:
+        forks = f"import os\nif os.fork(): print('ended', os.wait()[1], flush=True); os.fork()\n{BEATING}"
+        told = impatient(f"worker:{forks}")
+        hangs = int(told.expect(r"pid (\d+)")[1])
+        os.kill(hangs, signal.SIGSTOP)
+        told.expect(rf"worker \(process {hangs}\) hangs: .*; it is killed\n")
+        told.expect("ended 9")
+        told.expect(rf"pid (?!{hangs}\b)\d+")
+        assert "worker ended" not in told.printed
+
+    def test_without_a_pipe_the_children_run_all_the_same(self, stack: StartStack) -> None:
+        told = stack(f"api:{BEATING}", options=", hung=HungPolicy(Path('/proc/none/beats'), 2, 30)")
+        told.expect(r"/proc/none/beats cannot be made \(.*\): a child that hangs will not be replaced")
+        told.expect(r"pid \d+")
+
+
+def test_the_log_is_kept_small_and_no_line_is_lost(stack: StartStack, tmp_path: Path) -> None:
+    chatter = f"for n in range(12000): print(f'line {{n:05}}', flush=True)\n{SLEEPER}"
+    small = "logfiles.MAX_BYTES, supervisor.LOG_CHECK_BYTES = 40_000, 10_000"
+    log = tmp_path / "output-0"
+    told = stack(f"api:{chatter}", options=f", log_file=Path({str(log)!r})", before=small)
+    told.expect(r"\| up")
+    parts = sorted(tmp_path.glob("output-0*"), key=lambda part: int(part.suffix.removeprefix(".") or 0))
+    assert [part.name for part in parts] == ["output-0", *(f"output-0.{number}" for number in range(1, 6))]
+    assert all(part.stat().st_size < 80_000 for part in parts)
+    lines = [line for part in reversed(parts) for line in re.findall(r"line \d+", part.read_text())]
+    assert lines == [f"line {number:05}" for number in range(12000 - len(lines), 12000)]
 
 
 class TestStopping:

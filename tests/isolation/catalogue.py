@@ -19,6 +19,7 @@ SHARED_TABLES = {
     "admin_events": "what administrators did to the service; theirs to read",
     "admin_keys": "of administrators",
     "items": "the public demo",
+    "periodic_runs": "how the scheduler fares; names of jobs and times",
     "plans": "offered to everybody, written by operators",
     "usage_watermarks": "how far the roll-up came; the system role's alone",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import structlog
@@ -11,12 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.deps import DatabaseDep, RedisDep, SettingsDep
-from fastapi_ignite.infra import heartbeat
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.db.schema_history import SchemaHistory
+from fastapi_ignite.infra.periodic_runs import scheduler_state
+from fastapi_ignite.infra.presence import is_worker_present
+from fastapi_ignite.infra.storage.space import free_space
 
 API_VERSION = "1"
 CHECK_SECONDS = 2
+# a thread of its own: a network file system that hangs must not take one after the other of everybody's
+DISK = ThreadPoolExecutor(1, "disk")
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["health"])
 
@@ -39,21 +46,41 @@ class Alive(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`unavailable` comes with 503: send no traffic here. `degraded` serves every request, some of it slower."""
+    """`unavailable` comes with 503: send no traffic here. `degraded` serves questions and whatever else it can."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"status": "ready", "database": "ok", "migrations": "ok", "redis": "ok", "worker": "ok"},
+                {
+                    "status": "ready",
+                    "database": "ok",
+                    "migrations": "ok",
+                    "redis": "ok",
+                    "worker": "ok",
+                    "scheduler": "ok",
+                    "disk": "ok",
+                },
             ]
         }
     )
 
     status: Literal["ready", "degraded", "unavailable"]
     database: Literal["ok", "down"]
-    migrations: Literal["ok", "behind", "unknown"] = Field(description="Whether the schema is the one this code needs.")
+    migrations: Literal["ok", "behind", "ahead", "unknown"] = Field(
+        description="`behind`: the schema lacks what this code needs. `ahead`: newer code has migrated it, and this "
+        "code works with it."
+    )
     redis: Literal["ok", "down"]
-    worker: Literal["ok", "missing", "unknown"] = Field(description="Whether any worker has beaten within 35 seconds.")
+    worker: Literal["ok", "missing", "unknown"] = Field(
+        description="Whether any worker was able to take work within the last 35 seconds."
+    )
+    scheduler: Literal["ok", "missing", "hung", "unknown"] = Field(
+        description="`hung`: a scheduler was started and has not stopped in order, and a periodic job is overdue."
+    )
+    disk: Literal["ok", "low", "full", "unknown"] = Field(
+        description="Room for uploads. `low`: less than `IGNITE_LOW_DISK_BYTES`. `full`: the largest file allowed does "
+        "not fit."
+    )
 
 
 class AppInfo(BaseModel):
@@ -83,40 +110,67 @@ async def live() -> Alive:
 
 
 @router.get("/health/ready", responses={503: {"model": Readiness, "description": "Send no traffic here."}})
-async def ready(request: Request, response: Response, database: DatabaseDep, redis: RedisDep) -> Readiness:
+async def ready(
+    request: Request, response: Response, settings: SettingsDep, database: DatabaseDep, redis: RedisDep
+) -> Readiness:
     """Whether to send traffic here: only the database and its migrations decide."""
-    (database_state, migrations), worker = await asyncio.gather(
-        _database(database, request.state.schema_head), _worker(redis)
+    (stored, migrations, scheduler), worker, disk = await asyncio.gather(
+        _database(database, request.state.schema), _worker(redis), _disk(settings)
     )
-    usable = database_state == "ok" and migrations == "ok"
+    usable = stored == "ok" and migrations in {"ok", "ahead"}
+    whole = worker == "ok" and scheduler == "ok" and disk in {"ok", "low"}
     if not usable:
         response.status_code = 503
     return Readiness(
-        status="unavailable" if not usable else "ready" if worker == "ok" else "degraded",
-        database=database_state,
+        status="unavailable" if not usable else "ready" if whole else "degraded",
+        database=stored,
         migrations=migrations,
         redis="down" if worker == "unknown" else "ok",
         worker=worker,
+        scheduler=scheduler,
+        disk=disk,
     )
 
 
 async def _database(
-    database: Database, head: str | None
-) -> tuple[Literal["ok", "down"], Literal["ok", "behind", "unknown"]]:
+    database: Database, schema: SchemaHistory
+) -> tuple[
+    Literal["ok", "down"],
+    Literal["ok", "behind", "ahead", "unknown"],
+    Literal["ok", "missing", "hung", "unknown"],
+]:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            revision = await database.schema_revision()
+            migrations = schema.state_of(await database.schema_revision())
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         log.warning("not ready", error=type(error).__name__)
-        return "down", "unknown"
-    return "ok", "ok" if revision == head else "behind"
+        return "down", "unknown", "unknown"
+    return "ok", migrations, "unknown" if migrations == "behind" else await _scheduler(database)
+
+
+async def _scheduler(database: Database) -> Literal["ok", "missing", "hung", "unknown"]:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS), database.tenant(None) as session:
+            return await scheduler_state(session)
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return "unknown"
 
 
 async def _worker(redis: RedisDep) -> Literal["ok", "missing", "unknown"]:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            return "ok" if await heartbeat.is_alive(redis, "worker") else "missing"
+            return "ok" if await is_worker_present(redis) else "missing"
     except (RedisError, OSError, TimeoutError):
+        return "unknown"
+
+
+async def _disk(settings: Settings) -> Literal["ok", "low", "full", "unknown"]:
+    """Of where `LocalStorage` keeps uploads."""
+    look = asyncio.get_running_loop().run_in_executor(DISK, free_space, settings.ignite.data_dir / "storage")
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return (await look).state(settings)
+    except (OSError, TimeoutError):
         return "unknown"
 
 

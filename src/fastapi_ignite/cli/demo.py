@@ -18,6 +18,7 @@ from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.cli.stack import log_file, running_stack, stack_url
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
+from fastapi_ignite.infra.embedded import logfiles
 
 START_SECONDS = 90
 LAST_PORT_OFFSET = 50
@@ -37,7 +38,7 @@ def demo() -> None:
     if stack:
         console.print("The stack is running already.")
         port = stack.port
-        _wait_until_healthy(settings, port, None)
+        _wait_until_healthy(settings, port)
     else:
         with console.status("Starting PostgreSQL, Valkey, API, worker and scheduler"):
             port = _start_in_background(settings)
@@ -53,7 +54,9 @@ def _start_in_background(settings: Settings) -> int:
     log_path = log_file(settings)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     source = str(Path(__file__).resolve().parents[2])
-    with log_path.open("wb") as log:
+    log = logfiles.open_log(log_path)
+    log_start = logfiles.size_of(log_path)
+    try:
         process = subprocess.Popen(  # noqa: S603  our own program
             (sys.executable, "-m", "fastapi_ignite.cli", "up", "--port", str(port)),
             env={**os.environ, "PYTHONPATH": source},
@@ -62,7 +65,9 @@ def _start_in_background(settings: Settings) -> int:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    _wait_until_healthy(settings, port, process)
+    finally:
+        os.close(log)
+    _wait_until_healthy(settings, port, process, log_start)
     return port
 
 
@@ -75,7 +80,9 @@ def _free_port(settings: Settings) -> int:
     raise ConfigurationError(f"no port from {settings.app.port} on is free; set PORT")
 
 
-def _wait_until_healthy(settings: Settings, port: int, process: subprocess.Popen[bytes] | None) -> None:
+def _wait_until_healthy(
+    settings: Settings, port: int, process: subprocess.Popen[bytes] | None = None, log_start: int = 0
+) -> None:
     deadline = time.monotonic() + START_SECONDS
     address = f"{stack_url(settings, port)}{settings.app.api_prefix}/v1/health"
     while time.monotonic() < deadline:
@@ -83,11 +90,7 @@ def _wait_until_healthy(settings: Settings, port: int, process: subprocess.Popen
             if httpx2.get(address, timeout=2).is_success:
                 return
         if process is not None and process.poll() is not None:
-            raise UnavailableError(f"the stack ended while it started: {_last_line(settings)} ({log_file(settings)})")
+            reason = logfiles.telling_line(log_file(settings), log_start)
+            raise UnavailableError(f"the stack ended while it started: {reason} ({log_file(settings)})")
         time.sleep(0.1)
     raise UnavailableError(f"the stack does not answer after {START_SECONDS} s; see {log_file(settings)}")
-
-
-def _last_line(settings: Settings) -> str:
-    lines = log_file(settings).read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no output"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,18 +13,21 @@ from redis import Redis
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
+from fastapi_ignite.cli.schema import schema_position
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.production import plaintext_warnings, production_problems
 from fastapi_ignite.core.sections import DEVELOPMENT_SECRET
-from fastapi_ignite.infra.db import Database, migrations
+from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.embedded import status
 from fastapi_ignite.infra.jobs import make_broker
+from fastapi_ignite.infra.periodic_runs import scheduler_state
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
+from fastapi_ignite.infra.storage.space import free_space
 from fastapi_ignite.jobs import QUEUES
 
-LOW_DISK_BYTES = 2 * 2**30
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -90,6 +92,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
             yield _attempt("rabbitmq", lambda: _rabbitmq(addresses))
         yield _attempt("database", lambda: asyncio.run(_database(addresses)))
         yield _attempt("logins", lambda: asyncio.run(_logins(addresses)))
+        yield asyncio.run(_scheduler(addresses))
     if settings.default_embedder == "minilm":
         yield _attempt("embedder", _minilm)
     elif settings.default_embedder == "http":
@@ -111,12 +114,9 @@ def _secret(settings: Settings) -> Finding:
 
 
 def _disk(settings: Settings) -> Finding:
-    folder = settings.ignite.data_dir.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    verdict: Literal["ok", "warn"] = "ok" if free > LOW_DISK_BYTES else "warn"
-    return Finding("disk", verdict, f"{free / 2**30:.1f} GiB free under {settings.ignite.data_dir}")
+    space = free_space(settings.ignite.data_dir)
+    verdict: Literal["ok", "warn"] = "ok" if space.state(settings) == "ok" else "warn"
+    return Finding("disk", verdict, f"{space.bytes_free / 2**30:.1f} GiB free under {settings.ignite.data_dir}")
 
 
 def _embedded(settings: Settings) -> Finding:
@@ -168,10 +168,25 @@ def _described(model: str, dimensions: int | None) -> str:
 
 
 async def _database(addresses: ServiceAddresses) -> str:
-    current, newest = await migrations.current(addresses), migrations.head(addresses)
-    if current != newest:
-        raise IgniteError(f"at migration {current or 'none'}, the code at {newest}: run 'python cli.py db migrate'")
-    return f"at migration {current}"
+    _, position = await schema_position(addresses)
+    return position
+
+
+async def _scheduler(addresses: ServiceAddresses) -> Finding:
+    database = Database(addresses.worker_url, pool_size=1)
+    try:
+        async with database.system() as session:
+            state = await scheduler_state(session)
+    except (SQLAlchemyError, OSError):
+        return Finding("scheduler", "warn", "unknown: the database does not say")
+    finally:
+        await database.close()
+    details = {
+        "ok": "every periodic job succeeded in time",
+        "missing": "none runs: lost work is not found until 'cli.py up' or 'cli.py scheduler' does",
+        "hung": "a periodic job is overdue: see the scheduler's log, and restart it if it is silent",
+    }
+    return Finding("scheduler", "ok" if state == "ok" else "warn", details[state])
 
 
 async def _logins(addresses: ServiceAddresses) -> str:
@@ -181,4 +196,4 @@ async def _logins(addresses: ServiceAddresses) -> str:
             await database.ping()
         finally:
             await database.close()
-    return "ignite_api and ignite_worker connect"
+    return f"{addresses.api_url.username} and {addresses.worker_url.username} connect"

@@ -65,6 +65,17 @@ def log_file(settings: Settings) -> Path:
     return settings.ignite.data_dir / "logs" / "up.log"
 
 
+def appended_log(settings: Settings) -> Path | None:
+    """The log file, where this process was started in the background and its output is appended to that file."""
+    path = log_file(settings)
+    descriptor = 1
+    try:
+        appends = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
+        return path if appends and os.path.samestat(os.fstat(descriptor), path.stat()) else None
+    except OSError:
+        return None
+
+
 @contextlib.contextmanager
 def stack_lock(settings: Settings, port: int) -> Iterator[None]:
     """One stack a data folder. The lock goes with its process, however that ends; the file says pid and port."""

@@ -10,11 +10,11 @@ import typer
 
 from fastapi_ignite.cli.options import Port, Workers
 from fastapi_ignite.cli.ports import require_free_port
-from fastapi_ignite.cli.stack import stack_lock, stack_url
+from fastapi_ignite.cli.stack import appended_log, stack_lock, stack_url
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.services import open_services
-from fastapi_ignite.infra.supervisor import ChildProcess, Supervisor
+from fastapi_ignite.infra.supervisor import ChildProcess, HungPolicy, Supervisor
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,16 @@ def up(port: Port = None, workers: Workers = 1) -> None:
             ]
             url = stack_url(settings, number)
             typer.echo(f"Starting {url} (API pages: {url}{settings.app.api_prefix}/docs)")
-            code = Supervisor(children, heartbeat=services.heal).run()
+            code = Supervisor(
+                children,
+                heartbeat=services.heal,
+                log_file=appended_log(settings),
+                hung=HungPolicy(
+                    pipe=settings.ignite.data_dir / "run" / "heartbeats",
+                    hung_seconds=settings.ignite.hung_seconds,
+                    start_seconds=settings.ignite.start_seconds,
+                ),
+            ).run()
     sys.exit(code)
 
 

@@ -379,10 +379,22 @@ class UploadSettings(Section):
 
 
 class IgniteSettings(Section):
-    """Where this stack keeps its files."""
+    """Where this stack keeps its files, and when a process of it counts as hung."""
 
     model_config = SettingsConfigDict(env_prefix="IGNITE_")
     data_dir: Path = Field(Path(".ignite"), description="Embedded servers, uploads and logs of this stack.")
+    low_disk_bytes: int = Field(
+        2 * 2**30, ge=0, le=2**60, description="With less free space for uploads, `health/ready` says `disk: low`."
+    )
+    hung_seconds: int = Field(
+        30,
+        ge=3,
+        le=3600,
+        description="`up` replaces a process, and an embedded server, without a sign of life for this long.",
+    )
+    start_seconds: int = Field(
+        180, ge=3, le=3600, description="Time a process of `up` has from its start to its first sign of life."
+    )
 
 
 def _is_url(value: str, schemes: frozenset[str]) -> bool:

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.security import Actor, Principal, TokenVerifier
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.db.schema_history import SchemaHistory
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.storage import Storage
@@ -68,4 +69,4 @@ class State(TypedDict):
     storage: Storage
     jobs: JobQueue
     engines: Mapping[str, RagEngine]
-    schema_head: str | None
+    schema: SchemaHistory

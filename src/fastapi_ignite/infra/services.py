@@ -51,7 +51,7 @@ class Services:
         return _addresses(self._settings, self.lease.endpoints if self.lease else None)
 
     def heal(self) -> None:
-        """Bring back an embedded server that was killed."""
+        """Bring back the guardian of the embedded servers, which brings them back."""
         if self.lease:
             self.lease.ensure()
 
@@ -78,8 +78,9 @@ def open_services(settings: Settings) -> Services:
     outside_redis = settings.redis.url or settings.redis.host
     if outside_database:
         _owner_url(settings, None)  # what is malformed is said before a server starts
-    lease = None if outside_database and outside_redis else acquire(settings.ignite.data_dir)
-    return Services(settings, lease)
+    if outside_database and outside_redis:
+        return Services(settings, None)
+    return Services(settings, acquire(settings.ignite.data_dir, hung_seconds=settings.ignite.hung_seconds))
 
 
 def _owner_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> URL:

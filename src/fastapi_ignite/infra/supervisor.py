@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,9 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
+from fastapi_ignite.infra.embedded import logfiles
+from fastapi_ignite.infra.heartbeat import PIPE_VARIABLE, HeartbeatPipe
+from fastapi_ignite.infra.hung_processes import HungProcesses
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE
 
 POLL_SECONDS = 0.1
@@ -23,6 +28,7 @@ FIRST_RESTART_SECONDS = 1
 MAX_RESTART_SECONDS = 30
 STABLE_AFTER_SECONDS = 60
 MAX_LINE_BYTES = 64 * 1024
+LOG_CHECK_BYTES = 1024 * 1024
 
 OWN_NAME = "supervisor"
 _COLOURS = ("36", "32", "35", "33", "34", "31")
@@ -35,6 +41,15 @@ class ChildProcess:
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HungPolicy:
+    """When a child counts as hung. Each of its processes beats once a second through the pipe, see `heartbeat.py`."""
+
+    pipe: Path
+    hung_seconds: float
+    start_seconds: float
 
 
 @dataclass(slots=True)
@@ -61,10 +76,15 @@ class _Seat:
 
 
 class MergedLog:
-    """Lines of several processes on one stream, each behind its writer's name."""
+    """Lines of several processes on one stream, each behind its writer's name.
 
-    def __init__(self, names: Sequence[str], stream: BinaryIO) -> None:
+    `file` is what the stream appends to, where that is to be kept small.
+    """
+
+    def __init__(self, names: Sequence[str], stream: BinaryIO, file: Path | None = None) -> None:
         self._stream = stream
+        self._file = file
+        self._unchecked_bytes = 0
         self._lock = threading.Lock()
         coloured = stream.isatty() and "NO_COLOR" not in os.environ
         width = max(map(len, names))
@@ -79,9 +99,16 @@ class MergedLog:
             try:
                 self._stream.write(self._prefixes[name] + line.rstrip(b"\r\n") + b"\n")
                 self._stream.flush()
+                self._bound_file(len(line))
             except (OSError, ValueError):
                 # nobody reads any more (`| head`); the children must not block on a full pipe because of that
                 return
+
+    def _bound_file(self, written: int) -> None:
+        self._unchecked_bytes += written
+        if self._file and self._unchecked_bytes >= LOG_CHECK_BYTES:
+            self._unchecked_bytes = 0
+            logfiles.bound_log(self._file)
 
     def follow(self, name: str, source: BinaryIO) -> None:
         with source:
@@ -90,7 +117,11 @@ class MergedLog:
 
 
 class Supervisor:
-    """Keeps `children` running. `heartbeat` is called about once a second from the thread of `run()`."""
+    """Keeps `children` running, and replaces one that ends or, with a `hung` policy, one that hangs.
+
+    `heartbeat` is called about once a second from the thread of `run()`. `log_file` is the file behind `output`, to be
+    kept small.
+    """
 
     def __init__(
         self,
@@ -98,13 +129,19 @@ class Supervisor:
         *,
         heartbeat: Callable[[], None] | None = None,
         output: BinaryIO | None = None,
+        log_file: Path | None = None,
+        hung: HungPolicy | None = None,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
         self._seats = [_Seat(child) for child in children]
         self._heartbeat = heartbeat
         self._heartbeat_at = 0.0
         self._heartbeat_failure = ""
-        self._log = MergedLog([OWN_NAME, *(child.name for child in children)], output or sys.stdout.buffer)
+        names = [OWN_NAME, *(child.name for child in children)]
+        self._log = MergedLog(names, output or sys.stdout.buffer, log_file)
+        self._hung_policy = hung
+        self._pipe: HeartbeatPipe | None = None
+        self._hung_processes: HungProcesses | None = None
         self._stop_seconds = stop_seconds
         self._stop_requests = 0
 
@@ -117,9 +154,11 @@ class Supervisor:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` sets it
             numbers.append(signal.SIGHUP)
         previous = {number: signal.signal(number, self._on_signal) for number in numbers}
+        self._listen()
         try:
             while not self._stop_requests:
                 self._keep_running()
+                self._end_hung_processes()
                 self._beat()
                 time.sleep(POLL_SECONDS)
             return self._stop()
@@ -128,6 +167,8 @@ class Supervisor:
                 seat.kill_group()
             raise
         finally:
+            if self._pipe:
+                self._pipe.close()
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
@@ -137,6 +178,37 @@ class Supervisor:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # as signal.signal wants it
         self.request_stop()
+
+    def _listen(self) -> None:
+        policy = self._hung_policy
+        if policy is None:
+            return
+        try:
+            self._pipe = HeartbeatPipe(policy.pipe)
+        except OSError as error:
+            self._say(f"{policy.pipe} cannot be made ({error.strerror}): a child that hangs will not be replaced")
+            return
+        self._hung_processes = HungProcesses(
+            self._pipe, hung_seconds=policy.hung_seconds, start_seconds=policy.start_seconds
+        )
+
+    def _end_hung_processes(self) -> None:
+        """The child's own end, and what follows, is seen by `_keep_running`."""
+        if self._hung_processes is None:
+            return
+        names = {seat.process.pid: seat.child.name for seat in self._seats if seat.process and seat.is_running()}
+        for step in self._hung_processes.look(names):
+            what = "is told to end" if step.number == signal.SIGTERM else "is killed"
+            whole = " with all its processes" if step.whole_group else ""
+            self._say(
+                f"{names[step.group]} (process {step.pid}) hangs: no sign of life for {step.silent_seconds:.0f} s; "
+                f"it {what}{whole}"
+            )
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if step.whole_group:
+                    os.killpg(step.group, step.number)
+                else:
+                    os.kill(step.pid, step.number)
 
     def _keep_running(self) -> None:
         for seat in self._seats:
@@ -163,6 +235,8 @@ class Supervisor:
     def _start(self, seat: _Seat, now: float) -> None:
         environment = dict(os.environ if seat.child.env is None else seat.child.env)
         marks = {"IGNITE_SUPERVISED": "1", SUPERVISOR_PID_VARIABLE: str(os.getpid())}
+        if self._pipe:
+            marks[PIPE_VARIABLE] = str(self._pipe.path)
         try:
             process = subprocess.Popen(  # noqa: S603  # the caller's own programs
                 list(seat.child.argv),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -17,7 +18,10 @@ from sqlalchemy.exc import ProgrammingError
 from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 from fastapi_ignite.infra.db.connections import single_use_engine
+from fastapi_ignite.infra.db.schema_history import SchemaHistory
 from fastapi_ignite.infra.services import ServiceAddresses
+
+HEAD = "head"
 
 
 def _config(addresses: ServiceAddresses) -> Config:
@@ -29,8 +33,13 @@ def _config(addresses: ServiceAddresses) -> Config:
     return config
 
 
-def upgrade(addresses: ServiceAddresses, revision: str = "head") -> None:
-    """Bring the schema up, one deploy at a time. Must not be called from a running event loop."""
+def upgrade(addresses: ServiceAddresses, revision: str = HEAD) -> None:
+    """Bring the schema up, one deploy at a time. Must not be called from a running event loop.
+
+    Where newer code has migrated the database already, the way to the head is none: nothing happens.
+    """
+    if revision == HEAD and history(addresses).state_of(asyncio.run(current(addresses))) == "ahead":
+        return
     with told_in_one_line(addresses):
         command.upgrade(_config(addresses), revision)
 
@@ -49,7 +58,15 @@ def check(addresses: ServiceAddresses) -> None:
 
 def head(addresses: ServiceAddresses) -> str | None:
     """The newest revision in the files."""
-    return ScriptDirectory.from_config(_config(addresses)).get_current_head()
+    return history(addresses).head
+
+
+def history(addresses: ServiceAddresses) -> SchemaHistory:
+    """Every revision in the files."""
+    scripts = ScriptDirectory.from_config(_config(addresses))
+    return SchemaHistory(
+        head=scripts.get_current_head(), revisions=frozenset(script.revision for script in scripts.walk_revisions())
+    )
 
 
 async def current(addresses: ServiceAddresses) -> str | None:

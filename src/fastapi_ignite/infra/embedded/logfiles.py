@@ -1,13 +1,15 @@
-"""The servers' log files: kept small, and read for the one line that explains a failure."""
+"""Log files of the servers and of a stack in the background: kept small, and read for the line that tells a failure."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 from pathlib import Path
 
-MAX_BYTES = 20 * 1024 * 1024
+MAX_BYTES = 10 * 1024 * 1024
+KEPT = 5
 TAIL_BYTES = 16 * 1024
 
 _TELLING = re.compile(r"FATAL|PANIC|ERROR|[Ee]rror|No space left|could not|[Cc]an't|Could not")
@@ -20,10 +22,29 @@ def open_log(path: Path) -> int:
 
 
 def bound_log(path: Path) -> None:
-    """Moves a large log aside as `.1`, by copying: a running server goes on appending to the emptied file."""
-    if path.exists() and path.stat().st_size > MAX_BYTES:
-        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
-        os.truncate(path, 0)
+    """Moves a large log aside as `.1`, the one of before as `.2`, and so on to `.5`.
+
+    By copying: a running server goes on appending to the emptied file. On a full disk the log stays as it is, and is
+    tried again at the next call.
+    """
+    if size_of(path) <= MAX_BYTES:
+        return
+    copy = path.with_name(f"{path.name}.new")
+    try:
+        shutil.copyfile(path, copy)
+        copy.chmod(0o600)
+    except OSError:
+        copy.unlink(missing_ok=True)
+        return
+    for number in range(KEPT - 1, 0, -1):
+        with contextlib.suppress(FileNotFoundError):
+            _older(path, number).replace(_older(path, number + 1))
+    copy.replace(_older(path, 1))
+    os.truncate(path, 0)
+
+
+def _older(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
 
 
 def size_of(path: Path) -> int:

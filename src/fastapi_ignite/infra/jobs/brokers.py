@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.infra.jobs.consumers import WatchedConsumers
 from fastapi_ignite.infra.jobs.job import Priority
 from fastapi_ignite.infra.jobs.tracing import JobContext
 
@@ -27,7 +28,7 @@ DEAD_MESSAGE_MILLISECONDS = 24 * 3_600_000
 MAX_DEAD_MESSAGES = 1000
 
 
-class RedisJobBroker(RedisBroker):
+class RedisJobBroker(WatchedConsumers, RedisBroker):
     """Messages in Redis, under `ignite-jobs:*`."""
 
     def __init__(self, url: str) -> None:
@@ -37,7 +38,7 @@ class RedisJobBroker(RedisBroker):
             socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 1),  # a connection that Redis closed while it was idle
         )
-        super().__init__(  # type: ignore[no-untyped-call]  # Dramatiq annotates some brokers only
+        super().__init__(
             client=client,
             middleware=_middleware(),
             namespace="ignite-jobs",
@@ -59,7 +60,7 @@ class RedisJobBroker(RedisBroker):
         """Nothing: Redis closes no idle connection that the client would not open again."""
 
 
-class RabbitmqJobBroker(RabbitmqBroker):
+class RabbitmqJobBroker(WatchedConsumers, RabbitmqBroker):
     """Messages in durable queues of RabbitMQ, each confirmed before it counts as sent."""
 
     def __init__(self, url: str) -> None:

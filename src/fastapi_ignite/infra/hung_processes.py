@@ -1,0 +1,109 @@
+"""Which processes of a supervisor's children have given no sign of life for too long, and what to do about each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from fastapi_ignite.infra.heartbeat import HeartbeatPipe
+
+# A look counts for no longer than this: where the supervisor itself stood still (a suspended laptop, a machine that is
+# out of breath, a stopped terminal), the others had no chance either, and what they said meanwhile is read first.
+LONGEST_LOOK_SECONDS = 1.0
+KILL_AFTER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do now about a process: send it this signal, or kill its whole group."""
+
+    pid: int
+    group: int
+    silent_seconds: float
+    number: signal.Signals
+    whole_group: bool = False
+
+
+@dataclass(slots=True)
+class _Silence:
+    """How long a process has been silent, and how many steps were taken against it since it last beat."""
+
+    group: int
+    seconds: float = 0
+    steps: int = 0
+
+
+class HungProcesses:
+    """Hears of every process of the groups: API workers and worker processes each beat for themselves.
+
+    A process is known from its first beat to its farewell. A group that has no such process is starting or stopping,
+    and has `start_seconds` for that.
+    """
+
+    def __init__(
+        self,
+        pipe: HeartbeatPipe,
+        *,
+        hung_seconds: float,
+        start_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pipe = pipe
+        self._hung_seconds = hung_seconds
+        self._start_seconds = start_seconds
+        self._clock = clock
+        self._looked_at = clock()
+        self._processes: dict[int, _Silence] = {}
+        self._groups: dict[int, _Silence] = {}
+
+    def look(self, groups: Collection[int]) -> list[Step]:
+        """Call it several times a second with the groups that run; a group is named by its first process."""
+        now = self._clock()
+        elapsed, self._looked_at = min(now - self._looked_at, LONGEST_LOOK_SECONDS), now
+        self._listen()
+        self._processes = {
+            pid: silence
+            for pid, silence in self._processes.items()
+            if silence.group in groups and _group_of(pid) == silence.group
+        }
+        self._groups = {group: self._groups.get(group, _Silence(group)) for group in groups}
+        at_work = {silence.group for silence in self._processes.values()}
+        for group in at_work:
+            self._groups[group] = _Silence(group)
+        return [
+            *(step for pid, silence in self._processes.items() for step in self._next(pid, silence, elapsed)),
+            *(
+                step
+                for group, silence in self._groups.items()
+                if group not in at_work
+                for step in self._next(group, silence, elapsed)
+            ),
+        ]
+
+    def _listen(self) -> None:
+        for pid, works in self._pipe.read():
+            self._processes.pop(pid, None)
+            group = _group_of(pid)
+            if works and group is not None:
+                self._processes[pid] = _Silence(group)
+
+    def _next(self, pid: int, silence: _Silence, elapsed: float) -> Iterator[Step]:
+        """Ask it to end, kill it, and if that changed nothing, kill those who should have replaced it too."""
+        silence.seconds += elapsed
+        patience = self._start_seconds if silence is self._groups.get(pid) else self._hung_seconds
+        if silence.seconds < patience + silence.steps * KILL_AFTER_SECONDS:
+            return
+        silence.steps += 1
+        number = signal.SIGTERM if silence.steps == 1 else signal.SIGKILL
+        alone = silence.steps == 1 or (silence.steps == 2 and pid != silence.group)  # noqa: PLR2004  the second step
+        yield Step(pid, silence.group, silence.seconds, number, whole_group=not alone)
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None

@@ -1,0 +1,74 @@
+"""The heart of a worker process beats while it is able to take work."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import Future
+
+import structlog
+from dramatiq import Broker
+from dramatiq import Worker as DramatiqWorker
+from dramatiq.asyncio import get_event_loop_thread
+from dramatiq.middleware import Middleware
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from fastapi_ignite.infra.heartbeat import beating
+from fastapi_ignite.infra.jobs.brokers import JobBroker
+from fastapi_ignite.infra.presence import TELL_SECONDS, announce_worker
+
+# A consumer that lost its broker tries again every three seconds, so one that works moves more often than this.
+CONSUMER_SECONDS = 60
+REDIS_TIMEOUT_SECONDS = 2
+log = structlog.get_logger(__name__)
+
+
+class WorkerHeartbeat(Middleware):
+    """Beats on the event loop that runs the jobs, and only while each thread that fetches messages moves.
+
+    A worker whose threads are all busy beats: long jobs are work, and end by their time limit.
+    """
+
+    def __init__(self, broker: JobBroker, redis_url: str) -> None:
+        self._broker = broker
+        self._redis_url = redis_url
+        self._beating: Future[None] | None = None
+
+    def after_worker_boot(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  Dramatiq's signature
+        """The middleware AsyncIO has started the event loop."""
+        thread = get_event_loop_thread()
+        if thread is None:
+            raise RuntimeError("the broker has no AsyncIO middleware")
+        self._beating = asyncio.run_coroutine_threadsafe(self._beat(), thread.loop)
+
+    def before_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  the same
+        """From here on only the supervisor's patience with a stop counts."""
+        if self._beating:
+            self._beating.cancel()
+
+    async def _beat(self) -> None:
+        async with (
+            beating(self._consumers_move),
+            Redis.from_url(
+                self._redis_url,
+                socket_timeout=REDIS_TIMEOUT_SECONDS,
+                socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+                client_name="ignite-worker-heartbeat",
+            ) as redis,
+        ):
+            while True:
+                if self._consumers_move():
+                    await _announce(redis)
+                await asyncio.sleep(TELL_SECONDS)
+
+    def _consumers_move(self) -> bool:
+        now = time.monotonic()
+        return all(now - moved < CONSUMER_SECONDS for moved in self._broker.consumers_moved.values())
+
+
+async def _announce(redis: Redis) -> None:
+    try:
+        await announce_worker(redis)
+    except (RedisError, OSError) as error:
+        log.debug("the worker could not be announced", error=type(error).__name__)

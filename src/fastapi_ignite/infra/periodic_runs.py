@@ -1,0 +1,72 @@
+"""When each periodic job last succeeded, and by when it has to succeed again.
+
+PostgreSQL keeps it, by its own clock: what finds lost work has to be watched where Redis is away, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fastapi_ignite.infra.db import Base
+
+SchedulerState = Literal["ok", "missing", "hung"]
+
+
+class PeriodicRun(Base):
+    """A periodic job that some scheduler runs. Belongs to no tenant."""
+
+    __tablename__ = "periodic_runs"
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    succeeded_at: Mapped[datetime | None]
+    due_by: Mapped[datetime]
+
+
+async def expect_runs(session: AsyncSession, patience: Mapping[str, timedelta]) -> None:
+    """A scheduler starts: jobs it does not know are forgotten, and those that are overdue stay so until they succeed.
+
+    `patience` says for each job how long after a success the next one has to come.
+    """
+    await session.execute(delete(PeriodicRun).where(PeriodicRun.job.not_in(patience)))
+    for job, within in patience.items():
+        row = insert(PeriodicRun).values(job=job, due_by=func.now() + within)
+        await session.execute(row.on_conflict_do_nothing())
+
+
+async def record_successes(
+    session: AsyncSession, ages: Mapping[str, timedelta], patience: Mapping[str, timedelta]
+) -> None:
+    """`ages`: how long ago each job last succeeded. Of several schedulers' successes the latest counts."""
+    for job, age in sorted(ages.items()):
+        row = insert(PeriodicRun).values(
+            job=job, succeeded_at=func.now() - age, due_by=func.now() - age + patience[job]
+        )
+        later = {
+            column: func.greatest(getattr(PeriodicRun, column), row.excluded[column])
+            for column in ("succeeded_at", "due_by")
+        }
+        await session.execute(row.on_conflict_do_update(index_elements=[PeriodicRun.job], set_=later))
+
+
+async def forget_runs(session: AsyncSession, jobs: Collection[str]) -> None:
+    """A scheduler stops in order. Another one that goes on records its own again within seconds."""
+    await session.execute(delete(PeriodicRun).where(PeriodicRun.job.in_(jobs)))
+
+
+async def scheduler_state(session: AsyncSession) -> SchedulerState:
+    """`missing`: none has started since the last one stopped in order. `hung`: a job did not succeed in time."""
+    jobs, overdue = (
+        await session.execute(
+            select(func.count(), func.count().filter(PeriodicRun.due_by < func.now())).select_from(PeriodicRun)
+        )
+    ).one()
+    if not jobs:
+        return "missing"
+    return "hung" if overdue else "ok"
