@@ -1,4 +1,4 @@
-"""Runs the migrations as the owner, one deploy at a time, and gives the logins their passwords."""
+"""Runs the migrations as the owner, one deploy at a time, and makes the logins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.schema import SchemaItem
 
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.infra.db.connections import single_use_engine
-from fastapi_ignite.infra.db.logins import set_login_passwords
+from fastapi_ignite.infra.db.logins import provide_logins, refuse_foreign_logins
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.models import metadata
 
@@ -50,12 +50,13 @@ def run(connection: Connection) -> None:
 
 
 async def migrate(addresses: ServiceAddresses) -> None:
-    """Migrations, then the passwords of the two logins."""
+    """Migrations, then the logins; nothing at all where the logins are another installation's."""
     engine = single_use_engine(addresses.owner_url)
     try:
+        await refuse_foreign_logins(engine, addresses.login_passwords)
         async with engine.connect() as connection:
             await connection.run_sync(run)
-        await set_login_passwords(engine, addresses.login_passwords)
+        await provide_logins(engine, addresses.login_passwords)
     finally:
         await engine.dispose()
 

@@ -1,4 +1,4 @@
-"""Roles and logins, plans, tenants, subscriptions, projects, usage, idempotency keys and the demo items."""
+"""Roles, plans, tenants, subscriptions, projects, usage, idempotency keys and the demo items."""
 
 from __future__ import annotations
 
@@ -15,27 +15,16 @@ depends_on = None
 ROLES = """
 DO $$
 DECLARE
-    wanted record;
+    wanted text;
 BEGIN
-    FOR wanted IN
-        SELECT * FROM (VALUES
-            ('ignite_tenant', 'NOLOGIN'), ('ignite_system', 'NOLOGIN'),
-            ('ignite_api', 'LOGIN NOINHERIT'), ('ignite_worker', 'LOGIN NOINHERIT')
-        ) AS roles (name, options)
-    LOOP
+    FOREACH wanted IN ARRAY ARRAY['ignite_tenant', 'ignite_system'] LOOP
         BEGIN
-            EXECUTE format('CREATE ROLE %I %s', wanted.name, wanted.options);
+            EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
             -- roles belong to the server: another database of it made this one
             NULL;
         END;
     END LOOP;
-    BEGIN
-        GRANT ignite_tenant TO ignite_api, ignite_worker;
-        GRANT ignite_system TO ignite_worker;
-    EXCEPTION WHEN unique_violation THEN
-        NULL;
-    END;
 END
 $$
 """

@@ -1,4 +1,4 @@
-"""API keys, admin keys, the audit, suspension of tenants, and a login for administrators."""
+"""API keys, admin keys, the audit, suspension of tenants, and a role for administrators."""
 
 from __future__ import annotations
 
@@ -13,26 +13,13 @@ down_revision = "lexical_plan"
 branch_labels = None
 depends_on = None
 
-# Roles belong to the server: another database of it may have made them.
-ROLES = """
+ROLE = """
 DO $$
-DECLARE
-    wanted record;
 BEGIN
-    FOR wanted IN
-        SELECT * FROM (VALUES ('ignite_operator', 'NOLOGIN'), ('ignite_admin', 'LOGIN NOINHERIT')) AS r (name, options)
-    LOOP
-        BEGIN
-            EXECUTE format('CREATE ROLE %I %s', wanted.name, wanted.options);
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;
-        END;
-    END LOOP;
-    BEGIN
-        GRANT ignite_operator TO ignite_admin;
-    EXCEPTION WHEN unique_violation THEN
-        NULL;
-    END;
+    CREATE ROLE ignite_operator NOLOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+    -- roles belong to the server: another database of it made this one
+    NULL;
 END
 $$
 """
@@ -49,7 +36,7 @@ TENANTS_OWN_COLUMNS = "name, plan_id, billing_cycle, updated_at"
 
 
 def upgrade() -> None:
-    op.execute(ROLES)
+    op.execute(ROLE)
     op.execute("GRANT USAGE ON SCHEMA public TO ignite_operator")
     op.add_column("tenants", sa.Column("suspended_at", sa.DateTime(timezone=True)))
     op.add_column("tenants", sa.Column("suspension_reason", sa.Text()))

@@ -272,7 +272,7 @@ class TestOutsideServer:
     def test_a_second_database_shares_the_roles(
         self, server: URL, owned: ServiceAddresses, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for name, login in (("API", "ignite_api"), ("WORKER", "ignite_worker")):
+        for name, login in (("API", "ignite_api"), ("WORKER", "ignite_worker"), ("ADMIN", "ignite_admin")):
             monkeypatch.setenv(f"POSTGRES_{name}_PASSWORD", owned.login_passwords[login])
         second = migrate_outside(server, owned.redis_url)
         answer, _ = asyncio.run(ask_about(second, "The key lies under the mat at the door.", "key under which mat"))
@@ -296,6 +296,82 @@ class TestOutsideServer:
         assert books.add_up()
         assert books.ledger_by_day[Metric.CHARACTERS, day] == 70
         assert books.ledger_by_window[Metric.PROJECTS, LEVEL_PERIOD] == 2
+
+
+class TestTwoInstallations:
+    """`acme` has the server's logins when another installation comes, whose owner has another password."""
+
+    @pytest.fixture
+    def beta(self, server: URL) -> Iterator[URL]:
+        """The address of the other one's database, which is empty."""
+        superuser = server.set(drivername="postgresql+asyncpg")
+        run(superuser, "CREATE DATABASE beta")
+        yield server.set(database="beta")
+        run(superuser, "DROP DATABASE beta WITH (FORCE)")
+        run(superuser, "DROP ROLE IF EXISTS beta_api, beta_worker, beta_admin")
+
+    @staticmethod
+    def marks(addresses: ServiceAddresses) -> set[str]:
+        statement = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = ANY(:logins)"
+        comments = run(addresses.owner_url, statement, logins=list(addresses.login_passwords))
+        return {str(comment).rpartition(" ")[2] for (comment,) in comments}
+
+    async def test_its_logins_are_refused_to_another_before_anything_changes(
+        self, owned: ServiceAddresses, beta: URL
+    ) -> None:
+        with pytest.raises(ConfigurationError) as refused:
+            await asyncio.to_thread(migrate_outside, beta, owned.redis_url)
+        assert refused.value.detail.startswith(
+            "The login ignite_api belongs to the database acme, with another password."
+        )
+        assert "POSTGRES_LOGIN_PREFIX" in refused.value.detail
+        for url in (owned.api_url, owned.worker_url, owned.admin_url):
+            assert await fetch(url, "SELECT 1") == [(1,)]
+        schema = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        assert await fetch(beta.set(drivername="postgresql+asyncpg"), schema) == [(0,)]
+
+    async def test_with_a_prefix_of_its_own_both_work(
+        self, owned: ServiceAddresses, beta: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("POSTGRES_LOGIN_PREFIX", "beta")
+        other = await asyncio.to_thread(migrate_outside, beta, owned.redis_url)
+        assert [url.username for url in (other.api_url, other.worker_url, other.admin_url)] == [
+            "beta_api",
+            "beta_worker",
+            "beta_admin",
+        ]
+        for url in (owned.api_url, other.api_url, other.admin_url):
+            assert await fetch(url, "SELECT 1") == [(1,)]
+        for addresses in (owned, other):
+            answer, _ = await ask_about(addresses, "The lamp over the gate is blue.", "lamp over the gate")
+            assert answer.answerable
+        assert await fetch(
+            other.owner_url,
+            "SELECT member::regrole::text, roleid::regrole::text FROM pg_auth_members "
+            "WHERE member::regrole::text LIKE 'beta_%' ORDER BY 1, 2",
+        ) == [
+            ("beta_admin", "ignite_operator"),
+            ("beta_api", "ignite_tenant"),
+            ("beta_worker", "ignite_system"),
+            ("beta_worker", "ignite_tenant"),
+        ]
+
+    def test_logins_from_before_the_marks_stay_with_the_database_that_was_migrated(
+        self, owned: ServiceAddresses, beta: URL
+    ) -> None:
+        for login in owned.login_passwords:
+            run(owned.owner_url, f"COMMENT ON ROLE {login} IS NULL")
+        with pytest.raises(ConfigurationError, match="The login ignite_api belongs to something else on this server"):
+            migrate_outside(beta, owned.redis_url)
+        migrate_outside(owned.owner_url, owned.redis_url)
+        assert self.marks(owned) == {"acme"}
+        assert run(owned.api_url, "SELECT 1") == [(1,)]
+
+    def test_the_mark_of_a_database_that_is_gone_binds_nobody(self, owned: ServiceAddresses) -> None:
+        for login in owned.login_passwords:
+            run(owned.owner_url, f"COMMENT ON ROLE {login} IS 'FastAPI-Ignite: login of the database gone'")
+        migrate_outside(owned.owner_url, owned.redis_url)
+        assert self.marks(owned) == {"acme"}
 
 
 USED_BEFORE = (

@@ -127,14 +127,20 @@ class PostgresSettings(Section):
     user: str = Field("postgres", min_length=1, description="Owner of the schema; runs the migrations.")
     password: SecretStr = Field(SecretStr(""), description="The owner's password.")
     db: str = Field("fastapi_ignite", min_length=1, description="Database name.")
+    login_prefix: str = Field(
+        "ignite",
+        pattern=r"^[a-z][a-z0-9_]{0,39}$",
+        description="The logins are this with `_api`, `_worker` and `_admin`; a second installation on the same server "
+        "needs another one.",
+    )
     api_password: SecretStr | None = Field(
-        None, description="Password of the login `ignite_api`; derived from the owner's when not given."
+        None, description="Password of the login of the API; derived from the owner's when not given."
     )
     worker_password: SecretStr | None = Field(
-        None, description="Password of the login `ignite_worker`; derived from the owner's when not given."
+        None, description="Password of the login of worker and scheduler; derived from the owner's when not given."
     )
     admin_password: SecretStr | None = Field(
-        None, description="Password of the login `ignite_admin`; derived from the owner's when not given."
+        None, description="Password of the login of the admin API; derived from the owner's when not given."
     )
     pool_size: int = Field(10, ge=1, le=200, description="Connections a process keeps; as many again under load.")
     pgbouncer_host: str | None = Field(
@@ -154,6 +160,13 @@ class PostgresSettings(Section):
         description="File of the certificate authorities that `verify-ca` and `verify-full` believe; unset or "
         "`system`: those of the machine. `sslrootcert` in `DATABASE_URL` beats it.",
     )
+
+    @field_validator("login_prefix")
+    @classmethod
+    def _is_not_reserved(cls, value: str) -> str:
+        if f"{value}_".startswith("pg_"):
+            raise ValueError("takes a prefix that PostgreSQL does not keep for itself, like acme")
+        return value
 
 
 class DatabaseUrlSettings(Section):

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
-from fastapi_ignite.infra.db.logins import ADMIN_LOGIN, API_LOGIN, WORKER_LOGIN, derive_password
+from fastapi_ignite.infra.db.logins import derive_password, login_name
 from fastapi_ignite.infra.db.pgbouncer import through_pgbouncer
 from fastapi_ignite.infra.db.tls import MODES, with_mode, with_tls
 from fastapi_ignite.infra.embedded import EmbeddedEndpoints, EmbeddedLease, acquire
@@ -153,10 +153,12 @@ def _rabbitmq_url(settings: Settings) -> str | None:
 
 def _addresses(settings: Settings, endpoints: EmbeddedEndpoints | None) -> ServiceAddresses:
     owner = _owner_url(settings, endpoints)
+    prefix = settings.postgres.login_prefix
+    api, worker, admin = (login_name(prefix, part) for part in ("api", "worker", "admin"))
     configured = {
-        API_LOGIN: settings.postgres.api_password,
-        WORKER_LOGIN: settings.postgres.worker_password,
-        ADMIN_LOGIN: settings.postgres.admin_password,
+        api: settings.postgres.api_password,
+        worker: settings.postgres.worker_password,
+        admin: settings.postgres.admin_password,
     }
     if settings.app.production and not owner.password and not all(configured.values()):
         raise ConfigurationError(
@@ -170,9 +172,9 @@ def _addresses(settings: Settings, endpoints: EmbeddedEndpoints | None) -> Servi
     shared = _shared_url(settings, owner)
     return ServiceAddresses(
         owner_url=owner,
-        api_url=shared.set(username=API_LOGIN, password=passwords[API_LOGIN]),
-        worker_url=shared.set(username=WORKER_LOGIN, password=passwords[WORKER_LOGIN]),
-        admin_url=shared.set(username=ADMIN_LOGIN, password=passwords[ADMIN_LOGIN]),
+        api_url=shared.set(username=api, password=passwords[api]),
+        worker_url=shared.set(username=worker, password=passwords[worker]),
+        admin_url=shared.set(username=admin, password=passwords[admin]),
         redis_url=_redis_url(settings, endpoints),
         login_passwords=passwords,
         rabbitmq_url=_rabbitmq_url(settings),

@@ -1,4 +1,8 @@
-"""The three logins of the program: members of roles, with no grants of their own."""
+"""The three logins of the program: members of roles, with no grants of their own.
+
+Roles belong to the whole server. The roles without a login may serve several installations on one server; a login
+belongs to one, whose password it has, and its comment names that installation's database.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,34 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from sqlalchemy import text
+from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
-API_LOGIN = "ignite_api"
-WORKER_LOGIN = "ignite_worker"
-ADMIN_LOGIN = "ignite_admin"
+from fastapi_ignite.core.errors import ConfigurationError
+
+Part = Literal["api", "worker", "admin"]
+
+ROLES = {
+    "api": ("ignite_tenant",),
+    "worker": ("ignite_tenant", "ignite_system"),
+    "admin": ("ignite_operator",),
+}
+_MARK = "FastAPI-Ignite: login of the database "
+_MEETINGS = ("concurrently updated", "already exists", "duplicate key")
+_LOGIN_REFUSED = ("28", "42501")  # SQLSTATE: a wrong password and its like; no right to connect to this database
 _ITERATIONS = 4096
 _ATTEMPTS = 10
+
+
+def login_name(prefix: str, part: Part) -> str:
+    """The login of a part of the program, by `POSTGRES_LOGIN_PREFIX`."""
+    return f"{prefix}_{part}"
 
 
 def derive_password(owner_password: str, login: str) -> str:
@@ -34,17 +56,99 @@ def scram_verifier(password: str) -> str:
     return f"SCRAM-SHA-256${_ITERATIONS}:{salt64}${stored64}:{server64}"
 
 
-async def set_login_passwords(engine: AsyncEngine, passwords: dict[str, str]) -> None:
-    """Roles belong to the whole server: migrations of several databases may meet here, and the loser tries again."""
-    for login, password in passwords.items():
-        statement = f"ALTER ROLE {login} PASSWORD '{scram_verifier(password)}'"
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """A login as the server has it. `database` is the one of its mark, where that exists."""
+
+    exists: bool
+    database: str | None = None
+    comment: str = ""
+
+    @property
+    def marked(self) -> bool:
+        return self.comment.startswith(_MARK)
+
+
+async def refuse_foreign_logins(engine: AsyncEngine, passwords: Mapping[str, str]) -> None:
+    """Call it before the first change: a new password would lock out the installation that has the login now.
+
+    A login without a mark counts as this database's where that was migrated before, and else as another's. Whoever has
+    the same password may share a login.
+
+    Raises:
+        ConfigurationError: a login is another installation's.
+    """
+    async with engine.connect() as connection:
+        migrated = await connection.scalar(text("SELECT to_regclass('public.alembic_version') IS NOT NULL"))
+        logins = {name: await _look_up(connection, name) for name in passwords}
+    for name, login in logins.items():
+        ours = login.database == engine.url.database or (login.database is None and (login.marked or migrated))
+        if not login.exists or ours or await _opens(engine.url, name, passwords[name]):
+            continue
+        whose = f"the database {login.database}" if login.database else "something else on this server"
+        raise ConfigurationError(
+            f"The login {name} belongs to {whose}, with another password. Set POSTGRES_LOGIN_PREFIX to give this "
+            f"installation logins of its own, or drop the role {name} if nothing uses it any more."
+        )
+
+
+async def provide_logins(engine: AsyncEngine, passwords: Mapping[str, str]) -> None:
+    """Make the logins whose roles the migrations have made, and give each its password and its mark.
+
+    Migrations of several databases may meet here, and the loser tries again.
+    """
+    for name, password in passwords.items():
         for attempt in range(_ATTEMPTS):
             try:
                 async with engine.begin() as connection:
-                    if await connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": login}):
-                        await connection.exec_driver_sql(statement)
+                    await _provide(connection, name, password)
                 break
             except DBAPIError as error:
-                if "concurrently updated" not in str(error) or attempt == _ATTEMPTS - 1:
+                if not any(sign in str(error) for sign in _MEETINGS) or attempt == _ATTEMPTS - 1:
                     raise
                 await asyncio.sleep(0.05 * (attempt + 1))
+
+
+async def _provide(connection: AsyncConnection, name: str, password: str) -> None:
+    roles = ROLES[name.rpartition("_")[2]]
+    made = await connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = ANY(:roles)"), {"roles": roles})
+    if made != len(roles):
+        return  # migrated to an early revision
+    login = await _look_up(connection, name)
+    if not login.exists:
+        await connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN NOINHERIT")
+    for role in roles:
+        member = text("SELECT pg_has_role(CAST(:name AS name), CAST(:role AS name), 'MEMBER')")
+        if not await connection.scalar(member, {"name": name, "role": role}):
+            await connection.exec_driver_sql(f"GRANT {role} TO {name}")
+    await connection.exec_driver_sql(f"ALTER ROLE {name} PASSWORD '{scram_verifier(password)}'")
+    if login.database is None and (login.marked or not login.comment):  # a comment of somebody else stays
+        mark = text("SELECT format('COMMENT ON ROLE %I IS %L', CAST(:name AS text), :mark || current_database())")
+        await connection.exec_driver_sql(str(await connection.scalar(mark, {"name": name, "mark": _MARK})))
+
+
+async def _look_up(connection: AsyncConnection, name: str) -> _Login:
+    row = (
+        await connection.execute(
+            text(
+                "SELECT d.datname, coalesce(c.comment, '') FROM pg_roles r "
+                "CROSS JOIN LATERAL (SELECT shobj_description(r.oid, 'pg_authid') AS comment) c "
+                "LEFT JOIN pg_database d ON c.comment = :mark || d.datname WHERE r.rolname = :name"
+            ),
+            {"mark": _MARK, "name": name},
+        )
+    ).one_or_none()
+    return _Login(exists=False) if row is None else _Login(True, *row)
+
+
+async def _opens(server: URL, name: str, password: str) -> bool:
+    engine = create_async_engine(server.set(username=name, password=password), poolclass=NullPool)
+    try:
+        async with engine.connect():
+            return True
+    except DBAPIError as error:
+        if str(getattr(error.orig, "sqlstate", "")).startswith(_LOGIN_REFUSED):
+            return False
+        raise
+    finally:
+        await engine.dispose()
