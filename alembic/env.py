@@ -51,9 +51,9 @@ def run(connection: Connection) -> None:
 
 async def migrate(addresses: ServiceAddresses) -> None:
     """Migrations, then the logins; nothing at all where the logins are another installation's."""
+    await refuse_foreign_logins(addresses.owner_url, addresses.login_passwords)
     engine = single_use_engine(addresses.owner_url)
     try:
-        await refuse_foreign_logins(engine, addresses.login_passwords)
         async with engine.connect() as connection:
             await connection.run_sync(run)
         await provide_logins(engine, addresses.login_passwords)

@@ -17,10 +17,10 @@ from typing import Literal
 
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.infra.db.connections import single_use_engine
 
 Part = Literal["api", "worker", "admin"]
 
@@ -69,7 +69,7 @@ class _Login:
         return self.comment.startswith(_MARK)
 
 
-async def refuse_foreign_logins(engine: AsyncEngine, passwords: Mapping[str, str]) -> None:
+async def refuse_foreign_logins(owner: URL, passwords: Mapping[str, str]) -> None:
     """Call it before the first change: a new password would lock out the installation that has the login now.
 
     A login without a mark counts as this database's where that was migrated before, and else as another's. Whoever has
@@ -78,12 +78,16 @@ async def refuse_foreign_logins(engine: AsyncEngine, passwords: Mapping[str, str
     Raises:
         ConfigurationError: a login is another installation's.
     """
-    async with engine.connect() as connection:
-        migrated = await connection.scalar(text("SELECT to_regclass('public.alembic_version') IS NOT NULL"))
-        logins = {name: await _look_up(connection, name) for name in passwords}
+    engine = single_use_engine(owner)
+    try:
+        async with engine.connect() as connection:
+            migrated = await connection.scalar(text("SELECT to_regclass('public.alembic_version') IS NOT NULL"))
+            logins = {name: await _look_up(connection, name) for name in passwords}
+    finally:
+        await engine.dispose()
     for name, login in logins.items():
-        ours = login.database == engine.url.database or (login.database is None and (login.marked or migrated))
-        if not login.exists or ours or await _opens(engine.url, name, passwords[name]):
+        ours = login.database == owner.database or (login.database is None and (login.marked or migrated))
+        if not login.exists or ours or await _opens(owner, name, passwords[name]):
             continue
         whose = f"the database {login.database}" if login.database else "something else on this server"
         raise ConfigurationError(
@@ -142,7 +146,7 @@ async def _look_up(connection: AsyncConnection, name: str) -> _Login:
 
 
 async def _opens(server: URL, name: str, password: str) -> bool:
-    engine = create_async_engine(server.set(username=name, password=password), poolclass=NullPool)
+    engine = single_use_engine(server.set(username=name, password=password))
     try:
         async with engine.connect():
             return True
