@@ -20,6 +20,7 @@ from fastapi_ignite.http.authentication import (
     require_auth,
     require_scope,
 )
+from fastapi_ignite.http.json_text import require_storable_text
 from fastapi_ignite.http.problems import AUTHENTICATED, RateLimitedError, responses
 from fastapi_ignite.http.rate_limit import check_rate_limit
 
@@ -31,28 +32,39 @@ def takes(scope: Scope) -> dict[str, Any]:
     return {REQUIRED_SCOPE: str(scope)}
 
 
-def _unambiguous(handler: Handler) -> Handler:
+def _require_unambiguous_query(request: Request) -> None:
     """FastAPI takes the last of repeated parameters, where a proxy in front may have judged the first."""
-
-    async def checked(request: Request) -> Response:
-        values = request.query_params
-        repeated = [name for name in values if len(set(values.getlist(name))) > 1]
-        if repeated:
-            message = "Sent several times with different values"
-            raise RequestValidationError(
-                [{"type": "repeated", "loc": ("query", name), "msg": message, "input": None} for name in repeated]
-            )
-        return await handler(request)
-
-    return checked
+    values = request.query_params
+    repeated = [name for name in values if len(set(values.getlist(name))) > 1]
+    if repeated:
+        message = "Sent several times with different values"
+        raise RequestValidationError(
+            [{"type": "repeated", "loc": ("query", name), "msg": message, "input": None} for name in repeated]
+        )
 
 
-class TenantRoute(APIRoute):
+class _CheckedRoute(APIRoute):
+    """Checks query and JSON text before FastAPI reads them; an upload has no such body and streams its own."""
+
+    def get_route_handler(self) -> Handler:
+        handler = super().get_route_handler()
+        reads_json = self.body_field is not None
+
+        async def checked(request: Request) -> Response:
+            _require_unambiguous_query(request)
+            if reads_json:
+                await require_storable_text(request)
+            return await handler(request)
+
+        return checked
+
+
+class TenantRoute(_CheckedRoute):
     """Bearer, the tenant's rate limit and standing, the operation's scope, then everything else."""
 
     def get_route_handler(self) -> Handler:
         """The checks around FastAPI's own handler. An operation that names no scope does not start."""
-        handler = _unambiguous(super().get_route_handler())
+        handler = super().get_route_handler()
         named = (self.openapi_extra or {}).get(REQUIRED_SCOPE)
         if named is None:
             raise ValueError(f"{self.path}: an operation of a tenant names its scope: openapi_extra=takes(Scope.…)")
@@ -70,12 +82,12 @@ class TenantRoute(APIRoute):
         return checked
 
 
-class AdminRoute(APIRoute):
+class AdminRoute(_StorableRoute):
     """The address's rate limit, then an admin key."""
 
     def get_route_handler(self) -> Handler:
         """The checks around FastAPI's own handler."""
-        handler = _unambiguous(super().get_route_handler())
+        handler = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
             await check_rate_limit(request, None)
@@ -85,12 +97,12 @@ class AdminRoute(APIRoute):
         return checked
 
 
-class PublicRoute(APIRoute):
+class PublicRoute(_StorableRoute):
     """No token; the address's rate limit."""
 
     def get_route_handler(self) -> Handler:
         """The check around FastAPI's own handler."""
-        handler = _unambiguous(super().get_route_handler())
+        handler = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
             record_origin(request, Actor("anonymous"))
