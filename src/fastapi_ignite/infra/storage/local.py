@@ -54,23 +54,28 @@ class LocalWriter:
     def _finish(self) -> None:
         self._flush()
         if self._file is not None:
+            self._file.flush()  # of Python's own buffer, which `fsync` knows nothing of
             os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
         self._target.parent.mkdir(parents=True, exist_ok=True)
         self._partial.rename(self._target)
-        folder = os.open(self._target.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            _sync_folder(self._target.parent)
+        except OSError:
+            self._target.unlink(missing_ok=True)
+            raise
 
     async def abort(self) -> None:
         """Drops the partial file."""
+        await asyncio.to_thread(self._abort)
+
+    def _abort(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # closing writes out what a full disk did not take before
+                self._file.close()
             self._file = None
-        await asyncio.to_thread(self._partial.unlink, missing_ok=True)
+        self._partial.unlink(missing_ok=True)
 
 
 class LocalStorage:
@@ -111,6 +116,14 @@ class LocalStorage:
                     partial.unlink()
                     removed += 1
         return removed
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 async def _blocks(path: Path) -> AsyncGenerator[bytes]:
