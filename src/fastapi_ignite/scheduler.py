@@ -194,20 +194,24 @@ class Running:
         self._tasks: dict[asyncio.Task[Any], tuple[Periodic, float]] = {}
         self._succeeded: dict[str, float] = {}
 
-    def watch(self, periodic: Periodic, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
-        """The same job, known while it runs and after it has succeeded."""
+    def watch(self, periodic: Periodic, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+        """Return the job made known while it runs and after it has succeeded.
 
-        async def run() -> object:
+        When it fails it leaves a line in the log and runs again in turn.
+        """
+
+        async def run() -> None:
             task = asyncio.current_task()
-            if task is None:
-                return await job()
-            self._tasks[task] = (periodic, time.monotonic())
+            if task is not None:
+                self._tasks[task] = (periodic, time.monotonic())
             try:
-                result = await job()
+                await job()
                 self._succeeded[periodic.name] = time.monotonic()
-                return result
+            except Exception:  # APScheduler would log each one with its traceback
+                log.exception("periodic job failed", job=periodic.name)
             finally:
-                del self._tasks[task]
+                if task is not None:
+                    del self._tasks[task]
 
         return run
 

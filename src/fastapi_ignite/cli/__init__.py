@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.outages import outage_of, reason_of
 
 # The whole program takes seconds to import; `down` and `token` need little of it.
 MODULES = {
@@ -50,12 +51,12 @@ def run() -> None:
         build_app(sys.argv[1] if len(sys.argv) > 1 else None)()
     except IgniteError as error:
         _fail(error.detail)
-    except OSError as error:
-        _fail(str(error))
     except Exception as error:
-        if not _is_from_server(error):
+        if outage := outage_of(error):
+            _fail(f"{outage.detail} ({reason_of(error)})")
+        if not isinstance(error, OSError) and not _is_from_server(error):
             raise
-        _fail(str(getattr(error, "orig", None) or error).splitlines()[0])
+        _fail(reason_of(error) if _is_from_server(error) else str(error))
 
 
 def _is_from_server(error: Exception) -> bool:

@@ -8,6 +8,7 @@ import sys
 import structlog
 
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.outage_log import TracebackLimit
 
 QUIET = ("httpx2", "httpcore2", "apscheduler", "dramatiq", "asyncio", "sqlalchemy")
 
@@ -40,7 +41,7 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, TracebackLimit(), *render],
         )
     )
     root = logging.getLogger()

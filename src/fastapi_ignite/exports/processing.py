@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import Counter
 
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.outages import outage_of
 from fastapi_ignite.exports.archive import Archive, Entry
 from fastapi_ignite.exports.models import IN_PROGRESS, Export, ExportState
 from fastapi_ignite.exports.repository import ExportRepo
@@ -180,10 +181,12 @@ class ExportProcessor:
 
     async def _retry_later(self, export: Export, error: Exception) -> None:
         """Something of ours or around us broke: the sweeper brings the export back."""
+        outage = outage_of(error)
+        code = outage.error.code if outage else "internal_error"
         if export.attempt >= MAX_ATTEMPTS:
-            await self._fail(export, code="internal_error", message="The export could not be written.")
+            await self._fail(export, code=code, message="The export could not be written.")
             return
-        await self._end(export, lease_until=next_try(export.attempt), last_error={"code": type(error).__name__})
+        await self._end(export, lease_until=next_try(export.attempt), last_error={"code": code})
 
     async def _fail(self, export: Export, *, code: str, message: str) -> None:
         await self._end(

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
-from fastapi_ignite.core.errors import IgniteError, UnavailableError
+from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.outages import outage_of
 from fastapi_ignite.core.security import InvalidTokenError
-from fastapi_ignite.infra.db import connection_failed
 
 MEDIA_TYPE = "application/problem+json"
 MAX_REPORTED_ERRORS = 20
@@ -199,6 +199,25 @@ async def known_error(request: Request, error: IgniteError) -> JSONResponse:
     """The case as it was raised."""
     if error.status >= 500:  # noqa: PLR2004  the class of server errors
         log.error("request failed", code=error.code, detail=error.detail)
+    return _problem_of(request, error)
+
+
+async def unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    """A server or a disk that is away is told as that; anything else is logged whole, and shown as its request id."""
+    if outage := outage_of(error):
+        log.error("request failed", code=outage.error.code, exc_info=error)
+        return _problem_of(request, outage.as_error())
+    log.error("unexpected error", exc_info=error)
+    return problem_response(
+        request,
+        status=500,
+        code="internal_error",
+        title="Internal error",
+        detail="Something failed on our side; the request id finds it in the log.",
+    )
+
+
+def _problem_of(request: Request, error: IgniteError) -> JSONResponse:
     return problem_response(
         request,
         status=error.status,
@@ -207,28 +226,6 @@ async def known_error(request: Request, error: IgniteError) -> JSONResponse:
         detail=error.detail,
         headers=error.headers,
         extra=error.extra,
-    )
-
-
-async def unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    """Logged whole, shown as nothing but its request id. A database that is away is no fault of the program's."""
-    if connection_failed(error):
-        log.error("database unavailable", error=type(error).__name__)
-        return problem_response(
-            request,
-            status=UnavailableError.status,
-            code=UnavailableError.code,
-            title=UnavailableError.title,
-            detail="The database has no connection for this request; try again.",
-            headers={"Retry-After": "1"},
-        )
-    log.error("unexpected error", exc_info=error)
-    return problem_response(
-        request,
-        status=500,
-        code="internal_error",
-        title="Internal error",
-        detail="Something failed on our side; the request id finds it in the log.",
     )
 
 

@@ -39,7 +39,9 @@ def public_status(state: str) -> str:
 
 
 class File(Leased, Timestamped, Base):
-    """`receipt` says what a deletion removed; `waits` is how many attempts ended because a provider was away."""
+    """`receipt` says what a deletion removed; `waits` is how many attempts ended because something was away:
+    a provider, a disk or the database.
+    """
 
     __tablename__ = "files"
     __table_args__ = (

@@ -12,8 +12,9 @@ import structlog
 from prometheus_client import Counter
 
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.errors import IgniteError, UnavailableError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.outages import outage_of
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, StaleAttemptError, keep_lease, next_try
@@ -32,7 +33,7 @@ from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import QuotaExceededError, UsageService
 
 FINISHED = Counter("ignite_files_finished_total", "Files that reached an end", ["state", "code"])
-# a provider that is away this long after the upload will not come back for it
+# what is away this long after the upload will not come back for it
 LONGEST_WAIT = timedelta(hours=24)
 log = structlog.get_logger(__name__)
 
@@ -76,11 +77,14 @@ class FileProcessor:
             else:
                 await self._fail(file, code=error.code, message=error.detail, quota=error.extra)
         elif isinstance(error, ProviderUnavailableError) and error.retryable:
-            await self._wait_for_provider(file, error)
+            await self._wait_out(file, error)
         elif isinstance(error, ProviderError) and error.retryable:
             await self._retry_later(file, error)
         elif isinstance(error, IgniteError):
             await self._fail(file, code=error.code, message=error.detail)
+        elif (outage := outage_of(error)) and outage.lasting:
+            log.error("file attempt failed", exc_info=error)
+            await self._wait_out(file, outage.as_error())
         else:
             log.error("file attempt failed", exc_info=error)
             await self._retry_later(file, error)
@@ -272,17 +276,21 @@ class FileProcessor:
         else:
             await self._put_off(file, error, lease_until=next_try(file.tries))
 
-    async def _wait_for_provider(self, file: File, error: ProviderUnavailableError) -> None:
-        """Nothing is wrong with the file, so this was none of its tries; but it does not wait for ever."""
+    async def _wait_out(self, file: File, error: UnavailableError) -> None:
+        """Try again while a provider, the database or a disk is away.
+
+        Nothing is wrong with the file, so this was none of its tries; but it does not wait for ever.
+        """
         if clock.now() - file.created_at > LONGEST_WAIT:
             await self._fail(file, code=error.code, message=error.detail, retryable=True)
             return
         waits = file.waits + 1
-        await self._put_off(file, error, lease_until=next_try(waits, at_least=error.wait), waits=waits)
+        wait = timedelta(seconds=int(error.headers.get("Retry-After", "0")))
+        await self._put_off(file, error, lease_until=next_try(waits, at_least=wait), waits=waits)
 
     async def _put_off(self, file: File, error: Exception, **values: Any) -> None:
         code, message = "internal_error", type(error).__name__
-        if isinstance(error, ProviderError):
+        if isinstance(error, IgniteError):
             code, message = error.code, error.detail
         try:
             async with self._database.tenant(file.tenant_id) as session:

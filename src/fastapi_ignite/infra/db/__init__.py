@@ -2,7 +2,7 @@
 
 from fastapi_ignite.infra.db.base import Base, TenantScoped, Timestamped
 from fastapi_ignite.infra.db.keys import StoredKey
-from fastapi_ignite.infra.db.session import Database, acting_for, connection_failed
+from fastapi_ignite.infra.db.session import Database, acting_for
 from fastapi_ignite.infra.db.statement import FixedStatement
 
 __all__ = [
@@ -13,5 +13,4 @@ __all__ = [
     "TenantScoped",
     "Timestamped",
     "acting_for",
-    "connection_failed",
 ]

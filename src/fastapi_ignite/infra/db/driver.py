@@ -28,6 +28,25 @@ def opening(role: str, tenant_id: UUID | None) -> str:
     return _BEGIN.format(role=f"'{role}'", tenant=f"'{tenant}'")
 
 
+class DatabaseAwayError(ConnectionError):
+    """No connection to PostgreSQL could be made."""
+
+
+async def connect(*arguments: Any, **options: Any) -> Any:
+    """Open a connection, as `asyncpg.connect` does.
+
+    Raises:
+        DatabaseAwayError: the system, or no answer in time, was in the way: no such host, no route, no descriptor
+            left. Elsewhere such an error would not tell that it is the database which cannot be reached.
+        asyncpg.PostgresError: the server answered, and refused.
+    """
+    try:
+        return await asyncpg.connect(*arguments, **options)
+    except OSError as error:  # also of a certificate, of a name, and of time
+        reason = error.strerror or str(error) or "no answer in time"
+        raise DatabaseAwayError(error.errno, reason) from error
+
+
 class RoleConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver has no types
     """Its next transaction begins with `opening`, when one is set."""
 

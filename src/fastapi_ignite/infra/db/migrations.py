@@ -12,11 +12,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from asyncpg import PostgresError
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
+from fastapi_ignite.core.outages import outage_of, reason_of
 from fastapi_ignite.infra.db.connections import single_use_engine
 from fastapi_ignite.infra.db.schema_history import SchemaHistory
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -85,12 +87,20 @@ async def current(addresses: ServiceAddresses) -> str | None:
 
 @contextlib.contextmanager
 def told_in_one_line(addresses: ServiceAddresses) -> Iterator[None]:
-    """A revision that is unknown, and a server that cannot be reached: errors of the system do not say which one."""
+    """Say which revision is unknown, or which server does not work: the system's own errors do not name it.
+
+    Raises:
+        ConfigurationError: the revision is unknown.
+        UnavailableError: PostgreSQL cannot be used.
+    """
     try:
         yield
     except CommandError as error:
         raise ConfigurationError(str(error)) from error
-    except (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError) as error:
-        url = addresses.owner_url
-        reason = error.strerror or error or "no answer in time"
-        raise UnavailableError(f"PostgreSQL at {url.host}:{url.port or 5432} cannot be reached: {reason}") from error
+    except (SQLAlchemyError, PostgresError, OSError) as error:
+        if outage_of(error) is None and not isinstance(error, (socket.gaierror, ssl.SSLError)):
+            raise
+        url, verb = addresses.owner_url, "reached" if isinstance(error, OSError) else "used"
+        raise UnavailableError(
+            f"PostgreSQL at {url.host}:{url.port or 5432} cannot be {verb}: {reason_of(error)}"
+        ) from error

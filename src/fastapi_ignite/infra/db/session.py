@@ -9,14 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
 
 from fastapi_ignite.infra.db.connections import connection_options
-from fastapi_ignite.infra.db.driver import TAKE_ROLE, RoleConnection, opening
+from fastapi_ignite.infra.db.driver import TAKE_ROLE, RoleConnection, connect, opening
 
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
@@ -69,6 +68,7 @@ class Database:
                 "command_timeout": 60,
                 "server_settings": {"application_name": application_name},
                 "connection_class": RoleConnection,
+                "async_creator_fn": connect,
                 **options,
             },
         )
@@ -131,10 +131,3 @@ async def _become(session: AsyncSession, tenant_id: UUID | None) -> None:
     session.info["tenant_id"] = tenant_id
     connection = await session.connection()
     await connection.exec_driver_sql(TAKE_ROLE, (session.info["role"], str(tenant_id or "")))
-
-
-def connection_failed(error: Exception) -> bool:
-    """Whether the server could not be reached, went away, or had no connection left: a retry may work."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated
-    return isinstance(error, (PoolTimeoutError, ConnectionError))
