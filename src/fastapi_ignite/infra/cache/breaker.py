@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import structlog
 
+from fastapi_ignite.core.outage_log import OutageLog
 from fastapi_ignite.infra.breaker import CircuitBreaker
 from fastapi_ignite.infra.cache.backend import CacheBackend, CacheUnavailableError
 from fastapi_ignite.infra.cache.metrics import AVAILABLE, ERRORS
@@ -21,6 +22,7 @@ class Breaker(CircuitBreaker):
     def __init__(self, backend: CacheBackend, *, timeout: float, retry_after: float) -> None:
         super().__init__(outages=backend.outages, timeout=timeout, retry_after=retry_after)
         self._name = backend.name
+        self._outages_log = OutageLog(log, away="cache away", back="cache back", backend=backend.name)
         AVAILABLE.labels(self._name).set(1)
 
     def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
@@ -31,8 +33,8 @@ class Breaker(CircuitBreaker):
             log.warning("cache call failed", backend=self._name, operation=operation, error=type(error).__name__)
 
     def _went_away(self, operation: str, error: Exception) -> None:
-        log.warning("cache away", backend=self._name, operation=operation, error=type(error).__name__)
+        self._outages_log.failed(error, operation=operation)
 
     def _recovered(self) -> None:
         AVAILABLE.labels(self._name).set(1)
-        log.info("cache back", backend=self._name)
+        self._outages_log.answered()

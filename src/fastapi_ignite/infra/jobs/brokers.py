@@ -7,20 +7,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pika
+from dramatiq import Consumer
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import xq_name
 from dramatiq.middleware import Middleware, ShutdownNotifications, TimeLimit
 from dramatiq.middleware.asyncio import AsyncIO
 from pika.exceptions import ChannelClosedByBroker
-from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.jobs.consumers import WatchedConsumers
+from fastapi_ignite.core.outage_log import OutageLog
 from fastapi_ignite.infra.jobs.job import Priority
 from fastapi_ignite.infra.jobs.tracing import JobContext
+from fastapi_ignite.infra.jobs.watching import QuietConsumers, WatchedRedis, broker_log
 
 SOCKET_TIMEOUT_SECONDS = 2
 RABBITMQ_HEARTBEAT_SECONDS = 10
@@ -32,7 +34,9 @@ class RedisJobBroker(WatchedConsumers, RedisBroker):
     """Messages in Redis, under `ignite-jobs:*`."""
 
     def __init__(self, url: str) -> None:
-        client = Redis.from_url(
+        self.outages = broker_log()
+        client = WatchedRedis.told_to(
+            self.outages,
             url,
             socket_timeout=SOCKET_TIMEOUT_SECONDS,
             socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
@@ -40,7 +44,7 @@ class RedisJobBroker(WatchedConsumers, RedisBroker):
         )
         super().__init__(
             client=client,
-            middleware=_middleware(),
+            middleware=_middleware(self.outages),
             namespace="ignite-jobs",
             dead_message_ttl=DEAD_MESSAGE_MILLISECONDS,
         )
@@ -64,10 +68,21 @@ class RabbitmqJobBroker(WatchedConsumers, RabbitmqBroker):
     """Messages in durable queues of RabbitMQ, each confirmed before it counts as sent."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(middleware=_middleware(), confirm_delivery=True, max_priority=Priority.INTERACTIVE.of_message)
+        self.outages = broker_log()
+        super().__init__(
+            middleware=_middleware(self.outages),
+            confirm_delivery=True,
+            max_priority=Priority.INTERACTIVE.of_message,
+        )
         self.parameters = [_parameters(url)]
         # it reports each lost connection several times, with tracebacks; Dramatiq's and our own line say it once
         logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """Connect, and begin to fetch messages."""
+        consumer = super().consume(queue_name, prefetch, timeout)
+        self.outages.answered()
+        return consumer
 
     def waiting(self, queue: str) -> int:
         """Messages that no worker has fetched."""
@@ -119,6 +134,6 @@ def _parameters(url: str) -> pika.URLParameters:
     return parameters
 
 
-def _middleware() -> list[Middleware]:
+def _middleware(outages: OutageLog) -> list[Middleware]:
     """No retries and no age limit: attempts are counted in the row, and a late message does no harm."""
-    return [JobContext(), TimeLimit(), ShutdownNotifications(), AsyncIO()]
+    return [JobContext(), QuietConsumers(outages), TimeLimit(), ShutdownNotifications(), AsyncIO()]

@@ -15,7 +15,7 @@ from prometheus_client import Counter
 from fastapi_ignite.infra.jobs.brokers import RABBITMQ_HEARTBEAT_SECONDS, JobBroker
 from fastapi_ignite.infra.jobs.job import Job
 from fastapi_ignite.infra.jobs.sender import SenderThread
-from fastapi_ignite.infra.jobs.tracing import trace
+from fastapi_ignite.infra.jobs.tracing import JobFailedError, trace
 
 ANSWER_SECONDS = 2
 UNSENT = Counter("ignite_jobs_unsent_total", "Messages that could not be sent; the sweeper finds their rows", ["job"])
@@ -24,14 +24,25 @@ log = structlog.get_logger(__name__)
 
 
 def declare(broker: Broker, job: Job, handler: Callable[..., Awaitable[None]]) -> None:
-    """Let workers on `broker` run `handler` for messages of `job`."""
+    """Let workers on `broker` run `handler` for messages of `job`.
+
+    No message of a handler that fails is retried: the sweeper finds the row that it names. `JobContext` says in one
+    line what went wrong; Dramatiq would say it again, each time with the traceback.
+    """
+
+    async def run(*arguments: str) -> None:
+        try:
+            await handler(*arguments)
+        except Exception as error:
+            raise JobFailedError from error
+
     Actor[[str], None](
-        handler,
+        run,
         broker=broker,
         actor_name=job.name,
         queue_name=job.queue,
         priority=job.priority,
-        options={"time_limit": job.time_limit},
+        options={"time_limit": job.time_limit, "throws": JobFailedError},
     )
 
 
@@ -56,13 +67,14 @@ class JobQueue:
             await self._ask(partial(self._enqueue, job, message))
         except Exception as error:  # noqa: BLE001  whatever the broker raises, the row is already committed
             UNSENT.labels(job.name).inc()
-            log.warning("job message not sent", unsent_job=job.name, error=type(error).__name__)
+            self._broker.outages.failed(error, unsent_job=job.name)
             return False
         return True
 
     def _enqueue(self, job: Job, message: Message[None]) -> None:
         self._broker.declare_queue(job.queue)
         self._broker.enqueue(message)
+        self._broker.outages.answered()
 
     async def backlog(self, job: Job) -> int | None:
         """Messages in the job's queue that no worker has fetched yet; null when the broker does not say."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Any
@@ -19,6 +20,10 @@ def trace() -> dict[str, str]:
     """The options that a message takes along from whoever sends it."""
     request_id = structlog.contextvars.get_contextvars().get(REQUEST_ID)
     return {REQUEST_ID: request_id} if isinstance(request_id, str) else {}
+
+
+class JobFailedError(Exception):
+    """A handler failed; the cause is its exception."""
 
 
 class JobContext(Middleware):
@@ -52,6 +57,9 @@ class JobContext(Middleware):
             self._log(message, "done")
         elif isinstance(exception, Interrupt):
             self._log(message, "interrupted", error=type(exception).__name__)
+        elif isinstance(exception, JobFailedError):
+            cause = exception.__cause__
+            self._log(message, "failed", logging.ERROR, error=type(cause).__name__, exc_info=cause)
         else:
             self._log(message, "failed", error=type(exception).__name__)
 
@@ -59,8 +67,9 @@ class JobContext(Middleware):
         """Some middleware did not want it to run."""
         self._log(message, "skipped")
 
-    def _log(self, message: MessageProxy, outcome: str, **values: Any) -> None:
-        log.info(
+    def _log(self, message: MessageProxy, outcome: str, level: int = logging.INFO, **values: Any) -> None:
+        log.log(
+            level,
             "job",
             outcome=outcome,
             milliseconds=round((time.perf_counter() - self._began.at) * 1000, 1),

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from fastapi_ignite.core.outage_log import OutageLog
 from fastapi_ignite.infra.breaker import CircuitBreaker
 from fastapi_ignite.infra.ratelimit.process import Debt, ProcessWindows, put_back
 from fastapi_ignite.infra.ratelimit.script import EXACT_UP_TO, GRAIN_SECONDS, ROLLING_WINDOW, WINDOW_SECONDS
@@ -60,15 +61,23 @@ class _RedisAwayError(Exception):
 class _Breaker(CircuitBreaker):
     unavailable: ClassVar[type[Exception]] = _RedisAwayError
 
+    def __init__(self, *, timeout: float) -> None:
+        super().__init__(
+            outages=(RedisConnectionError, RedisTimeoutError, OSError),
+            timeout=timeout,
+            retry_after=RETRY_REDIS_AFTER_SECONDS,
+        )
+        self._outages_log = OutageLog(log, away="rate limit without redis", back="rate limit by redis again")
+
     def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
         if not outage:  # an error about this key or of this moment: the next call may work
             log.warning("rate limit not counted by redis", operation=operation, error=type(error).__name__)
 
     def _went_away(self, operation: str, error: Exception) -> None:
-        log.warning("rate limit without redis", operation=operation, error=type(error).__name__)
+        self._outages_log.failed(error, operation=operation)
 
     def _recovered(self) -> None:
-        log.info("rate limit by redis again")
+        self._outages_log.answered()
 
 
 class RateLimiter:
@@ -82,11 +91,7 @@ class RateLimiter:
         self._script = redis.register_script(ROLLING_WINDOW)
         self._local = ProcessWindows()
         self._turns = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._breaker = _Breaker(
-            outages=(RedisConnectionError, RedisTimeoutError, OSError),
-            timeout=patience,
-            retry_after=RETRY_REDIS_AFTER_SECONDS,
-        )
+        self._breaker = _Breaker(timeout=patience)
 
     async def hit(self, key: str, limit: int, *, cost: int = 1, recall: str | None = None) -> RateDecision:
         """One round trip; see `Limiter`."""

@@ -1,0 +1,69 @@
+"""What a process says about a broker that is away: one line, where Dramatiq has one per queue every three seconds."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Self
+
+import structlog
+from dramatiq import Broker
+from dramatiq.errors import BrokerConnectionError
+from dramatiq.middleware import Middleware
+from redis import ConnectionPool, Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from fastapi_ignite.core.outage_log import OutageLog
+
+log = structlog.get_logger(__name__)
+
+
+def broker_log() -> OutageLog:
+    """Return what a process tells of its broker."""
+    return OutageLog(log, away="job broker away", back="job broker back")
+
+
+class WatchedRedis(Redis):
+    """A client that tells `outages` of each call that had no answer.
+
+    Dramatiq retries after a connection that broke, and takes an answer that does not come in time for a defect of its
+    own: here both are the same error.
+    """
+
+    outages: OutageLog
+
+    @classmethod
+    def told_to(cls, outages: OutageLog, url: str, **options: Any) -> Self:
+        """Return a client of the server at `url` which tells this log."""
+        client = cls(connection_pool=ConnectionPool.from_url(url, **options))
+        client.outages = outages
+        client.auto_close_connection_pool = True  # as a client made of an address does
+        return client
+
+    def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        """Send a command and return its answer."""
+        try:
+            answer = super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]  # the client's
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            self.outages.failed(error)
+            raise RedisConnectionError(str(error)) from error
+        self.outages.answered()
+        return answer
+
+
+class QuietConsumers(Middleware):
+    """Takes Dramatiq's lines about lost connections for `outages`, which tells them once."""
+
+    def __init__(self, outages: OutageLog) -> None:
+        self._outages = outages
+
+    def after_consumer_thread_boot(self, _broker: Broker, thread: Any) -> None:
+        """Each consumer has a logger of its own."""
+        thread.logger.addFilter(self._is_no_outage)
+
+    def _is_no_outage(self, record: logging.LogRecord) -> bool:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        lost = [argument for argument in arguments if isinstance(argument, BrokerConnectionError)]
+        for error in lost:
+            self._outages.failed(error)
+        return not lost
