@@ -48,6 +48,14 @@ class TestInitAndMigrate:
         assert refused.startswith("PostgreSQL at 127.0.0.1:1 cannot be reached: ")
         assert "hunter2" not in refused
 
+    @pytest.mark.parametrize("command", [("db", "migrate"), ("plans", "list")])
+    def test_a_server_that_refuses_is_one_clear_line(self, commands: CommandLine, command: tuple[str, ...]) -> None:
+        head, _, server = commands.environment["DATABASE_URL"].rpartition("@")
+        user = head.rpartition("/")[2].partition(":")[0]
+        refused = commands.run(*command, DATABASE_URL=f"postgresql://{user}:hunter2@{server}").refused_with()
+        place = server.partition("/")[0]
+        assert refused == f'PostgreSQL at {place} cannot be used: password authentication failed for user "{user}"'
+
 
 class TestReset:
     @pytest.fixture

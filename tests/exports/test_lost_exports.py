@@ -165,7 +165,7 @@ async def test_a_full_disk_fails_the_export_after_five_attempts_and_another_may_
     export = await scene.public()
     assert export["status"] == "failed"
     assert export["last_error"] == {
-        "code": "internal_error",
+        "code": "out_of_space",
         "message": "The export could not be written.",
         "retryable": True,
     }

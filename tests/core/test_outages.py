@@ -1,0 +1,190 @@
+"""Which exceptions are outages, and how often the log tells of them."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import time
+
+import asyncpg
+import pytest
+from sqlalchemy.exc import DBAPIError, NoResultFound
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
+from fastapi_ignite.core.outage_log import OutageLog, TracebackLimit
+from fastapi_ignite.core.outages import outage_of, reason_of
+from fastapi_ignite.infra.db.driver import DatabaseAwayError, connect
+
+
+def from_server(state: str, message: str = "said the server", severity: str = "ERROR") -> Exception:
+    """What the driver makes of PostgreSQL's answer."""
+    error: Exception = asyncpg.PostgresError.new({"C": state, "M": message, "S": severity, "V": severity})
+    return error
+
+
+def raised_from(cause: Exception) -> Exception:
+    """As a library wraps an error that it does not know."""
+    try:
+        raise RuntimeError("something went wrong") from cause
+    except RuntimeError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (from_server("08006"), "database_away"),
+        (from_server("08P01", "server_login_retry"), "database_away"),
+        (from_server("57P01"), "database_away"),
+        (from_server("57P03"), "database_away"),
+        (from_server("53300"), "database_crowded"),
+        (from_server("53200"), "database_failing"),
+        (from_server("53100"), "database_full"),
+        (from_server("58030"), "database_failing"),
+        (from_server("28000"), "database_refuses"),
+        (from_server("28P01"), "database_refuses"),
+        (from_server("3D000"), "database_refuses"),
+        (from_server("55000", severity="FATAL"), "database_refuses"),
+        (from_server("42501", severity="FATAL"), "database_refuses"),
+        (from_server("25006"), "database_read_only"),
+        (from_server("40001"), "database_busy"),
+        (from_server("40P01"), "database_busy"),
+        (from_server("55P03"), "database_busy"),
+        (from_server("57014"), "no_answer"),
+        (DBAPIError("SELECT", None, from_server("53300")), "database_crowded"),
+        (DBAPIError("SELECT", None, Exception("connection is closed"), connection_invalidated=True), "database_away"),
+        (PoolTimeoutError("QueuePool limit", code="3o7r"), "database_crowded"),
+        (raised_from(from_server("57P01")), "database_away"),
+        (DatabaseAwayError(None, "no answer in time"), "database_away"),
+        (ConnectionRefusedError(), "database_away"),
+        (TimeoutError(), "no_answer"),
+        (OSError(errno.ENOSPC, "full"), "disk_full"),
+        (OSError(errno.EDQUOT, "full"), "disk_full"),
+        (OSError(errno.EIO, "broken"), "disk_failing"),
+        (OSError(errno.EMFILE, "too many"), "disk_failing"),
+        (UnavailableError(), "unavailable"),
+    ],
+    ids=lambda value: repr(value)[:60] if isinstance(value, Exception) else value,
+)
+def test_outages(error: Exception, kind: str) -> None:
+    outage = outage_of(error)
+    assert outage is not None
+    assert outage.kind == kind
+    told = outage.as_error()
+    assert told.status == 503
+    assert int(told.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        from_server("42P01"),
+        from_server("42501"),
+        from_server("23505"),
+        from_server("22021"),
+        from_server("55000"),
+        from_server("XX000"),
+        DBAPIError("SELECT", None, Exception("invalid input for query argument")),
+        NoResultFound(),
+        FileNotFoundError(errno.ENOENT, "gone"),
+        PermissionError(errno.EACCES, "not allowed"),
+        ConfigurationError(),
+        RuntimeError("a defect"),
+    ],
+    ids=lambda error: repr(error)[:60],
+)
+def test_defects_are_none(error: Exception) -> None:
+    assert outage_of(error) is None
+
+
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(-2, "Name or service not known"), ssl.SSLError("bad certificate"), TimeoutError()]
+)
+async def test_whatever_keeps_a_connection_from_being_made_is_the_databases_outage(
+    error: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(asyncpg, "connect", fail)
+    with pytest.raises(DatabaseAwayError) as raised:
+        await connect()
+    outage = outage_of(raised.value)
+    assert outage is not None
+    assert outage.kind == "database_away"
+
+
+def test_the_reason_is_what_the_server_said_in_one_line() -> None:
+    said = from_server("53300", "too many connections\nDETAIL: of the role")
+    assert reason_of(raised_from(said)) == "too many connections"
+    assert reason_of(OSError(errno.ENOSPC, "No space left on device", "/secret/path")) == "No space left on device"
+    assert reason_of(TimeoutError()) == "TimeoutError"
+
+
+class TestTracebackLimit:
+    """The processor, as the log's formatter calls it."""
+
+    def test_one_a_minute_for_each_kind(self) -> None:
+        limit = TracebackLimit(seconds=3600)
+        first, again = (limit(None, "error", {"exc_info": from_server("57P01")}) for _ in range(2))
+        other = limit(None, "error", {"exc_info": (OSError, OSError(errno.ENOSPC, "full"), None)})
+        assert "exc_info" in first
+        assert "exc_info" in other
+        assert again == {"outage": "database_away", "reason": "said the server"}
+
+    def test_again_when_the_time_is_over(self) -> None:
+        limit = TracebackLimit(seconds=0)
+        assert all("exc_info" in limit(None, "error", {"exc_info": from_server("57P01")}) for _ in range(2))
+
+    def test_a_defect_keeps_each_of_its_own(self) -> None:
+        limit = TracebackLimit(seconds=3600)
+        defect = {"event": "unexpected error", "exc_info": RuntimeError("a defect")}
+        assert [limit(None, "error", dict(defect)) for _ in range(2)] == [defect, defect]
+
+
+class Lines:
+    """A logger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warning(self, event: str, **values: object) -> None:
+        """Keep the event, and how many failures it stands for."""
+        self.said.append(f"{event} {values['failures']}")
+
+    def info(self, event: str) -> None:
+        """Keep the event."""
+        self.said.append(event)
+
+
+class TestOutageLog:
+    """One server that goes and comes."""
+
+    def test_away_once_and_back_once(self) -> None:
+        lines = Lines()
+        outages = OutageLog(lines, away="away", back="back", seconds=3600)
+        outages.answered()
+        for _ in range(5):
+            outages.failed(ConnectionError())
+        outages.answered()
+        outages.answered()
+        assert lines.said == ["away 1", "back"]
+
+    def test_one_that_comes_and_goes_is_not_told_again_at_once(self) -> None:
+        lines = Lines()
+        outages = OutageLog(lines, away="away", back="back", seconds=3600)
+        for _ in range(5):
+            outages.failed(ConnectionError())
+            outages.answered()
+        assert lines.said == ["away 1", "back"]
+
+    def test_a_line_a_minute_counts_what_it_stands_for(self) -> None:
+        lines = Lines()
+        outages = OutageLog(lines, away="away", back="back", seconds=0.2)
+        outages.failed(ConnectionError())
+        outages.failed(ConnectionError())
+        time.sleep(0.25)
+        outages.failed(ConnectionError())
+        assert lines.said == ["away 1", "away 2"]

@@ -1,0 +1,343 @@
+"""A database or a disk that is away, full or busy: 503 with a code and a time to wait, one line a request."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from databases import new_database
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.rag.engines import build_engines
+from http_clients import TenantClient, client_for, tenant_factory
+from http_contract import problem
+from outages import PASSWORD, BreakableDatabase, breakable_installation, logged, statuses
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A tenant with a project and an API key, in an installation that can be broken."""
+
+    database: BreakableDatabase
+    tenant: TenantClient
+    project: str
+    api_key: dict[str, str]
+    settings: Settings
+    state: State
+
+    async def reads(self) -> tuple[httpx2.Response, ...]:
+        """The entrance's look-ups of a tenant and of a key, and operations that change nothing."""
+        http = self.tenant.http
+        return await asyncio.gather(
+            self.tenant.get("/limits/current"),
+            self.tenant.get("/usage/ledger"),
+            self.tenant.search(self.project, "Where?"),
+            http.get("/limits/current", headers=self.api_key),
+            http.get(f"/items/{uuid4()}"),
+        )
+
+    async def writes(self) -> tuple[httpx2.Response, ...]:
+        """Operations that change something, in one transaction or in several."""
+        http = self.tenant.http
+        key = {"Idempotency-Key": str(uuid4())}
+        return await asyncio.gather(
+            http.post("/items/", json={"name": "Chair"}),
+            http.post("/tenants/create", params={"name": "Acme", "plan_id": "hobby", "billing_cycle": "monthly"}),
+            self.tenant.post("/ingestion/projects/create", params={"name": f"More {uuid4()}"}),
+            self.tenant.upload(self.project, ("a.txt", b"Some text."), wait_seconds=0),
+            self.tenant.ask(self.project, "Where?", headers=key),
+        )
+
+
+@pytest.fixture(scope="module")
+def own_addresses(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
+    with new_database(addresses, template="template_migrated") as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+async def scene(own_addresses: ServiceAddresses, settings: Settings, state: State) -> AsyncGenerator[Scene]:
+    async with (
+        breakable_installation(own_addresses, settings, state) as (database, own_state),
+        client_for(settings, own_state) as http,
+    ):
+        tenant = await tenant_factory(http, settings)()
+        project = await tenant.create_project()
+        made = await tenant.post("/api-keys", json={"name": "outage"})
+        assert made.is_success, made.text
+        key = {"Authorization": f"Bearer {made.json()['key']}"}
+        yield Scene(database, tenant, project, key, settings, own_state)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How the owner of the server breaks it and mends it; `{login}` and `{name}` are filled in."""
+
+    name: str
+    breaks: str
+    mends: str
+    code: str = "unavailable"
+    reads_fail: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+FAILURES = [
+    Failure(
+        "no connection left (53300)",
+        "ALTER ROLE {login} CONNECTION LIMIT 0",
+        "ALTER ROLE {login} CONNECTION LIMIT -1",
+    ),
+    Failure("a locked login (28000)", "ALTER ROLE {login} NOLOGIN", "ALTER ROLE {login} LOGIN"),
+    Failure(
+        "another password (28P01)",
+        "ALTER ROLE {login} PASSWORD 'another'",
+        f"ALTER ROLE {{login}} PASSWORD '{PASSWORD}'",
+    ),
+    Failure(
+        "a database that takes no connections (55000)",
+        "ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+        "ALTER DATABASE {name} ALLOW_CONNECTIONS true",
+    ),
+    Failure(
+        "no database of this name (3D000)",
+        "ALTER DATABASE {name} RENAME TO {name}_away",
+        "ALTER DATABASE {name}_away RENAME TO {name}",
+    ),
+    Failure(
+        "a standby (25006)",
+        "ALTER DATABASE {name} SET default_transaction_read_only = on",
+        "ALTER DATABASE {name} RESET default_transaction_read_only",
+        "database_read_only",
+        reads_fail=False,
+    ),
+]
+
+
+@asynccontextmanager
+async def broken(scene: Scene, failure: Failure) -> AsyncGenerator[None]:
+    """Sessions that are open do not notice such a change: they are ended, as by a restart."""
+    database = scene.database
+
+    async def run(statement: str) -> None:
+        await database.end_sessions()
+        await database.owner(statement.format(login=database.login, name=database.name))
+        await database.end_sessions()
+
+    await run(failure.breaks)
+    try:
+        yield
+    finally:
+        await run(failure.mends)
+
+
+@asynccontextmanager
+async def failing_insertions(scene: Scene, table: str, rows: str = "", *, state: str = "53100") -> AsyncGenerator[None]:
+    """PostgreSQL itself answers each insertion into the table with this SQLSTATE."""
+    await answer_with(scene, state)
+    await scene.database.inside(f"CREATE TRIGGER fail BEFORE INSERT ON {table} {rows} EXECUTE FUNCTION fail_now()")
+    try:
+        yield
+    finally:
+        await scene.database.inside("DROP FUNCTION fail_now CASCADE")
+
+
+async def answer_with(scene: Scene, state: str) -> None:
+    await scene.database.inside(
+        "CREATE OR REPLACE FUNCTION fail_now() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$f$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $f$"
+    )
+
+
+async def require_recovery(scene: Scene) -> None:
+    """Without a restart."""
+    answers = [*await scene.reads(), await scene.tenant.http.post("/items/", json={"name": "Chair"})]
+    assert not any(answer.status_code >= 500 for answer in answers), statuses(answers)
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=str)
+async def test_a_database_that_does_not_work_is_no_defect(scene: Scene, failure: Failure) -> None:
+    async with broken(scene, failure):
+        with logged(scene.settings) as log:
+            writes = [*await scene.writes(), *await scene.writes()]
+            reads = [*await scene.reads(), *await scene.reads()]
+    failed = [*writes, *reads] if failure.reads_fail else writes
+    assert not any(answer.status_code >= 500 for answer in reads if answer not in failed), statuses(reads)
+    for answer in failed:
+        problem(answer, 503, failure.code)
+        assert int(answer.headers["retry-after"]) >= 1
+    assert log.tracebacks == 1
+    assert len(log.failures()) == len(failed), log.text
+    await require_recovery(scene)
+
+
+async def test_what_the_server_says_decides_on_the_code(scene: Scene) -> None:
+    """Each of these is what PostgreSQL itself answers."""
+    codes = {
+        **dict.fromkeys(("08006", "53200", "57P01", "57P03", "58030"), "unavailable"),
+        **dict.fromkeys(("40001", "40P01", "55P03", "57014"), "database_busy"),
+        "53100": "out_of_space",
+    }
+    async with failing_insertions(scene, "items"):
+        for state, code in codes.items():
+            await answer_with(scene, state)
+            answer = await scene.tenant.http.post("/items/", json={"name": "Chair"})
+            problem(answer, 503, code)
+            assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_sessions_that_are_ended_in_the_middle_of_their_work(scene: Scene) -> None:
+    """As a restart ends them: before, between and within statements."""
+    answers: list[httpx2.Response] = []
+    with logged(scene.settings) as log:
+        for _ in range(4):
+            working = asyncio.gather(scene.reads(), scene.writes(), scene.reads())
+            for _ in range(5):
+                await scene.database.end_sessions()
+            answers += [answer for group in await working for answer in group]
+    for answer in answers:
+        if answer.status_code >= 500:
+            problem(answer, 503, "unavailable")
+    assert any(answer.status_code == 503 for answer in answers), "nothing was ended in its middle"
+    assert log.tracebacks <= 1
+    await require_recovery(scene)
+
+
+@pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout"])
+async def test_waiting_in_vain_for_others(scene: Scene, setting: str) -> None:
+    limit = Failure(setting, f"ALTER ROLE {{login}} SET {setting} = '100ms'", f"ALTER ROLE {{login}} RESET {setting}")
+    async with broken(scene, limit):
+        owner = create_async_engine(scene.database.addresses.owner_url, poolclass=NullPool)
+        async with owner.begin() as holding:
+            await holding.execute(text("LOCK TABLE items IN ACCESS EXCLUSIVE MODE"))
+            problem(await scene.tenant.http.post("/items/", json={"name": "Chair"}), 503, "database_busy")
+        await owner.dispose()
+    await require_recovery(scene)
+
+
+async def test_an_answer_that_has_begun_ends_with_the_same_problem(scene: Scene) -> None:
+    """`error` is the last event of a stream whose answer the database does not take."""
+    before = (await scene.tenant.get("/limits/current")).json()
+    async with (
+        failing_insertions(scene, "messages", "FOR EACH ROW WHEN (NEW.role = 'assistant')"),
+        scene.tenant.stream(scene.project, "Where?") as events,
+    ):
+        *_, (kind, told) = await events.until("error")
+    assert (kind, told["status"], told["code"]) == ("error", 503, "out_of_space")
+    assert told["retry_after_seconds"] >= 1
+    assert (await scene.tenant.get("/limits/current")).json() == before, "a question without an answer costs nothing"
+
+
+async def test_an_accepted_file_waits_until_the_database_has_space_again(scene: Scene) -> None:
+    """However often it was tried meanwhile."""
+    uploaded = await scene.tenant.upload(scene.project, ("guide.txt", b"The orchard has nine trees."), wait_seconds=0)
+    file_id = uploaded.json()["files"][0]["id"]
+    database = Database(scene.database.addresses.worker_url, pool_size=3)
+    engines = build_engines(database, scene.settings)
+    storage, jobs = scene.state["storage"], scene.state["jobs"]
+    processor = FileProcessor(database=database, storage=storage, engines=engines, jobs=jobs)
+
+    async def attempt() -> str:
+        await scene.database.inside("UPDATE files SET lease_until = now()")  # the pause is over
+        await processor.process(scene.tenant.id, UUID(file_id))
+        listed = (await scene.tenant.get(f"/ingestion/projects/{scene.project}/files")).json()["files"]
+        return str(next(file["status"] for file in listed if file["id"] == file_id))
+
+    async with failing_insertions(scene, "documents"):
+        assert [await attempt() for _ in range(MAX_ATTEMPTS + 1)] == ["in_progress"] * (MAX_ATTEMPTS + 1)
+        noted = f"SELECT last_error ->> 'code', waits FROM files WHERE id = '{file_id}'"  # noqa: S608  the API's own
+        assert await scene.database.inside(noted) == [("out_of_space", MAX_ATTEMPTS + 1)]
+    assert await attempt() == "completed"
+    await database.close()
+
+
+@contextmanager
+def small_disk(folder: Path, *, kilobytes: int = 1024) -> Iterator[Path]:
+    """A file system of its own."""
+    folder.mkdir()
+    mounted = subprocess.run(  # noqa: S603  our own folder
+        ["/bin/mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=0777", "none", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip("only root may mount the small file system that this fills")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["/bin/umount", str(folder)], check=True)  # noqa: S603  as above
+
+
+async def test_an_upload_that_finds_the_disk_full_leaves_nothing(scene: Scene, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        state: State = {**scene.state, "storage": LocalStorage(disk)}
+        async with client_for(scene.settings, state) as http:
+            tenant = TenantClient(scene.tenant.id, http, scene.tenant.headers)
+            before = (await tenant.get(f"/ingestion/projects/{scene.project}/files")).json()["files"]
+            used = (await tenant.get("/limits/current")).json()
+            fits, too_much = ("a.txt", b"Some text."), ("b.txt", b"x" * 3_000_000)
+            ballast = disk / "ballast"
+            with logged(scene.settings) as log:
+                for ballast_bytes, files in (
+                    (0, (fits, too_much)),
+                    (0, (too_much,)),
+                    (shutil.disk_usage(disk).free, (fits,)),
+                ):
+                    await asyncio.to_thread(ballast.write_bytes, b"x" * ballast_bytes)
+                    answer = await tenant.upload(scene.project, *files, wait_seconds=0)
+                    problem(answer, 503, "out_of_space")
+                    assert int(answer.headers["retry-after"]) >= 1
+                    assert [path for path in disk.rglob("*") if path.is_file()] == [ballast]
+            ballast.unlink()
+            assert log.tracebacks == 1
+            assert len(log.failures()) == 3
+            assert (await tenant.get(f"/ingestion/projects/{scene.project}/files")).json()["files"] == before
+            assert (await tenant.get("/limits/current")).json() == used
+            assert (await tenant.upload(scene.project, fits, wait_seconds=0)).is_success
+
+
+async def test_a_full_disk_of_the_database(scene: Scene) -> None:
+    """The table is moved to a small file system, which is filled and emptied again."""
+    data = Path(str((await scene.database.owner("SHOW data_directory"))[0][0]))
+    place, database = data.with_name(f"disk-{uuid4().hex}"), scene.database
+    with small_disk(place) as disk:
+        try:
+            owner = await asyncio.to_thread(data.stat)
+            os.chown(disk, owner.st_uid, owner.st_gid)
+            await database.owner(f"CREATE TABLESPACE {database.login} LOCATION '{disk}'")
+            await database.inside(f"ALTER TABLE items SET TABLESPACE {database.login}")
+            ballast = disk / "ballast"
+            await asyncio.to_thread(ballast.write_bytes, b"x" * (shutil.disk_usage(disk).free - 8192))
+            answers = [
+                await scene.tenant.http.post("/items/", json={"name": "Chair", "description": "x" * 900})
+                for _ in range(40)
+            ]
+            full = [answer for answer in answers if answer.status_code != 201]
+            assert full
+            for answer in full:
+                problem(answer, 503, "out_of_space")
+            ballast.unlink()
+            await require_recovery(scene)
+        finally:
+            await database.inside("ALTER TABLE items SET TABLESPACE pg_default")
+            await database.owner(f"DROP TABLESPACE IF EXISTS {database.login}")
+    place.rmdir()

@@ -1,0 +1,139 @@
+"""An installation on a database and a login of its own, which a test may break; and what it logs meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import httpx2
+from sqlalchemy import URL
+
+from databases import fetch
+from fastapi_ignite.admin.directory import AdminDirectory
+from fastapi_ignite.api_keys.directory import ApiKeyDirectory
+from fastapi_ignite.billing.standing import TenantDirectory
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.logging import configure_logging
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.rag.engines import build_engines
+
+PASSWORD = "of-this-test-alone"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakableDatabase:
+    """A database whose API login belongs to this test: what is done to it disturbs nobody else."""
+
+    addresses: ServiceAddresses
+    login: str
+
+    @property
+    def name(self) -> str:
+        return str(self.addresses.owner_url.database)
+
+    async def owner(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
+        """As the server's owner, from another database."""
+        return await fetch(self.server, statement, **parameters)
+
+    async def inside(self, statement: str) -> list[tuple[object, ...]]:
+        """As the owner, in this database."""
+        return await fetch(self.addresses.owner_url, statement)
+
+    @property
+    def server(self) -> URL:
+        return self.addresses.owner_url.set(database="postgres")
+
+    async def end_sessions(self) -> None:
+        """As an administrator or a restart does."""
+        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = :login"
+        await self.owner(ended, login=self.login)
+
+
+@asynccontextmanager
+async def breakable_installation(
+    own: ServiceAddresses, settings: Settings, state: State
+) -> AsyncGenerator[tuple[BreakableDatabase, State]]:
+    """The state of an application on this migrated database, under a login like ignite_api's."""
+    login = f"api_{new_id().hex}"
+    database = BreakableDatabase(own, login)
+    await database.owner(f"CREATE ROLE {login} LOGIN NOINHERIT PASSWORD '{PASSWORD}' IN ROLE ignite_tenant")
+    pool = Database(own.api_url.set(username=login, password=PASSWORD), pool_size=2)
+    admin_pool = Database(own.admin_url, pool_size=1)
+    try:
+        yield (
+            database,
+            {
+                **state,
+                "database": pool,
+                "admin_database": admin_pool,
+                "tenants": TenantDirectory(pool, settings.rate_limit.rpm),
+                "api_keys": ApiKeyDirectory(pool, settings),
+                "admins": AdminDirectory(admin_pool, settings),
+                "engines": build_engines(pool, settings),
+            },
+        )
+    finally:
+        await pool.close()
+        await admin_pool.close()
+        await database.end_sessions()
+        await database.owner(f"DROP ROLE {login}")
+
+
+class LogText:
+    """What was written to a log, as an operator reads it."""
+
+    def __init__(self, text: str = "") -> None:
+        self.text = text
+
+    def write(self, text: str) -> int:
+        """Append, as a stream does."""
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    @property
+    def lines(self) -> list[str]:
+        """All of them, those of tracebacks too."""
+        return self.text.splitlines()
+
+    @property
+    def tracebacks(self) -> int:
+        """Those of one exception and its causes count as one."""
+        links = ("The above exception was the direct cause", "During handling of the above exception")
+        return self.text.count("Traceback (most recent call last)") - sum(map(self.text.count, links))
+
+    def failures(self) -> list[str]:
+        """Lines that say something went wrong, without those of tracebacks."""
+        return [line for line in self.lines if any(f"[{level}" in line for level in ("warning", "error", "critical"))]
+
+
+@contextmanager
+def logged(settings: Settings) -> Iterator[LogText]:
+    """Until the block ends; counts of tracebacks begin anew."""
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    lines = LogText()
+    configure_logging(settings)
+    (handler,) = root.handlers
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(lines)
+    try:
+        yield lines
+    finally:
+        root.handlers, root.level = before
+
+
+def statuses(answers: list[httpx2.Response]) -> dict[tuple[int, str], int]:
+    """How many answers have a status and a code."""
+    counted: dict[tuple[int, str], int] = {}
+    for answer in answers:
+        key = (answer.status_code, answer.json().get("code", "") if answer.status_code >= 400 else "")
+        counted[key] = counted.get(key, 0) + 1
+    return counted
