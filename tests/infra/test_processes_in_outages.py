@@ -165,7 +165,7 @@ async def test_a_scheduler_says_in_one_line_what_failed(own: ServiceAddresses, s
         jobs = JobQueue(make_broker(redis.url))
         sweeper = Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir / "storage"))
         running = Running()
-        every_job = [running.watch(job.name, getattr(sweeper, job.name)) for job in PERIODIC]
+        every_job = [running.watch(job, getattr(sweeper, job.name)) for job in PERIODIC]
         with logged(settings) as log:
             async with closed(own):
                 await redis.cut()

@@ -15,13 +15,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bookkeeping import counter, make_plan, rows_of
+from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.jobs import PROCESS_FILE
-from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.ingestion.processing import LONGEST_WAIT, FileProcessor
 from fastapi_ignite.rag.engine import RagEngine
 from http_clients import TenantClient, TenantFactory, client_for
 from multipart_bodies import WatchedBody, send_body
@@ -255,7 +256,8 @@ async def test_a_reservation_whose_answer_was_lost_ends_with_the_last_attempt(
     tenant = unheard_tenant
     project = await tenant.create_project()
     (file,) = (await tenant.upload(project, ("guide.txt", THIRTY), wait_seconds=0)).json()["files"]
-    await rows_of(database, tenant.id, "UPDATE files SET attempt = :tries", tries=MAX_ATTEMPTS - 1)
+    long_ago = clock.now() - LONGEST_WAIT  # an outage is waited out for so long, and no longer
+    await rows_of(database, tenant.id, "UPDATE files SET created_at = :then", then=long_ago)
     losing = cast("Database", LosingDatabase(database))
     worker = FileProcessor(database=losing, storage=state["storage"], engines=worker_engines, jobs=unreachable_jobs)
     await worker.process(tenant.id, UUID(file["id"]))

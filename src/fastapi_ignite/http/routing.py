@@ -82,7 +82,7 @@ class TenantRoute(_CheckedRoute):
         return checked
 
 
-class AdminRoute(_StorableRoute):
+class AdminRoute(_CheckedRoute):
     """The address's rate limit, then an admin key."""
 
     def get_route_handler(self) -> Handler:
@@ -97,7 +97,7 @@ class AdminRoute(_StorableRoute):
         return checked
 
 
-class PublicRoute(_StorableRoute):
+class PublicRoute(_CheckedRoute):
     """No token; the address's rate limit."""
 
     def get_route_handler(self) -> Handler:

@@ -18,8 +18,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fastapi_ignite.core.errors import ConfigurationError
-from fastapi_ignite.infra.jobs.consumers import WatchedConsumers
 from fastapi_ignite.core.outage_log import OutageLog
+from fastapi_ignite.infra.jobs.consumers import WatchedConsumers
 from fastapi_ignite.infra.jobs.job import Priority
 from fastapi_ignite.infra.jobs.tracing import JobContext
 from fastapi_ignite.infra.jobs.watching import QuietConsumers, WatchedRedis, broker_log
