@@ -23,17 +23,26 @@ from fastapi_ignite.infra.services import ServiceAddresses
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60
+BOUNDED = "fastapi_ignite.http.server_protocol:BoundedProtocol"
 
 
 class ApiProcess:
-    """A Uvicorn with one worker on a port of its own; `factory` names the application."""
+    """A Uvicorn with one worker of its own; `factory` names the application, `protocol` is uvicorn's `--http`."""
 
-    def __init__(self, data: Path, *, factory: str = "fastapi_ignite.main:create_app", **variables: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        factory: str = "fastapi_ignite.main:create_app",
+        protocol: str = BOUNDED,
+        **variables: str,
+    ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self._command = [sys.executable, "-m", "uvicorn", factory, "--factory", "--port", str(self.port)]
-        self._command += ["--no-access-log", "--log-level", "warning"]
+        self._command += ["--http", protocol, "--no-access-log"]
+        self._command += ["--log-level", "warning"]
         self._environment = {**os.environ, "IGNITE_DATA_DIR": str(data), "LOG_LEVEL": "WARNING", **variables}
         self._environment["PYTHONPATH"] = f"{ROOT / 'src'}:{ROOT / 'bench'}"
         self._log = (data.parent / f"api-{self.port}.log").open("ab")

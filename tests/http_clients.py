@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.security import KeySource, TokenVerifier, sign_token
+from fastapi_ignite.http.server_protocol import BoundedProtocol
 from fastapi_ignite.http.state import State
 from fastapi_ignite.main import create_app
 from fastapi_ignite.openai_sim.server import served
@@ -125,7 +126,7 @@ async def served_client(settings: Settings, state: State) -> AsyncGenerator[http
     """A client of an application behind a server, for answers that are read while they are made."""
     verifier = TokenVerifier(settings)
     app = WithState(application(settings), {**state, "settings": settings, "tokens": verifier})
-    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, http=BoundedProtocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
     async with served(config) as origin, httpx2.AsyncClient(base_url=f"{origin}/api/v1", timeout=90) as client:
         yield client
 

@@ -63,6 +63,9 @@ def api(
             reload=reload,
             reload_dirs=["src"] if reload else None,
             workers=workers,
+            http="fastapi_ignite.http.server_protocol:BoundedProtocol",
+            ws="none",
+            timeout_keep_alive=settings.server.keep_alive_seconds,  # type: ignore[arg-type]  # a timer takes fractions
             log_config=None,
             access_log=False,
             server_header=False,

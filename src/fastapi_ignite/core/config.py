@@ -30,6 +30,7 @@ from fastapi_ignite.core.sections import (
     Section,
     UploadSettings,
 )
+from fastapi_ignite.core.server_settings import ServerSettings
 
 PRODUCTION_TOKEN_SECONDS = 86_400
 PROJECT_ROOT = Path(__file__).resolve().parents[3]
@@ -39,6 +40,7 @@ class Settings(BaseModel):
     """Every setting of the program, checked together."""
 
     app: AppSettings
+    server: ServerSettings
     cors: CorsSettings
     postgres: PostgresSettings
     database: DatabaseUrlSettings

@@ -113,16 +113,30 @@ def problem_response(
     extra: dict[str, Any] | None = None,
 ) -> JSONResponse:
     """`extra` cannot overwrite the standard members."""
-    body = {
-        "type": f"{request.app.state.errors_url}#{code}",
+    body = problem_members(
+        errors_url=request.app.state.errors_url,
+        status=status,
+        code=code,
+        title=title,
+        detail=detail,
+        request_id=request.scope.get("state", {}).get("request_id"),
+    )
+    body = {**body, **jsonable_encoder(extra or {}), **body}
+    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def problem_members(
+    *, errors_url: str, status: int, code: str, title: str, detail: str, request_id: str | None
+) -> dict[str, Any]:
+    """The members that every problem has."""
+    return {
+        "type": f"{errors_url}#{code}",
         "title": title,
         "status": status,
         "detail": detail,
         "code": code,
-        "request_id": request.scope.get("state", {}).get("request_id"),
+        "request_id": request_id,
     }
-    body = {**body, **jsonable_encoder(extra or {}), **body}
-    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def responses(*errors: type[IgniteError]) -> dict[int | str, dict[str, Any]]:

@@ -55,7 +55,11 @@ def caller_key(request: Request, principal: Principal | None) -> str:
 
 def caller_address(request: Request) -> str:
     """The caller's IPv4 address, or the network of an IPv6 one."""
-    host = request.client.host if request.client else "unknown"
+    return client_network(request.client.host if request.client else "unknown")
+
+
+def client_network(host: str) -> str:
+    """What stands for one client: an IPv4 address, or the network of an IPv6 one."""
     try:
         address = ip_address(host)
     except ValueError:

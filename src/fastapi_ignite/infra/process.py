@@ -1,8 +1,10 @@
-"""Making a process end with the one that started it, however that one ended."""
+"""What a process asks of its system: to end with the one that started it, and enough file descriptors."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import threading
 import time
@@ -21,6 +23,18 @@ def exit_with_parent() -> None:
     supervisor = int(os.environ.get(SUPERVISOR_PID_VARIABLE, "0"))
     os.environ[SUPERVISOR_PID_VARIABLE] = str(os.getpid())
     threading.Thread(target=_watch, args=(os.getppid(), supervisor), name="exit-with-parent", daemon=True).start()
+
+
+def raise_descriptor_limit(wanted: int) -> int:
+    """Raise the soft limit on file descriptors to `wanted` where the hard limit allows it; return the one in force."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(ValueError, OSError):  # macOS allows less than its hard limit says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        soft = raised
+    return soft
 
 
 def _watch(parent: int, supervisor: int) -> None:

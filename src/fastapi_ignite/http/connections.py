@@ -1,0 +1,186 @@
+"""The open connections of a process: how many there may be, and when a silent one is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from http import HTTPStatus
+from ipaddress import ip_address, ip_network
+from typing import Protocol
+
+import structlog
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.http.problems import MEDIA_TYPE, problem_members
+from fastapi_ignite.http.rate_limit import client_network
+from fastapi_ignite.infra.process import raise_descriptor_limit
+
+SWEEP_SECONDS = 0.5
+REPORT_SECONDS = 10.0
+REPORTED_CLIENTS = 5
+# for the database, Redis, other services, logs and the loop itself
+RESERVED_DESCRIPTORS = 128
+# its socket, and the file that its request may write or read
+DESCRIPTORS_OF_A_CONNECTION = 2
+log = structlog.get_logger(__name__)
+
+
+class MalformedRequestError(IgniteError):
+    """What arrived is not HTTP/1.1."""
+
+    status = 400
+    code = "malformed_request"
+    title = "Malformed request"
+
+
+class RequestTimeoutError(IgniteError):
+    """The request did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+    title = "Request too slow"
+
+
+class UriTooLongError(IgniteError):
+    """The path with its query is longer than allowed."""
+
+    status = 414
+    code = "uri_too_long"
+    title = "URL too long"
+
+
+class HeadersTooLargeError(IgniteError):
+    """The headers have more bytes, or are more, than allowed."""
+
+    status = 431
+    code = "headers_too_large"
+    title = "Headers too large"
+
+
+class TooManyConnectionsError(IgniteError):
+    """The client, or all clients together, have as many connections as allowed."""
+
+    status = 503
+    code = "too_many_connections"
+    title = "Too many connections"
+
+
+class Connection(Protocol):
+    """What the table asks of a connection."""
+
+    def end_if_overdue(self, now: float) -> None:
+        """End it if its caller keeps it waiting; `now` is the loop's time."""
+
+
+class ConnectionTable:
+    """All connections of one server, looked over twice a second. Belongs to one event loop."""
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self.limits = settings.server
+        self._errors_url = settings.app.errors_url
+        self._loop = loop
+        self._trusted = [ip_network(proxy, strict=False) for proxy in settings.app.trusted_proxies]
+        self._capacity = _capacity(self.limits.max_connections)
+        self._open: dict[Connection, str | None] = {}
+        self._by_client: Counter[str] = Counter()
+        self._sweep_at: float | None = None
+        self._refused: Counter[str] = Counter()
+        self._refused_clients: dict[str, None] = {}
+        self._report_at = 0.0
+
+    def add(self, connection: Connection, host: str | None) -> None:
+        """Count a new connection from `host`; None is a Unix socket.
+
+        Raises:
+            TooManyConnectionsError: it must be closed, and is not counted.
+        """
+        client = None if host is None or self._is_trusted(host) else client_network(host)
+        if client is not None and self._by_client[client] >= self.limits.max_connections_per_client:
+            raise TooManyConnectionsError(
+                f"A client may have {self.limits.max_connections_per_client} open connections; close some of them.",
+                headers={"Retry-After": "1"},
+            )
+        if len(self._open) >= self._capacity:
+            raise TooManyConnectionsError(
+                "The server has as many connections as it can serve; try again.", headers={"Retry-After": "1"}
+            )
+        self._open[connection] = client
+        if client is not None:
+            self._by_client[client] += 1
+        self._sweep_later()
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a closed connection, counted or not."""
+        client = self._open.pop(connection, None)
+        if client is not None:
+            self._by_client[client] -= 1
+            if self._by_client[client] == 0:
+                del self._by_client[client]
+
+    def note(self, code: str, host: str | None) -> None:
+        """Remember for the log that a connection of `host` was refused or ended."""
+        self._refused[code] += 1
+        if host is not None and len(self._refused_clients) < REPORTED_CLIENTS:
+            self._refused_clients[host] = None
+        self._sweep_later()
+
+    def answer(self, error: IgniteError) -> Iterator[bytes]:
+        """The lines of an HTTP response that tells the error and closes the connection, without the `Date`."""
+        members = problem_members(
+            errors_url=self._errors_url,
+            status=error.status,
+            code=error.code,
+            title=error.title,
+            detail=error.detail,
+            request_id=None,
+        )
+        body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
+        yield f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n".encode()
+        for name, value in error.headers.items():
+            yield f"{name}: {value}\r\n".encode()
+        yield f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+        yield body
+
+    def _is_trusted(self, host: str) -> bool:
+        address = ip_address(host)
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in network for network in self._trusted)
+
+    def _sweep_later(self) -> None:
+        if self._sweep_at is None:
+            self._sweep_at = self._loop.time() + SWEEP_SECONDS
+            self._loop.call_at(self._sweep_at, self._sweep, self._sweep_at)
+
+    def _sweep(self, due: float) -> None:
+        self._sweep_at = None
+        now = self._loop.time()
+        if now - due < SWEEP_SECONDS:  # else the loop was held up: nobody was heard, whatever they have sent
+            for connection in list(self._open):
+                connection.end_if_overdue(now)
+        if self._refused and now >= self._report_at:
+            log.warning("connections refused or ended", clients=[*self._refused_clients], **self._refused)
+            self._refused.clear()
+            self._refused_clients.clear()
+            self._report_at = now + REPORT_SECONDS
+        if self._open or self._refused:
+            self._sweep_later()
+
+
+def _capacity(wanted: int) -> int:
+    """As many connections as there are file descriptors for, at most `wanted`.
+
+    The operating system has no way to refuse a connection for want of a descriptor: it is reset, whoever it is of.
+    """
+    descriptors = raise_descriptor_limit(wanted * DESCRIPTORS_OF_A_CONNECTION + RESERVED_DESCRIPTORS)
+    capacity = max(1, (descriptors - RESERVED_DESCRIPTORS) // DESCRIPTORS_OF_A_CONNECTION)
+    if capacity < wanted:
+        log.warning(
+            "fewer connections than SERVER_MAX_CONNECTIONS: raise the hard limit on open files (ulimit -Hn)",
+            connections=capacity,
+            wanted=wanted,
+            descriptors=descriptors,
+        )
+    return min(capacity, wanted)
