@@ -28,7 +28,8 @@ from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import TokenVerifier
 from fastapi_ignite.http import openapi, problems, rate_limit
-from fastapi_ignite.http.middleware import BodyLimit, RequestContext, UnexpectedErrors
+from fastapi_ignite.http.middleware import BodyLimit, HeadRequests, RequestContext, UnexpectedErrors
+from fastapi_ignite.http.paths import TrailingSlashes
 from fastapi_ignite.http.security_headers import SecurityHeaders
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.cache import open_cache
@@ -145,9 +146,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     prefix = settings.app.api_prefix
     app = FastAPI(
         **describe(settings),
-        openapi_url=f"{prefix}/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
         generate_unique_id_function=openapi.operation_id,
     )
@@ -158,11 +160,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     rate_limit.require_known_operations(app, settings)
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(BodyLimit)
+    app.add_middleware(TrailingSlashes, routes=app.router.routes)
+    app.add_middleware(HeadRequests)
     if settings.cors.origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors.origins,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Tenant-Id", "X-Request-ID"],
             expose_headers=EXPOSED_HEADERS,
         )

@@ -40,6 +40,18 @@ async def test_a_trusted_proxy_names_the_caller(settings: Settings, state: State
         assert await statuses(client, second) == [404]
 
 
+@pytest.mark.parametrize(("proxies", "logged"), [(("127.0.0.0/8",), "192.0.2.7"), ((), "127.0.0.1")])
+async def test_the_access_line_names_the_caller(
+    settings: Settings, state: State, caplog: pytest.LogCaptureFixture, proxies: tuple[str, ...], logged: str
+) -> None:
+    caplog.set_level("INFO", logger="fastapi_ignite.access")
+    async with client_for(with_proxies(settings, *proxies), state) as client:
+        await statuses(client, "192.0.2.7")
+    (line,) = [record.msg for record in caplog.records if record.name == "fastapi_ignite.access"]
+    assert isinstance(line, dict)
+    assert line["client"] == logged
+
+
 @pytest.mark.parametrize("proxies", [(), ("10.0.0.0/8",)])
 async def test_nobody_else_is_believed(settings: Settings, state: State, proxies: tuple[str, ...]) -> None:
     async with client_for(with_proxies(settings, *proxies), state) as client:

@@ -61,6 +61,9 @@ async def test_an_archive_holds_what_the_tenant_made(tenant: TenantClient) -> No
 
     answer = await tenant.get(f"/tenants/exports/{export_id}/download")
     archive = DownloadedArchive(answer)
+    head = await tenant.http.head(f"/tenants/exports/{export_id}/download", headers=tenant.headers)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == answer.headers["content-length"]
     assert answer.headers["content-type"] == "application/zip"
     assert int(answer.headers["content-length"]) == status["bytes"] == len(archive.content)
     assert status["sha256"] == hashlib.sha256(archive.content).hexdigest()

@@ -116,6 +116,7 @@ def look_at_access_lines(written: str, *, tenant_id: str) -> None:
     asked.pop("timestamp")
     assert asked.pop("milliseconds") > 0
     assert asked == {
+        "client": "127.0.0.1",
         "event": "request",
         "level": "info",
         "logger": "fastapi_ignite.access",

@@ -1,4 +1,4 @@
-"""The outermost layers, as plain ASGI: request id, access log, rate headers, body bound."""
+"""The outermost layers, as plain ASGI: request id, access log, rate headers, HEAD, body bound."""
 
 from __future__ import annotations
 
@@ -65,7 +65,42 @@ class RequestContext:
             status=status,
             milliseconds=round((time.perf_counter() - started) * 1000, 1),
             tenant_id=str(principal.tenant_id) if principal else None,
+            client=scope["client"][0] if scope.get("client") else None,
         )
+
+
+class HeadRequests:
+    """Answers HEAD as the GET of the same path would be, without the body.
+
+    What makes a body piece by piece is told after its first piece that the caller has left.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Other methods and protocols pass through."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        answered = False
+
+        async def receive_until_answered() -> Message:
+            return {"type": "http.disconnect"} if answered else await receive()
+
+        async def send_headers(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                await send(message)
+            elif not answered:
+                answered = True
+                await send({"type": "http.response.body", "body": b""})
+
+        as_get = {**scope, "method": "GET"}
+        try:
+            await self.app(as_get, receive_until_answered, send_headers)
+        finally:
+            scope["route"] = as_get.get("route")  # for the access log
 
 
 class UnexpectedErrors:

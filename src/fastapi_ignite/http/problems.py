@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 # FastAPI answers 400 to a body it cannot read, and to nothing else
 _HTTP_CODES = {400: "malformed_body", 404: "not_found", 405: "method_not_allowed"}
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Problem(BaseModel):
@@ -206,6 +206,8 @@ def _allow(request: Request) -> dict[str, str]:
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     scopes = {method: {**request.scope, "method": method} for method in _METHODS}
     methods = [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+    if "GET" in methods:
+        methods.insert(1, "HEAD")  # answered by the GET, see `HeadRequests`
     return {"Allow": ", ".join(methods)} if methods else {}
 
 

@@ -7,7 +7,7 @@ from fastapi_ignite.infra.cache.file import FileBackend
 from fastapi_ignite.infra.cache.keys import tag
 from fastapi_ignite.infra.cache.memory import MemoryBackend
 from fastapi_ignite.infra.cache.redis import RedisBackend
-from fastapi_ignite.infra.cache.responses import NOT_MODIFIED, cached_response
+from fastapi_ignite.infra.cache.responses import NOT_MODIFIED, cached_response, matches_etag
 from fastapi_ignite.infra.cache.runtime import get_cache, open_cache, use_cache
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "cached_response",
     "get_cache",
     "invalidate_cache",
+    "matches_etag",
     "open_cache",
     "tag",
     "use_cache",

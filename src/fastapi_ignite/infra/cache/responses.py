@@ -108,12 +108,13 @@ class _CacheHeaders:
         }
         if self._vary:
             headers["Vary"] = self._vary
-        if _matches(request.headers.getlist("if-none-match"), etag):
+        if matches_etag(request.headers.getlist("if-none-match"), etag):
             return Response(status_code=304, headers=headers)
         return Response(found.value, headers=headers, media_type="application/json")
 
 
-def _matches(fields: list[str], etag: str) -> bool:
+def matches_etag(fields: list[str], etag: str) -> bool:
+    """Whether one of the `If-None-Match` fields names this representation."""
     candidates = [item.strip() for field in fields for item in field.split(",")]
     return any(item == "*" or item.removeprefix("W/") == etag for item in candidates)
 
