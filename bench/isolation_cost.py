@@ -71,7 +71,10 @@ class Project:
     async def files_page(self, session: AsyncSession) -> Sequence[object]:
         """As `GET /ingestion/projects/{id}/files` reads it."""
         session.expunge_all()
-        return [file.id for file in await FileRepo(session, self.tenant_id).page(self.id, limit=FILES, after=None)]
+        return [
+            file.id
+            for file in await FileRepo(session, self.tenant_id).page(self.id, limit=FILES, after=None, removed=False)
+        ]
 
     async def search_by_function(self, number: int, session: AsyncSession) -> Sequence[object]:
         """As an answer's lexical leg reads."""

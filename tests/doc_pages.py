@@ -24,7 +24,7 @@ PART = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-ERRORS = re.compile(r"(\d{3})((?:,? `[a-z_]+`)+)")
+ERRORS = re.compile(r"(\d{3})((?:,?\s`[a-z_]+`)+)")
 MARK = "\x1e"
 
 

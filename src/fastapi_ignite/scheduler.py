@@ -35,6 +35,8 @@ from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion import repository as files
 from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE, SHARPEN
 from fastapi_ignite.ingestion.models import FileState
+from fastapi_ignite.ingestion.storage_sweep import StorageSweep
+from fastapi_ignite.ingestion.upload_reservation import end_expired_uploads
 from fastapi_ignite.query.repository import fail_abandoned
 from fastapi_ignite.query.service import RESERVATION_LIFETIME
 from fastapi_ignite.rag.engines import any_damaged
@@ -93,11 +95,12 @@ class Sweeper:
             await self._jobs.send(SHARPEN)
 
     async def end_expired(self) -> None:
-        """Free units and questions whose process died."""
+        """Free units, questions, and room for uploads whose process died."""
         now = clock.now()
         async with self._database.system() as session:
             await fail_abandoned(session, before=now - RESERVATION_LIFETIME)
             await release_expired(session, now=now)
+            await end_expired_uploads(session, now=now)
 
     async def expire_exports(self) -> None:
         """Hide exports whose seven days are over, and have them removed."""
@@ -115,6 +118,10 @@ class Sweeper:
             if removed < KEYS_A_BATCH:
                 break
         await asyncio.to_thread(self._storage.remove_abandoned)
+
+    async def sweep_storage(self) -> None:
+        """Make stored objects and the rows that name them agree."""
+        await StorageSweep(self._database, self._storage, exports.named_keys).run()
 
     async def turn_over_subscriptions(self) -> None:
         """Write down the plan changes whose day has come."""
@@ -179,6 +186,7 @@ PERIODIC = (
     _every("turn_over_subscriptions", 60),
     _every("sync_billing", 60),
     _every("clean", 300),
+    _every("sweep_storage", 300),
     _every("expire_exports", 300),
     Periodic("roll_up_usage", "daily, 00:20", CronTrigger(hour=0, minute=20, timezone="UTC"), DAY),
     _every("reconcile", 3600),

@@ -175,6 +175,15 @@ class TestUploads:
         ):
             problem(await sender.post(path, {}, files=files), 422, "idempotency_key_reused")
 
+    async def test_a_longer_wait_is_the_same_upload(self, sender: Sender) -> None:
+        """Whoever lost the first answer may want to wait for the second."""
+        path = f"/ingestion/projects/{sender.project}/upload_and_attach"
+        first = await sender.post(path, {}, params={"wait_seconds": 0}, files=FILES)
+        for query in ("", "?wait_seconds=1", "?wait%5Fseconds=2"):
+            again = await sender.post(path + query, REPLAY, files=FILES)
+            assert (again.status_code, again.json()["batch_id"]) == (200, first.json()["batch_id"])
+        problem(await sender.post(f"{path}?note=other", {}, files=FILES), 422, "idempotency_key_reused")
+
     async def test_a_refused_upload_leaves_the_key_free(self, sender: Sender) -> None:
         path = f"/ingestion/projects/{sender.project}/upload_and_attach?wait_seconds=0"
         problem(await sender.post(path, {}, files=[("files", ("a.txt", b""))]), 422, "empty_file")

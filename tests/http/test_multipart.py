@@ -22,6 +22,7 @@ from fastapi_ignite.http.multipart import (
     MultipartReader,
     TooManyFilesError,
     clean_filename,
+    require_length,
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError
 from fastapi_ignite.infra.storage import LocalStorage, UploadWriter
@@ -56,12 +57,16 @@ class Upload:
         self.taken += 1
         return await anext(self._messages)
 
-    async def _new_writer(self) -> UploadWriter:
+    async def begin_file(self) -> UploadWriter:
+        """As the reader asks for it."""
         return await self._storage.writer(new_id().hex)
+
+    async def make_room(self, byte_count: int) -> None:
+        """There is."""
 
     async def read(self, limits: MultipartLimits = LIMITS) -> list[tuple[str, bytes]]:
         """Names and stored bytes of the files that arrived."""
-        reader = MultipartReader(self.request, limits=limits, field_name="files", new_writer=self._new_writer)
+        reader = MultipartReader(self.request, limits=limits, field_name="files", target=self)
         try:
             received = await reader.read()
         finally:
@@ -273,3 +278,39 @@ def test_a_filename_is_its_last_component(raw: bytes, kept: str) -> None:
 def test_a_filename_that_cannot_be_kept_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidFilenameError):
         clean_filename(raw)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("invoice\u202efdp.exe", "invoicefdp.exe"),
+        ("\u202ahidden start.txt", "hidden start.txt"),
+        ("\u2067isolated\u2069.txt", "isolated.txt"),
+        ("zero\u200bwidth\ufeff.txt", "zerowidth.txt"),
+        ("two\u2028lines\u2029.txt", "twolines.txt"),
+        ("tag\U000e0041s.txt", "tags.txt"),
+        (" \u200f mark.txt", "mark.txt"),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.txt",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.txt",
+        ),
+        ("\U0001f469\u200d\U0001f4bb.txt", "\U0001f469\u200d\U0001f4bb.txt"),
+    ],
+)
+def test_what_nobody_sees_of_a_filename_is_left_out(sent: str, kept: str) -> None:
+    assert clean_filename(sent.encode()) == kept
+
+
+def test_a_filename_of_nothing_visible_is_refused() -> None:
+    with pytest.raises(InvalidFilenameError):
+        clean_filename("\u202e\u2066\u200b".encode())
+
+
+def test_a_lone_surrogate_is_replaced() -> None:
+    assert clean_filename("half \ud800.txt".encode("utf-8", "surrogatepass")) == "half \ufffd\ufffd\ufffd.txt"
+
+
+def test_a_length_of_too_many_digits_is_none() -> None:
+    """The body is counted as it comes."""
+    request = Request({"type": "http", "headers": [(b"content-length", b"9" * 5000)]})
+    assert require_length(request, LIMITS) is None

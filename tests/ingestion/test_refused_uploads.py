@@ -44,7 +44,7 @@ async def scene(
 ) -> AsyncGenerator[Scene]:
     tenant = await make_tenant()
     upload = settings.upload.model_copy(
-        update={"max_file_bytes": 1000, "max_request_bytes": 5000, "max_files": 3, "max_queued_files": 2}
+        update={"max_file_bytes": 1000, "max_request_bytes": 5000, "max_files": 3, "max_queued_files": 3}
     )
     tight = settings.model_copy(update={"upload": upload})
     async with client_for(tight, {**state, "jobs": unreachable_jobs}) as client:
@@ -142,7 +142,8 @@ async def test_another_tenants_id_is_refused_unread(scene: Scene) -> None:
 
 
 async def test_too_many_files_in_progress_are_refused_unread(scene: Scene) -> None:
-    await scene.tenant.upload(scene.project, ("a.txt", b"one"), ("b.txt", b"two"), wait_seconds=0)
+    files = (("a.txt", b"one"), ("b.txt", b"two"), ("c.txt", b"three"))
+    await scene.tenant.upload(scene.project, *files, wait_seconds=0)
     body = WatchedBody()
     answer = await send_body(scene.tenant, scene.project, body)
     assert (answer.status_code, answer.json()["code"]) == (429, "too_many_files_in_progress")

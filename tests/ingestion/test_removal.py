@@ -176,6 +176,39 @@ async def test_bytes_that_were_kept_can_be_removed_later(
     assert (await remove(tenant, project, file_id, delete_raw=True)).status_code == 404
 
 
+@of_the_local_engine  # of stored bytes no engine knows
+async def test_bytes_that_were_kept_are_listed_and_counted_until_they_are_removed(
+    unheard_tenant: TenantClient, processor: FileProcessor, database: Database
+) -> None:
+    """Also before a worker has heard of the removal."""
+    tenant = unheard_tenant
+    project = await tenant.create_project()
+    kept, other = (await tenant.upload(project, ("a.txt", ORCHARD), ("b.txt", b"text"), wait_seconds=0)).json()["files"]
+    path = f"/ingestion/projects/{project}/files"
+
+    async def removed() -> list[tuple[str, str, int]]:
+        listed = (await tenant.get(path, params={"removed": True})).json()["files"]
+        return [(file["id"], file["status"], file["stored_bytes"]) for file in listed]
+
+    async def stored() -> int:
+        (row,) = await rows_of(database, tenant.id, "SELECT stored_bytes FROM storage_usage")
+        return int(row["stored_bytes"])
+
+    assert (kept["stored_bytes"], await removed(), await stored()) == (len(ORCHARD), [], len(ORCHARD) + 4)
+    await remove(tenant, project, kept["id"])
+    await remove(tenant, project, other["id"], delete_raw=True)
+    for work in (None, processor.delete):
+        if work:
+            for file in (kept, other):
+                await work(tenant.id, UUID(file["id"]))
+        assert await removed() == [(kept["id"], "cancelled", len(ORCHARD))]
+        assert (await tenant.get(path)).json()["files"] == []
+    assert await stored() == len(ORCHARD)
+    assert (await remove(tenant, project, kept["id"], delete_raw=True)).status_code == 200
+    await processor.delete(tenant.id, UUID(kept["id"]))
+    assert (await removed(), await stored()) == ([], 0)
+
+
 async def test_a_removed_file_is_out_of_the_next_answer(
     unheard_tenant: TenantClient, processor: FileProcessor, database: Database
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bookkeeping import counter, make_plan, rows_of
+from bookkeeping import counter, make_plan, rows_of, stored_objects
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
@@ -24,6 +24,8 @@ from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.jobs import PROCESS_FILE
 from fastapi_ignite.ingestion.processing import LONGEST_WAIT, FileProcessor
 from fastapi_ignite.rag.engine import RagEngine
+from fastapi_ignite.usage.models import Metric
+from fastapi_ignite.usage.service import UsageService
 from http_clients import TenantClient, TenantFactory, client_for
 from multipart_bodies import WatchedBody, send_body
 
@@ -91,9 +93,43 @@ async def test_with_no_character_left_the_body_is_not_read(make_tenant: TenantFa
     project = await tenant.create_project()
     await tenant.upload(project, ("guide.txt", THIRTY))
     body = WatchedBody()
-    answer = await send_body(tenant, project, body)
+    answer = await send_body(tenant, await tenant.create_project("Empty"), body)
     assert (answer.status_code, answer.json()["code"], answer.json()["used"]) == (402, "quota_exceeded", 30)
+    assert "retry-after" not in answer.headers, "nothing comes back before the month ends"
     assert body.taken == 0
+
+
+@pytest.mark.usefixtures("worker")
+async def test_with_no_character_left_equal_bytes_are_taken_and_no_others(
+    make_tenant: TenantFactory, database: Database, settings: Settings
+) -> None:
+    """They cost no character; of an upload without any of them nothing is kept."""
+    tenant = await make_tenant(await make_plan(database, characters=30))
+    project = await tenant.create_project()
+    await tenant.upload(project, ("guide.txt", THIRTY))
+    answer = await tenant.upload(project, ("other.txt", THIRTY[::-1]))
+    assert (answer.status_code, answer.json()["code"]) == (402, "quota_exceeded")
+    assert stored_objects(settings, tenant.id) == [THIRTY]
+    answer = await tenant.upload(project, ("copy.txt", THIRTY))
+    (copy,) = answer.json()["files"]
+    assert (copy["status"], copy["deduplicated"], copy["characters"]) == ("completed", True, 0)
+    assert await counter(database, tenant.id, "characters") == (30, 0)
+    answer = await tenant.upload(project, ("again.txt", THIRTY), ("new.txt", THIRTY[::-1]))
+    assert [file["status"] for file in answer.json()["files"]] == ["completed", "failed"]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_characters_that_are_only_held_may_come_back(make_tenant: TenantFactory, database: Database) -> None:
+    tenant = await make_tenant(await make_plan(database, characters=30))
+    project = await tenant.create_project()
+    async with database.tenant(tenant.id) as session:
+        held = await UsageService(session, tenant.id).reserve(Metric.CHARACTERS, 30, lifetime=None)
+    answer = await tenant.upload(project, ("guide.txt", THIRTY))
+    assert (answer.status_code, answer.json()["code"], answer.json()["reserved"]) == (402, "quota_exceeded", 30)
+    assert int(answer.headers["retry-after"]) > 0
+    async with database.tenant(tenant.id) as session:
+        await UsageService(session, tenant.id).release(held)
+    assert (await tenant.upload(project, ("guide.txt", THIRTY))).status_code == 200
 
 
 async def test_without_a_subscription_the_body_is_not_read(tenant: TenantClient, database: Database) -> None:

@@ -21,6 +21,7 @@ SHARED_TABLES = {
     "items": "the public demo",
     "periodic_runs": "how the scheduler fares; names of jobs and times",
     "plans": "offered to everybody, written by operators",
+    "sweep_positions": "how far the sweep of the storage came; the system role's alone",
     "usage_watermarks": "how far the roll-up came; the system role's alone",
 }
 # functions that run as somebody else than their caller, and as whom

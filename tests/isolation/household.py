@@ -11,9 +11,11 @@ import httpx2
 from sqlalchemy import text
 
 from bookkeeping import eventually
-from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.config import Settings, default_settings
+from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.ingestion.upload_reservation import UploadReservation
 from fastapi_ignite.usage.rollup import UsageRollUp
 from http_clients import TenantClient
 from isolation.catalogue import TenantTable
@@ -84,7 +86,7 @@ async def settle(
     database: Database,
     word: str,
 ) -> Household:
-    """Made by the API alone, but for the month's usage. A worker must be running.
+    """Made by the API alone, but for the month's usage and an upload on its way. A worker must be running.
 
     `hosted` starts projects at OpenAI. A new kind of row needs a request here, and its id an entry in `ids`.
     """
@@ -110,6 +112,7 @@ async def settle(
         },
     )
     await UsageRollUp(database).run()
+    await _begin_upload(database, tenant_id)
     await _at_rest(household)
     return household
 
@@ -130,6 +133,14 @@ async def _project(tenant: TenantClient, word: str, name: str, key: Mapping[str,
         "conversation_id": answer["conversation_id"],
         "message_id": answer["message_id"],
     }
+
+
+async def _begin_upload(database: Database, tenant_id: UUID) -> None:
+    """One that holds something and does not end while the tests run."""
+    reservation = UploadReservation(database, tenant_id=tenant_id, upload_id=new_id(), bounds=default_settings().upload)
+    async with database.tenant(tenant_id) as session:
+        await reservation.begin(session, declared_bytes=1000)
+        await session.execute(text("UPDATE uploads SET lease_until = now() + interval '1 day'"))
 
 
 async def _at_rest(household: Household) -> None:

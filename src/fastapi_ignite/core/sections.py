@@ -389,6 +389,24 @@ class UploadSettings(Section):
     max_files: int = Field(2000, ge=1, le=2000, description="Files in one request.")
     max_queued_files: int = Field(5000, ge=1, le=10**6, description="Unfinished files a tenant may have.")
     max_stored_bytes: int = Field(20 * 2**30, ge=1, le=2**50, description="Bytes a tenant may keep in storage.")
+    max_in_flight_bytes: int | None = Field(
+        None,
+        ge=1,
+        le=2**41,
+        description="Bytes that a tenant's uploads may have on their way at a time; default twice the largest request.",
+    )
+
+    @field_validator("max_in_flight_bytes")
+    @classmethod
+    def _holds_a_request(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and value < info.data.get("max_request_bytes", 0):
+            raise ValueError("takes at least UPLOAD_MAX_REQUEST_BYTES: the largest request would never be accepted")
+        return value
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """The bound on the bytes on their way."""
+        return self.max_in_flight_bytes or 2 * self.max_request_bytes
 
 
 class IgniteSettings(Section):

@@ -68,3 +68,7 @@ class Archive:
         """Write the directory; the target is still the caller's to finish."""
         await asyncio.to_thread(self._zip.close)
         await self._target.write(self._pipe.fetch())
+
+    def discard(self) -> None:
+        """Write nothing more. Left alone, `ZipFile` would write its directory when it is collected."""
+        self._zip.fp = None

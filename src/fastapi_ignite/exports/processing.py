@@ -18,6 +18,7 @@ from fastapi_ignite.exports.archive import Archive, Entry
 from fastapi_ignite.exports.models import IN_PROGRESS, Export, ExportState
 from fastapi_ignite.exports.repository import ExportRepo
 from fastapi_ignite.exports.sections import FILES, SECTIONS, Section, upload_path
+from fastapi_ignite.exports.storage_keys import storage_key
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, StaleAttemptError, keep_lease, next_try
 from fastapi_ignite.infra.storage import Storage
@@ -75,15 +76,17 @@ class ExportProcessor:
     async def _delete_archives(self, export: Export) -> None:
         """Of every earlier attempt: one that died may have left its archive without a word in the row."""
         for attempt in range(1, export.attempt):
-            await self._storage.delete(_storage_key(export, attempt))
+            await self._storage.delete(storage_key(export.tenant_id, export.id, attempt))
 
     async def _write(self, export: Export) -> None:
         await self._delete_archives(export)
-        writer = await self._storage.writer(_storage_key(export, export.attempt))
+        writer = await self._storage.writer(storage_key(export.tenant_id, export.id, export.attempt))
+        archive = Archive(writer, dated=clock.now())
         try:
-            await self._fill(Archive(writer, dated=clock.now()), export)
+            await self._fill(archive, export)
             stored = await writer.finish()
         except BaseException:
+            archive.discard()
             await writer.abort()
             raise
         now = clock.now()
@@ -204,10 +207,6 @@ class ExportProcessor:
             await self._advance(export, **values)
         except StaleAttemptError:
             log.info("attempt overtaken")
-
-
-def _storage_key(export: Export, attempt: int) -> str:
-    return f"{export.tenant_id}/exports/{export.id}.{attempt}.zip"
 
 
 def _shown(row: dict[str, Any], export: Export, section: Section) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.core import clock
 from fastapi_ignite.exports.models import ENDED, IN_PROGRESS, RUNNING_CONDITION, Export, ExportState
 from fastapi_ignite.exports.sections import Section
+from fastapi_ignite.exports.storage_keys import archive_of
 from fastapi_ignite.infra.jobs import leases
 from fastapi_ignite.infra.jobs.leases import LeasedRepo, LostJob
 
@@ -84,6 +85,18 @@ class ExportRepo(LeasedRepo[Export]):
         if after is not None:
             statement = statement.where(tuple_(*key) > tuple_(*map(literal, after)))
         return [dict(row) for row in (await self.session.execute(statement)).mappings()]
+
+
+async def named_keys(session: AsyncSession, keys: Collection[str]) -> set[str]:
+    """Those of some storage keys that belong to exports which have a row. Needs a system transaction.
+
+    Archives of all attempts are the row's: it knows which of them to remove.
+    """
+    owners = {key: archive_of(key) for key in keys}
+    known = {owner for owner in owners.values() if owner}
+    statement = select(Export.tenant_id, Export.id).where(tuple_(Export.tenant_id, Export.id).in_(known))
+    found = {(row.tenant_id, row.id) for row in await session.execute(statement)} if known else set()
+    return {key for key, owner in owners.items() if owner in found}
 
 
 async def take_lost(session: AsyncSession, *, now: datetime, queue_empty: bool) -> list[LostJob]:

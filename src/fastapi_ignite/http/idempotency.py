@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import unquote_to_bytes
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fastapi import Depends, Header, Request
@@ -19,6 +20,8 @@ from fastapi_ignite.infra.idempotency import Answer, Claim, Outcome
 
 MAX_IDEMPOTENCY_KEY = 255
 REPLAY = "idempotency=replay"
+# How long the caller waits for the answer is no part of what is asked for: who comes again may wait longer.
+UNFINGERPRINTED_PARAMETERS = frozenset({b"wait_seconds"})
 
 KeyHeader = Annotated[
     str | None,
@@ -54,6 +57,11 @@ class KeyedRequest:
     head: bytes
     replay: bool
     recalled: Outcome | None
+
+    @property
+    def unread(self) -> Claim:
+        """The claim of the key alone, to ask whether it is taken."""
+        return Claim.of(tenant_id=self.scope, route=self.route, key=self.key, request=b"")
 
     def claim(self, body: bytes) -> Claim:
         """The claim of the whole request.
@@ -109,9 +117,17 @@ def _keyed(request: Request, principal: Principal | None, key: str | None) -> Ke
         route=_route(request),
         key=key,
         # raw: `request.url` cannot hold a query that is not UTF-8
-        head=b"\n".join((request.scope["path"].encode(), request.scope["query_string"])),
+        head=b"\n".join((request.scope["path"].encode(), _fingerprinted(request.scope["query_string"]))),
         replay=REPLAY in {preference.replace(" ", "") for preference in preferences},
         recalled=getattr(request.state, "recalled", None),
+    )
+
+
+def _fingerprinted(query: bytes) -> bytes:
+    """What of a raw query makes two requests the same."""
+    fields = query.split(b"&")
+    return b"&".join(
+        field for field in fields if unquote_to_bytes(field.partition(b"=")[0]) not in UNFINGERPRINTED_PARAMETERS
     )
 
 

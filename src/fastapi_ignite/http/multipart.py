@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
@@ -25,6 +25,7 @@ MAX_FILENAME_CHARACTERS = 255
 MAX_FIELD_BYTES = 64 * 1024
 MAX_PARTS_BESIDE_FILES = 20
 MAX_BOUNDARY_BYTES = 200
+MAX_LENGTH_DIGITS = 18
 
 
 class FileTooLargeError(BodyTooLargeError):
@@ -57,6 +58,18 @@ class MultipartLimits:
     max_files: int
 
 
+class UploadTarget(Protocol):
+    """Where the files of a request go. What it raises ends the reading."""
+
+    async def begin_file(self) -> UploadWriter:
+        """A writer for the next file."""
+        ...
+
+    async def make_room(self, byte_count: int) -> None:
+        """Called before so many more bytes are written."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
     """A file part that arrived whole."""
@@ -78,20 +91,13 @@ class _Part:
 
 
 class MultipartReader:
-    """Reads one request. On any error nothing of it stays in storage."""
+    """Reads one request. On any error nothing of the file under way stays in storage."""
 
-    def __init__(
-        self,
-        request: Request,
-        *,
-        limits: MultipartLimits,
-        field_name: str,
-        new_writer: Callable[[], Awaitable[UploadWriter]],
-    ) -> None:
+    def __init__(self, request: Request, *, limits: MultipartLimits, field_name: str, target: UploadTarget) -> None:
         self._request = request
         self._limits = limits
         self._field_name = field_name.encode()
-        self._new_writer = new_writer
+        self._target = target
         self._events: list[tuple[str, bytes]] = []
         self._part = _Part()
         self._other_parts = 0
@@ -123,24 +129,16 @@ class MultipartReader:
         return self._received
 
     async def _parse(self, parser: MultipartParser) -> None:
-        declared = self._request.headers.get("content-length", "")
-        self._require_size(int(declared) if declared.isdigit() else 0)
+        require_length(self._request, self._limits)
         total = 0
         async with aclosing(self._request.stream()) as chunks:
             async for chunk in chunks:
                 total += len(chunk)
-                self._require_size(total)
+                _require_size(total, self._limits)
                 parser.write(chunk)
                 await self._handle_events()
         if not self._finished:
             raise MalformedBodyError("The multipart body ends before its last boundary.")
-
-    def _require_size(self, byte_count: int) -> None:
-        if byte_count > self._limits.max_request_bytes:
-            raise BodyTooLargeError(
-                f"A request may have {self._limits.max_request_bytes} bytes.",
-                max_bytes=self._limits.max_request_bytes,
-            )
 
     def _boundary(self) -> bytes:
         media_type, options = parse_options_header(self._request.headers.get("content-type"))
@@ -204,7 +202,7 @@ class MultipartReader:
                 f"A request may have {self._limits.max_files} files.", max_files=self._limits.max_files
             )
         part.filename = clean_filename(filename)
-        part.writer = await self._new_writer()
+        part.writer = await self._target.begin_file()
         self._writers.append(part.writer)
 
     async def _write(self, part: _Part, data: bytes) -> None:
@@ -219,6 +217,7 @@ class MultipartReader:
                 filename=part.filename,
                 max_bytes=self._limits.max_file_bytes,
             )
+        await self._target.make_room(len(data))
         await part.writer.write(data)
 
     async def _close_part(self, part: _Part) -> None:
@@ -237,16 +236,48 @@ class MultipartReader:
         return self._received
 
 
+def require_length(request: Request, limits: MultipartLimits) -> int | None:
+    """The length of the body as the request declares it, a little more than that of its files; null without one.
+
+    Raises:
+        BodyTooLargeError: it is over the limit.
+    """
+    declared = request.headers.get("content-length", "")
+    if not (declared.isascii() and declared.isdigit() and len(declared) <= MAX_LENGTH_DIGITS):
+        return None
+    _require_size(int(declared), limits)
+    return int(declared)
+
+
+def _require_size(byte_count: int, limits: MultipartLimits) -> None:
+    if byte_count > limits.max_request_bytes:
+        raise BodyTooLargeError(
+            f"A request may have {limits.max_request_bytes} bytes.", max_bytes=limits.max_request_bytes
+        )
+
+
+# Zero-width joiners shape letters of Persian and of Indic scripts, and emoji: names are wrong without them.
+_SHAPING = frozenset("\u200c\u200d")
+
+
+def _is_invisible(character: str) -> bool:
+    """Format characters (overrides of the writing direction among them) and separators of lines and paragraphs."""
+    return unicodedata.category(character) in {"Cf", "Zl", "Zp"} and character not in _SHAPING
+
+
 def clean_filename(raw: bytes) -> str:
     """The last path component as data: never used as a path, only shown.
 
+    Characters that nobody sees and that make a name look like another one (`invoice<U+202E>fdp.exe` is shown as
+    `invoiceexe.pdf`) are left out: they often come along when a name is copied, and its owner could not find them.
+
     Raises:
-        InvalidFilenameError: empty, over 255 characters, or with control characters.
+        InvalidFilenameError: nothing is left, over 255 characters, or with control characters.
     """
     name = raw.decode("utf-8", errors="replace").replace("\\", "/")
-    name = PurePosixPath(name).name.strip()
+    name = "".join(character for character in PurePosixPath(name).name if not _is_invisible(character)).strip()
     control = any(unicodedata.category(character) == "Cc" for character in name)
-    if name in {"", ".."} or len(name) > MAX_FILENAME_CHARACTERS or control:
+    if name in {"", ".", ".."} or len(name) > MAX_FILENAME_CHARACTERS or control:
         raise InvalidFilenameError(
             f"A file name takes 1 to {MAX_FILENAME_CHARACTERS} characters, none of them a control character."
         )

@@ -19,6 +19,7 @@ from fastapi_ignite.http.problems import (
     RateLimitedError,
     responses,
 )
+from fastapi_ignite.infra.db import CommitOutcomeUnknownError
 from fastapi_ignite.infra.idempotency.outcome import (
     IdempotencyConflictError,
     IdempotencyInProgressError,
@@ -63,9 +64,9 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         if "examples" in schema:
             schema["examples"] = [_with_nulls(example, schema, schemas) for example in schema["examples"]]
     for path in document["paths"].values():
-        for operation in path.values():
+        for method, operation in path.items():
             _summarise(operation)
-            _name_errors(operation)
+            _name_errors(method, operation)
             _show_examples(operation, schemas)
     return document
 
@@ -94,12 +95,12 @@ def _summarise(operation: dict[str, Any]) -> None:
         operation["description"] = told["rest"]
 
 
-def _name_errors(operation: dict[str, Any]) -> None:
+def _name_errors(method: str, operation: dict[str, Any]) -> None:
     """FastAPI keeps one entry a status: what the layers around an operation answer is lost beside its own."""
     answers = operation["responses"]
     if answers.get("422", {}).get("description") == "Validation Error":
         del answers["422"]
-    for error in _errors_around(operation):
+    for error in _errors_around(method, operation):
         entry = responses(error)[error.status]
         told = answers.setdefault(str(error.status), entry)["description"].split("; ")
         if entry["description"] not in told:
@@ -107,13 +108,15 @@ def _name_errors(operation: dict[str, Any]) -> None:
     operation["responses"] = dict(sorted(answers.items()))
 
 
-def _errors_around(operation: dict[str, Any]) -> Iterator[type[IgniteError]]:
+def _errors_around(method: str, operation: dict[str, Any]) -> Iterator[type[IgniteError]]:
     parameters = operation.get("parameters", [])
     if {"HTTPBearer": []} in operation.get("security", []):
         yield from AUTHENTICATED
     if "429" in operation["responses"]:
         yield RateLimitedError
         yield UnavailableError
+        if method != "get":
+            yield CommitOutcomeUnknownError
     if any(parameter["name"] == "idempotency-key" for parameter in parameters):
         yield from IDEMPOTENT
     if "requestBody" in operation:

@@ -1,4 +1,4 @@
-"""The uploaded file: a row with a state, an attempt number and a lease."""
+"""Uploaded files, uploads in progress, and what both take of a tenant's storage."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, LargeBinary, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, LargeBinary, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fastapi_ignite.infra.db import Base, Timestamped
+from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
 from fastapi_ignite.infra.jobs.leases import Leased
 
 
@@ -30,6 +30,7 @@ class FileState(StrEnum):
 
 
 UNFINISHED = (FileState.QUEUED, FileState.EXTRACTING, FileState.CHUNKING, FileState.INDEXING)
+SEARCHABLE = (*UNFINISHED, FileState.COMPLETED)  # now, or soon
 GONE = (FileState.DELETING, FileState.DELETED)
 
 
@@ -41,6 +42,9 @@ def public_status(state: str) -> str:
 class File(Leased, Timestamped, Base):
     """`receipt` says what a deletion removed; `waits` is how many attempts ended because something was away:
     a provider, a disk or the database.
+
+    `bytes_missing_at` is when the storage was found not to have the object of `storage_key` any more. A trigger counts
+    stored bytes and unfinished files in `StorageUsage`.
     """
 
     __tablename__ = "files"
@@ -60,6 +64,7 @@ class File(Leased, Timestamped, Base):
             "lease_until",
             postgresql_where=text("state IN ('queued', 'extracting', 'chunking', 'indexing', 'deleting')"),
         ),
+        Index("ix_files_storage_key", "storage_key", postgresql_where=text("storage_key IS NOT NULL")),
     )
 
     project_id: Mapped[UUID]
@@ -67,7 +72,8 @@ class File(Leased, Timestamped, Base):
     filename: Mapped[str]
     byte_count: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[bytes] = mapped_column(LargeBinary)
-    storage_key: Mapped[str | None]
+    storage_key: Mapped[str | None] = mapped_column(Text(collation="C"))
+    bytes_missing_at: Mapped[datetime | None]
     char_count: Mapped[int | None] = mapped_column(BigInteger)
     document_id: Mapped[UUID | None]
     deduplicated: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -82,3 +88,57 @@ class File(Leased, Timestamped, Base):
     def tries(self) -> int:
         """Attempts that count: a worker died, or something failed that waiting may not mend."""
         return self.attempt - self.waits
+
+    @property
+    def stored_bytes(self) -> int:
+        """What the file takes of the tenant's storage."""
+        return self.byte_count if self.storage_key and not self.bytes_missing_at else 0
+
+
+class StorageUsage(Base):
+    """What a tenant stores and queues, and what its uploads in progress hold on top of that.
+
+    One row decides for all uploads of a tenant: each takes its part under this row's lock. The database itself keeps
+    `stored_bytes` and `unfinished_files` (the trigger on `files`); uploads change the reserved ones.
+    """
+
+    __tablename__ = "storage_usage"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        CheckConstraint("stored_bytes >= 0 AND unfinished_files >= 0", name="counted"),
+        CheckConstraint("reserved_bytes >= 0 AND reserved_files >= 0", name="reserved"),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    unfinished_files: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    reserved_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    reserved_files: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class Upload(TenantScoped, Base):
+    """An upload in progress, and what it holds. The row goes in the transaction that writes the files' rows.
+
+    While there is a row, the objects of the upload may lie in storage without rows of their own.
+    """
+
+    __tablename__ = "uploads"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+        Index("ix_uploads_lease_until", "lease_until"),
+    )
+
+    reserved_bytes: Mapped[int] = mapped_column(BigInteger)
+    reserved_files: Mapped[int] = mapped_column(BigInteger)
+    lease_until: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SweepPosition(Base):
+    """How far a sweep has come that goes through everything, a part in each run. Belongs to no tenant."""
+
+    __tablename__ = "sweep_positions"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[str]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

@@ -15,7 +15,7 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.core.errors import IgniteError, UnavailableError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.outages import outage_of
-from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, StaleAttemptError, keep_lease, next_try
 from fastapi_ignite.infra.storage import Storage
@@ -80,7 +80,7 @@ class FileProcessor:
             await self._wait_out(file, error)
         elif isinstance(error, ProviderError) and error.retryable:
             await self._retry_later(file, error)
-        elif isinstance(error, IgniteError):
+        elif isinstance(error, IgniteError) and not isinstance(error, CommitOutcomeUnknownError):
             await self._fail(file, code=error.code, message=error.detail)
         elif (outage := outage_of(error)) and outage.lasting:
             log.error("file attempt failed", exc_info=error)

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from fastapi_ignite.infra.jobs import leases
 from fastapi_ignite.infra.jobs.leases import LeasedRepo, LostJob
-from fastapi_ignite.ingestion.models import GONE, UNFINISHED, File, FileState
+from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
 
-
-@dataclass(frozen=True, slots=True)
-class TenantLoad:
-    """What a tenant keeps the system busy with."""
-
-    unfinished_files: int
-    stored_bytes: int
+# removed, and its bytes are to stay until they are removed too
+_KEPT_RAW = (File.state.in_(GONE), File.storage_key.is_not(None), File.delete_raw.is_(False))
 
 
 class FileRepo(LeasedRepo[File]):
@@ -49,11 +43,7 @@ class FileRepo(LeasedRepo[File]):
     async def get_kept_raw(self, project_id: UUID, file_id: UUID) -> File | None:
         """A removed file whose bytes were kept; locked."""
         statement = select(File).where(
-            File.tenant_id == self._tenant_id,
-            File.project_id == project_id,
-            File.id == file_id,
-            File.state == FileState.DELETED,
-            File.storage_key.is_not(None),
+            File.tenant_id == self._tenant_id, File.project_id == project_id, File.id == file_id, *_KEPT_RAW
         )
         return (await self.session.execute(statement.with_for_update())).scalar_one_or_none()
 
@@ -62,11 +52,12 @@ class FileRepo(LeasedRepo[File]):
         statement = select(File).where(File.tenant_id == self._tenant_id, File.batch_id == batch_id).order_by(File.id)
         return (await self.session.scalars(statement)).all()
 
-    async def page(self, project_id: UUID, *, limit: int, after: UUID | None) -> Sequence[File]:
-        """Files by id, which is by time of upload."""
+    async def page(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> Sequence[File]:
+        """Files by id, which is by time of upload; or the removed ones whose bytes were kept."""
+        wanted = _KEPT_RAW if removed else (File.state.not_in(GONE),)
         statement = (
             select(File)
-            .where(File.tenant_id == self._tenant_id, File.project_id == project_id, File.state.not_in(GONE))
+            .where(File.tenant_id == self._tenant_id, File.project_id == project_id, *wanted)
             .order_by(File.id)
             .limit(limit)
         )
@@ -74,17 +65,24 @@ class FileRepo(LeasedRepo[File]):
             statement = statement.where(File.id > after)
         return (await self.session.scalars(statement)).all()
 
-    async def load(self) -> TenantLoad:
-        """Files in progress and bytes in storage."""
-        row = (
-            await self.session.execute(
-                select(
-                    func.count().filter(File.state.in_(UNFINISHED)),
-                    func.coalesce(func.sum(File.byte_count).filter(File.storage_key.is_not(None)), 0),
-                ).where(File.tenant_id == self._tenant_id)
-            )
-        ).one()
-        return TenantLoad(unfinished_files=row[0], stored_bytes=int(row[1]))
+    async def any_as_small(self, project_id: UUID, *, byte_count: int | None) -> bool:
+        """Whether a file of the project that is or will be searchable has at most so many bytes."""
+        statement = select(File.id).where(
+            File.tenant_id == self._tenant_id, File.project_id == project_id, File.state.in_(SEARCHABLE)
+        )
+        if byte_count is not None:
+            statement = statement.where(File.byte_count <= byte_count)
+        return (await self.session.execute(statement.limit(1))).first() is not None
+
+    async def any_equal(self, project_id: UUID, hashes: Collection[bytes]) -> bool:
+        """Whether a file of the project that is or will be searchable has one of these hashes."""
+        statement = select(File.id).where(
+            File.tenant_id == self._tenant_id,
+            File.project_id == project_id,
+            File.sha256.in_(hashes),
+            File.state.in_(SEARCHABLE),
+        )
+        return (await self.session.execute(statement.limit(1))).first() is not None
 
     async def others_share(self, document_id: UUID, *, besides: UUID) -> bool:
         """Whether another live file is made of the same document."""

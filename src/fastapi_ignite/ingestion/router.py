@@ -8,7 +8,6 @@ from uuid import UUID
 from fastapi import Depends, Path, Query, Request
 
 from fastapi_ignite.billing.service import SubscriptionRequiredError
-from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import (
@@ -29,16 +28,18 @@ from fastapi_ignite.http.multipart import (
     MultipartLimits,
     MultipartReader,
     TooManyFilesError,
+    require_length,
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import takes, tenant_router
-from fastapi_ignite.infra.storage import UploadWriter
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
     FileUnknownError,
     NoFilesError,
     StorageFullError,
-    TooMuchInFlightError,
+    TooManyBytesInFlightError,
+    TooManyFilesInProgressError,
+    UploadExpiredError,
 )
 from fastapi_ignite.ingestion.schemas import (
     FILE_EXAMPLE,
@@ -151,17 +152,17 @@ async def ensure_vector_store(
         FileTooLargeError,
         BodyTooLargeError,
         MalformedBodyError,
-        TooMuchInFlightError,
+        TooManyFilesInProgressError,
+        TooManyBytesInFlightError,
+        UploadExpiredError,
         *STORE_ERRORS,
         EngineMissingError,
     ),
 )
 async def upload_and_attach(
     request: Request,
-    principal: PrincipalDep,
     service: IngestionServiceDep,
     settings: SettingsDep,
-    storage: StorageDep,
     keyed: KeyedDep,
     project_id: ProjectId,
     wait_seconds: Annotated[
@@ -172,21 +173,15 @@ async def upload_and_attach(
 
     The work goes on when the caller leaves; `GET …/files` shows how it stands.
     """
-    await service.admit(project_id)
-
-    async def new_writer() -> UploadWriter:
-        return await storage.writer(f"{principal.tenant_id}/{project_id}/{new_id()}")
-
     limits = MultipartLimits(
         max_file_bytes=settings.upload.max_file_bytes,
         max_request_bytes=settings.upload.max_request_bytes,
         max_files=settings.upload.max_files,
     )
-    reader = MultipartReader(request, limits=limits, field_name="files", new_writer=new_writer)
-    batch_id, claim = await service.receive(project_id, reader, keyed)
-    result = await service.wait(project_id, batch_id, seconds=wait_seconds, caller_left=request.is_disconnected)
-    await service.keep_answer(claim, result)
-    return result
+    upload = await service.admit(project_id, keyed, declared_bytes=require_length(request, limits))
+    reader = MultipartReader(request, limits=limits, field_name="files", target=upload)
+    claim = await service.receive(upload, reader, keyed)
+    return await service.finish(upload, claim, wait_seconds=wait_seconds, caller_left=request.is_disconnected)
 
 
 @router.get(
@@ -199,9 +194,13 @@ async def list_files(
     project_id: ProjectId,
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
     after: Annotated[UUID | None, Query(description="`next_after` of the page before.")] = None,
+    *,
+    removed: Annotated[
+        bool, Query(description="List the removed files whose uploaded bytes are still stored, and no others.")
+    ] = False,
 ) -> FileList:
     """The project's files, oldest first."""
-    return await service.list_files(project_id, limit=limit, after=after)
+    return await service.list_files(project_id, limit=limit, after=after, removed=removed)
 
 
 @router.delete(

@@ -20,6 +20,7 @@ FILE_EXAMPLE: JsonDict = {
     "status": "completed",
     "stage": "completed",
     "bytes": 651,
+    "stored_bytes": 651,
     "characters": 651,
     "deduplicated": False,
     "embedded": 1.0,
@@ -83,6 +84,9 @@ class FileRead(BaseModel):
     status: Status
     stage: str
     bytes: int
+    stored_bytes: int = Field(
+        description="What the file takes of the tenant's storage: 0 when the uploaded bytes are not stored any more."
+    )
     characters: int | None = Field(description="Counted against the plan; null until the text is extracted.")
     deduplicated: bool = Field(description="The project held the same bytes already: nothing was charged or embedded.")
     embedded: float = Field(ge=0, le=1, description="How much of the file semantic search covers yet.")
@@ -96,9 +100,10 @@ class FileRead(BaseModel):
             {
                 "id": file.id,
                 "filename": file.filename,
-                "status": public_status(file.state),
+                "status": "cancelled" if file.state in GONE else public_status(file.state),
                 "stage": file.state,
                 "bytes": file.byte_count,
+                "stored_bytes": file.stored_bytes,
                 "characters": file.char_count,
                 "deduplicated": file.deduplicated,
                 "embedded": embedded.get(file.document_id, 0.0) if file.document_id else 0.0,

@@ -16,7 +16,7 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.idempotency import KeyedRequest, answer_of
 from fastapi_ignite.http.multipart import MultipartReader, ReceivedFile
-from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.idempotency import Answer, Claim, IdempotencyStore, owner_alive
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.storage import Storage
@@ -25,8 +25,10 @@ from fastapi_ignite.ingestion.errors import (
     FileUnknownError,
     NoFilesError,
     StorageFullError,
-    TooMuchInFlightError,
+    TooManyBytesInFlightError,
+    TooManyFilesInProgressError,
 )
+from fastapi_ignite.ingestion.incoming import IncomingUpload
 from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
@@ -84,6 +86,8 @@ class IngestionService:
             if claim:
                 async with self._database.tenant(self._tenant_id) as session:
                     await self._complete(session, claim, project_id, answer_of(ensured))
+        except CommitOutcomeUnknownError:
+            raise  # the key may be completed by now; if it is not, its lease ends
         except BaseException:
             if claim:
                 async with self._database.tenant(self._tenant_id) as session:
@@ -110,74 +114,129 @@ class IngestionService:
         resource = f"{self._settings.app.api_prefix}/v1/ingestion/projects/{project_id}/files"
         await IdempotencyStore(session).complete(claim, resource=resource, answer=answer)
 
-    async def admit(self, project_id: UUID) -> None:
-        """Refuse an upload before its body is read.
+    async def admit(
+        self, project_id: UUID, keyed: KeyedRequest | None, *, declared_bytes: int | None
+    ) -> IncomingUpload:
+        """Refuse an upload before its body is read, or hold what it needs of the tenant's storage.
+
+        With no character left the body is read all the same where the project has files that may be equal to those that
+        come: they cost none. With no room it is read, and not stored, where the key was used before: this may be the
+        repetition of the upload that took the last of it.
 
         Raises:
             ProjectNotFoundError: unknown project.
             SubscriptionRequiredError: no plan.
             QuotaExceededError: no character is left.
             StorageFullError: no byte is left.
-            TooMuchInFlightError: too many unfinished files.
+            TooManyFilesInProgressError, TooManyBytesInFlightError: too much at a time.
         """
-        bounds = self._settings.upload
+        upload = IncomingUpload(
+            self._database,
+            self._storage,
+            tenant_id=self._tenant_id,
+            project_id=project_id,
+            bounds=self._settings.upload,
+        )
         async with self._database.tenant(self._tenant_id) as session:
             await ProjectService(session, self._tenant_id).get(project_id)
-            await UsageService(session, self._tenant_id).require_room(Metric.CHARACTERS)
-            load = await FileRepo(session, self._tenant_id).load()
-        if load.stored_bytes >= bounds.max_stored_bytes:
-            raise StorageFullError(
-                "This tenant's stored files are as large as they may be; remove some with delete_raw=true.",
-                cap=bounds.max_stored_bytes,
-                used=load.stored_bytes,
-            )
-        if load.unfinished_files >= bounds.max_queued_files:
-            raise TooMuchInFlightError(
-                f"{load.unfinished_files} files are still in progress; wait for some of them.",
-                headers={"Retry-After": "30"},
-            )
+            try:
+                await UsageService(session, self._tenant_id).require_room(Metric.CHARACTERS)
+            except QuotaExceededError as refusal:
+                files = FileRepo(session, self._tenant_id)
+                if not await files.any_as_small(project_id, byte_count=declared_bytes):
+                    raise
+                upload.refusal = refusal
+            try:
+                await upload.reservation.begin(session, declared_bytes=declared_bytes)
+            except (StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError) as refusal:
+                if not keyed or not await IdempotencyStore(session).is_taken(keyed.unread):
+                    raise
+                upload.refusal, upload.stores = refusal, False
+        return upload
 
     async def receive(
-        self, project_id: UUID, reader: MultipartReader, keyed: KeyedRequest | None
-    ) -> tuple[UUID, Claim | None]:
-        """Read the body into storage and queue its files, all or none; returns the batch id and the claim made.
+        self, upload: IncomingUpload, reader: MultipartReader, keyed: KeyedRequest | None
+    ) -> Claim | None:
+        """Read the body into storage and queue its files, all or none; returns the claim made.
 
         Raises:
             IdempotencyConflictError: the same files were sent before; these ones are dropped.
+            QuotaExceededError: no character is left, and the project has none of these files already.
+            StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError: the body passed a cap; reading
+                stopped there.
+            CommitOutcomeUnknownError: whether the files were accepted is not known; their bytes are kept.
         """
-        batch_id = new_id()
         try:
-            received = await reader.read()
-            if not received:
-                raise NoFilesError("Send at least one file in the form field 'files'.")
-            if all(file.stored.byte_count == 0 for file in received):
-                raise EmptyFileError("The file has no bytes.", filenames=[file.filename for file in received][:20])
-            # sorted: ids of one millisecond are in no order, and lists follow the ids
-            ids = sorted(new_id() for _ in received)
-            files = [self._row(project_id, batch_id, *pair) for pair in zip(ids, received, strict=True)]
-            claim = keyed.claim(_digest(received)) if keyed else None
-            await self._ensure_index(project_id)
-            async with self._database.tenant(self._tenant_id) as session:
-                if claim:
-                    await IdempotencyStore(session).claim(claim)
-                await FileRepo(session, self._tenant_id).add_all(files)
-                AuditLog(session).record(
-                    self._tenant_id, Action.FILES_UPLOADED, project_id, batch_id=str(batch_id), files=len(files)
-                )
-                if claim:
-                    await self._complete(session, claim, project_id)
+            async with upload.kept_alive():
+                received = await reader.read()
+                if not received:
+                    raise NoFilesError("Send at least one file in the form field 'files'.")
+                if all(file.stored.byte_count == 0 for file in received):
+                    raise EmptyFileError("The file has no bytes.", filenames=[file.filename for file in received][:20])
+                claim = keyed.claim(_digest(received)) if keyed else None
+                files = await self._accept(upload, received, claim)
+        except CommitOutcomeUnknownError:
+            raise  # rows may name the bytes by now: nothing is undone
         except BaseException:
-            for file in reader.received:
-                await self._storage.delete(file.stored.key)
+            await upload.undo(reader.received)
             raise
         await self._announce(files)
-        return batch_id, claim
+        return claim
 
-    async def keep_answer(self, claim: Claim | None, result: UploadResult) -> None:
-        """For duplicates that want it; the upload itself was completed when its files were queued."""
+    async def _accept(
+        self, upload: IncomingUpload, received: Sequence[ReceivedFile], claim: Claim | None
+    ) -> Sequence[File]:
+        """The rows, what was held for them, and the claim with the answer as far as it is known: one commit."""
+        # sorted: ids of one millisecond are in no order, and lists follow the ids
+        ids = sorted(new_id() for _ in received)
+        rows = [self._row(upload, *pair) for pair in zip(ids, received, strict=True)]
+        vector_store_id, _ = await self._ensure_index(upload.project_id)
+        async with self._database.tenant(self._tenant_id) as session:
+            if claim:
+                await IdempotencyStore(session).claim(claim)
+            files = FileRepo(session, self._tenant_id)
+            hashes = [file.stored.sha256 for file in received]
+            if upload.refusal and not (upload.stores and await files.any_equal(upload.project_id, hashes)):
+                raise upload.refusal
+            await upload.settle(session)
+            await files.add_all(rows)
+            AuditLog(session).record(
+                self._tenant_id,
+                Action.FILES_UPLOADED,
+                upload.project_id,
+                batch_id=str(upload.id),
+                files=len(rows),
+            )
+            if claim:
+                accepted = UploadResult.of(upload.project_id, vector_store_id, upload.id, rows, {})
+                await self._complete(session, claim, upload.project_id, answer_of(accepted))
+        return rows
+
+    async def finish(
+        self,
+        upload: IncomingUpload,
+        claim: Claim | None,
+        *,
+        wait_seconds: int,
+        caller_left: Callable[[], Awaitable[bool]],
+    ) -> UploadResult:
+        """Wait for the files, and keep the answer for duplicates of the request.
+
+        Raises:
+            QuotaExceededError: every file was refused for want of characters.
+        """
+        try:
+            result = await self.wait(upload.project_id, upload.id, seconds=wait_seconds, caller_left=caller_left)
+        except QuotaExceededError:
+            await self._keep_answer(claim, None)
+            raise
+        await self._keep_answer(claim, answer_of(result))
+        return result
+
+    async def _keep_answer(self, claim: Claim | None, answer: Answer | None) -> None:
         if claim:
             async with self._database.tenant(self._tenant_id) as session:
-                await IdempotencyStore(session).keep_answer(claim, answer_of(result))
+                await IdempotencyStore(session).keep_answer(claim, answer)
 
     async def _announce(self, files: Sequence[File]) -> None:
         for file in files:
@@ -186,13 +245,13 @@ class IngestionService:
             ):
                 break
 
-    def _row(self, project_id: UUID, batch_id: UUID, file_id: UUID, file: ReceivedFile) -> File:
+    def _row(self, upload: IncomingUpload, file_id: UUID, file: ReceivedFile) -> File:
         empty = file.stored.byte_count == 0
         return File(
             tenant_id=self._tenant_id,
             id=file_id,
-            project_id=project_id,
-            batch_id=batch_id,
+            project_id=upload.project_id,
+            batch_id=upload.id,
             filename=file.filename,
             byte_count=file.stored.byte_count,
             sha256=file.stored.sha256,
@@ -230,11 +289,13 @@ class IngestionService:
             embedded = await self._engine(project.engine).embedded(session, self._tenant_id, project_id)
         return UploadResult.of(project_id, project.vector_store_id or "", batch_id, files, embedded)
 
-    async def list_files(self, project_id: UUID, *, limit: int, after: UUID | None) -> FileList:
-        """A page of the project's files, oldest first."""
+    async def list_files(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> FileList:
+        """A page of the project's files, oldest first; or of the removed ones whose bytes are still stored."""
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
-            files = await FileRepo(session, self._tenant_id).page(project_id, limit=limit + 1, after=after)
+            files = await FileRepo(session, self._tenant_id).page(
+                project_id, limit=limit + 1, after=after, removed=removed
+            )
             embedded = await self._engine(project.engine).embedded(session, self._tenant_id, project_id)
         page = files[:limit]
         more = len(files) > limit

@@ -12,7 +12,7 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import NotFoundError, UnavailableError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.idempotency import answer_of
-from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, owner_alive
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.projects.service import ProjectService
@@ -122,6 +122,8 @@ class QueryService:
                     if result is not None:
                         return result
             raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
+        except CommitOutcomeUnknownError:
+            raise  # the answer may be on record and charged; if it is not, the unit, the question and the key expire
         except CallerLeftError:
             await self._end(question, usage, charged=usage.spent)
             raise

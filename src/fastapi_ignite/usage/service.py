@@ -19,6 +19,8 @@ from fastapi_ignite.usage.headers import QuotaState
 from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
 from fastapi_ignite.usage.repository import Figures, Grant, UsageRepo
 
+HELD_RETRY_SECONDS = "5"
+
 
 class QuotaExceededError(IgniteError):
     """The plan's cap does not hold the units asked for; none of them was taken."""
@@ -133,12 +135,16 @@ class UsageService:
         return Grant(cap_of(active.plan, metric), figures.used, figures.reserved, resets_on)
 
     async def _refusal(self, metric: Metric, amount: int, day: date) -> QuotaExceededError:
-        """Why nothing was granted; without a subscription that is another error."""
+        """Why nothing was granted; without a subscription that is another error.
+
+        Where the cap has room beside what is only held for work in progress, asking again soon may help.
+        """
         state = _state(metric, await self._standing(metric, day))
+        wait = {"Retry-After": HELD_RETRY_SECONDS} if state.used + amount <= state.cap else {}
         return QuotaExceededError(
             f"The plan allows {state.cap} {metric.value}; {state.used + state.reserved} are used or held, and "
             f"{amount} more were asked for.",
-            headers=state.headers(),
+            headers={**state.headers(), **wait},
             metric=metric.value,
             cap=state.cap,
             used=state.used,

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
+from fastapi_ignite.infra.db.commits import IDENTIFY, TransactionId
+
 # jit goes along, and not with the connection: pgbouncer refuses start-up parameters that it does not know
 _TAKE_ROLE = (
     "SELECT set_config('role', {role}, true), set_config('app.tenant_id', {tenant}, true), "
@@ -48,13 +50,26 @@ async def connect(*arguments: Any, **options: Any) -> Any:
 
 
 class RoleConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver has no types
-    """Its next transaction begins with `opening`, when one is set."""
+    """Its next transaction begins with `opening`, when one is set.
 
-    __slots__ = ("opening",)
+    `wrote`: the transaction ran a statement that is no SELECT. `commit_unanswered`: its COMMIT was sent, and no answer
+    came; `written` is its id then, or null where it wrote nothing.
+    """
+
+    __slots__ = ("commit_unanswered", "opening", "written", "wrote")
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.opening: str | None = None
+        self.wrote = False
+        self.written: TransactionId | None = None
+        self.commit_unanswered = False
+
+    def prepare_transaction(self, begin: str) -> None:
+        """Before its first statement, with which SQLAlchemy begins it."""
+        self.opening = begin
+        self.wrote = self.commit_unanswered = False
+        self.written = None
 
     def transaction(self, **options: Any) -> Any:
         """What SQLAlchemy begins with, just before the first statement."""
@@ -83,7 +98,25 @@ class _RoleTransaction:
             raise
 
     async def commit(self) -> None:
-        await self._connection.execute("COMMIT")
+        connection = self._connection
+        try:
+            if connection.wrote and (row := await connection.fetchrow(IDENTIFY))["id"]:
+                connection.written = TransactionId(row["id"], row["asked_at"], row["timeline"])
+            connection.commit_unanswered = True
+            await connection.execute("COMMIT")
+        except BaseException as error:
+            await self._give_up(error)
+            raise
+        connection.commit_unanswered = False
+
+    async def _give_up(self, error: BaseException) -> None:
+        """SQLAlchemy takes the transaction for ended, so it must not go on when the pool hands the connection out."""
+        if isinstance(error, asyncpg.PostgresError) and not self._connection.is_closed():
+            self._connection.commit_unanswered = False  # the server refused, and rolled back
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await self._connection.execute("ROLLBACK")
+        else:
+            self._connection.terminate()
 
     async def rollback(self) -> None:
         await self._connection.execute("ROLLBACK")

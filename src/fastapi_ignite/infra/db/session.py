@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
 
+from fastapi_ignite.infra.db.commits import CommitOutcomeUnknownError, Outcome, TransactionId, find_outcome
 from fastapi_ignite.infra.db.connections import connection_options
 from fastapi_ignite.infra.db.driver import TAKE_ROLE, RoleConnection, connect, opening
 
@@ -29,7 +31,9 @@ class _RoleSession(Session):
 @event.listens_for(_RoleSession, "after_begin")
 def _take_role(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
     """Costs no round trip: it goes along with the BEGIN."""
-    _driver_of(connection.connection).opening = opening(session.info["role"], session.info["tenant_id"])
+    driver = _driver_of(connection.connection)
+    driver.prepare_transaction(opening(session.info["role"], session.info["tenant_id"]))
+    session.info["driver"] = driver
 
 
 def _driver_of(connection: DBAPIConnection | PoolProxiedConnection) -> RoleConnection:
@@ -46,6 +50,12 @@ def _check(connection: DBAPIConnection, _record: object, _fairy: object) -> None
     driver.opening = None  # of a transaction that ended before its first statement
     if driver.is_closed():
         raise DisconnectionError
+
+
+def _note_write(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    """Only of a transaction that may have written something it matters what became of its COMMIT."""
+    if not statement.startswith("SELECT"):
+        _driver_of(connection.connection).wrote = True
 
 
 class Database:
@@ -73,6 +83,7 @@ class Database:
             },
         )
         event.listen(self.engine.sync_engine, "checkout", _check)
+        event.listen(self.engine.sync_engine, "before_cursor_execute", _note_write)
         self._sessions = async_sessionmaker(self.engine, sync_session_class=_RoleSession, expire_on_commit=False)
 
     @asynccontextmanager
@@ -80,11 +91,41 @@ class Database:
         session = self._sessions(info={"role": role, "tenant_id": tenant_id})
         try:
             yield session
-            await session.commit()
+            await self._commit(session)
         except BaseException:
             async with session:  # rolls back, and lets no cancellation cut it short
                 raise
         session.sync_session.close()  # the commit gave the connection back: nothing is left to wait for
+
+    async def _commit(self, session: AsyncSession) -> None:
+        """Raise when the transaction was rolled back.
+
+        Raises:
+            CommitOutcomeUnknownError: nobody knows; see `infra.db.commits`.
+        """
+        try:
+            await session.commit()
+        except (Exception, asyncio.CancelledError) as error:
+            driver: RoleConnection | None = session.info.get("driver")
+            if driver is None or not driver.commit_unanswered:
+                raise
+            outcome = await self._find_outcome(driver.written)
+            if outcome is Outcome.ROLLED_BACK:
+                raise
+            if outcome is Outcome.UNKNOWN:
+                raise CommitOutcomeUnknownError from error
+            await session.close()
+            if isinstance(error, asyncio.CancelledError):
+                _cancel_later()
+
+    async def _find_outcome(self, written: TransactionId | None) -> Outcome:
+        if written is None:  # what was read is as good as it was
+            return Outcome.COMMITTED
+        looking = asyncio.create_task(find_outcome(self.engine, written))
+        try:
+            return await asyncio.shield(looking)
+        except asyncio.CancelledError:  # whoever cancels does not wait
+            return Outcome.UNKNOWN
 
     def tenant(self, tenant_id: UUID | None) -> AbstractAsyncContextManager[AsyncSession]:
         """A transaction that sees one tenant's rows, and with `None` only tables that belong to no tenant."""
@@ -112,6 +153,14 @@ class Database:
     async def close(self) -> None:
         """Return every connection."""
         await self.engine.dispose()
+
+
+def _cancel_later() -> None:
+    """The transaction is committed, and its block ends as committed: the cancellation comes with the next wait."""
+    task = asyncio.current_task()
+    if task:
+        task.uncancel()
+        task.cancel()
 
 
 @asynccontextmanager

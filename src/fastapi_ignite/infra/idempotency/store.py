@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from fastapi_ignite.core import clock
-from fastapi_ignite.infra.db import Database, acting_for
+from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, acting_for
 from fastapi_ignite.infra.idempotency.claim import Claim
 from fastapi_ignite.infra.idempotency.models import IdempotencyKey
 from fastapi_ignite.infra.idempotency.outcome import (
@@ -81,6 +81,16 @@ class IdempotencyStore:
             if (await self._session.execute(statement)).first() is None:
                 await self._refuse(claim, now)
 
+    async def is_taken(self, claim: Claim) -> bool:
+        """Whether the key stands for some request already; which one, only `claim` tells."""
+        table = IdempotencyKey
+        key = (table.tenant_id, table.route, table.key_sha256)
+        statement = select(table.claim_id).where(
+            tuple_(*key) == (claim.tenant_id, claim.route, claim.key_sha256), table.expires_at > clock.now()
+        )
+        async with acting_for(self._session, claim.tenant_id):
+            return (await self._session.execute(statement)).first() is not None
+
     async def mark_paid(self, claim: Claim) -> None:
         """From this commit on the request may cost money at a provider: nobody takes it over from a dead owner."""
         await self._change(claim, update(IdempotencyKey).where(*_owned(claim)).values(paid=True))
@@ -96,10 +106,13 @@ class IdempotencyStore:
         if not await self._change(claim, done):
             raise IdempotencyInProgressError("Another request with this key has taken over.")
 
-    async def keep_answer(self, claim: Claim, answer: Answer) -> None:
-        """What a completed request answered, where that was not known when it was completed."""
+    async def keep_answer(self, claim: Claim, answer: Answer | None) -> None:
+        """What a completed request answered in the end, in place of what was kept when it was completed.
+
+        Null: nothing that a duplicate could be given.
+        """
         completed = update(IdempotencyKey).where(*_owned(claim), IdempotencyKey.state == "completed")
-        await self._change(claim, completed.values(**_kept(answer)))
+        await self._change(claim, completed.values(**{"answer_status": None, "answer": None, **_kept(answer)}))
 
     async def release(self, claim: Claim) -> None:
         """The request failed before any effect: the key is free again.
@@ -183,7 +196,7 @@ async def owner_alive(database: Database, claim: Claim | None) -> AsyncGenerator
                 async with database.tenant(claim.tenant_id) as session:
                     if not await IdempotencyStore(session).extend_lease(claim):
                         return
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, OSError, CommitOutcomeUnknownError) as error:
                 log.warning("idempotency lease not extended", error=type(error).__name__)
 
     extending = asyncio.create_task(extend())

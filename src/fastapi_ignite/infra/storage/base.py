@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,14 @@ class StoredObject:
     key: str
     byte_count: int
     sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """What is in storage under a key, and since when."""
+
+    key: str
+    stored_at: datetime
 
 
 class UploadWriter(Protocol):
@@ -60,6 +69,17 @@ class Storage(Protocol):
         Raises:
             FileNotFoundError: there is no such object.
         """
+        ...
+
+    def objects(self, *, after: str) -> AsyncGenerator[list[ListedObject]]:
+        """Everything whose key comes after this one, in pages, in the order of the keys' bytes.
+
+        What is stored or removed meanwhile may be listed or not.
+        """
+        ...
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is an object."""
         ...
 
     async def delete(self, key: str) -> None:

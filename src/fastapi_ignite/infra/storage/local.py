@@ -6,17 +6,20 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.infra.storage.base import StoredObject
+from fastapi_ignite.infra.storage.base import ListedObject, StoredObject
 
 BUFFER_BYTES = 1024 * 1024
 READ_BYTES = 256 * 1024
 ABANDONED_AFTER_SECONDS = 3600
+PAGE_OBJECTS = 1000
 
 
 class LocalWriter:
@@ -102,6 +105,16 @@ class LocalStorage:
         blocks = _blocks(self._objects / key)
         return _resume(await anext(blocks, b""), blocks)
 
+    async def objects(self, *, after: str) -> AsyncGenerator[list[ListedObject]]:
+        """By walking the folders; a folder's names are held at a time, not its tree's."""
+        found = _walk(self._objects, "", after)
+        while page := await asyncio.to_thread(lambda: list(islice(found, PAGE_OBJECTS))):
+            yield page
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is an object."""
+        return await asyncio.to_thread((self._objects / key).is_file)
+
     async def delete(self, key: str) -> None:
         """Remove the object; one that is gone already is no error."""
         await asyncio.to_thread((self._objects / key).unlink, missing_ok=True)
@@ -124,6 +137,22 @@ def _sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _walk(folder: Path, prefix: str, after: str) -> Iterator[ListedObject]:
+    """In the order of the whole keys: a folder's name is compared with the `/` that follows it."""
+    try:
+        names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for name in names:
+        key = prefix + name
+        if name.endswith("/"):
+            if key > after or after.startswith(key):
+                yield from _walk(folder / name, key, after)
+        elif key > after:
+            with suppress(FileNotFoundError):  # removed since it was listed
+                yield ListedObject(key, datetime.fromtimestamp((folder / name).stat().st_mtime, UTC))
 
 
 async def _blocks(path: Path) -> AsyncGenerator[bytes]:

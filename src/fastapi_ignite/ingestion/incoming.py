@@ -1,0 +1,131 @@
+"""An upload on its way in: what it holds, and its objects in storage until rows name them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.sections import UploadSettings
+from fastapi_ignite.http.multipart import ReceivedFile
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs.leases import StaleAttemptError, keep_lease
+from fastapi_ignite.infra.storage import Storage, StoredObject, UploadWriter
+from fastapi_ignite.ingestion.errors import UploadExpiredError
+from fastapi_ignite.ingestion.upload_reservation import Amount, UploadReservation
+
+log = structlog.get_logger(__name__)
+
+
+class IncomingUpload:
+    """Where the reader puts the files of one request. The upload's id is that of the batch its files will be.
+
+    `refusal` is why the upload is not taken, unless its body shows that it is one of those that are: with no character
+    left the files that the project has already, and with no room the repetition of an upload that was accepted.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        storage: Storage,
+        *,
+        tenant_id: UUID,
+        project_id: UUID,
+        bounds: UploadSettings,
+    ) -> None:
+        self.id = new_id()
+        self.project_id = project_id
+        self.refusal: IgniteError | None = None
+        self.stores = True
+        self.reservation = UploadReservation(database, tenant_id=tenant_id, upload_id=self.id, bounds=bounds)
+        self._storage = storage
+        self._prefix = upload_prefix(tenant_id, project_id, self.id)
+        self._byte_count = 0
+        self._file_count = 0
+
+    async def begin_file(self) -> UploadWriter:
+        """A writer for the next file, for which there is room in the queue."""
+        if not self.stores:
+            return _Comparing()
+        self._file_count += 1
+        await self.reservation.hold(self._total)
+        return await self._storage.writer(f"{self._prefix}{new_id()}")
+
+    async def make_room(self, byte_count: int) -> None:
+        """See that so many more bytes may be stored."""
+        if not self.stores:
+            return
+        self._byte_count += byte_count
+        await self.reservation.hold(self._total)
+
+    @property
+    def _total(self) -> Amount:
+        return Amount(self._byte_count, self._file_count)
+
+    @asynccontextmanager
+    async def kept_alive(self) -> AsyncGenerator[None]:
+        """While the block runs nobody takes the upload for dead.
+
+        Raises:
+            UploadExpiredError: somebody did, while the database was away.
+        """
+        try:
+            async with keep_lease(self.reservation.extend):
+                yield
+        except StaleAttemptError:
+            raise UploadExpiredError(headers={"Retry-After": "5"}) from None
+
+    async def settle(self, session: AsyncSession) -> None:
+        """In the transaction that writes the files' rows."""
+        await self.reservation.settle(session)
+
+    async def undo(self, received: Sequence[ReceivedFile]) -> None:
+        """Remove what was stored, and give back what was held, when it is certain that no row names it.
+
+        Never raises: what stays behind here is found by the sweep of the storage, and what is held expires.
+        """
+        try:
+            for file in received if self.stores else ():
+                await self._storage.delete(file.stored.key)
+            await self.reservation.release()
+        except Exception as error:  # noqa: BLE001  the caller is told of the first error, whatever follows
+            log.warning("an upload was not cleared away; the sweep will", error=type(error).__name__)
+
+
+class _Comparing:
+    """A writer that stores nothing: it only tells what the bytes are."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.byte_count = 0
+
+    async def write(self, data: bytes) -> None:
+        self._hash.update(data)
+        self.byte_count += len(data)
+
+    async def finish(self) -> StoredObject:
+        return StoredObject("", self.byte_count, self._hash.digest())
+
+    async def abort(self) -> None:
+        """Nothing is there."""
+
+
+def upload_prefix(tenant_id: UUID, project_id: UUID, upload_id: UUID) -> str:
+    """How the keys of an upload's objects begin: whose they are, and of which upload."""
+    return f"{tenant_id}/{project_id}/{upload_id}."
+
+
+def upload_of(key: str) -> tuple[UUID, UUID] | None:
+    """Tenant and upload of an object's key; null for the keys of other things, and those of earlier releases."""
+    try:
+        tenant, project, name = key.split("/")
+        upload, dot, _ = name.partition(".")
+        return (UUID(tenant), UUID(upload)) if dot and UUID(project) else None
+    except ValueError:
+        return None

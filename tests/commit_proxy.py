@@ -1,0 +1,154 @@
+"""A way to PostgreSQL on which COMMITs get lost: before the server has them, or after it has carried them out.
+
+It reads the messages that a client without TLS sends; asyncpg sends COMMIT as the text of a simple query. Their format:
+https://www.postgresql.org/docs/current/protocol-message-formats.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from dataclasses import dataclass
+from enum import Enum, auto
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import URL
+
+COMMIT = b"COMMIT\0"
+PROTOCOL_3 = 196608
+HEADER = struct.Struct("!I")
+
+
+class Loss(Enum):
+    """What becomes of a COMMIT."""
+
+    ANSWER = auto()
+    """The server carries it out; the connection breaks before the answer."""
+
+    ANSWER_AND_SERVER = auto()
+    """The same, and new connections are refused until `restore`."""
+
+    SILENCE = auto()
+    """The server carries it out, and the answer never comes; the connection stays."""
+
+    COMMIT = auto()
+    """The connection breaks before the server has it: the server rolls back."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """One client's connection. `dropping`: its COMMIT was sent, and the answer is not to be."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    dropping: bool = False
+
+
+class CommitProxy:
+    """A proxy on a port of its own. `commits` counts those that came since `lose`, and `lost` those of them it lost."""
+
+    def __init__(self, target: URL) -> None:
+        self._target = target
+        self._port = 0
+        self._listener: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._away = False
+        self._skip = 0
+        self._left = 0
+        self._loss = Loss.ANSWER
+        self.lost = 0
+        self.commits = 0
+
+    def lose(self, loss: Loss = Loss.ANSWER, *, after: int = 0, count: int = 1) -> None:
+        """From now on `after` COMMITs pass, and then `count` are lost."""
+        self._loss, self._skip, self._left, self.lost, self.commits = loss, after, count, 0, 0
+
+    def restore(self) -> None:
+        """Lose nothing, and let new connections in."""
+        self._left, self._away = 0, False
+
+    def url(self, target: URL | None = None) -> URL:
+        """The address, or another login or database of the same server, by way of the proxy."""
+        return (target or self._target).set(host="127.0.0.1", port=self._port, query={})
+
+    async def __aenter__(self) -> Self:
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._listener:
+            self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        server_writer = None
+        try:
+            if self._away:
+                return
+            server_reader, server_writer = await asyncio.open_connection(self._target.host, self._target.port)
+            line = _Line(writer, server_writer)
+            forwards = asyncio.create_task(self._forward(reader, line))
+            backwards = asyncio.create_task(self._answer(server_reader, line))
+            await asyncio.wait((forwards, backwards), return_when=asyncio.FIRST_COMPLETED)
+            if line.dropping:
+                await backwards  # the server has carried it out when it answers
+                if self._loss is Loss.SILENCE:
+                    await reader.read()
+            for each in (forwards, backwards):
+                each.cancel()
+            await asyncio.gather(forwards, backwards, return_exceptions=True)
+        except (asyncio.CancelledError, OSError):
+            pass  # the streams' own callback would report it
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort()
+            if server_writer:
+                server_writer.close()
+
+    async def _forward(self, reader: asyncio.StreamReader, line: _Line) -> None:
+        """Ends when the client left, or a COMMIT was lost."""
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            startup = True
+            while True:
+                kind = b"" if startup else await reader.readexactly(1)
+                head = await reader.readexactly(HEADER.size)
+                payload = await reader.readexactly(HEADER.unpack(head)[0] - HEADER.size)
+                startup = startup and HEADER.unpack_from(payload)[0] != PROTOCOL_3
+                if kind == b"Q" and payload == COMMIT and self._loses():
+                    if self._loss is Loss.COMMIT:
+                        return
+                    line.dropping = True
+                line.server.write(kind + head + payload)
+                await line.server.drain()
+                if line.dropping:
+                    return
+
+    def _loses(self) -> bool:
+        self.commits += 1
+        if self._left <= 0:
+            return False
+        if self._skip:
+            self._skip -= 1
+            return False
+        self._left -= 1
+        self.lost += 1
+        self._away = self._loss is Loss.ANSWER_AND_SERVER
+        return True
+
+    async def _answer(self, reader: asyncio.StreamReader, line: _Line) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if line.dropping:
+                    return
+                line.client.write(data)
+                await line.client.drain()

@@ -1,0 +1,168 @@
+"""A COMMIT whose answer is lost: whoever sent it is told what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from bookkeeping import eventually, rows_of
+from commit_proxy import CommitProxy, Loss
+from databases import fetch
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, commits
+from fastapi_ignite.infra.db.commits import Outcome, TransactionId, find_outcome
+from fastapi_ignite.infra.services import ServiceAddresses
+
+ADD = text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'Acme', 'hobby', 'monthly')")
+
+
+class Scene:
+    """A database behind a proxy, and one tenant that a transaction tries to make."""
+
+    def __init__(self, proxied: Database, direct: Database, proxy: CommitProxy) -> None:
+        self.proxied = proxied
+        self.proxy = proxy
+        self._direct = direct
+        self.tenant_id = new_id()
+
+    async def write(self) -> None:
+        """The transaction."""
+        async with self.proxied.tenant(self.tenant_id) as session:
+            await session.execute(ADD, {"id": self.tenant_id})
+
+    async def written(self) -> bool:
+        """Whether it is there."""
+        return len(await rows_of(self._direct, self.tenant_id, "SELECT 1 FROM tenants")) == 1
+
+
+@pytest.fixture
+async def scene(addresses: ServiceAddresses, database: Database) -> AsyncGenerator[Scene]:
+    async with CommitProxy(addresses.api_url) as proxy:
+        proxied = Database(proxy.url(), pool_size=2)
+        yield Scene(proxied, database, proxy)
+        await proxied.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "PATIENCE_SECONDS", 0.3)
+
+
+async def test_a_transaction_that_committed_is_no_error(scene: Scene) -> None:
+    scene.proxy.lose(Loss.ANSWER)
+    await scene.write()
+    assert (scene.proxy.lost, await scene.written()) == (1, True)
+
+
+async def test_one_that_the_server_never_had_is_an_error(scene: Scene) -> None:
+    scene.proxy.lose(Loss.COMMIT)
+    with pytest.raises(DBAPIError):
+        await scene.write()
+    assert (scene.proxy.lost, await scene.written()) == (1, False)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_one_of_a_server_that_is_away_is_unknown(scene: Scene) -> None:
+    scene.proxy.lose(Loss.ANSWER_AND_SERVER)
+    with pytest.raises(CommitOutcomeUnknownError) as told:
+        await scene.write()
+    assert int(told.value.headers["Retry-After"]) > 0
+    assert await scene.written()
+
+
+async def test_one_that_only_read_has_read(scene: Scene) -> None:
+    scene.proxy.lose(Loss.ANSWER)
+    async with scene.proxied.tenant(scene.tenant_id) as session:
+        assert await session.scalar(text("SELECT 7")) == 7
+    assert scene.proxy.lost == 1
+
+
+async def test_a_cancellation_during_it_comes_afterwards(scene: Scene) -> None:
+    """The block ends as committed: nothing after it takes the transaction for undone."""
+    reached = []
+
+    async def work() -> None:
+        await scene.write()
+        reached.append("after the commit")
+        await asyncio.sleep(0)
+        reached.append("after the next wait")
+
+    scene.proxy.lose(Loss.SILENCE)
+    task = asyncio.create_task(work())
+    await eventually(scene.written)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert reached == ["after the commit"]
+
+
+async def test_a_refused_commit_leaves_a_usable_connection(addresses: ServiceAddresses, database: Database) -> None:
+    """The transaction had failed before, and somebody passed over that error."""
+    single = Database(addresses.api_url, pool_size=1)
+    tenant_id = new_id()
+
+    async def pass_over() -> None:
+        async with single.tenant(tenant_id) as session:
+            await session.execute(ADD, {"id": tenant_id})
+            connection = await session.connection()
+            with pytest.raises(DBAPIError):
+                await connection.exec_driver_sql("SELECT 1 / 0")
+
+    with pytest.raises(DBAPIError):
+        await pass_over()
+    async with single.tenant(tenant_id) as session:
+        assert await session.scalar(text("SELECT current_user::text")) == "ignite_tenant"
+    assert await rows_of(database, tenant_id, "SELECT 1 FROM tenants") == []
+    await single.close()
+
+
+class TestTheLookUp:
+    """Never takes another transaction for the one it asks about."""
+
+    @pytest.fixture
+    async def committed(self, database: Database) -> TransactionId:
+        tenant_id = new_id()
+        async with database.tenant(tenant_id) as session:
+            await session.execute(ADD, {"id": tenant_id})
+            row = (await session.execute(text(commits.IDENTIFY))).one()
+        return TransactionId(row.id, row.asked_at, row.timeline)
+
+    async def test_it_finds_one_that_committed(self, database: Database, committed: TransactionId) -> None:
+        assert await find_outcome(database.engine, committed) is Outcome.COMMITTED
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_after_a_crash_an_id_may_be_another_ones(
+        self, database: Database, committed: TransactionId, addresses: ServiceAddresses
+    ) -> None:
+        """A crash resets the statistics, and gives out ids again whose transactions it lost."""
+        await fetch(addresses.owner_url, "SELECT pg_stat_reset_shared('wal')")
+        assert await find_outcome(database.engine, committed) is Outcome.UNKNOWN
+        later = replace(committed, asked_at=clock.now())
+        assert await find_outcome(database.engine, later) is Outcome.COMMITTED
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_so_may_it_on_a_standby_that_took_over(self, database: Database, committed: TransactionId) -> None:
+        elsewhere = replace(committed, timeline="00000009")
+        assert await find_outcome(database.engine, elsewhere) is Outcome.UNKNOWN
+
+    async def test_an_id_that_was_never_given_out_was_lost(self, database: Database, committed: TransactionId) -> None:
+        lost = replace(committed, id=str(int(committed.id) + 10**6))
+        assert await find_outcome(database.engine, lost) is Outcome.ROLLED_BACK
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_one_at_work_is_waited_for(self, database: Database) -> None:
+        tenant_id: UUID = new_id()
+        async with database.tenant(tenant_id) as session:
+            await session.execute(ADD, {"id": tenant_id})
+            row = (await session.execute(text(commits.IDENTIFY))).one()
+            running = TransactionId(row.id, row.asked_at, row.timeline)
+            assert await find_outcome(database.engine, running) is Outcome.UNKNOWN
+            await session.rollback()
+        assert await find_outcome(database.engine, running) is Outcome.ROLLED_BACK

@@ -1,0 +1,225 @@
+"""Whichever COMMIT of a request loses its answer: the request is carried out once, told truly, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import httpx2
+import pytest
+
+from bookkeeping import counter, eventually, rows_of, stored_objects
+from books import books_of
+from commit_proxy import CommitProxy, Loss
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.db import Database, commits
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.main import open_state
+from fastapi_ignite.scheduler import Sweeper
+from http_clients import TenantClient, TenantFactory, client_for
+
+pytestmark = pytest.mark.usefixtures("worker")
+REPLAY = {"Prefer": "idempotency=replay"}
+QUESTION = "How many apple trees does the orchard keep?"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A tenant whose requests reach PostgreSQL by way of a proxy."""
+
+    tenant: TenantClient
+    proxy: CommitProxy
+    database: Database
+    settings: Settings
+    sweeper: Sweeper
+
+    def each_commit(self, loss: Loss) -> Iterator[int]:
+        """Lose the first COMMIT of what the loop's body does, then the second, until it has no more of them."""
+        number = 0
+        while True:
+            self.proxy.lose(loss, after=number)
+            yield number
+            self.proxy.restore()
+            if not self.proxy.lost:
+                return
+            number += 1
+
+    async def upload(
+        self, project: str, name: str, headers: dict[str, str] | None = None, *, wait_seconds: int = 0
+    ) -> httpx2.Response:
+        """Another file than each other name's."""
+        return await self.tenant.post(
+            f"/ingestion/projects/{project}/upload_and_attach",
+            headers=headers,
+            params={"wait_seconds": wait_seconds},
+            files=[("files", (name, self.content(name)))],
+        )
+
+    @staticmethod
+    def content(name: str) -> bytes:
+        return f"The orchard {name} keeps nine apple trees.".encode()
+
+    async def files(self, project: str) -> dict[str, str]:
+        """Name and status of each."""
+        listed = await self.tenant.get(f"/ingestion/projects/{project}/files")
+        return {file["filename"]: file["status"] for file in listed.json()["files"]}
+
+    async def pass_a_minute(self) -> None:
+        """Of leases and of messages that nobody sent, past which others go on."""
+        earlier = clock.now() - timedelta(minutes=11)
+        for statement in (
+            "UPDATE idempotency_keys SET lease_until = :earlier WHERE state = 'in_progress'",
+            "UPDATE uploads SET lease_until = :earlier",
+            "UPDATE usage_reservations SET expires_at = :earlier WHERE expires_at IS NOT NULL",
+            "UPDATE messages SET created_at = :earlier WHERE state = 'pending'",
+            "UPDATE files SET notified_at = :earlier WHERE state = 'queued' AND lease_until IS NULL",
+        ):
+            await rows_of(self.database, self.tenant.id, statement, earlier=earlier)
+        await self.sweeper.end_expired()
+        await self.sweeper.find_lost_files()
+
+    async def at_rest(self, project: str, names: list[str]) -> None:
+        """These files are there, once each, searchable and charged; and nothing is held, or stored beside them."""
+
+        async def done() -> bool:
+            return set((await self.files(project)).values()) == {"completed"}
+
+        await self.pass_a_minute()
+        await eventually(done)
+        listed = await self.tenant.get(f"/ingestion/projects/{project}/files")
+        assert sorted(file["filename"] for file in listed.json()["files"]) == sorted(names)
+        contents = sorted(self.content(name) for name in names)
+        assert stored_objects(self.settings, self.tenant.id) == contents
+        assert await counter(self.database, self.tenant.id, "characters") == (sum(map(len, contents)), 0)
+        (usage,) = await rows_of(self.database, self.tenant.id, "SELECT * FROM storage_usage")
+        held = (usage["reserved_bytes"], usage["reserved_files"], usage["unfinished_files"])
+        assert (usage["stored_bytes"], held) == (sum(map(len, contents)), (0, 0, 0))
+
+
+@pytest.fixture
+async def scene(
+    make_tenant: TenantFactory,
+    settings: Settings,
+    state: State,
+    addresses: ServiceAddresses,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncGenerator[Scene]:
+    monkeypatch.setattr(commits, "PATIENCE_SECONDS", 0.3)
+    tenant = await make_tenant("pro")
+    sweeper = Sweeper(database, state["jobs"], LocalStorage(settings.ignite.data_dir / "storage"))
+    async with (
+        CommitProxy(addresses.api_url) as proxy,
+        open_state(settings, replace(addresses, api_url=proxy.url())) as opened,
+        client_for(settings, opened) as client,
+    ):
+        through = TenantClient(tenant.id, client, tenant.headers)
+        yield Scene(through, proxy, database, settings, sweeper)
+
+
+class TestAnUpload:
+    """Its bytes are the only copy."""
+
+    async def test_its_files_are_accepted_when_an_answer_is_lost(self, scene: Scene) -> None:
+        project = await scene.tenant.create_project()
+        names = []
+        for number in scene.each_commit(Loss.ANSWER):
+            names.append(f"{number}.txt")
+            answer = await scene.upload(project, names[-1])
+            assert (answer.status_code, len(answer.json()["files"])) == (200, 1), answer.text
+        assert len(names) > 5
+        await scene.at_rest(project, names)
+
+    @pytest.mark.parametrize("loss", [Loss.ANSWER_AND_SERVER, Loss.COMMIT])
+    async def test_sent_again_it_is_there_once(self, scene: Scene, loss: Loss) -> None:
+        """The server is away when it is asked what became of the COMMIT, or never had it."""
+        project = await scene.tenant.create_project()
+        names, unknown = [], 0
+        for number in scene.each_commit(loss):
+            names.append(f"{number}.txt")
+            key = {"Idempotency-Key": names[-1]}
+            first = await scene.upload(project, names[-1], key)
+            if scene.proxy.lost:
+                scene.proxy.restore()
+                assert first.status_code in {200, 503}, first.text
+                unknown += first.json().get("code") == "commit_outcome_unknown"
+                assert first.status_code == 200 or int(first.headers["retry-after"]) > 0
+                again = await scene.upload(project, names[-1], {**key, **REPLAY})
+                assert (again.status_code, len(again.json()["files"])) == (200, 1), again.text
+            assert len(stored_objects(scene.settings, scene.tenant.id)) == len(names), "its bytes are gone"
+        assert unknown >= 2 if loss is Loss.ANSWER_AND_SERVER else unknown == 0
+        await scene.at_rest(project, names)
+
+
+class TestAQuestion:
+    """Is charged once, and its answer is not lost."""
+
+    async def test_it_is_answered_when_an_answer_is_lost(self, scene: Scene) -> None:
+        project = await scene.tenant.create_project()
+        await scene.upload(project, "a.txt", wait_seconds=30)
+        for number in scene.each_commit(Loss.ANSWER):
+            answer = await scene.tenant.ask(project, QUESTION)
+            assert (answer.status_code, answer.json()["answerable"]) == (200, True), answer.text
+            assert await counter(scene.database, scene.tenant.id, "messages") == (number + 1, 0)
+
+    @pytest.mark.parametrize("loss", [Loss.ANSWER_AND_SERVER, Loss.COMMIT])
+    async def test_asked_again_it_is_answered_and_charged_once(self, scene: Scene, loss: Loss) -> None:
+        project = await scene.tenant.create_project()
+        await scene.upload(project, "a.txt", wait_seconds=30)
+        unknown = 0
+        for number in scene.each_commit(loss):
+            key = {"Idempotency-Key": f"question-{number}"}
+            first = await scene.tenant.ask(project, QUESTION, headers=key)
+            assert first.status_code in {200, 503}, first.text
+            unknown += first.json().get("code") == "commit_outcome_unknown"
+            if scene.proxy.lost:
+                scene.proxy.restore()
+                await scene.pass_a_minute()
+                again = await scene.tenant.ask(project, QUESTION, headers={**key, **REPLAY})
+                assert (again.status_code, again.json()["answerable"]) == (200, True), again.text
+            assert await counter(scene.database, scene.tenant.id, "messages") == (number + 1, 0)
+        assert unknown == (2 if loss is Loss.ANSWER_AND_SERVER else 0)
+        assert (await books_of(scene.database, scene.tenant.id)).add_up()
+
+
+Operation = Callable[[TenantClient, str], Awaitable[httpx2.Response]]
+
+
+async def create_project(tenant: TenantClient, name: str) -> httpx2.Response:
+    return await tenant.post("/ingestion/projects/create", params={"name": name}, headers={"Idempotency-Key": name})
+
+
+async def create_tenant(tenant: TenantClient, name: str) -> httpx2.Response:
+    parameters = {"name": name, "plan_id": "hobby"}
+    return await tenant.http.post("/tenants/create", params=parameters, headers={"Idempotency-Key": name})
+
+
+async def start_export(tenant: TenantClient, name: str) -> httpx2.Response:
+    return await tenant.post("/tenants/export", headers={"Idempotency-Key": name})
+
+
+@pytest.mark.parametrize("operation", [create_project, create_tenant, start_export])
+async def test_what_is_made_once_is_told_when_an_answer_is_lost(scene: Scene, operation: Operation) -> None:
+    for number in scene.each_commit(Loss.ANSWER):
+        answer = await operation(scene.tenant, f"Number {number}".replace(" ", "-"))
+        assert answer.status_code in {200, 202}, answer.text
+    assert (await books_of(scene.database, scene.tenant.id)).add_up()
+
+
+@pytest.mark.parametrize("operation", [create_project, create_tenant, start_export])
+async def test_what_may_be_made_is_not_made_twice(scene: Scene, operation: Operation) -> None:
+    for number in scene.each_commit(Loss.ANSWER_AND_SERVER):
+        first = await operation(scene.tenant, f"number-{number}")
+        if scene.proxy.lost:
+            scene.proxy.restore()
+            assert first.status_code in {200, 202, 503}, first.text
+            await scene.pass_a_minute()
+            again = await operation(scene.tenant, f"number-{number}")
+            expected = {"idempotency_duplicate"} if first.json().get("code") != "unavailable" else {None}
+            assert again.json().get("code") in expected, (first.text, again.text)
+    projects = await rows_of(scene.database, scene.tenant.id, "SELECT name FROM projects")
+    assert len(projects) == len({row["name"] for row in projects})
