@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "periodic_runs"
-down_revision: str | None = "storage_usage"
+down_revision = "storage_usage"
 branch_labels = None
 depends_on = None
 

@@ -345,7 +345,7 @@ class TestAFailureBeforeAnyEffectFreesTheKey:
         broken: State = {**state, "engines": build_engines(refused, settings)}
         async with client_for(settings, broken) as api:
             tenant = TenantClient(caller.tenant.id, api, caller.tenant.headers)
-            problem(await Caller(tenant).ask(project), 500, "internal_error")
+            problem(await Caller(tenant).ask(project), 503, "unavailable")
         await refused.close()
         assert await counter(database, caller.tenant.id, "messages") == (0, 0)
         assert (await caller.ask(project)).status_code == 200

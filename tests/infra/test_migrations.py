@@ -221,7 +221,7 @@ class TestTurns:
         try:
             async with reader.transaction():
                 await reader.fetch("SELECT * FROM messages")
-                with pytest.raises(DBAPIError, match="lock timeout"):
+                with pytest.raises(UnavailableError, match="lock timeout"):
                     async with asyncio.timeout(30):
                         await asyncio.to_thread(migrations.downgrade, migrated, "-1")
         finally:
