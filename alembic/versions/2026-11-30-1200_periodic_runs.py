@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "periodic_runs"
-down_revision = "storage_usage"
+down_revision = "waiting_files"
 branch_labels = None
 depends_on = None
 

@@ -22,6 +22,7 @@ from fastapi_ignite.infra.process import exit_with_parent
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import Services, open_services
 from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.ingestion.fair_queue import FairQueue
 from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE, SHARPEN
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.ingestion.rebuilding import IndexRebuilder
@@ -29,6 +30,8 @@ from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.usage.jobs import ROLL_UP
 from fastapi_ignite.usage.rollup import UsageRollUp
 
+# One file of each tenant is parsed at full priority; more of them take what processor time the others leave.
+SIBLING_NICENESS = 15
 # the limiter itself waits less
 REDIS_TIMEOUT_SECONDS = 5
 log = structlog.get_logger(__name__)
@@ -51,6 +54,7 @@ class Worker:
         )
         self._engines = build_engines(database, settings, limiter=RateLimiter(redis))
         self._jobs = JobQueue(broker)
+        self._files = FairQueue(database, self._jobs, threads=settings.dramatiq.threads)
         self._processor = FileProcessor(database=database, storage=storage, engines=self._engines, jobs=self._jobs)
         self._exports = ExportProcessor(database=database, storage=storage)
         self._export_lane = Lane(self._export)
@@ -67,9 +71,12 @@ class Worker:
         declare(broker, REBUILD, self.rebuild)
         declare(broker, RECONCILE, self.reconcile)
 
-    async def process_file(self, tenant_id: str, file_id: str) -> None:
-        """Ingest a file."""
-        await self._processor.process(UUID(tenant_id), UUID(file_id))
+    async def process_file(self, _tenant_id: str, _file_id: str) -> None:
+        """Ingest the file whose turn it is: the message's own may have to wait for those of other tenants."""
+        async with self._files.next_file() as claimed:
+            if claimed is not None:
+                niceness = SIBLING_NICENESS if claimed.siblings else 0
+                await self._processor.work_on(claimed.file, niceness=niceness)
 
     async def delete_file(self, tenant_id: str, file_id: str) -> None:
         """Remove what a deleted file left behind."""

@@ -30,12 +30,12 @@ EXPORT = (
 )
 # the row that each job works on, in the state in which it would
 WORK = {
-    PROCESS_FILE: (FILE, "files", "queued"),
     DELETE_FILE: (FILE, "files", "deleting"),
     EXPORT_TENANT: (EXPORT, "exports", "queued"),
     REMOVE_EXPORT: (EXPORT, "exports", "expired"),
 }
-OF_NO_ROW = {SHARPEN, ROLL_UP, REBUILD, RECONCILE}
+# the database chooses what these work on, whatever the message names
+OF_NO_ROW = {PROCESS_FILE, SHARPEN, ROLL_UP, REBUILD, RECONCILE}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The messages of ingestion. Arguments: tenant id, file id."""
+"""The messages of ingestion. Arguments: tenant id, file id; those of `PROCESS_FILE` are for the log alone."""
 
 from fastapi_ignite.infra.jobs import Job, Priority
 

@@ -64,6 +64,12 @@ class File(Leased, Timestamped, Base):
             "lease_until",
             postgresql_where=text("state IN ('queued', 'extracting', 'chunking', 'indexing', 'deleting')"),
         ),
+        Index(
+            "ix_files_waiting",
+            "tenant_id",
+            "id",
+            postgresql_where=text("state IN ('queued', 'extracting', 'chunking', 'indexing')"),
+        ),
         Index("ix_files_storage_key", "storage_key", postgresql_where=text("storage_key IS NOT NULL")),
     )
 

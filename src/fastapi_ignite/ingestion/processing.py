@@ -52,15 +52,20 @@ class FileProcessor:
     async def process(self, tenant_id: UUID, file_id: UUID) -> None:
         """Work on the file if nobody else does. Safe to call at any time and any number of times."""
         file = await self._claim(tenant_id, file_id, UNFINISHED, FileState.EXTRACTING)
-        if file is None:
-            return
-        structlog.contextvars.bind_contextvars(tenant_id=str(tenant_id), file_id=str(file_id), attempt=file.attempt)
+        if file is not None:
+            await self.work_on(file)
+
+    async def work_on(self, file: File, *, niceness: int = 0) -> None:
+        """Bring a claimed file to an end, or leave it for a later attempt. `niceness` is the parser's, 0 to 19."""
+        structlog.contextvars.bind_contextvars(
+            tenant_id=str(file.tenant_id), file_id=str(file.id), attempt=file.attempt
+        )
         try:
             if file.tries > MAX_ATTEMPTS:
                 await self._fail(file, code="attempts_exhausted", message="The file brought its worker down too often.")
                 return
             async with keep_lease(partial(self._extend_lease, file)):
-                await self._index(file)
+                await self._index(file, niceness)
         except StaleAttemptError:
             log.info("attempt overtaken")
             await self._clear_up(file, FileState.FAILED, FileState.DELETED)  # it may have been at work after the end
@@ -165,11 +170,11 @@ class FileProcessor:
             project = await ProjectService(session, file.tenant_id).get(file.project_id)
         return engine_named(self._engines, project.engine or next(iter(self._engines)))
 
-    async def _index(self, file: File) -> None:
+    async def _index(self, file: File, niceness: int) -> None:
         engine = await self._engine_of(file)
         if await self._share(engine, file):
             return
-        extracted = await self._extract(file)
+        extracted = await self._extract(file, niceness)
         await self._reserve(file, len(extracted.text))
         source = DocumentSource(
             tenant_id=file.tenant_id,
@@ -225,11 +230,11 @@ class FileProcessor:
         async with self._database.tenant(file.tenant_id) as session:
             return await FileRepo(session, file.tenant_id).equal_bytes_in_progress(file)
 
-    async def _extract(self, file: File) -> ExtractedText:
+    async def _extract(self, file: File, niceness: int) -> ExtractedText:
         if file.storage_key is None:
             raise FileNotFoundError(file.id)
         async with self._storage.local_copy(file.storage_key) as path:
-            return await extract(path, filename=file.filename)
+            return await extract(path, filename=file.filename, niceness=niceness)
 
     async def _reserve(self, file: File, characters: int) -> None:
         """A reservation of an earlier attempt is given back first: its text may have been another."""

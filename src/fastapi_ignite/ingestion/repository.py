@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from fastapi_ignite.core import clock
 from fastapi_ignite.infra.jobs import leases
 from fastapi_ignite.infra.jobs.leases import LeasedRepo, LostJob
 from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
@@ -152,3 +154,45 @@ class FileRepo(LeasedRepo[File]):
 async def take_lost(session: AsyncSession, *, now: datetime, queue_empty: bool = True) -> list[LostJob]:
     """Files whose worker died or whose message was lost. Needs a system transaction."""
     return await leases.take_lost(session, File, FileRepo.unfinished, now=now, queue_empty=queue_empty)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantTurn:
+    """What a worker process knows of a tenant: its files in progress there, and its last turn (larger is later)."""
+
+    tenant_id: UUID
+    running: int
+    served: int
+
+
+_NEXT_WAITING = text("""
+SELECT waiting.tenant_id, oldest.id
+FROM storage_usage waiting
+LEFT JOIN unnest(CAST(:tenants AS uuid[]), CAST(:running AS bigint[]), CAST(:served AS bigint[]))
+    AS turn (tenant_id, running, served) ON turn.tenant_id = waiting.tenant_id
+CROSS JOIN LATERAL (
+    SELECT id FROM files
+    WHERE files.tenant_id = waiting.tenant_id
+        AND state IN ('queued', 'extracting', 'chunking', 'indexing') AND (lease_until IS NULL OR lease_until <= :now)
+    ORDER BY id LIMIT 1
+) oldest
+WHERE waiting.unfinished_files > 0 AND coalesce(turn.running, 0) < :share
+ORDER BY coalesce(turn.running, 0), coalesce(turn.served, 0), oldest.id
+LIMIT 1
+""")
+
+
+async def next_waiting(session: AsyncSession, turns: Sequence[TenantTurn], *, share: int) -> tuple[UUID, UUID] | None:
+    """Return tenant and id of the file to process next, or None. Needs a system transaction.
+
+    Tenants that have `share` files in progress are left out; of those unknown to the caller none is in progress.
+    """
+    values = {
+        "tenants": [turn.tenant_id for turn in turns],
+        "running": [turn.running for turn in turns],
+        "served": [turn.served for turn in turns],
+        "share": share,
+        "now": clock.now(),
+    }
+    row = (await session.execute(_NEXT_WAITING, values)).first()
+    return (row.tenant_id, row.id) if row else None

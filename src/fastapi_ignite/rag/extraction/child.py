@@ -70,9 +70,11 @@ def main() -> None:
             found = extract_text(data, suffix)
             _refuse_useless(found.text, limits)
         except ExtractionError as failure:
-            _answer(output, {"error": failure.code, "message": failure.message})
+            _answer(output, {"error": failure.code, "message": failure.message, "retryable": failure.retryable})
         except (MemoryError, RecursionError):
             _answer(output, {"error": ErrorCode.TOO_LARGE.value})
+        except OSError:  # the machine's: no file is opened for the document's sake
+            _answer(output, {"error": ErrorCode.EXTRACTION_CRASHED.value, "retryable": True})
         else:
             text = found.text.encode()
             _answer(

@@ -18,7 +18,6 @@ from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
 
 _CHILD: Final = "fastapi_ignite.rag.extraction.child"
-_DEFAULT_LIMITS: Final = ExtractionLimits()
 _BYTES_PER_CHARACTER: Final = 4
 _HEADER_BYTES: Final = 8 * 1024**2
 _READ_BLOCK: Final = 256 * 1024
@@ -33,21 +32,28 @@ _OUT_OF_MEMORY: Final = (
 )
 
 
-async def extract(path: Path, *, filename: str, limits: ExtractionLimits = _DEFAULT_LIMITS) -> ExtractedText:
-    """The text of the file at `path`, which its owner calls `filename`.
+async def extract(
+    path: Path, *, filename: str, limits: ExtractionLimits | None = None, niceness: int = 0
+) -> ExtractedText:
+    """The text of the file at `path`, which its owner calls `filename`; without `limits` its size sets them.
 
     Nothing of the file is parsed in this process, and its event loop is never held up. A cancelled call ends the child.
+    `niceness` (0 to 19) is added to this process's own: the higher, the less processor time the child gets from others.
 
     Raises:
         ExtractionError: the file cannot be indexed; the code says why.
         OSError: `path` cannot be opened, which is no fault of the file.
     """
+    if limits is None:
+        limits = ExtractionLimits.for_size((await asyncio.to_thread(path.stat)).st_size)
     suffix = PurePath(filename.replace("\\", "/")).suffix.lower()
     command = (sys.executable, "-P", "-s", "-B", "-m", _CHILD, suffix, json.dumps(asdict(limits)))
-    return await run_child(command, path, limits)
+    return await run_child(command, path, limits, niceness=niceness)
 
 
-async def run_child(command: Sequence[str], path: Path, limits: ExtractionLimits) -> ExtractedText:
+async def run_child(
+    command: Sequence[str], path: Path, limits: ExtractionLimits, *, niceness: int = 0
+) -> ExtractedText:
     """Runs `command` with the file as its standard input and turns its answer, or its end, into a result."""
     file = await asyncio.to_thread(path.open, "rb")
     with file:
@@ -60,6 +66,7 @@ async def run_child(command: Sequence[str], path: Path, limits: ExtractionLimits
             cwd="/",
             start_new_session=True,
         )
+    _lower_priority(child.pid, niceness)
     complaints = asyncio.create_task(_read_end(_pipe(child.stderr)))
     try:
         async with asyncio.timeout(limits.wall_seconds):
@@ -74,6 +81,12 @@ async def run_child(command: Sequence[str], path: Path, limits: ExtractionLimits
     if status != 0:
         raise _death(status, diagnosis)
     return await asyncio.to_thread(_understood, answer)
+
+
+def _lower_priority(pid: int, niceness: int) -> None:
+    """From outside: what the child does first, starting Python, counts as well."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or is another user's by now
+        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + niceness)
 
 
 def _environment() -> dict[str, str]:
@@ -140,7 +153,8 @@ def _understood(answer: bytes) -> ExtractedText:
     try:
         header = json.loads(line)
         if "error" in header:
-            raise ExtractionError(ErrorCode(header["error"]), header.get("message", ""))
+            retryable = header.get("retryable", False)
+            raise ExtractionError(ErrorCode(header["error"]), header.get("message", ""), retryable=retryable)
         if header["bytes"] != len(text):
             raise ExtractionError(ErrorCode.EXTRACTION_CRASHED)
         starts = header["page_starts"]

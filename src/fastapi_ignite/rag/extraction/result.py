@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,15 @@ class ExtractedText:
     media_type: str
 
 
+# The slowest honest files take two seconds of a slow processor a megabyte, and most a tenth of that.
+_BASE_CPU_SECONDS = 15
+_CPU_SECONDS_A_MEGABYTE = 3
+_MOST_CPU_SECONDS = 120
+# A child may wait so long for its turn, and take four times its work: then the machine is busy, not the file at fault.
+_WAIT_SECONDS = 120
+_WALL_FOR_CPU = 4
+
+
 @dataclass(frozen=True, slots=True)
 class ExtractionLimits:
     """Bounds of one extraction.
@@ -30,9 +40,15 @@ class ExtractionLimits:
     """
 
     memory_bytes: int = 2 * 1024**3
-    cpu_seconds: int = 60
-    wall_seconds: float = 180
+    cpu_seconds: int = _MOST_CPU_SECONDS
+    wall_seconds: float = _WAIT_SECONDS + _WALL_FOR_CPU * _MOST_CPU_SECONDS
     max_characters: int = 20_000_000
+
+    @classmethod
+    def for_size(cls, byte_count: int) -> Self:
+        """The bounds for a file of so many bytes: a small file that runs for minutes is hostile, not large."""
+        seconds = min(_BASE_CPU_SECONDS + _CPU_SECONDS_A_MEGABYTE * byte_count // 10**6, _MOST_CPU_SECONDS)
+        return cls(cpu_seconds=seconds, wall_seconds=_WAIT_SECONDS + _WALL_FOR_CPU * seconds)
 
 
 def page_at(page_starts: Sequence[int] | None, offset: int) -> int | None:

@@ -1,0 +1,110 @@
+"""Which waiting file a worker takes next: tenants in turn, however many files each of them has."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from uuid import UUID
+
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue
+from fastapi_ignite.ingestion.jobs import PROCESS_FILE
+from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
+from fastapi_ignite.ingestion.repository import FileRepo, TenantTurn, next_waiting
+
+# A thread for work in the background, such as embedding, and one for a file of somebody else.
+THREADS_LEFT_FOR_OTHERS = 2
+# Other workers may take a chosen file first.
+TRIES = 5
+REMEMBERED_TENANTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedFile:
+    """A file that this worker holds the lease of. `siblings` counts its tenant's other files in this process."""
+
+    file: File
+    siblings: int
+
+
+class FairQueue:
+    """Hands out the files of all tenants to the threads of one worker process.
+
+    A message says that some file waits, not which one is next. Among the tenants with waiting files, the one with the
+    fewest files in progress here comes first, then the one that was served longest ago. No tenant holds more than
+    `share` threads, so a file of another tenant starts at once.
+    """
+
+    def __init__(self, database: Database, jobs: JobQueue, *, threads: int) -> None:
+        self._database = database
+        self._jobs = jobs
+        self.share = max(1, threads - THREADS_LEFT_FOR_OTHERS)
+        self._running: Counter[UUID] = Counter()
+        self._served: OrderedDict[UUID, int] = OrderedDict()
+        self._turns = count(1)
+
+    @asynccontextmanager
+    async def next_file(self) -> AsyncGenerator[ClaimedFile | None]:
+        """Claim the next file, and count it as in progress until the block ends; None when no file may start.
+
+        A message that finds only files of tenants with a full share is used up. So when a file ends and another one
+        may start, a message is sent for that one.
+        """
+        claimed = await self._claim()
+        if claimed is None:
+            yield None
+            return
+        try:
+            yield claimed
+        finally:
+            self._release(claimed.file.tenant_id)
+        following = await self._choose()
+        if following is not None:
+            await self._jobs.send(PROCESS_FILE, *map(str, following))
+
+    async def _choose(self) -> tuple[UUID, UUID] | None:
+        turns = [TenantTurn(tenant_id, self._running[tenant_id], turn) for tenant_id, turn in self._served.items()]
+        async with self._database.system() as session:
+            return await next_waiting(session, turns, share=self.share)
+
+    async def _claim(self) -> ClaimedFile | None:
+        for _ in range(TRIES):
+            chosen = await self._choose()
+            if chosen is None:
+                return None
+            tenant_id, file_id = chosen
+            if self._running[tenant_id] >= self.share:  # another thread of this process was faster
+                continue
+            siblings = self._hold(tenant_id)
+            file = await self._claim_file(tenant_id, file_id)
+            if file is not None:
+                return ClaimedFile(file, siblings)
+        return None
+
+    async def _claim_file(self, tenant_id: UUID, file_id: UUID) -> File | None:
+        file = None
+        try:
+            async with self._database.tenant(tenant_id) as session:
+                files = FileRepo(session, tenant_id)
+                file = await files.claim(file_id, states=UNFINISHED, state=FileState.EXTRACTING)
+        finally:
+            if file is None:
+                self._release(tenant_id)
+        return file
+
+    def _hold(self, tenant_id: UUID) -> int:
+        siblings = self._running[tenant_id]
+        self._running[tenant_id] += 1
+        self._served[tenant_id] = next(self._turns)
+        self._served.move_to_end(tenant_id)
+        if len(self._served) > REMEMBERED_TENANTS:
+            self._served.popitem(last=False)
+        return siblings
+
+    def _release(self, tenant_id: UUID) -> None:
+        self._running[tenant_id] -= 1
+        if not self._running[tenant_id]:
+            del self._running[tenant_id]

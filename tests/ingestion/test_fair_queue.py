@@ -1,0 +1,131 @@
+"""Tenants take turns in the queue, however many files one of them has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack
+from uuid import UUID
+
+import pytest
+
+from both_engines import of_the_local_engine
+from databases import fetch, new_database
+from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.ingestion.fair_queue import FairQueue
+from fastapi_ignite.ingestion.jobs import PROCESS_FILE
+from http_clients import TenantClient, TenantFactory
+
+
+@pytest.fixture
+def own(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
+    """A database without files of other tests, and a Redis database without messages of theirs."""
+    with new_database(addresses, template="template_migrated") as fresh:
+        yield fresh
+
+
+@pytest.fixture
+async def jobs(addresses: ServiceAddresses) -> AsyncGenerator[JobQueue]:
+    """A queue that nobody works on."""
+    redis_url, _, number = addresses.redis_url.rpartition("/")
+    queue = JobQueue(make_broker(f"{redis_url}/{8 + int(number)}"))
+    yield queue
+    queue.close()
+
+
+class Waiting:
+    """Files that wait in a database of their own, oldest first."""
+
+    def __init__(self, own: ServiceAddresses, database: Database, jobs: JobQueue) -> None:
+        self._own = own
+        self._database = database
+        self._jobs = jobs
+        self._names: dict[UUID, str] = {}
+
+    async def add(self, name: str, files: int) -> None:
+        """A tenant and its queued files."""
+        tenant, project = new_id(), new_id()
+        self._names[tenant] = name
+        await self._insert("tenants (id, name, plan_id, billing_cycle)", "(:t, 'Acme', 'hobby', 'monthly')", t=tenant)
+        await self._insert("projects (tenant_id, id, name)", "(:t, :p, 'Docs')", t=tenant, p=project)
+        columns = "files (tenant_id, id, project_id, batch_id, filename, byte_count, sha256, state, notified_at)"
+        for _ in range(files):
+            values = {"t": tenant, "id": new_id(), "p": project}
+            await self._insert(columns, "(:t, :id, :p, :id, 'a.txt', 1, '', 'queued', now())", **values)
+
+    async def _insert(self, columns: str, row: str, **values: object) -> None:
+        await fetch(self._own.owner_url, f"INSERT INTO {columns} VALUES {row}", **values)  # noqa: S608  written here
+
+    def queue(self, *, threads: int) -> FairQueue:
+        return FairQueue(self._database, self._jobs, threads=threads)
+
+    async def serve(self, queue: FairQueue) -> str:
+        """Serve one file to its end; returns the tenant's name, or nothing when no file may start."""
+        async with queue.next_file() as claimed:
+            if claimed is None:
+                return ""
+            await self._end(claimed.file.id)
+            return self._names[claimed.file.tenant_id]
+
+    async def start(self, queue: FairQueue, running: AsyncExitStack) -> str:
+        """Start one file, which is in progress until `running` is closed."""
+        claimed = await running.enter_async_context(queue.next_file())
+        return self._names[claimed.file.tenant_id] if claimed else ""
+
+    async def _end(self, file_id: UUID) -> None:
+        await fetch(self._own.owner_url, "UPDATE files SET state = 'failed' WHERE id = :id", id=file_id)
+
+
+@pytest.fixture
+async def waiting(own: ServiceAddresses, jobs: JobQueue) -> AsyncGenerator[Waiting]:
+    database = Database(own.worker_url, pool_size=2)
+    yield Waiting(own, database, jobs)
+    await database.close()
+
+
+async def test_tenants_take_turns_on_one_thread(waiting: Waiting) -> None:
+    await waiting.add("many", 5)
+    await waiting.add("three", 3)
+    await waiting.add("one", 1)
+    queue = waiting.queue(threads=1)
+    served = [await waiting.serve(queue) for _ in range(10)]
+    assert served == ["many", "three", "one", "many", "three", "many", "three", "many", "many", ""]
+
+
+async def test_one_tenant_leaves_threads_for_another(waiting: Waiting, jobs: JobQueue) -> None:
+    await waiting.add("many", 9)
+    queue = waiting.queue(threads=4)
+    async with AsyncExitStack() as running:
+        assert [await waiting.start(queue, running) for _ in range(3)] == ["many", "many", ""]
+        await waiting.add("other", 1)
+        assert [await waiting.start(queue, running) for _ in range(2)] == ["other", ""]
+        assert await jobs.backlog(PROCESS_FILE) == 0
+    # the messages of those that could not start are used up: each file of the full share has called for the next one
+    assert await jobs.backlog(PROCESS_FILE) == 2
+
+
+async def test_a_file_that_another_worker_took_is_passed_over(waiting: Waiting) -> None:
+    await waiting.add("two", 2)
+    here, there = waiting.queue(threads=4), waiting.queue(threads=4)
+    async with AsyncExitStack() as running:
+        assert [await waiting.start(queue, running) for queue in (here, there, here)] == ["two", "two", ""]
+
+
+@of_the_local_engine  # the queue knows no engine
+@pytest.mark.usefixtures("worker")
+async def test_a_single_file_is_not_held_up_by_hundreds_of_another_tenant(make_tenant: TenantFactory) -> None:
+    crowd, single = await make_tenant(), await make_tenant()
+    files = [(f"{number}.txt", f"Note {number}.".encode()) for number in range(60)]
+    await crowd.upload(await crowd.create_project(), *files, wait_seconds=0)
+    project = await single.create_project()
+    answer = await single.upload(project, ("guide.txt", b"The gate is closed at nine."))
+    assert answer.json()["batch_status"] == "completed"
+    assert await _in_progress(crowd) > len(files) / 2
+
+
+async def _in_progress(tenant: TenantClient) -> int:
+    project = await tenant.create_project()
+    listed = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
+    return sum(file["status"] == "in_progress" for file in listed)
