@@ -9,7 +9,7 @@ from pathlib import Path
 from fastapi_ignite.core.config import PROJECT_ROOT
 
 # it opens its spool, and names the machine in a file, when the first model is loaded
-LOAD = "from fastapi_ignite.rag.local.embedding import load_minilm; load_minilm()"
+LOAD = "from fastapi_ignite.rag.local.minilm import load_minilm; load_minilm()"
 
 
 def test_loading_the_embedder_leaves_no_trace_of_telemetry(tmp_path: Path) -> None:

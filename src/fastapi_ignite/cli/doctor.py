@@ -143,7 +143,7 @@ def _rabbitmq(addresses: ServiceAddresses) -> str:
 
 
 def _minilm() -> str:
-    from fastapi_ignite.rag.local.embedding import load_minilm  # noqa: PLC0415  # heavy, and a failure is a finding
+    from fastapi_ignite.rag.local.minilm import load_minilm  # noqa: PLC0415  # heavy, and a failure is a finding
 
     model = load_minilm().model
     return _described(model.name, model.dimensions)

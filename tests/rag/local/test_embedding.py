@@ -7,14 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fastapi_ignite.rag.local.embedding import (
-    BATCH,
-    MiniLmEmbedder,
-    Vectors,
-    count_tokens,
-    halfvec_text,
-    load_minilm,
-)
+from fastapi_ignite.rag.local.embedding import Vectors, count_tokens, halfvec_text
+from fastapi_ignite.rag.local.minilm import MiniLmEmbedder, load_minilm
 from rag_projects import RagProjectFactory
 
 PAIRS = [
@@ -49,13 +43,13 @@ async def test_paraphrases_are_nearer_than_anything_unrelated(embedder: MiniLmEm
 
 
 async def test_vectors_have_unit_length_and_come_in_the_order_of_the_texts(embedder: MiniLmEmbedder) -> None:
-    texts = [f"{'word ' * (37 * number % 50)}number {number}" for number in range(3 * BATCH + 1)]
+    texts = [f"{'word ' * (37 * number % 50)}number {number}" for number in range(13)]
     vectors = await passages_of(embedder, texts)
     assert vectors.shape == (len(texts), embedder.model.dimensions)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
     alone = await questions_of(embedder, texts)
     assert (alone @ vectors.T).argmax(axis=1).tolist() == list(range(len(texts)))
-    assert np.diag(alone @ vectors.T).min() > 0.97  # the weights are int8: neighbours in a batch move a vector a little
+    assert np.allclose(alone, vectors, atol=1e-5)  # who shares a run changes nothing
 
 
 async def test_the_same_texts_give_the_same_vectors(embedder: MiniLmEmbedder) -> None:

@@ -10,14 +10,7 @@ import structlog
 
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import EmbeddingSettings
-from fastapi_ignite.rag.local.embedding import (
-    Embedder,
-    EmbeddingError,
-    EmbeddingModel,
-    MiniLmEmbedder,
-    Vectors,
-    load_minilm,
-)
+from fastapi_ignite.rag.local.embedding import MINILM, Embedder, EmbeddingError, EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.http_embedding import HttpEmbedder
 
 WORDS_ALONE: Final = EmbeddingModel("none", None)
@@ -39,12 +32,12 @@ class Embedders:
         """The model of new projects."""
         if self._default == "http" and self._server:
             return self._server.model
-        return MiniLmEmbedder.model if self._default == "minilm" else WORDS_ALONE
+        return MINILM if self._default == "minilm" else WORDS_ALONE
 
     async def find(self, model: EmbeddingModel) -> Embedder | None:
         """`None` means words alone: by choice, or because the model is not set up here, which the log tells once."""
-        if model == MiniLmEmbedder.model:
-            return await asyncio.to_thread(load_minilm)
+        if model == MINILM:
+            return await asyncio.to_thread(_load_minilm)
         if self._server and _fits(self._server.model, model):
             return self._server
         if self.lacks(model) and model not in self._missed:
@@ -55,12 +48,12 @@ class Embedders:
     def lacks(self, model: EmbeddingModel) -> bool:
         """Whether a project of this model is searched by words though it was made for more."""
         served = self._server is not None and _fits(self._server.model, model)
-        return model.name != WORDS_ALONE.name and model != MiniLmEmbedder.model and not served
+        return model.name != WORDS_ALONE.name and model != MINILM and not served
 
     def lanes(self) -> Sequence[EmbeddingModel]:
         """The model of each batch that may be embedded at a time: the local one computes, a server is waited for."""
         server = self._server
-        return [MiniLmEmbedder.model] + ([server.model] * server.lanes if server and server.available else [])
+        return [MINILM] + ([server.model] * server.lanes if server and server.available else [])
 
     async def embed_question(self, model: EmbeddingModel, text: str) -> Vectors | None:
         """`None` where there is nothing to compare it with, or no vector could be had."""
@@ -88,6 +81,12 @@ class Embedders:
         """Let go of connections."""
         if self._server:
             await self._server.close()
+
+
+def _load_minilm() -> Embedder:
+    from fastapi_ignite.rag.local.minilm import load_minilm  # noqa: PLC0415  # 30 MB of libraries for who embeds
+
+    return load_minilm()
 
 
 def _fits(ours: EmbeddingModel, kept: EmbeddingModel) -> bool:
