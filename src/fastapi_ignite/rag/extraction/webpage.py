@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from typing import Final
+
+from fastapi_ignite.rag.extraction.markup import tokens
 
 # fmt: off
 _UNREAD: Final = frozenset({
@@ -32,21 +33,18 @@ def readable_text(html: str) -> str:
     `<nav>` is left out, save inside `<aside>`: there it lists related pages, which is content. A page whose markup is
     so broken that a part to leave out is never closed is read whole rather than lost.
     """
-    page = _Page()
-    page.feed(html)
-    page.close()
+    page = _Page(_UNREAD | {"nav"})
+    page.read(html)
     if page.left_open:
-        page = _Page(unread=frozenset({"script", "style"}))
-        page.feed(html)
-        page.close()
+        page = _Page(frozenset({"script", "style"}))
+        page.read(html)
     return page.text()
 
 
-class _Page(HTMLParser):
+class _Page:
     """Separators wait until text follows, so that empty elements and the edges of table cells leave none behind."""
 
-    def __init__(self, *, unread: frozenset[str] = _UNREAD | {"nav"}) -> None:
-        super().__init__(convert_charrefs=True)
+    def __init__(self, unread: frozenset[str]) -> None:
         self._unread = unread
         self._skipping = ""
         self._skipped_depth = 0
@@ -64,8 +62,16 @@ class _Page(HTMLParser):
         lines = [line.rstrip(" ") if line.strip() else "" for line in "".join(self._parts).split("\n")]
         return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        del attrs  # the signature is the standard library's
+    def read(self, html: str) -> None:
+        for token in tokens(html):
+            if isinstance(token, str):
+                self._add_text(token)
+            elif token.is_start:
+                self._open(token.name)
+            else:
+                self._close(token.name)
+
+    def _open(self, tag: str) -> None:
         if self._skipping == "head" and tag in {"title", "body"}:
             self._skipping = ""
         if self._skipping:
@@ -78,7 +84,7 @@ class _Page(HTMLParser):
             self._separate(tag)
             self._in_blank_cell = tag in _CELLS or (self._in_blank_cell and tag != "tr")
 
-    def handle_endtag(self, tag: str) -> None:
+    def _close(self, tag: str) -> None:
         if self._skipping:
             self._skipped_depth -= tag == self._skipping
             if self._skipped_depth == 0:
@@ -91,10 +97,10 @@ class _Page(HTMLParser):
             self._in_blank_cell = False
         else:
             self._separate(tag)
-        if tag == "title":
+        if tag == "title" and "head" in self._unread:
             self._skipping, self._skipped_depth = "head", 1
 
-    def handle_data(self, data: str) -> None:
+    def _add_text(self, data: str) -> None:
         if self._skipping:
             return
         words = data if self._preformatted else _BLANKS.sub(" ", data)
@@ -107,7 +113,9 @@ class _Page(HTMLParser):
 
     def _separate(self, tag: str) -> None:
         if tag == "br":
-            self._separator += "\n"
+            # more line ends in a row than two become two in the end: not kept, a million of them cost nothing
+            if not self._separator.endswith("\n\n"):
+                self._separator += "\n"
         elif self._in_blank_cell and tag != "tr":
             return
         elif tag in _PARAGRAPHS:

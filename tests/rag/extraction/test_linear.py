@@ -1,0 +1,82 @@
+"""A file costs processor time in proportion to its size, whatever its owner wrote into it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+import pytest
+
+from fastapi_ignite.rag.chunking import chunk_text
+from fastapi_ignite.rag.extraction.mail import message_text
+from fastapi_ignite.rag.extraction.webpage import readable_text
+from fastapi_ignite.rag.local.analysis import analyze
+from fastapi_ignite.rag.local.sentences import split_sentences
+
+SIZE = 30_000
+# four times the size: four times the work if it is linear, sixteen times if it is quadratic
+FACTOR, MOST = 4, 8
+CLOCK_SECONDS = 0.01
+HEADERS = "From: a@example.com\nSubject: x\nMIME-Version: 1.0\n"
+MULTIPART = HEADERS + "Content-Type: multipart/mixed; boundary=b\n\n"
+
+PAGES = (
+    *("<!-- ", "<!-- >", "<!", "<?a ", "<![CDATA[", "<", "<a", "</", "</a ", "&", "&#1", "&lt", "\x00"),
+    *("<script>", "<script></scrip ", "<title>", "<title></titl>", "<textarea>", "<nav>", "<head>", "<td> ", "<br>"),
+    *('<a b="', "<a b='>\"", '<a b=">"', "<a b='\"><a c=\"'>", "<div></p>", "<b><p>", "<table><b>x", "<svg><desc>"),
+    *(" <p>", "<pre>\n", "<a " + "a=b " * 1000, "<" + "a" * 1000),
+)
+MAILS = {
+    "words of a header": (HEADERS + "To: ", "=?utf-8?q?a?= "),
+    "beginnings of words": (HEADERS + "To: ", "=?utf-8?q?"),
+    "lines of a header": (HEADERS + "To: ", "=?utf-8?b?QQ==?=\n "),
+    "semicolons": (HEADERS + "Content-Type: text/plain; ", ";"),
+    "quoted semicolons": (HEADERS + 'Content-Type: text/plain; a="', ";"),
+    "parameters": (HEADERS + "Content-Disposition: attachment; ", "a=b;"),
+    "boundary": (HEADERS + 'Content-Type: multipart/mixed; boundary="', ';\\"'),
+    "headers": (HEADERS, "X-A: b\n"),
+    "parts": (MULTIPART, "--b\n\nx\n"),
+    "pages": (MULTIPART, "--b\nContent-Type: text/html\n\n<!-- \n"),
+    "nesting": (HEADERS, "Content-Type: message/rfc822\n\n"),
+}
+TEXTS = (
+    *("a", ".", ". ", "A. ", "\n", " ", "1.", ",123", "a.", "a-1 ", "U.S.A.", "'s", '. "', "|\n", "- a\n", "?! "),
+    *("日", "ก", "a\u0301", "\u0f72\u0f71", "\u200d", "\ufdfa", "x" + " " * 899, "<!-- "),
+)
+
+
+def assert_linear(read: Callable[[str], object], start: str, fragment: str) -> None:
+    small, large = (start + fragment * (size // len(fragment)) for size in (SIZE, FACTOR * SIZE))
+    bound = MOST * max(cost(read, small), CLOCK_SECONDS)
+    # a second time only where something else came between
+    assert cost(read, large) < bound or cost(read, large) < bound
+
+
+def cost(read: Callable[[str], object], text: str) -> float:
+    started = time.thread_time()
+    with contextlib.suppress(RecursionError):
+        read(text)
+    return time.thread_time() - started
+
+
+@pytest.mark.parametrize("fragment", PAGES)
+def test_pages(fragment: str) -> None:
+    assert_linear(readable_text, "<html>", fragment)
+
+
+@pytest.mark.parametrize("case", MAILS)
+def test_mails(case: str) -> None:
+    assert_linear(message_text, *MAILS[case])
+
+
+@pytest.mark.parametrize("fragment", TEXTS)
+def test_texts(fragment: str) -> None:
+    """Of passages and their terms; sentences are cut when a question is answered."""
+
+    def index(text: str) -> None:
+        for chunk in chunk_text(text, None):
+            analyze(chunk.text)
+
+    assert_linear(index, "", fragment)
+    assert_linear(split_sentences, "", fragment)
