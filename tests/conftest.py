@@ -181,7 +181,26 @@ async def state(settings: Settings, openai_settings: Settings, addresses: Servic
 
 
 @pytest.fixture(scope="session")
-def worker(openai_settings: Settings, services: Services, addresses: ServiceAddresses) -> Generator[None]:
+def workers() -> list[dramatiq.Worker]:
+    """The workers of this process: none until a test asks for one."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _only_wanted_worker(request: pytest.FixtureRequest, workers: list[dramatiq.Worker]) -> None:
+    """Let the worker rest in tests of files that do not ask for it: it takes any file that waits."""
+    unwanted = "ingestion" in request.path.parts and "worker" not in request.fixturenames
+    for running in workers:
+        if unwanted:
+            running.pause()
+        else:
+            running.resume()
+
+
+@pytest.fixture(scope="session")
+def worker(
+    workers: list[dramatiq.Worker], openai_settings: Settings, services: Services, addresses: ServiceAddresses
+) -> Generator[None]:
     """A Dramatiq worker in this process, on the real broker, for projects of both engines."""
 
     class TestServices(Services):
@@ -194,7 +213,10 @@ def worker(openai_settings: Settings, services: Services, addresses: ServiceAddr
     Worker(openai_settings, TestServices(openai_settings, services.lease), broker)
     running = dramatiq.Worker(broker, worker_threads=4, worker_timeout=100)
     running.start()
+    workers.append(running)
     yield
+    workers.remove(running)
+    running.resume()
     running.stop(timeout=10_000)
     broker.close()
 

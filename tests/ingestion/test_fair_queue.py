@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from uuid import UUID
 
 import pytest
+from redis.asyncio import Redis
 
 from both_engines import of_the_local_engine
 from databases import fetch, new_database
@@ -30,7 +31,10 @@ def own(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
 async def jobs(addresses: ServiceAddresses) -> AsyncGenerator[JobQueue]:
     """A queue that nobody works on."""
     redis_url, _, number = addresses.redis_url.rpartition("/")
-    queue = JobQueue(make_broker(f"{redis_url}/{8 + int(number)}"))
+    own = f"{redis_url}/{8 + int(number)}"
+    async with Redis.from_url(own) as redis:
+        await redis.flushdb()
+    queue = JobQueue(make_broker(own))
     yield queue
     queue.close()
 

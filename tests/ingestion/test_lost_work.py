@@ -224,7 +224,9 @@ async def test_bytes_that_are_away_for_a_while_only_delay(
     path, away = hide_object(scene, settings)
     await make_processor().process(scene.tenant.id, scene.file_id)
     file = await scene.public()
-    assert (file["status"], file["last_error"]) == ("in_progress", None)
+    error = file["last_error"]
+    assert isinstance(error, dict)
+    assert (file["status"], error["code"], error["retryable"]) == ("in_progress", "internal_error", True)
     away.rename(path)
     await make_processor().process(scene.tenant.id, scene.file_id)
     assert (await scene.public())["status"] == "in_progress", "the pause between attempts was not kept"

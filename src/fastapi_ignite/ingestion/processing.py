@@ -74,8 +74,8 @@ class FileProcessor:
 
     async def _ended_by(self, file: File, error: Exception) -> None:
         """The owner's fault ends the file; what may pass brings it back later."""
-        if isinstance(error, ExtractionError):
-            await self._fail(file, code=error.code, message=error.message, retryable=error.retryable)
+        if isinstance(error, ExtractionError) and not error.retryable:
+            await self._fail(file, code=error.code, message=error.message)
         elif isinstance(error, QuotaExceededError):
             if file.tries < MAX_ATTEMPTS and await self._equal_bytes_in_progress(file):
                 await self._retry_later(file, error)
@@ -83,7 +83,7 @@ class FileProcessor:
                 await self._fail(file, code=error.code, message=error.detail, quota=error.extra)
         elif isinstance(error, ProviderUnavailableError) and error.retryable:
             await self._wait_out(file, error)
-        elif isinstance(error, ProviderError) and error.retryable:
+        elif isinstance(error, ExtractionError) or (isinstance(error, ProviderError) and error.retryable):
             await self._retry_later(file, error)
         elif isinstance(error, IgniteError) and not isinstance(error, CommitOutcomeUnknownError):
             await self._fail(file, code=error.code, message=error.detail)
@@ -276,8 +276,8 @@ class FileProcessor:
     async def _retry_later(self, file: File, error: Exception) -> None:
         """Something of ours or around us broke: the sweeper brings the file back."""
         if file.tries >= MAX_ATTEMPTS:
-            code = error.code if isinstance(error, ProviderError) else "internal_error"
-            await self._fail(file, code=code, message="The file could not be processed.", retryable=True)
+            code, message = _public_reason(error)
+            await self._fail(file, code=code, message=message, retryable=True)
         else:
             await self._put_off(file, error, lease_until=next_try(file.tries))
 
@@ -294,17 +294,13 @@ class FileProcessor:
         await self._put_off(file, error, lease_until=next_try(waits, at_least=wait), waits=waits)
 
     async def _put_off(self, file: File, error: Exception, **values: Any) -> None:
-        code, message = "internal_error", type(error).__name__
-        if isinstance(error, IgniteError):
-            code, message = error.code, error.detail
+        code, message = _public_reason(error)
         try:
             async with self._database.tenant(file.tenant_id) as session:
-                await FileRepo(session, file.tenant_id).advance(
-                    file.id,
-                    file.attempt,
-                    last_error=failure(code=code, message=message, stage="processing", retryable=True),
-                    **values,
-                )
+                files = FileRepo(session, file.tenant_id)
+                stage = await files.stage(file.id)
+                last_error = failure(code=code, message=message, stage=stage, retryable=True)
+                await files.advance(file.id, file.attempt, last_error=last_error, **values)
         except StaleAttemptError:
             log.info("attempt overtaken")
 
@@ -317,3 +313,12 @@ def _reserved(file: File) -> UUID:
     if file.reservation_id is None:
         raise StaleAttemptError
     return file.reservation_id
+
+
+def _public_reason(error: Exception) -> tuple[str, str]:
+    """Return the code and the message that the file's owner reads; an internal error keeps its details to the log."""
+    if isinstance(error, ExtractionError):
+        return error.code, error.message
+    if isinstance(error, IgniteError):
+        return error.code, error.detail
+    return "internal_error", "The file could not be processed."

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from fastapi_ignite.ingestion.models import GONE, File, FileState, public_status
+from fastapi_ignite.ingestion.models import GONE, File, public_status
 
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
 PROJECT_EXAMPLE = "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b"
@@ -68,7 +68,10 @@ class VectorStoreEnsured(BaseModel):
 
 
 class FileError(BaseModel):
-    """Why a file failed. `retryable`: the same upload may work later."""
+    """Why a file failed, or why the last attempt did while the file is in progress and will be tried again.
+
+    `retryable`: the same upload may work later.
+    """
 
     code: str
     message: str
@@ -107,7 +110,7 @@ class FileRead(BaseModel):
                 "characters": file.char_count,
                 "deduplicated": file.deduplicated,
                 "embedded": embedded.get(file.document_id, 0.0) if file.document_id else 0.0,
-                "last_error": file.last_error if file.state == FileState.FAILED else None,
+                "last_error": file.last_error,
                 "created_at": file.created_at,
             }
         )

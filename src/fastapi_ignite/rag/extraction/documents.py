@@ -116,8 +116,8 @@ def _translated(reason: str) -> ExtractionError:
         return ExtractionError(ErrorCode.PASSWORD_PROTECTED)
     if "limit exceeded" in reason:
         return ExtractionError(ErrorCode.TOO_LARGE)
-    if "initialization failed" in reason:  # pdfium cannot be loaded where temporary files may not be executed
-        return ExtractionError(ErrorCode.EXTRACTION_CRASHED)
+    if "initialization failed" in reason:  # pdfium cannot be loaded: no room or no right in the temporary folder
+        return ExtractionError(ErrorCode.EXTRACTION_CRASHED, retryable=True)
     return ExtractionError(ErrorCode.CORRUPT_FILE)
 
 

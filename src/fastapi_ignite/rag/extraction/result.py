@@ -25,7 +25,7 @@ class ExtractedText:
 _BASE_CPU_SECONDS = 15
 _CPU_SECONDS_A_MEGABYTE = 3
 _MOST_CPU_SECONDS = 120
-# A child may wait so long for its turn, and take four times its work: then the machine is busy, not the file at fault.
+# A busy machine lets a child wait: so long, and for as long again as four times its work.
 _WAIT_SECONDS = 120
 _WALL_FOR_CPU = 4
 

@@ -1,0 +1,87 @@
+"""A parser that somebody kills is no fault of its file: it is tried again, and not for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from bookkeeping import counter, rows_of
+from both_engines import of_the_local_engine
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
+from fastapi_ignite.ingestion.processing import FileProcessor
+from http_clients import TenantClient
+
+pytestmark = of_the_local_engine  # no engine sees a text that was never extracted
+CONTENT = b"The orchard keeps nine apple trees."
+
+
+def _parsers() -> list[int]:
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [pid for pid in map(int, children) if b"extraction.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@asynccontextmanager
+async def killing_parsers() -> AsyncGenerator[None]:
+    """Kill each parser as soon as it is there, as the kernel does when memory runs out."""
+
+    async def kill() -> None:
+        while True:
+            for pid in _parsers():
+                os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.002)
+
+    killing = asyncio.create_task(kill())
+    try:
+        yield
+    finally:
+        killing.cancel()
+        await asyncio.wait([killing])
+
+
+async def _file(tenant: TenantClient, project: str) -> dict[str, Any]:
+    (file,) = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
+    return dict(file)
+
+
+async def test_a_file_survives_a_killed_parser_and_a_poisonous_one_ends(
+    unheard_tenant: TenantClient, database: Database, make_processor: Callable[..., FileProcessor]
+) -> None:
+    tenant = unheard_tenant
+    project = await tenant.create_project()
+    answer = await tenant.upload(project, ("guide.txt", CONTENT), wait_seconds=0)
+    file_id = UUID(answer.json()["files"][0]["id"])
+    processor = make_processor()
+    async with killing_parsers():
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            await processor.process(tenant.id, file_id)
+            file = await _file(tenant, project)
+            assert file["status"] == ("in_progress" if attempt < MAX_ATTEMPTS else "failed")
+            error = file["last_error"]
+            assert (error["code"], error["stage"], error["retryable"]) == ("extraction_crashed", "extracting", True)
+            await rows_of(database, tenant.id, "UPDATE files SET lease_until = now()")  # its pause is over
+    assert await counter(database, tenant.id, "characters") == (0, 0)
+
+
+async def test_the_next_attempt_completes_the_file(
+    unheard_tenant: TenantClient, database: Database, make_processor: Callable[..., FileProcessor]
+) -> None:
+    tenant = unheard_tenant
+    project = await tenant.create_project()
+    answer = await tenant.upload(project, ("guide.txt", CONTENT), wait_seconds=0)
+    file_id = UUID(answer.json()["files"][0]["id"])
+    async with killing_parsers():
+        await make_processor().process(tenant.id, file_id)
+    await make_processor().process(tenant.id, file_id)
+    assert (await _file(tenant, project))["status"] == "in_progress", "the pause is not over yet"
+    await rows_of(database, tenant.id, "UPDATE files SET lease_until = now()")
+    await make_processor().process(tenant.id, file_id)
+    file = await _file(tenant, project)
+    assert (file["status"], file["last_error"]) == ("completed", None)
+    assert await counter(database, tenant.id, "characters") == (len(CONTENT), 0)
