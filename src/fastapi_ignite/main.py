@@ -37,7 +37,7 @@ from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.jwks import KeySet
-from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent
+from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, close_to_debuggers, exit_with_parent
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.infra.storage import LocalStorage
@@ -133,6 +133,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
+        close_to_debuggers(debug=settings.app.debug)
         configure_logging(settings)
         if SUPERVISOR_PID_VARIABLE in os.environ:
             exit_with_parent()

@@ -18,7 +18,7 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobBroker, JobQueue, declare, make_broker
 from fastapi_ignite.infra.jobs.heartbeat import WorkerHeartbeat
 from fastapi_ignite.infra.jobs.lane import Lane
-from fastapi_ignite.infra.process import exit_with_parent
+from fastapi_ignite.infra.process import close_to_debuggers, exit_with_parent
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import Services, open_services
 from fastapi_ignite.infra.storage import LocalStorage
@@ -122,6 +122,7 @@ class Worker:
 def build_broker() -> Broker:
     """What a worker process calls when it boots; its services stay open until it dies."""
     settings = get_settings()
+    close_to_debuggers(debug=settings.app.debug)
     configure_logging(settings)
     exit_with_parent()
     services = open_services(settings)

@@ -24,7 +24,7 @@ PASSWORD = "of-the-superuser"
 @contextmanager
 def postgres_16() -> Iterator[URL]:
     """The superuser's address."""
-    account = ServerAccount.current()
+    account = ServerAccount.for_postgres()
     folder = Path(tempfile.mkdtemp(prefix="ignite-test-16-"))
     folder.chmod(0o711)
     try:

@@ -52,7 +52,7 @@ def demo() -> None:
 def _start_in_background(settings: Settings) -> int:
     port = _free_port(settings)
     log_path = log_file(settings)
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+    log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     source = str(Path(__file__).resolve().parents[2])
     log = logfiles.open_log(log_path)
     log_start = logfiles.size_of(log_path)

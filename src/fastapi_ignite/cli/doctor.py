@@ -27,6 +27,7 @@ from fastapi_ignite.infra.periodic_runs import scheduler_state
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.infra.storage.space import free_space
 from fastapi_ignite.jobs import QUEUES
+from fastapi_ignite.rag.extraction.guards import examine_guards
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -80,6 +81,8 @@ def _examine(settings: Settings) -> Iterator[Finding]:
     yield _disk(settings)
     if not (settings.postgres.host or settings.database.database_url):
         yield _embedded(settings)
+    for report in asyncio.run(examine_guards(debug=settings.app.debug)):
+        yield Finding(report.guard, "ok" if report.holds else "warn", report.detail)
     try:
         services = open_services(settings)
     except IgniteError as error:

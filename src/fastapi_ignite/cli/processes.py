@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Annotated
 
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +18,7 @@ from fastapi_ignite.cli.schema import require_schema
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent
+from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, close_to_debuggers, exit_with_parent
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.jobs import QUEUES
 
@@ -41,6 +42,7 @@ def api(
 ) -> None:
     """Serve the API."""
     settings = get_settings()
+    close_to_debuggers(debug=settings.app.debug)
     address, number = host or settings.app.host, port or settings.app.port
     settings.require_safe_address(address)
     if reload and workers > 1:
@@ -81,6 +83,7 @@ def worker(
 ) -> None:
     """Work on uploaded files, exports and whatever else runs in the background."""
     settings = get_settings()
+    close_to_debuggers(debug=settings.app.debug)
     unknown = set(queues or ()).difference(QUEUES)
     if unknown:
         raise ConfigurationError(
@@ -105,8 +108,20 @@ def worker(
         from fastapi_ignite.rag.local.http_embedding import verify_server  # noqa: PLC0415
 
         asyncio.run(verify_server(settings.embedding))
+        asyncio.run(_log_missing_guards(debug=settings.app.debug))
         exit_with_supervisor()
         sys.exit(dramatiq_cli.main(dramatiq_cli.make_argument_parser().parse_args(arguments)))
+
+
+async def _log_missing_guards(*, debug: bool) -> None:
+    from fastapi_ignite.rag.extraction.guards import examine_guards  # noqa: PLC0415  # the worker's alone
+
+    missing = {report.guard: report.detail for report in await examine_guards(debug=debug) if not report.holds}
+    log = structlog.get_logger(__name__)
+    if missing:
+        log.warning("parsers of uploads are confined in part only; see SECURITY.md", **missing)
+    else:
+        log.info("parsers of uploads are confined")
 
 
 def run_scheduler(
@@ -120,6 +135,7 @@ def run_scheduler(
         typer.echo("SCHEDULER_ENABLED is false: nothing to do.")
     if list_jobs or not settings.scheduler.enabled:
         return
+    close_to_debuggers(debug=settings.app.debug)
     configure_logging(settings)
     exit_with_supervisor()
     with open_services(settings) as services:

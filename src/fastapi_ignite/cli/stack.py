@@ -80,7 +80,7 @@ def appended_log(settings: Settings) -> Path | None:
 def stack_lock(settings: Settings, port: int) -> Iterator[None]:
     """One stack a data folder. The lock goes with its process, however that ends; the file says pid and port."""
     path = _lock_file(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,7 +36,8 @@ class AppSettings(Section):
         description="`production` turns the guards on (`python cli.py doctor --production` lists what they refuse).",
     )
     debug: bool = Field(
-        default=False, description="Log at DEBUG and show tracebacks in the log. Never shown to callers."
+        default=False,
+        description="Log at DEBUG, with tracebacks, and let debuggers of the same user attach. Callers never see it.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="Least level logged."

@@ -1,4 +1,4 @@
-"""What a process asks of its system: to end with the one that started it, and enough file descriptors."""
+"""What a process asks of its system: to end with its parent, enough descriptors, and to be closed to its user's others."""
 
 from __future__ import annotations
 
@@ -9,9 +9,20 @@ import signal
 import threading
 import time
 
+from fastapi_ignite.infra.sandbox.kernel import prevent_dumps
+
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 20
 SUPERVISOR_PID_VARIABLE = "IGNITE_SUPERVISOR_PID"
+
+
+def close_to_debuggers(*, debug: bool) -> None:
+    """Keep settings and memory from other processes of the same user (`prevent_dumps`), unless `debug` is wanted.
+
+    Call it first in each process that holds secrets: what exec starts has to do it again.
+    """
+    if not debug:
+        prevent_dumps()
 
 
 def exit_with_parent() -> None:

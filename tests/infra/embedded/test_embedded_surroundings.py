@@ -46,7 +46,7 @@ class TestPorts:
                 assert await client.ping()
 
     def test_a_port_taken_at_the_last_moment_as_well(self, open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        account = ServerAccount.current()
+        account = ServerAccount.for_valkey()
         valkey_server = ValkeyServer(
             program=programs.valkey_program(account),
             folder=open_folder / "valkey",
@@ -101,7 +101,7 @@ class TestClosedFolder:
     def test_programs_in_a_closed_environment_are_copied_once(
         self, tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        account = ServerAccount.current()
+        account = ServerAccount.for_postgres()
         installed = programs.postgres_programs(account).parents[2]
         site_packages = tmp_path / "site-packages"
         tree = site_packages / programs.POSTGRES_PACKAGE / programs.POSTGRES_TREE
@@ -173,7 +173,7 @@ class TestOneLineErrors:
         monkeypatch.delitem(sys.modules, programs.VALKEY_PACKAGE, raising=False)  # it is a pytest plugin as well
         for find in (programs.postgres_programs, programs.valkey_program):
             with pytest.raises(EmbeddedServerError, match="is not installed"):
-                find(ServerAccount.current())
+                find(ServerAccount.for_postgres())
 
     def test_a_folder_in_the_way(self, open_folder: Path) -> None:
         (open_folder / "file").touch()

@@ -84,12 +84,6 @@ class TestLimits:
     async def test_a_garbled_answer_is_a_crash(self, run: Run, answer: bytes) -> None:
         assert (await failure(run(f"os.write(1, {answer!r})"))).code == "extraction_crashed"
 
-    async def test_no_file_can_be_written(self, run: Run, tmp_path: Path) -> None:
-        target = tmp_path / "written"
-        error = await failure(run(f"child._give_up_rights(); open({str(target)!r}, 'w').write('data')"))
-        assert error.code == "extraction_crashed"
-        assert not target.exists() or target.read_bytes() == b""
-
 
 class TestIsolation:
     async def test_the_environment_holds_no_secret(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,19 +94,9 @@ names = json.dumps(sorted(os.environ)).encode()
 print(json.dumps({"media_type": "text/plain", "page_starts": None, "bytes": len(names)}), flush=True)
 os.write(1, names)
 """
-        allowed = {"PATH", "PYTHONPATH", "LANG", "LC_CTYPE", "PYTHONUTF8"}
+        allowed = {"PATH", "PYTHONPATH", "LANG", "LC_CTYPE", "PYTHONUTF8", "TMPDIR"}
         allowed |= {"MALLOC_ARENA_MAX", "RAYON_NUM_THREADS", "TOKIO_WORKER_THREADS"}
         assert set(json.loads((await run(program)).text)) <= allowed
-
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
-    async def test_root_is_given_up(self, run: Run) -> None:
-        program = """
-child._give_up_rights()
-who = json.dumps([os.getresuid(), os.getresgid(), os.getgroups()]).encode()
-print(json.dumps({"media_type": "text/plain", "page_starts": None, "bytes": len(who)}), flush=True)
-os.write(1, who)
-"""
-        assert json.loads((await run(program)).text) == [[65534] * 3, [65534] * 3, []]
 
     async def test_a_cancelled_call_ends_the_child(self, run: Run, tmp_path: Path) -> None:
         note = tmp_path / "pid"

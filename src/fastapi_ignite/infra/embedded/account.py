@@ -1,4 +1,4 @@
-"""Which system user the servers run as. PostgreSQL refuses root, so root lends them the account `nobody`."""
+"""Which system user each server runs as. PostgreSQL refuses root, so root gives each server a user of its own."""
 
 from __future__ import annotations
 
@@ -9,25 +9,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FALLBACK_ID = 65534
+from fastapi_ignite.infra.identities import VALKEY_ID
+
+NOBODY_ID = 65534
 
 
 @dataclass(frozen=True, slots=True)
 class ServerAccount:
-    """`uid` is None when the servers run as the user who started the program."""
+    """`uid` is None when the server runs as the user who started the program."""
 
     uid: int | None
     gid: int | None
 
     @classmethod
-    def current(cls) -> ServerAccount:
+    def for_postgres(cls) -> ServerAccount:
+        """As root `nobody`: initdb wants a user with a name, and data folders belong to this one from the first on."""
         if os.geteuid() != 0:
             return cls(None, None)
         try:
             nobody = pwd.getpwnam("nobody")
         except KeyError:
-            return cls(FALLBACK_ID, FALLBACK_ID)
+            return cls(NOBODY_ID, NOBODY_ID)
         return cls(nobody.pw_uid, nobody.pw_gid)
+
+    @classmethod
+    def for_valkey(cls) -> ServerAccount:
+        """As root a number of its own, so that no other server and no parser reads its password."""
+        return cls(None, None) if os.geteuid() != 0 else cls(VALKEY_ID, VALKEY_ID)
 
     @property
     def popen_options(self) -> dict[str, Any]:

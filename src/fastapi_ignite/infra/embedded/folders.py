@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi_ignite.infra.embedded.account import ServerAccount
 from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
 
-# Used by root only, when the folder of the program or of the data is closed to the account of the servers.
+# Used by root only, when the folder of the program or of the data is closed to an account of the servers.
 OPEN_PLACE = Path("/var/lib/fastapi-ignite")
 
 
@@ -61,7 +62,7 @@ class DataFolder:
         return self.root / "instance-id"
 
     def prepare(self) -> None:
-        """Root leaves the folder passable (not listable) for the account of the servers; users keep theirs closed."""
+        """Root leaves the folder passable (not listable) for the accounts of the servers; users keep theirs closed."""
         try:
             self.root.mkdir(parents=True)
         except FileExistsError:
@@ -72,11 +73,11 @@ class DataFolder:
             folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def server_folder(data: DataFolder, account: ServerAccount) -> Path:
+def server_folder(data: DataFolder, accounts: Sequence[ServerAccount]) -> Path:
     """The folder that holds `postgres/` and `valkey/`; decided once, at the first start."""
     if data.instance_id.exists():
         return _open_folder(data)
-    if (data.root / "postgres").exists() or _fits(data.root, account):
+    if (data.root / "postgres").exists() or all(_fits(data.root, account) for account in accounts):
         return data.root
     return _open_folder(data)
 

@@ -27,6 +27,7 @@ from fastapi_ignite.infra.embedded.programs import postgres_programs, valkey_pro
 from fastapi_ignite.infra.embedded.records import EmbeddedEndpoints, GuardianState, Phase
 from fastapi_ignite.infra.embedded.server import EmbeddedServer, StartAbandonedError
 from fastapi_ignite.infra.embedded.valkey import ValkeyServer
+from fastapi_ignite.infra.sandbox.kernel import prevent_dumps
 
 POLL_SECONDS = 0.1
 LOG_CHECK_SECONDS = 60
@@ -94,8 +95,12 @@ class Guardian:
         self._nobody_left = False
         self._next_log_check = 0.0
 
-        account = ServerAccount.current()
-        folder = server_folder(data, account)
+        account = ServerAccount.for_postgres()
+        valkey_account = ServerAccount.for_valkey()
+        folder = server_folder(data, (account, valkey_account))
+        if not valkey_account.can_enter(folder):  # made before Valkey had an account of its own
+            logger.warning("%s is closed to user %d, so Valkey runs as PostgreSQL's user", folder, valkey_account.uid)
+            valkey_account = account
         known = EmbeddedEndpoints.read(data.services)
         self._password_is_new = known is None
         self._endpoints = known or EmbeddedEndpoints.generate()
@@ -108,9 +113,9 @@ class Guardian:
             durable=durable,
         )
         self._valkey = ValkeyServer(
-            program=valkey_program(account),
+            program=valkey_program(valkey_account),
             folder=folder / "valkey",
-            account=account,
+            account=valkey_account,
             log=data.logs / "valkey.log",
             password=self._endpoints.redis_password,
         )
@@ -226,11 +231,12 @@ class Guardian:
 def main() -> int:
     root, durability, hung_seconds = sys.argv[1:]
     data, durable = DataFolder.at(Path(root)), durability == "durable"
-    os.umask(0o022)  # what is private says so; the rest must be open to the account of the servers
+    os.umask(0o022)  # what is private says so; the rest must be open to the accounts of the servers
     if os.fork():
         # the process that asked for the servers waits for this one only; the guardian proper is nobody's child,
         # so that it leaves no zombie behind that would look alive
         os._exit(0)
+    prevent_dumps()  # it knows the passwords of both servers
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         Guardian(data, durable=durable, hung_seconds=float(hung_seconds)).run()

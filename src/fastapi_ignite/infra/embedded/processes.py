@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,7 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+from fastapi_ignite.infra.sandbox.kernel import PR_SET_PDEATHSIG, prctl
+
 _POLL_SECONDS = 0.02
 
 
@@ -22,11 +22,10 @@ def die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
     """
     if sys.platform != "linux":
         return None
-    libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
 
     def arrange() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, int(death_signal))
+        prctl(PR_SET_PDEATHSIG, int(death_signal))
         if os.getppid() != parent:  # the parent died before the setting took hold
             os._exit(1)
 

@@ -21,7 +21,7 @@ from fastapi_ignite.infra.embedded.records import LOOPBACK
 PORT_ATTEMPTS = 5
 READY_POLL_SECONDS = 0.02
 
-# No variable of ours reaches the servers: PG* would redirect them, and their environment is readable by `nobody`.
+# No variable of ours reaches the servers: PG* would redirect them, and their environment is readable by their users.
 # An unset locale makes PostgreSQL multithreaded, and refuse to start, on macOS.
 SERVER_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 

@@ -40,11 +40,13 @@ class ValkeyServer(EmbeddedServer):
         super().__init__(folder=folder, account=account, log=log, password=password)
         self._program = program
         self._configuration = folder / "valkey.conf"
+        self._pid_file = folder / "valkey.pid"
 
     def _command(self, port: int) -> list[str]:
         self.account.make_private_folder(self.folder)
         text = CONFIGURATION.format(host=LOOPBACK, port=port, password=self._password)
         self.account.write_private_file(self._configuration, text)
+        self._pid_file.unlink(missing_ok=True)  # left by a Valkey that ran as another user, it could not be written
         return [str(self._program), str(self._configuration)]
 
     def _is_ready(self) -> bool:
@@ -52,7 +54,7 @@ class ValkeyServer(EmbeddedServer):
 
     def _stop_leftover(self) -> None:
         try:
-            pid = int((self.folder / "valkey.pid").read_text(encoding="ascii"))
+            pid = int(self._pid_file.read_text(encoding="ascii"))
         except (OSError, ValueError):
             return
         marker = str(self._configuration)

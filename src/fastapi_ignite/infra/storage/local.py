@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import stat
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -25,7 +26,8 @@ PAGE_OBJECTS = 1000
 class LocalWriter:
     """Writes beside the target and renames, so a crash leaves no half object under its key."""
 
-    def __init__(self, partial: Path, target: Path, key: str) -> None:
+    def __init__(self, root: Path, partial: Path, target: Path, key: str) -> None:
+        self._root = root
         self._partial = partial
         self._target = target
         self._key = key
@@ -43,7 +45,9 @@ class LocalWriter:
 
     def _flush(self) -> None:
         if self._file is None:
-            self._partial.parent.mkdir(parents=True, exist_ok=True)
+            self._root.mkdir(parents=True, exist_ok=True)
+            _close_to_others(self._root)
+            self._partial.parent.mkdir(exist_ok=True)
             self._file = self._partial.open("wb")
         self._hash.update(self._buffer)
         self._file.write(self._buffer)
@@ -85,12 +89,15 @@ class LocalStorage:
     """Objects under `root/objects/KEY`, uploads in progress under `root/incoming`."""
 
     def __init__(self, root: Path) -> None:
+        if root.exists():
+            _close_to_others(root)
+        self._root = root
         self._objects = root / "objects"
         self._incoming = root / "incoming"
 
     async def writer(self, key: str) -> LocalWriter:
         """Begin an object."""
-        return LocalWriter(self._incoming / str(new_id()), self._objects / key, key)
+        return LocalWriter(self._root, self._incoming / str(new_id()), self._objects / key, key)
 
     @asynccontextmanager
     async def local_copy(self, key: str) -> AsyncGenerator[Path]:
@@ -153,6 +160,13 @@ def _walk(folder: Path, prefix: str, after: str) -> Iterator[ListedObject]:
         elif key > after:
             with suppress(FileNotFoundError):  # removed since it was listed
                 yield ListedObject(key, datetime.fromtimestamp((folder / name).stat().st_mtime, UTC))
+
+
+def _close_to_others(folder: Path) -> None:
+    """Uploads of all tenants are for the program's user, and for its group where an operator shares them so."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & stat.S_IRWXO:
+        folder.chmod(mode & ~stat.S_IRWXO)
 
 
 async def _blocks(path: Path) -> AsyncGenerator[bytes]:

@@ -1,6 +1,6 @@
 """The child process: the file on standard input, `argv` its limits, a JSON line and the text on standard output.
 
-It limits itself before it reads the first byte, gives up root if it has it, and can open no file of the worker's.
+It limits and encloses itself before it reads the first byte, and seals itself before it parses it (`confinement`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from fastapi_ignite.rag.extraction import decoding
+from fastapi_ignite.rag.extraction.confinement import Confinement
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import (
     OLE_MAGIC,
@@ -30,7 +31,6 @@ from fastapi_ignite.rag.extraction.formats import (
 from fastapi_ignite.rag.extraction.packages import package_type
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
 
-_NOBODY = 65534
 _OPEN_FILES = 64
 _PDF_PREAMBLE_BYTES = 1024
 
@@ -63,10 +63,12 @@ def main() -> None:
     suffix, limits = sys.argv[1], ExtractionLimits(**json.loads(sys.argv[2]))
     with _private_output() as output:
         _limit(limits)
+        confinement = Confinement()
+        confinement.enclose()
         try:
             data = sys.stdin.buffer.read()
             _load_code(data)
-            _give_up_rights()
+            confinement.seal()
             found = extract_text(data, suffix)
             _refuse_useless(found.text, limits)
         except ExtractionError as failure:
@@ -100,27 +102,16 @@ def _limit(limits: ExtractionLimits) -> None:
 
 
 def _load_code(data: bytes) -> None:
-    """Imports what the file may need while the installation can still be read: `nobody` may have no right to it."""
+    """Import all that the file may need: once sealed, the process can open nothing."""
     codecs.lookup("cp437")  # zip names
     is_pdf = PDF_MAGIC in data[:_PDF_PREAMBLE_BYTES]
     if is_pdf or data.startswith((*ZIP_MAGIC, OLE_MAGIC, RTF_MAGIC)):
         documents = importlib.import_module("fastapi_ignite.rag.extraction.documents")
-        importlib.import_module("kreuzberg")
-        if is_pdf:
-            documents.load_pdf_library()
+        documents.load_library(pdf=is_pdf)
     else:
         importlib.import_module("fastapi_ignite.rag.extraction.webpage")
         importlib.import_module("fastapi_ignite.rag.extraction.mail")
         decoding.load_codecs(data)
-
-
-def _give_up_rights() -> None:
-    """From here on nothing can be written; who was root is nobody."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(_NOBODY)
-        os.setuid(_NOBODY)
 
 
 def _refuse_useless(text: str, limits: ExtractionLimits) -> None:

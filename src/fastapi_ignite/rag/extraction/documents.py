@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
-import tempfile
 from typing import TYPE_CHECKING, Final
 
 from fastapi_ignite.rag.extraction.decoding import unix_newlines
@@ -36,16 +34,14 @@ def read_document(data: bytes, media_type: MediaType) -> tuple[str, tuple[int, .
     return _clean(_parsed(data, media_type, _config()).content), None
 
 
-def load_pdf_library() -> None:
-    """Loads pdfium, which kreuzberg first writes to the directory for temporary files and then opens from there.
+def load_library(*, pdf: bool) -> None:
+    """Start the parser on an empty document: its threads, their descriptors and, for PDF, pdfium are there then.
 
-    A directory of its own makes sure that what is opened is what was written.
+    kreuzberg writes pdfium to TMPDIR and opens it from there. That is a directory of this process alone, so that what
+    is opened is what was written.
     """
-    with tempfile.TemporaryDirectory() as private:
-        os.environ["TMPDIR"] = private
-        with contextlib.suppress(ExtractionError):
-            _parsed(b"%PDF-", MediaType.PDF, _config())
-    del os.environ["TMPDIR"]
+    with contextlib.suppress(ExtractionError):
+        _parsed(b"%PDF-" if pdf else b"{\\rtf1 }", MediaType.PDF if pdf else MediaType.RTF, _config())
 
 
 def _pages(data: bytes, media_type: MediaType) -> tuple[str, tuple[int, ...] | None]:

@@ -6,18 +6,23 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePath
 from typing import Final
 
 import fastapi_ignite
+from fastapi_ignite.rag.extraction.confinement import Guards
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
 
 _CHILD: Final = "fastapi_ignite.rag.extraction.child"
+_PROBE: Final = "fastapi_ignite.rag.extraction.confinement"
+_PROBE_SECONDS: Final = 30
 _BYTES_PER_CHARACTER: Final = 4
 _HEADER_BYTES: Final = 8 * 1024**2
 _READ_BLOCK: Final = 256 * 1024
@@ -55,6 +60,13 @@ async def run_child(
     command: Sequence[str], path: Path, limits: ExtractionLimits, *, niceness: int = 0
 ) -> ExtractedText:
     """Runs `command` with the file as its standard input and turns its answer, or its end, into a result."""
+    async with _scratch_folder() as scratch:
+        return await _run_child(command, path, limits, scratch, niceness)
+
+
+async def _run_child(
+    command: Sequence[str], path: Path, limits: ExtractionLimits, scratch: dict[str, str], niceness: int
+) -> ExtractedText:
     file = await asyncio.to_thread(path.open, "rb")
     with file:
         child = await asyncio.create_subprocess_exec(
@@ -62,7 +74,7 @@ async def run_child(
             stdin=file,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment(),
+            env=_environment() | scratch,
             cwd="/",
             start_new_session=True,
         )
@@ -87,6 +99,46 @@ def _lower_priority(pid: int, niceness: int) -> None:
     """From outside: what the child does first, starting Python, counts as well."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or is another user's by now
         os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + niceness)
+
+
+@contextlib.asynccontextmanager
+async def _scratch_folder() -> AsyncGenerator[dict[str, str]]:
+    """As a variable for the child, whose folder goes with it however it ends; none where there is no room for one."""
+    try:
+        folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="ignite-parser-")
+    except OSError:  # only the PDF library, which unpacks itself, misses it
+        yield {}
+        return
+    try:
+        yield {"TMPDIR": folder}
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+async def probe_guards() -> Guards:
+    """Confine a child that reads no file, and return which guards hold on this machine.
+
+    Raises:
+        OSError: the child could not be run; the message says how it ended.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-s", "-B", "-m", _PROBE),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=_environment(),
+        cwd="/",
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            answer, complaint = await child.communicate()
+    finally:
+        await _end(child)
+    if child.returncode != 0:
+        said = complaint.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise OSError(f"a parser cannot be confined: {said or f'it ended with {child.returncode}'}")
+    return Guards(**json.loads(answer))
 
 
 def _environment() -> dict[str, str]:

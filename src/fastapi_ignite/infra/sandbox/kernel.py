@@ -1,0 +1,63 @@
+"""System calls for which Python has no function, by ctypes. Linux only: elsewhere each of them raises OSError."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from functools import cache
+from typing import Final
+
+PR_SET_PDEATHSIG: Final = 1
+PR_GET_DUMPABLE: Final = 3
+PR_SET_DUMPABLE: Final = 4
+PR_SET_NO_NEW_PRIVS: Final = 38
+
+
+def prctl(option: int, value: int = 0) -> int:
+    """Change or ask an attribute of this process, as the manual page of prctl describes.
+
+    Raises:
+        OSError: the kernel refused, or this is not Linux.
+    """
+    return _checked(_libc().prctl(option, *(ctypes.c_ulong(word) for word in (value, 0, 0, 0))))
+
+
+def system_call(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
+    """Call the system call `number`; a buffer is passed by its address, None as a null pointer.
+
+    Raises:
+        OSError: the kernel refused, does not know the call, or this is not Linux.
+    """
+    words = (ctypes.c_long(each) if isinstance(each, int) else each for each in arguments)
+    return _checked(_libc().syscall(ctypes.c_long(number), *words))
+
+
+def prevent_dumps() -> bool:
+    """Close this process to others of the same user, and return whether the kernel did it.
+
+    /proc/PID/environ, mem and fd belong to root from then on, nobody without its capabilities can attach a debugger,
+    and no core is written. Forked children inherit it; a program started by exec begins anew.
+    """
+    try:
+        prctl(PR_SET_DUMPABLE, 0)
+        return prctl(PR_GET_DUMPABLE) == 0
+    except OSError:
+        return False
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    if sys.platform != "linux":
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    return libc
+
+
+def _checked(result: int) -> int:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
