@@ -1,0 +1,83 @@
+"""One attack: tenants at work, disasters one after the other, and the audit at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from outside_attack import audit
+from outside_attack.attacked_stack import AttackedStack
+from outside_attack.disasters import DISASTERS
+from outside_attack.tenants import Answers, PersistentTenant
+
+RECOVERY_SECONDS = 150
+WORK_SECONDS = 2.0
+
+
+@dataclass
+class Report:
+    """What an attack found."""
+
+    answers: Answers = field(default_factory=Answers)
+    faults: list[str] = field(default_factory=list)
+    uploaded: int = 0
+    asked: int = 0
+
+
+async def attack(
+    stack: AttackedStack,
+    names: Sequence[str],
+    *,
+    tenants: int,
+    audit_every: int = 25,
+    say: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Let the named disasters strike in turn while tenants work, and audit after every `audit_every` of them."""
+    report = Report()
+    callers = [PersistentTenant(stack.api, report.answers, seed) for seed in range(tenants)]
+    for caller in callers:
+        await caller.begin()
+    try:
+        for start in range(0, len(names), audit_every):
+            async with _at_work(callers):
+                for number, name in enumerate(names[start : start + audit_every], start + 1):
+                    say(f"{number:3} {name:22} {await _strike(stack, name, callers)}")
+            seconds = await audit.come_to_rest(stack)
+            report.faults += await audit.find_faults(stack, callers)
+            say(f"    at rest after {seconds:.0f} s: {len(report.faults)} faults, {dict(report.answers.statuses)}")
+    finally:
+        for caller in callers:
+            await caller.close()
+    report.uploaded = sum(len(caller.uploaded) for caller in callers)
+    report.asked = sum(caller.asked for caller in callers)
+    return report
+
+
+@asynccontextmanager
+async def _at_work(callers: Sequence[PersistentTenant]) -> AsyncIterator[None]:
+    stopping = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for caller in callers:
+            group.create_task(caller.work(stopping))
+        try:
+            yield
+        finally:
+            stopping.set()
+
+
+async def _strike(stack: AttackedStack, name: str, callers: Sequence[PersistentTenant]) -> str:
+    """Return what happened, once every tenant can read and search again."""
+    await asyncio.sleep(random.uniform(0, WORK_SECONDS))  # so that it strikes at any point of the work
+    what = await DISASTERS[name](stack)
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            for caller in callers:
+                await caller.read()
+    except TimeoutError:
+        raise AssertionError(f"{name}: no recovery in {RECOVERY_SECONDS} s\n{stack.printed[-4000:]}") from None
+    return f"served again after {time.monotonic() - began:4.1f} s{', ' * bool(what)}{what}"

@@ -1,0 +1,190 @@
+"""A whole stack under attack: `cli.py up` on outside servers, which this process runs and can lead astray."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+
+from command_line import CommandLine, free_port
+from commit_proxy import CommitProxy
+from fastapi_ignite.core.config import load_settings
+from fastapi_ignite.infra.db import Database, migrations
+from fastapi_ignite.infra.embedded import EmbeddedLease, EmbeddedServerError, acquire, status
+from fastapi_ignite.infra.services import Services
+from infra.embedded_instances import wait_until
+
+START_SECONDS = 90
+HANG_SECONDS = "8"
+SERVERS = {"guardian": "guardian_pid", "postgres": "postgres_pid", "valkey": "redis_pid"}
+# a plan that no run fills, so that every refusal is a fault
+PLAN = ("--max-projects", "9", "--message-cap", "1000000", "--upload-char-cap", "1000000000")
+RATE = ("--rate-limit-rpm", "1000000")
+
+
+class AttackedStack:
+    """PostgreSQL is reached through a proxy that can drop the answers of COMMIT; its parts can be found by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lease = acquire(folder / "servers")
+        self._healing = _Healing(self._lease)
+        direct = Services(load_settings(env_file=None), self._lease).addresses
+        migrations.upgrade(direct)
+        self.proxy = CommitProxy(lambda: ("127.0.0.1", self._lease.endpoints.postgres_port))
+        self.addresses = direct
+        through_proxy = direct.owner_url.set(drivername="postgresql", host="127.0.0.1", port=self.proxy.port)
+        self.port = free_port()
+        self.commands = CommandLine(
+            folder,
+            PORT=str(self.port),
+            DATABASE_URL=through_proxy.render_as_string(hide_password=False),
+            REDIS_URL=direct.redis_url,
+            SUPERVISOR_HANG_SECONDS=HANG_SECONDS,
+            RATE_LIMIT_ANONYMOUS_RPM="1000000",
+        )
+        self._log = (folder / "up.log").open("ab")
+        self._up = self._start()
+
+    @property
+    def api(self) -> str:
+        """The address of the API."""
+        return f"http://127.0.0.1:{self.port}/api/v1"
+
+    @property
+    def printed(self) -> str:
+        """Everything the stack has printed."""
+        return (self.folder / "up.log").read_text(errors="replace")
+
+    @property
+    def storage(self) -> Path:
+        """The folder of the uploaded files."""
+        return self.commands.data_dir / "storage"
+
+    def database(self) -> Database:
+        """A worker's login, past the proxy."""
+        return Database(self.addresses.worker_url, pool_size=2, application_name="chaos")
+
+    def make_plan(self) -> None:
+        """Make the plan `chaos`."""
+        self.commands.run("plans", "set", "chaos", *PLAN, *RATE).succeeded()
+
+    def wait_until_healthy(self) -> None:
+        """Return once the API answers."""
+        wait_until(self._answers, "the API answers", START_SECONDS)
+
+    def _answers(self) -> bool:
+        if self._up.poll() is not None:
+            raise AssertionError(self.printed[-4000:])
+        try:
+            return httpx2.get(f"{self.api}/health", timeout=2).is_success
+        except httpx2.HTTPError:
+            return False
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603  our own program
+            self.commands.command("up"),
+            env=self.commands.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    def find(self, part: str) -> int | None:
+        """Return the process id of a part, or None while there is none (a parser lives for a moment)."""
+        if part == "up":
+            return self._up.pid
+        if part in SERVERS:
+            pid: int | None = getattr(status(self.folder / "servers"), SERVERS[part])
+            return pid
+        if part == "backend":
+            postgres = self.find("postgres")
+            return random.choice(_children(postgres) or [None]) if postgres else None
+        return _last(self._parts(part))
+
+    def _parts(self, part: str) -> Iterator[int]:
+        """`api`, `worker` and `scheduler` are children of `up`; `api process` and `worker process` are theirs."""
+        command, _, inner = part.partition(" ")
+        for pid in _descendants(self._up.pid):
+            words = _command(pid)
+            if command == "parser":
+                if any("extraction.child" in word for word in words):
+                    yield pid
+            elif "fastapi_ignite.cli" in words and words[words.index("fastapi_ignite.cli") + 1] == command:
+                yield from _children(pid) if inner else [pid]
+
+    def send(self, part: str, number: signal.Signals) -> int | None:
+        """Send a signal; returns the process id, or None when the part does not run."""
+        pid = self.find(part)
+        if pid is None:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        if part == "up" and number is signal.SIGKILL:
+            self._up.wait()
+            self._up = self._start()
+        return pid
+
+    def stop(self) -> None:
+        """Stop the stack, then the servers."""
+        self._up.terminate()
+        try:
+            self._up.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._up.pid, signal.SIGKILL)
+            self._up.wait()
+        self._log.close()
+        self._healing.stop()
+        self.proxy.close()
+        self._lease.release()
+
+
+class _Healing:
+    """Starts a killed guardian again, as `up` does for servers of its own."""
+
+    def __init__(self, lease: EmbeddedLease) -> None:
+        self._lease = lease
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="healing", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(1):
+            with contextlib.suppress(EmbeddedServerError):
+                self._lease.ensure()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+
+def _command(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def _children(pid: int) -> list[int]:
+    listed = subprocess.run(["/bin/ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603  a number
+    return [int(line) for line in listed.stdout.split()]
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for child in _children(pid):
+        yield child
+        yield from _descendants(child)
+
+
+def _last(found: Iterator[int]) -> int | None:
+    pids = list(found)
+    return pids[-1] if pids else None
