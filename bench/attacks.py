@@ -15,7 +15,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -47,18 +48,14 @@ class Tenant:
         made = (await self.http.post("/ingestion/projects/create", params={"name": "Bench"})).raise_for_status()
         self.path = f"/ingestion/projects/{made.json()['id']}/upload_and_attach"
 
-    async def limits(self) -> float:
-        began = time.perf_counter()
-        (await self.http.get("/limits/current")).raise_for_status()
-        return time.perf_counter() - began
+    async def limits(self) -> bool:
+        return (await self.http.get("/limits/current")).is_success
 
-    async def upload(self) -> float:
-        """Seconds until one small new file is searchable."""
-        began = time.perf_counter()
+    async def upload(self) -> bool:
+        """Upload one small new file; true once it is searchable."""
         content = f"{uuid4().hex}: the gate of the hall is closed at nine.".encode()
         sent = await self.http.post(self.path, params={"wait_seconds": 60}, files=[("files", ("note.txt", content))])
-        assert sent.raise_for_status().json()["batch_status"] == "completed", sent.text
-        return time.perf_counter() - began
+        return sent.is_success and sent.json()["batch_status"] == "completed"
 
     async def upload_hostile_html(self) -> None:
         files = [("files", (f"{n}.html", HOSTILE_FILE + uuid4().hex.encode())) for n in range(HOSTILE_FILES)]
@@ -66,36 +63,50 @@ class Tenant:
         sent.raise_for_status()
 
 
-async def measure(tenant: Tenant, seconds: float) -> tuple[list[float], list[float]]:
-    """Durations of `limits/current` and of uploads."""
+@dataclass
+class Figures:
+    """Durations in seconds, over all phases of a kind."""
+
+    limits: list[float] = field(default_factory=list)
+    uploads: list[float] = field(default_factory=list)
+    failed: int = 0
+
+    async def add(self, durations: list[float], call: Callable[[], Awaitable[bool]]) -> None:
+        """Call, and keep how long it took, whether it succeeded or not."""
+        began = time.perf_counter()
+        try:
+            succeeded = await call()
+        except httpx2.HTTPError:
+            succeeded = False
+        durations.append(time.perf_counter() - began)
+        self.failed += not succeeded
+
+
+async def measure(tenant: Tenant, figures: Figures, seconds: float) -> None:
+    """Add the durations of `limits/current` and of uploads."""
     ends_at = time.monotonic() + seconds
-    limits: list[float] = []
-    uploads: list[float] = []
 
     async def call() -> None:
         while time.monotonic() < ends_at:
-            limits.append(await tenant.limits())
+            await figures.add(figures.limits, tenant.limits)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def upload() -> None:
         while time.monotonic() < ends_at:
-            uploads.append(await tenant.upload())
+            await figures.add(figures.uploads, tenant.upload)
             await asyncio.sleep(4 * PAUSE_SECONDS)
 
     await asyncio.gather(call(), upload())
-    return limits, uploads
 
 
-async def attacked(
-    stack: RunningStack, hostile: Tenant, honest: Tenant, seconds: float
-) -> tuple[list[float], list[float]]:
+async def attack(stack: RunningStack, hostile: Tenant, measuring: Coroutine[None, None, None], seconds: float) -> None:
+    """Measure while the clients of `hostile_clients.py` and the hostile files are at work."""
     await hostile.upload_hostile_html()
     command = [sys.executable, "bench/hostile_clients.py", str(stack.port), str(seconds + 4), hostile.token]
     clients = await asyncio.create_subprocess_exec(*command, f"/api/v1{hostile.path}")
     await asyncio.sleep(3)
-    figures = await measure(honest, seconds)
+    await measuring
     await clients.wait()
-    return figures
 
 
 async def play(stack: RunningStack, *, phases: int, seconds: float) -> None:
@@ -103,18 +114,14 @@ async def play(stack: RunningStack, *, phases: int, seconds: float) -> None:
     await honest.begin()
     await hostile.begin()
     await honest.upload()
-    quiet: tuple[list[float], list[float]] = ([], [])
-    beside: tuple[list[float], list[float]] = ([], [])
+    quiet, attacked = Figures(), Figures()
     for _ in range(phases):
-        for target, figures in (
-            (quiet, await measure(honest, seconds)),
-            (beside, await attacked(stack, hostile, honest, seconds)),
-        ):
-            for kept, more in zip(target, figures, strict=True):
-                kept += more
+        await measure(honest, quiet, seconds)
+        await attack(stack, hostile, measure(honest, attacked, seconds), seconds)
         await _wait_for(hostile)
-    for what, alone, attacked_ in zip(("limits/current", "one file"), quiet, beside, strict=True):
-        _print(what, alone, attacked_)
+    _print("limits/current", quiet.limits, attacked.limits)
+    _print("one file", quiet.uploads, attacked.uploads)
+    print(f"failed calls: {quiet.failed} quiet, {attacked.failed} attacked")
 
 
 async def _wait_for(hostile: Tenant) -> None:
@@ -134,13 +141,12 @@ async def _wait_for(hostile: Tenant) -> None:
         await asyncio.sleep(1)
 
 
-def _print(what: str, alone: Sequence[float], beside: Sequence[float]) -> None:
+def _print(what: str, quiet: Sequence[float], attacked: Sequence[float]) -> None:
     for name, percent in (("p50", 50), ("p95", 95)):
-        one, two = (statistics.quantiles(sorted(each), n=100)[percent - 1] * 1000 for each in (alone, beside))
-        print(
-            f"{what:15} {name}: {one:8.1f} ms quiet ({len(alone)}), {two:8.1f} ms attacked ({len(beside)}), {two / one:.2f}"
-        )
-    print(f"{what:15} max: {max(alone) * 1000:8.1f} ms quiet, {max(beside) * 1000:8.1f} ms attacked")
+        one, two = (statistics.quantiles(each, n=100)[percent - 1] * 1000 for each in (quiet, attacked))
+        print(f"{what:15} {name}: {one:8.1f} ms quiet, {two:8.1f} ms attacked, ratio {two / one:.2f}")
+    longest = f"{max(quiet) * 1000:8.1f} ms quiet, {max(attacked) * 1000:8.1f} ms attacked"
+    print(f"{what:15} max: {longest}; {len(quiet)} and {len(attacked)} calls")
 
 
 def main() -> None:

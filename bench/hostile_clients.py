@@ -12,7 +12,8 @@ import contextlib
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 HALF_OPEN, ENDLESS_HEADERS, SLOW_UPLOADS = 1100, 4, 50
 HEADER_BYTES = 100 * 2**20
@@ -32,7 +33,6 @@ class Target:
     sent: int = 0
     opened: int = 0
     refused: int = 0
-    open: set[int] = field(default_factory=set)
 
     def is_over(self) -> bool:
         return time.monotonic() >= self.ends_at
@@ -40,6 +40,9 @@ class Target:
     async def connect(self, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         self.opened += 1
         return await asyncio.open_connection("127.0.0.1", self.port, local_addr=(address, 0))
+
+
+Attack = Callable[[Target, str], Awaitable[None]]
 
 
 async def endless_header(target: Target, address: str) -> None:
@@ -91,7 +94,7 @@ async def main() -> None:
     port, seconds, token, path = sys.argv[1:]
     target = Target(int(port), time.monotonic() + float(seconds), token, path)
 
-    async def repeat(attack, address: str, pause: float) -> None:  # type: ignore[no-untyped-def]
+    async def repeat(attack: Attack, address: str, pause: float) -> None:
         while not target.is_over():
             with contextlib.suppress(OSError, TimeoutError):
                 await attack(target, address)
