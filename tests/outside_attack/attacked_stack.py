@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2
+from sqlalchemy import URL
 
 from command_line import CommandLine, free_port
-from commit_proxy import CommitProxy
+from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.embedded import EmbeddedLease, EmbeddedServerError, acquire, status
@@ -38,16 +42,16 @@ class AttackedStack:
         self._healing = _Healing(self._lease)
         direct = Services(load_settings(env_file=None), self._lease).addresses
         migrations.upgrade(direct)
-        self.proxy = CommitProxy(lambda: ("127.0.0.1", self._lease.endpoints.postgres_port))
+        self.proxy = ProxyThread(direct.owner_url)
         self.addresses = direct
-        through_proxy = direct.owner_url.set(drivername="postgresql", host="127.0.0.1", port=self.proxy.port)
+        through_proxy = self.proxy.url.set(drivername="postgresql")
         self.port = free_port()
         self.commands = CommandLine(
             folder,
             PORT=str(self.port),
             DATABASE_URL=through_proxy.render_as_string(hide_password=False),
             REDIS_URL=direct.redis_url,
-            SUPERVISOR_HANG_SECONDS=HANG_SECONDS,
+            IGNITE_HUNG_SECONDS=HANG_SECONDS,
             RATE_LIMIT_ANONYMOUS_RPM="1000000",
         )
         self._log = (folder / "up.log").open("ab")
@@ -146,6 +150,37 @@ class AttackedStack:
         self._healing.stop()
         self.proxy.close()
         self._lease.release()
+
+
+class ProxyThread:
+    """The proxy in an event loop of its own: whoever waits for the stack must not hold it up."""
+
+    def __init__(self, target: URL) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="commit-proxy", daemon=True)
+        self._thread.start()
+        self._proxy = CommitProxy(target)
+        self._call(self._proxy.__aenter__())
+        self.url = self._proxy.url()
+
+    def lose(self, loss: Loss, count: int) -> None:
+        """Lose so many of the next COMMITs or of their answers."""
+        self._loop.call_soon_threadsafe(partial(self._proxy.lose, loss, count=count))
+
+    def restore(self) -> int:
+        """Lose nothing any more; returns how many were lost."""
+        self._loop.call_soon_threadsafe(self._proxy.restore)
+        return self._proxy.lost
+
+    def close(self) -> None:
+        """End every connection."""
+        self._call(self._proxy.__aexit__(None, None, None))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _call(self, work: Coroutine[Any, Any, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
 
 class _Healing:

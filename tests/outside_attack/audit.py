@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +14,10 @@ from sqlalchemy import text
 from books import books_of
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.query.repository import fail_abandoned
+from fastapi_ignite.scheduler import Sweeper
 from fastapi_ignite.usage.repository import release_expired
 from outside_attack.attacked_stack import AttackedStack
 from outside_attack.tenants import PersistentTenant
@@ -31,7 +35,7 @@ async def come_to_rest(stack: AttackedStack) -> float:
             if time.monotonic() - began > REST_SECONDS:
                 raise AssertionError(f"not at rest: {await _unfinished(database)}\n{stack.printed[-4000:]}")
             await asyncio.sleep(0.5)
-        await _expire_held_units(database)
+        await _expire_what_is_held(stack, database)
     finally:
         await database.close()
     return time.monotonic() - began
@@ -48,12 +52,24 @@ async def _unfinished(database: Database) -> dict[str, int]:
         return dict(rows.all())
 
 
-async def _expire_held_units(database: Database) -> None:
-    """Units held by killed processes expire after minutes: here as if those were over."""
+async def _expire_what_is_held(stack: AttackedStack, database: Database) -> None:
+    """Let time pass: what killed processes hold expires, and what they left in storage is old enough to be removed."""
     later = clock.now() + timedelta(hours=2)
     async with database.system() as session:
         await fail_abandoned(session, before=later)
         await release_expired(session, now=later)
+        await session.execute(text("UPDATE uploads SET lease_until = now() - interval '1 s'"))
+    storage = LocalStorage(stack.storage)
+    jobs = JobQueue(make_broker(stack.addresses.redis_url))
+    sweeper = Sweeper(database, jobs, storage)
+    await sweeper.end_expired()
+    long_ago = time.time() - timedelta(hours=25).total_seconds()
+    for path in (stack.storage / "objects").rglob("*"):
+        if path.is_file():
+            os.utime(path, (long_ago, long_ago))
+    await sweeper.sweep_storage()
+    await sweeper.sweep_storage()  # the one before may have gone on in the middle
+    jobs.close()
 
 
 async def find_faults(stack: AttackedStack, tenants: Sequence[PersistentTenant]) -> list[str]:

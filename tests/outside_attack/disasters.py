@@ -14,11 +14,13 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from commit_proxy import Loss
 from outside_attack.attacked_stack import AttackedStack
 
 KILLED = ("up", "api", "worker", "worker process", "scheduler", "guardian", "postgres", "backend", "valkey", "parser")
 HUNG = ("api", "worker", "worker process", "scheduler", "valkey", "postgres")
 OUTAGE_SECONDS = 3
+LOST_COMMITS = 20
 FIND_SECONDS = 10
 REPLACED_SECONDS = 60
 FILL_BLOCK = 4 * 1024 * 1024
@@ -38,6 +40,7 @@ async def hang(part: str, stack: AttackedStack) -> str:
     if pid is None:
         return "did not run"
     began = asyncio.get_running_loop().time()
+    await asyncio.sleep(0.3)  # the signal takes effect at the process's next turn
     while _is_stopped(pid):
         if asyncio.get_running_loop().time() - began > REPLACED_SECONDS:
             raise AssertionError(f"{part} hung for {REPLACED_SECONDS} s and nobody replaced it")
@@ -63,13 +66,11 @@ def _is_stopped(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] == "T"
 
 
-async def drop_commit_answers(stack: AttackedStack) -> str:
-    """Let PostgreSQL execute COMMIT, and close the connection instead of handing its answer over."""
-    before = stack.proxy.dropped
-    stack.proxy.drop_commit_answers(share=0.3)
+async def lose_commits(loss: Loss, stack: AttackedStack) -> str:
+    """Lose the next COMMITs, or the answers to executed ones, as a failover does."""
+    stack.proxy.lose(loss, LOST_COMMITS)
     await asyncio.sleep(OUTAGE_SECONDS)
-    stack.proxy.drop_commit_answers(share=0)
-    return f"{stack.proxy.dropped - before} answers dropped"
+    return f"{stack.proxy.restore()} lost"
 
 
 async def take_connections(stack: AttackedStack) -> str:
@@ -143,7 +144,9 @@ def _write_until_full(path: Path) -> None:
 DISASTERS: dict[str, Disaster] = {
     **{f"kill {part}": partial(kill, part) for part in KILLED},
     **{f"hang {part}": partial(hang, part) for part in HUNG},
-    "drop COMMIT answers": drop_commit_answers,
+    "lose COMMIT answers": partial(lose_commits, Loss.ANSWER),
+    "lose COMMITs": partial(lose_commits, Loss.COMMIT),
+    "lose COMMIT answer and server": partial(lose_commits, Loss.ANSWER_AND_SERVER),
     "take connections": take_connections,
     "end connections": end_backends,
     "flush Redis": flush_redis,

@@ -8,7 +8,7 @@ from outside_attack.attack import attack
 from outside_attack.attacked_stack import AttackedStack
 from outside_attack.small_disk import small_disk
 
-QUICK = ("kill api", "drop COMMIT answers", "kill parser", "end connections", "flush Redis", "kill backend")
+QUICK = ("kill api", "lose COMMIT answers", "kill parser", "end connections", "flush Redis", "kill backend")
 
 
 @pytest.mark.timeout(300)
