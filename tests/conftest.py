@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -187,14 +187,15 @@ def workers() -> list[dramatiq.Worker]:
 
 
 @pytest.fixture(autouse=True)
-def _only_wanted_worker(request: pytest.FixtureRequest, workers: list[dramatiq.Worker]) -> None:
+def _only_wanted_worker(request: pytest.FixtureRequest, workers: list[dramatiq.Worker]) -> Iterator[None]:
     """Let the worker rest in tests of files that do not ask for it: it takes any file that waits."""
-    unwanted = "ingestion" in request.path.parts and "worker" not in request.fixturenames
-    for running in workers:
-        if unwanted:
-            running.pause()
-        else:
-            running.resume()
+    wanted = "ingestion" not in request.path.parts or "worker" in request.fixturenames
+    resting = [] if wanted else list(workers)
+    for running in resting:
+        running.pause()
+    yield
+    for running in resting:
+        running.resume()
 
 
 @pytest.fixture(scope="session")
