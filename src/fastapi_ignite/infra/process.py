@@ -1,4 +1,4 @@
-"""What a process asks of its system: to end with its parent, descriptors enough, and to be closed to other processes."""
+"""What a process asks of its system: to end with its parent, enough descriptors, closed to other processes."""
 
 from __future__ import annotations
 
