@@ -54,7 +54,9 @@ _DAMAGED_SHARE: Final = 100
 
 def load_codecs(data: bytes) -> None:
     """Imports what decoding `data` may need, for a process that is about to lose the right to read its installation."""
-    beyond_utf8 = b"\x00" in data or _ISO_2022_JP.search(data) or b"charset" in data.lower()
+    # `=?` begins an encoded word of a mail's header, which names a charset
+    named = b"charset" in data.lower() or b"=?" in data
+    beyond_utf8 = named or b"\x00" in data or _ISO_2022_JP.search(data)
     if beyond_utf8 or _fitting(data, "utf-8") is None:
         importlib.import_module("charset_normalizer")
         for module in pkgutil.iter_modules(encodings.__path__):
