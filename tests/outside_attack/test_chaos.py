@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from outside_attack.attack import attack
@@ -12,14 +14,14 @@ QUICK = ("kill api", "lose COMMIT answers", "kill parser", "end connections", "f
 
 
 @pytest.mark.timeout(300)
-async def test_nothing_is_lost_orphaned_or_charged_wrongly() -> None:
+def test_nothing_is_lost_orphaned_or_charged_wrongly() -> None:
     with small_disk() as (folder, own_disk):
         stack = AttackedStack(folder)
         try:
             stack.wait_until_healthy()
             stack.make_plan()
             names = [*QUICK, *(["fill disk"] if own_disk else [])]
-            report = await attack(stack, names, tenants=2)
+            report = asyncio.run(attack(stack, names, tenants=2))
         finally:
             stack.stop()
     assert report.faults == []
