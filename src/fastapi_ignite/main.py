@@ -34,6 +34,7 @@ from fastapi_ignite.http.security_headers import SecurityHeaders
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.cache import open_cache
 from fastapi_ignite.infra.db import Database, migrations
+from fastapi_ignite.infra.heap import limit_heap
 from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.jwks import KeySet
@@ -134,6 +135,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
         close_to_debuggers(debug=settings.app.debug)
+        limit_heap()
         configure_logging(settings)
         if SUPERVISOR_PID_VARIABLE in os.environ:
             exit_with_parent()

@@ -15,6 +15,7 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.exports.jobs import EXPORT_TENANT, REMOVE_EXPORT
 from fastapi_ignite.exports.processing import ExportProcessor
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.heap import limit_heap
 from fastapi_ignite.infra.jobs import JobBroker, JobQueue, declare, make_broker
 from fastapi_ignite.infra.jobs.heartbeat import WorkerHeartbeat
 from fastapi_ignite.infra.jobs.lane import Lane
@@ -121,6 +122,7 @@ class Worker:
 
 def build_broker() -> Broker:
     """What a worker process calls when it boots; its services stay open until it dies."""
+    limit_heap()
     settings = get_settings()
     close_to_debuggers(debug=settings.app.debug)
     configure_logging(settings)

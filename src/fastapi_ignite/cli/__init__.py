@@ -10,6 +10,7 @@ from rich.console import Console
 
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.outages import outage_of, reason_of
+from fastapi_ignite.infra.heap import limit_heap
 
 # The whole program takes seconds to import; `down` and `token` need little of it.
 MODULES = {
@@ -47,6 +48,7 @@ def _options() -> None:
 
 def run() -> None:
     """What goes wrong is said in one clear line; a traceback means a bug of ours."""
+    limit_heap()
     try:
         build_app(sys.argv[1] if len(sys.argv) > 1 else None)()
     except IgniteError as error:
