@@ -9,12 +9,15 @@ import pytest
 import structlog
 from dramatiq import Message, MessageProxy
 from dramatiq.middleware import TimeLimitExceeded
+from sqlalchemy import update
 
 from bookkeeping import eventually
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobBroker, make_broker
 from fastapi_ignite.infra.jobs.tracing import JobContext
+from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from http_clients import TenantClient
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -35,7 +38,11 @@ def broker() -> JobBroker:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_the_workers_lines_about_an_upload_carry_the_requests_id(tenant: TenantClient, lines: Lines) -> None:
+async def test_the_workers_lines_about_an_upload_carry_the_requests_id(
+    tenant: TenantClient, database: Database, lines: Lines
+) -> None:
+    async with database.system() as session:  # what other tests left waiting would have its turn first
+        await session.execute(update(File).where(File.state.in_(UNFINISHED)).values(state=FileState.CANCELLED))
     request_id = f"upload-{new_id().hex}"
     project = await tenant.create_project()
     upload = await tenant.post(
@@ -52,7 +59,6 @@ async def test_the_workers_lines_about_an_upload_carry_the_requests_id(tenant: T
         return any(line["job"] == "ingestion.sharpen" for line in of_jobs("job"))
 
     await eventually(embedded)
-    # a file of another test may have waited too: then its turn came first, and a further message brought this one's
     (completed,) = [line for line in of_jobs("file completed") if line["file_id"] == file_id]
     (ingested,) = [line for line in of_jobs("job") if line["message_id"] == completed["message_id"]]
     assert (ingested["job"], ingested["outcome"]) == ("ingestion.process_file", "done")
