@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import struct
+import sys
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -56,9 +57,8 @@ def install(
     arguments. Calls in `refused_paths` fail with EACCES, as where a file may not be opened. All others fail with
     ENOSYS, as in an older kernel, so that libraries fall back to what they used before.
     """
-    try:
-        machine = _MACHINES[os.uname().machine]
-    except KeyError:
+    machine = _MACHINES.get(os.uname().machine)
+    if machine is None or sys.maxsize < _ALL_BITS:  # a program of 32 bits makes calls of other numbers
         return False
     conditions = {name: check for name, check in _conditions(os.getpid()).items() if name not in allowed_fully}
     code = _build(machine, {*allowed, *allowed_fully}, refused_paths, conditions)
