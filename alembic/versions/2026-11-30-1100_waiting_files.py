@@ -1,4 +1,4 @@
-"""An index for the oldest waiting file of each tenant, which the fair queue looks up."""
+"""The fair queue looks up the oldest waiting file of each tenant; a file remembers the request that brought it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("files", sa.Column("request_id", sa.Text()))
     op.create_index(
         "ix_files_waiting",
         "files",
@@ -22,3 +23,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_files_waiting", "files")
+    op.drop_column("files", "request_id")

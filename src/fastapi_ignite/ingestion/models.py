@@ -89,6 +89,7 @@ class File(Leased, Timestamped, Base):
     completed_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     receipt: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    request_id: Mapped[str | None] = mapped_column(Text)
 
     @property
     def tries(self) -> int:

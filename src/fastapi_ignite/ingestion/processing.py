@@ -57,8 +57,9 @@ class FileProcessor:
 
     async def work_on(self, file: File, *, niceness: int = 0) -> None:
         """Bring a claimed file to an end, or leave it for a later attempt. `niceness` is the parser's, 0 to 19."""
+        # of the file's own upload: the message that led here may have come with another one
         structlog.contextvars.bind_contextvars(
-            tenant_id=str(file.tenant_id), file_id=str(file.id), attempt=file.attempt
+            tenant_id=str(file.tenant_id), file_id=str(file.id), attempt=file.attempt, request_id=file.request_id
         )
         try:
             if file.tries > MAX_ATTEMPTS:

@@ -19,6 +19,7 @@ from fastapi_ignite.http.multipart import MultipartReader, ReceivedFile
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.idempotency import Answer, Claim, IdempotencyStore, owner_alive
 from fastapi_ignite.infra.jobs import JobQueue
+from fastapi_ignite.infra.jobs.tracing import trace
 from fastapi_ignite.infra.storage import Storage
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
@@ -263,6 +264,7 @@ class IngestionService:
             if empty
             else None,
             notified_at=clock.now(),
+            **trace(),
         )
 
     async def wait(

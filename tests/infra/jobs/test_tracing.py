@@ -9,16 +9,14 @@ import pytest
 import structlog
 from dramatiq import Message, MessageProxy
 from dramatiq.middleware import TimeLimitExceeded
-from sqlalchemy import update
 
 from bookkeeping import eventually
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.jobs import JobBroker, make_broker
+from fastapi_ignite.http.state import State
+from fastapi_ignite.infra.jobs import JobBroker, JobQueue, make_broker
 from fastapi_ignite.infra.jobs.tracing import JobContext
-from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
-from http_clients import TenantClient
+from http_clients import TenantClient, TenantFactory, client_for
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -37,32 +35,64 @@ def broker() -> JobBroker:
     return make_broker("redis://127.0.0.1:1/0")
 
 
-@pytest.mark.usefixtures("worker")
-async def test_the_workers_lines_about_an_upload_carry_the_requests_id(
-    tenant: TenantClient, database: Database, lines: Lines
-) -> None:
-    async with database.system() as session:  # what other tests left waiting would have its turn first
-        await session.execute(update(File).where(File.state.in_(UNFINISHED)).values(state=FileState.CANCELLED))
-    request_id = f"upload-{new_id().hex}"
+async def upload(tenant: TenantClient, request_id: str) -> str:
+    """Upload a file under a request id, and return the file's id."""
     project = await tenant.create_project()
-    upload = await tenant.post(
+    answer = await tenant.post(
         f"/ingestion/projects/{project}/upload_and_attach",
         headers={"X-Request-ID": request_id},
+        params={"wait_seconds": 0},
         files=[("files", ("guide.txt", b"The orchard keeps nine apple trees."))],
     )
-    file_id = upload.json()["files"][0]["id"]
+    file_id: str = answer.json()["files"][0]["id"]
+    return file_id
 
-    def of_jobs(event: str) -> list[dict[str, Any]]:
-        return [line for line in lines() if line["event"] == event and line.get("request_id") == request_id]
+
+async def completed(lines: Lines, request_id: str) -> dict[str, Any]:
+    """Wait for the one line about a completed file that carries this request id."""
+
+    def found() -> list[dict[str, Any]]:
+        return [line for line in lines() if line["event"] == "file completed" and line.get("request_id") == request_id]
+
+    async def there() -> bool:
+        return bool(found())
+
+    await eventually(there)
+    (line,) = found()
+    return line
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_workers_lines_about_an_upload_carry_the_requests_id(tenant: TenantClient, lines: Lines) -> None:
+    request_id = f"upload-{new_id().hex}"
+    file_id = await upload(tenant, request_id)
+    line = await completed(lines, request_id)
+    assert line["file_id"] == file_id
+
+    def jobs(**values: object) -> list[dict[str, Any]]:
+        return [job for job in lines() if job["event"] == "job" and values.items() <= job.items()]
 
     async def embedded() -> bool:
-        return any(line["job"] == "ingestion.sharpen" for line in of_jobs("job"))
+        return bool(jobs(job="ingestion.sharpen", request_id=request_id))
 
     await eventually(embedded)
-    (completed,) = [line for line in of_jobs("file completed") if line["file_id"] == file_id]
-    (ingested,) = [line for line in of_jobs("job") if line["message_id"] == completed["message_id"]]
+    # the message may be of another upload: it brings the file whose turn it is
+    (ingested,) = jobs(message_id=line["message_id"])
     assert (ingested["job"], ingested["outcome"]) == ("ingestion.process_file", "done")
     assert ingested["milliseconds"] > 0
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_file_keeps_its_requests_id_when_the_message_of_another_brings_it(
+    make_tenant: TenantFactory, settings: Settings, state: State, lines: Lines
+) -> None:
+    first, second = f"first-{new_id().hex}", f"second-{new_id().hex}"
+    unheard, heard = await make_tenant(), await make_tenant()
+    async with client_for(settings, {**state, "jobs": JobQueue(make_broker("redis://127.0.0.1:1/0"))}) as client:
+        waiting = await upload(TenantClient(unheard.id, client, unheard.headers), first)
+    file_id = await upload(heard, second)
+    assert (await completed(lines, second))["file_id"] == file_id
+    assert (await completed(lines, first))["file_id"] == waiting
 
 
 def message(*arguments: str, **options: str) -> MessageProxy:
