@@ -37,11 +37,11 @@ class BreakableDatabase:
         return str(self.addresses.owner_url.database)
 
     async def owner(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
-        """As the server's owner, from another database."""
+        """Run a statement as the server's owner, from another database."""
         return await fetch(self.server, statement, **parameters)
 
     async def inside(self, statement: str) -> list[tuple[object, ...]]:
-        """As the owner, in this database."""
+        """Run a statement as the owner, in this database."""
         return await fetch(self.addresses.owner_url, statement)
 
     @property
@@ -49,7 +49,7 @@ class BreakableDatabase:
         return self.addresses.owner_url.set(database="postgres")
 
     async def end_sessions(self) -> None:
-        """As an administrator or a restart does."""
+        """End every session of the login, as an administrator or a restart does."""
         ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = :login"
         await self.owner(ended, login=self.login)
 

@@ -25,7 +25,7 @@ def from_server(state: str, message: str = "said the server", severity: str = "E
 
 
 def raised_from(cause: Exception) -> Exception:
-    """As a library wraps an error that it does not know."""
+    """Wrap an error, as a library does with one that it does not know."""
     try:
         raise RuntimeError("something went wrong") from cause
     except RuntimeError as error:

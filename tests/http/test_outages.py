@@ -206,7 +206,7 @@ async def test_what_the_server_says_decides_on_the_code(scene: Scene) -> None:
 
 
 async def test_sessions_that_are_ended_in_the_middle_of_their_work(scene: Scene) -> None:
-    """As a restart ends them: before, between and within statements."""
+    """End the sessions before, between and within statements, as a restart does."""
     answers: list[httpx2.Response] = []
     with logged(scene.settings) as log:
         for _ in range(4):

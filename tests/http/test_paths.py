@@ -23,7 +23,7 @@ def lasting(answer: httpx2.Response) -> dict[str, str]:
 
 
 class TestHead:
-    """As the GET, without the body."""
+    """HEAD answers like GET, without the body."""
 
     @pytest.mark.parametrize("operation", READS, ids=str)
     async def test_every_read_has_it(

@@ -62,7 +62,7 @@ class Process:
         await eventually(said)
 
     def stop(self) -> None:
-        """As `up` does."""
+        """Stop the process with SIGTERM, as `up` does, and kill it if it does not end."""
         self._process.terminate()
         try:
             self._process.wait(20)

@@ -38,7 +38,7 @@ class Scene:
     database: Database
 
     async def usage(self) -> dict[str, int]:
-        """As the database counts it."""
+        """Return the usage that the database counted."""
         rows = await rows_of(self.database, self.tenant.id, "SELECT * FROM storage_usage")
         counted = dict(rows[0])
         del counted["tenant_id"]

@@ -63,7 +63,7 @@ class Scene:
         grow_old(path, age)
 
     def orphan_key(self) -> str:
-        """As a killed process leaves one behind."""
+        """Return the key of an object that a killed process would leave without a row."""
         return f"{self.tenant.id}/{self.project}/{new_id()}.{new_id()}"
 
     def stored_keys(self) -> set[str]:

@@ -170,7 +170,7 @@ class ConnectionTable:
 
 
 def _capacity(wanted: int) -> int:
-    """As many connections as there are file descriptors for, at most `wanted`.
+    """Return how many connections may be open: as many as there are descriptors for, at most `wanted`.
 
     The operating system has no way to refuse a connection for want of a descriptor: it is reset, whoever it is of.
     """

@@ -154,7 +154,7 @@ def execute(found: list[str]) -> None:
 
 
 def take_away(lacks: set[str]) -> None:
-    """As on a machine without them."""
+    """Take the guards away, as on a machine that has none."""
     if "landlock" in lacks:
         mock.patch.object(landlock, "restrict", return_value=0).start()
     if "seccomp" in lacks:

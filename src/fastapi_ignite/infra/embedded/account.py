@@ -23,7 +23,7 @@ class ServerAccount:
 
     @classmethod
     def for_postgres(cls) -> ServerAccount:
-        """As root `nobody`: initdb wants a user with a name, and data folders belong to this one from the first on."""
+        """Return PostgreSQL's account: `nobody` when root starts it, since initdb needs a user that has a name."""
         if os.geteuid() != 0:
             return cls(None, None)
         try:
@@ -34,7 +34,7 @@ class ServerAccount:
 
     @classmethod
     def for_valkey(cls) -> ServerAccount:
-        """As root a number of its own, so that no other server and no parser reads its password."""
+        """Return Valkey's account: a user number of its own when root starts it, so that no other process is that user."""
         return cls(None, None) if os.geteuid() != 0 else cls(VALKEY_ID, VALKEY_ID)
 
     @property

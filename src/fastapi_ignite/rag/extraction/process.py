@@ -103,7 +103,7 @@ def _lower_priority(pid: int, niceness: int) -> None:
 
 @contextlib.asynccontextmanager
 async def _scratch_folder() -> AsyncGenerator[dict[str, str]]:
-    """As a variable for the child, whose folder goes with it however it ends; none where there is no room for one."""
+    """Yield TMPDIR for one child, and remove its folder afterwards. Yield nothing where no folder can be made."""
     try:
         folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="ignite-parser-")
     except OSError:  # only the PDF library, which unpacks itself, misses it
