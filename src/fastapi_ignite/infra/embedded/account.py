@@ -34,7 +34,7 @@ class ServerAccount:
 
     @classmethod
     def for_valkey(cls) -> ServerAccount:
-        """Return Valkey's account: a user number of its own when root starts it, so that no other process is that user."""
+        """Return Valkey's account: when root starts it, a user that no other process is."""
         return cls(None, None) if os.geteuid() != 0 else cls(VALKEY_ID, VALKEY_ID)
 
     @property
