@@ -106,7 +106,7 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
                 storage=LocalStorage(settings.ignite.data_dir / "storage"),
                 jobs=jobs,
                 engines=engines,
-                schema=await asyncio.to_thread(migrations.history, addresses),
+                schema=await asyncio.to_thread(migrations.history),
             )
     finally:
         jobs.close()
@@ -135,7 +135,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
         close_to_debuggers(debug=settings.app.debug)
-        limit_heap()
+        limit_heap()  # of a server other than our command line's, and of each of its processes
         configure_logging(settings)
         if SUPERVISOR_PID_VARIABLE in os.environ:
             exit_with_parent()

@@ -37,8 +37,8 @@ from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, REBUILD, RE
 from fastapi_ignite.ingestion.models import FileState
 from fastapi_ignite.ingestion.storage_sweep import StorageSweep
 from fastapi_ignite.ingestion.upload_reservation import end_expired_uploads
+from fastapi_ignite.query.models import RESERVATION_LIFETIME
 from fastapi_ignite.query.repository import fail_abandoned
-from fastapi_ignite.query.service import RESERVATION_LIFETIME
 from fastapi_ignite.rag.engines import any_damaged
 from fastapi_ignite.usage.jobs import ROLL_UP
 from fastapi_ignite.usage.repository import release_expired

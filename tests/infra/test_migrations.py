@@ -118,7 +118,7 @@ class TestUpAndDown:
         migrations.upgrade(empty)
         assert run(empty.owner_url, SCHEMA) == first
         assert run(empty.owner_url, "SELECT count(*) FROM tenants") == [(0,)]
-        assert asyncio.run(migrations.current(empty)) == migrations.head(empty)
+        assert asyncio.run(migrations.current(empty)) == migrations.head()
 
     def test_each_step_can_be_taken_alone(self, empty: ServiceAddresses) -> None:
         migrations.upgrade(empty)
@@ -129,7 +129,7 @@ class TestUpAndDown:
         for _ in range(steps):
             migrations.upgrade(empty, "+1")
         assert steps >= 3
-        assert asyncio.run(migrations.current(empty)) == migrations.head(empty)
+        assert asyncio.run(migrations.current(empty)) == migrations.head()
 
     def test_the_seeded_plans_are_those_of_the_seed(self, migrated: ServiceAddresses) -> None:
         columns = "id, name, max_projects, monthly_message_cap, monthly_upload_char_cap, rate_limit_rpm"
@@ -168,7 +168,7 @@ class TestNewerThanTheCode:
         commands = CommandLine.on_servers(tmp_path, ahead)
         assert commands.run("db", "migrate").succeeded() == "The schema is at of_tomorrow.\n"
         found = commands.run("doctor", RAG_EMBEDDER="none").findings()
-        newest = migrations.head(ahead)
+        newest = migrations.head()
         assert found["database"] == f"ok at migration of_tomorrow, newer than the code, which is at {newest}"
 
     def test_every_process_starts_on_it(
@@ -211,7 +211,7 @@ class TestTurns:
         finally:
             await holder.close()
         assert (first.returncode, second.returncode) == (0, 0), outputs
-        assert await migrations.current(empty) == migrations.head(empty)
+        assert await migrations.current(empty) == migrations.head()
         assert len(await fetch(empty.owner_url, "SELECT * FROM plans")) == 2
 
     async def test_a_table_in_use_is_not_waited_for_long_and_stays_as_it_was(self, migrated: ServiceAddresses) -> None:

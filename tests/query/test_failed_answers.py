@@ -16,7 +16,8 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import State
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.storage import LocalStorage
-from fastapi_ignite.query.service import MOST_ANSWERS, RESERVATION_LIFETIME
+from fastapi_ignite.query.models import RESERVATION_LIFETIME
+from fastapi_ignite.query.service import MOST_ANSWERS
 from fastapi_ignite.scheduler import Sweeper
 from http_clients import TenantClient
 

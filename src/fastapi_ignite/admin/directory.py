@@ -6,7 +6,7 @@ from fastapi_ignite.admin.repository import AdminKeyRepo
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.keys import is_admin_key, key_digest
-from fastapi_ignite.core.security import Actor
+from fastapi_ignite.core.origin import Actor
 from fastapi_ignite.infra.db import Database
 
 

@@ -10,9 +10,10 @@ from fastapi_ignite.api_keys.repository import ApiKeyRepo
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.keys import key_digest, tenant_of
+from fastapi_ignite.core.origin import Actor
 from fastapi_ignite.core.permissions import granted
 from fastapi_ignite.core.remembered import Remembered
-from fastapi_ignite.core.security import Actor, Principal
+from fastapi_ignite.core.security import Principal
 from fastapi_ignite.infra.db import Database
 
 REMEMBERED_SECONDS = 1.0

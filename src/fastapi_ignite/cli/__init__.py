@@ -6,7 +6,6 @@ import sys
 from importlib import import_module
 
 import typer
-from rich.console import Console
 
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.outages import outage_of, reason_of
@@ -69,6 +68,8 @@ def _is_from_server(error: Exception) -> bool:
 
 
 def _fail(detail: str) -> None:
+    from rich.console import Console  # noqa: PLC0415  # 2 MB, which `up` would keep for as long as the stack runs
+
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for line in detail.splitlines():
         console.print(f"error: {line}", style="red", markup=False)

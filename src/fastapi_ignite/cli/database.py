@@ -18,6 +18,7 @@ from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.db.connections import single_use_engine
 from fastapi_ignite.infra.embedded import acquire, status
+from fastapi_ignite.infra.process import close_to_debuggers
 from fastapi_ignite.infra.services import ServiceAddresses, Services, open_services
 
 group = typer.Typer(no_args_is_help=True, help="The database schema.")
@@ -53,7 +54,9 @@ def register(app: typer.Typer) -> None:
 @group.command()
 def migrate(revision: Annotated[str, typer.Argument(help="Revision to go up to.")] = "head") -> None:
     """Run the migrations that are missing."""
-    with open_services(get_settings()) as services:
+    settings = get_settings()
+    close_to_debuggers(debug=settings.app.debug)
+    with open_services(settings) as services:
         migrations.upgrade(services.addresses, revision)
         typer.echo(f"The schema is at {asyncio.run(migrations.current(services.addresses))}.")
 

@@ -105,9 +105,10 @@ def worker(
         configure_logging(settings)
         from dramatiq import cli as dramatiq_cli  # noqa: PLC0415
 
-        from fastapi_ignite.rag.local.http_embedding import verify_server  # noqa: PLC0415
+        if settings.embedding.base_url:
+            from fastapi_ignite.rag.local.http_embedding import verify_server  # noqa: PLC0415
 
-        asyncio.run(verify_server(settings.embedding))
+            asyncio.run(verify_server(settings.embedding))
         asyncio.run(_log_missing_guards(debug=settings.app.debug))
         exit_with_supervisor()
         sys.exit(dramatiq_cli.main(dramatiq_cli.make_argument_parser().parse_args(arguments)))

@@ -25,7 +25,7 @@ async def schema_position(addresses: ServiceAddresses) -> tuple[SchemaState, str
     Raises:
         ConfigurationError: the database lacks what this code needs.
     """
-    current, history = await migrations.current(addresses), migrations.history(addresses)
+    current, history = await migrations.current(addresses), migrations.history()
     state = history.state_of(current)
     if state == "behind":
         raise ConfigurationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from fastapi_ignite.cli.options import Port, Workers
 from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.cli.stack import appended_log, stack_lock, stack_url
 from fastapi_ignite.core.config import get_settings
-from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.process import close_to_debuggers
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.infra.supervisor import ChildProcess, HungPolicy, Supervisor
@@ -32,7 +32,7 @@ def up(port: Port = None, workers: Workers = 1) -> None:
     with stack_lock(settings, number):
         require_free_port(settings.app.host, number)
         with open_services(settings) as services:
-            migrations.upgrade(services.addresses)
+            _migrate()
             children = [
                 _child("api", "--port", str(number), "--workers", str(workers)),
                 _child("worker"),
@@ -51,6 +51,14 @@ def up(port: Port = None, workers: Workers = 1) -> None:
                 ),
             ).run()
     sys.exit(code)
+
+
+def _migrate() -> None:
+    """In a process that ends: this one lives as long as the stack, and would keep what migrations load (40 MB)."""
+    command = _child("db", "migrate")
+    finished = subprocess.run(command.argv, env=command.env, stdout=subprocess.DEVNULL, check=False)  # noqa: S603  # our own program
+    if finished.returncode:
+        sys.exit(finished.returncode)  # it has said why
 
 
 def _child(command: str, *options: str) -> ChildProcess:

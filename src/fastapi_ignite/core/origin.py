@@ -5,7 +5,13 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from fastapi_ignite.core.security import Actor
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, for the audit: `kind` is `token`, `api_key`, `admin` or `system`; `id` is a subject or a key's id."""
+
+    kind: str
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import jwt
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError, IgniteError, UnavailableError
+from fastapi_ignite.core.origin import Actor
 from fastapi_ignite.core.permissions import Role, Scope, granted
 from fastapi_ignite.core.token_format import StrictTokens, token_header
 
@@ -44,14 +45,6 @@ class KeysUnavailableError(UnavailableError):
 
     code = "identity_provider_unavailable"
     title = "Identity provider unavailable"
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts, for the audit: `kind` is `token`, `api_key`, `admin` or `system`; `id` is a subject or a key's id."""
-
-    kind: str
-    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

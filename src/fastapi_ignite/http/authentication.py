@@ -8,10 +8,9 @@ from uuid import UUID
 from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import HTTPBearer
 
-from fastapi_ignite.core.origin import Origin, act_for
+from fastapi_ignite.core.origin import Actor, Origin, act_for
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.core.security import (
-    Actor,
     InvalidTokenError,
     KeysUnavailableError,
     Principal,

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from fastapi_ignite.core.origin import Actor
 from fastapi_ignite.core.permissions import Scope
-from fastapi_ignite.core.security import Actor, InvalidTokenError
+from fastapi_ignite.core.security import InvalidTokenError
 from fastapi_ignite.http.admission import Handler, admit
 from fastapi_ignite.http.authentication import (
     AdminDep,

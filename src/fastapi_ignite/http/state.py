@@ -13,7 +13,8 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.security import Actor, Principal, TokenVerifier
+from fastapi_ignite.core.origin import Actor
+from fastapi_ignite.core.security import Principal, TokenVerifier
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.db.schema_history import SchemaHistory
 from fastapi_ignite.infra.jobs import JobQueue

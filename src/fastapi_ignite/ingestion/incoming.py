@@ -18,6 +18,7 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import StaleAttemptError, keep_lease
 from fastapi_ignite.infra.storage import Storage, StoredObject, UploadWriter
 from fastapi_ignite.ingestion.errors import UploadExpiredError
+from fastapi_ignite.ingestion.object_keys import upload_prefix
 from fastapi_ignite.ingestion.upload_reservation import Amount, UploadReservation
 
 log = structlog.get_logger(__name__)
@@ -114,18 +115,3 @@ class _Comparing:
 
     async def abort(self) -> None:
         """Nothing is there."""
-
-
-def upload_prefix(tenant_id: UUID, project_id: UUID, upload_id: UUID) -> str:
-    """How the keys of an upload's objects begin: whose they are, and of which upload."""
-    return f"{tenant_id}/{project_id}/{upload_id}."
-
-
-def upload_of(key: str) -> tuple[UUID, UUID] | None:
-    """Tenant and upload of an object's key; null for the keys of other things, and those of earlier releases."""
-    try:
-        tenant, project, name = key.split("/")
-        upload, dot, _ = name.partition(".")
-        return (UUID(tenant), UUID(upload)) if dot and UUID(project) else None
-    except ValueError:
-        return None

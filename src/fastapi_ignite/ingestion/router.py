@@ -54,7 +54,7 @@ from fastapi_ignite.ingestion.service import IngestionService
 from fastapi_ignite.projects.service import ProjectNotFoundError, ProjectService
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import STORE_ERRORS
-from fastapi_ignite.usage.headers import QuotaHeadersDep
+from fastapi_ignite.usage.deps import QuotaHeadersDep
 from fastapi_ignite.usage.service import QuotaExceededError
 
 router = tenant_router("/ingestion", "ingestion")

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.storage import ListedObject, Storage
-from fastapi_ignite.ingestion.incoming import upload_of
 from fastapi_ignite.ingestion.models import UNFINISHED
+from fastapi_ignite.ingestion.object_keys import upload_of
 from fastapi_ignite.ingestion.schemas import failure
 from fastapi_ignite.ingestion.stored_files import NamedObject, StoredFiles
 from fastapi_ignite.usage.service import UsageService

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
+
+# how long a question may hold its unit of the plan
+RESERVATION_LIFETIME = timedelta(minutes=5)
 
 
 class Conversation(TenantScoped, Timestamped, Base):

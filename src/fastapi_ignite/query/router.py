@@ -26,7 +26,7 @@ from fastapi_ignite.query.service import (
 from fastapi_ignite.query.streaming import EXAMPLE, AnswerEvents
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import PROVIDER_ERRORS, SEARCH_ERRORS
-from fastapi_ignite.usage.headers import QuotaHeadersDep
+from fastapi_ignite.usage.deps import QuotaHeadersDep
 from fastapi_ignite.usage.service import QuotaExceededError
 
 router = tenant_router("/query", "query")

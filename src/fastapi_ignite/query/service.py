@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from fastapi_ignite.billing.service import BillingService
@@ -17,7 +16,7 @@ from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, owner_aliv
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.query.leaving import CallerLeftError, unless_left
-from fastapi_ignite.query.models import Conversation, Message
+from fastapi_ignite.query.models import RESERVATION_LIFETIME, Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead, PassageRead, SearchRequest, SearchResult
 from fastapi_ignite.query.streaming import Names
@@ -26,7 +25,6 @@ from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
-RESERVATION_LIFETIME = timedelta(minutes=5)
 MOST_ANSWERS = 3
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-
-from fastapi import Depends, Response
-from starlette.datastructures import MutableHeaders
+from typing import Protocol
 
 from fastapi_ignite.core import clock
 
-_answer: ContextVar[MutableHeaders | None] = ContextVar("quota_headers", default=None)
+
+class Headers(Protocol):
+    """Those of an answer, by whichever framework."""
+
+    def __setitem__(self, name: str, value: str, /) -> None: ...
+
+
+_answer: ContextVar[Headers | None] = ContextVar("quota_headers", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +41,14 @@ class QuotaState:
         return told
 
 
+def note_on(headers: Headers) -> None:
+    """From now on in this task: the service that decides knows of no request."""
+    _answer.set(headers)
+
+
 def note(state: QuotaState) -> None:
     """Put it on the answer of the operation under way; a worker has none."""
     headers = _answer.get()
     if headers is not None:
-        headers.update(state.headers())
-
-
-async def _note_on(response: Response) -> None:
-    """The service that decides knows of no request: the answer's headers reach it by its task's context."""
-    _answer.set(response.headers)
-
-
-QuotaHeadersDep = Depends(_note_on)
+        for name, value in state.headers().items():
+            headers[name] = value

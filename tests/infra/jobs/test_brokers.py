@@ -7,7 +7,8 @@ import pytest
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.jobs import make_broker
-from fastapi_ignite.infra.jobs.brokers import RabbitmqJobBroker, RedisJobBroker
+from fastapi_ignite.infra.jobs.brokers import RedisJobBroker
+from fastapi_ignite.infra.jobs.rabbitmq import RabbitmqJobBroker
 from fastapi_ignite.infra.services import open_services
 
 OUTSIDE = {"DATABASE_URL": "postgresql://me:word@database/ignite", "REDIS_URL": "redis://cache/3"}

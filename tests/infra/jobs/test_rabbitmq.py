@@ -18,7 +18,7 @@ from fastapi_ignite.cli import doctor
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.jobs import Job, JobQueue, Priority, make_broker
-from fastapi_ignite.infra.jobs.brokers import MAX_DEAD_MESSAGES
+from fastapi_ignite.infra.jobs.rabbitmq import MAX_DEAD_MESSAGES
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.jobs import SHARPEN
 from fastapi_ignite.main import open_state

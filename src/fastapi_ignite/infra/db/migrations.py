@@ -1,17 +1,18 @@
-"""Running Alembic from the program. The files are in `alembic/` at the project's root."""
+"""The schema's revisions, and running Alembic from the program. The files are in `alembic/` at the project's root.
+
+Every process asks for the newest revision when it starts. Alembic itself, with Mako 8 MB, is loaded by who migrates.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from asyncpg import PostgresError
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
@@ -23,16 +24,10 @@ from fastapi_ignite.infra.db.connections import single_use_engine
 from fastapi_ignite.infra.db.schema_history import SchemaHistory
 from fastapi_ignite.infra.services import ServiceAddresses
 
-HEAD = "head"
-
-
-def _config(addresses: ServiceAddresses) -> Config:
-    ini = PROJECT_ROOT / "alembic.ini"
-    if not ini.is_file():
-        raise ConfigurationError(f"{ini} is missing: run from a checkout of the project")
-    config = Config(ini)
-    config.attributes["addresses"] = addresses
-    return config
+HEAD: Final = "head"
+_VERSIONS: Final = PROJECT_ROOT / "alembic" / "versions"
+_REVISION: Final = re.compile(r"""^revision = ["'](\w+)["']""", re.MULTILINE)
+_DOWN_REVISION: Final = re.compile(r"""^down_revision = ["'](\w+)["']""", re.MULTILINE)
 
 
 def upgrade(addresses: ServiceAddresses, revision: str = HEAD) -> None:
@@ -40,35 +35,58 @@ def upgrade(addresses: ServiceAddresses, revision: str = HEAD) -> None:
 
     Where newer code has migrated the database already, the way to the head is none: nothing happens.
     """
-    if revision == HEAD and history(addresses).state_of(asyncio.run(current(addresses))) == "ahead":
+    if revision == HEAD and history().state_of(asyncio.run(current(addresses))) == "ahead":
         return
-    with told_in_one_line(addresses):
-        command.upgrade(_config(addresses), revision)
+    _run("upgrade", addresses, revision)
 
 
 def downgrade(addresses: ServiceAddresses, revision: str) -> None:
     """Take migrations back."""
-    with told_in_one_line(addresses):
-        command.downgrade(_config(addresses), revision)
+    _run("downgrade", addresses, revision)
 
 
 def check(addresses: ServiceAddresses) -> None:
     """Fail when the models and the migrated schema differ."""
-    with told_in_one_line(addresses):
-        command.check(_config(addresses))
+    _run("check", addresses)
 
 
-def head(addresses: ServiceAddresses) -> str | None:
-    """The newest revision in the files."""
-    return history(addresses).head
+def _run(command_name: str, addresses: ServiceAddresses, *arguments: str) -> None:
+    from alembic import command  # noqa: PLC0415  # see above
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    ini = PROJECT_ROOT / "alembic.ini"
+    if not ini.is_file():
+        raise ConfigurationError(f"{ini} is missing: run from a checkout of the project")
+    config = Config(ini)
+    config.attributes["addresses"] = addresses
+    try:
+        with told_in_one_line(addresses):
+            getattr(command, command_name)(config, *arguments)
+    except CommandError as error:
+        raise ConfigurationError(str(error)) from error
 
 
-def history(addresses: ServiceAddresses) -> SchemaHistory:
-    """Every revision in the files."""
-    scripts = ScriptDirectory.from_config(_config(addresses))
-    return SchemaHistory(
-        head=scripts.get_current_head(), revisions=frozenset(script.revision for script in scripts.walk_revisions())
-    )
+def head() -> str:
+    """Return the newest revision in the files: the one that none other comes after."""
+    return history().head
+
+
+def history() -> SchemaHistory:
+    """Every revision in the files, which are read and not imported.
+
+    Raises:
+        ConfigurationError: none of them is the newest, or more than one is.
+    """
+    files = [path.read_text(encoding="utf-8") for path in sorted(_VERSIONS.glob("*.py"))]
+    revisions = frozenset(found[1] for text in files if (found := _REVISION.search(text)))
+    newest = revisions - {found[1] for text in files if (found := _DOWN_REVISION.search(text))}
+    if len(newest) != 1:
+        named = ", ".join(sorted(newest)) or "none"
+        raise ConfigurationError(
+            f"{_VERSIONS} must have one newest migration and has {named}: run from a whole checkout of the project"
+        )
+    return SchemaHistory(head=next(iter(newest)), revisions=revisions)
 
 
 async def current(addresses: ServiceAddresses) -> str | None:
@@ -87,16 +105,13 @@ async def current(addresses: ServiceAddresses) -> str | None:
 
 @contextlib.contextmanager
 def told_in_one_line(addresses: ServiceAddresses) -> Iterator[None]:
-    """Say which revision is unknown, or which server does not work: the system's own errors do not name it.
+    """Say which server does not work: the system's own errors do not name it.
 
     Raises:
-        ConfigurationError: the revision is unknown.
         UnavailableError: PostgreSQL cannot be used.
     """
     try:
         yield
-    except CommandError as error:
-        raise ConfigurationError(str(error)) from error
     except (SQLAlchemyError, PostgresError, OSError) as error:
         if outage_of(error) is None and not isinstance(error, (socket.gaierror, ssl.SSLError)):
             raise

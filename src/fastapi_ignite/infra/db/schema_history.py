@@ -12,7 +12,7 @@ SchemaState = Literal["ok", "behind", "ahead"]
 class SchemaHistory:
     """`head` is the revision this code was written for, `revisions` all that lead to it, itself included."""
 
-    head: str | None
+    head: str
     revisions: frozenset[str]
 
     def state_of(self, revision: str | None) -> SchemaState:

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class MiniLmEmbedder:
-    """all-MiniLM-L6-v2: English, 384 dimensions, about 15 to 40 passages a second on two cores.
+    """all-MiniLM-L6-v2: English, 384 dimensions, about 15 to 30 passages a second on two cores.
 
     However many callers there are, `runs_at_a_time` bounds the runs and with them the memory.
     """

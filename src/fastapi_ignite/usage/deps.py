@@ -1,0 +1,14 @@
+"""What an operation that uses some of a cap declares."""
+
+from __future__ import annotations
+
+from fastapi import Depends, Response
+
+from fastapi_ignite.usage.headers import note_on
+
+
+async def _note_on_answer(response: Response) -> None:
+    note_on(response.headers)
+
+
+QuotaHeadersDep = Depends(_note_on_answer)
