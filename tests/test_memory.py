@@ -1,0 +1,94 @@
+"""What processes load and hold. Each measures itself in a process of its own, where nothing else was loaded before."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from fastapi_ignite.core.config import PROJECT_ROOT
+
+WEB = {"fastapi", "starlette", "uvicorn", "jwt"}
+MODELS = {"onnxruntime", "openai", "kreuzberg"}
+MIGRATIONS = {"alembic", "mako"}
+RABBITMQ = {"pika"}
+DATABASE = {"sqlalchemy", "asyncpg", "redis", "dramatiq", "structlog", "rich"}
+
+# As the command line imports it, and what that must not load: each of these costs every process of the kind 2 to 30 MB.
+KINDS = {
+    "from fastapi_ignite.cli import build_app; build_app('up')": WEB | MODELS | MIGRATIONS | RABBITMQ | DATABASE,
+    "import fastapi_ignite.cli.processes, fastapi_ignite.scheduler": (
+        WEB | MODELS | MIGRATIONS | RABBITMQ | {"numpy", "tokenizers", "httpx2"}
+    ),
+    "import fastapi_ignite.cli.processes, fastapi_ignite.worker": WEB
+    | MODELS
+    | MIGRATIONS
+    | RABBITMQ
+    | {"apscheduler"},
+    "import fastapi_ignite.main": MODELS | MIGRATIONS | RABBITMQ | {"apscheduler"},
+    # the engine is built when an API or a worker starts, the model is loaded by the first question or passage
+    "import fastapi_ignite.rag.local.engine": MODELS,
+}
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator of this system has no settings")
+
+MEGABYTES = """
+import resource
+def megabytes():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 1e6
+"""
+# The blocks that stay keep the heap from shrinking at its end, as in a process that does other things meanwhile.
+FREED = """
+from fastapi_ignite.infra.heap import limit_heap
+limit_heap()
+large = b"x" * 20_000_000
+del large
+before = megabytes()
+blocks, kept = [], []
+for _ in range(60):
+    blocks.append(b"x" * 3_000_000)
+    kept.append(b"x" * 100_000)
+del blocks
+print(megabytes() - before)
+"""
+# Twelve callers at a time; of all lengths up to the longest.
+EMBEDDED = """
+import asyncio, threading
+from fastapi_ignite.rag.local.minilm import load_minilm
+model = load_minilm()
+texts = ["pump " * length for length in (4, 30, 120, 250, 250, 250, 250, 250)]
+async def embed():
+    vectors = await asyncio.gather(*(model.embed_passages(texts) for _ in range(12)))
+    assert len({vector.tobytes() for found in vectors for vector in found}) == 4
+asyncio.run(embed())
+threads = sum(thread.name.startswith("minilm") for thread in threading.enumerate())
+assert 0 < threads <= model.runs_at_a_time <= 4, threads
+print(megabytes())
+"""
+
+
+def output_of(program: str) -> str:
+    environment = {"PYTHONPATH": str(PROJECT_ROOT / "src"), "PATH": "/usr/bin:/bin"}
+    ended = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize(("imports", "unwanted"), KINDS.items())
+def test_a_process_loads_nothing_that_it_does_not_use(imports: str, unwanted: set[str]) -> None:
+    loaded = output_of(f"import sys; {imports}; print(*{{name.partition('.')[0] for name in sys.modules}})").split()
+    assert unwanted & set(loaded) == set()
+
+
+@glibc
+def test_what_is_freed_in_the_middle_of_the_heap_goes_back_to_the_system() -> None:
+    assert float(output_of(MEGABYTES + FREED)) < 60  # 180 without limits
+
+
+@glibc
+def test_many_callers_of_the_model_hold_no_more_memory_than_its_few_runs() -> None:
+    assert float(output_of(MEGABYTES + EMBEDDED)) < 350  # about 240; without bounds 700
