@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -108,6 +109,11 @@ class LogText:
         """Those of one exception and its causes count as one."""
         links = ("The above exception was the direct cause", "During handling of the above exception")
         return self.text.count("Traceback (most recent call last)") - sum(map(self.text.count, links))
+
+    @property
+    def outages(self) -> set[str]:
+        """The kinds of outages that its lines name."""
+        return set(re.findall(r"\boutage=(\w+)", self.text))
 
     def failures(self) -> list[str]:
         """Lines that say something went wrong, without those of tracebacks."""

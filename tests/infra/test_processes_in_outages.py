@@ -125,7 +125,7 @@ async def test_a_worker_says_once_that_redis_is_away_and_goes_on_afterwards(
                 await worker.says("outcome=failed", times=JOBS, after=before)
                 meanwhile = worker.log(after=before)
             assert len(meanwhile.failures()) == JOBS
-            assert meanwhile.tracebacks == 1
+            assert meanwhile.tracebacks == len(meanwhile.outages) >= 1, meanwhile.text
 
             before = worker.log()
             await jobs.send(ROLL_UP)
@@ -178,4 +178,4 @@ async def test_a_scheduler_says_in_one_line_what_failed(own: ServiceAddresses, s
     assert len(failed) == 2 * len([job for job in PERIODIC if job.name not in OF_THE_BROKER])
     assert len(away) == 1
     assert log.failures() == sorted([*failed, *away])
-    assert log.tracebacks == 1
+    assert log.tracebacks == len(log.outages) >= 1, log.text

@@ -15,6 +15,7 @@ from fastapi_ignite.core.permissions import granted
 from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.core.security import Principal
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.db.keys import KeyUses
 
 REMEMBERED_SECONDS = 1.0
 
@@ -31,6 +32,7 @@ class ApiKeyDirectory:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
+        self._uses = KeyUses()
         self._known = Remembered(self._look_up, seconds=REMEMBERED_SECONDS)
 
     async def principal(self, key: str) -> Principal | None:
@@ -47,9 +49,9 @@ class ApiKeyDirectory:
         tenant_id, digest = place
         async with self._database.tenant(tenant_id) as session:
             key = await ApiKeyRepo(session, tenant_id).by_digest(digest)
-            now = clock.now()
-            if key is None or not key.in_force(now):
-                return None
-            key.note_use(now)
+        now = clock.now()
+        if key is None or not key.in_force(now):
+            return None
+        await self._uses.note(key, now, lambda: self._database.tenant(tenant_id))
         principal = Principal(tenant_id, granted(key.role, key.scopes), Actor("api_key", str(key.id)))
         return _Known(principal, key.expires_at)
