@@ -116,15 +116,15 @@ class AttackedStack:
         return _last(self._parts(part))
 
     def _parts(self, part: str) -> Iterator[int]:
-        """`api`, `worker` and `scheduler` are children of `up`; `api process` and `worker process` are theirs."""
+        """`api`, `worker` and `scheduler` are children of `up`; `worker process` is one of the worker's own."""
         command, _, inner = part.partition(" ")
-        for pid in _descendants(self._up.pid):
+        if command == "parser":
+            yield from (pid for pid in _descendants(self._up.pid) if _is_parser(pid))
+            return
+        for pid in _children(self._up.pid):
             words = _command(pid)
-            if command == "parser":
-                if any("extraction.child" in word for word in words):
-                    yield pid
-            elif "fastapi_ignite.cli" in words and words[words.index("fastapi_ignite.cli") + 1] == command:
-                yield from _children(pid) if inner else [pid]
+            if "fastapi_ignite.cli" in words and words[words.index("fastapi_ignite.cli") + 1] == command:
+                yield from (child for child in _children(pid) if _command(child) == words) if inner else [pid]
 
     def send(self, part: str, number: signal.Signals) -> int | None:
         """Send a signal; returns the process id, or None when the part does not run."""
@@ -207,6 +207,10 @@ def _command(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return []
+
+
+def _is_parser(pid: int) -> bool:
+    return any("extraction.child" in word for word in _command(pid))
 
 
 def _children(pid: int) -> list[int]:
