@@ -18,7 +18,8 @@ from commit_proxy import Loss
 from outside_attack.attacked_stack import AttackedStack
 
 KILLED = ("up", "api", "worker", "worker process", "scheduler", "guardian", "postgres", "backend", "valkey", "parser")
-HUNG = ("api", "worker", "worker process", "scheduler", "valkey", "postgres")
+# a worker above its processes only starts and stops them: it is missed when one of them has ended (ADR 8)
+HUNG = ("api", "worker process", "scheduler", "valkey", "postgres")
 OUTAGE_SECONDS = 3
 LOST_COMMITS = 20
 FIND_SECONDS = 10
