@@ -27,6 +27,8 @@ from infra.embedded_instances import wait_until
 
 START_SECONDS = 90
 HANG_SECONDS = "8"
+# of a process that is stopped before its first sign of life
+FIRST_BEAT_SECONDS = "45"
 SERVERS = {"guardian": "guardian_pid", "postgres": "postgres_pid", "valkey": "redis_pid"}
 # a plan that no run fills, so that every refusal is a fault
 PLAN = ("--max-projects", "9", "--message-cap", "1000000", "--upload-char-cap", "1000000000")
@@ -52,6 +54,7 @@ class AttackedStack:
             DATABASE_URL=through_proxy.render_as_string(hide_password=False),
             REDIS_URL=direct.redis_url,
             IGNITE_HUNG_SECONDS=HANG_SECONDS,
+            IGNITE_START_SECONDS=FIRST_BEAT_SECONDS,
             RATE_LIMIT_ANONYMOUS_RPM="1000000",
         )
         self._log = (folder / "up.log").open("ab")

@@ -23,7 +23,7 @@ HUNG = ("api", "worker process", "scheduler", "valkey", "postgres")
 OUTAGE_SECONDS = 3
 LOST_COMMITS = 20
 FIND_SECONDS = 10
-REPLACED_SECONDS = 60
+REPLACED_SECONDS = 90
 FILL_BLOCK = 4 * 1024 * 1024
 Disaster = Callable[[AttackedStack], Awaitable[str]]
 
