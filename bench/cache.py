@@ -24,7 +24,7 @@ import httpx2
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.sections import CacheSettings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.cache import Cache, RedisBackend, cached, open_cache, use_cache
 from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.embedded import acquire
@@ -42,7 +42,7 @@ class Spent(NamedTuple):
     cpu: float
 
 
-def client_of(settings: Settings, state: State) -> httpx2.AsyncClient:
+def client_of(settings: Settings, state: AppState) -> httpx2.AsyncClient:
     app = create_app(settings)
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:

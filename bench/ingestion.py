@@ -55,7 +55,7 @@ async def measure(database: Database, folder: Path, options: argparse.Namespace)
 
     started = time.perf_counter()
     for _ in range(EMBEDDED_BATCHES):
-        await engine.sharpen()
+        await engine.backfill_embeddings()
     seconds = time.perf_counter() - started
     async with database.tenant(tenant_id) as session:
         embedded = await session.scalar(text("SELECT count(*) FROM chunks WHERE embedding IS NOT NULL"))

@@ -33,7 +33,7 @@ from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.retrieval import Question, Retriever
-from fastapi_ignite.rag.local.searching import CANDIDATES, LocalSearchRepository
+from fastapi_ignite.rag.local.search_repository import CANDIDATES, LocalSearchRepository
 from harness import bench_servers, make_project, make_text
 
 FILES = 100

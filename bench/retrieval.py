@@ -76,7 +76,7 @@ class Bench:
         seconds = time.perf_counter() - started
         print(f"  indexed {len(documents)} documents, {sum(map(len, documents.values())) / 1e6 / seconds:.2f} MB/s")
         started = time.perf_counter()
-        while await self.engine.sharpen():
+        while await self.engine.backfill_embeddings():
             pass
         print(f"  embedded in {time.perf_counter() - started:.0f} s")
         return indexed

@@ -33,7 +33,7 @@ from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import sign_token
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.embedded import acquire
 from fastapi_ignite.infra.services import ServiceAddresses, Services
@@ -60,7 +60,7 @@ class Caller:
     tenant_id: UUID
     project: str
     database: Database
-    state: State
+    state: AppState
     folder: Path
 
     async def upload(self, files: list[tuple[str, bytes]], **headers: str) -> httpx2.Response:

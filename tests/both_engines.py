@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.rag.engine import RagEngine
 from http_clients import TenantFactory, tenant_factory
 
@@ -35,7 +35,7 @@ def engine_settings(engine_name: str, settings: Settings, openai_settings: Setti
 
 
 @pytest.fixture(scope="session")
-def engine(engine_name: str, state: State) -> RagEngine:
+def engine(engine_name: str, state: AppState) -> RagEngine:
     """As the application has it."""
     return state["engines"][engine_name]
 

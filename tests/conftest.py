@@ -30,7 +30,7 @@ from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.model_sections import OpenAISettings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.embedded import acquire
 from fastapi_ignite.infra.jobs import make_broker
@@ -174,7 +174,7 @@ def redis(addresses: ServiceAddresses) -> Generator[Redis]:
 
 
 @pytest.fixture(scope="session")
-async def state(settings: Settings, openai_settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[State]:
+async def state(settings: Settings, openai_settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[AppState]:
     """What the lifespan gives the application, which can run both engines; projects start on the local one."""
     async with open_state(openai_settings, addresses) as opened:
         yield {**opened, "settings": settings}
@@ -223,14 +223,14 @@ def worker(
 
 
 @pytest.fixture(scope="session")
-async def client(settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
+async def client(settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
     """An anonymous caller."""
     async with client_for(settings, state) as anonymous:
         yield anonymous
 
 
 @pytest.fixture(scope="session")
-async def openai_client(openai_settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
+async def openai_client(openai_settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
     """An anonymous caller of the same installation, where it starts new projects at OpenAI."""
     async with client_for(openai_settings, state) as anonymous:
         yield anonymous
@@ -243,7 +243,7 @@ def make_tenant(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory
 
 
 @pytest.fixture(scope="session")
-async def made_admin_key(state: State, settings: Settings) -> tuple[AdminKey, str]:
+async def made_admin_key(state: AppState, settings: Settings) -> tuple[AdminKey, str]:
     """As `cli.py admin-key` makes one."""
     async with state["admin_database"].operator() as session:
         return await AdminKeyService(session, settings).create("tests", lifetime=None)

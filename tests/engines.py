@@ -8,7 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.rag.engine import (
     Answer,
     AnswerListener,
@@ -84,7 +84,7 @@ class InterruptedEngine:
 
 @asynccontextmanager
 async def interrupted(
-    tenant: TenantClient, settings: Settings, state: State, answered: Event = nothing, **others: Any
+    tenant: TenantClient, settings: Settings, state: AppState, answered: Event = nothing, **others: Any
 ) -> AsyncGenerator[tuple[TenantClient, InterruptedEngine]]:
     """The tenant, calling an API whose engine lets `answered` happen between an answer and its settlement."""
     engine = InterruptedEngine(state["engines"][settings.default_engine], answered=answered, **others)

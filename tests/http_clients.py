@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.security import KeySource, TokenVerifier, sign_token
 from fastapi_ignite.http.server_protocol import BoundedProtocol
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.main import create_app
 from fastapi_ignite.openai_sim.server import served
 
@@ -26,7 +26,7 @@ from fastapi_ignite.openai_sim.server import served
 class WithState:
     """The application as a server runs it: the lifespan's state is in every request's scope."""
 
-    def __init__(self, app: ASGIApp, state: State) -> None:
+    def __init__(self, app: ASGIApp, state: AppState) -> None:
         self._app = app
         self._state = state
 
@@ -105,7 +105,7 @@ def application(settings: Settings) -> FastAPI:
 
 def client_for(
     settings: Settings,
-    state: State,
+    state: AppState,
     *,
     keys: KeySource | None = None,
     address: str = "127.0.0.1",
@@ -122,7 +122,7 @@ def client_for(
 
 
 @asynccontextmanager
-async def served_client(settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
+async def served_client(settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of an application behind a server, for answers that are read while they are made."""
     verifier = TokenVerifier(settings)
     app = WithState(application(settings), {**state, "settings": settings, "tokens": verifier})

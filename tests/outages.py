@@ -12,13 +12,13 @@ import httpx2
 from sqlalchemy import URL
 
 from databases import fetch
-from fastapi_ignite.admin.directory import AdminDirectory
-from fastapi_ignite.api_keys.directory import ApiKeyDirectory
-from fastapi_ignite.billing.standing import TenantDirectory
+from fastapi_ignite.admin.authenticator import AdminAuthenticator
+from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
+from fastapi_ignite.billing.tenant_access import TenantAccessReader
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.engines import build_engines
@@ -57,8 +57,8 @@ class BreakableDatabase:
 
 @asynccontextmanager
 async def breakable_installation(
-    own: ServiceAddresses, settings: Settings, state: State
-) -> AsyncGenerator[tuple[BreakableDatabase, State]]:
+    own: ServiceAddresses, settings: Settings, state: AppState
+) -> AsyncGenerator[tuple[BreakableDatabase, AppState]]:
     """The state of an application on this migrated database, under a login like ignite_api's."""
     login = f"api_{new_id().hex}"
     database = BreakableDatabase(own, login)
@@ -72,9 +72,9 @@ async def breakable_installation(
                 **state,
                 "database": pool,
                 "admin_database": admin_pool,
-                "tenants": TenantDirectory(pool, settings.rate_limit.rpm),
-                "api_keys": ApiKeyDirectory(pool, settings),
-                "admins": AdminDirectory(admin_pool, settings),
+                "tenants": TenantAccessReader(pool, settings.rate_limit.rpm),
+                "api_keys": ApiKeyAuthenticator(pool, settings),
+                "admins": AdminAuthenticator(admin_pool, settings),
                 "engines": build_engines(pool, settings),
             },
         )

@@ -80,10 +80,10 @@ class RagProject:
         async with self.database.tenant(self.tenant_id) as session:
             return dict(await self.engine.embedded(session, self.tenant_id, self.project_id))
 
-    async def sharpen(self) -> None:
+    async def backfill_embeddings(self) -> None:
         """Until every document of the project has its embeddings; those of other projects may come first."""
         while any(share < 1 for share in (await self.embedded()).values()):
-            await self.engine.sharpen()
+            await self.engine.backfill_embeddings()
 
     async def sibling(self, engine: LocalEngine | None = None) -> RagProject:
         """Another project of the same tenant."""

@@ -17,12 +17,12 @@ from redis.backoff import NoBackoff
 from sqlalchemy import text
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from fastapi_ignite.admin.directory import AdminDirectory
+from fastapi_ignite.admin.authenticator import AdminAuthenticator
 from fastapi_ignite.api import pages
 from fastapi_ignite.api.description import describe
 from fastapi_ignite.api.v1.router import build_router
-from fastapi_ignite.api_keys.directory import ApiKeyDirectory
-from fastapi_ignite.billing.standing import TenantDirectory
+from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
+from fastapi_ignite.billing.tenant_access import TenantAccessReader
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
@@ -31,7 +31,7 @@ from fastapi_ignite.http import openapi, problems, rate_limit
 from fastapi_ignite.http.middleware import BodyLimit, HeadRequests, RequestContext, UnexpectedErrors
 from fastapi_ignite.http.paths import TrailingSlashes
 from fastapi_ignite.http.security_headers import SecurityHeaders
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.cache import open_cache
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.heap import limit_heap
@@ -73,7 +73,7 @@ log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[State]:
+async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[AppState]:
     """What requests need, from first connection to last."""
     database = Database(addresses.api_url, pool_size=settings.postgres.pool_size, application_name="ignite-api")
     admin_database = Database(addresses.admin_url, pool_size=1, application_name="ignite-api-admin")
@@ -93,16 +93,16 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
         for engine in engines.values():
             await engine.verify()
         async with open_cache(settings.cache, redis_url=addresses.redis_url):
-            yield State(
+            yield AppState(
                 settings=settings,
                 database=database,
                 admin_database=admin_database,
                 redis=redis,
                 limiter=RateLimiter(redis),
                 tokens=TokenVerifier(settings, keys=keys),
-                tenants=TenantDirectory(database, settings.rate_limit.rpm),
-                api_keys=ApiKeyDirectory(database, settings),
-                admins=AdminDirectory(admin_database, settings),
+                tenants=TenantAccessReader(database, settings.rate_limit.rpm),
+                api_keys=ApiKeyAuthenticator(database, settings),
+                admins=AdminAuthenticator(admin_database, settings),
                 storage=LocalStorage(settings.ignite.data_dir / "storage"),
                 jobs=jobs,
                 engines=engines,

@@ -18,7 +18,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy.exc import SQLAlchemyError
 
 from fastapi_ignite.billing.provider import make_provider
-from fastapi_ignite.billing.turnover import ProviderSync, TurnOver
+from fastapi_ignite.billing.provider_sync import ProviderSync
+from fastapi_ignite.billing.scheduled_changes import ScheduledChanges
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports import repository as exports
@@ -28,12 +29,12 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.idempotency.store import remove_expired
 from fastapi_ignite.infra.jobs import Job, JobQueue, make_broker
-from fastapi_ignite.infra.jobs.leases import LostJob
+from fastapi_ignite.infra.jobs.leases import StalledJob
 from fastapi_ignite.infra.periodic_runs import expect_runs, forget_runs, record_successes
 from fastapi_ignite.infra.services import Services
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion import repository as files
-from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE, SHARPEN
+from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS, DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE
 from fastapi_ignite.ingestion.models import FileState
 from fastapi_ignite.ingestion.storage_sweep import StorageSweep
 from fastapi_ignite.ingestion.upload_reservation import end_expired_uploads
@@ -70,7 +71,7 @@ class Sweeper:
         """Tell a worker again of files whose worker died or whose message was lost."""
         queue_empty = not await self._jobs.backlog(PROCESS_FILE)  # unknown counts as empty
         async with self._database.system() as session:
-            lost = await files.take_lost(session, now=clock.now(), queue_empty=queue_empty)
+            lost = await files.claim_stalled(session, now=clock.now(), queue_empty=queue_empty)
         await self._send([(DELETE_FILE if file.state == FileState.DELETING else PROCESS_FILE, file) for file in lost])
         return len(lost)
 
@@ -78,11 +79,11 @@ class Sweeper:
         """Tell a worker again of exports whose worker died or whose message was lost."""
         queue_empty = not await self._jobs.backlog(EXPORT_TENANT)
         async with self._database.system() as session:
-            lost = await exports.take_lost(session, now=clock.now(), queue_empty=queue_empty)
+            lost = await exports.claim_stalled(session, now=clock.now(), queue_empty=queue_empty)
         await self._send([(REMOVE_EXPORT if job.state == ExportState.EXPIRED else EXPORT_TENANT, job) for job in lost])
         return len(lost)
 
-    async def _send(self, lost: Sequence[tuple[Job, LostJob]]) -> None:
+    async def _send(self, lost: Sequence[tuple[Job, StalledJob]]) -> None:
         if lost:
             log.info("lost work found", count=len(lost))
         for job, row in lost:
@@ -91,8 +92,8 @@ class Sweeper:
 
     async def resume_embedding(self) -> None:
         """Tell a worker to embed what waits, in case it missed the message."""
-        if not await self._jobs.backlog(SHARPEN):
-            await self._jobs.send(SHARPEN)
+        if not await self._jobs.backlog(BACKFILL_EMBEDDINGS):
+            await self._jobs.send(BACKFILL_EMBEDDINGS)
 
     async def end_expired(self) -> None:
         """Free units, questions, and room for uploads whose process died."""
@@ -105,7 +106,7 @@ class Sweeper:
     async def expire_exports(self) -> None:
         """Hide exports whose seven days are over, and have them removed."""
         async with self._database.system() as session:
-            expired = await exports.take_expired(session, now=clock.now())
+            expired = await exports.claim_expired(session, now=clock.now())
         for export in expired:
             if not await self._jobs.send(REMOVE_EXPORT, str(export.tenant_id), str(export.id)):
                 return
@@ -125,7 +126,7 @@ class Sweeper:
 
     async def turn_over_subscriptions(self) -> None:
         """Write down the plan changes whose day has come."""
-        await TurnOver(self._database).run()
+        await ScheduledChanges(self._database).run()
 
     async def sync_billing(self) -> None:
         """Tell the billing provider what changed, and note who has not paid."""

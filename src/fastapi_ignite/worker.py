@@ -24,9 +24,9 @@ from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import Services, open_services
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.fair_queue import FairQueue
-from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE, SHARPEN
+from fastapi_ignite.ingestion.index_rebuild import IndexRebuilder
+from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS, DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE
 from fastapi_ignite.ingestion.processing import FileProcessor
-from fastapi_ignite.ingestion.rebuilding import IndexRebuilder
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.usage.jobs import ROLL_UP
 from fastapi_ignite.usage.rollup import UsageRollUp
@@ -65,7 +65,7 @@ class Worker:
         self._rebuilding = asyncio.Lock()
         declare(broker, PROCESS_FILE, self.process_file)
         declare(broker, DELETE_FILE, self.delete_file)
-        declare(broker, SHARPEN, self.sharpen)
+        declare(broker, BACKFILL_EMBEDDINGS, self.backfill_embeddings)
         declare(broker, EXPORT_TENANT, self.export_tenant)
         declare(broker, REMOVE_EXPORT, self.remove_export)
         declare(broker, ROLL_UP, self.roll_up_usage)
@@ -83,13 +83,13 @@ class Worker:
         """Remove what a deleted file left behind."""
         await self._processor.delete(UUID(tenant_id), UUID(file_id))
 
-    async def sharpen(self) -> None:
+    async def backfill_embeddings(self) -> None:
         """Embed whatever waits. One loop a process is enough: more would only fight for the same cores."""
         if self._sharpening.locked():
             return
         async with self._sharpening:
             for engine in self._engines.values():
-                while await engine.sharpen():
+                while await engine.backfill_embeddings():
                     pass
 
     async def export_tenant(self, tenant_id: str, export_id: str) -> None:

@@ -14,14 +14,14 @@ from sqlalchemy.exc import DBAPIError
 from databases import fetch
 from fastapi_ignite.admin.service import AdminKeyService
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.services import ServiceAddresses
 from http_clients import TenantClient, TenantFactory
 from http_contract import Operation, operations, problem
 from tokens import bearer, signed
 
 OPERATIONS = [operation for operation in operations() if operation.path.startswith("/admin/")]
-REMEMBERED = 1.1  # seconds after which no process remembers a tenant's standing any more
+REMEMBERED = 1.1  # seconds after which no process remembers a tenant's access any more
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def test_an_admin_key_is_no_tenants(tenant: TenantClient, admin: dict[byte
 
 class TestKeys:
     async def test_a_revoked_and_an_expired_one_are_refused_at_once(
-        self, client: httpx2.AsyncClient, state: State, settings: Settings
+        self, client: httpx2.AsyncClient, state: AppState, settings: Settings
     ) -> None:
         database = state["admin_database"]
         async with database.operator() as session:
@@ -71,18 +71,20 @@ class TestTheLogin:
     @pytest.mark.parametrize(
         "table", ["documents", "chunks", "files", "messages", "conversations", "projects", "exports", "api_keys"]
     )
-    async def test_it_reads_nothing_that_tenants_stored(self, state: State, table: str) -> None:
+    async def test_it_reads_nothing_that_tenants_stored(self, state: AppState, table: str) -> None:
         with pytest.raises(DBAPIError, match="permission denied"):
             async with state["admin_database"].operator() as session:
                 await session.execute(text(f"SELECT 1 FROM {table}"))  # noqa: S608  from the list above
 
     @pytest.mark.parametrize("role", ["ignite_tenant", "ignite_system", "ignite_search", "ignite_worker"])
-    async def test_it_takes_no_other_role(self, state: State, role: str) -> None:
+    async def test_it_takes_no_other_role(self, state: AppState, role: str) -> None:
         async with state["admin_database"].engine.connect() as connection:
             with pytest.raises(DBAPIError, match="permission denied"):
                 await connection.execute(text(f"SET ROLE {role}"))
 
-    async def test_a_tenants_transaction_does_not_resume_its_tenant(self, state: State, tenant: TenantClient) -> None:
+    async def test_a_tenants_transaction_does_not_resume_its_tenant(
+        self, state: AppState, tenant: TenantClient
+    ) -> None:
         with pytest.raises(DBAPIError, match="permission denied"):
             async with state["database"].tenant(tenant.id) as session:
                 await session.execute(text("UPDATE tenants SET suspended_at = NULL"))

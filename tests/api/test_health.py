@@ -11,12 +11,12 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.db.schema_history import SchemaHistory
 from fastapi_ignite.infra.periodic_runs import expect_runs, forget_runs, record_successes
-from fastapi_ignite.infra.presence import announce_worker
 from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.infra.worker_presence import announce_worker
 from http_clients import client_for
 
 NOBODY_LISTENS = 1
@@ -52,7 +52,7 @@ async def test_health_and_liveness_are_static(client: httpx2.AsyncClient) -> Non
 
 @pytest.mark.usefixtures("no_worker")
 async def test_a_missing_worker_is_degraded_until_it_is_announced(
-    client: httpx2.AsyncClient, state: State, redis: Redis, runs: Runs
+    client: httpx2.AsyncClient, state: AppState, redis: Redis, runs: Runs
 ) -> None:
     await runs(timedelta(seconds=5))
     answer = await client.get("/health/ready")
@@ -73,7 +73,7 @@ async def test_a_missing_worker_is_degraded_until_it_is_announced(
 
 class TestTheScheduler:
     @pytest.fixture(autouse=True)
-    async def worker_present(self, state: State) -> None:
+    async def worker_present(self, state: AppState) -> None:
         await announce_worker(state["redis"])
 
     @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ class TestTheDisk:
         [("ignite", "low_disk_bytes", "low", "ready"), ("upload", "max_file_bytes", "full", "degraded")],
     )
     async def test_little_room_is_told_and_none_is_degraded(
-        self, settings: Settings, state: State, runs: Runs, section: str, setting: str, disk: str, status: str
+        self, settings: Settings, state: AppState, runs: Runs, section: str, setting: str, disk: str, status: str
     ) -> None:
         await announce_worker(state["redis"])
         await runs(timedelta(seconds=5))
@@ -144,7 +144,7 @@ class TestTheDisk:
         assert (answer.json()["disk"], answer.json()["status"]) == (disk, status)
 
 
-async def test_without_redis_it_is_degraded(settings: Settings, state: State) -> None:
+async def test_without_redis_it_is_degraded(settings: Settings, state: AppState) -> None:
     away = AsyncRedis(host="127.0.0.1", port=NOBODY_LISTENS, socket_connect_timeout=0.2)
     async with client_for(settings, {**state, "redis": away}) as client:
         answer = await client.get("/health/ready")
@@ -154,7 +154,7 @@ async def test_without_redis_it_is_degraded(settings: Settings, state: State) ->
 
 
 async def test_without_the_database_it_is_unavailable(
-    settings: Settings, state: State, addresses: ServiceAddresses
+    settings: Settings, state: AppState, addresses: ServiceAddresses
 ) -> None:
     database = Database(addresses.api_url.set(port=NOBODY_LISTENS), pool_size=1)
     async with client_for(settings, {**state, "database": database}) as client:
@@ -167,11 +167,11 @@ async def test_without_the_database_it_is_unavailable(
 class TestTheSchema:
     """The database is at the head of this code; what differs is what the process knows."""
 
-    async def ready(self, settings: Settings, state: State, schema: SchemaHistory) -> httpx2.Response:
+    async def ready(self, settings: Settings, state: AppState, schema: SchemaHistory) -> httpx2.Response:
         async with client_for(settings, {**state, "schema": schema}) as client:
             return await client.get("/health/ready")
 
-    async def test_one_that_lacks_what_the_code_needs_is_unavailable(self, settings: Settings, state: State) -> None:
+    async def test_one_that_lacks_what_the_code_needs_is_unavailable(self, settings: Settings, state: AppState) -> None:
         known = state["schema"]
         tomorrow = SchemaHistory("of_tomorrow", known.revisions | {"of_tomorrow"})
         answer = await self.ready(settings, state, tomorrow)
@@ -179,7 +179,7 @@ class TestTheSchema:
         assert (answer.json()["status"], answer.json()["migrations"]) == ("unavailable", "behind")
 
     async def test_one_that_newer_code_has_migrated_is_ready(
-        self, settings: Settings, state: State, runs: Runs
+        self, settings: Settings, state: AppState, runs: Runs
     ) -> None:
         """The old replicas of a rolling deploy, once the migration has run."""
         await announce_worker(state["redis"])
@@ -190,5 +190,5 @@ class TestTheSchema:
         assert answer.status_code == 200
         assert (answer.json()["status"], answer.json()["migrations"]) == ("ready", "ahead")
 
-    def test_a_database_without_a_schema_is_behind(self, state: State) -> None:
+    def test_a_database_without_a_schema_is_behind(self, state: AppState) -> None:
         assert state["schema"].state_of(None) == "behind"

@@ -11,7 +11,7 @@ import pytest
 from fastapi.openapi.models import OpenAPI
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from http_clients import client_for
 from http_contract import PROBLEM, Operation, document, operations
 
@@ -144,7 +144,7 @@ def test_the_files_of_an_upload_are_described() -> None:
 
 @pytest.mark.parametrize(("demo_items", "present"), [("on", True), ("off", False), (None, False)])
 async def test_the_demo_is_in_production_only_when_asked_for(
-    settings: Settings, state: State, demo_items: str | None, *, present: bool
+    settings: Settings, state: AppState, demo_items: str | None, *, present: bool
 ) -> None:
     app = settings.app.model_copy(update={"env": "production", "demo_items": demo_items})
     async with client_for(settings.model_copy(update={"app": app}), state) as api:
@@ -153,7 +153,7 @@ async def test_the_demo_is_in_production_only_when_asked_for(
         assert (await api.get("/items/")).status_code == (200 if present else 404)
 
 
-async def test_the_names_are_the_settings(settings: Settings, state: State) -> None:
+async def test_the_names_are_the_settings(settings: Settings, state: AppState) -> None:
     named = {"project_name": "Acme", "project_description": "An API", "version": "4.7.11"}
     app = settings.app.model_copy(update=named)
     async with client_for(settings.model_copy(update={"app": app}), state) as api:

@@ -7,7 +7,7 @@ import pytest
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from http_clients import client_for
 
 
@@ -31,7 +31,7 @@ def address() -> str:
     return f"2001:db8:{number >> 16 & 0xFFFF:x}:{number & 0xFFFF:x}::1"
 
 
-async def test_a_trusted_proxy_names_the_caller(settings: Settings, state: State) -> None:
+async def test_a_trusted_proxy_names_the_caller(settings: Settings, state: AppState) -> None:
     first, second = address(), address()
     async with client_for(with_proxies(settings, "127.0.0.0/8"), state) as client:
         assert await statuses(client, first, first, first) == [404, 404, 429]
@@ -42,7 +42,7 @@ async def test_a_trusted_proxy_names_the_caller(settings: Settings, state: State
 
 @pytest.mark.parametrize(("proxies", "logged"), [(("127.0.0.0/8",), "192.0.2.7"), ((), "127.0.0.1")])
 async def test_the_access_line_names_the_caller(
-    settings: Settings, state: State, caplog: pytest.LogCaptureFixture, proxies: tuple[str, ...], logged: str
+    settings: Settings, state: AppState, caplog: pytest.LogCaptureFixture, proxies: tuple[str, ...], logged: str
 ) -> None:
     caplog.set_level("INFO", logger="fastapi_ignite.access")
     async with client_for(with_proxies(settings, *proxies), state) as client:
@@ -53,6 +53,6 @@ async def test_the_access_line_names_the_caller(
 
 
 @pytest.mark.parametrize("proxies", [(), ("10.0.0.0/8",)])
-async def test_nobody_else_is_believed(settings: Settings, state: State, proxies: tuple[str, ...]) -> None:
+async def test_nobody_else_is_believed(settings: Settings, state: AppState, proxies: tuple[str, ...]) -> None:
     async with client_for(with_proxies(settings, *proxies), state) as client:
         assert 429 in await statuses(client, *(address() for _ in range(4)))

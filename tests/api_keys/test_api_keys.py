@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import event, text
 
 from bookkeeping import eventually, rows_of, waiting_for
-from fastapi_ignite.api_keys.directory import ApiKeyDirectory
+from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
 from fastapi_ignite.api_keys.service import MOST_IN_FORCE
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.keys import ALPHABET, new_tenant_key
 from fastapi_ignite.core.permissions import Role
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from http_clients import TenantClient, TenantFactory, client_for
@@ -118,18 +118,20 @@ async def test_what_is_no_key_is_refused(tenant: TenantClient, change: Callable[
 
 
 async def test_a_well_formed_key_of_a_tenant_that_never_made_it(
-    tenant: TenantClient, settings: Settings, state: State
+    tenant: TenantClient, settings: Settings, state: AppState
 ) -> None:
     problem(await use(tenant, new_tenant_key(tenant.id, settings)), 401, "invalid_token")
-    assert await ApiKeyDirectory(state["database"], settings).principal(new_tenant_key(uuid4(), settings)) is None
+    assert (
+        await ApiKeyAuthenticator(state["database"], settings).authenticate(new_tenant_key(uuid4(), settings)) is None
+    )
 
 
 async def test_a_key_of_development_opens_nothing_in_production(
-    settings: Settings, state: State, tenant: TenantClient
+    settings: Settings, state: AppState, tenant: TenantClient
 ) -> None:
     key = (await make_key(tenant))["key"]
     production = settings.model_copy(update={"app": settings.app.model_copy(update={"env": "production"})})
-    keys = ApiKeyDirectory(state["database"], production)
+    keys = ApiKeyAuthenticator(state["database"], production)
     async with client_for(production, {**state, "api_keys": keys}) as client:
         problem(await client.get("/limits/current", headers=bearer(key)), 401, "invalid_token")
 
@@ -299,7 +301,7 @@ async def test_as_many_as_allowed_and_no_more_whoever_comes_at_once(
 
 
 async def test_a_mistyped_key_costs_no_look_at_the_database(
-    tenant: TenantClient, settings: Settings, state: State
+    tenant: TenantClient, settings: Settings, state: AppState
 ) -> None:
     key = (await make_key(tenant))["key"]
     statements = 0
@@ -309,12 +311,12 @@ async def test_a_mistyped_key_costs_no_look_at_the_database(
         statements += 1
 
     engine = state["database"].engine.sync_engine
-    directory = ApiKeyDirectory(state["database"], settings)
+    authenticator = ApiKeyAuthenticator(state["database"], settings)
     event.listen(engine, "before_cursor_execute", count)
     try:
-        assert await directory.principal(changed_checksum(key)) is None
+        assert await authenticator.authenticate(changed_checksum(key)) is None
         assert statements == 0
-        assert await directory.principal(key)
+        assert await authenticator.authenticate(key)
         assert statements > 0
     finally:
         event.remove(engine, "before_cursor_execute", count)
@@ -330,13 +332,13 @@ async def test_a_repeated_request_makes_one_key(tenant: TenantClient) -> None:
 
 
 async def test_last_use_is_noted_to_the_minute(
-    tenant: TenantClient, settings: Settings, state: State, at: Callable[[timedelta], None]
+    tenant: TenantClient, settings: Settings, state: AppState, at: Callable[[timedelta], None]
 ) -> None:
     made = await make_key(tenant)
 
     async def used() -> str:
-        # a directory of its own: another process, which remembers nothing
-        assert await ApiKeyDirectory(state["database"], settings).principal(made["key"])
+        # a authenticator of its own: another process, which remembers nothing
+        assert await ApiKeyAuthenticator(state["database"], settings).authenticate(made["key"])
         (key,) = (await tenant.get("/api-keys")).json()["api_keys"]
         return str(key["last_used_at"])
 

@@ -13,7 +13,7 @@ from bookkeeping import eventually
 from databases import fetch
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from http_clients import TenantClient, TenantFactory
@@ -120,7 +120,7 @@ async def test_another_tenant_sees_none_of_it(tenant: TenantClient, make_tenant:
 @pytest.mark.parametrize("statement", ["UPDATE {table} SET action = 'x'", "DELETE FROM {table}", "TRUNCATE {table}"])
 @pytest.mark.parametrize("table", ["audit_events", "admin_events"])
 async def test_no_role_of_the_program_can_change_it(
-    state: State, database: Database, tenant: TenantClient, login: str, statement: str, table: str
+    state: AppState, database: Database, tenant: TenantClient, login: str, statement: str, table: str
 ) -> None:
     transactions = {
         "tenant": lambda: database.tenant(tenant.id),

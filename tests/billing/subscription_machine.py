@@ -19,13 +19,13 @@ from sqlalchemy import text
 from days import ONE_DAY, Calendar, calendar_at, window_by_walking
 from fastapi_ignite.billing.models import BillingCycle
 from fastapi_ignite.billing.repository import SubscriptionRepo
+from fastapi_ignite.billing.scheduled_changes import ScheduledChanges
 from fastapi_ignite.billing.service import (
     ActiveSubscription,
     BillingService,
     PaymentOverdueError,
     SubscriptionRequiredError,
 )
-from fastapi_ignite.billing.turnover import TurnOver
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.onboarding.service import OnboardingService
@@ -155,7 +155,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
 
     @rule()
     def the_scheduler_comes_by(self) -> None:
-        self.ground.run(TurnOver(self.ground.database).run())
+        self.ground.run(ScheduledChanges(self.ground.database).run())
         assert self.ground.run(self.tenants_row()) == (self.model.plan, self.model.cycle)
 
     @rule(paid=st.booleans())

@@ -16,11 +16,12 @@ from bookkeeping import rows_of, waits_for_a_lock
 from days import ONE_DAY, Calendar, calendar_at
 from fastapi_ignite.billing.models import BillingCycle, Subscription
 from fastapi_ignite.billing.plans import PlanService
-from fastapi_ignite.billing.provider import Account, Standing
+from fastapi_ignite.billing.provider import Account, PaymentStatus
+from fastapi_ignite.billing.provider_sync import ProviderSync
 from fastapi_ignite.billing.repository import SubscriptionRepo
+from fastapi_ignite.billing.scheduled_changes import ScheduledChanges
 from fastapi_ignite.billing.schemas import PlanChange
 from fastapi_ignite.billing.service import BillingService
-from fastapi_ignite.billing.turnover import ProviderSync, TurnOver
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
@@ -88,7 +89,7 @@ class TestDowngrade:
             "2031-02-28",
             "2032-02-27",
         )
-        await asyncio.gather(*(TurnOver(database, batch=1).run() for _ in range(3)))
+        await asyncio.gather(*(ScheduledChanges(database, batch=1).run() for _ in range(3)))
         assert await read(pro) == before
         assert await cached_plan(database, pro) == ("hobby", "annual")
 
@@ -192,22 +193,22 @@ class Bank:
     collects = True
 
     def __init__(self, tenant: TenantClient) -> None:
-        self.standing = Standing.PAID
+        self.status = PaymentStatus.PAID
         self.told: list[Account] = []
         self.away = False
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self._tenant = tenant
 
-    async def sync(self, account: Account) -> Standing:
+    async def sync(self, account: Account) -> PaymentStatus:
         if account.tenant_id != self._tenant.id:
-            return Standing.PAID
+            return PaymentStatus.PAID
         if self.away:
             raise ConnectionError
         self.told.append(account)
         if self.meanwhile:
             meanwhile, self.meanwhile = self.meanwhile, None
             await meanwhile()
-        return self.standing
+        return self.status
 
 
 class TestProvider:
@@ -256,7 +257,7 @@ class TestProvider:
     ) -> None:
         project = await pro.create_project()
         calendar.today = date(2031, 3, 1)
-        bank.standing = Standing.UNPAID
+        bank.status = PaymentStatus.UNPAID
         await sync.run()
         unpaid = await read(pro)
         assert (unpaid["status"], unpaid["past_due_since"], unpaid["grace_ends_on"]) == (
@@ -270,7 +271,7 @@ class TestProvider:
         calendar.today = date(2031, 3, 8)
         assert (await pro.ask(project, "Anything?")).json()["code"] == "subscription_required"
         assert (await pro.post("/billing/subscribe?plan_id=pro")).json()["code"] == "payment_overdue"
-        bank.standing = Standing.PAID
+        bank.status = PaymentStatus.PAID
         calendar.today = date(2031, 3, 9)  # every day is another look
         await sync.run()
         paid = await read(pro)
@@ -281,7 +282,7 @@ class TestProvider:
     ) -> None:
         await sync.run()
         calendar.today = END_OF_WINDOW - timedelta(days=2)
-        bank.standing = Standing.UNPAID
+        bank.status = PaymentStatus.UNPAID
         await sync.run()
         unpaid = await read(pro)
         assert (unpaid["status"], unpaid["past_due_since"], unpaid["grace_ends_on"]) == (
@@ -296,7 +297,7 @@ class TestProvider:
     async def test_a_subscription_that_ended_unpaid_is_shown_as_ended(
         self, pro: TenantClient, bank: Bank, sync: ProviderSync, calendar: Calendar
     ) -> None:
-        bank.standing = Standing.UNPAID
+        bank.status = PaymentStatus.UNPAID
         for _ in range(3):
             await sync.run()
             calendar.pass_days(31)
@@ -305,7 +306,7 @@ class TestProvider:
             (START, date(2031, 2, 7)),
             (START, date(2031, 2, 7)),
         ]
-        bank.standing = Standing.PAID
+        bank.status = PaymentStatus.PAID
         await sync.run()
         assert (await read(pro))["status"] == "active"
 
@@ -313,14 +314,14 @@ class TestProvider:
         self, pro: TenantClient, bank: Bank, sync: ProviderSync, calendar: Calendar
     ) -> None:
         await pro.post("/billing/subscribe?plan_id=hobby")
-        bank.standing = Standing.UNPAID
+        bank.status = PaymentStatus.UNPAID
         await sync.run()
         calendar.today = date(2031, 2, 10)
         for _ in range(2):
             answer = await pro.post("/billing/cancel")
             assert (answer.status_code, answer.json()) == (200, {"subscribed": False})
         assert (await pro.post("/billing/resume")).json()["code"] == "subscription_required"
-        bank.standing = Standing.PAID
+        bank.status = PaymentStatus.PAID
         await sync.run()
         assert bank.told[-1].ends_on == date(2031, 2, 7)
         assert await read(pro) == {"subscribed": False}
@@ -336,13 +337,13 @@ class TestProvider:
             tenant = await make_tenant("pro")
             bank = Bank(tenant)
             sync = ProviderSync(database, bank, grace_days=7)
-            bank.standing = Standing.UNPAID
+            bank.status = PaymentStatus.UNPAID
             await sync.run()
             assert (await tenant.post("/billing/cancel")).status_code == 200
             calendar.today = present
             await sync.run()
             assert (await tenant.post("/billing/subscribe?plan_id=pro")).json()["code"] == "payment_overdue"
-            bank.standing = Standing.PAID
+            bank.status = PaymentStatus.PAID
             calendar.pass_days(1)
             await sync.run()
             assert (await tenant.post("/billing/subscribe?plan_id=pro")).status_code == 200
@@ -353,7 +354,7 @@ class TestProvider:
         async def cancel() -> None:
             await pro.post("/billing/cancel")
 
-        bank.standing = Standing.UNPAID
+        bank.status = PaymentStatus.UNPAID
         bank.meanwhile = cancel
         await sync.run()
         assert (await read(pro))["ends_on"] == "2031-02-28"

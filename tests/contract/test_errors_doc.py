@@ -17,7 +17,7 @@ from doc_pages import page
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, default_settings
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.http import problems
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.rag.extraction.errors import ErrorCode
 from http_clients import client_for
 from http_contract import operations
@@ -105,7 +105,7 @@ async def test_the_type_of_a_problem_is_the_link_to_its_section(client: httpx2.A
     assert fragment in sections()
 
 
-async def test_errors_url_leads_to_a_page_of_one_s_own(settings: Settings, state: State) -> None:
+async def test_errors_url_leads_to_a_page_of_one_s_own(settings: Settings, state: AppState) -> None:
     app = settings.app.model_copy(update={"errors_url": "https://docs.example.com/errors"})
     async with client_for(settings.model_copy(update={"app": app}), state) as caller:
         for answer in (await caller.get("/nowhere"), await caller.post("/items/", content=b"x" * 300_000)):

@@ -14,7 +14,7 @@ import pytest
 from starlette.types import Message
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from http_clients import TenantFactory, WithState, application
 from http_contract import Operation, document, operations, problem
 from outages import logged
@@ -180,7 +180,7 @@ async def test_a_body_deep_and_wide_is_looked_through_at_its_own_cost(client: ht
     assert peak < 50_000_000
 
 
-async def test_a_caller_who_leaves_within_a_body_is_no_defect(settings: Settings, state: State) -> None:
+async def test_a_caller_who_leaves_within_a_body_is_no_defect(settings: Settings, state: AppState) -> None:
     """Nobody hears the answer, and the log has no traceback."""
     messages: Iterator[Message] = iter(
         [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]

@@ -6,7 +6,7 @@ import pytest
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.processing import ExportProcessor
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.storage import LocalStorage
@@ -21,19 +21,19 @@ def unreachable_jobs() -> JobQueue:
 
 
 @pytest.fixture
-def processor(database: Database, state: State) -> ExportProcessor:
+def processor(database: Database, state: AppState) -> ExportProcessor:
     """A worker's hands, moved by the test."""
     return ExportProcessor(database=database, storage=state["storage"])
 
 
 @pytest.fixture
-def sweeper(database: Database, state: State, settings: Settings) -> Sweeper:
+def sweeper(database: Database, state: AppState, settings: Settings) -> Sweeper:
     return Sweeper(database, state["jobs"], LocalStorage(settings.ignite.data_dir / "storage"))
 
 
 @pytest.fixture
 async def unheard_tenant(
-    make_tenant: TenantFactory, settings: Settings, state: State, unreachable_jobs: JobQueue
+    make_tenant: TenantFactory, settings: Settings, state: AppState, unreachable_jobs: JobQueue
 ) -> AsyncGenerator[TenantClient]:
     """A tenant whose exports stay queued until the test works on them."""
     tenant = await make_tenant()

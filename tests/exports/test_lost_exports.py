@@ -18,7 +18,7 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.models import IN_PROGRESS, ExportState
 from fastapi_ignite.exports.processing import ExportProcessor
 from fastapi_ignite.exports.repository import ExportRepo
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, SILENCE, StaleAttemptError
 from fastapi_ignite.infra.storage import LocalStorage
@@ -246,7 +246,7 @@ async def test_a_removal_that_nobody_heard_of_is_carried_out(
     assert scene.archives() == []
 
 
-async def test_an_archive_that_storage_lost_is_a_404(scene: Scene, processor: ExportProcessor, state: State) -> None:
+async def test_an_archive_that_storage_lost_is_a_404(scene: Scene, processor: ExportProcessor, state: AppState) -> None:
     await processor.process(scene.tenant.id, scene.id)
     row = await scene.row()
     assert row is not None

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.security import sign_token
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from http_clients import TenantClient, TenantFactory, UnreadBody, client_for
 from http_contract import Operation, operations, problem
 from tokens import SECRET, STRONG_SECRET, bearer, signed
@@ -274,7 +274,7 @@ class TestLongestLifetime:
     DAY = 86_400
 
     @pytest.fixture
-    async def limited(self, settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
+    async def limited(self, settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
         own = settings.jwt.model_copy(update={"max_lifetime_seconds": self.DAY})
         async with client_for(settings.model_copy(update={"jwt": own}), state) as client:
             yield client
@@ -302,7 +302,7 @@ class TestLongestLifetime:
         assert answer.status_code == status, answer.text
 
     async def test_production_has_one_and_development_has_none(
-        self, settings: Settings, state: State, tenant: TenantClient
+        self, settings: Settings, state: AppState, tenant: TenantClient
     ) -> None:
         production = in_production(settings)
         ten_years = int(time.time()) + 10 * 365 * self.DAY
@@ -326,7 +326,9 @@ def in_production(settings: Settings) -> Settings:
     )
 
 
-async def test_production_wants_an_end_to_every_token(settings: Settings, state: State, tenant: TenantClient) -> None:
+async def test_production_wants_an_end_to_every_token(
+    settings: Settings, state: AppState, tenant: TenantClient
+) -> None:
     production = in_production(settings)
     endless = signed(str(tenant.id), secret=STRONG_SECRET)
     ending = sign_token(tenant.id, production, expires_at=int(time.time()) + 60)

@@ -27,8 +27,8 @@ from fastapi_ignite.http import admission, problems
 from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import SessionDep
 from fastapi_ignite.http.middleware import RequestContext
-from fastapi_ignite.http.routing import takes, tenant_router
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.routing import requires, tenant_router
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import store
 from fastapi_ignite.infra.ratelimit import RateLimiter
@@ -194,14 +194,16 @@ class TestUploads:
 class TestNewTenants:
     """Nobody has a token yet: the key is the address's, or the operator's."""
 
-    async def test_another_address_has_keys_of_its_own(self, sender: Sender, settings: Settings, state: State) -> None:
+    async def test_another_address_has_keys_of_its_own(
+        self, sender: Sender, settings: Settings, state: AppState
+    ) -> None:
         await sender.create_tenant()
         async with calling_from("192.0.2.7", settings, state) as elsewhere:
             other = replace(sender, tenant=replace(sender.tenant, http=elsewhere))
             assert (await other.create_tenant()).status_code == 200
 
     async def test_the_operator_s_keys_are_the_same_everywhere(
-        self, sender: Sender, settings: Settings, state: State, admin_key: str
+        self, sender: Sender, settings: Settings, state: AppState, admin_key: str
     ) -> None:
         app = settings.app.model_copy(update={"tenant_signup": "admin"})
         closed, admin = settings.model_copy(update={"app": app}), {"Authorization": f"Bearer {admin_key}"}
@@ -227,7 +229,7 @@ class TestNewTenants:
         assert made.scalar() == 1
 
 
-def calling_from(address: str, settings: Settings, state: State) -> httpx2.AsyncClient:
+def calling_from(address: str, settings: Settings, state: AppState) -> httpx2.AsyncClient:
     app = WithState(create_app(settings), {**state, "settings": settings})
     transport = httpx2.ASGITransport(app, client=(address, 50_000))
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1")
@@ -271,16 +273,16 @@ class TestRedisRemembers:
 
     @pytest.fixture
     async def sender(
-        self, sender: Sender, settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
+        self, sender: Sender, settings: Settings, state: AppState, monkeypatch: pytest.MonkeyPatch
     ) -> AsyncGenerator[Sender]:
         """To an API that waits for Redis: a busy machine is no outage."""
         monkeypatch.setattr(admission, "REDIS_SECONDS", 30)
-        patient: State = {**state, "limiter": RateLimiter(state["redis"], patience=30)}
+        patient: AppState = {**state, "limiter": RateLimiter(state["redis"], patience=30)}
         async with client_for(settings, patient) as client:
             yield replace(sender, tenant=replace(sender.tenant, http=client))
 
     @pytest.fixture
-    async def statements(self, state: State) -> AsyncGenerator[list[str]]:
+    async def statements(self, state: AppState) -> AsyncGenerator[list[str]]:
         """What the API asks of the table of keys."""
         seen: list[str] = []
 
@@ -335,13 +337,13 @@ class TestARouteOfOnesOwn:
     """As docs/idempotency.md says."""
 
     @pytest.fixture
-    async def api(self, settings: Settings, state: State, tenant: TenantClient) -> AsyncGenerator[TenantClient]:
+    async def api(self, settings: Settings, state: AppState, tenant: TenantClient) -> AsyncGenerator[TenantClient]:
         router = tenant_router("/things", "things")
 
         @router.post(
             "/{kind}",
             status_code=201,
-            openapi_extra=takes(Scope.FILES_WRITE),
+            openapi_extra=requires(Scope.FILES_WRITE),
             dependencies=[idempotent("/things/{kind}/{id}")],
         )
         async def make(session: SessionDep, kind: str, *, broken: bool = False) -> Thing:
@@ -352,7 +354,7 @@ class TestARouteOfOnesOwn:
 
         @router.post(
             "/secret/once",
-            openapi_extra=takes(Scope.FILES_WRITE),
+            openapi_extra=requires(Scope.FILES_WRITE),
             dependencies=[idempotent("/things/{id}", keep_answer=False)],
         )
         async def make_secret() -> Thing:

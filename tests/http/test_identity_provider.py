@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.security import TokenVerifier, sign_token
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra import jwks
 from fastapi_ignite.infra.jwks import KeySet
 from http_clients import TenantClient, client_for
@@ -56,7 +56,7 @@ class Provider:
 
 
 @pytest.fixture
-async def provider(settings: Settings, state: State, tenant: TenantClient) -> AsyncGenerator[Provider]:
+async def provider(settings: Settings, state: AppState, tenant: TenantClient) -> AsyncGenerator[Provider]:
     async with key_server() as server:
         server.keys = [public_entry(RSA, "rsa"), public_entry(ELLIPTIC, "elliptic")]
         own = settings.jwt.model_copy(update={"jwks_url": server.url, "issuer": ISSUER, "audience": (AUDIENCE,)})
@@ -282,7 +282,7 @@ class TestOutage:
         assert (await provider.call(provider.token())).status_code == 200
 
     async def test_an_outage_lifts_no_limit_of_the_address(
-        self, settings: Settings, state: State, tenant: TenantClient
+        self, settings: Settings, state: AppState, tenant: TenantClient
     ) -> None:
         rates = settings.rate_limit.model_copy(update={"anonymous_rpm": 2})
         own = settings.jwt.model_copy(update={"jwks_url": "http://127.0.0.1:1/keys"})
@@ -293,7 +293,7 @@ class TestOutage:
             answers = [await api.get("/limits/current", headers=bearer(token)) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [503, 503, 429, 429]
 
-    async def test_nothing_listens_there(self, settings: Settings, state: State, tenant: TenantClient) -> None:
+    async def test_nothing_listens_there(self, settings: Settings, state: AppState, tenant: TenantClient) -> None:
         own = settings.jwt.model_copy(update={"jwks_url": "http://127.0.0.1:1/keys"})
         keys = KeySet("http://127.0.0.1:1/keys")
         async with client_for(settings.model_copy(update={"jwt": own}), state, keys=keys) as api:

@@ -10,7 +10,7 @@ import pytest
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.middleware import MAX_BODY_BYTES
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from http_clients import TenantClient, client_for
 from http_contract import problem
 
@@ -104,7 +104,7 @@ class TestOtherOrigins:
     """Browsers are let in by exact origin."""
 
     @pytest.fixture
-    async def api(self, settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
+    async def api(self, settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
         origins = settings.cors.model_copy(update={"origins": (ORIGIN,)})
         async with client_for(settings.model_copy(update={"cors": origins}), state) as client:
             yield client

@@ -19,10 +19,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from databases import new_database
-from fastapi_ignite.admin.directory import AdminDirectory
+from fastapi_ignite.admin.authenticator import AdminAuthenticator
 from fastapi_ignite.admin.service import AdminKeyService
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -43,7 +43,7 @@ class Scene:
     project: str
     api_key: dict[str, str]
     settings: Settings
-    state: State
+    state: AppState
 
     async def reads(self) -> tuple[httpx2.Response, ...]:
         """The entrance's look-ups of a tenant and of a key, and operations that change nothing."""
@@ -76,7 +76,7 @@ def own_addresses(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
 
 
 @pytest.fixture(scope="module")
-async def scene(own_addresses: ServiceAddresses, settings: Settings, state: State) -> AsyncGenerator[Scene]:
+async def scene(own_addresses: ServiceAddresses, settings: Settings, state: AppState) -> AsyncGenerator[Scene]:
     async with (
         breakable_installation(own_addresses, settings, state) as (database, own_state),
         client_for(settings, own_state) as http,
@@ -202,7 +202,7 @@ async def test_a_standby_takes_keys_whose_use_should_be_noted(scene: Scene, own_
         admin_database = Database(own_addresses.admin_url, pool_size=1)
         with logged(scene.settings) as log:
             answers = [await scene.tenant.http.get("/limits/current", headers=scene.api_key) for _ in range(2)]
-            assert await AdminDirectory(admin_database, scene.settings).actor(admin_key)
+            assert await AdminAuthenticator(admin_database, scene.settings).authenticate(admin_key)
         await admin_database.close()
     assert [answer.status_code for answer in answers] == [200, 200]
     assert [line for line in log.failures() if "use of a key not noted" in line] == log.failures() != []
@@ -307,7 +307,7 @@ def small_disk(folder: Path, *, kilobytes: int = 1024) -> Iterator[Path]:
 
 async def test_an_upload_that_finds_the_disk_full_leaves_nothing(scene: Scene, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
-        state: State = {**scene.state, "storage": LocalStorage(disk)}
+        state: AppState = {**scene.state, "storage": LocalStorage(disk)}
         async with client_for(scene.settings, state) as http:
             tenant = TenantClient(scene.tenant.id, http, scene.tenant.headers)
             before = (await tenant.get(f"/ingestion/projects/{scene.project}/files")).json()["files"]

@@ -11,7 +11,7 @@ import pytest
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.permissions import SCOPES_OF, Role, Scope
 from fastapi_ignite.core.security import TokenVerifier
-from fastapi_ignite.http.routing import takes, tenant_router
+from fastapi_ignite.http.routing import requires, tenant_router
 from http_clients import TenantClient, UnreadBody
 from http_contract import Operation, operations, problem
 from tokens import bearer, signed
@@ -115,7 +115,7 @@ def test_an_operation_that_names_no_scope_does_not_start() -> None:
     router = tenant_router("/x", "x")
     with pytest.raises(ValueError, match=r"/x/open: .*takes\(Scope"):
         router.get("/open")(lambda: None)
-    router.get("/closed", openapi_extra=takes(Scope.USAGE_READ))(lambda: None)
+    router.get("/closed", openapi_extra=requires(Scope.USAGE_READ))(lambda: None)
 
 
 def test_each_role_may_do_what_the_next_one_may_and_more() -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from bookkeeping import rows_of
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.deps import SessionDep
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import create_app
@@ -128,7 +128,7 @@ class TestAnUnexpectedException:
     """Shown as nothing but its request id, with the headers of every other answer."""
 
     @staticmethod
-    def failing_api(settings: Settings, state: State) -> httpx2.AsyncClient:
+    def failing_api(settings: Settings, state: AppState) -> httpx2.AsyncClient:
         cors = settings.cors.model_copy(update={"origins": (ORIGIN,)})
         changed = settings.model_copy(update={"cors": cors})
         app = create_app(changed)
@@ -145,7 +145,7 @@ class TestAnUnexpectedException:
         return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1")
 
     @pytest.mark.parametrize("path", ["/fail", "/fail/in-sql"])
-    async def test_it_tells_nothing(self, settings: Settings, state: State, path: str) -> None:
+    async def test_it_tells_nothing(self, settings: Settings, state: AppState, path: str) -> None:
         async with self.failing_api(settings, state) as api:
             answer = await api.get(path)
         body = problem(answer, 500, "internal_error")
@@ -153,7 +153,7 @@ class TestAnUnexpectedException:
         for hint in (SECRET, "Traceback", "RuntimeError", "SELECT", "sqlalche", ".py"):
             assert hint not in answer.text
 
-    async def test_a_browser_of_another_origin_can_read_it(self, settings: Settings, state: State) -> None:
+    async def test_a_browser_of_another_origin_can_read_it(self, settings: Settings, state: AppState) -> None:
         async with self.failing_api(settings, state) as api:
             answer = await api.get("/fail", headers={"Origin": ORIGIN, "X-Request-ID": "abc"})
         assert answer.headers["access-control-allow-origin"] == ORIGIN
@@ -161,7 +161,7 @@ class TestAnUnexpectedException:
 
 
 async def test_a_database_that_is_away_is_unavailable(
-    settings: Settings, state: State, tenant: TenantClient, addresses: ServiceAddresses
+    settings: Settings, state: AppState, tenant: TenantClient, addresses: ServiceAddresses
 ) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
@@ -174,7 +174,7 @@ async def test_a_database_that_is_away_is_unavailable(
 
 
 async def test_a_restarted_database_costs_no_request(
-    settings: Settings, state: State, tenant: TenantClient, addresses: ServiceAddresses
+    settings: Settings, state: AppState, tenant: TenantClient, addresses: ServiceAddresses
 ) -> None:
     pooled, owner = Database(addresses.api_url, pool_size=1), Database(addresses.owner_url, pool_size=1)
     async with client_for(settings, {**state, "database": pooled}) as api:

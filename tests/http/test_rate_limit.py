@@ -19,15 +19,15 @@ from redis.asyncio import Redis
 from sqlalchemy import event, text
 
 from days import calendar_at
-from fastapi_ignite.billing.standing import TenantDirectory
+from fastapi_ignite.billing.tenant_access import TenantAccessReader
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.middleware import RequestContext
 from fastapi_ignite.http.rate_limit import costs
-from fastapi_ignite.http.routing import takes, tenant_router
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.routing import requires, tenant_router
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -41,7 +41,7 @@ BAD_TOKEN = {"Authorization": "Bearer garbage"}
 
 
 @pytest.fixture
-def limited(settings: Settings, state: State) -> LimitedApi:
+def limited(settings: Settings, state: AppState) -> LimitedApi:
     """The API with limits of the test's own, called from an address of its own."""
 
     @asynccontextmanager
@@ -62,7 +62,7 @@ def limited(settings: Settings, state: State) -> LimitedApi:
                 "settings": changed,
                 # a busy machine is no outage
                 "limiter": RateLimiter(redis) if redis else RateLimiter(state["redis"], patience=30),
-                "tenants": TenantDirectory(state["database"], rpm),
+                "tenants": TenantAccessReader(state["database"], rpm),
             },
         )
         transport = httpx2.ASGITransport(app, client=(address or new_address(), 50_000))
@@ -198,8 +198,8 @@ async def test_requests_that_come_together_look_the_plan_up_once(
     own = Database(addresses.api_url, pool_size=1)
     statements: list[str] = []
     event.listen(own.engine.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    tenants = TenantDirectory(own, 70)
-    assert {each.rpm for each in await asyncio.gather(*(tenants.standing(tenant.id) for _ in range(50)))} == {70}
+    tenants = TenantAccessReader(own, 70)
+    assert {each.rpm for each in await asyncio.gather(*(tenants.access(tenant.id) for _ in range(50)))} == {70}
     await own.close()
     assert sum("subscriptions" in statement for statement in statements) == 1
 
@@ -250,10 +250,10 @@ class TestCosts:
         assert refused.headers["x-ratelimit-remaining"] == "1"
         assert last.status_code == 200, "a refused request takes nothing"
 
-    async def test_a_route_says_its_own(self, settings: Settings, state: State, tenant: TenantClient) -> None:
+    async def test_a_route_says_its_own(self, settings: Settings, state: AppState, tenant: TenantClient) -> None:
         router = tenant_router("/dear", "dear")
 
-        @router.get("/thing", openapi_extra=takes(Scope.USAGE_READ))
+        @router.get("/thing", openapi_extra=requires(Scope.USAGE_READ))
         @costs(7)
         async def dear_thing() -> int:
             return 1
@@ -267,9 +267,9 @@ class TestCosts:
                 **state,
                 "settings": settings.model_copy(update={"rate_limit": rates}),
                 "limiter": RateLimiter(state["redis"], patience=30),
-                "tenants": TenantDirectory(state["database"], 10),
+                "tenants": TenantAccessReader(state["database"], 10),
             }
-            transport = httpx2.ASGITransport(WithState(app, cast("State", own)))
+            transport = httpx2.ASGITransport(WithState(app, cast("AppState", own)))
             async with httpx2.AsyncClient(transport=transport, base_url="http://ignite.test") as api:
                 answer = await api.get("/dear/thing", headers=tenant.headers)
             assert answer.headers["x-ratelimit-remaining"] == remaining

@@ -20,7 +20,7 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError, IdempotencyStore
 from fastapi_ignite.infra.idempotency.outcome import IdempotencyInProgressError, IdempotencyKeyReusedError
@@ -187,7 +187,7 @@ class TestTheStore:
     async def test_however_many_are_over_one_run_removes_them(
         self,
         keys: Keys,
-        state: State,
+        state: AppState,
         database: Database,
         hands: Clock,
         monkeypatch: pytest.MonkeyPatch,
@@ -338,11 +338,11 @@ class TestAFailureBeforeAnyEffectFreesTheKey:
         assert (await caller.create("One more")).json()["status"] == "created"
 
     async def test_an_engine_that_fails(
-        self, caller: Caller, settings: Settings, state: State, addresses: ServiceAddresses, database: Database
+        self, caller: Caller, settings: Settings, state: AppState, addresses: ServiceAddresses, database: Database
     ) -> None:
         project = await caller.tenant.create_project()
         refused = Database(addresses.api_url.set(password="wrong"))
-        broken: State = {**state, "engines": build_engines(refused, settings)}
+        broken: AppState = {**state, "engines": build_engines(refused, settings)}
         async with client_for(settings, broken) as api:
             tenant = TenantClient(caller.tenant.id, api, caller.tenant.headers)
             problem(await Caller(tenant).ask(project), 503, "unavailable")
@@ -378,7 +378,7 @@ class TestKeysThatCannotBeOne:
         problem(await Caller(tenant, key).create(), 409, "idempotency_duplicate")
 
     async def test_a_query_that_is_no_utf_8_has_a_fingerprint_too(
-        self, caller: Caller, settings: Settings, state: State
+        self, caller: Caller, settings: Settings, state: AppState
     ) -> None:
         app = RawQuery(WithState(create_app(settings), {**state, "settings": settings}), b"name=\xff")
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://ignite.test/api/v1") as api:

@@ -17,7 +17,7 @@ from databases import fetch
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, commits
-from fastapi_ignite.infra.db.commits import Outcome, TransactionId, find_outcome
+from fastapi_ignite.infra.db.commits import CommitOutcome, TransactionId, find_outcome
 from fastapi_ignite.infra.services import ServiceAddresses
 
 ADD = text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'Acme', 'hobby', 'monthly')")
@@ -135,7 +135,7 @@ class TestTheLookUp:
         return TransactionId(row.id, row.asked_at, row.timeline)
 
     async def test_it_finds_one_that_committed(self, database: Database, committed: TransactionId) -> None:
-        assert await find_outcome(database.engine, committed) is Outcome.COMMITTED
+        assert await find_outcome(database.engine, committed) is CommitOutcome.COMMITTED
 
     @pytest.mark.usefixtures("impatient")
     async def test_after_a_crash_an_id_may_be_another_ones(
@@ -143,18 +143,18 @@ class TestTheLookUp:
     ) -> None:
         """A crash resets the statistics, and gives out ids again whose transactions it lost."""
         await fetch(addresses.owner_url, "SELECT pg_stat_reset_shared('wal')")
-        assert await find_outcome(database.engine, committed) is Outcome.UNKNOWN
+        assert await find_outcome(database.engine, committed) is CommitOutcome.UNKNOWN
         later = replace(committed, asked_at=clock.now())
-        assert await find_outcome(database.engine, later) is Outcome.COMMITTED
+        assert await find_outcome(database.engine, later) is CommitOutcome.COMMITTED
 
     @pytest.mark.usefixtures("impatient")
     async def test_so_may_it_on_a_standby_that_took_over(self, database: Database, committed: TransactionId) -> None:
         elsewhere = replace(committed, timeline="00000009")
-        assert await find_outcome(database.engine, elsewhere) is Outcome.UNKNOWN
+        assert await find_outcome(database.engine, elsewhere) is CommitOutcome.UNKNOWN
 
     async def test_an_id_that_was_never_given_out_was_lost(self, database: Database, committed: TransactionId) -> None:
         lost = replace(committed, id=str(int(committed.id) + 10**6))
-        assert await find_outcome(database.engine, lost) is Outcome.ROLLED_BACK
+        assert await find_outcome(database.engine, lost) is CommitOutcome.ROLLED_BACK
 
     @pytest.mark.usefixtures("impatient")
     async def test_one_at_work_is_waited_for(self, database: Database) -> None:
@@ -163,6 +163,6 @@ class TestTheLookUp:
             await session.execute(ADD, {"id": tenant_id})
             row = (await session.execute(text(commits.IDENTIFY))).one()
             running = TransactionId(row.id, row.asked_at, row.timeline)
-            assert await find_outcome(database.engine, running) is Outcome.UNKNOWN
+            assert await find_outcome(database.engine, running) is CommitOutcome.UNKNOWN
             await session.rollback()
-        assert await find_outcome(database.engine, running) is Outcome.ROLLED_BACK
+        assert await find_outcome(database.engine, running) is CommitOutcome.ROLLED_BACK

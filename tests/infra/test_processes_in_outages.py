@@ -15,7 +15,7 @@ from bookkeeping import eventually
 from command_line import CommandLine, open_folder
 from databases import fetch, new_database
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.ratelimit import RateLimiter
@@ -136,13 +136,13 @@ async def test_a_worker_says_once_that_redis_is_away_and_goes_on_afterwards(
 
 
 async def test_the_api_says_so_once_however_many_requests_come(
-    settings: Settings, state: State, tenant: TenantClient
+    settings: Settings, state: AppState, tenant: TenantClient
 ) -> None:
     """One line of what counts requests, one of what tells workers."""
     url = refused_url()
     jobs, redis = JobQueue(make_broker(url)), Redis.from_url(url)
     project = await tenant.create_project()
-    cut_off: State = {**state, "redis": redis, "limiter": RateLimiter(redis), "jobs": jobs}
+    cut_off: AppState = {**state, "redis": redis, "limiter": RateLimiter(redis), "jobs": jobs}
     async with client_for(settings, cut_off) as http:
         caller = TenantClient(tenant.id, http, tenant.headers)
         with logged(settings) as log:

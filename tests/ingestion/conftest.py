@@ -7,7 +7,7 @@ import pytest
 from both_engines import *  # noqa: F403  fixtures: every suite here runs on both engines
 from engines import Event, InterruptedEngine, nothing
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.ingestion.processing import FileProcessor
@@ -35,7 +35,7 @@ async def worker_engines(database: Database, openai_settings: Settings) -> Async
 
 @pytest.fixture(scope="session")
 def processor(
-    database: Database, state: State, worker_engines: Mapping[str, RagEngine], unreachable_jobs: JobQueue
+    database: Database, state: AppState, worker_engines: Mapping[str, RagEngine], unreachable_jobs: JobQueue
 ) -> FileProcessor:
     """A worker's hands, moved by the test."""
     return FileProcessor(database=database, storage=state["storage"], engines=worker_engines, jobs=unreachable_jobs)
@@ -44,7 +44,7 @@ def processor(
 @pytest.fixture
 def make_processor(
     database: Database,
-    state: State,
+    state: AppState,
     worker_engines: Mapping[str, RagEngine],
     engine_name: str,
     unreachable_jobs: JobQueue,
@@ -60,7 +60,7 @@ def make_processor(
 
 @pytest.fixture
 async def unheard_tenant(
-    make_tenant: TenantFactory, engine_settings: Settings, state: State, unreachable_jobs: JobQueue
+    make_tenant: TenantFactory, engine_settings: Settings, state: AppState, unreachable_jobs: JobQueue
 ) -> AsyncGenerator[TenantClient]:
     """A tenant whose uploads stay queued until the test works on them."""
     tenant = await make_tenant()

@@ -18,8 +18,8 @@ from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.jobs.leases import LEASE, OVERDUE, RESEND, SILENCE
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.storage import LocalStorage
-from fastapi_ignite.ingestion.jobs import PROCESS_FILE, SHARPEN
-from fastapi_ignite.ingestion.repository import take_lost
+from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS, PROCESS_FILE
+from fastapi_ignite.ingestion.repository import claim_stalled
 from fastapi_ignite.scheduler import Sweeper
 from http_clients import TenantClient
 
@@ -46,7 +46,7 @@ class QueuedFile:
 
     async def is_taken(self, *, now: datetime, queue_empty: bool) -> bool:
         async with self._database.system() as session:
-            return self.id in {file.id for file in await take_lost(session, now=now, queue_empty=queue_empty)}
+            return self.id in {file.id for file in await claim_stalled(session, now=now, queue_empty=queue_empty)}
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def jobs(addresses: ServiceAddresses) -> AsyncGenerator[JobQueue]:
     queue = JobQueue(broker)
     yield queue
     broker.flush(PROCESS_FILE.queue)
-    broker.flush(SHARPEN.queue)
+    broker.flush(BACKFILL_EMBEDDINGS.queue)
     queue.close()
 
 
@@ -85,7 +85,7 @@ async def test_files_are_not_sent_again_while_the_queue_holds_messages(
         await sweeper.find_lost_files()
         await sweeper.resume_embedding()
     assert await file.told_at() == silent_since
-    assert (await jobs.backlog(PROCESS_FILE), await jobs.backlog(SHARPEN)) == (1, 1)
+    assert (await jobs.backlog(PROCESS_FILE), await jobs.backlog(BACKFILL_EMBEDDINGS)) == (1, 1)
     jobs._broker.flush(PROCESS_FILE.queue)
     await sweeper.find_lost_files()
     assert await file.told_at() > silent_since

@@ -16,13 +16,13 @@ from bookkeeping import counter, eventually, rows_of, stored_objects
 from both_engines import of_the_local_engine
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, leases
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, OVERDUE
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.processing import FileProcessor
-from fastapi_ignite.ingestion.repository import take_lost
+from fastapi_ignite.ingestion.repository import claim_stalled
 from fastapi_ignite.scheduler import Running, Sweeper, schedule
 from http_clients import TenantClient
 
@@ -31,7 +31,7 @@ ProcessorFactory = Callable[..., FileProcessor]
 
 
 @pytest.fixture
-def sweeper(database: Database, state: State, settings: Settings) -> Sweeper:
+def sweeper(database: Database, state: AppState, settings: Settings) -> Sweeper:
     return Sweeper(database, state["jobs"], LocalStorage(settings.ignite.data_dir / "storage"))
 
 
@@ -122,7 +122,7 @@ async def test_a_removal_nobody_heard_of_is_carried_out(
 async def test_a_lost_file_is_handed_out_once(scene: Scene, database: Database) -> None:
     async def take() -> int:
         async with database.system() as session:
-            return sum(file.id == scene.file_id for file in await take_lost(session, now=clock.now()))
+            return sum(file.id == scene.file_id for file in await claim_stalled(session, now=clock.now()))
 
     assert await take() == 0
     await scene.lose()

@@ -11,7 +11,7 @@ from bookkeeping import partial_uploads, rows_of, stored_objects
 from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from http_clients import TenantClient, TenantFactory, client_for
@@ -40,7 +40,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(
-    make_tenant: TenantFactory, settings: Settings, state: State, database: Database, unreachable_jobs: JobQueue
+    make_tenant: TenantFactory, settings: Settings, state: AppState, database: Database, unreachable_jobs: JobQueue
 ) -> AsyncGenerator[Scene]:
     tenant = await make_tenant()
     upload = settings.upload.model_copy(
@@ -152,7 +152,7 @@ async def test_too_many_files_in_progress_are_refused_unread(scene: Scene) -> No
 
 
 async def test_a_full_storage_is_refused_unread(
-    tenant: TenantClient, settings: Settings, state: State, unreachable_jobs: JobQueue
+    tenant: TenantClient, settings: Settings, state: AppState, unreachable_jobs: JobQueue
 ) -> None:
     upload = settings.upload.model_copy(update={"max_stored_bytes": 10})
     tight = settings.model_copy(update={"upload": upload})

@@ -16,7 +16,7 @@ from bookkeeping import eventually, partial_uploads, rows_of, stored_objects
 from both_engines import of_the_local_engine
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.ingestion import upload_reservation
@@ -78,7 +78,7 @@ Limited = Callable[..., Any]
 async def limited(
     make_tenant: TenantFactory,
     settings: Settings,
-    state: State,
+    state: AppState,
     database: Database,
     unreachable_jobs: JobQueue,
     monkeypatch: pytest.MonkeyPatch,

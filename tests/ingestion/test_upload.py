@@ -13,7 +13,7 @@ import documents
 from bookkeeping import counter, eventually, rows_of, stored_objects
 from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -146,7 +146,7 @@ async def test_a_large_file_arrives_whole(unheard_tenant: TenantClient, settings
 
 async def test_who_leaves_is_not_waited_for(
     engine_settings: Settings,
-    state: State,
+    state: AppState,
     unheard_tenant: TenantClient,
     unreachable_jobs: JobQueue,
     processor: FileProcessor,
@@ -188,7 +188,7 @@ async def test_who_leaves_is_not_waited_for(
 @of_the_local_engine  # it is the API that waits
 async def test_callers_who_wait_hold_no_connection(
     engine_settings: Settings,
-    state: State,
+    state: AppState,
     addresses: ServiceAddresses,
     make_tenant: TenantFactory,
     unreachable_jobs: JobQueue,
@@ -197,7 +197,7 @@ async def test_callers_who_wait_hold_no_connection(
     """Six of them on a pool of two; one more caller would be refused a connection after ten seconds."""
     tenant = await make_tenant()
     database = Database(addresses.api_url, pool_size=1)
-    small: State = {**state, "database": database, "jobs": unreachable_jobs}
+    small: AppState = {**state, "database": database, "jobs": unreachable_jobs}
     async with client_for(engine_settings, small) as client:
         tenant = TenantClient(tenant.id, client, tenant.headers)
         project = await tenant.create_project()

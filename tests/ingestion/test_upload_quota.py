@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bookkeeping import counter, make_plan, rows_of, stored_objects
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
@@ -173,7 +173,7 @@ async def test_eight_workers_on_one_file_charge_once(
 
 @pytest.mark.usefixtures("worker")
 async def test_messages_that_come_again_change_nothing(
-    tenant: TenantClient, state: State, database: Database, processor: FileProcessor
+    tenant: TenantClient, state: AppState, database: Database, processor: FileProcessor
 ) -> None:
     project = await tenant.create_project()
     (file,) = (await tenant.upload(project, ("guide.txt", THIRTY))).json()["files"]
@@ -205,7 +205,11 @@ class Twins:
 
 @pytest.fixture
 async def twins(
-    make_tenant: TenantFactory, engine_settings: Settings, state: State, unreachable_jobs: JobQueue, database: Database
+    make_tenant: TenantFactory,
+    engine_settings: Settings,
+    state: AppState,
+    unreachable_jobs: JobQueue,
+    database: Database,
 ) -> AsyncGenerator[Twins]:
     tenant = await make_tenant(await make_plan(database, characters=30))
     async with client_for(engine_settings, {**state, "jobs": unreachable_jobs}) as client:
@@ -284,7 +288,7 @@ class LosingDatabase:
 async def test_a_reservation_whose_answer_was_lost_ends_with_the_last_attempt(
     unheard_tenant: TenantClient,
     database: Database,
-    state: State,
+    state: AppState,
     worker_engines: Mapping[str, RagEngine],
     unreachable_jobs: JobQueue,
 ) -> None:

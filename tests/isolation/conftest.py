@@ -9,7 +9,7 @@ import pytest
 
 from both_engines import *  # noqa: F403  fixtures: tenants of the tests here are of both engines
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from isolation.catalogue import TenantTable, owner_connection, tenant_tables
@@ -58,7 +58,7 @@ async def api_database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
 
 @pytest.fixture(scope="session")
 def ground(
-    api_database: Database, database: Database, state: State, household: Household, tables: Sequence[TenantTable]
+    api_database: Database, database: Database, state: AppState, household: Household, tables: Sequence[TenantTable]
 ) -> Ground:
     """What the probes look at."""
     return Ground(api_database, database, state["admin_database"], household.tenant.id, tables)

@@ -17,8 +17,8 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.core.security import TokenVerifier, sign_token
 from fastapi_ignite.http.deps import SessionDep
-from fastapi_ignite.http.routing import TenantRoute, takes
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.routing import TenantRoute, requires
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import create_app
 from http_clients import TenantClient, TenantFactory, WithState
@@ -50,13 +50,13 @@ def verbose(settings: Settings, env: str) -> Settings:
     )
 
 
-def api_that_fails_at_times(settings: Settings, state: State) -> httpx2.AsyncClient:
+def api_that_fails_at_times(settings: Settings, state: AppState) -> httpx2.AsyncClient:
     async def fail(session: SessionDep) -> None:
         await session.execute(text("SELECT 1 / 0, :value"), {"value": PARAMETER})
 
     app = create_app(settings)
     app.router.add_api_route(
-        "/api/v1/fail", fail, route_class_override=TenantRoute, openapi_extra=takes(Scope.USAGE_READ)
+        "/api/v1/fail", fail, route_class_override=TenantRoute, openapi_extra=requires(Scope.USAGE_READ)
     )
     transport = httpx2.ASGITransport(WithState(app, {**state, "settings": settings, "tokens": TokenVerifier(settings)}))
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1")
@@ -85,7 +85,7 @@ async def whole_round(tenant: TenantClient, stranger: str) -> None:
 @pytest.mark.parametrize("env", ["production", "development"])
 async def test_a_whole_round_tells_no_secret(
     engine_settings: Settings,
-    state: State,
+    state: AppState,
     addresses: ServiceAddresses,
     make_tenant: TenantFactory,
     capsys: pytest.CaptureFixture[str],

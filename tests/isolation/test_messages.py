@@ -17,7 +17,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.exports.jobs import EXPORT_TENANT, REMOVE_EXPORT
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import Job
-from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE, SHARPEN
+from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS, DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE
 from fastapi_ignite.jobs import JOBS
 from fastapi_ignite.usage.jobs import ROLL_UP
 
@@ -35,7 +35,7 @@ WORK = {
     REMOVE_EXPORT: (EXPORT, "exports", "expired"),
 }
 # the database chooses what these work on, whatever the message names
-OF_NO_ROW = {PROCESS_FILE, SHARPEN, ROLL_UP, REBUILD, RECONCILE}
+OF_NO_ROW = {PROCESS_FILE, BACKFILL_EMBEDDINGS, ROLL_UP, REBUILD, RECONCILE}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from databases import fetch, new_database
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import sign_token
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.processing import FileProcessor
@@ -40,7 +40,7 @@ def pooled(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
 
 
 @pytest.fixture(scope="module")
-async def pooled_state(settings: Settings, pooled: ServiceAddresses) -> AsyncGenerator[State]:
+async def pooled_state(settings: Settings, pooled: ServiceAddresses) -> AsyncGenerator[AppState]:
     """An application whose own pool is far larger than pgbouncer's, and whose messages reach no worker."""
     large = settings.postgres.model_copy(update={"pool_size": TENANTS})
     unheard = replace(pooled, rabbitmq_url="redis://127.0.0.1:1/0")
@@ -49,13 +49,13 @@ async def pooled_state(settings: Settings, pooled: ServiceAddresses) -> AsyncGen
 
 
 @pytest.fixture(scope="module")
-async def api(settings: Settings, pooled_state: State) -> AsyncGenerator[httpx2.AsyncClient]:
+async def api(settings: Settings, pooled_state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
     async with client_for(settings, pooled_state) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-async def processor(pooled: ServiceAddresses, pooled_state: State) -> AsyncGenerator[FileProcessor]:
+async def processor(pooled: ServiceAddresses, pooled_state: AppState) -> AsyncGenerator[FileProcessor]:
     """A worker's hands, moved by the test: its connections come from pgbouncer too."""
     database = Database(pooled.worker_url, pool_size=TENANTS)
     yield FileProcessor(
@@ -135,7 +135,7 @@ async def test_interleaved_tenants_see_their_own_and_nothing_else(
     assert connections == [("ignite_api", POOL_SIZE), ("ignite_worker", POOL_SIZE)], "as many as pgbouncer has"
 
 
-async def test_a_transaction_leaves_nothing_on_the_connection_that_the_next_one_gets(pooled_state: State) -> None:
+async def test_a_transaction_leaves_nothing_on_the_connection_that_the_next_one_gets(pooled_state: AppState) -> None:
     database = pooled_state["database"]
 
     async def bare() -> tuple[object, ...]:

@@ -16,7 +16,7 @@ from sqlalchemy import event, text
 from sqlalchemy.util import await_only
 
 from fastapi_ignite.core.sections import CacheSettings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.cache import Cache, RedisBackend, open_cache, use_cache
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -66,7 +66,7 @@ class Queries:
 
 
 @contextmanager
-def watching(state: State) -> Generator[Queries]:
+def watching(state: AppState) -> Generator[Queries]:
     queries = Queries()
     engine = state["database"].engine.sync_engine
     event.listen(engine, "after_cursor_execute", queries.note)
@@ -77,7 +77,7 @@ def watching(state: State) -> Generator[Queries]:
 
 
 @pytest.fixture
-def queries(state: State) -> Generator[Queries]:
+def queries(state: AppState) -> Generator[Queries]:
     with watching(state) as seen:
         yield seen
 
@@ -242,7 +242,7 @@ async def test_five_hundred_callers_ask_the_database_once(
         assert queries.count == 1
 
 
-async def test_without_redis_everything_works_only_slower(client: httpx2.AsyncClient, state: State) -> None:
+async def test_without_redis_everything_works_only_slower(client: httpx2.AsyncClient, state: AppState) -> None:
     away = Cache(RedisBackend(refused_url(), timeout=5))
     with watching(state) as queries, use_cache(away):
         item = await create(client)

@@ -14,7 +14,7 @@ from books import books_of
 from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database, commits
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.storage import LocalStorage
@@ -104,7 +104,7 @@ class Scene:
 async def scene(
     make_tenant: TenantFactory,
     settings: Settings,
-    state: State,
+    state: AppState,
     addresses: ServiceAddresses,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,

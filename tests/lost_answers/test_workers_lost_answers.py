@@ -13,7 +13,7 @@ from books import books_of
 from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.processing import ExportProcessor
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, commits
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -46,7 +46,7 @@ async def proxied(proxy: CommitProxy) -> AsyncGenerator[Database]:
 
 
 @pytest.fixture
-async def tenant(make_tenant: TenantFactory, settings: Settings, state: State) -> AsyncGenerator[TenantClient]:
+async def tenant(make_tenant: TenantFactory, settings: Settings, state: AppState) -> AsyncGenerator[TenantClient]:
     """No worker but the test's hears of its files."""
     made = await make_tenant()
     unheard = JobQueue(make_broker("redis://127.0.0.1:1/0"))
@@ -60,7 +60,7 @@ async def test_a_file_is_completed_and_charged_once(
     proxy: CommitProxy,
     proxied: Database,
     database: Database,
-    state: State,
+    state: AppState,
     settings: Settings,
     loss: Loss,
     patience: float,
@@ -102,7 +102,7 @@ async def test_an_export_is_completed_with_one_archive(
     proxy: CommitProxy,
     proxied: Database,
     database: Database,
-    state: State,
+    state: AppState,
     settings: Settings,
     loss: Loss,
     patience: float,

@@ -8,7 +8,7 @@ import pytest
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.security import sign_token
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from http_clients import client_for
 
 
@@ -36,7 +36,7 @@ async def test_bad_input_makes_no_tenant(client: httpx2.AsyncClient, query: str,
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-async def test_signup_by_admin_key_only(settings: Settings, state: State, admin_key: str) -> None:
+async def test_signup_by_admin_key_only(settings: Settings, state: AppState, admin_key: str) -> None:
     closed = settings.model_copy(update={"app": settings.app.model_copy(update={"tenant_signup": "admin"})})
     tenant_token = sign_token(UUID(int=1), closed)
     async with client_for(closed, state) as client:

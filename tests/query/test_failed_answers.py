@@ -13,7 +13,7 @@ from bookkeeping import counter, rows_of
 from engines import interrupted
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.query.models import RESERVATION_LIFETIME
@@ -40,7 +40,7 @@ async def remove(tenant: TenantClient, project: str, file_id: str) -> None:
 
 
 async def test_an_engine_that_fails_costs_nothing(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database
 ) -> None:
     async def fail() -> None:
         raise RuntimeError("the model's server said SECRET")
@@ -57,7 +57,7 @@ async def test_an_engine_that_fails_costs_nothing(
 
 
 async def test_the_words_of_a_file_removed_meanwhile_never_leave(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database
 ) -> None:
     async def remove_the_source() -> None:
         for file_id in (await file_ids(tenant, project)).values():
@@ -75,7 +75,7 @@ async def test_the_words_of_a_file_removed_meanwhile_never_leave(
 
 
 async def test_another_source_answers_in_its_place(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState
 ) -> None:
     await tenant.upload(project, ("record.txt", b"By our record, the orchard keeps nine apple trees and a pear."))
 
@@ -92,7 +92,7 @@ async def test_another_source_answers_in_its_place(
 
 
 async def test_an_equal_file_keeps_the_answer(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState
 ) -> None:
     await tenant.upload(project, ("copy.txt", b"The orchard keeps nine apple trees."))
 
@@ -106,7 +106,7 @@ async def test_an_equal_file_keeps_the_answer(
 
 
 async def test_sources_that_vanish_every_time_are_a_503_and_cost_nothing(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database
 ) -> None:
     await remove(tenant, project, (await file_ids(tenant, project))["orchard.txt"])
     names = iter([f"{number}.txt" for number in range(MOST_ANSWERS + 1)])
@@ -130,7 +130,7 @@ async def test_sources_that_vanish_every_time_are_a_503_and_cost_nothing(
 
 
 @pytest.fixture
-def sweeper(database: Database, state: State, settings: Settings) -> Sweeper:
+def sweeper(database: Database, state: AppState, settings: Settings) -> Sweeper:
     return Sweeper(database, state["jobs"], LocalStorage(settings.ignite.data_dir / "storage"))
 
 
@@ -144,7 +144,7 @@ async def pass_the_lifetime(database: Database, tenant: TenantClient) -> None:
 
 
 async def test_an_answer_that_comes_too_late_costs_nothing(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database, sweeper: Sweeper
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database, sweeper: Sweeper
 ) -> None:
     async def take_too_long() -> None:
         assert await counter(database, tenant.id, "messages") == (0, 1)
@@ -159,7 +159,7 @@ async def test_an_answer_that_comes_too_late_costs_nothing(
 
 
 async def test_an_answer_whose_unit_was_released_is_not_given_for_nothing(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database, sweeper: Sweeper
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database, sweeper: Sweeper
 ) -> None:
     """The question itself is still open: it is younger than its unit by the database's clock."""
 
@@ -176,7 +176,7 @@ async def test_an_answer_whose_unit_was_released_is_not_given_for_nothing(
 
 
 async def test_the_sweeper_leaves_questions_in_time_alone(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database, sweeper: Sweeper
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database, sweeper: Sweeper
 ) -> None:
     async with interrupted(tenant, engine_settings, state, sweeper.end_expired) as (caller, _):
         answer = await caller.ask(project, QUESTION)

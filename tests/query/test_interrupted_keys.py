@@ -13,7 +13,7 @@ from bookkeeping import counter, eventually, rows_of
 from engines import interrupted
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import UnavailableError
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import store
 from http_clients import TenantClient
@@ -33,7 +33,7 @@ async def answers(database: Database, tenant: TenantClient) -> int:
 
 
 async def test_a_stalled_owner_cannot_commit_beside_its_heir(
-    tenant: TenantClient, engine_settings: Settings, state: State, database: Database
+    tenant: TenantClient, engine_settings: Settings, state: AppState, database: Database
 ) -> None:
     """It was taken for dead, another answered, and then it went on."""
     project = await tenant.create_project()
@@ -50,7 +50,7 @@ async def test_a_stalled_owner_cannot_commit_beside_its_heir(
 
 
 async def test_an_owner_whose_lease_ran_out_unnoticed_commits(
-    tenant: TenantClient, engine_settings: Settings, state: State, database: Database
+    tenant: TenantClient, engine_settings: Settings, state: AppState, database: Database
 ) -> None:
     project = await tenant.create_project()
     async with interrupted(tenant, engine_settings, state, lambda: end_leases(database, tenant)) as (late, _):
@@ -59,7 +59,11 @@ async def test_an_owner_whose_lease_ran_out_unnoticed_commits(
 
 
 async def test_the_lease_is_extended_while_the_answer_is_made(
-    tenant: TenantClient, engine_settings: Settings, state: State, database: Database, monkeypatch: pytest.MonkeyPatch
+    tenant: TenantClient,
+    engine_settings: Settings,
+    state: AppState,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     project = await tenant.create_project()
     monkeypatch.setattr(store, "LEASE", timedelta(seconds=0.3))
@@ -87,7 +91,7 @@ class TestAPaidAnswer:
     """Is never made twice under one key."""
 
     async def test_a_failure_after_it_keeps_the_key(
-        self, tenant: TenantClient, engine_settings: Settings, state: State, database: Database
+        self, tenant: TenantClient, engine_settings: Settings, state: AppState, database: Database
     ) -> None:
         project = await tenant.create_project()
 
@@ -105,7 +109,7 @@ class TestAPaidAnswer:
         assert (await tenant.ask(project, "Why?", headers={"Idempotency-Key": "question-2"})).status_code == 200
 
     async def test_a_failure_that_may_have_come_after_it_keeps_the_key(
-        self, tenant: TenantClient, engine_settings: Settings, state: State
+        self, tenant: TenantClient, engine_settings: Settings, state: AppState
     ) -> None:
         project = await tenant.create_project()
 
@@ -117,7 +121,7 @@ class TestAPaidAnswer:
         problem(await tenant.ask(project, "Why?", headers=KEY), 409, "idempotency_outcome_unknown")
 
     async def test_a_provider_that_is_away_leaves_the_key_free(
-        self, tenant: TenantClient, engine_settings: Settings, state: State
+        self, tenant: TenantClient, engine_settings: Settings, state: AppState
     ) -> None:
         project = await tenant.create_project()
 
@@ -129,7 +133,7 @@ class TestAPaidAnswer:
         assert (await tenant.ask(project, "Why?", headers=KEY)).status_code == 200
 
     async def test_nobody_takes_it_over_from_a_dead_owner(
-        self, tenant: TenantClient, engine_settings: Settings, state: State, database: Database
+        self, tenant: TenantClient, engine_settings: Settings, state: AppState, database: Database
     ) -> None:
         project = await tenant.create_project()
         told: list[Any] = []

@@ -10,7 +10,7 @@ import pytest
 from bookkeeping import counter, eventually, rows_of
 from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings, load_settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
@@ -33,7 +33,7 @@ def server(provider: RunningSimulator) -> ModelServer:
 @pytest.fixture
 async def answering(
     settings: Settings, addresses: ServiceAddresses, server: ModelServer, monkeypatch: pytest.MonkeyPatch
-) -> AsyncGenerator[tuple[Settings, State]]:
+) -> AsyncGenerator[tuple[Settings, AppState]]:
     """An API that was started with a model."""
     monkeypatch.setenv("ANSWER_MODEL", "gpt-4.1-mini")
     monkeypatch.setenv("ANSWER_BASE_URL", server.running.base_url)
@@ -46,7 +46,7 @@ async def answering(
 
 
 @pytest.fixture
-async def caller(tenant: TenantClient, answering: tuple[Settings, State]) -> AsyncGenerator[TenantClient]:
+async def caller(tenant: TenantClient, answering: tuple[Settings, AppState]) -> AsyncGenerator[TenantClient]:
     """The tenant, at that API."""
     async with client_for(*answering) as client:
         yield TenantClient(tenant.id, client, tenant.headers)
@@ -91,7 +91,7 @@ async def test_a_key_is_free_again_where_the_model_did_not(
 
 
 async def test_a_caller_who_leaves_stops_the_model_and_has_used_the_message(
-    tenant: TenantClient, answering: tuple[Settings, State], project: str, server: ModelServer, database: Database
+    tenant: TenantClient, answering: tuple[Settings, AppState], project: str, server: ModelServer, database: Database
 ) -> None:
     server.fail("*", kind="stream_stall", after_events=8)
     left = asyncio.Event()
@@ -115,7 +115,7 @@ async def test_a_caller_who_leaves_stops_the_model_and_has_used_the_message(
 
 
 async def test_words_leave_with_their_proof_while_the_model_goes_on(
-    tenant: TenantClient, answering: tuple[Settings, State], project: str, server: ModelServer, database: Database
+    tenant: TenantClient, answering: tuple[Settings, AppState], project: str, server: ModelServer, database: Database
 ) -> None:
     said = 'There are nine of them [1: "keeps nine apple trees"]. They are old [1: "old as the hills"], and so on.'
     server.fail("*", kind="stream_stall", after_events=30, text=said)
@@ -135,7 +135,7 @@ async def test_words_leave_with_their_proof_while_the_model_goes_on(
 
 
 async def test_an_answer_that_turns_out_to_be_a_thought_is_told_anew(
-    tenant: TenantClient, answering: tuple[Settings, State], project: str, server: ModelServer
+    tenant: TenantClient, answering: tuple[Settings, AppState], project: str, server: ModelServer
 ) -> None:
     server.running.simulator.behaviour.delta_seconds = 0.02
     server.script('They ask for the trees [1: "keeps nine apple trees"]. Now.</think>Nine [1: "nine apple trees"].')

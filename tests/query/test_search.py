@@ -10,7 +10,7 @@ from both_engines import of_the_local_engine
 from engines import interrupted
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from http_clients import TenantClient, TenantFactory
 from query.library import Library
@@ -134,7 +134,7 @@ async def test_a_removed_file_is_found_under_its_twin_s_name_and_then_no_more(
 
 
 async def test_a_file_removed_while_it_is_found_does_not_leave(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState
 ) -> None:
     upload = await tenant.upload(project, ("record.txt", b"By our record, the orchard keeps apple trees and a pear."))
     gone = (await tenant.search(project, "nine apple trees")).json()["results"][0]

@@ -12,7 +12,7 @@ from bookkeeping import counter, make_plan, rows_of
 from engines import InterruptedEngine, interrupted
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import UnavailableError
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from http_clients import Event, EventReader, TenantClient, TenantFactory, client_for
 
@@ -91,7 +91,7 @@ class AwayError(UnavailableError):
     [(RuntimeError("SECRET"), "internal_error"), (AwayError("Later.", headers={"Retry-After": "7"}), "engine_away")],
 )
 async def test_a_failure_is_the_last_event_and_costs_nothing(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database,
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database,
     error: Exception, code: str,
 ) -> None:  # fmt: skip
     async def fail() -> None:
@@ -113,7 +113,7 @@ async def test_a_failure_is_the_last_event_and_costs_nothing(
 
 
 async def test_an_answer_whose_source_is_removed_is_told_anew(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState
 ) -> None:
     async def remove_the_source() -> None:
         for file in (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]:
@@ -142,7 +142,7 @@ async def test_a_duplicate_finds_the_answer_that_was_streamed(tenant: TenantClie
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "come-back"}])
 async def test_a_caller_who_leaves_stops_it_unless_there_is_a_key(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database,
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database,
     key: dict[str, str],
 ) -> None:  # fmt: skip
     left = asyncio.Event()

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 from bookkeeping import make_plan, rows_of
 from books import books_of
 from days import calendar_at
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
@@ -132,7 +132,7 @@ class TestHeaders:
 
 
 async def test_limits_take_one_statement_however_much_is_counted(
-    tenant: TenantClient, database: Database, state: State
+    tenant: TenantClient, database: Database, state: AppState
 ) -> None:
     await tenant.create_project()
     for metric in (Metric.MESSAGES, Metric.CHARACTERS):

@@ -26,7 +26,7 @@ from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep, SettingsDep
 from fastapi_ignite.http.problems import responses
-from fastapi_ignite.http.routing import takes, tenant_router
+from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.tenants.service import TenantNotFoundError
 
 router = tenant_router("/api-keys", "api keys")
@@ -43,7 +43,7 @@ KeyId = Annotated[UUID, Path(examples=[KEY_EXAMPLE])]
 @router.post(
     "",
     status_code=201,
-    openapi_extra=takes(Scope.API_KEYS_WRITE),
+    openapi_extra=requires(Scope.API_KEYS_WRITE),
     dependencies=[idempotent("/api-keys", keep_answer=False)],
     responses=responses(TenantNotFoundError, TooManyApiKeysError, ExpiryNotAheadError),
 )
@@ -55,7 +55,7 @@ async def create_api_key(service: ApiKeyServiceDep, wanted: ApiKeyCreate) -> Api
     return await service.create(wanted)
 
 
-@router.get("", openapi_extra=takes(Scope.API_KEYS_READ))
+@router.get("", openapi_extra=requires(Scope.API_KEYS_READ))
 async def list_api_keys(
     service: ApiKeyServiceDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
@@ -68,7 +68,7 @@ async def list_api_keys(
 @router.post(
     "/{key_id}/rotate",
     status_code=201,
-    openapi_extra=takes(Scope.API_KEYS_WRITE),
+    openapi_extra=requires(Scope.API_KEYS_WRITE),
     dependencies=[idempotent("/api-keys", keep_answer=False)],
     responses=responses(ApiKeyNotFoundError, ApiKeyEndedError, TenantNotFoundError, TooManyApiKeysError),
 )
@@ -77,7 +77,7 @@ async def rotate_api_key(service: ApiKeyServiceDep, key_id: KeyId, wanted: ApiKe
     return await service.rotate(key_id, overlap_seconds=wanted.overlap_seconds)
 
 
-@router.delete("/{key_id}", openapi_extra=takes(Scope.API_KEYS_WRITE), responses=responses(ApiKeyNotFoundError))
+@router.delete("/{key_id}", openapi_extra=requires(Scope.API_KEYS_WRITE), responses=responses(ApiKeyNotFoundError))
 async def revoke_api_key(service: ApiKeyServiceDep, key_id: KeyId) -> ApiKeyRead:
     """End a key, within a second on every process."""
     return await service.revoke(key_id)

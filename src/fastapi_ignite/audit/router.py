@@ -12,7 +12,7 @@ from fastapi_ignite.audit.schemas import EventList
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import OperatorDep, PrincipalDep, SessionDep
-from fastapi_ignite.http.routing import admin_router, takes, tenant_router
+from fastapi_ignite.http.routing import admin_router, requires, tenant_router
 
 router = tenant_router("/audit", "audit")
 admin = admin_router("/audit")
@@ -22,7 +22,7 @@ After = Annotated[UUID | None, Query(description="`next_after` of the page befor
 OnlyAction = Annotated[Action | None, Query(description="Only events of this action.")]
 
 
-@router.get("", openapi_extra=takes(Scope.AUDIT_READ))
+@router.get("", openapi_extra=requires(Scope.AUDIT_READ))
 async def list_events(
     principal: PrincipalDep,
     session: SessionDep,

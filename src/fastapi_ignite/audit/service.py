@@ -11,8 +11,8 @@ from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.models import AdminEvent, AuditEvent
 from fastapi_ignite.audit.repository import AuditRepo
 from fastapi_ignite.audit.schemas import EventList
+from fastapi_ignite.core.audit_context import current_audit_context
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.core.origin import current_origin
 
 
 class AuditLog:
@@ -40,7 +40,7 @@ class AuditLog:
 
 
 def _said(action: Action, target: object, details: dict[str, Any]) -> dict[str, Any]:
-    origin = current_origin()
+    origin = current_audit_context()
     return {
         "id": new_id(),
         "actor_kind": origin.actor.kind,

@@ -13,7 +13,7 @@ from fastapi_ignite.billing.terms import BillingCycle
 from fastapi_ignite.core.config import Settings
 
 
-class Standing(StrEnum):
+class PaymentStatus(StrEnum):
     """What the provider says of an account."""
 
     PAID = "paid"
@@ -50,7 +50,7 @@ class BillingProvider(Protocol):
     name: str
     collects: bool
 
-    async def sync(self, account: Account) -> Standing:
+    async def sync(self, account: Account) -> PaymentStatus:
         """Bring the provider up to date."""
         ...
 
@@ -61,10 +61,10 @@ class NoPayment:
     name = "none"
     collects = False
 
-    async def sync(self, account: Account) -> Standing:
+    async def sync(self, account: Account) -> PaymentStatus:
         """Nothing to tell, nothing owed."""
         del account
-        return Standing.PAID
+        return PaymentStatus.PAID
 
 
 def make_provider(settings: Settings) -> BillingProvider:

@@ -96,7 +96,7 @@ class SubscriptionRepo:
         return select(Subscription).where(Subscription.tenant_id == self._tenant_id)
 
 
-async def take_due(session: AsyncSession, *, day: date, limit: int) -> Sequence[Subscription]:
+async def claim_due(session: AsyncSession, *, day: date, limit: int) -> Sequence[Subscription]:
     """Subscriptions whose scheduled change has come, locked. Needs a system transaction."""
     statement = (
         select(Subscription)
@@ -125,7 +125,7 @@ async def unsynced(session: AsyncSession, *, since: datetime, after: UUID, limit
     return (await session.scalars(statement)).all()
 
 
-async def record_standing(
+async def record_payment_status(
     session: AsyncSession, subscription: Subscription, terms: Terms, *, seen_at: datetime | None
 ) -> None:
     """What the provider said of the state it was shown at `seen_at`; null: of a state that is not the present one.

@@ -29,7 +29,7 @@ from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import OperatorDep, PrincipalDep, SessionDep
 from fastapi_ignite.http.fields import Text
 from fastapi_ignite.http.problems import responses
-from fastapi_ignite.http.routing import admin_router, public_router, takes, tenant_router
+from fastapi_ignite.http.routing import admin_router, public_router, requires, tenant_router
 from fastapi_ignite.tenants.service import TenantNotFoundError
 
 router = tenant_router("/billing", "billing")
@@ -41,7 +41,7 @@ PlanId = Annotated[Text, Path(min_length=1, max_length=100, examples=["pro"])]
 
 @router.post(
     "/subscribe",
-    openapi_extra=takes(Scope.BILLING_WRITE),
+    openapi_extra=requires(Scope.BILLING_WRITE),
     dependencies=[idempotent("/billing/subscription")],
     responses=responses(UnknownPlanError, TenantNotFoundError, UnknownCycleError, PaymentOverdueError),
 )
@@ -56,7 +56,7 @@ async def subscribe(
     return active.answer_subscribe()
 
 
-@router.get("/subscription", openapi_extra=takes(Scope.BILLING_READ))
+@router.get("/subscription", openapi_extra=requires(Scope.BILLING_READ))
 async def read_subscription(principal: PrincipalDep, session: SessionDep) -> SubscriptionRead | NotSubscribed:
     """The tenant's plan, its windows and what is scheduled; `{"subscribed": false}` without a plan."""
     active = await BillingService(session, principal.tenant_id).current()
@@ -65,7 +65,7 @@ async def read_subscription(principal: PrincipalDep, session: SessionDep) -> Sub
 
 @router.post(
     "/cancel",
-    openapi_extra=takes(Scope.BILLING_WRITE),
+    openapi_extra=requires(Scope.BILLING_WRITE),
     dependencies=[idempotent("/billing/subscription")],
     responses=responses(SubscriptionRequiredError),
 )
@@ -80,7 +80,7 @@ async def cancel(principal: PrincipalDep, session: SessionDep) -> SubscriptionRe
 
 @router.post(
     "/resume",
-    openapi_extra=takes(Scope.BILLING_WRITE),
+    openapi_extra=requires(Scope.BILLING_WRITE),
     dependencies=[idempotent("/billing/subscription")],
     responses=responses(SubscriptionRequiredError),
 )

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import jwt
 
+from fastapi_ignite.core.audit_context import Actor
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError, IgniteError, UnavailableError
-from fastapi_ignite.core.origin import Actor
 from fastapi_ignite.core.permissions import Role, Scope, granted
 from fastapi_ignite.core.token_format import StrictTokens, token_header
 

@@ -16,7 +16,7 @@ from fastapi_ignite.exports.models import ENDED, IN_PROGRESS, RUNNING_CONDITION,
 from fastapi_ignite.exports.sections import Section
 from fastapi_ignite.exports.storage_keys import archive_of
 from fastapi_ignite.infra.jobs import leases
-from fastapi_ignite.infra.jobs.leases import LeasedRepo, LostJob
+from fastapi_ignite.infra.jobs.leases import LeasedRepo, StalledJob
 
 
 class ExportRepo(LeasedRepo[Export]):
@@ -99,12 +99,12 @@ async def named_keys(session: AsyncSession, keys: Collection[str]) -> set[str]:
     return {key for key, owner in owners.items() if owner in found}
 
 
-async def take_lost(session: AsyncSession, *, now: datetime, queue_empty: bool) -> list[LostJob]:
+async def claim_stalled(session: AsyncSession, *, now: datetime, queue_empty: bool) -> list[StalledJob]:
     """Exports whose worker died or whose message was lost. Needs a system transaction."""
-    return await leases.take_lost(session, Export, ExportRepo.unfinished, now=now, queue_empty=queue_empty)
+    return await leases.claim_stalled(session, Export, ExportRepo.unfinished, now=now, queue_empty=queue_empty)
 
 
-async def take_expired(session: AsyncSession, *, now: datetime, limit: int = 500) -> list[LostJob]:
+async def claim_expired(session: AsyncSession, *, now: datetime, limit: int = 500) -> list[StalledJob]:
     """Exports whose time is over; from now on callers do not see them. Needs a system transaction."""
     over = (
         select(Export.tenant_id, Export.id)
@@ -120,4 +120,4 @@ async def take_expired(session: AsyncSession, *, now: datetime, limit: int = 500
         .values(state=ExportState.EXPIRED, lease_until=None, notified_at=now)
         .returning(Export.tenant_id, Export.id, Export.state)
     )
-    return [LostJob(row.tenant_id, row.id, row.state) for row in rows]
+    return [StalledJob(row.tenant_id, row.id, row.state) for row in rows]

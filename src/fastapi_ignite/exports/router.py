@@ -15,7 +15,7 @@ from fastapi_ignite.exports.schemas import EXPORT_EXAMPLE, ExportRead
 from fastapi_ignite.exports.service import ExportService
 from fastapi_ignite.http.deps import ClaimDep, DatabaseDep, JobsDep, PrincipalDep, SettingsDep, StorageDep
 from fastapi_ignite.http.problems import RateLimitedError, responses
-from fastapi_ignite.http.routing import takes, tenant_router
+from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import IdempotencyConflictError
 from fastapi_ignite.tenants.service import TenantNotFoundError
 
@@ -38,7 +38,7 @@ ExportId = Annotated[UUID, Path(examples=[EXPORT_EXAMPLE])]
 
 @router.post(
     "/export",
-    openapi_extra=takes(Scope.EXPORTS_WRITE),
+    openapi_extra=requires(Scope.EXPORTS_WRITE),
     status_code=202,
     responses=responses(
         TenantNotFoundError, RateLimitedError, TooManyExportsError, IdempotencyConflictError, UnavailableError
@@ -59,7 +59,9 @@ async def start_export(
     return await service.start(claim, include_files=include_files, resources=resources)
 
 
-@router.get("/exports/{export_id}", openapi_extra=takes(Scope.EXPORTS_READ), responses=responses(ExportNotFoundError))
+@router.get(
+    "/exports/{export_id}", openapi_extra=requires(Scope.EXPORTS_READ), responses=responses(ExportNotFoundError)
+)
 async def read_export(service: ExportServiceDep, export_id: ExportId) -> ExportRead:
     """How far an export is."""
     return ExportRead.of(await service.read(export_id))
@@ -67,7 +69,7 @@ async def read_export(service: ExportServiceDep, export_id: ExportId) -> ExportR
 
 @router.get(
     "/exports/{export_id}/download",
-    openapi_extra=takes(Scope.EXPORTS_READ),
+    openapi_extra=requires(Scope.EXPORTS_READ),
     response_class=ZipResponse,
     responses=responses(ExportNotFoundError, ExportNotReadyError),
 )

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import HTTPBearer
 
-from fastapi_ignite.core.origin import Actor, Origin, act_for
+from fastapi_ignite.core.audit_context import Actor, AuditContext, set_audit_context
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.core.security import (
     InvalidTokenError,
@@ -19,7 +19,7 @@ from fastapi_ignite.core.security import (
 )
 from fastapi_ignite.http.problems import InsufficientScopeError, TenantMismatchError, TenantSuspendedError
 from fastapi_ignite.http.rate_limit import check_rate_limit
-from fastapi_ignite.http.state import AdminDirectory, ApiKeyDirectory, TenantDirectory
+from fastapi_ignite.http.state import Authenticator, TenantAccessSource
 
 KEY_MARK = "ign_"  # no JWT begins so: its first character is of `{` in base64url
 
@@ -41,7 +41,7 @@ async def require_auth(request: Request) -> Principal:
         await check_rate_limit(request, None)
         raise
     request.state.principal = principal
-    record_origin(request, principal.actor)
+    record_audit_context(request, principal.actor)
     claimed = (*request.headers.getlist("x-tenant-id"), *request.query_params.getlist("tenant_id"))
     if not all(_is_tenant(value, principal) for value in claimed):
         await check_rate_limit(request, principal)
@@ -54,8 +54,8 @@ async def _verified(request: Request) -> Principal:
     if not bearer.startswith(KEY_MARK):
         verifier: TokenVerifier = request.state.tokens
         return await verifier.verify(bearer)
-    api_keys: ApiKeyDirectory = request.state.api_keys
-    principal = await api_keys.principal(bearer)
+    api_keys: Authenticator[Principal] = request.state.api_keys
+    principal = await api_keys.authenticate(bearer)
     if principal is None:
         raise InvalidTokenError("The API key is unknown, expired or revoked.")
     return principal
@@ -63,18 +63,18 @@ async def _verified(request: Request) -> Principal:
 
 async def require_admin(request: Request) -> Actor:
     """The administrator whose key is the bearer."""
-    admins: AdminDirectory = request.state.admins
-    actor = await admins.actor(bearer_token(request.headers.getlist("authorization")))
+    admins: Authenticator[Actor] = request.state.admins
+    actor = await admins.authenticate(bearer_token(request.headers.getlist("authorization")))
     if actor is None:
         raise InvalidTokenError("The bearer is no admin key in force.")
-    record_origin(request, actor)
+    record_audit_context(request, actor)
     return actor
 
 
 async def require_active(request: Request, principal: Principal) -> None:
     """A suspended tenant may do nothing."""
-    tenants: TenantDirectory = request.state.tenants
-    if (await tenants.standing(principal.tenant_id)).suspended:
+    tenants: TenantAccessSource = request.state.tenants
+    if (await tenants.access(principal.tenant_id)).suspended:
         raise TenantSuspendedError("The tenant is suspended; its data is kept. Ask the service's operator.")
 
 
@@ -88,10 +88,10 @@ def require_scope(principal: Principal, scope: Scope) -> None:
         )
 
 
-def record_origin(request: Request, actor: Actor) -> None:
+def record_audit_context(request: Request, actor: Actor) -> None:
     """Who acts, for the audit."""
     address = request.client.host if request.client else None
-    act_for(Origin(actor, getattr(request.state, "request_id", None), address))
+    set_audit_context(AuditContext(actor, getattr(request.state, "request_id", None), address))
 
 
 def _is_tenant(claimed: str, principal: Principal) -> bool:

@@ -81,8 +81,8 @@ async def check_rate_limit(
         RateLimitedError: there are not as many.
     """
     state = request.state
-    standing = await state.tenants.standing(principal.tenant_id) if principal else None
-    limit = standing.rpm if standing else state.settings.rate_limit.per_address
+    access = await state.tenants.access(principal.tenant_id) if principal else None
+    limit = access.rpm if access else state.settings.rate_limit.per_address
     decision: RateDecision = await state.limiter.hit(caller_key(request, principal), limit, cost=cost, recall=recall)
     state.rate_headers = _rate_headers(decision)
     if not decision.allowed:

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from fastapi_ignite.core.origin import Actor
+from fastapi_ignite.core.audit_context import Actor
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.core.security import InvalidTokenError
 from fastapi_ignite.http.admission import Handler, admit
 from fastapi_ignite.http.authentication import (
     AdminDep,
     TenantParameterDep,
-    record_origin,
+    record_audit_context,
     require_active,
     require_admin,
     require_auth,
@@ -28,7 +28,7 @@ from fastapi_ignite.http.rate_limit import check_rate_limit
 REQUIRED_SCOPE = "x-required-scope"
 
 
-def takes(scope: Scope) -> dict[str, Any]:
+def requires(scope: Scope) -> dict[str, Any]:
     """What an operation's `openapi_extra` says of who may call it; `TenantRoute` holds callers to it."""
     return {REQUIRED_SCOPE: str(scope)}
 
@@ -61,14 +61,14 @@ class _CheckedRoute(APIRoute):
 
 
 class TenantRoute(_CheckedRoute):
-    """Bearer, the tenant's rate limit and standing, the operation's scope, then everything else."""
+    """Bearer, the tenant's rate limit and suspension, the operation's scope, then everything else."""
 
     def get_route_handler(self) -> Handler:
         """The checks around FastAPI's own handler. An operation that names no scope does not start."""
         handler = super().get_route_handler()
         named = (self.openapi_extra or {}).get(REQUIRED_SCOPE)
         if named is None:
-            raise ValueError(f"{self.path}: an operation of a tenant names its scope: openapi_extra=takes(Scope.…)")
+            raise ValueError(f"{self.path}: an operation of a tenant names its scope: openapi_extra=requires(Scope.…)")
         scope = Scope(named)
 
         async def permitted(request: Request) -> Response:
@@ -106,7 +106,7 @@ class PublicRoute(_CheckedRoute):
         handler = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
-            record_origin(request, Actor("anonymous"))
+            record_audit_context(request, Actor("anonymous"))
             return await admit(request, None, handler)
 
         return checked

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from typing import Protocol, TypedDict, TypeVar
 from uuid import UUID
 
 from redis.asyncio import Redis
 
+from fastapi_ignite.core.audit_context import Actor
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.origin import Actor
 from fastapi_ignite.core.security import Principal, TokenVerifier
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.db.schema_history import SchemaHistory
@@ -22,51 +22,48 @@ from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.storage import Storage
 from fastapi_ignite.rag.engine import RagEngine
 
+CallerT_co = TypeVar("CallerT_co", covariant=True)
+
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """`rpm`: requests a minute, of the tenant's plan or else of the setting."""
+class TenantAccess:
+    """What a tenant may do: `rpm` requests a minute, by its plan or else by the setting, unless it is suspended."""
 
     rpm: int
     suspended: bool
 
 
-class TenantDirectory(Protocol):
-    """What is known of tenants at the entrance."""
+class TenantAccessSource(Protocol):
+    """Tells what a tenant may do at the moment."""
 
-    async def standing(self, tenant_id: UUID) -> Standing:
-        """May be a few seconds old."""
+    async def access(self, tenant_id: UUID) -> TenantAccess:
+        """Return what was true at most a few seconds ago; an unknown tenant has the default rate."""
         ...
 
 
-class ApiKeyDirectory(Protocol):
-    """Whose an API key is."""
+class Authenticator(Protocol[CallerT_co]):
+    """Tells who owns a key."""
 
-    async def principal(self, key: str) -> Principal | None:
-        """None where the key is malformed, unknown, expired or revoked. May be a few seconds old."""
+    async def authenticate(self, key: str) -> CallerT_co | None:
+        """Return the key's owner, or None where the key is malformed, unknown, expired or revoked.
+
+        The answer may be a few seconds old.
+        """
         ...
 
 
-class AdminDirectory(Protocol):
-    """Whose an admin key is."""
-
-    async def actor(self, key: str) -> Actor | None:
-        """None where the key is malformed, unknown, expired or revoked. May be a few seconds old."""
-        ...
-
-
-class State(TypedDict):
-    """One of each for the whole process."""
+class AppState(TypedDict):
+    """The objects that all requests of a process share."""
 
     settings: Settings
     database: Database
     admin_database: Database
     redis: Redis
     limiter: RateLimiter
-    tenants: TenantDirectory
+    tenants: TenantAccessSource
     tokens: TokenVerifier
-    api_keys: ApiKeyDirectory
-    admins: AdminDirectory
+    api_keys: Authenticator[Principal]
+    admins: Authenticator[Actor]
     storage: Storage
     jobs: JobQueue
     engines: Mapping[str, RagEngine]

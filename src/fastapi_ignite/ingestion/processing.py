@@ -19,7 +19,7 @@ from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, StaleAttemptError, keep_lease, next_try
 from fastapi_ignite.infra.storage import Storage
-from fastapi_ignite.ingestion.jobs import SHARPEN
+from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
@@ -198,7 +198,7 @@ class FileProcessor:
             await self._complete(files, file, existing or source.document_id, shared=existing is not None)
         FINISHED.labels("completed", "").inc()
         log.info("file completed", chunks=prepared.chunk_count, characters=len(extracted.text))
-        await self._jobs.send(SHARPEN)
+        await self._jobs.send(BACKFILL_EMBEDDINGS)
 
     async def _share(self, engine: RagEngine, file: File) -> bool:
         """Equal bytes in the project already: nothing to extract, charge or embed."""

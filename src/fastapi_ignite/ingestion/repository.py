@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.jobs import leases
-from fastapi_ignite.infra.jobs.leases import LeasedRepo, LostJob
+from fastapi_ignite.infra.jobs.leases import LeasedRepo, StalledJob
 from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
 
 # removed, and its bytes are to stay until they are removed too
@@ -151,9 +151,9 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.execute(statement)).scalar_one()
 
 
-async def take_lost(session: AsyncSession, *, now: datetime, queue_empty: bool = True) -> list[LostJob]:
+async def claim_stalled(session: AsyncSession, *, now: datetime, queue_empty: bool = True) -> list[StalledJob]:
     """Files whose worker died or whose message was lost. Needs a system transaction."""
-    return await leases.take_lost(session, File, FileRepo.unfinished, now=now, queue_empty=queue_empty)
+    return await leases.claim_stalled(session, File, FileRepo.unfinished, now=now, queue_empty=queue_empty)
 
 
 @dataclass(frozen=True, slots=True)

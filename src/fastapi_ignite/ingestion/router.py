@@ -31,7 +31,7 @@ from fastapi_ignite.http.multipart import (
     require_length,
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
-from fastapi_ignite.http.routing import takes, tenant_router
+from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
     FileUnknownError,
@@ -106,7 +106,7 @@ ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
 
 @router.post(
     "/projects/create",
-    openapi_extra=takes(Scope.PROJECTS_WRITE),
+    openapi_extra=requires(Scope.PROJECTS_WRITE),
     dependencies=[QuotaHeadersDep, idempotent("/ingestion/projects/{id}/files")],
     responses=responses(SubscriptionRequiredError, QuotaExceededError),
 )
@@ -126,7 +126,7 @@ async def create_project(
 
 @router.post(
     "/projects/{project_id}/ensure_vector_store",
-    openapi_extra=takes(Scope.PROJECTS_WRITE),
+    openapi_extra=requires(Scope.PROJECTS_WRITE),
     responses=responses(ProjectNotFoundError, *STORE_ERRORS, EngineMissingError),
 )
 async def ensure_vector_store(
@@ -139,7 +139,7 @@ async def ensure_vector_store(
 @router.post(
     "/projects/{project_id}/upload_and_attach",
     dependencies=[QuotaHeadersDep],
-    openapi_extra=MULTIPART_BODY | takes(Scope.FILES_WRITE),
+    openapi_extra=MULTIPART_BODY | requires(Scope.FILES_WRITE),
     responses=responses(
         ProjectNotFoundError,
         SubscriptionRequiredError,
@@ -186,7 +186,7 @@ async def upload_and_attach(
 
 @router.get(
     "/projects/{project_id}/files",
-    openapi_extra=takes(Scope.FILES_READ),
+    openapi_extra=requires(Scope.FILES_READ),
     responses=responses(ProjectNotFoundError, EngineMissingError),
 )
 async def list_files(
@@ -205,7 +205,7 @@ async def list_files(
 
 @router.delete(
     "/projects/{project_id}/remove_file",
-    openapi_extra=takes(Scope.FILES_WRITE),
+    openapi_extra=requires(Scope.FILES_WRITE),
     responses=responses(ProjectNotFoundError, FileUnknownError, EngineMissingError),
 )
 async def remove_file(

@@ -29,7 +29,7 @@ from fastapi_ignite.ingestion.errors import (
     TooManyBytesInFlightError,
     TooManyFilesInProgressError,
 )
-from fastapi_ignite.ingestion.incoming import IncomingUpload
+from fastapi_ignite.ingestion.incoming_upload import IncomingUpload
 from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo

@@ -12,7 +12,7 @@ from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import ClaimDep, DatabaseDep, EnginesDep, PrincipalDep, SettingsDep
 from fastapi_ignite.http.event_stream import MEDIA_TYPE, Events, EventStreamResponse
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
-from fastapi_ignite.http.routing import takes, tenant_router
+from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import IdempotencyOutcomeUnknownError
 from fastapi_ignite.projects.service import ProjectNotFoundError
 from fastapi_ignite.query.schemas import AskRequest, AskResult, SearchRequest, SearchResult
@@ -45,7 +45,7 @@ MessageId = Annotated[UUID, Path(examples=["7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21
 @router.post(
     "/ask",
     response_model=AskResult,
-    openapi_extra=takes(Scope.MESSAGES_WRITE),
+    openapi_extra=requires(Scope.MESSAGES_WRITE),
     dependencies=[QuotaHeadersDep],
     responses={
         200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": EXAMPLE}}},
@@ -87,7 +87,7 @@ async def ask(
 
 @router.post(
     "/search",
-    openapi_extra=takes(Scope.FILES_READ),
+    openapi_extra=requires(Scope.FILES_READ),
     responses=responses(
         ProjectNotFoundError,
         SubscriptionRequiredError,
@@ -103,7 +103,7 @@ async def search(service: QueryServiceDep, wanted: SearchRequest, request: Reque
 
 
 @router.get(
-    "/messages/{message_id}", openapi_extra=takes(Scope.MESSAGES_READ), responses=responses(MessageNotFoundError)
+    "/messages/{message_id}", openapi_extra=requires(Scope.MESSAGES_READ), responses=responses(MessageNotFoundError)
 )
 async def read_message(service: QueryServiceDep, message_id: MessageId) -> AskResult:
     """An answer that was given before; a duplicate request is pointed here."""

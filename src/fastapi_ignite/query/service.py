@@ -15,7 +15,7 @@ from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, owner_alive
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.query.leaving import CallerLeftError, unless_left
+from fastapi_ignite.query.client_disconnect import ClientDisconnectedError, cancel_on_disconnect
 from fastapi_ignite.query.models import RESERVATION_LIFETIME, Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead, PassageRead, SearchRequest, SearchResult
@@ -105,7 +105,7 @@ class QueryService:
 
         Raises:
             AnswerAbandonedError, SourcesChangedError: asking again may work.
-            CallerLeftError: nobody hears it.
+            ClientDisconnectedError: nobody hears it.
         """
         claim = question.claim
         usage = TokenUsage()
@@ -114,7 +114,7 @@ class QueryService:
             async with owner_alive(self._database, claim):
                 for _ in range(MOST_ANSWERS):
                     asking = question.engine.ask(self._tenant_id, question.project_id, question.text, usage, listener)
-                    answer = await (asking if claim else unless_left(asking, caller_left))
+                    answer = await (asking if claim else cancel_on_disconnect(asking, caller_left))
                     asked = True
                     result = await self._settle(question, answer, usage)
                     if result is not None:
@@ -122,7 +122,7 @@ class QueryService:
             raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
         except CommitOutcomeUnknownError:
             raise  # the answer may be on record and charged; if it is not, the unit, the question and the key expire
-        except CallerLeftError:
+        except ClientDisconnectedError:
             await self._end(question, usage, charged=usage.spent)
             raise
         except BaseException as error:
@@ -145,14 +145,14 @@ class QueryService:
         Raises:
             ProjectNotFoundError: the id is unknown.
             SubscriptionRequiredError: nothing was searched.
-            CallerLeftError: nobody hears it, and the engine was stopped.
+            ClientDisconnectedError: nobody hears it, and the engine was stopped.
         """
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
             await BillingService(session, self._tenant_id).required()
         engine = engine_named(self._engines, project.engine or self._settings.default_engine)
         searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit)
-        found = await unless_left(searching, caller_left)
+        found = await cancel_on_disconnect(searching, caller_left)
         # asked last, so that a file which was removed meanwhile is not among them
         names = await self.names({passage.document_id for passage in found})
         return SearchResult(

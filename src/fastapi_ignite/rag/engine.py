@@ -228,7 +228,7 @@ class RagEngine(Protocol):
         """Remove what was abandoned of these bytes in the index and at a provider. Repeatable."""
         ...
 
-    async def sharpen(self) -> bool:
+    async def backfill_embeddings(self) -> bool:
         """Bring the slow part of the indexes (embeddings) one batch further, over all tenants, oldest document first.
 
         Returns false when nothing is left to do. Processes that call it at the same time take different documents.

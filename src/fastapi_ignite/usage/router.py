@@ -11,14 +11,14 @@ from fastapi import Query
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep
 from fastapi_ignite.http.problems import responses
-from fastapi_ignite.http.routing import takes, tenant_router
+from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.usage.reports import InvalidRangeError, UsageReports
 from fastapi_ignite.usage.schemas import LedgerPage, UsageByDay
 
 router = tenant_router("/usage", "usage")
 
 
-@router.get("", openapi_extra=takes(Scope.USAGE_READ), responses=responses(InvalidRangeError))
+@router.get("", openapi_extra=requires(Scope.USAGE_READ), responses=responses(InvalidRangeError))
 async def read_usage(
     principal: PrincipalDep,
     session: SessionDep,
@@ -29,7 +29,7 @@ async def read_usage(
     return await UsageReports(session, principal.tenant_id).by_day(start=start, end=end)
 
 
-@router.get("/ledger", openapi_extra=takes(Scope.USAGE_READ))
+@router.get("/ledger", openapi_extra=requires(Scope.USAGE_READ))
 async def read_ledger(
     principal: PrincipalDep,
     session: SessionDep,

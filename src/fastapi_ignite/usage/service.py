@@ -114,10 +114,10 @@ class UsageService:
     async def require_room(self, metric: Metric) -> None:
         """Refuse early when nothing at all is left; reserves nothing."""
         today = clock.today()
-        standing = await self._standing(metric, today)
-        if standing.used + standing.reserved >= standing.cap:
+        current = await self._current(metric, today)
+        if current.used + current.reserved >= current.cap:
             raise await self._refusal(metric, 1, today)
-        headers.note(_state(metric, standing))
+        headers.note(_state(metric, current))
 
     async def overview(self) -> tuple[ActiveSubscription, Usage] | None:
         """The subscription and the figures of today's windows, in one round trip; nothing without a subscription."""
@@ -128,7 +128,7 @@ class UsageService:
             return None
         return active, _usage(active, figures)
 
-    async def _standing(self, metric: Metric, day: date) -> Grant:
+    async def _current(self, metric: Metric, day: date) -> Grant:
         active = await BillingService(self._session, self._tenant_id).required(day)
         figures = await self._repository.figures(metric, _period_start(active, metric))
         resets_on = None if metric is Metric.PROJECTS else active.quota.resets_on
@@ -139,7 +139,7 @@ class UsageService:
 
         Where the cap has room beside what is only held for work in progress, asking again soon may help.
         """
-        state = _state(metric, await self._standing(metric, day))
+        state = _state(metric, await self._current(metric, day))
         wait = {"Retry-After": HELD_RETRY_SECONDS} if state.used + amount <= state.cap else {}
         return QuotaExceededError(
             f"The plan allows {state.cap} {metric.value}; {state.used + state.reserved} are used or held, and "

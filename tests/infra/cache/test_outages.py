@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from fastapi_ignite.infra.cache import Cache, FileBackend, RedisBackend, cached, use_cache
-from fastapi_ignite.infra.cache.debts import MAX_TAGS
+from fastapi_ignite.infra.cache.pending_invalidations import MAX_TAGS
 from fastapi_ignite.infra.services import ServiceAddresses
 from infra.cache.flaky_redis import FlakyRedis, refused_url
 

@@ -18,8 +18,8 @@ from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.http import problems
 from fastapi_ignite.http.deps import PrincipalDep
-from fastapi_ignite.http.routing import public_router, takes, tenant_router
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.routing import public_router, requires, tenant_router
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.cache import Cache, RedisBackend, cached_response, get_cache, tag, use_cache
 from http_clients import WithState
 from infra.cache.flaky_redis import refused_url
@@ -43,7 +43,7 @@ class NoteNotFoundError(NotFoundError):
 class Service:
     """The application, its callers, and how often its endpoint ran."""
 
-    def __init__(self, settings: Settings, state: State) -> None:
+    def __init__(self, settings: Settings, state: AppState) -> None:
         self.runs = 0
         self.missing = False
         self._settings = settings
@@ -56,7 +56,7 @@ class Service:
     def _router(self, key: str) -> Any:
         router = tenant_router("/notes", "notes")
 
-        @router.get("/{note_id}", openapi_extra=takes(Scope.FILES_READ))
+        @router.get("/{note_id}", openapi_extra=requires(Scope.FILES_READ))
         @cached_response(
             key=key, ttl=60, max_age=5, tags=["note:{note_id}"], vary=["accept-language"], absence=NoteNotFoundError
         )
@@ -81,7 +81,7 @@ class Service:
 
 
 @pytest.fixture
-async def service(settings: Settings, state: State, cache: Cache) -> AsyncGenerator[Service]:
+async def service(settings: Settings, state: AppState, cache: Cache) -> AsyncGenerator[Service]:
     del cache
     made = Service(settings, state)
     async with made.http:
@@ -226,7 +226,7 @@ def test_the_api_pages_show_the_endpoint_as_it_is(service: Service) -> None:
 
 
 async def test_a_route_without_a_token_must_say_that_it_is_shared(
-    settings: Settings, state: State, cache: Cache
+    settings: Settings, state: AppState, cache: Cache
 ) -> None:
     del cache, settings
     app = FastAPI()

@@ -20,7 +20,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.jobs import Job, JobQueue, Priority, make_broker
 from fastapi_ignite.infra.jobs.rabbitmq import MAX_DEAD_MESSAGES
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.ingestion.jobs import SHARPEN
+from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS
 from fastapi_ignite.main import open_state
 from fastapi_ignite.usage.jobs import ROLL_UP
 from http_clients import TenantClient, TenantFactory, client_for
@@ -81,7 +81,7 @@ async def test_an_upload_is_ingested_by_a_worker_that_listens_to_one_queue(
     answer = await tenant.ask(project, "How many apple trees does the orchard keep?")
     assert answer.json()["answerable"] is True
     jobs = JobQueue(make_broker(server))
-    assert await jobs.backlog(SHARPEN) == 1, "a worker of another queue took it, or it was never sent"
+    assert await jobs.backlog(BACKFILL_EMBEDDINGS) == 1, "a worker of another queue took it, or it was never sent"
     jobs.close()
     with Redis.from_url(CommandLine.on_servers(folder, addresses).environment["REDIS_URL"]) as redis:
         assert redis.exists("heartbeat:worker")

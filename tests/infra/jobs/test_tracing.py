@@ -13,7 +13,7 @@ from dramatiq.middleware import TimeLimitExceeded
 from bookkeeping import eventually
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.jobs import JobBroker, JobQueue, make_broker
 from fastapi_ignite.infra.jobs.tracing import JobContext
 from http_clients import TenantClient, TenantFactory, client_for
@@ -73,7 +73,7 @@ async def test_the_workers_lines_about_an_upload_carry_the_requests_id(tenant: T
         return [job for job in lines() if job["event"] == "job" and values.items() <= job.items()]
 
     async def embedded() -> bool:
-        return bool(jobs(job="ingestion.sharpen", request_id=request_id))
+        return bool(jobs(job="ingestion.backfill_embeddings", request_id=request_id))
 
     await eventually(embedded)
     # the message may be of another upload: it brings the file whose turn it is
@@ -84,7 +84,7 @@ async def test_the_workers_lines_about_an_upload_carry_the_requests_id(tenant: T
 
 @pytest.mark.usefixtures("worker")
 async def test_a_file_keeps_its_requests_id_when_the_message_of_another_brings_it(
-    make_tenant: TenantFactory, settings: Settings, state: State, lines: Lines
+    make_tenant: TenantFactory, settings: Settings, state: AppState, lines: Lines
 ) -> None:
     first, second = f"first-{new_id().hex}", f"second-{new_id().hex}"
     unheard, heard = await make_tenant(), await make_tenant()

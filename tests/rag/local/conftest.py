@@ -58,5 +58,5 @@ async def rag_project(
 async def nothing_waits(database: Database) -> None:
     """What other tests left behind is embedded first."""
     engine = LocalEngine(database, embedder="minilm")
-    while await engine.sharpen():
+    while await engine.backfill_embeddings():
         pass

@@ -14,7 +14,7 @@ from fastapi_ignite.rag.local.answering import REFUSAL, Quote
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.retrieval import Retrieved, Retriever
-from fastapi_ignite.rag.local.searching import LocalSearchRepository
+from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
 from rag_projects import RagProject, RagProjectFactory
 
 PUMP = (
@@ -37,7 +37,7 @@ async def library(request: pytest.FixtureRequest, rag_project: RagProjectFactory
     """A project that holds three documents, ready with each embedder."""
     project = await rag_project(embedder=request.param)
     documents = {await project.add(body): body for body in (PUMP, LEAVE, OFFICE)}
-    await project.sharpen()
+    await project.backfill_embeddings()
     return project, documents
 
 
@@ -106,7 +106,7 @@ class TestAnswers:
         for embedder, expected in (("none", []), ("minilm", [LEAVE[: LEAVE.index(" Unused")]])):
             project = await rag_project(embedder=embedder)
             await project.add(LEAVE)
-            await project.sharpen()
+            await project.backfill_embeddings()
             assert await project.quotes(question) == expected
 
     async def test_a_citation_names_the_page_it_stands_on(self, rag_project: RagProjectFactory) -> None:
@@ -143,7 +143,7 @@ class TestPartlyEmbedded:
     async def test_every_document_answers_whether_embedded_or_not(self, rag_project: RagProjectFactory) -> None:
         project = await rag_project(embedder="minilm")
         first = await project.add(PUMP)
-        await project.sharpen()
+        await project.backfill_embeddings()
         second = await project.add(OFFICE)
         assert await project.embedded() == {first: 1, second: 0}
         assert await project.best("warranty after delivery") == first

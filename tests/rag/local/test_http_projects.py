@@ -39,7 +39,7 @@ def hosted(provider: RunningSimulator, **changes: object) -> EmbeddingSettings:
 async def drain(engine: LocalEngine) -> int:
     """How many steps it took."""
     steps = 0
-    while await engine.sharpen():
+    while await engine.backfill_embeddings():
         steps += 1
     return steps
 
@@ -73,7 +73,7 @@ async def test_passages_and_questions_are_compared_by_the_servers_vectors(
     project = await rag_project(embedder="http", embedding=hosted(provider, dimensions=64))
     pump, _ = await project.add(PUMP), await project.add(OFFICE)
     assert await kept(project) == ("http:text-embedding-3-small", 64)
-    await project.sharpen()
+    await project.backfill_embeddings()
     assert None not in await cosines(project)
     assert await project.best(QUESTION) == pump
     assert await project.quotes(QUESTION) == ["The pump is made of brass."]
@@ -85,7 +85,7 @@ async def test_a_server_that_finds_everything_alike_answers_nothing_that_the_wor
     server.embed = lambda _: vector_of("anything")
     project = await rag_project(embedder="http", embedding=server.settings())
     await project.add(PUMP)
-    await project.sharpen()
+    await project.backfill_embeddings()
     assert await cosines(project, "Who won the race in Rome?") == [pytest.approx(1, abs=0.001)]
     assert not (await project.ask("Who won the race in Rome?")).answerable
     assert await project.quotes(QUESTION) == ["The pump is made of brass."]

@@ -29,7 +29,7 @@ from fastapi_ignite.rag.local.lexical import (
     question_weights,
     sparsevec_text,
 )
-from fastapi_ignite.rag.local.searching import CANDIDATES
+from fastapi_ignite.rag.local.search_repository import CANDIDATES
 from rag_projects import RagProject, RagProjectFactory, gather_all
 
 # no stop words, no question words, and each is its own stem

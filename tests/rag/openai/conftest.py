@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from databases import new_database
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.model_sections import OpenAISettings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.ratelimit import RateLimiter
@@ -43,13 +43,13 @@ async def database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
 
 
 @pytest.fixture(scope="session")
-async def state(settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[State]:
+async def state(settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[AppState]:
     async with open_state(settings, addresses) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-async def client(settings: Settings, state: State) -> AsyncGenerator[httpx2.AsyncClient]:
+async def client(settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
     async with client_for(settings, state) as anonymous:
         yield anonymous
 
@@ -73,7 +73,7 @@ def hosted_settings(settings: Settings, provider: RunningSimulator) -> Settings:
 
 
 @pytest.fixture
-async def engine(database: Database, hosted_settings: Settings, state: State) -> AsyncGenerator[OpenAIEngine]:
+async def engine(database: Database, hosted_settings: Settings, state: AppState) -> AsyncGenerator[OpenAIEngine]:
     """With a breaker of its own."""
     limiter = RateLimiter(state["redis"], patience=30)  # a busy machine is no outage
     engine = build_engines(database, hosted_settings, limiter=limiter)["openai"]
@@ -92,7 +92,7 @@ def leaving() -> asyncio.Event:
 async def hosted(
     make_tenant: TenantFactory,
     hosted_settings: Settings,
-    state: State,
+    state: AppState,
     database: Database,
     engine: OpenAIEngine,
     leaving: asyncio.Event,

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from bookkeeping import counter, eventually
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.model_sections import OpenAISettings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.openai_sim import outcome
 from fastapi_ignite.openai_sim.faults import Fault, FaultKind
@@ -21,8 +21,8 @@ from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.openai import service
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
-from fastapi_ignite.rag.openai.figures import CHARACTERS_A_TOKEN
 from fastapi_ignite.rag.openai.service import INSTRUCTIONS
+from fastapi_ignite.rag.openai.token_usage import CHARACTERS_A_TOKEN
 from http_clients import TenantClient, client_for
 from openai_stack import HostedTenant
 
@@ -408,7 +408,7 @@ class TestAnswers:
 
 
 async def test_a_project_whose_key_was_taken_away_is_told_so(
-    hosted: HostedTenant, project: str, settings: Settings, state: State
+    hosted: HostedTenant, project: str, settings: Settings, state: AppState
 ) -> None:
     async with client_for(settings, {**state, "engines": {"local": state["engines"]["local"]}}) as keyless:
         answer = await TenantClient(hosted.api.id, keyless, hosted.api.headers).ask(project, QUESTION)

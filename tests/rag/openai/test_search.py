@@ -13,11 +13,12 @@ from openai import AsyncOpenAI
 from bookkeeping import counter
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.openai_sim.server import RunningSimulator
-from fastapi_ignite.rag.openai import locating, repository
-from fastapi_ignite.rag.openai.citing import Excerpt, in_sentences
+from fastapi_ignite.rag.openai import repository
 from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
+from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
+from fastapi_ignite.rag.openai.response_parsing import Excerpt, in_sentences
 from http_clients import TenantClient, client_for
 from openai_scene import SHEEP, TREES, Scene
 from openai_stack import HostedTenant
@@ -145,8 +146,8 @@ class TestLocating:
             seen.append((pool.checkedout(), threading.current_thread() is threading.main_thread()))
             return in_sentences(excerpts)
 
-        monkeypatch.setattr(locating, "in_sentences", observed)
-        located = await locating.ProjectTexts(scene.hosted.database, scene.hosted.api.id, UUID(scene.project)).locate(
+        monkeypatch.setattr("fastapi_ignite.rag.openai.passage_lookup.in_sentences", observed)
+        located = await ProjectTexts(scene.hosted.database, scene.hosted.api.id, UUID(scene.project)).locate(
             [Excerpt(await self.provider_id(scene), "Apple trees are here.  The owl sleeps.", 0.5)]
         )
         assert [passage.text for _, passage in located] == ["The owl sleeps."]
@@ -211,7 +212,7 @@ class TestFailures:
         assert [found["text"] for found in await search(scene)] == [TREES]
 
     async def test_a_project_whose_key_was_taken_away_is_told_so(
-        self, scene: Scene, settings: Settings, state: State
+        self, scene: Scene, settings: Settings, state: AppState
     ) -> None:
         hosted = scene.hosted
         async with client_for(settings, {**state, "engines": {"local": state["engines"]["local"]}}) as keyless:

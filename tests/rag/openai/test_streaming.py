@@ -11,7 +11,7 @@ import pytest
 
 from bookkeeping import counter, eventually
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.openai_sim.faults import Fault
 from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
@@ -27,7 +27,7 @@ WORDS = 7
 
 @pytest.fixture
 async def caller(
-    hosted: HostedTenant, hosted_settings: Settings, state: State, engine: OpenAIEngine
+    hosted: HostedTenant, hosted_settings: Settings, state: AppState, engine: OpenAIEngine
 ) -> AsyncGenerator[TenantClient]:
     """The tenant, at an API behind a server."""
     async with served_client(hosted_settings, {**state, "engines": {engine.name: engine}}) as client:

@@ -12,7 +12,7 @@ import pytest
 
 from bookkeeping import eventually
 from engines import Event, InterruptedEngine
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.processing import FileProcessor
@@ -30,7 +30,7 @@ Interrupted = Callable[[Event], FileProcessor]
 
 
 @pytest.fixture
-def interrupted(hosted: HostedTenant, state: State) -> Interrupted:
+def interrupted(hosted: HostedTenant, state: AppState) -> Interrupted:
     """A worker to whom something happens when the provider is done, and before that is written."""
 
     def make(prepared: Event) -> FileProcessor:

@@ -18,11 +18,11 @@ from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.infra.cache.backend import CacheBackend, CacheUnavailableError, Snapshot
 from fastapi_ignite.infra.cache.breaker import Breaker
 from fastapi_ignite.infra.cache.codec import UncacheableValueError
-from fastapi_ignite.infra.cache.debts import Debts
 from fastapi_ignite.infra.cache.entries import CorruptEntryError, Entry
-from fastapi_ignite.infra.cache.flights import Flights
 from fastapi_ignite.infra.cache.locking import LoadLock
 from fastapi_ignite.infra.cache.metrics import CORRUPT, LOAD_SECONDS, NOT_STORED, REQUESTS
+from fastapi_ignite.infra.cache.pending_invalidations import PendingInvalidations
+from fastapi_ignite.infra.cache.single_flight import SingleFlight
 
 T = TypeVar("T")
 EVERY_ENTRY = "~all"  # the tag that every entry carries
@@ -118,8 +118,10 @@ class Cache:
     ) -> None:
         self._backend = backend
         self._breaker = Breaker(backend, timeout=timeout, retry_after=retry_after)
-        self._debts = Debts(self._invalidate, backend=backend.name, retry_after=retry_after, every_entry=EVERY_ENTRY)
-        self._flights: Flights[_Landing[Any]] = Flights()
+        self._pending = PendingInvalidations(
+            self._invalidate, backend=backend.name, retry_after=retry_after, every_entry=EVERY_ENTRY
+        )
+        self._single_flight: SingleFlight[_Landing[Any]] = SingleFlight()
         self._default_ttl = default_ttl
         self._negative_ttl = negative_ttl
         self._max_value_bytes = max_value_bytes
@@ -141,7 +143,7 @@ class Cache:
         copy = self._usable(job, snapshot)
         if copy is None:
             flight = (key, snapshot.generations)
-            landing, shared = await self._flights.share(flight, partial(self._load_alone, job, snapshot))
+            landing, shared = await self._single_flight.share(flight, partial(self._load_alone, job, snapshot))
             return self._handed_on(job, landing) if shared else self._landed(job, landing)
         if copy.entry.refresh_due():
             return await self._refresh(job, copy, snapshot)
@@ -152,20 +154,20 @@ class Cache:
 
         While the backend cannot take it, this process does without the cache and tries again.
         """
-        if self._debts:
-            self._debts.add(tags)
+        if self._pending:
+            self._pending.add(tags)
             return
         try:
             await self._invalidate(tags)
         except CacheUnavailableError:
-            self._debts.add(tags)
+            self._pending.add(tags)
         except BaseException:  # a cancelled request: its write is done
-            self._debts.add(tags)
+            self._pending.add(tags)
             raise
 
     def invalidate_soon(self, *tags: str) -> None:
         """As `invalidate`, in the background; until it is done this process does without the cache."""
-        self._debts.add(tags)
+        self._pending.add(tags)
 
     async def clear(self, prefix: str) -> int:
         """Remove every entry whose key begins so; returns how many there were that could still be shown.
@@ -189,12 +191,12 @@ class Cache:
 
     async def close(self) -> None:
         """Return the backend's resources, when the calls that use them have ended."""
-        await self._debts.close()
+        await self._pending.close()
         await self._breaker.close()
         await self._backend.close()
 
     async def _read(self, job: _Job[T]) -> Snapshot:
-        if self._debts:
+        if self._pending:
             raise CacheUnavailableError
         return await self._breaker.run("read", lambda: self._backend.read(job.key, job.tags))
 

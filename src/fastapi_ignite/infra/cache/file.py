@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from fastapi_ignite.infra.cache.backend import Snapshot
-from fastapi_ignite.infra.cache.coalescing import CoalescedReads
+from fastapi_ignite.infra.cache.coalesced_reads import CoalescedReads
 from fastapi_ignite.infra.cache.file_entries import EntryFiles
 from fastapi_ignite.infra.cache.file_generations import GenerationFile
 from fastapi_ignite.infra.cache.file_locks import FileLock

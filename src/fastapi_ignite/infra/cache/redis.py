@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fastapi_ignite.infra.cache.backend import MAX_TTL_SECONDS, Snapshot
-from fastapi_ignite.infra.cache.coalescing import CoalescedReads
+from fastapi_ignite.infra.cache.coalesced_reads import CoalescedReads
 
 SCAN_PAGE = 200
 GENERATION_MILLISECONDS = 2 * MAX_TTL_SECONDS * 1000  # outlives every entry that names it

@@ -57,7 +57,7 @@ class CommitOutcomeUnknownError(UnavailableError):
         )
 
 
-class Outcome(StrEnum):
+class CommitOutcome(StrEnum):
     """What became of a transaction."""
 
     COMMITTED = "committed"
@@ -74,13 +74,13 @@ class TransactionId:
     timeline: str
 
 
-async def find_outcome(engine: AsyncEngine, transaction: TransactionId) -> Outcome:
+async def find_outcome(engine: AsyncEngine, transaction: TransactionId) -> CommitOutcome:
     """Ask over another connection, again and again while the server is away or still at work, for five seconds."""
-    outcome = Outcome.UNKNOWN
+    outcome = CommitOutcome.UNKNOWN
     pause = FIRST_PAUSE_SECONDS
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while (outcome := await _look_up(engine, transaction)) is Outcome.UNKNOWN:
+            while (outcome := await _look_up(engine, transaction)) is CommitOutcome.UNKNOWN:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
     except TimeoutError:
@@ -89,16 +89,16 @@ async def find_outcome(engine: AsyncEngine, transaction: TransactionId) -> Outco
     return outcome
 
 
-async def _look_up(engine: AsyncEngine, transaction: TransactionId) -> Outcome:
+async def _look_up(engine: AsyncEngine, transaction: TransactionId) -> CommitOutcome:
     values = {"id": transaction.id, "timeline": transaction.timeline, "asked_at": transaction.asked_at}
     try:
         async with engine.connect() as connection:
             row = (await connection.execute(_LOOK_UP, values)).one()
     except DBAPIError as error:
         future = getattr(error.orig, "sqlstate", None) == ID_IN_THE_FUTURE
-        return Outcome.ROLLED_BACK if future else Outcome.UNKNOWN
+        return CommitOutcome.ROLLED_BACK if future else CommitOutcome.UNKNOWN
     except Exception:  # noqa: BLE001  the server is away, in whatever way: it is asked again
-        return Outcome.UNKNOWN
+        return CommitOutcome.UNKNOWN
     if row.status == "aborted":
-        return Outcome.ROLLED_BACK
-    return Outcome.COMMITTED if row.status == "committed" and row.same_server else Outcome.UNKNOWN
+        return CommitOutcome.ROLLED_BACK
+    return CommitOutcome.COMMITTED if row.status == "committed" and row.same_server else CommitOutcome.UNKNOWN

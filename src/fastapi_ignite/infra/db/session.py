@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
 
-from fastapi_ignite.infra.db.commits import CommitOutcomeUnknownError, Outcome, TransactionId, find_outcome
+from fastapi_ignite.infra.db.commits import CommitOutcome, CommitOutcomeUnknownError, TransactionId, find_outcome
 from fastapi_ignite.infra.db.connections import connection_options
 from fastapi_ignite.infra.db.driver import TAKE_ROLE, RoleConnection, connect, opening
 
@@ -110,22 +110,22 @@ class Database:
             if driver is None or not driver.commit_unanswered:
                 raise
             outcome = await self._find_outcome(driver.written)
-            if outcome is Outcome.ROLLED_BACK:
+            if outcome is CommitOutcome.ROLLED_BACK:
                 raise
-            if outcome is Outcome.UNKNOWN:
+            if outcome is CommitOutcome.UNKNOWN:
                 raise CommitOutcomeUnknownError from error
             await session.close()
             if isinstance(error, asyncio.CancelledError):
                 _cancel_later()
 
-    async def _find_outcome(self, written: TransactionId | None) -> Outcome:
+    async def _find_outcome(self, written: TransactionId | None) -> CommitOutcome:
         if written is None:  # what was read is as good as it was
-            return Outcome.COMMITTED
+            return CommitOutcome.COMMITTED
         looking = asyncio.create_task(find_outcome(self.engine, written))
         try:
             return await asyncio.shield(looking)
         except asyncio.CancelledError:  # whoever cancels does not wait
-            return Outcome.UNKNOWN
+            return CommitOutcome.UNKNOWN
 
     def tenant(self, tenant_id: UUID | None) -> AbstractAsyncContextManager[AsyncSession]:
         """A transaction that sees one tenant's rows, and with `None` only tables that belong to no tenant."""

@@ -12,9 +12,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fastapi_ignite.core.outage_log import OutageLog
+from fastapi_ignite.infra.jobs.broker_outages import QuietConsumers, WatchedRedis, broker_log
 from fastapi_ignite.infra.jobs.consumers import WatchedConsumers
 from fastapi_ignite.infra.jobs.tracing import JobContext
-from fastapi_ignite.infra.jobs.watching import QuietConsumers, WatchedRedis, broker_log
 
 if TYPE_CHECKING:
     from fastapi_ignite.infra.jobs.rabbitmq import RabbitmqJobBroker

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.jobs.brokers import JobBroker
-from fastapi_ignite.infra.presence import TELL_SECONDS, announce_worker
+from fastapi_ignite.infra.worker_presence import TELL_SECONDS, announce_worker
 
 # A consumer that lost its broker tries again every three seconds, so one that works moves more often than this.
 CONSUMER_SECONDS = 60

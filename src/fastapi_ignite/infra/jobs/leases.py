@@ -165,7 +165,7 @@ async def keep_lease(extend: Callable[[], Awaitable[None]]) -> AsyncGenerator[No
 
 
 @dataclass(frozen=True, slots=True)
-class LostJob:
+class StalledJob:
     """A row that nobody works on."""
 
     tenant_id: UUID
@@ -173,7 +173,7 @@ class LostJob:
     state: str
 
 
-async def take_lost(
+async def claim_stalled(
     session: AsyncSession,
     model: type[Leased],
     states: Sequence[str],
@@ -181,7 +181,7 @@ async def take_lost(
     now: datetime,
     queue_empty: bool,
     limit: int = 500,
-) -> list[LostJob]:
+) -> list[StalledJob]:
     """Rows that want a message, each marked as told. Needs a system transaction.
 
     A row whose lease is over is handed out at once. Otherwise, and for rows that were never claimed, a message may
@@ -211,4 +211,4 @@ async def take_lost(
         .values(notified_at=now)
         .returning(model.tenant_id, model.id, model.state)
     )
-    return [LostJob(row.tenant_id, row.id, row.state) for row in rows]
+    return [StalledJob(row.tenant_id, row.id, row.state) for row in rows]

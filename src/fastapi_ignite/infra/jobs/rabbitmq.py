@@ -12,6 +12,7 @@ from dramatiq.common import xq_name
 from pika.exceptions import ChannelClosedByBroker
 
 from fastapi_ignite.core.errors import ConfigurationError
+from fastapi_ignite.infra.jobs.broker_outages import broker_log
 from fastapi_ignite.infra.jobs.brokers import (
     DEAD_MESSAGE_MILLISECONDS,
     RABBITMQ_HEARTBEAT_SECONDS,
@@ -20,7 +21,6 @@ from fastapi_ignite.infra.jobs.brokers import (
 )
 from fastapi_ignite.infra.jobs.consumers import WatchedConsumers
 from fastapi_ignite.infra.jobs.job import Priority
-from fastapi_ignite.infra.jobs.watching import broker_log
 
 MAX_DEAD_MESSAGES = 1000
 

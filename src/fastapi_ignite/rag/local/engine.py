@@ -27,13 +27,13 @@ from fastapi_ignite.rag.local.answerer import Answerer, Draft, DraftListener
 from fastapi_ignite.rag.local.answering import Quote, cite, present
 from fastapi_ignite.rag.local.embedders import WORDS_ALONE, Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
+from fastapi_ignite.rag.local.embedding_backfill import EmbeddingBackfill
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
 from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
-from fastapi_ignite.rag.local.searching import LocalSearchRepository
-from fastapi_ignite.rag.local.sharpening import Sharpener
-from fastapi_ignite.rag.telling import Telling
+from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
+from fastapi_ignite.rag.verified_stream import VerifiedStream
 
 # Parameters of one statement: large enough that round trips do not count, small enough for memory.
 INSERT_BATCH = 500
@@ -93,7 +93,7 @@ class LocalEngine:
         self._embedders = Embedders(embedder, embedding)
         self._answerer = answerer or ExtractiveAnswerer(self._embedders)
         self._retriever = Retriever(database, self._embedders)
-        self._sharpener = Sharpener(database, self._embedders)
+        self._sharpener = EmbeddingBackfill(database, self._embedders)
 
     async def verify(self) -> None:
         await self._embedders.verify()
@@ -164,7 +164,7 @@ class LocalEngine:
         del tenant_id, project_id
         return None
 
-    async def sharpen(self) -> bool:
+    async def backfill_embeddings(self) -> bool:
         return await self._sharpener.step()
 
     async def ask(
@@ -188,7 +188,7 @@ class LocalEngine:
         drafting = None
         if listener:
             await listener.found(present(passages))
-            drafting = _telling(Telling(listener, prove))
+            drafting = _telling(VerifiedStream(listener, prove))
         draft = await self._answerer.answer(question, found, usage, drafting)
         if not draft.quotes:
             return Answer(draft.refusal, answerable=False, citations=(), truncated=draft.truncated)
@@ -228,7 +228,7 @@ def _rows(source: DocumentSource) -> list[ChunkRow]:
     return rows
 
 
-def _telling(telling: Telling) -> DraftListener:
+def _telling(telling: VerifiedStream) -> DraftListener:
     async def tell(draft: Draft) -> None:
         await telling.tell(draft.text or "", draft.quotes)
 

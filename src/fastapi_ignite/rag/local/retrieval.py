@@ -22,7 +22,7 @@ from fastapi_ignite.rag.local.lexical import (
     sparsevec_text,
 )
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
-from fastapi_ignite.rag.local.searching import LocalSearchRepository
+from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from openai.types.responses import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.model_sections import OpenAISettings
-from fastapi_ignite.core.watching import watched
+from fastapi_ignite.core.polling import run_while_polling
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
 from fastapi_ignite.rag.engine import Answer, AnswerListener, DocumentSource, FoundPassage, Purged, TokenUsage
@@ -19,18 +19,18 @@ from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.local.answering import REFUSAL, Quote, cite, present
 from fastapi_ignite.rag.local.embedding import count_tokens
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
-from fastapi_ignite.rag.openai.citing import Reading, quotes, read, read_results
 from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker, held
-from fastapi_ignite.rag.openai.listening import Listening
-from fastapi_ignite.rag.openai.locating import ProjectTexts, results_of
-from fastapi_ignite.rag.openai.losses import LossWatch, rebuilding
-from fastapi_ignite.rag.openai.pacing import Pace
-from fastapi_ignite.rag.openai.rebuilding import Rebuilder, RebuiltStore
+from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding
+from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts, results_of
+from fastapi_ignite.rag.openai.provider_limits import ProviderLimits
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
 from fastapi_ignite.rag.openai.repository import ProviderRepository, damaged_stores
+from fastapi_ignite.rag.openai.response_parsing import Reading, quotes, read, read_results
 from fastapi_ignite.rag.openai.service import INSTRUCTIONS, OpenAIService
+from fastapi_ignite.rag.openai.store_rebuild import Rebuilder, RebuiltStore
+from fastapi_ignite.rag.openai.stream_progress import StreamProgress
 from fastapi_ignite.rag.openai.transcript import Transcript
-from fastapi_ignite.rag.telling import LOOK_SECONDS
+from fastapi_ignite.rag.verified_stream import LOOK_SECONDS
 
 
 class OpenAIEngine:
@@ -43,16 +43,18 @@ class OpenAIEngine:
         self._database = database
         self._max_output_tokens = settings.max_output_tokens
         self.service = OpenAIService(settings)
-        pace = Pace(limiter)
-        self._watch = LossWatch(database, self.service)
+        provider_limits = ProviderLimits(limiter)
+        self._missing_objects = MissingObjectDetector(database, self.service)
         self._stores = StoreMaker(database, self.service, seconds=settings.timeout_seconds)
-        self._files = FileIndexer(database, self.service, self._watch, pace, seconds=settings.index_timeout_seconds)
+        self._files = FileIndexer(
+            database, self.service, self._missing_objects, provider_limits, seconds=settings.index_timeout_seconds
+        )
         self._rebuilder = Rebuilder(
             database,
             self.service,
             stores=self._stores,
-            watch=self._watch,
-            pace=pace,
+            missing_objects=self._missing_objects,
+            provider_limits=provider_limits,
             seconds=settings.index_timeout_seconds,
         )
 
@@ -64,7 +66,7 @@ class OpenAIEngine:
 
     async def prepare(self, source: DocumentSource) -> IndexedFile:
         store_id = await self.create_index(source.tenant_id, source.project_id)
-        async with self._watch.noticing(source.tenant_id, source.project_id, store_id):
+        async with self._missing_objects.detecting(source.tenant_id, source.project_id, store_id):
             return await self._files.index(source, store_id)
 
     async def find(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> UUID | None:
@@ -113,7 +115,7 @@ class OpenAIEngine:
     async def rebuild(self, tenant_id: UUID, project_id: UUID) -> RebuiltStore | None:
         return await self._rebuilder.rebuild(tenant_id, project_id)
 
-    async def sharpen(self) -> bool:
+    async def backfill_embeddings(self) -> bool:
         """The provider embeds by itself."""
         return False
 
@@ -132,15 +134,15 @@ class OpenAIEngine:
             return Answer(REFUSAL, answerable=False, citations=())
         transcript = Transcript(f"{INSTRUCTIONS}\n{question}", max_output_tokens=self._max_output_tokens)
         texts = ProjectTexts(self._database, tenant_id, project_id)
-        listening = listener and Listening(transcript, texts, listener)
+        progress = listener and StreamProgress(transcript, texts, listener)
         asking = self.service.ask(store_id, str(project_id), question, transcript, without=withdrawn)
         try:
-            async with self._watch.noticing(tenant_id, project_id, store_id):
-                response = await (watched(asking, listening.look, every=LOOK_SECONDS) if listening else asking)
+            async with self._missing_objects.detecting(tenant_id, project_id, store_id):
+                response = await (run_while_polling(asking, progress.look, every=LOOK_SECONDS) if progress else asking)
         finally:
             transcript.count(usage)
         reading = await asyncio.to_thread(read, response)
-        sources = await (listening.found(reading.excerpts) if listening else texts.sources(reading.excerpts))
+        sources = await (progress.found(reading.excerpts) if progress else texts.sources(reading.excerpts))
         proven, may_be_read = await texts.prove(reading.excerpts, await asyncio.to_thread(quotes, reading, sources))
         if not may_be_read and not reading.refused:
             # a file was hidden while the model read it: of its answer only what is proven may leave
@@ -152,7 +154,7 @@ class OpenAIEngine:
         store_id, withdrawn = await self._searchable(tenant_id, project_id)
         if store_id is None:
             return ()
-        async with self._watch.noticing(tenant_id, project_id, store_id):
+        async with self._missing_objects.detecting(tenant_id, project_id, store_id):
             results = await self.service.search(store_id, str(project_id), query, limit, without=withdrawn)
         located = await ProjectTexts(self._database, tenant_id, project_id).locate(read_results(results))
         return present(results_of(located)[:limit])

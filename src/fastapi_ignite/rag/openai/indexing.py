@@ -27,9 +27,9 @@ from fastapi_ignite.rag.errors import (
     TextTooLargeError,
 )
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
-from fastapi_ignite.rag.openai.losses import LossWatch, rebuilding
+from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
-from fastapi_ignite.rag.openai.pacing import Pace
+from fastapi_ignite.rag.openai.provider_limits import ProviderLimits
 from fastapi_ignite.rag.openai.reconciliation import INSTALLATION_KEY, STORE_KEY, installation_of
 from fastapi_ignite.rag.openai.repository import LEASE, ProviderRepository
 from fastapi_ignite.rag.openai.service import OpenAIService
@@ -171,12 +171,18 @@ class FileIndexer:
     """Takes a document's text to `completed` at the provider."""
 
     def __init__(
-        self, database: Database, service: OpenAIService, watch: LossWatch, pace: Pace, *, seconds: float
+        self,
+        database: Database,
+        service: OpenAIService,
+        missing_objects: MissingObjectDetector,
+        provider_limits: ProviderLimits,
+        *,
+        seconds: float,
     ) -> None:
         self._database = database
         self._service = service
-        self._watch = watch
-        self._pace = pace
+        self._missing_objects = missing_objects
+        self._provider_limits = provider_limits
         self._seconds = seconds
 
     async def index(self, source: DocumentSource, store_id: str) -> IndexedFile:
@@ -261,7 +267,7 @@ class FileIndexer:
         if file.provider_id is None:
             return False
         try:
-            return await self._watch.file_gone(file.tenant_id, file.id, file.provider_id)
+            return await self._missing_objects.file_gone(file.tenant_id, file.id, file.provider_id)
         except ProviderError:  # not known
             return False
 
@@ -270,7 +276,7 @@ class FileIndexer:
             return file.provider_id
         found = await self._found(file) if file.attempt > 1 else []
         if not found:
-            await self._pace.upload()
+            await self._provider_limits.upload()
         provider_id = found[-1] if found else await self._service.upload(await self._name(file), content)
         for surplus in found[:-1]:
             await self._service.delete_file(surplus)
@@ -290,7 +296,7 @@ class FileIndexer:
     async def _attach_and_wait(self, file: ProviderFile, provider_id: str, store_id: str) -> None:
         known = await self._service.attached(store_id, provider_id) if file.attempt > 1 else None
         if known is None or known.status in {"failed", "cancelled"}:
-            await self._pace.attach(file.tenant_id, store_id)
+            await self._provider_limits.attach(file.tenant_id, store_id)
             await self._service.attach(store_id, provider_id, file.attributes)
 
         async def look() -> bool | None:

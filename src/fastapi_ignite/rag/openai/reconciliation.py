@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.openai.losses import LossWatch
+from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
 from fastapi_ignite.rag.openai.repository import ProviderRepository
 from fastapi_ignite.rag.openai.service import OpenAIService
@@ -48,7 +48,7 @@ class Reconciliation:
         self._database = database
         self._grace = grace
         self._service = service
-        self._watch = LossWatch(database, service)
+        self._missing_objects = MissingObjectDetector(database, service)
 
     async def run(self) -> int:
         """The number of objects removed."""
@@ -109,14 +109,14 @@ class Reconciliation:
         async with aclosing(self._rows(ProviderStore, ProviderStore.provider_id.is_not(None))) as stores:
             async for store in stores:
                 if store.provider_id and store.provider_id not in usable:
-                    await self._watch.store_gone(store.tenant_id, store.project_id, store.provider_id)
+                    await self._missing_objects.store_gone(store.tenant_id, store.project_id, store.provider_id)
 
     async def _mark_lost_files(self, present: Collection[str]) -> None:
         """Those of a lost store are looked at when it is rebuilt."""
         async with aclosing(self._rows(ProviderFile, (ProviderFile.state == "ready") & ProviderFile.attached)) as files:
             async for file in files:
                 if file.provider_id and file.provider_id not in present:
-                    await self._watch.file_gone(file.tenant_id, file.id, file.provider_id)
+                    await self._missing_objects.file_gone(file.tenant_id, file.id, file.provider_id)
 
     async def _rows(self, model: type[Row], condition: ColumnElement[bool]) -> AsyncGenerator[Row]:
         """In pages, since the provider is asked in between."""

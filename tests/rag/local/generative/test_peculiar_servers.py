@@ -184,7 +184,7 @@ async def test_one_that_declines_after_words_says_the_refusal_alone(
     assert usage.tokens_out > 10, "all that was written"
 
 
-class Listening:
+class StreamProgress:
     """Notes what it hears."""
 
     def __init__(self) -> None:
@@ -210,7 +210,7 @@ async def test_thoughts_without_a_beginning_are_kept_back_from_the_second_answer
     server.running.simulator.behaviour.delta_seconds = 0.02
     for _ in range(2):
         server.script(f"{thoughts}</think>{SAID}")
-        listening = Listening()
+        listening = StreamProgress()
         answer = await asked.engine.ask(asked.tenant_id, asked.project_id, QUESTION, TokenUsage(), listening)
         assert answer.text == "After two years."
         heard.append("".join(listening.words))

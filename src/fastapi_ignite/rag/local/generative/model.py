@@ -13,9 +13,9 @@ from openai import APIConnectionError, APIStatusError, AsyncOpenAI, AsyncStream,
 from fastapi_ignite.core.model_sections import AnswerSettings
 from fastapi_ignite.rag.errors import ProviderUnavailableError
 from fastapi_ignite.rag.local.generative.generation import Generation
-from fastapi_ignite.rag.local.generative.hearing import hear_chat, hear_response
 from fastapi_ignite.rag.local.generative.prompt import Prompt
-from fastapi_ignite.rag.openai.bounding import BYTES_A_TOKEN, UNCOMPRESSED, bounded
+from fastapi_ignite.rag.local.generative.stream_parsing import parse_chat_stream, parse_response_stream
+from fastapi_ignite.rag.openai.bounded_stream import BYTES_A_TOKEN, UNCOMPRESSED, bounded
 from fastapi_ignite.rag.openai.failures import UNREACHED, ProviderBreaker
 
 T = TypeVar("T")
@@ -114,7 +114,7 @@ class AnswerModel:
                 stream=True,
             ),
         ) as events:
-            await hear_response(events, generation)
+            await parse_response_stream(events, generation)
 
     async def _chat(self, prompt: Prompt, generation: Generation) -> None:
         async with self._sent(
@@ -132,7 +132,7 @@ class AnswerModel:
                 stream_options={"include_usage": True},
             ),
         ) as chunks:
-            await hear_chat(chunks, generation)
+            await parse_chat_stream(chunks, generation)
 
     @asynccontextmanager
     async def _sent(

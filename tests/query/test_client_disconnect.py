@@ -12,7 +12,7 @@ import httpx2
 from bookkeeping import counter, rows_of
 from engines import InterruptedEngine
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import State
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import Answer, AnswerListener, FoundPassage, RagEngine, TokenUsage
 from http_clients import TenantClient, client_for
@@ -56,7 +56,7 @@ class SlowEngine(InterruptedEngine):
 
 @asynccontextmanager
 async def leaving(
-    tenant: TenantClient, settings: Settings, state: State, *, spent: int = 10
+    tenant: TenantClient, settings: Settings, state: AppState, *, spent: int = 10
 ) -> AsyncGenerator[tuple[TenantClient, SlowEngine]]:
     left = asyncio.Event()
     engine = SlowEngine(state["engines"][settings.default_engine], left, spent=spent)
@@ -70,7 +70,7 @@ async def question_of(database: Database, tenant: TenantClient) -> tuple[str, in
 
 
 async def test_the_engine_is_stopped_and_the_message_used(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database
 ) -> None:
     async with leaving(tenant, engine_settings, state) as (caller, engine):
         answer = await caller.ask(project, QUESTION)
@@ -80,7 +80,7 @@ async def test_the_engine_is_stopped_and_the_message_used(
 
 
 async def test_before_the_engine_worked_nothing_is_used(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database
 ) -> None:
     async with leaving(tenant, engine_settings, state, spent=0) as (caller, engine):
         await caller.ask(project, QUESTION)
@@ -90,7 +90,7 @@ async def test_before_the_engine_worked_nothing_is_used(
 
 
 async def test_with_a_key_the_answer_is_there_to_come_back_for(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: State, database: Database
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database
 ) -> None:
     key = {"Idempotency-Key": "kept", "Prefer": "idempotency=replay"}
     async with leaving(tenant, engine_settings, state) as (caller, engine):
@@ -100,7 +100,9 @@ async def test_with_a_key_the_answer_is_there_to_come_back_for(
     assert await counter(database, tenant.id, "messages") == (1, 0)
 
 
-async def test_a_search_is_stopped(tenant: TenantClient, project: str, engine_settings: Settings, state: State) -> None:
+async def test_a_search_is_stopped(
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState
+) -> None:
     async with leaving(tenant, engine_settings, state) as (caller, engine):
         answer = await caller.search(project, QUESTION)
     assert (answer.status_code, engine.stopped) == (499, True)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastapi_ignite.rag.local.answering import Passage, Quote
-from fastapi_ignite.rag.local.generative.quoting import Source
-from fastapi_ignite.rag.local.generative.reading import AnswerReader
+from fastapi_ignite.rag.local.generative.answer_parsing import AnswerReader
+from fastapi_ignite.rag.local.generative.quote_matching import Source
 
 FIRST = "The \u201cAldara\u201d light\u2014built in 1874\u2014stands on a cliff.\nIts keeper   lives in the *old* café."
 SECOND = "Fog closes the harbour [3] on forty days a year. Ships wait outside."

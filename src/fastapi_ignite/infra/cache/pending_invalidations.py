@@ -16,7 +16,7 @@ MAX_TAGS = 10_000
 log = structlog.get_logger(__name__)
 
 
-class Debts:
+class PendingInvalidations:
     """Tries until all are made. Past `MAX_TAGS` of them the one tag that every entry carries stands for all."""
 
     def __init__(

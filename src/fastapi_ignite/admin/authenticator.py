@@ -1,26 +1,26 @@
-"""Whose an admin key is, for the entrance of the API."""
+"""Tells which administrator owns a key that a request brought."""
 
 from __future__ import annotations
 
 from fastapi_ignite.admin.repository import AdminKeyRepo
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.audit_context import Actor
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.keys import is_admin_key, key_digest
-from fastapi_ignite.core.origin import Actor
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.db.keys import KeyUses
 
 
-class AdminDirectory:
-    """Asks the database each time: administrators are few, and a revoked key ends at once."""
+class AdminAuthenticator:
+    """It asks the database each time: administrators are few, and a revoked key ends at once."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
         self._uses = KeyUses()
 
-    async def actor(self, key: str) -> Actor | None:
-        """A malformed key costs no look at the database."""
+    async def authenticate(self, key: str) -> Actor | None:
+        """Return the administrator that owns this key, or None. A malformed key costs no query."""
         if not is_admin_key(key):
             return None
         async with self._database.operator() as session:

@@ -1,4 +1,4 @@
-"""Work that is looked after while it runs."""
+"""Runs work while a check is repeated beside it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def watched(work: Coroutine[Any, Any, T], look: Callable[[], Awaitable[None]], *, every: float) -> T:
-    """The result of the work; until it is there, `look` is called again and again, `every` so many seconds.
+async def run_while_polling(work: Coroutine[Any, Any, T], look: Callable[[], Awaitable[None]], *, every: float) -> T:
+    """Return the result of the work; until then, await `look` again and again, with `every` seconds between.
 
     What `look` raises ends the work: it is cancelled, and has ended, when this raises.
     """

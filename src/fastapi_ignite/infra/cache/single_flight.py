@@ -13,7 +13,7 @@ class _LeaderGoneError(Exception):
     """The caller that was at work was cancelled; it says nothing about the work."""
 
 
-class Flights(Generic[T]):
+class SingleFlight(Generic[T]):
     """The work runs inside its first caller, with that caller's session and deadline; there is no background task."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ LONGEST_PAUSE = 900.0
 log = structlog.get_logger(__name__)
 
 
-class Sharpener:
+class EmbeddingBackfill:
     """A batch of each lane at a time; no transaction is open while a model works."""
 
     def __init__(self, database: Database, embedders: Embedders) -> None:

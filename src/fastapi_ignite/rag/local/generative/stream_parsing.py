@@ -9,11 +9,11 @@ from openai.types.responses import Response, ResponseStreamEvent
 
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.local.generative.generation import Generation
-from fastapi_ignite.rag.openai.figures import reported, reported_of
+from fastapi_ignite.rag.openai.token_usage import reported, reported_of
 from fastapi_ignite.rag.openai.transcript import failure_of
 
 
-async def hear_response(events: AsyncStream[ResponseStreamEvent], generation: Generation) -> None:
+async def parse_response_stream(events: AsyncStream[ResponseStreamEvent], generation: Generation) -> None:
     """To its end, or until it is too long.
 
     Raises:
@@ -39,7 +39,7 @@ async def hear_response(events: AsyncStream[ResponseStreamEvent], generation: Ge
             return
 
 
-async def hear_chat(chunks: AsyncStream[ChatCompletionChunk], generation: Generation) -> None:
+async def parse_chat_stream(chunks: AsyncStream[ChatCompletionChunk], generation: Generation) -> None:
     """To its end, or until it is too long. The figures come last, in a chunk without choices."""
     async for chunk in chunks:
         generation.heard = True

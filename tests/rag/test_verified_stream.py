@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from fastapi_ignite.rag.engine import Citation, FoundPassage
 from fastapi_ignite.rag.local.answering import Quote
-from fastapi_ignite.rag.telling import Telling
+from fastapi_ignite.rag.verified_stream import VerifiedStream
 
 
 def quote(start: int) -> Quote:
@@ -43,7 +43,7 @@ class Proof:
 
 async def test_nothing_is_said_before_a_quote_is_true_and_all_is_then() -> None:
     heard, proof = Heard(), Proof()
-    telling = Telling(heard, proof)
+    telling = VerifiedStream(heard, proof)
     false, true = quote(100), quote(0)
     await telling.tell("One.", [false])
     assert (heard.words, heard.places) == ([], [])
@@ -55,7 +55,7 @@ async def test_nothing_is_said_before_a_quote_is_true_and_all_is_then() -> None:
 
 async def test_what_is_not_new_is_not_looked_up() -> None:
     heard, proof = Heard(), Proof()
-    telling = Telling(heard, proof)
+    telling = VerifiedStream(heard, proof)
     for _ in range(2):
         await telling.tell("One.", [quote(0)])
     assert len(proof.asked) == len(heard.words) == 1
@@ -63,7 +63,7 @@ async def test_what_is_not_new_is_not_looked_up() -> None:
 
 async def test_after_a_removal_there_is_silence() -> None:
     heard, proof = Heard(), Proof()
-    telling = Telling(heard, proof)
+    telling = VerifiedStream(heard, proof)
     await telling.tell("One.", [quote(0)])
     proof.may_be_read = False
     await telling.tell("One. Two.", [quote(1)])

@@ -38,7 +38,7 @@ def body(number: int, paragraphs: int = 1) -> str:
 async def drain(engine: LocalEngine) -> int:
     """How many batches it did."""
     batches = 0
-    while await engine.sharpen():
+    while await engine.backfill_embeddings():
         batches += 1
     return batches
 
@@ -59,7 +59,7 @@ async def test_a_document_is_embedded_batch_by_batch(rag_project: RagProjectFact
     added = await project.add(body(1, EMBED_BATCH + 4))
     chunks = (await project.rows("SELECT chunk_count FROM documents WHERE id = :id", id=added))[0][0]
     assert EMBED_BATCH < chunks <= 2 * EMBED_BATCH
-    assert await project.engine.sharpen()
+    assert await project.engine.backfill_embeddings()
     assert await unembedded(project) == [(chunks - EMBED_BATCH, chunks - EMBED_BATCH)]
     assert await project.embedded() == {added: pytest.approx(EMBED_BATCH / chunks)}
     assert await drain(project.engine) == 1
@@ -84,9 +84,9 @@ async def test_the_oldest_document_of_any_tenant_comes_first(rag_project: RagPro
     await first.add(body(1))
     await second.add(body(2))
     await first.add(body(3))
-    await first.engine.sharpen()
+    await first.engine.backfill_embeddings()
     assert [await unembedded(project) for project in (first, second)] == [[(0, 0), (1, 1)], [(1, 1)]]
-    await first.engine.sharpen()
+    await first.engine.backfill_embeddings()
     assert [await unembedded(project) for project in (first, second)] == [[(0, 0), (1, 1)], [(0, 0)]]
 
 
@@ -94,13 +94,13 @@ async def test_hidden_documents_and_those_without_a_model_are_left_out(rag_proje
     project, plain = await rag_project(embedder="minilm"), await rag_project(embedder="none")
     await project.hide(await project.add(body(1)))
     await plain.add(body(2))
-    assert not await project.engine.sharpen()
+    assert not await project.engine.backfill_embeddings()
 
 
 async def test_a_document_hidden_while_the_model_works_ends_nothing_else(rag_project: RagProjectFactory) -> None:
     project = await rag_project(embedder="minilm")
     hidden = await project.add(body(1))
-    working = asyncio.create_task(project.engine.sharpen())
+    working = asyncio.create_task(project.engine.backfill_embeddings())
     async with asyncio.timeout(30):
         while await project.rows("SELECT 1 FROM documents WHERE embedding_lease_until IS NOT NULL") == []:
             assert not working.done()
@@ -116,9 +116,9 @@ async def test_the_work_of_a_dead_process_is_taken_over_when_its_lease_ends(rag_
     project = await rag_project(embedder="minilm")
     added = await project.add(body(1))
     await lease(project, added, "now() + interval '1 minute'")
-    assert not await project.engine.sharpen()
+    assert not await project.engine.backfill_embeddings()
     await lease(project, added, "now() - interval '1 second'")
-    assert await project.engine.sharpen()
+    assert await project.engine.backfill_embeddings()
     assert await unembedded(project) == [(0, 0)]
 
 
@@ -139,7 +139,7 @@ class TestEqualTexts:
     ) -> None:
         first, stranger = await rag_project(embedder="minilm"), await rag_project(embedder="minilm")
         await first.add(body(1))
-        await first.sharpen()
+        await first.backfill_embeddings()
         await first.rows(
             "UPDATE chunks SET embedding = CAST(:marker AS text)::halfvec WHERE project_id = :project", marker=MARKER
         )
@@ -153,7 +153,7 @@ class TestEqualTexts:
     async def test_a_project_of_another_model_does_not_lend_its_own(self, rag_project: RagProjectFactory) -> None:
         first = await rag_project(embedder="minilm")
         await first.add(body(1))
-        await first.sharpen()
+        await first.backfill_embeddings()
         await first.rows("UPDATE chunks SET embedding = CAST(:m AS text)::halfvec", m=MARKER)
         await first.rows("UPDATE rag_indexes SET embedder = 'another' WHERE project_id = :project")
         second = await first.sibling()

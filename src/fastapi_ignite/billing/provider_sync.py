@@ -1,4 +1,4 @@
-"""What the scheduler does with subscriptions. All of it may come late, twice, or in two processes at once."""
+"""Tells the billing provider of subscriptions that changed. It may run late, twice, or in two processes at once."""
 
 from __future__ import annotations
 
@@ -9,47 +9,17 @@ import structlog
 
 from fastapi_ignite.billing import repository
 from fastapi_ignite.billing.models import Subscription
-from fastapi_ignite.billing.provider import Account, BillingProvider, Standing
+from fastapi_ignite.billing.provider import Account, BillingProvider, PaymentStatus
 from fastapi_ignite.billing.repository import SubscriptionRepo
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.tenants.repository import TenantRepo
 
 BATCH = 200
 log = structlog.get_logger(__name__)
 
 
-class TurnOver:
-    """Writes down the changes whose day has come. Readers have known them since that day."""
-
-    def __init__(self, database: Database, *, batch: int = BATCH) -> None:
-        self._database = database
-        self._batch = batch
-
-    async def run(self) -> int:
-        """One short transaction a batch; returns how many subscriptions changed."""
-        count = 0
-        while True:
-            async with self._database.system() as session:
-                tenants = TenantRepo(session)
-                today = clock.today()
-                due = await repository.take_due(session, day=today, limit=self._batch)
-                for subscription in due:
-                    subscription.terms = subscription.terms.on(today)
-                    await tenants.set_plan(
-                        subscription.tenant_id,
-                        plan_id=subscription.plan_id,
-                        billing_cycle=subscription.billing_cycle,
-                    )
-            count += len(due)
-            if len(due) < self._batch:
-                if count:
-                    log.info("subscriptions turned over", count=count)
-                return count
-
-
 class ProviderSync:
-    """Tells the provider of every subscription that changed, and writes down who has not paid."""
+    """It tells the provider of every subscription that changed, and writes down who has not paid."""
 
     def __init__(self, database: Database, provider: BillingProvider, *, grace_days: int, batch: int = BATCH) -> None:
         self._database = database
@@ -77,7 +47,7 @@ class ProviderSync:
         today = clock.today()
         account = _account(subscription, today)
         try:
-            standing = await self._provider.sync(account)
+            status = await self._provider.sync(account)
         except Exception:
             log.exception("billing provider failed", provider=self._provider.name, tenant_id=str(account.tenant_id))
             return False
@@ -86,10 +56,10 @@ class ProviderSync:
             if current is None:
                 return False
             terms = current.terms
-            paid = standing is Standing.PAID
+            paid = status is PaymentStatus.PAID
             terms = terms.paid() if paid else terms.unpaid(account.window, today, self._grace_days)
             changed = current.updated_at != subscription.updated_at
-            await repository.record_standing(session, current, terms, seen_at=None if changed else seen_at)
+            await repository.record_payment_status(session, current, terms, seen_at=None if changed else seen_at)
         return True
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.responses import Response
 
-from fastapi_ignite.rag.openai.citing import read, read_beginning
+from fastapi_ignite.rag.openai.response_parsing import read, read_beginning
 from fastapi_ignite.rag.openai.transcript import Transcript
 
 WORDS = st.sampled_from(

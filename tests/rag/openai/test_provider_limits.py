@@ -21,7 +21,7 @@ from fastapi_ignite.rag.errors import ProviderRateLimitedError, TextTooLargeErro
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.indexing import MAX_STORE_FILES
-from fastapi_ignite.rag.openai.pacing import ATTACHMENTS_A_MINUTE, Pace
+from fastapi_ignite.rag.openai.provider_limits import ATTACHMENTS_A_MINUTE, ProviderLimits
 from openai_scene import SHEEP, TREES, Scene
 from openai_stack import HostedTenant
 
@@ -32,13 +32,15 @@ SELECT :tenant, gen_random_uuid(), :project, int8send(n), 'ready', true FROM gen
 
 
 @pytest.fixture
-async def paces(addresses: ServiceAddresses) -> AsyncGenerator[tuple[Pace, Pace]]:
+async def paces(addresses: ServiceAddresses) -> AsyncGenerator[tuple[ProviderLimits, ProviderLimits]]:
     """Of two processes."""
     async with Redis.from_url(addresses.redis_url) as one, Redis.from_url(addresses.redis_url) as other:
-        yield Pace(RateLimiter(one, patience=30)), Pace(RateLimiter(other, patience=30))
+        yield ProviderLimits(RateLimiter(one, patience=30)), ProviderLimits(RateLimiter(other, patience=30))
 
 
-async def test_processes_together_attach_no_more_to_a_store_than_it_takes(paces: tuple[Pace, Pace]) -> None:
+async def test_processes_together_attach_no_more_to_a_store_than_it_takes(
+    paces: tuple[ProviderLimits, ProviderLimits],
+) -> None:
     tenant, store = new_id(), f"vs_{new_id().hex}"
     for turn in range(ATTACHMENTS_A_MINUTE):
         await paces[turn % 2].attach(tenant, store)
@@ -51,7 +53,7 @@ async def test_processes_together_attach_no_more_to_a_store_than_it_takes(paces:
 
 async def test_a_process_without_redis_keeps_the_rate_by_itself() -> None:
     async with Redis(host="127.0.0.1", port=1) as nobody:
-        pace, tenant = Pace(RateLimiter(nobody)), new_id()
+        pace, tenant = ProviderLimits(RateLimiter(nobody)), new_id()
         for _ in range(ATTACHMENTS_A_MINUTE):
             await pace.attach(tenant, "vs_one")
         with pytest.raises(ProviderRateLimitedError):
@@ -59,7 +61,7 @@ async def test_a_process_without_redis_keeps_the_rate_by_itself() -> None:
 
 
 async def test_a_file_beyond_the_rate_is_given_back_and_asks_the_provider_nothing(
-    scene: Scene, paces: tuple[Pace, Pace], provider: RunningSimulator
+    scene: Scene, paces: tuple[ProviderLimits, ProviderLimits], provider: RunningSimulator
 ) -> None:
     store = await scene.store()
     for _ in range(ATTACHMENTS_A_MINUTE - len(scene.files)):

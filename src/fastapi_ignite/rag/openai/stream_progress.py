@@ -7,22 +7,22 @@ from collections.abc import Sequence
 
 from fastapi_ignite.rag.engine import AnswerListener
 from fastapi_ignite.rag.local.answering import Passage, Quote, present
-from fastapi_ignite.rag.openai.citing import Excerpt, Reading, quotes, read_beginning, read_sources
-from fastapi_ignite.rag.openai.locating import ProjectTexts
+from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
+from fastapi_ignite.rag.openai.response_parsing import Excerpt, Reading, quotes, read_beginning, read_sources
 from fastapi_ignite.rag.openai.transcript import Part, Transcript
-from fastapi_ignite.rag.telling import Telling
+from fastapi_ignite.rag.verified_stream import VerifiedStream
 
 Sources = Sequence[tuple[str, Passage]]
 
 
-class Listening:
+class StreamProgress:
     """To one transcript, for one listener."""
 
     def __init__(self, transcript: Transcript, texts: ProjectTexts, listener: AnswerListener) -> None:
         self._transcript = transcript
         self._texts = texts
         self._listener = listener
-        self._telling = Telling(listener, self._prove)
+        self._stream = VerifiedStream(listener, self._prove)
         self._excerpts: Sequence[Excerpt] | None = None
         self._sources: Sources = ()
         self._citations = 0
@@ -37,14 +37,14 @@ class Listening:
             return
         self._citations = self._transcript.citations
         text, found = await asyncio.to_thread(_begun, self._transcript.parts, self._sources)
-        await self._telling.tell(text, found)
+        await self._stream.tell(text, found)
 
     async def found(self, excerpts: Sequence[Excerpt]) -> Sources:
         """Where all that was found so far stands; the listener is told before the first word."""
         if excerpts != self._excerpts:
             self._excerpts = excerpts
             self._sources = await self._texts.sources(excerpts)
-            if not self._telling.begun:
+            if not self._stream.begun:
                 await self._listener.found(present([passage for _, passage in self._sources]))
         return self._sources
 

@@ -12,7 +12,7 @@ LOOK_SECONDS = 0.1
 Prove = Callable[[Sequence[Quote]], Awaitable[tuple[Sequence[Quote], bool]]]
 
 
-class Telling:
+class VerifiedStream:
     """Of one answer. `prove` returns the quotes that are true, and whether all that was read may still be read."""
 
     def __init__(self, listener: AnswerListener, prove: Prove) -> None:

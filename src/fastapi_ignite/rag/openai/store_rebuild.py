@@ -23,9 +23,9 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import LEASE, StaleAttemptError, keep_lease, next_try
 from fastapi_ignite.rag.errors import ProviderError, ProviderTimeoutError, StoreMissingError
 from fastapi_ignite.rag.openai.indexing import StoreMaker, patiently
-from fastapi_ignite.rag.openai.losses import LossWatch
+from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
-from fastapi_ignite.rag.openai.pacing import Pace
+from fastapi_ignite.rag.openai.provider_limits import ProviderLimits
 from fastapi_ignite.rag.openai.reconciliation import installation_of
 from fastapi_ignite.rag.openai.repository import ProviderRepository
 from fastapi_ignite.rag.openai.service import OpenAIService
@@ -69,14 +69,14 @@ class Rebuilder:
         service: OpenAIService,
         *,
         stores: StoreMaker,
-        watch: LossWatch,
-        pace: Pace,
+        missing_objects: MissingObjectDetector,
+        provider_limits: ProviderLimits,
         seconds: float,
     ) -> None:
         self._database = database
         self._stores = stores
-        self._watch = watch
-        self._filler = StoreFiller(database, service, pace, seconds=seconds)
+        self._missing_objects = missing_objects
+        self._filler = StoreFiller(database, service, provider_limits, seconds=seconds)
 
     async def rebuild(self, tenant_id: UUID, project_id: UUID) -> RebuiltStore | None:
         """`None`: nothing is to be done, somebody else does it, or it failed and is done later."""
@@ -106,7 +106,7 @@ class Rebuilder:
     async def _put_off(self, store: ProviderStore, error: ProviderError) -> None:
         if isinstance(error, StoreMissingError) and store.provider_id:
             with suppress(ProviderError):
-                if await self._watch.store_gone(store.tenant_id, store.project_id, store.provider_id):
+                if await self._missing_objects.store_gone(store.tenant_id, store.project_id, store.provider_id):
                     return  # the next attempt makes another
         async with self._database.tenant(store.tenant_id) as session:
             later = next_try(store.attempt, at_least=error.wait)
@@ -122,10 +122,12 @@ class Rebuilder:
 class StoreFiller:
     """Puts a project's files into its store, those that are at the provider already without sending them again."""
 
-    def __init__(self, database: Database, service: OpenAIService, pace: Pace, *, seconds: float) -> None:
+    def __init__(
+        self, database: Database, service: OpenAIService, provider_limits: ProviderLimits, *, seconds: float
+    ) -> None:
         self._database = database
         self._service = service
-        self._pace = pace
+        self._provider_limits = provider_limits
         self._seconds = seconds
 
     async def fill(self, store: ProviderStore, store_id: str) -> bool:
@@ -180,7 +182,7 @@ class StoreFiller:
             return None
         provider_id = found[0] if found else None
         if provider_id is None:
-            await self._pace.upload(wait=True)
+            await self._provider_limits.upload(wait=True)
             provider_id = await self._service.upload(name, text.encode())
         async with self._database.tenant(file.tenant_id) as session:
             kept = await ProviderRepository(session, file.tenant_id).advance_file(file, provider_id=provider_id)
@@ -209,7 +211,7 @@ class StoreFiller:
     async def _batch(
         self, store: ProviderStore, store_id: str, files: Mapping[str, ProviderFile]
     ) -> list[VectorStoreFile]:
-        await self._pace.attach(store.tenant_id, store_id, files=len(files), wait=True)
+        await self._provider_limits.attach(store.tenant_id, store_id, files=len(files), wait=True)
         attributes = {provider_id: file.attributes for provider_id, file in files.items()}
         batch_id = await self._service.attach_batch(store_id, attributes)
         settled = -1

@@ -19,7 +19,7 @@ ATTACHED_FILES_A_MINUTE = 2_000
 SPREAD_SECONDS = 20
 
 
-class Pace:
+class ProviderLimits:
     """Without a limiter (a process that only asks) nothing is counted."""
 
     def __init__(self, limiter: Limiter | None) -> None:

@@ -27,7 +27,7 @@ def rebuilding() -> StoreMissingError:
     )
 
 
-class LossWatch:
+class MissingObjectDetector:
     """A 404 says that something is not there, but not what: the provider is asked before anything is marked."""
 
     def __init__(self, database: Database, service: OpenAIService) -> None:
@@ -35,7 +35,7 @@ class LossWatch:
         self._service = service
 
     @asynccontextmanager
-    async def noticing(self, tenant_id: UUID, project_id: UUID, provider_id: str) -> AsyncGenerator[None]:
+    async def detecting(self, tenant_id: UUID, project_id: UUID, provider_id: str) -> AsyncGenerator[None]:
         """Around calls that use the store."""
         try:
             yield

@@ -1,4 +1,4 @@
-"""Whose a key is, for the entrance of the API."""
+"""Tells which tenant owns an API key that a request brought."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from uuid import UUID
 
 from fastapi_ignite.api_keys.repository import ApiKeyRepo
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.audit_context import Actor
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.keys import key_digest, tenant_of
-from fastapi_ignite.core.origin import Actor
 from fastapi_ignite.core.permissions import granted
 from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.core.security import Principal
@@ -26,8 +26,8 @@ class _Known:
     expires_at: datetime | None
 
 
-class ApiKeyDirectory:
-    """Remembered for a second: a revoked key works no longer than that."""
+class ApiKeyAuthenticator:
+    """It remembers its answers for a second: a revoked key works no longer than that."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
@@ -35,8 +35,11 @@ class ApiKeyDirectory:
         self._uses = KeyUses()
         self._known = Remembered(self._look_up, seconds=REMEMBERED_SECONDS)
 
-    async def principal(self, key: str) -> Principal | None:
-        """A malformed key, or one of another environment, costs no look at the database."""
+    async def authenticate(self, key: str) -> Principal | None:
+        """Return the key's tenant and scopes, or None.
+
+        A malformed key, or one of another environment, costs no query.
+        """
         tenant_id = tenant_of(key, self._settings)
         if tenant_id is None:
             return None

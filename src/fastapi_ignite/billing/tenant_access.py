@@ -1,4 +1,4 @@
-"""What the entrance needs to know of a tenant: its requests a minute, and whether it is suspended."""
+"""Tells the HTTP layer what a tenant may do: its requests a minute, and whether it is suspended."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from uuid import UUID
 
 from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core.remembered import Remembered
-from fastapi_ignite.http.state import Standing
+from fastapi_ignite.http.state import TenantAccess
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.tenants.repository import TenantRepo
 
 REMEMBERED_SECONDS = 1.0
 
 
-class TenantDirectory:
-    """Remembered for a second: a changed plan or a suspension acts within that."""
+class TenantAccessReader:
+    """It remembers its answers for a second: a changed plan or a suspension acts within that."""
 
     def __init__(self, database: Database, default_rpm: int) -> None:
         self._database = database
         self._default_rpm = default_rpm
-        self._standings = Remembered(self._look_up, seconds=REMEMBERED_SECONDS)
+        self._remembered = Remembered(self._look_up, seconds=REMEMBERED_SECONDS)
 
-    async def standing(self, tenant_id: UUID) -> Standing:
-        """Of an unknown tenant too: that it does not exist is for the operation to say."""
-        return await self._standings.get(tenant_id)
+    async def access(self, tenant_id: UUID) -> TenantAccess:
+        """Return the access of any id: that a tenant does not exist is for the operation to say."""
+        return await self._remembered.get(tenant_id)
 
-    async def _look_up(self, tenant_id: UUID) -> Standing:
+    async def _look_up(self, tenant_id: UUID) -> TenantAccess:
         async with self._database.tenant(tenant_id) as session:
             tenant = await TenantRepo(session).get(tenant_id)
             active = await BillingService(session, tenant_id).current()
         own = active.plan.rate_limit_rpm if active else None
         suspended = tenant is not None and tenant.suspended_at is not None
-        return Standing(rpm=own or self._default_rpm, suspended=suspended)
+        return TenantAccess(rpm=own or self._default_rpm, suspended=suspended)

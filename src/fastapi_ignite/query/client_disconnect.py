@@ -1,0 +1,34 @@
+"""Stops the work of a request whose client has closed the connection."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.polling import run_while_polling
+
+T = TypeVar("T")
+LOOK_SECONDS = 0.25
+
+
+class ClientDisconnectedError(IgniteError):
+    """The client closed the connection before the answer came. Only logs show it."""
+
+    status = 499
+    code = "caller_left"
+    title = "The caller left"
+
+
+async def cancel_on_disconnect(work: Coroutine[Any, Any, T], is_disconnected: Callable[[], Awaitable[bool]]) -> T:
+    """Return the result of the work.
+
+    Raises:
+        ClientDisconnectedError: the client left first, and the work has ended.
+    """
+
+    async def look() -> None:
+        if await is_disconnected():
+            raise ClientDisconnectedError("The caller left before the answer came.")
+
+    return await run_while_polling(work, look, every=LOOK_SECONDS)
