@@ -139,4 +139,5 @@ class RateLimiter:
         if allowed:
             window.add(now, cost, limit=limit, owed=True)
         remaining = max(0, limit - window.used)
-        return RateDecision(allowed, limit, remaining, window.free_at(needed) - now, degraded=True)
+        wait = round(window.free_at(needed) - now, 6)  # the difference of sums may be a hair above a minute
+        return RateDecision(allowed, limit, remaining, wait, degraded=True)
