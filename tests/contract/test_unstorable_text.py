@@ -15,7 +15,7 @@ from starlette.types import Message
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
-from http_clients import TenantFactory, WithState, application
+from http_clients import TenantClient, TenantFactory, WithState, application
 from http_contract import Operation, document, operations, problem
 from outages import logged
 
@@ -160,19 +160,19 @@ async def test_bytes_that_are_no_text_in_addresses_and_headers(
     assert not wrong
 
 
-async def test_a_whole_character_outside_the_first_plane_passes(client: httpx2.AsyncClient) -> None:
-    answer = await client.post(
-        "/items/", content=rb'{"name": "\ud83d\ude00 chair"}', headers={"Content-Type": "application/json"}
+async def test_a_whole_character_outside_the_first_plane_passes(tenant: TenantClient) -> None:
+    answer = await tenant.post(
+        "/api-keys", content=rb'{"name": "\ud83d\ude00 chair"}', headers={"Content-Type": "application/json"}
     )
     assert answer.json()["name"] == "\N{GRINNING FACE} chair"
 
 
-async def test_a_body_deep_and_wide_is_looked_through_at_its_own_cost(client: httpx2.AsyncClient) -> None:
+async def test_a_body_deep_and_wide_is_looked_through_at_its_own_cost(tenant: TenantClient) -> None:
     """A list of its own for the place of each value would take a gigabyte."""
     content = b"[" * 900 + b"1," * 100_000 + rb'"\ud800"' + b"]" * 900
     tracemalloc.start()
     try:
-        answer = await client.post("/items/", content=content, headers={"Content-Type": "application/json"})
+        answer = await tenant.post("/api-keys", content=content, headers={"Content-Type": "application/json"})
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -188,8 +188,8 @@ async def test_a_caller_who_leaves_within_a_body_is_no_defect(settings: Settings
     scope = {
         "type": "http",
         "method": "POST",
-        "path": "/api/v1/items/",
-        "raw_path": b"/api/v1/items/",
+        "path": "/api/v1/tenants/create",
+        "raw_path": b"/api/v1/tenants/create",
         "query_string": b"",
         "headers": [(b"content-type", b"application/json")],
         "client": ("127.0.0.1", 1),

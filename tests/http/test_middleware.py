@@ -58,33 +58,28 @@ class TestBodyLimit:
     """Cut while it streams in, whatever it calls itself."""
 
     @pytest.mark.parametrize("headers", [JSON, MULTIPART, {"Content-Type": "text/plain"}, {}], ids=str)
-    async def test_a_body_of_unknown_length_is_cut(
-        self, client: httpx2.AsyncClient, tenant: TenantClient, headers: dict[str, str]
-    ) -> None:
-        for path, caller in (("/items/", {}), ("/query/ask", tenant.headers)):
+    async def test_a_body_of_unknown_length_is_cut(self, tenant: TenantClient, headers: dict[str, str]) -> None:
+        for path in ("/api-keys", "/query/ask"):
             body = Stream(MAX_BODY_BYTES * 8)
-            answer = await client.post(path, content=body, headers={**headers, **caller})
+            answer = await tenant.post(path, content=body, headers=headers)
             problem(answer, 413, "body_too_large")
             assert body.taken == MAX_BODY_BYTES + CHUNK
 
     @pytest.mark.parametrize("headers", [JSON, MULTIPART], ids=str)
-    async def test_a_body_that_says_its_length_is_not_read(
-        self, client: httpx2.AsyncClient, headers: dict[str, str]
-    ) -> None:
+    async def test_a_body_that_says_its_length_is_not_read(self, tenant: TenantClient, headers: dict[str, str]) -> None:
         body = Stream(MAX_BODY_BYTES + 1)
-        answer = await client.post(
-            "/items/", content=body, headers={**headers, "Content-Length": str(MAX_BODY_BYTES + 1)}
+        answer = await tenant.post(
+            "/api-keys", content=body, headers={**headers, "Content-Length": str(MAX_BODY_BYTES + 1)}
         )
         problem(answer, 413, "body_too_large")
         assert body.taken == 0
 
-    async def test_the_last_byte_allowed_is_allowed(self, client: httpx2.AsyncClient) -> None:
-        item = b'{"name": "Notebook"}'
-        fits = await client.post("/items/", content=item.ljust(MAX_BODY_BYTES), headers=JSON)
+    async def test_the_last_byte_allowed_is_allowed(self, tenant: TenantClient) -> None:
+        key = b'{"name": "Notebook"}'
+        fits = await tenant.post("/api-keys", content=key.ljust(MAX_BODY_BYTES), headers=JSON)
         assert fits.status_code == 201
-        problem(
-            await client.post("/items/", content=item.ljust(MAX_BODY_BYTES + 1), headers=JSON), 413, "body_too_large"
-        )
+        longer = await tenant.post("/api-keys", content=key.ljust(MAX_BODY_BYTES + 1), headers=JSON)
+        problem(longer, 413, "body_too_large")
 
     async def test_a_key_does_not_open_the_door_for_a_body(self, tenant: TenantClient) -> None:
         """The route takes no body; its fingerprint reads one."""

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -53,7 +54,7 @@ class Scene:
             self.tenant.get("/usage/ledger"),
             self.tenant.search(self.project, "Where?"),
             http.get("/limits/current", headers=self.api_key),
-            http.get(f"/items/{uuid4()}"),
+            http.get("/plans/"),
         )
 
     async def writes(self) -> tuple[httpx2.Response, ...]:
@@ -61,7 +62,7 @@ class Scene:
         http = self.tenant.http
         key = {"Idempotency-Key": str(uuid4())}
         return await asyncio.gather(
-            http.post("/items/", json={"name": "Chair"}),
+            self.tenant.post("/api-keys", json={"name": f"key {uuid4()}"}),
             http.post("/tenants/create", params={"name": "Acme", "plan_id": "hobby", "billing_cycle": "monthly"}),
             self.tenant.post("/ingestion/projects/create", params={"name": f"More {uuid4()}"}),
             self.tenant.upload(self.project, ("a.txt", b"Some text."), wait_seconds=0),
@@ -141,8 +142,15 @@ async def broken(scene: Scene, failure: Failure) -> AsyncGenerator[None]:
     database = scene.database
 
     async def run(statement: str) -> None:
-        await database.end_sessions()
-        await database.owner(statement.format(login=database.login, name=database.name))
+        while True:
+            await database.end_sessions()
+            try:
+                await database.owner(statement.format(login=database.login, name=database.name))
+            except DBAPIError as error:
+                if "is being accessed by other users" not in str(error):  # by one that has connected again meanwhile
+                    raise
+            else:
+                break
         await database.end_sessions()
 
     await run(failure.breaks)
@@ -172,7 +180,7 @@ async def answer_with(scene: Scene, state: str) -> None:
 
 async def require_recovery(scene: Scene) -> None:
     """Without a restart."""
-    answers = [*await scene.reads(), await scene.tenant.http.post("/items/", json={"name": "Chair"})]
+    answers = [*await scene.reads(), await scene.tenant.post("/api-keys", json={"name": f"key {uuid4()}"})]
     assert not any(answer.status_code >= 500 for answer in answers), statuses(answers)
 
 
@@ -189,7 +197,9 @@ async def test_a_database_that_does_not_work_is_no_defect(scene: Scene, failure:
         assert int(answer.headers["retry-after"]) >= 1
     # a session that was ended beside a refused one is another kind
     assert log.tracebacks == len(log.outages) >= 1, log.text
-    assert len(log.failures()) == len(failed), log.text
+    # a slow run is a minute after the last noted use of its key
+    refused = [line for line in log.failures() if "use of a key not noted" not in line]
+    assert len(refused) == len(failed), log.text
     await require_recovery(scene)
 
 
@@ -215,10 +225,10 @@ async def test_what_the_server_says_decides_on_the_code(scene: Scene) -> None:
         **dict.fromkeys(("40001", "40P01", "55P03", "57014"), "database_busy"),
         "53100": "out_of_space",
     }
-    async with failing_insertions(scene, "items"):
+    async with failing_insertions(scene, "api_keys"):
         for state, code in codes.items():
             await answer_with(scene, state)
-            answer = await scene.tenant.http.post("/items/", json={"name": "Chair"})
+            answer = await scene.tenant.post("/api-keys", json={"name": f"key {uuid4()}"})
             problem(answer, 503, code)
             assert int(answer.headers["retry-after"]) >= 1
 
@@ -246,8 +256,8 @@ async def test_waiting_in_vain_for_others(scene: Scene, setting: str) -> None:
     async with broken(scene, limit):
         owner = create_async_engine(scene.database.addresses.owner_url, poolclass=NullPool)
         async with owner.begin() as holding:
-            await holding.execute(text("LOCK TABLE items IN ACCESS EXCLUSIVE MODE"))
-            problem(await scene.tenant.http.post("/items/", json={"name": "Chair"}), 503, "database_busy")
+            await holding.execute(text("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE"))
+            problem(await scene.tenant.post("/api-keys", json={"name": f"key {uuid4()}"}), 503, "database_busy")
         await owner.dispose()
     await require_recovery(scene)
 
@@ -342,20 +352,20 @@ async def test_a_full_disk_of_the_database(scene: Scene) -> None:
             owner = await asyncio.to_thread(data.stat)
             os.chown(disk, owner.st_uid, owner.st_gid)
             await database.owner(f"CREATE TABLESPACE {database.login} LOCATION '{disk}'")
-            await database.inside(f"ALTER TABLE items SET TABLESPACE {database.login}")
+            await database.inside(f"ALTER TABLE tenants SET TABLESPACE {database.login}")
             ballast = disk / "ballast"
             await asyncio.to_thread(ballast.write_bytes, b"x" * (shutil.disk_usage(disk).free - 8192))
             answers = [
-                await scene.tenant.http.post("/items/", json={"name": "Chair", "description": "x" * 900})
-                for _ in range(40)
+                await scene.tenant.http.post("/tenants/create", params={"name": "x" * 190, "plan_id": "hobby"})
+                for _ in range(60)
             ]
-            full = [answer for answer in answers if answer.status_code != 201]
+            full = [answer for answer in answers if not answer.is_success]
             assert full
             for answer in full:
                 problem(answer, 503, "out_of_space")
             ballast.unlink()
             await require_recovery(scene)
         finally:
-            await database.inside("ALTER TABLE items SET TABLESPACE pg_default")
+            await database.inside("ALTER TABLE tenants SET TABLESPACE pg_default")
             await database.owner(f"DROP TABLESPACE IF EXISTS {database.login}")
     place.rmdir()

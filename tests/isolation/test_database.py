@@ -48,7 +48,7 @@ FAULTS = {
     "CREATE UNIQUE INDEX more ON files (id) WHERE deleted_at IS NULL": "unique_keys_carry_the_tenant",
     "ALTER TABLE usage_daily DROP CONSTRAINT pk_usage_daily": "an_index_leads_with_the_tenant",
     "ALTER TABLE files ADD UNIQUE (id), ADD parent uuid REFERENCES files (id)": "foreign_keys_carry_the_tenant",
-    "ALTER TABLE files ADD UNIQUE (id); ALTER TABLE items ADD file uuid REFERENCES files (id)": (
+    "ALTER TABLE files ADD UNIQUE (id); ALTER TABLE plans ADD file uuid REFERENCES files (id)": (
         "foreign_keys_carry_the_tenant"
     ),
     "CREATE FUNCTION peek() RETURNS bigint SECURITY DEFINER RETURN 1": "functions_run_as_their_caller",
@@ -56,7 +56,7 @@ FAULTS = {
     "GRANT EXECUTE ON FUNCTION search_lexical TO PUBLIC": "functions_run_as_their_caller",
     "CREATE VIEW everything AS SELECT * FROM files": "views_run_as_their_caller",
     "GRANT TRUNCATE ON files TO ignite_tenant": "no_privilege_goes_past_the_policies",
-    "GRANT SELECT ON items TO PUBLIC": "no_privilege_goes_past_the_policies",
+    "GRANT SELECT ON plans TO PUBLIC": "no_privilege_goes_past_the_policies",
 }
 
 
@@ -128,7 +128,7 @@ class TestTheLoginOfTheApi:
         self, addresses: ServiceAddresses, api_database: Database
     ) -> None:
         names = [str(name) for (name,) in await fetch(addresses.owner_url, ALL_TABLES)]
-        assert "items" in names
+        assert "plans" in names
         async with bare(api_database) as connection:
             for name in names:
                 assert await sqlstate(connection, f"SELECT 1 FROM {name}") == DENIED, name

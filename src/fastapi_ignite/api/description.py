@@ -47,9 +47,5 @@ def describe(settings: Settings) -> dict[str, Any]:
         "description": ABOUT.format(description=settings.app.project_description),
         "contact": {"name": "FastAPI-Ignite", "url": REPOSITORY},
         "license_info": {"name": "MIT", "identifier": "MIT"},
-        "openapi_tags": [
-            {"name": name, "description": description}
-            for name, description in TAGS.items()
-            if name != "items" or settings.app.items_enabled
-        ],
+        "openapi_tags": [{"name": name, "description": description} for name, description in TAGS.items()],
     }

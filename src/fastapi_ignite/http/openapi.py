@@ -57,6 +57,7 @@ def install(app: FastAPI) -> None:
 def complete(document: dict[str, Any]) -> dict[str, Any]:
     """The document with `Problem` in place of FastAPI's own error shape, and with every operation told in full."""
     schemas = document["components"]["schemas"]
+    document["tags"] = _used_tags(document)
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = Problem.model_json_schema(ref_template=f"{REFERENCE}{{model}}")
@@ -69,6 +70,12 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
             _name_errors(method, operation)
             _show_examples(operation, schemas)
     return document
+
+
+def _used_tags(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Leave out the explanations of features that this installation does not have."""
+    used = {tag for methods in document["paths"].values() for each in methods.values() for tag in each.get("tags", ())}
+    return [tag for tag in document.get("tags", ()) if tag["name"] in used]
 
 
 def _with_nulls(value: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
