@@ -38,10 +38,10 @@ FAULTS = {
     "ALTER TABLE idempotency_keys DROP CONSTRAINT pk_idempotency_keys, ALTER tenant_id DROP NOT NULL": (
         "tables_are_protected"
     ),
-    "CREATE TABLE notes (tenant_id uuid NOT NULL, id uuid, PRIMARY KEY (tenant_id, id))": "tables_are_protected",
-    "CREATE TABLE notes (id uuid PRIMARY KEY)": "tables_are_known",
-    "CREATE MATERIALIZED VIEW notes AS SELECT text FROM chunks": "tables_are_known",
-    "CREATE SCHEMA other CREATE TABLE notes (id uuid)": "tables_are_known",
+    "CREATE TABLE unprotected (tenant_id uuid NOT NULL, id uuid, PRIMARY KEY (tenant_id, id))": "tables_are_protected",
+    "CREATE TABLE unprotected (id uuid PRIMARY KEY)": "tables_are_known",
+    "CREATE MATERIALIZED VIEW unprotected AS SELECT text FROM chunks": "tables_are_known",
+    "CREATE SCHEMA other CREATE TABLE unprotected (id uuid)": "tables_are_known",
     "CREATE POLICY more ON files TO ignite_tenant USING (true)": "policies_are_regular",
     "CREATE POLICY more ON files USING (true)": "policies_are_regular",
     "CREATE UNIQUE INDEX more ON files (id)": "unique_keys_carry_the_tenant",
