@@ -36,7 +36,7 @@ from fastapi_ignite.billing.schemas import PlanChange
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database, FixedStatement
-from fastapi_ignite.infra.db.driver import TAKE_ROLE, opening
+from fastapi_ignite.infra.db.role_connection import TAKE_ROLE, opening
 from fastapi_ignite.infra.db.session import TENANT_ROLE
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.onboarding.service import OnboardingService

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from fastapi_ignite.admin.authenticator import AdminAuthenticator
-from fastapi_ignite.api import pages
+from fastapi_ignite.api import docs_pages
 from fastapi_ignite.api.description import describe
 from fastapi_ignite.api.v1.router import build_router
 from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
@@ -29,9 +29,9 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import TokenVerifier
 from fastapi_ignite.http import openapi, problems, rate_limit
 from fastapi_ignite.http.middleware import BodyLimit, HeadRequests, RequestContext, UnexpectedErrors
-from fastapi_ignite.http.paths import TrailingSlashes
 from fastapi_ignite.http.security_headers import SecurityHeaders
 from fastapi_ignite.http.state import AppState
+from fastapi_ignite.http.trailing_slashes import TrailingSlashes
 from fastapi_ignite.infra.cache import open_cache
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.heap import limit_heap
@@ -158,7 +158,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     problems.install(app, errors_url=settings.app.errors_url)
     app.include_router(build_router(settings), prefix=prefix)
-    pages.install(app, prefix, settings.app.project_name)
+    docs_pages.install(app, prefix, settings.app.project_name)
     openapi.install(app)
     rate_limit.require_known_operations(app, settings)
     app.add_middleware(UnexpectedErrors)

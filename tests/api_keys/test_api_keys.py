@@ -16,8 +16,8 @@ from bookkeeping import eventually, rows_of, waiting_for
 from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
 from fastapi_ignite.api_keys.service import MOST_IN_FORCE
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.api_key_format import ALPHABET, new_tenant_key
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.keys import ALPHABET, new_tenant_key
 from fastapi_ignite.core.permissions import Role
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database

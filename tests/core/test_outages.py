@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 from fastapi_ignite.core.outage_log import OutageLog, TracebackLimit
 from fastapi_ignite.core.outages import outage_of, reason_of
-from fastapi_ignite.infra.db.driver import DatabaseAwayError, connect
+from fastapi_ignite.infra.db.role_connection import DatabaseAwayError, connect
 
 
 def from_server(state: str, message: str = "said the server", severity: str = "ERROR") -> Exception:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from books import books_of
 from command_line import CommandLine
 from databases import fetch, new_database, run
-from fastapi_ignite.cli.schema import require_schema
+from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, load_settings
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 from fastapi_ignite.core.ids import new_id

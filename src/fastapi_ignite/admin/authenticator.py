@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi_ignite.admin.repository import AdminKeyRepo
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.api_key_format import is_admin_key, key_digest
 from fastapi_ignite.core.audit_context import Actor
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.keys import is_admin_key, key_digest
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.db.keys import KeyUses
+from fastapi_ignite.infra.db.stored_keys import KeyUses
 
 
 class AdminAuthenticator:

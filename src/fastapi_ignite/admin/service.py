@@ -13,10 +13,10 @@ from fastapi_ignite.admin.repository import AdminKeyRepo
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.api_key_format import key_digest, key_hint, new_admin_key
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.core.keys import key_digest, key_hint, new_admin_key
 
 
 class AdminKeyNotFoundError(NotFoundError):

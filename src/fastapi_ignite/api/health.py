@@ -17,7 +17,7 @@ from fastapi_ignite.http.deps import DatabaseDep, RedisDep, SettingsDep
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.db.schema_history import SchemaHistory
 from fastapi_ignite.infra.periodic_runs import scheduler_state
-from fastapi_ignite.infra.storage.space import free_space
+from fastapi_ignite.infra.storage.free_space import free_space
 from fastapi_ignite.infra.worker_presence import is_worker_present
 
 API_VERSION = "1"

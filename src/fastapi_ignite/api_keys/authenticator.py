@@ -8,14 +8,14 @@ from uuid import UUID
 
 from fastapi_ignite.api_keys.repository import ApiKeyRepo
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.api_key_format import key_digest, tenant_of
 from fastapi_ignite.core.audit_context import Actor
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.keys import key_digest, tenant_of
 from fastapi_ignite.core.permissions import granted
 from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.core.security import Principal
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.db.keys import KeyUses
+from fastapi_ignite.infra.db.stored_keys import KeyUses
 
 REMEMBERED_SECONDS = 1.0
 

@@ -20,9 +20,9 @@ from fastapi_ignite.api_keys.schemas import ApiKeyCreate, ApiKeyCreated, ApiKeyL
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.api_key_format import key_digest, key_hint, new_tenant_key
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.core.keys import key_digest, key_hint, new_tenant_key
 from fastapi_ignite.core.permissions import granted
 from fastapi_ignite.core.security import Principal
 from fastapi_ignite.http.problems import InsufficientScopeError

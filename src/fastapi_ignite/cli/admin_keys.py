@@ -16,7 +16,7 @@ from rich.table import Table
 
 from fastapi_ignite.admin.models import AdminKey
 from fastapi_ignite.admin.service import AdminKeyService
-from fastapi_ignite.cli.schema import require_schema
+from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import InvalidInputError

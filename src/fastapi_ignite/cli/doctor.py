@@ -15,17 +15,17 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from fastapi_ignite.cli.schema import schema_position
+from fastapi_ignite.cli.schema_check import schema_position
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import IgniteError
-from fastapi_ignite.core.production import plaintext_warnings, production_problems
+from fastapi_ignite.core.production_checks import plaintext_warnings, production_problems
 from fastapi_ignite.core.sections import DEVELOPMENT_SECRET
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.embedded import status
 from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.periodic_runs import scheduler_state
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
-from fastapi_ignite.infra.storage.space import free_space
+from fastapi_ignite.infra.storage.free_space import free_space
 from fastapi_ignite.jobs import QUEUES
 from fastapi_ignite.rag.extraction.guards import examine_guards
 

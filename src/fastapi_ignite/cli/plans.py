@@ -16,7 +16,7 @@ from rich.table import Table
 from fastapi_ignite.billing.models import Plan
 from fastapi_ignite.billing.plans import IncompletePlanError, PlanService
 from fastapi_ignite.billing.schemas import MAX_AMOUNT, PlanChange
-from fastapi_ignite.cli.schema import require_schema
+from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import InvalidInputError
 from fastapi_ignite.infra.db import Database

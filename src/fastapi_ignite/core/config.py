@@ -8,10 +8,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ValidationError, model_validator
 
-from fastapi_ignite.core.addresses import is_loopback
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import AnswerSettings, EmbeddingSettings, OpenAISettings, RagSettings
-from fastapi_ignite.core.production import production_problems
+from fastapi_ignite.core.production_checks import production_problems
 from fastapi_ignite.core.sections import (
     DEVELOPMENT_SECRET,
     ApiKeySettings,
@@ -30,6 +29,7 @@ from fastapi_ignite.core.sections import (
     Section,
     UploadSettings,
 )
+from fastapi_ignite.core.server_address import is_loopback
 from fastapi_ignite.core.server_settings import ServerSettings
 
 PRODUCTION_TOKEN_SECONDS = 86_400

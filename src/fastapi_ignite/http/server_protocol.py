@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import IgniteError
-from fastapi_ignite.http.connections import (
+from fastapi_ignite.http.connection_limits import (
     ConnectionTable,
     HeadersTooLargeError,
     MalformedRequestError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Depends, Response
 
-from fastapi_ignite.usage.headers import note_on
+from fastapi_ignite.usage.quota_headers import note_on
 
 
 async def _note_on_answer(response: Response) -> None:

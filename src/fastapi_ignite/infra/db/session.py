@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
 
-from fastapi_ignite.infra.db.commits import CommitOutcome, CommitOutcomeUnknownError, TransactionId, find_outcome
+from fastapi_ignite.infra.db.commit_outcome import CommitOutcome, CommitOutcomeUnknownError, TransactionId, find_outcome
 from fastapi_ignite.infra.db.connections import connection_options
-from fastapi_ignite.infra.db.driver import TAKE_ROLE, RoleConnection, connect, opening
+from fastapi_ignite.infra.db.role_connection import TAKE_ROLE, RoleConnection, connect, opening
 
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
@@ -101,7 +101,7 @@ class Database:
         """Raise when the transaction was rolled back.
 
         Raises:
-            CommitOutcomeUnknownError: nobody knows; see `infra.db.commits`.
+            CommitOutcomeUnknownError: nobody knows; see `infra.db.commit_outcome`.
         """
         try:
             await session.commit()

@@ -17,9 +17,9 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from fastapi_ignite.infra.identities import become_own_user
 from fastapi_ignite.infra.sandbox import landlock, seccomp
 from fastapi_ignite.infra.sandbox.kernel import prevent_dumps
+from fastapi_ignite.infra.unprivileged_users import become_own_user
 
 # What the dynamic linker opens for libraries of the installation.
 _LIBRARIES: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from fastapi_ignite.infra.db.commits import IDENTIFY, TransactionId
+from fastapi_ignite.infra.db.commit_outcome import IDENTIFY, TransactionId
 
 # jit goes along, and not with the connection: pgbouncer refuses start-up parameters that it does not know
 _TAKE_ROLE = (

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fastapi_ignite.core.addresses import ServerAddress
+from fastapi_ignite.core.server_address import ServerAddress
 
 if TYPE_CHECKING:  # config.py asks this module, and not the other way round
     from fastapi_ignite.core.config import Settings
