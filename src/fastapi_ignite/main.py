@@ -38,7 +38,7 @@ from fastapi_ignite.infra.heap import limit_heap
 from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.jwks import KeySet
-from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, close_to_debuggers, exit_with_parent
+from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent, protect_process_memory
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.infra.storage import LocalStorage
@@ -134,7 +134,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
-        close_to_debuggers(debug=settings.app.debug)
+        protect_process_memory(debug=settings.app.debug)
         limit_heap()  # of a server other than our command line's, and of each of its processes
         configure_logging(settings)
         if SUPERVISOR_PID_VARIABLE in os.environ:

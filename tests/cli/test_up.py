@@ -173,7 +173,7 @@ class TestRefused:
         assert refused.startswith("JWT_SECRET is the development default, so HOST=0.0.0.0 is refused")
 
     def test_a_wrong_setting(self, commands: CommandLine) -> None:
-        assert commands.run("up", BACKEND_CORS_ORIGINS="[").refused_with().startswith("BACKEND_CORS_ORIGINS: takes ")
+        assert commands.run("up", BACKEND_CORS_ORIGINS="[").refused_with().startswith("BACKEND_CORS_ORIGINS: must be ")
 
     def test_a_database_that_does_not_answer(self, commands: CommandLine) -> None:
         outside = {"DATABASE_URL": "postgresql://o:p@127.0.0.1:1/acme", "REDIS_URL": "redis://127.0.0.1:1/0"}

@@ -122,7 +122,7 @@ def test_a_setting_of_dotenv_reaches_the_program(monkeypatch: pytest.MonkeyPatch
 
 
 def test_production_with_the_development_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Exception, match="JWT_SECRET: production wants"):
+    with pytest.raises(Exception, match="JWT_SECRET: production requires"):
         settings_of("api", monkeypatch, **(example() | {"ENV": "production"}))
 
 

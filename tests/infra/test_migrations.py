@@ -28,7 +28,7 @@ from fastapi_ignite.infra.services import ServiceAddresses, Services, open_servi
 from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
-from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
+from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
 from infra.postgres_16 import postgres_16
 
 MIGRATION_LOCK = 4_846_210_137  # as in alembic/env.py
@@ -295,7 +295,7 @@ class TestOutsideServer:
             await database.close()
         assert books.add_up()
         assert books.ledger_by_day[Metric.CHARACTERS, day] == 70
-        assert books.ledger_by_window[Metric.PROJECTS, LEVEL_PERIOD] == 2
+        assert books.ledger_by_window[Metric.PROJECTS, PROJECTS_PERIOD_START] == 2
 
 
 class TestTwoInstallations:

@@ -77,7 +77,7 @@ def revoke(key_id: Annotated[UUID, typer.Argument(metavar="ID", help="As `admin-
 def _state(key: AdminKey) -> str:
     if key.revoked_at:
         return "revoked"
-    if not key.in_force(clock.now()):
+    if not key.is_active(clock.now()):
         return "expired"
     return f"until {key.expires_at:%Y-%m-%d}" if key.expires_at else "in force"
 

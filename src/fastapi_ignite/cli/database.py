@@ -18,7 +18,7 @@ from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.db.connections import single_use_engine
 from fastapi_ignite.infra.embedded import acquire, status
-from fastapi_ignite.infra.process import close_to_debuggers
+from fastapi_ignite.infra.process import protect_process_memory
 from fastapi_ignite.infra.services import ServiceAddresses, Services, open_services
 
 group = typer.Typer(no_args_is_help=True, help="The database schema.")
@@ -55,7 +55,7 @@ def register(app: typer.Typer) -> None:
 def migrate(revision: Annotated[str, typer.Argument(help="Revision to go up to.")] = "head") -> None:
     """Run the migrations that are missing."""
     settings = get_settings()
-    close_to_debuggers(debug=settings.app.debug)
+    protect_process_memory(debug=settings.app.debug)
     with open_services(settings) as services:
         migrations.upgrade(services.addresses, revision)
         typer.echo(f"The schema is at {asyncio.run(migrations.current(services.addresses))}.")
@@ -66,7 +66,7 @@ def init() -> None:
     """Create the database if the server has none of its name, then migrate."""
     with open_services(get_settings()) as services:
         addresses = services.addresses
-        with migrations.told_in_one_line(addresses):
+        with migrations.naming_postgres_in_errors(addresses):
             created = asyncio.run(_create_database(addresses))
         if created:
             typer.echo(f"Created database {addresses.owner_url.database}.")
@@ -83,7 +83,7 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = F
         typer.confirm("This removes all tenants, documents and messages. Go on?", abort=True)
     with open_services(settings) as services:
         addresses = services.addresses
-        with migrations.told_in_one_line(addresses), Redis.from_url(addresses.redis_url) as redis:
+        with migrations.naming_postgres_in_errors(addresses), Redis.from_url(addresses.redis_url) as redis:
             redis.ping()  # so that nothing is dropped where not everything can be
             asyncio.run(_drop_all(addresses))
             redis.flushdb()

@@ -18,7 +18,7 @@ from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, close_to_debuggers, exit_with_parent
+from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent, protect_process_memory
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.jobs import QUEUES
 
@@ -42,7 +42,7 @@ def api(
 ) -> None:
     """Serve the API."""
     settings = get_settings()
-    close_to_debuggers(debug=settings.app.debug)
+    protect_process_memory(debug=settings.app.debug)
     address, number = host or settings.app.host, port or settings.app.port
     settings.require_safe_address(address)
     if reload and workers > 1:
@@ -83,7 +83,7 @@ def worker(
 ) -> None:
     """Work on uploaded files, exports and whatever else runs in the background."""
     settings = get_settings()
-    close_to_debuggers(debug=settings.app.debug)
+    protect_process_memory(debug=settings.app.debug)
     unknown = set(queues or ()).difference(QUEUES)
     if unknown:
         raise ConfigurationError(
@@ -136,7 +136,7 @@ def run_scheduler(
         typer.echo("SCHEDULER_ENABLED is false: nothing to do.")
     if list_jobs or not settings.scheduler.enabled:
         return
-    close_to_debuggers(debug=settings.app.debug)
+    protect_process_memory(debug=settings.app.debug)
     configure_logging(settings)
     exit_with_supervisor()
     with open_services(settings) as services:

@@ -13,7 +13,7 @@ from fastapi_ignite.cli.options import Port, Workers
 from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.cli.stack import appended_log, stack_lock, stack_url
 from fastapi_ignite.core.config import get_settings
-from fastapi_ignite.infra.process import close_to_debuggers
+from fastapi_ignite.infra.process import protect_process_memory
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.infra.supervisor import ChildProcess, HungPolicy, Supervisor
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def up(port: Port = None, workers: Workers = 1) -> None:
     """Run everything in front: servers, migrations, API, worker and scheduler. Ctrl-C stops it."""
     settings = get_settings()
-    close_to_debuggers(debug=settings.app.debug)
+    protect_process_memory(debug=settings.app.debug)
     number = port or settings.app.port
     settings.require_safe_address(settings.app.host)
     with stack_lock(settings, number):

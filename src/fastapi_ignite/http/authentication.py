@@ -21,7 +21,7 @@ from fastapi_ignite.http.problems import InsufficientScopeError, TenantMismatchE
 from fastapi_ignite.http.rate_limit import check_rate_limit
 from fastapi_ignite.http.state import Authenticator, TenantAccessSource
 
-KEY_MARK = "ign_"  # no JWT begins so: its first character is of `{` in base64url
+API_KEY_PREFIX = "ign_"  # no JWT begins so: its first character is of `{` in base64url
 
 _bearer = HTTPBearer(auto_error=False, description="A JWT with a `tenant_id` claim, or an API key (`ign_live_…`).")
 
@@ -51,7 +51,7 @@ async def require_auth(request: Request) -> Principal:
 
 async def _verified(request: Request) -> Principal:
     bearer = bearer_token(request.headers.getlist("authorization"))
-    if not bearer.startswith(KEY_MARK):
+    if not bearer.startswith(API_KEY_PREFIX):
         verifier: TokenVerifier = request.state.tokens
         return await verifier.verify(bearer)
     api_keys: Authenticator[Principal] = request.state.api_keys

@@ -15,7 +15,7 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.usage import quota_headers
-from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
+from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
 from fastapi_ignite.usage.quota_headers import QuotaState
 from fastapi_ignite.usage.repository import Figures, Grant, UsageRepo
 
@@ -49,7 +49,7 @@ def cap_of(plan: Plan, metric: Metric) -> int:
 
 
 def _period_start(active: ActiveSubscription, metric: Metric) -> date:
-    return LEVEL_PERIOD if metric is Metric.PROJECTS else active.quota.start
+    return PROJECTS_PERIOD_START if metric is Metric.PROJECTS else active.quota.start
 
 
 def _state(metric: Metric, grant: Grant) -> QuotaState:
@@ -109,7 +109,9 @@ class UsageService:
 
     async def give_back_project(self) -> None:
         """Count one project less."""
-        await self._repository.give_back(Metric.PROJECTS, amount=1, period_start=LEVEL_PERIOD, day=clock.today())
+        await self._repository.give_back(
+            Metric.PROJECTS, amount=1, period_start=PROJECTS_PERIOD_START, day=clock.today()
+        )
 
     async def require_room(self, metric: Metric) -> None:
         """Refuse early when nothing at all is left; reserves nothing."""
