@@ -53,13 +53,13 @@ class TestRunning:
 
     def test_a_second_one_on_its_folder_is_refused(self, stack: RunningStack) -> None:
         refused = stack.commands.run("up", "--port", str(free_port())).refused_with()
-        assert refused.startswith(f"A stack is running on {stack.commands.data_dir} already")
+        assert refused.startswith(f"A stack is already running on {stack.commands.data_dir}")
         assert httpx2.get(f"{stack.api}/health").is_success
 
     def test_one_of_another_folder_on_its_port_is_refused(self, stack: RunningStack, folder: Path) -> None:
         other = CommandLine(folder, PORT=str(stack.port))
         refused = other.run("up").refused_with()
-        assert refused.startswith(f"127.0.0.1:{stack.port} cannot be listened on (Address already in use)")
+        assert refused.startswith(f"Cannot listen on 127.0.0.1:{stack.port} (Address already in use)")
         assert not (other.data_dir / "postgres").exists()
 
 

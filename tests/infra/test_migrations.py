@@ -166,7 +166,7 @@ class TestNewerThanTheCode:
 
     def test_migrating_changes_nothing(self, ahead: ServiceAddresses, tmp_path: Path) -> None:
         commands = CommandLine.on_servers(tmp_path, ahead)
-        assert commands.run("db", "migrate").succeeded() == "The schema is at of_tomorrow.\n"
+        assert commands.run("db", "migrate").succeeded() == "The schema is at revision of_tomorrow.\n"
         found = commands.run("doctor", RAG_EMBEDDER="none").findings()
         newest = migrations.head()
         assert found["database"] == f"ok at migration of_tomorrow, newer than the code, which is at {newest}"
@@ -185,7 +185,7 @@ class TestNewerThanTheCode:
             addresses = migrated
 
         migrations.downgrade(migrated, "-1")
-        with pytest.raises(ConfigurationError, match=r"run 'python cli\.py db migrate'"):
+        with pytest.raises(ConfigurationError, match=r"Run 'python cli\.py db migrate'"):
             require_schema(OnDatabase(settings, None))
 
 

@@ -1,4 +1,4 @@
-"""`cli.py up`: the whole stack in front."""
+"""`cli.py up`: run the whole stack in the foreground."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from fastapi_ignite.infra.supervisor import ChildProcess, HungPolicy, Supervisor
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("up")(up)
 
 
 def up(port: Port = None, workers: Workers = 1) -> None:
-    """Run everything in front: servers, migrations, API, worker and scheduler. Ctrl-C stops it."""
+    """Run servers, migrations, API, worker and scheduler in the foreground. Ctrl-C stops them."""
     settings = get_settings()
     protect_process_memory(debug=settings.app.debug)
     number = port or settings.app.port
@@ -54,11 +53,11 @@ def up(port: Port = None, workers: Workers = 1) -> None:
 
 
 def _migrate() -> None:
-    """In a process that ends: this one lives as long as the stack, and would keep what migrations load (40 MB)."""
+    """Migrate in a child process, because this process would keep the 40 MB that migrations load."""
     command = _child("db", "migrate")
     finished = subprocess.run(command.argv, env=command.env, stdout=subprocess.DEVNULL, check=False)  # noqa: S603  # our own program
     if finished.returncode:
-        sys.exit(finished.returncode)  # it has said why
+        sys.exit(finished.returncode)  # the child has printed the reason
 
 
 def _child(command: str, *options: str) -> ChildProcess:
