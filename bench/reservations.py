@@ -36,7 +36,7 @@ from fastapi_ignite.billing.schemas import PlanChange
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database, FixedStatement
-from fastapi_ignite.infra.db.driver import TAKE_ROLE, opening
+from fastapi_ignite.infra.db.role_connection import SET_ROLE, opening
 from fastapi_ignite.infra.db.session import TENANT_ROLE
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.onboarding.service import OnboardingService
@@ -72,7 +72,7 @@ Step = Callable[[UUID], Awaitable[None]]
 def driver(pool: asyncpg.Pool, *, settle: bool) -> Step:
     async def run(statement: FixedStatement, values: dict[str, Any]) -> list[asyncpg.Record]:
         async with pool.acquire() as connection, connection.transaction():
-            await connection.execute(TAKE_ROLE, TENANT_ROLE, str(values["tenant_id"]))
+            await connection.execute(SET_ROLE, TENANT_ROLE, str(values["tenant_id"]))
             rows: list[asyncpg.Record] = await connection.fetch(statement.sql, *statement.arguments(values))
         return rows
 

@@ -1,4 +1,4 @@
-"""The application. Importing this module has no effect; `create_app` builds it and the lifespan starts it."""
+"""The application. `create_app` builds it, and its lifespan opens all connections. Importing has no side effects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlalchemy import text
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from fastapi_ignite.admin.authenticator import AdminAuthenticator
-from fastapi_ignite.api import pages
+from fastapi_ignite.api import docs_pages
 from fastapi_ignite.api.description import describe
 from fastapi_ignite.api.v1.router import build_router
 from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
@@ -29,16 +29,16 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import TokenVerifier
 from fastapi_ignite.http import openapi, problems, rate_limit
 from fastapi_ignite.http.middleware import BodyLimit, HeadRequests, RequestContext, UnexpectedErrors
-from fastapi_ignite.http.paths import TrailingSlashes
 from fastapi_ignite.http.security_headers import SecurityHeaders
 from fastapi_ignite.http.state import AppState
+from fastapi_ignite.http.trailing_slashes import TrailingSlashes
 from fastapi_ignite.infra.cache import open_cache
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.heap import limit_heap
 from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.jwks import KeySet
-from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, close_to_debuggers, exit_with_parent
+from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent, protect_process_memory
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.infra.storage import LocalStorage
@@ -74,7 +74,7 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[AppState]:
-    """What requests need, from first connection to last."""
+    """Open everything that requests share, and close it at the end."""
     database = Database(addresses.api_url, pool_size=settings.postgres.pool_size, application_name="ignite-api")
     admin_database = Database(addresses.admin_url, pool_size=1, application_name="ignite-api-admin")
     keys = KeySet(settings.jwt.jwks_url) if settings.jwt.jwks_url else None
@@ -82,7 +82,7 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
         addresses.redis_url,
         socket_timeout=REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 1),  # once, at once: for a connection that went stale in the pool
+        retry=Retry(NoBackoff(), 1),  # one immediate retry, for a connection in the pool that the server has closed
         client_name="ignite-api",
     )
     jobs = JobQueue(make_broker(addresses.broker_url))
@@ -123,19 +123,19 @@ async def _refuse_stronger_login(database: Database) -> None:
     async with database.engine.connect() as connection:
         if await connection.scalar(STRONGER_LOGIN):
             raise ConfigurationError(
-                "The API's database login is an owner, a superuser, or may take ignite_system: row-level security "
-                f"would not hold it. Give {database.engine.url.username} no role but ignite_tenant."
+                "The API's database login is an owner, a superuser or a member of ignite_system, so row-level security "
+                f"would not restrict it. Grant {database.engine.url.username} no role except ignite_tenant."
             )
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """A new application for the given settings, or those of the environment."""
+    """Build an application with the given settings, or with those of the environment."""
     settings = settings or get_settings()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
-        close_to_debuggers(debug=settings.app.debug)
-        limit_heap()  # of a server other than our command line's, and of each of its processes
+        protect_process_memory(debug=settings.app.debug)
+        limit_heap()  # also when another server than our command line runs the application
         configure_logging(settings)
         if SUPERVISOR_PID_VARIABLE in os.environ:
             exit_with_parent()
@@ -158,7 +158,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     problems.install(app, errors_url=settings.app.errors_url)
     app.include_router(build_router(settings), prefix=prefix)
-    pages.install(app, prefix, settings.app.project_name)
+    docs_pages.install(app, prefix, settings.app.project_name)
     openapi.install(app)
     rate_limit.require_known_operations(app, settings)
     app.add_middleware(UnexpectedErrors)

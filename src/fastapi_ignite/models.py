@@ -1,4 +1,4 @@
-"""Every feature's tables in one place, for the migrations."""
+"""Import the models of every feature, so that Alembic sees all tables."""
 
 from fastapi_ignite.admin import models as admin
 from fastapi_ignite.api_keys import models as api_keys

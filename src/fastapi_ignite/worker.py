@@ -19,7 +19,7 @@ from fastapi_ignite.infra.heap import limit_heap
 from fastapi_ignite.infra.jobs import JobBroker, JobQueue, declare, make_broker
 from fastapi_ignite.infra.jobs.heartbeat import WorkerHeartbeat
 from fastapi_ignite.infra.jobs.lane import Lane
-from fastapi_ignite.infra.process import close_to_debuggers, exit_with_parent
+from fastapi_ignite.infra.process import exit_with_parent, protect_process_memory
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import Services, open_services
 from fastapi_ignite.infra.storage import LocalStorage
@@ -124,7 +124,7 @@ def build_broker() -> Broker:
     """What a worker process calls when it boots; its services stay open until it dies."""
     limit_heap()
     settings = get_settings()
-    close_to_debuggers(debug=settings.app.debug)
+    protect_process_memory(debug=settings.app.debug)
     configure_logging(settings)
     exit_with_parent()
     services = open_services(settings)

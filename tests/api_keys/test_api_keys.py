@@ -14,10 +14,10 @@ from sqlalchemy import event, text
 
 from bookkeeping import eventually, rows_of, waiting_for
 from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
-from fastapi_ignite.api_keys.service import MOST_IN_FORCE
+from fastapi_ignite.api_keys.service import MAX_ACTIVE_KEYS
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.api_key_format import ALPHABET, new_tenant_key
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.keys import ALPHABET, new_tenant_key
 from fastapi_ignite.core.permissions import Role
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
@@ -283,7 +283,7 @@ async def test_as_many_as_allowed_and_no_more_whoever_comes_at_once(
                 "SELECT :tenant, gen_random_uuid(), 'k', decode(md5(n::text), 'hex'), 'k', 'member', 'test' "
                 "FROM generate_series(1, :number) n"
             ),
-            {"tenant": tenant.id, "number": MOST_IN_FORCE - 1},
+            {"tenant": tenant.id, "number": MAX_ACTIVE_KEYS - 1},
         )
     owner = Database(addresses.owner_url, pool_size=1)  # sees what others do
     async with database.tenant(tenant.id) as session:

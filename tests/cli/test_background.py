@@ -18,7 +18,7 @@ def commands(tmp_path: Path) -> CommandLine:
 
 def test_an_unknown_queue_is_refused_before_anything_starts(commands: CommandLine) -> None:
     error = commands.run("worker", "--queues", "ingestion", "--queues", "embeddings").refused_with()
-    assert error == ("--queues: no queue is called embeddings; takes ingestion, embedding, exports, maintenance")
+    assert error == ("--queues: unknown queue embeddings; must be one of ingestion, embedding, exports, maintenance")
     assert not commands.data_dir.exists()
 
 

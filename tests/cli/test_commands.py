@@ -114,7 +114,7 @@ class TestErrors:
 
     def test_reloading_and_several_processes_exclude_each_other(self, commands: CommandLine) -> None:
         refused = commands.run("api", "--reload", "--workers", "2").refused_with()
-        assert refused == "--reload and --workers exclude each other"
+        assert refused == "--reload and --workers cannot be used together."
 
     def test_a_scheduler_that_is_switched_off_ends_at_once(self, commands: CommandLine) -> None:
         assert "nothing to do" in commands.run("scheduler", SCHEDULER_ENABLED="false").succeeded()

@@ -27,7 +27,7 @@ class TestInitAndMigrate:
         commands = CommandLine.on_servers(folder, wanted)
         try:
             first = commands.run("db", "init").succeeded()
-            assert first == f"Created database {name}.\nThe schema is at {migrations.head()}.\n"
+            assert first == f"Created the database {name}.\nThe schema is at revision {migrations.head()}.\n"
             assert commands.run("db", "init").succeeded() == first.splitlines(keepends=True)[1]
             assert asyncio.run(migrations.current(wanted)) == migrations.head()
         finally:
@@ -35,8 +35,8 @@ class TestInitAndMigrate:
 
     def test_migrate_goes_as_far_as_told(self, folder: Path, empty: ServiceAddresses) -> None:
         commands = CommandLine.on_servers(folder, empty)
-        assert commands.run("db", "migrate", "foundation").succeeded() == "The schema is at foundation.\n"
-        assert commands.run("db", "migrate").succeeded() == f"The schema is at {migrations.head()}.\n"
+        assert commands.run("db", "migrate", "foundation").succeeded() == "The schema is at revision foundation.\n"
+        assert commands.run("db", "migrate").succeeded() == f"The schema is at revision {migrations.head()}.\n"
         assert "'no-such-one'" in commands.run("db", "migrate", "no-such-one").refused_with()
 
     @pytest.mark.parametrize("command", [("db", "migrate"), ("worker",), ("api", "--port", "1")])
@@ -102,7 +102,7 @@ class TestReset:
         commands = CommandLine.on_servers(folder, filled)
         production = {"ENV": "production", "JWT_SECRET": STRONG_SECRET, "TENANT_SIGNUP": "open"}
         refused = commands.run("db", "reset", "--yes", **production).refused_with()
-        assert refused == "ENV=production: db reset is refused"
+        assert refused == "db reset is refused when ENV=production."
         assert self.contents(filled) == (1, 99)
 
     def test_nothing_is_dropped_where_not_everything_can_be(self, folder: Path, filled: ServiceAddresses) -> None:

@@ -17,7 +17,7 @@ def test_a_sound_installation_passes(commands: CommandLine) -> None:
     assert found["redis"].startswith("ok valkey 9")
     assert found["database"].startswith("ok at migration ")
     assert found["logins"] == "ok ignite_api and ignite_worker connect"
-    assert found["scheduler"].startswith("warn none runs")
+    assert found["scheduler"].startswith("warn no scheduler runs")
     assert found["embedder"] == "ok minilm, 384 dimensions"
     assert "production" not in found
     assert not commands.data_dir.exists()
@@ -28,7 +28,7 @@ def test_a_missing_schema_is_a_failure_that_says_what_to_do(folder: Path, empty:
     found = finished.findings()
     assert finished.code == 1
     assert found["database"].startswith("fail The database is at migration none")
-    assert found["database"].endswith("run 'python cli.py db migrate'.")
+    assert found["database"].endswith("Run 'python cli.py db migrate'.")
     assert found["scheduler"].startswith("warn unknown")
     assert found["JWT_SECRET"] == "ok set"
     assert "embedder" not in found

@@ -49,7 +49,7 @@ class TestList:
 
     def test_without_a_schema_it_says_what_to_do(self, folder: Path, empty: ServiceAddresses) -> None:
         refused = CommandLine.on_servers(folder, empty).run("plans", "list").refused_with()
-        assert refused.endswith("run 'python cli.py db migrate'.")
+        assert refused.endswith("Run 'python cli.py db migrate'.")
 
 
 class TestSet:

@@ -53,13 +53,13 @@ class TestRunning:
 
     def test_a_second_one_on_its_folder_is_refused(self, stack: RunningStack) -> None:
         refused = stack.commands.run("up", "--port", str(free_port())).refused_with()
-        assert refused.startswith(f"A stack is running on {stack.commands.data_dir} already")
+        assert refused.startswith(f"A stack is already running on {stack.commands.data_dir}")
         assert httpx2.get(f"{stack.api}/health").is_success
 
     def test_one_of_another_folder_on_its_port_is_refused(self, stack: RunningStack, folder: Path) -> None:
         other = CommandLine(folder, PORT=str(stack.port))
         refused = other.run("up").refused_with()
-        assert refused.startswith(f"127.0.0.1:{stack.port} cannot be listened on (Address already in use)")
+        assert refused.startswith(f"Cannot listen on 127.0.0.1:{stack.port} (Address already in use)")
         assert not (other.data_dir / "postgres").exists()
 
 
@@ -173,7 +173,7 @@ class TestRefused:
         assert refused.startswith("JWT_SECRET is the development default, so HOST=0.0.0.0 is refused")
 
     def test_a_wrong_setting(self, commands: CommandLine) -> None:
-        assert commands.run("up", BACKEND_CORS_ORIGINS="[").refused_with().startswith("BACKEND_CORS_ORIGINS: takes ")
+        assert commands.run("up", BACKEND_CORS_ORIGINS="[").refused_with().startswith("BACKEND_CORS_ORIGINS: must be ")
 
     def test_a_database_that_does_not_answer(self, commands: CommandLine) -> None:
         outside = {"DATABASE_URL": "postgresql://o:p@127.0.0.1:1/acme", "REDIS_URL": "redis://127.0.0.1:1/0"}

@@ -24,7 +24,7 @@ from dotenv import dotenv_values
 from command_line import free_port
 from fastapi_ignite.cli import build_app
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, default_settings, load_settings, sections, variable_name
-from fastapi_ignite.core.production import plaintext_warnings
+from fastapi_ignite.core.production_checks import plaintext_warnings
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.main import create_app
 from tokens import STRONG_SECRET
@@ -122,7 +122,7 @@ def test_a_setting_of_dotenv_reaches_the_program(monkeypatch: pytest.MonkeyPatch
 
 
 def test_production_with_the_development_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Exception, match="JWT_SECRET: production wants"):
+    with pytest.raises(Exception, match="JWT_SECRET: production requires"):
         settings_of("api", monkeypatch, **(example() | {"ENV": "production"}))
 
 

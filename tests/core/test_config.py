@@ -16,7 +16,7 @@ import pytest
 
 from fastapi_ignite.core.config import Settings, default_settings, load_settings, sections, variable_name
 from fastapi_ignite.core.errors import ConfigurationError
-from fastapi_ignite.core.production import plaintext_warnings
+from fastapi_ignite.core.production_checks import plaintext_warnings
 from tokens import OTHER_STRONG_SECRET, STRONG_SECRET
 
 PRODUCTION = {
@@ -127,13 +127,13 @@ class TestSources:
 
     @pytest.mark.parametrize("name", ["ANSWER_MODEL", "ANSWER_BASE_URL"])
     def test_a_model_and_its_server_are_named_together(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        together = "ANSWER_BASE_URL: ANSWER_MODEL and ANSWER_BASE_URL are set together, or neither"
+        together = "ANSWER_BASE_URL: ANSWER_MODEL and ANSWER_BASE_URL must be set together, or neither"
         assert complaints(monkeypatch, {name: "http://localhost:11434/v1"}) == [together]
 
     def test_a_file_that_is_not_utf_8_is_one_clear_line(self, tmp_path: Path) -> None:
         env_file = tmp_path / ".env"
         env_file.write_bytes("PROJECT_NAME=Café\n".encode("latin-1"))
-        with pytest.raises(ConfigurationError, match=r"^\S*\.env: takes text in UTF-8$"):
+        with pytest.raises(ConfigurationError, match=r"^\S*\.env: must be UTF-8 text$"):
             load_settings(env_file=env_file)
 
     def test_the_defaults_are_not_touched_by_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,9 +154,9 @@ class TestWrongValues:
             ("PORT", "65536", "less than or equal to 65535"),
             ("PORT", "0", "greater than or equal to 1"),
             ("REDIS_DB", "16", "less than or equal to 15"),
-            ("REDIS_URL", "hunter2", "takes redis://"),
-            ("REDIS_URL", "http://:hunter2@cache:6379/0", "takes redis://"),
-            ("REDIS_URL", "redis://:hunter2@cache:port/0", "takes redis://"),
+            ("REDIS_URL", "hunter2", "must be redis://"),
+            ("REDIS_URL", "http://:hunter2@cache:6379/0", "must be redis://"),
+            ("REDIS_URL", "redis://:hunter2@cache:port/0", "must be redis://"),
             ("POSTGRES_PORT", "hunter2", "integer"),
             ("DRAMATIQ_BROKER", "hunter2", "'redis'"),
             ("CACHE_BACKEND_TYPE", "hunter2", "'redis', 'file' or 'memory'"),
@@ -257,7 +257,7 @@ class TestProduction:
     )
     def test_each_guard_alone_refuses(self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
         (line,) = complaints(monkeypatch, PRODUCTION | {variable: value})
-        assert line.startswith(f"{variable}: production wants ")
+        assert line.startswith(f"{variable}: production requires ")
         assert len(value) < 2 or value not in line
 
     def test_all_broken_guards_are_told_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,7 @@ class TestProduction:
 
     def test_it_says_how_to_make_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         (line,) = complaints(monkeypatch, PRODUCTION | {"JWT_SECRET": "a" * 32})
-        command = line.partition("make one with: ")[2]
+        command = line.partition("generate one with: ")[2]
         assert command.startswith("python -c '")
         made = subprocess.check_output([sys.executable, "-c", shlex.split(command)[2]], text=True).strip()  # noqa: S603  our own words
         assert load(monkeypatch, PRODUCTION | {"JWT_SECRET": made}).app.production
@@ -304,7 +304,7 @@ class TestProduction:
         self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], second: str, first: str
     ) -> None:
         (line,) = complaints(monkeypatch, PRODUCTION | variables)
-        assert line == f"{second}: production wants a secret of its own, and this is the one of {first}"
+        assert line == f"{second}: production requires a secret of its own, but this is the same as {first}"
 
     def test_signup_is_opened_on_purpose_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert load(monkeypatch, PRODUCTION | {"TENANT_SIGNUP": "open"}).app.signup_open
@@ -403,12 +403,12 @@ class TestServersOverANetwork:
             assert load(monkeypatch, PRODUCTION | variables).app.production
             return
         lines = complaints(monkeypatch, PRODUCTION | variables)
-        assert [line.split(": production wants ")[0] for line in lines] == refused
+        assert [line.split(": production requires ")[0] for line in lines] == refused
 
     @pytest.mark.parametrize(("url", "tls"), [("redis://cache/0", "on"), ("rediss://cache/0", "off")])
     def test_two_words_on_tls_must_agree(self, monkeypatch: pytest.MonkeyPatch, url: str, tls: str) -> None:
         (line,) = complaints(monkeypatch, {"REDIS_URL": url, "REDIS_TLS": tls})
-        assert line.startswith("REDIS_TLS: says otherwise than REDIS_URL")
+        assert line.startswith("REDIS_TLS: contradicts REDIS_URL")
 
     def test_what_is_unencrypted_on_purpose_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
         on_purpose = {
@@ -433,7 +433,7 @@ class TestClaimNames:
     )
     def test_one_claim_says_one_thing(self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
         (line,) = complaints(monkeypatch, {variable: value})
-        assert line == f"{variable}: names a claim that another setting names already"
+        assert line == f"{variable}: must not be a claim that another setting uses"
 
 
 class TestEmbeddingServer:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 from fastapi_ignite.core.outage_log import OutageLog, TracebackLimit
 from fastapi_ignite.core.outages import outage_of, reason_of
-from fastapi_ignite.infra.db.driver import DatabaseAwayError, connect
+from fastapi_ignite.infra.db.role_connection import DatabaseUnreachableError, connect
 
 
 def from_server(state: str, message: str = "said the server", severity: str = "ERROR") -> Exception:
@@ -57,7 +57,7 @@ def raised_from(cause: Exception) -> Exception:
         (DBAPIError("SELECT", None, Exception("connection is closed"), connection_invalidated=True), "database_away"),
         (PoolTimeoutError("QueuePool limit", code="3o7r"), "database_crowded"),
         (raised_from(from_server("57P01")), "database_away"),
-        (DatabaseAwayError(None, "no answer in time"), "database_away"),
+        (DatabaseUnreachableError(None, "no answer in time"), "database_away"),
         (ConnectionRefusedError(), "database_away"),
         (TimeoutError(), "no_answer"),
         (OSError(errno.ENOSPC, "full"), "disk_full"),
@@ -109,7 +109,7 @@ async def test_whatever_keeps_a_connection_from_being_made_is_the_databases_outa
         raise error
 
     monkeypatch.setattr(asyncpg, "connect", fail)
-    with pytest.raises(DatabaseAwayError) as raised:
+    with pytest.raises(DatabaseUnreachableError) as raised:
         await connect()
     outage = outage_of(raised.value)
     assert outage is not None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jwt.utils import base64url_encode
 
 from fastapi_ignite.core.config import default_settings
-from fastapi_ignite.core.permissions import SCOPES_OF, Role, Scope
+from fastapi_ignite.core.permissions import ROLE_SCOPES, Role, Scope
 from fastapi_ignite.core.security import InvalidTokenError, Principal, TokenVerifier
 from tokens import SECRET
 
@@ -80,7 +80,7 @@ def rights(members: dict[str, Any]) -> set[Scope]:
     role, named = members.get("role", "owner"), members.get("scope", list(Scope))
     assert isinstance(role, str)
     assert isinstance(named, (str, list))
-    return {scope for scope in SCOPES_OF[Role(role)] if scope in (named.split() if isinstance(named, str) else named)}
+    return {scope for scope in ROLE_SCOPES[Role(role)] if scope in (named.split() if isinstance(named, str) else named)}
 
 
 def all_finite(value: object) -> bool:

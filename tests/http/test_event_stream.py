@@ -83,10 +83,10 @@ async def test_one_who_does_not_read_has_left(monkeypatch: pytest.MonkeyPatch) -
 
     async def produce(events: Events) -> None:
         await events.emit("line", Line(text="read"))
-        left.append(await events.left())
+        left.append(await events.is_disconnected())
         for _ in range(100):
             await events.emit("line", Line(text="unread"))
-        left.append(await events.left())
+        left.append(await events.is_disconnected())
 
     wire = Wire(reads=2)
     async with asyncio.timeout(5):

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.permissions import SCOPES_OF, Role, Scope
+from fastapi_ignite.core.permissions import ROLE_SCOPES, Role, Scope
 from fastapi_ignite.core.security import TokenVerifier
 from fastapi_ignite.http.routing import requires, tenant_router
 from http_clients import TenantClient, UnreadBody
@@ -113,15 +113,15 @@ async def test_it_is_refused_before_the_body_is_read(tenant: TenantClient) -> No
 
 def test_an_operation_that_names_no_scope_does_not_start() -> None:
     router = tenant_router("/x", "x")
-    with pytest.raises(ValueError, match=r"/x/open: .*takes\(Scope"):
+    with pytest.raises(ValueError, match=r"/x/open: .*requires\(Scope"):
         router.get("/open")(lambda: None)
     router.get("/closed", openapi_extra=requires(Scope.USAGE_READ))(lambda: None)
 
 
 def test_each_role_may_do_what_the_next_one_may_and_more() -> None:
     for lesser, greater in pairwise(RANKS):
-        assert SCOPES_OF[lesser] < SCOPES_OF[greater]
-    assert SCOPES_OF[Role.OWNER] == set(Scope)
+        assert ROLE_SCOPES[lesser] < ROLE_SCOPES[greater]
+    assert ROLE_SCOPES[Role.OWNER] == set(Scope)
 
 
 async def test_claims_of_other_names_by_setting(settings: Settings, tenant: TenantClient) -> None:

@@ -16,8 +16,8 @@ from commit_proxy import CommitProxy, Loss
 from databases import fetch
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, commits
-from fastapi_ignite.infra.db.commits import CommitOutcome, TransactionId, find_outcome
+from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, commit_outcome
+from fastapi_ignite.infra.db.commit_outcome import CommitOutcome, TransactionId, find_outcome
 from fastapi_ignite.infra.services import ServiceAddresses
 
 ADD = text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'Acme', 'hobby', 'monthly')")
@@ -52,7 +52,7 @@ async def scene(addresses: ServiceAddresses, database: Database) -> AsyncGenerat
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commits, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(commit_outcome, "PATIENCE_SECONDS", 0.3)
 
 
 async def test_a_transaction_that_committed_is_no_error(scene: Scene) -> None:
@@ -131,7 +131,7 @@ class TestTheLookUp:
         tenant_id = new_id()
         async with database.tenant(tenant_id) as session:
             await session.execute(ADD, {"id": tenant_id})
-            row = (await session.execute(text(commits.IDENTIFY))).one()
+            row = (await session.execute(text(commit_outcome.IDENTIFY))).one()
         return TransactionId(row.id, row.asked_at, row.timeline)
 
     async def test_it_finds_one_that_committed(self, database: Database, committed: TransactionId) -> None:
@@ -161,7 +161,7 @@ class TestTheLookUp:
         tenant_id: UUID = new_id()
         async with database.tenant(tenant_id) as session:
             await session.execute(ADD, {"id": tenant_id})
-            row = (await session.execute(text(commits.IDENTIFY))).one()
+            row = (await session.execute(text(commit_outcome.IDENTIFY))).one()
             running = TransactionId(row.id, row.asked_at, row.timeline)
             assert await find_outcome(database.engine, running) is CommitOutcome.UNKNOWN
             await session.rollback()

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from books import books_of
 from command_line import CommandLine
 from databases import fetch, new_database, run
-from fastapi_ignite.cli.schema import require_schema
+from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, load_settings
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 from fastapi_ignite.core.ids import new_id
@@ -28,7 +28,7 @@ from fastapi_ignite.infra.services import ServiceAddresses, Services, open_servi
 from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
-from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
+from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
 from infra.postgres_16 import postgres_16
 
 MIGRATION_LOCK = 4_846_210_137  # as in alembic/env.py
@@ -166,7 +166,7 @@ class TestNewerThanTheCode:
 
     def test_migrating_changes_nothing(self, ahead: ServiceAddresses, tmp_path: Path) -> None:
         commands = CommandLine.on_servers(tmp_path, ahead)
-        assert commands.run("db", "migrate").succeeded() == "The schema is at of_tomorrow.\n"
+        assert commands.run("db", "migrate").succeeded() == "The schema is at revision of_tomorrow.\n"
         found = commands.run("doctor", RAG_EMBEDDER="none").findings()
         newest = migrations.head()
         assert found["database"] == f"ok at migration of_tomorrow, newer than the code, which is at {newest}"
@@ -185,7 +185,7 @@ class TestNewerThanTheCode:
             addresses = migrated
 
         migrations.downgrade(migrated, "-1")
-        with pytest.raises(ConfigurationError, match=r"run 'python cli\.py db migrate'"):
+        with pytest.raises(ConfigurationError, match=r"Run 'python cli\.py db migrate'"):
             require_schema(OnDatabase(settings, None))
 
 
@@ -295,7 +295,7 @@ class TestOutsideServer:
             await database.close()
         assert books.add_up()
         assert books.ledger_by_day[Metric.CHARACTERS, day] == 70
-        assert books.ledger_by_window[Metric.PROJECTS, LEVEL_PERIOD] == 2
+        assert books.ledger_by_window[Metric.PROJECTS, PROJECTS_PERIOD_START] == 2
 
 
 class TestTwoInstallations:

@@ -15,7 +15,7 @@ from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
-from fastapi_ignite.infra.db import Database, commits
+from fastapi_ignite.infra.db import Database, commit_outcome
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.main import open_state
@@ -109,7 +109,7 @@ async def scene(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncGenerator[Scene]:
-    monkeypatch.setattr(commits, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(commit_outcome, "PATIENCE_SECONDS", 0.3)
     tenant = await make_tenant("pro")
     sweeper = Sweeper(database, state["jobs"], LocalStorage(settings.ignite.data_dir / "storage"))
     async with (

@@ -14,7 +14,7 @@ from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.processing import ExportProcessor
 from fastapi_ignite.http.state import AppState
-from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, commits
+from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, commit_outcome
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.processing import FileProcessor
@@ -33,7 +33,7 @@ LOSSES = pytest.mark.parametrize(
 async def proxy(
     addresses: ServiceAddresses, patience: float, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[CommitProxy]:
-    monkeypatch.setattr(commits, "PATIENCE_SECONDS", patience)
+    monkeypatch.setattr(commit_outcome, "PATIENCE_SECONDS", patience)
     async with CommitProxy(addresses.worker_url) as opened:
         yield opened
 

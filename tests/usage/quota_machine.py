@@ -18,7 +18,7 @@ from fastapi_ignite.billing.models import BillingCycle
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.onboarding.service import OnboardingService
-from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
+from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
 from fastapi_ignite.usage.repository import release_expired
 from fastapi_ignite.usage.service import QuotaExceededError, UsageService
 from machines import Ground, put_plan
@@ -129,7 +129,7 @@ class QuotaMachine(RuleBasedStateMachine):
         assert self.granted(lambda usage: usage.take_project()) is fits
         self.count_project(int(fits))
 
-    @precondition(lambda self: self.used[Metric.PROJECTS, LEVEL_PERIOD] > 0)
+    @precondition(lambda self: self.used[Metric.PROJECTS, PROJECTS_PERIOD_START] > 0)
     @rule()
     def give_back_project(self) -> None:
         self.in_transaction(lambda usage: usage.give_back_project())
@@ -156,7 +156,7 @@ class QuotaMachine(RuleBasedStateMachine):
 
     def window(self, metric: Metric) -> Window:
         if metric is Metric.PROJECTS:
-            return metric, LEVEL_PERIOD
+            return metric, PROJECTS_PERIOD_START
         return metric, window_by_walking(self.anchor, self.calendar.today, annual=False)[0]
 
     def reserve_units(self, metric: Metric, amount: int, lifetime: int | None) -> UUID | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi_ignite.admin.repository import AdminKeyRepo
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.api_key_format import is_admin_key, key_digest
 from fastapi_ignite.core.audit_context import Actor
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.keys import is_admin_key, key_digest
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.db.keys import KeyUses
+from fastapi_ignite.infra.db.stored_keys import LastUsedRecorder
 
 
 class AdminAuthenticator:
@@ -17,7 +17,7 @@ class AdminAuthenticator:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
-        self._uses = KeyUses()
+        self._uses = LastUsedRecorder()
 
     async def authenticate(self, key: str) -> Actor | None:
         """Return the administrator that owns this key, or None. A malformed key costs no query."""
@@ -26,7 +26,7 @@ class AdminAuthenticator:
         async with self._database.operator() as session:
             found = await AdminKeyRepo(session).by_digest(key_digest(key, self._settings))
         now = clock.now()
-        if found is None or not found.in_force(now):
+        if found is None or not found.is_active(now):
             return None
         await self._uses.note(found, now, self._database.operator)
         return Actor("admin", str(found.id))

@@ -13,10 +13,10 @@ from fastapi_ignite.admin.repository import AdminKeyRepo
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.api_key_format import key_digest, key_hint, new_admin_key
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.core.keys import key_digest, key_hint, new_admin_key
 
 
 class AdminKeyNotFoundError(NotFoundError):
@@ -46,7 +46,7 @@ class AdminKeyService:
             expires_at=now + lifetime if lifetime else None,
         )
         await self._keys.add(key)
-        self._audit.record_of_service(Action.ADMIN_KEY_CREATED, key.id, name=name)
+        self._audit.record_service_event(Action.ADMIN_KEY_CREATED, key.id, name=name)
         return key, secret
 
     async def list_all(self) -> Sequence[AdminKey]:
@@ -64,5 +64,5 @@ class AdminKeyService:
             raise AdminKeyNotFoundError(f"No admin key has the id {key_id}.")
         if key.revoked_at is None:
             key.revoked_at = clock.now()
-            self._audit.record_of_service(Action.ADMIN_KEY_REVOKED, key.id, name=key.name)
+            self._audit.record_service_event(Action.ADMIN_KEY_REVOKED, key.id, name=key.name)
         return key

@@ -1,4 +1,4 @@
-"""Liveness, readiness and metadata; exempt from limits."""
+"""Liveness, readiness and metadata. No rate limit applies to them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fastapi_ignite.http.deps import DatabaseDep, RedisDep, SettingsDep
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.db.schema_history import SchemaHistory
 from fastapi_ignite.infra.periodic_runs import scheduler_state
-from fastapi_ignite.infra.storage.space import free_space
+from fastapi_ignite.infra.storage.free_space import free_space
 from fastapi_ignite.infra.worker_presence import is_worker_present
 
 API_VERSION = "1"
 CHECK_SECONDS = 2
-# a thread of its own: a network file system that hangs must not take one after the other of everybody's
+# an executor of its own, because a network file system that hangs must not block the threads of others
 DISK = ThreadPoolExecutor(1, "disk")
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["health"])
@@ -46,7 +46,7 @@ class Alive(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`unavailable` comes with 503: send no traffic here. `degraded` serves questions and whatever else it can."""
+    """`unavailable` has status 503: send no traffic here. With `degraded` questions and most other requests work."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -67,24 +67,24 @@ class Readiness(BaseModel):
     status: Literal["ready", "degraded", "unavailable"]
     database: Literal["ok", "down"]
     migrations: Literal["ok", "behind", "ahead", "unknown"] = Field(
-        description="`behind`: the schema lacks what this code needs. `ahead`: newer code has migrated it, and this "
-        "code works with it."
+        description="`behind`: the schema is too old for this code. `ahead`: newer code has migrated it, and this "
+        "code still works."
     )
     redis: Literal["ok", "down"]
     worker: Literal["ok", "missing", "unknown"] = Field(
-        description="Whether any worker was able to take work within the last 35 seconds."
+        description="Whether any worker reported within the last 35 seconds that it can take jobs."
     )
     scheduler: Literal["ok", "missing", "hung", "unknown"] = Field(
-        description="`hung`: a scheduler was started and has not stopped in order, and a periodic job is overdue."
+        description="`hung`: a scheduler was started and not stopped normally, and a periodic job is overdue."
     )
     disk: Literal["ok", "low", "full", "unknown"] = Field(
-        description="Room for uploads. `low`: less than `IGNITE_LOW_DISK_BYTES`. `full`: the largest file allowed does "
-        "not fit."
+        description="Free space for uploads. `low`: less than `IGNITE_LOW_DISK_BYTES`. `full`: a file of the largest "
+        "allowed size does not fit."
     )
 
 
 class AppInfo(BaseModel):
-    """What runs here."""
+    """Name, description and version of this installation."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -99,13 +99,13 @@ class AppInfo(BaseModel):
 
 @router.get("/health")
 async def health() -> Health:
-    """Whether the API is reachable. A static answer: it asks neither database nor Redis."""
+    """Check whether the API is reachable. The answer is static: it does not query the database or Redis."""
     return Health()
 
 
 @router.get("/health/live")
 async def live() -> Alive:
-    """Whether the process answers. Restart it when it does not."""
+    """Check whether the process answers. Restart it if it does not."""
     return Alive()
 
 
@@ -113,7 +113,7 @@ async def live() -> Alive:
 async def ready(
     request: Request, response: Response, settings: SettingsDep, database: DatabaseDep, redis: RedisDep
 ) -> Readiness:
-    """Whether to send traffic here: only the database and its migrations decide."""
+    """Check whether this process can serve traffic. Only the database and its migrations decide."""
     (stored, migrations, scheduler), worker, disk = await asyncio.gather(
         _database(database, request.state.schema), _worker(redis), _disk(settings)
     )
@@ -165,18 +165,18 @@ async def _worker(redis: RedisDep) -> Literal["ok", "missing", "unknown"]:
 
 
 async def _disk(settings: Settings) -> Literal["ok", "low", "full", "unknown"]:
-    """Of where `LocalStorage` keeps uploads."""
-    look = asyncio.get_running_loop().run_in_executor(DISK, free_space, settings.ignite.data_dir / "storage")
+    """Check the folder in which `LocalStorage` keeps uploads."""
+    check = asyncio.get_running_loop().run_in_executor(DISK, free_space, settings.ignite.data_dir / "storage")
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            return (await look).state(settings)
+            return (await check).state(settings)
     except (OSError, TimeoutError):
         return "unknown"
 
 
 @router.get("/app-info")
 async def app_info(settings: SettingsDep) -> AppInfo:
-    """Name, description and version as configured."""
+    """Return name, description and version from the settings."""
     return AppInfo(
         name=settings.app.project_name, description=settings.app.project_description, version=settings.app.version
     )

@@ -8,14 +8,14 @@ from uuid import UUID
 
 from fastapi_ignite.api_keys.repository import ApiKeyRepo
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.api_key_format import key_digest, tenant_id_in_key
 from fastapi_ignite.core.audit_context import Actor
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.keys import key_digest, tenant_of
 from fastapi_ignite.core.permissions import granted
 from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.core.security import Principal
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.db.keys import KeyUses
+from fastapi_ignite.infra.db.stored_keys import LastUsedRecorder
 
 REMEMBERED_SECONDS = 1.0
 
@@ -32,7 +32,7 @@ class ApiKeyAuthenticator:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
-        self._uses = KeyUses()
+        self._uses = LastUsedRecorder()
         self._known = Remembered(self._look_up, seconds=REMEMBERED_SECONDS)
 
     async def authenticate(self, key: str) -> Principal | None:
@@ -40,7 +40,7 @@ class ApiKeyAuthenticator:
 
         A malformed key, or one of another environment, costs no query.
         """
-        tenant_id = tenant_of(key, self._settings)
+        tenant_id = tenant_id_in_key(key, self._settings)
         if tenant_id is None:
             return None
         known = await self._known.get((tenant_id, key_digest(key, self._settings)))
@@ -53,7 +53,7 @@ class ApiKeyAuthenticator:
         async with self._database.tenant(tenant_id) as session:
             key = await ApiKeyRepo(session, tenant_id).by_digest(digest)
         now = clock.now()
-        if key is None or not key.in_force(now):
+        if key is None or not key.is_active(now):
             return None
         await self._uses.note(key, now, lambda: self._database.tenant(tenant_id))
         principal = Principal(tenant_id, granted(key.role, key.scopes), Actor("api_key", str(key.id)))

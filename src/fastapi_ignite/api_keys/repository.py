@@ -35,7 +35,7 @@ class ApiKeyRepo:
             statement = statement.where(ApiKey.id < after)
         return (await self._session.scalars(statement)).all()
 
-    async def count_in_force(self, now: datetime) -> int:
+    async def count_active(self, now: datetime) -> int:
         """Neither revoked nor expired."""
         statement = select(func.count()).where(
             ApiKey.tenant_id == self._tenant_id,

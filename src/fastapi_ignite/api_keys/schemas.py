@@ -16,7 +16,7 @@ from fastapi_ignite.http.fields import Name
 KEY_EXAMPLE = "01932c5d-1a2b-7c3d-8e4f-5a6b7c8d9e0f"
 DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:")
 END_OF_EXPIRIES = datetime(2200, 1, 1, tzinfo=UTC)  # far enough from the year 9999 to add a lifetime to
-MOST_OVERLAP_SECONDS = 30 * 86400
+MAX_OVERLAP_SECONDS = 30 * 86400
 _READ_EXAMPLE: dict[str, Any] = {
     "id": KEY_EXAMPLE,
     "name": "nightly import",
@@ -75,7 +75,7 @@ class ApiKeyRotate(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 86400}]})
 
     overlap_seconds: int = Field(
-        86400, ge=0, le=MOST_OVERLAP_SECONDS, description="How long the old key works beside the new one."
+        86400, ge=0, le=MAX_OVERLAP_SECONDS, description="How long the old key works beside the new one."
     )
 
 

@@ -20,16 +20,16 @@ from fastapi_ignite.api_keys.schemas import ApiKeyCreate, ApiKeyCreated, ApiKeyL
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.api_key_format import key_digest, key_hint, new_tenant_key
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.core.keys import key_digest, key_hint, new_tenant_key
 from fastapi_ignite.core.permissions import granted
 from fastapi_ignite.core.security import Principal
 from fastapi_ignite.http.problems import InsufficientScopeError
 from fastapi_ignite.tenants.repository import TenantRepo
 from fastapi_ignite.tenants.service import TenantNotFoundError
 
-MOST_IN_FORCE = 100
+MAX_ACTIVE_KEYS = 100
 
 
 class ApiKeyService:
@@ -76,7 +76,7 @@ class ApiKeyService:
             InsufficientScopeError: the caller may do less than the key.
         """
         old = await self._get(key_id)
-        if old.replaced_by is not None or not old.in_force(clock.now()):
+        if old.replaced_by is not None or not old.is_active(clock.now()):
             raise ApiKeyEndedError("This key was revoked, expired or replaced; make a new one.")
         self._require_no_more_than_own(old.role, old.scopes)
         lifetime = old.expires_at - old.created_at if old.expires_at else None
@@ -131,8 +131,8 @@ class ApiKeyService:
     ) -> ApiKeyCreated:
         if await self._tenants.get(self._tenant_id, lock=True) is None:  # two that make the last key take turns
             raise TenantNotFoundError("The token's tenant does not exist.")
-        most = MOST_IN_FORCE * (2 if replacing else 1)  # room to rotate every one of them
-        if await self._keys.count_in_force(clock.now()) >= most:
+        most = MAX_ACTIVE_KEYS * (2 if replacing else 1)  # room to rotate every one of them
+        if await self._keys.count_active(clock.now()) >= most:
             raise TooManyApiKeysError(f"{most} keys are in force; revoke one first.", limit=most)
         secret = new_tenant_key(self._tenant_id, self._settings)
         actor = self._principal.actor

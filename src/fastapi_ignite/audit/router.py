@@ -39,4 +39,4 @@ async def list_admin_events(
     session: OperatorDep, limit: Limit = 50, after: After = None, action: OnlyAction = None
 ) -> EventList:
     """What administrators did to plans and admin keys, newest first."""
-    return await AuditLog(session).page_of_service(limit=limit, after=after, action=action)
+    return await AuditLog(session).page_of_service_events(limit=limit, after=after, action=action)

@@ -24,22 +24,22 @@ class AuditLog:
 
     def record(self, tenant_id: UUID, action: Action, target: object = None, **details: Any) -> None:
         """`details` is JSON: what changed, never a secret or a document's text."""
-        self._session.add(AuditEvent(tenant_id=tenant_id, **_said(action, target, details)))
+        self._session.add(AuditEvent(tenant_id=tenant_id, **_event_columns(action, target, details)))
 
-    def record_of_service(self, action: Action, target: object = None, **details: Any) -> None:
+    def record_service_event(self, action: Action, target: object = None, **details: Any) -> None:
         """What concerns no single tenant. Needs an operator's or a system transaction."""
-        self._session.add(AdminEvent(**_said(action, target, details)))
+        self._session.add(AdminEvent(**_event_columns(action, target, details)))
 
     async def page(self, tenant_id: UUID, *, limit: int, after: UUID | None, action: Action | None) -> EventList:
         """A tenant's events, newest first."""
         return EventList.of(await self._events.of_tenant(tenant_id, limit=limit + 1, after=after, action=action), limit)
 
-    async def page_of_service(self, *, limit: int, after: UUID | None, action: Action | None) -> EventList:
+    async def page_of_service_events(self, *, limit: int, after: UUID | None, action: Action | None) -> EventList:
         """The service's events, newest first."""
         return EventList.of(await self._events.of_service(limit=limit + 1, after=after, action=action), limit)
 
 
-def _said(action: Action, target: object, details: dict[str, Any]) -> dict[str, Any]:
+def _event_columns(action: Action, target: object, details: dict[str, Any]) -> dict[str, Any]:
     origin = current_audit_context()
     return {
         "id": new_id(),

@@ -72,5 +72,5 @@ class PlanService:
 
     async def _change(self, plan_id: str, values: dict[str, Any]) -> Plan:
         plan = await self._plans.change(plan_id, values)
-        self._audit.record_of_service(Action.PLAN_CHANGED, plan_id, **values)
+        self._audit.record_service_event(Action.PLAN_CHANGED, plan_id, **values)
         return plan

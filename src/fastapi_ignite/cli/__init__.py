@@ -1,4 +1,4 @@
-"""The command line: one module a group of commands, imported when one of its commands is called."""
+"""The command line. Each group of commands has its own module, imported only when one of them is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.outages import outage_of, reason_of
 from fastapi_ignite.infra.heap import limit_heap
 
-# The whole program takes seconds to import; `down` and `token` need little of it.
+# Importing the whole program takes seconds, and `down` and `token` need little of it.
 MODULES = {
     "up": "up",
     "down": "stack",
@@ -31,7 +31,7 @@ MODULES = {
 
 
 def build_app(command: str | None = None) -> typer.Typer:
-    """The command line with the module of `command`, or with all of them for help and for commands unknown."""
+    """Build the command line with the module of `command`, or with all modules for help and unknown commands."""
     app = typer.Typer(
         no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="FastAPI-Ignite."
     )
@@ -46,7 +46,7 @@ def _options() -> None:
 
 
 def run() -> None:
-    """What goes wrong is said in one clear line; a traceback means a bug of ours."""
+    """Run the command. An expected error is printed as one line; a traceback means a bug in the program."""
     limit_heap()
     try:
         build_app(sys.argv[1] if len(sys.argv) > 1 else None)()
@@ -61,14 +61,14 @@ def run() -> None:
 
 
 def _is_from_server(error: Exception) -> bool:
-    """Without importing the clients, which the commands that failed otherwise may not have needed."""
+    """Tell whether a database client raised it. The clients are not imported, as a command may not use them."""
     bases = (("sqlalchemy.exc", "SQLAlchemyError"), ("redis.exceptions", "RedisError"))
     known = (getattr(sys.modules.get(module), name, None) for module, name in bases)
     return isinstance(error, tuple(base for base in known if base is not None))
 
 
 def _fail(detail: str) -> None:
-    from rich.console import Console  # noqa: PLC0415  # 2 MB, which `up` would keep for as long as the stack runs
+    from rich.console import Console  # noqa: PLC0415  # it takes 2 MB, which `up` would keep as long as it runs
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for line in detail.splitlines():

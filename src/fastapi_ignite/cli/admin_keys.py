@@ -16,46 +16,45 @@ from rich.table import Table
 
 from fastapi_ignite.admin.models import AdminKey
 from fastapi_ignite.admin.service import AdminKeyService
-from fastapi_ignite.cli.schema import require_schema
+from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import InvalidInputError
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 
-group = typer.Typer(invoke_without_command=True, help="Keys for the admin API: without a command, make one.")
+group = typer.Typer(invoke_without_command=True, help="Create, list and revoke keys for the admin API.")
 
 MAX_NAME = 100
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
     app.add_typer(group, name="admin-key")
 
 
 @group.callback()
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Option(help="Shown in the list and the audit.")] = "admin",
-    expires_in_days: Annotated[int | None, typer.Option(min=1, max=3650, help="Default: never.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the key in the list and in the audit.")] = "admin",
+    expires_in_days: Annotated[int | None, typer.Option(min=1, max=3650, help="Default: it never expires.")] = None,
 ) -> None:
-    """Keys for the admin API: without a command, make one and print it, this once."""
+    """Create, list and revoke keys for the admin API. Without a command it creates a key and prints it once."""
     if context.invoked_subcommand:
         return
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
-        raise InvalidInputError(f"a key's name has 1 to {MAX_NAME} printable characters")
+        raise InvalidInputError(f"The name of a key must have 1 to {MAX_NAME} printable characters.")
     lifetime = timedelta(days=expires_in_days) if expires_in_days else None
     with open_services(get_settings()) as services:
         require_schema(services)
         secret = asyncio.run(_create(services.addresses, name.strip(), lifetime))
     typer.echo(secret)
-    typer.echo("Keep it: it is shown this once. Send it as 'Authorization: Bearer <key>'.", err=True)
+    typer.echo("Store the key now. It is not shown again. Send it as 'Authorization: Bearer <key>'.", err=True)
 
 
 @group.command("list")
 def list_keys() -> None:
-    """Show every admin key, ended ones too."""
-    table = Table("id", "name", "ends in", "made", "last used", "state")
+    """Show every admin key, also revoked and expired ones."""
+    table = Table("id", "name", "last characters", "created", "last used", "state")
     with open_services(get_settings()) as services:
         require_schema(services)
         keys = asyncio.run(_list(services.addresses))
@@ -66,8 +65,8 @@ def list_keys() -> None:
 
 
 @group.command("revoke")
-def revoke(key_id: Annotated[UUID, typer.Argument(metavar="ID", help="As `admin-key list` shows it.")]) -> None:
-    """End a key, at once."""
+def revoke(key_id: Annotated[UUID, typer.Argument(metavar="ID", help="Id that `admin-key list` shows.")]) -> None:
+    """Revoke a key. It stops working at once."""
     with open_services(get_settings()) as services:
         require_schema(services)
         name = asyncio.run(_revoke(services.addresses, key_id))
@@ -77,9 +76,9 @@ def revoke(key_id: Annotated[UUID, typer.Argument(metavar="ID", help="As `admin-
 def _state(key: AdminKey) -> str:
     if key.revoked_at:
         return "revoked"
-    if not key.in_force(clock.now()):
+    if not key.is_active(clock.now()):
         return "expired"
-    return f"until {key.expires_at:%Y-%m-%d}" if key.expires_at else "in force"
+    return f"until {key.expires_at:%Y-%m-%d}" if key.expires_at else "active"
 
 
 async def _create(addresses: ServiceAddresses, name: str, lifetime: timedelta | None) -> str:

@@ -18,13 +18,13 @@ from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.db.connections import single_use_engine
 from fastapi_ignite.infra.embedded import acquire, status
-from fastapi_ignite.infra.process import close_to_debuggers
+from fastapi_ignite.infra.process import protect_process_memory
 from fastapi_ignite.infra.services import ServiceAddresses, Services, open_services
 
-group = typer.Typer(no_args_is_help=True, help="The database schema.")
+group = typer.Typer(no_args_is_help=True, help="Create, migrate, reset and check the database schema.")
 STOP_SECONDS = 10
 
-# Not the schema as a whole: the extension would go with it, which only a superuser may be able to make again.
+# Dropping the whole schema would drop the extension, which perhaps only a superuser can create again.
 DROP_ALL = """
 DO $$
 DECLARE
@@ -47,44 +47,43 @@ $$
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
     app.add_typer(group, name="db")
 
 
 @group.command()
-def migrate(revision: Annotated[str, typer.Argument(help="Revision to go up to.")] = "head") -> None:
-    """Run the migrations that are missing."""
+def migrate(revision: Annotated[str, typer.Argument(help="Revision to migrate to.")] = "head") -> None:
+    """Run the missing migrations."""
     settings = get_settings()
-    close_to_debuggers(debug=settings.app.debug)
+    protect_process_memory(debug=settings.app.debug)
     with open_services(settings) as services:
         migrations.upgrade(services.addresses, revision)
-        typer.echo(f"The schema is at {asyncio.run(migrations.current(services.addresses))}.")
+        typer.echo(f"The schema is at revision {asyncio.run(migrations.current(services.addresses))}.")
 
 
 @group.command()
 def init() -> None:
-    """Create the database if the server has none of its name, then migrate."""
+    """Create the database if it does not exist, then migrate it."""
     with open_services(get_settings()) as services:
         addresses = services.addresses
-        with migrations.told_in_one_line(addresses):
+        with migrations.naming_postgres_in_errors(addresses):
             created = asyncio.run(_create_database(addresses))
         if created:
-            typer.echo(f"Created database {addresses.owner_url.database}.")
+            typer.echo(f"Created the database {addresses.owner_url.database}.")
     migrate()
 
 
 @group.command()
-def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Drop every table, uploaded file and queued message, then migrate anew."""
+def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False) -> None:
+    """Delete all tables, uploaded files and queued messages, then migrate again."""
     settings = get_settings()
     if settings.app.production:
-        raise ConfigurationError("ENV=production: db reset is refused")
+        raise ConfigurationError("db reset is refused when ENV=production.")
     if not yes:
-        typer.confirm("This removes all tenants, documents and messages. Go on?", abort=True)
+        typer.confirm("This deletes all tenants, documents and messages. Continue?", abort=True)
     with open_services(settings) as services:
         addresses = services.addresses
-        with migrations.told_in_one_line(addresses), Redis.from_url(addresses.redis_url) as redis:
-            redis.ping()  # so that nothing is dropped where not everything can be
+        with migrations.naming_postgres_in_errors(addresses), Redis.from_url(addresses.redis_url) as redis:
+            redis.ping()  # so that nothing is deleted if Redis is away
             asyncio.run(_drop_all(addresses))
             redis.flushdb()
         shutil.rmtree(settings.ignite.data_dir / "storage", ignore_errors=True)
@@ -94,7 +93,7 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = F
 
 @group.command()
 def check() -> None:
-    """Compare the models with the migrations, on a server of its own that is thrown away."""
+    """Compare the models with the migrations, on a temporary server."""
     with tempfile.TemporaryDirectory(prefix="ignite-check-") as folder:
         Path(folder).chmod(0o711)
         data = Path(folder) / "data"
@@ -104,11 +103,11 @@ def check() -> None:
                 migrations.upgrade(services.addresses)
                 migrations.check(services.addresses)
         finally:
-            _wait_for_the_end(data)
+            _wait_until_stopped(data)
 
 
-def _wait_for_the_end(data: Path) -> None:
-    """Servers that stop still write into their folder: it could not be removed."""
+def _wait_until_stopped(data: Path) -> None:
+    """Wait for the guardian to end, because servers write into their folder until they have stopped."""
     deadline = time.monotonic() + STOP_SECONDS
     while status(data).guardian_pid is not None and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""`cli.py demo`: from nothing to a cited answer."""
+"""`cli.py demo`: start a stack, ingest sample documents and ask a question."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ LAST_PORT_OFFSET = 50
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("demo")(demo)
 
 
 def demo() -> None:
-    """Start everything in the background, ingest the samples, ask a question, and leave it running."""
+    """Start everything in the background, ingest the sample documents, ask a question, and keep it running."""
     console = Console(highlight=False)
     settings = get_settings()
     started = time.monotonic()
     stack = running_stack(settings)
     if stack:
-        console.print("The stack is running already.")
+        console.print("The stack is already running.")
         port = stack.port
         _wait_until_healthy(settings, port)
     else:
@@ -72,12 +71,14 @@ def _start_in_background(settings: Settings) -> int:
 
 
 def _free_port(settings: Settings) -> int:
-    """PORT, or the next one that is free: a demo should not fail over a number."""
+    """Return PORT or the next free port, so that the demo works when PORT is in use."""
     for port in range(settings.app.port, settings.app.port + LAST_PORT_OFFSET):
         with contextlib.suppress(ConfigurationError):
             require_free_port(settings.app.host, port)
             return port
-    raise ConfigurationError(f"no port from {settings.app.port} on is free; set PORT")
+    raise ConfigurationError(
+        f"No port from {settings.app.port} to {settings.app.port + LAST_PORT_OFFSET - 1} is free. Set PORT."
+    )
 
 
 def _wait_until_healthy(
@@ -91,6 +92,6 @@ def _wait_until_healthy(
                 return
         if process is not None and process.poll() is not None:
             reason = logfiles.telling_line(log_file(settings), log_start)
-            raise UnavailableError(f"the stack ended while it started: {reason} ({log_file(settings)})")
+            raise UnavailableError(f"The stack stopped during its start: {reason} ({log_file(settings)})")
         time.sleep(0.1)
-    raise UnavailableError(f"the stack does not answer after {START_SECONDS} s; see {log_file(settings)}")
+    raise UnavailableError(f"The stack does not answer after {START_SECONDS} s. See {log_file(settings)}.")

@@ -15,17 +15,17 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from fastapi_ignite.cli.schema import schema_position
+from fastapi_ignite.cli.schema_check import schema_position
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import IgniteError
-from fastapi_ignite.core.production import plaintext_warnings, production_problems
+from fastapi_ignite.core.production_checks import plaintext_warnings, production_problems
 from fastapi_ignite.core.sections import DEVELOPMENT_SECRET
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.embedded import status
 from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.periodic_runs import scheduler_state
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
-from fastapi_ignite.infra.storage.space import free_space
+from fastapi_ignite.infra.storage.free_space import free_space
 from fastapi_ignite.jobs import QUEUES
 from fastapi_ignite.rag.extraction.guards import examine_guards
 
@@ -34,7 +34,7 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `fail` means the program would not work."""
+    """One line of the report. `fail` means that the program does not work."""
 
     subject: str
     verdict: Literal["ok", "warn", "fail"]
@@ -42,22 +42,21 @@ class Finding:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("doctor")(doctor)
 
 
 def doctor(
     *,
     production: Annotated[
-        bool, typer.Option("--production", help="List too what ENV=production would refuse, whatever ENV is.")
+        bool, typer.Option("--production", help="Also list what ENV=production would refuse.")
     ] = False,
 ) -> None:
-    """Check what the program needs, and say what to do. Ends with 1 when something would not work."""
+    """Check what the program needs, and say what to do. The exit code is 1 if something does not work."""
     settings = get_settings()
     table = Table("check", "", "finding", box=None)
     failed = False
     console = Console(highlight=False)
-    with console.status("Looking"):
+    with console.status("Checking"):
         for finding in (*_guards(settings, production=production), *_examine(settings)):
             failed = failed or finding.verdict == "fail"
             table.add_row(finding.subject, f"[{STYLES[finding.verdict]}]{finding.verdict}[/]", escape(finding.detail))
@@ -66,7 +65,7 @@ def doctor(
 
 
 def _guards(settings: Settings, *, production: bool) -> Iterator[Finding]:
-    """With `ENV=production` only the warnings are left: the program has not started over a problem."""
+    """Yield the findings of the production checks. With `ENV=production` a problem has stopped the program already."""
     if not (production or settings.app.production):
         return
     for problem in production_problems(settings):
@@ -102,17 +101,17 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         yield asyncio.run(_embedding_server(settings))
 
 
-def _attempt(subject: str, look: Callable[[], str]) -> Finding:
+def _attempt(subject: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(subject, "ok", look())
-    except Exception as error:  # noqa: BLE001  whatever it is, it is the finding
+        return Finding(subject, "ok", check())
+    except Exception as error:  # noqa: BLE001  any error is a finding
         detail = error.detail if isinstance(error, IgniteError) else f"{type(error).__name__}: {error}"
         return Finding(subject, "fail", detail.splitlines()[0])
 
 
 def _secret(settings: Settings) -> Finding:
     if settings.jwt.secret.get_secret_value() == DEVELOPMENT_SECRET:
-        return Finding("JWT_SECRET", "warn", "the development default; fine on 127.0.0.1 only")
+        return Finding("JWT_SECRET", "warn", "the development default, which is safe on 127.0.0.1 only")
     return Finding("JWT_SECRET", "ok", "set")
 
 
@@ -128,7 +127,7 @@ def _embedded(settings: Settings) -> Finding:
         return Finding("embedded", "ok", f"PostgreSQL on {found.postgres_port}, Valkey on {found.redis_port}")
     if found.last_error and found.phase == "failed":
         return Finding("embedded", "warn", found.last_error)
-    return Finding("embedded", "ok", "not running; started when needed")
+    return Finding("embedded", "ok", "not running; it starts when it is needed")
 
 
 def _redis(addresses: ServiceAddresses) -> str:
@@ -146,7 +145,7 @@ def _rabbitmq(addresses: ServiceAddresses) -> str:
 
 
 def _minilm() -> str:
-    from fastapi_ignite.rag.local.minilm import load_minilm  # noqa: PLC0415  # heavy, and a failure is a finding
+    from fastapi_ignite.rag.local.minilm import load_minilm  # noqa: PLC0415  # slow to import, and an import error is a finding
 
     model = load_minilm().model
     return _described(model.name, model.dimensions)
@@ -160,7 +159,7 @@ async def _embedding_server(settings: Settings) -> Finding:
     try:
         await embedder.embed_query("dimension")
     except EmbeddingError as error:
-        return Finding("embedder", "warn", f"{embedder.model.name}: {error}; words are searched without it")
+        return Finding("embedder", "warn", f"{embedder.model.name}: {error}; search uses words only until it works")
     finally:
         await embedder.close()
     return Finding("embedder", "ok", _described(embedder.model.name, embedder.model.dimensions))
@@ -181,13 +180,13 @@ async def _scheduler(addresses: ServiceAddresses) -> Finding:
         async with database.system() as session:
             state = await scheduler_state(session)
     except (SQLAlchemyError, OSError):
-        return Finding("scheduler", "warn", "unknown: the database does not say")
+        return Finding("scheduler", "warn", "unknown, because the database did not answer")
     finally:
         await database.close()
     details = {
         "ok": "every periodic job succeeded in time",
-        "missing": "none runs: lost work is not found until 'cli.py up' or 'cli.py scheduler' does",
-        "hung": "a periodic job is overdue: see the scheduler's log, and restart it if it is silent",
+        "missing": "no scheduler runs, so lost jobs are not found; start 'cli.py up' or 'cli.py scheduler'",
+        "hung": "a periodic job is overdue; see the scheduler's log, and restart it if it logs nothing",
     }
     return Finding("scheduler", "ok" if state == "ok" else "warn", details[state])
 
@@ -199,4 +198,4 @@ async def _logins(addresses: ServiceAddresses) -> str:
             await database.ping()
         finally:
             await database.close()
-    return f"{addresses.api_url.username} and {addresses.worker_url.username} connect"
+    return f"{addresses.api_url.username} and {addresses.worker_url.username} can connect"

@@ -15,17 +15,16 @@ from fastapi_ignite.core.logging import configure_logging
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("openai-sim")(openai_sim)
 
 
 def openai_sim(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1, and nowhere else.")] = 8100,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8100,
     state: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="File that outlives a restart; default: memory.")
+        Path | None, typer.Option(dir_okay=False, help="File that keeps the state over restarts. Default: memory only.")
     ] = None,
 ) -> None:
-    """Serve a simulator of OpenAI's service, for development and tests."""
+    """Run a simulator of the OpenAI API, for development and tests."""
     settings = get_settings()
     if settings.app.production:
         raise ConfigurationError("The OpenAI simulator does not run with ENV=production.")

@@ -16,22 +16,23 @@ from rich.table import Table
 from fastapi_ignite.billing.models import Plan
 from fastapi_ignite.billing.plans import IncompletePlanError, PlanService
 from fastapi_ignite.billing.schemas import MAX_AMOUNT, PlanChange
-from fastapi_ignite.cli.schema import require_schema
+from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import InvalidInputError
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 
-group = typer.Typer(no_args_is_help=True, help="Subscription plans.")
+group = typer.Typer(no_args_is_help=True, help="List and change subscription plans.")
 
 MAX_ID = 100
-PlanId = Annotated[str, typer.Argument(metavar="ID", help="The plan's id.")]
+PlanId = Annotated[str, typer.Argument(metavar="ID", help="Id of the plan.")]
 Amount = Annotated[int | None, typer.Option(min=0, max=MAX_AMOUNT)]
-Price = Annotated[int | None, typer.Option(min=0, max=MAX_AMOUNT, help="In the currency's smallest unit.")]
+Price = Annotated[
+    int | None, typer.Option(min=0, max=MAX_AMOUNT, help="Price in the smallest unit of the currency, like cents.")
+]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
     app.add_typer(group, name="plans")
 
 
@@ -55,21 +56,23 @@ def list_plans() -> None:
 @group.command("set")
 def set_plan(
     plan_id: PlanId,
-    name: Annotated[str | None, typer.Option(help="Shown to tenants; a new plan's default is its id.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name that tenants see. Default for a new plan: its id.")] = None,
     max_projects: Amount = None,
     message_cap: Amount = None,
     upload_char_cap: Amount = None,
     rate_limit_rpm: Annotated[
-        int | None, typer.Option(min=0, max=10**9, help="0 means the setting RATE_LIMIT_RPM.")
+        int | None, typer.Option(min=0, max=10**9, help="Requests per minute. 0 means the setting RATE_LIMIT_RPM.")
     ] = None,
     monthly_price: Price = None,
     annual_price: Price = None,
-    currency: Annotated[str | None, typer.Option(help="Three letters, as USD.")] = None,
-    active: Annotated[bool | None, typer.Option("--active/--inactive", help="Whether it can be taken.")] = None,
+    currency: Annotated[str | None, typer.Option(help="Three letters, like USD.")] = None,
+    active: Annotated[
+        bool | None, typer.Option("--active/--inactive", help="Whether tenants can subscribe to it.")
+    ] = None,
 ) -> None:
-    """Make a plan, or change the figures given. It acts at once on every tenant of the plan."""
+    """Create a plan, or change the given values. A change applies at once to every tenant of the plan."""
     if not plan_id.strip() or len(plan_id) > MAX_ID or (name is not None and not name.strip()):
-        raise InvalidInputError(f"a plan's id has 1 to {MAX_ID} characters, and its name at least one")
+        raise InvalidInputError(f"The id of a plan must have 1 to {MAX_ID} characters, and its name at least one.")
     values: dict[str, Any] = {
         "name": name,
         "max_projects": max_projects,
@@ -108,7 +111,7 @@ async def _set(addresses: ServiceAddresses, plan_id: str, change: PlanChange) ->
             return await plans.put(plan_id, change)
         except IncompletePlanError:
             raise InvalidInputError(
-                f"{plan_id} is a new plan: it needs --max-projects, --message-cap and --upload-char-cap"
+                f"{plan_id} is a new plan. It needs --max-projects, --message-cap and --upload-char-cap."
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""Ports the API may listen on."""
+"""Check that the API can listen on a port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi_ignite.core.errors import ConfigurationError
 
 
 def require_free_port(host: str, port: int) -> None:
-    """One clear line where the server would print a traceback."""
+    """Raise a ConfigurationError if the port is in use. The server itself would print a traceback."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -16,5 +16,5 @@ def require_free_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ConfigurationError(
-                f"{host}:{port} cannot be listened on ({error.strerror}): choose another with --port or PORT."
+                f"Cannot listen on {host}:{port} ({error.strerror}). Choose another port with --port or PORT."
             ) from None

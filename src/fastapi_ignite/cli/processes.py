@@ -1,4 +1,4 @@
-"""`cli.py api | worker | scheduler`: one process kind each, which imports nothing of the others."""
+"""`cli.py api | worker | scheduler`. Each command imports only what its process needs."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from rich.table import Table
 
 from fastapi_ignite.cli.options import Port, Workers
 from fastapi_ignite.cli.ports import require_free_port
-from fastapi_ignite.cli.schema import require_schema
+from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, close_to_debuggers, exit_with_parent
+from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent, protect_process_memory
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.jobs import QUEUES
 
 GRACEFUL_SECONDS = 25
-TABLE_WIDTH = 140  # a line a job, in a pipe too
+TABLE_WIDTH = 140  # one line for each job, also when the output is a pipe
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
     app.command("api")(api)
     app.command("worker")(worker)
     app.command("scheduler")(run_scheduler)
 
 
 def api(
-    host: Annotated[str | None, typer.Option(help="Default: HOST.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: the setting HOST.")] = None,
     port: Port = None,
     *,
     reload: Annotated[bool, typer.Option("--reload", help="Restart when the code changes.")] = False,
@@ -42,17 +41,17 @@ def api(
 ) -> None:
     """Serve the API."""
     settings = get_settings()
-    close_to_debuggers(debug=settings.app.debug)
+    protect_process_memory(debug=settings.app.debug)
     address, number = host or settings.app.host, port or settings.app.port
     settings.require_safe_address(address)
     if reload and workers > 1:
-        raise ConfigurationError("--reload and --workers exclude each other")
+        raise ConfigurationError("--reload and --workers cannot be used together.")
     require_free_port(address, number)
     configure_logging(settings)
     with open_services(settings) as services:
         require_schema(services)
         if reload or workers > 1:
-            # uvicorn starts a process anew whenever it ends: this one must go first, and they end with it
+            # uvicorn restarts its processes whenever they end: this one must end first, and they end with it
             exit_with_supervisor()
             os.environ[SUPERVISOR_PID_VARIABLE] = str(os.getpid())
         import uvicorn  # noqa: PLC0415
@@ -67,27 +66,27 @@ def api(
             workers=workers,
             http="fastapi_ignite.http.server_protocol:BoundedProtocol",
             ws="none",
-            timeout_keep_alive=settings.server.keep_alive_seconds,  # type: ignore[arg-type]  # a timer takes fractions
+            timeout_keep_alive=settings.server.keep_alive_seconds,  # type: ignore[arg-type]  # a timer accepts fractions
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # TRUSTED_PROXIES decides, for every server alike
+            proxy_headers=False,  # the application itself reads TRUSTED_PROXIES, for every server
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
 
 
 def worker(
     queues: Annotated[
-        list[str] | None, typer.Option(help=f"Work on this queue only; may be repeated. One of {', '.join(QUEUES)}.")
+        list[str] | None, typer.Option(help=f"Process this queue only. It may be repeated. One of {', '.join(QUEUES)}.")
     ] = None,
 ) -> None:
-    """Work on uploaded files, exports and whatever else runs in the background."""
+    """Process uploaded files, exports and other background jobs."""
     settings = get_settings()
-    close_to_debuggers(debug=settings.app.debug)
+    protect_process_memory(debug=settings.app.debug)
     unknown = set(queues or ()).difference(QUEUES)
     if unknown:
         raise ConfigurationError(
-            f"--queues: no queue is called {', '.join(sorted(unknown))}; takes {', '.join(QUEUES)}"
+            f"--queues: unknown queue {', '.join(sorted(unknown))}; must be one of {', '.join(QUEUES)}"
         )
     with open_services(settings) as services:
         require_schema(services)
@@ -115,28 +114,28 @@ def worker(
 
 
 async def _log_missing_guards(*, debug: bool) -> None:
-    from fastapi_ignite.rag.extraction.guards import examine_guards  # noqa: PLC0415  # the worker's alone
+    from fastapi_ignite.rag.extraction.guards import examine_guards  # noqa: PLC0415  # only the worker uses it
 
     missing = {report.guard: report.detail for report in await examine_guards(debug=debug) if not report.holds}
     log = structlog.get_logger(__name__)
     if missing:
-        log.warning("parsers of uploads are confined in part only; see SECURITY.md", **missing)
+        log.warning("parsers of uploads are confined only in part; see SECURITY.md", **missing)
     else:
         log.info("parsers of uploads are confined")
 
 
 def run_scheduler(
-    *, list_jobs: Annotated[bool, typer.Option("--list", help="Print the jobs and run none.")] = False
+    *, list_jobs: Annotated[bool, typer.Option("--list", help="Print the jobs, but do not run them.")] = False
 ) -> None:
     """Run the periodic jobs."""
     settings = get_settings()
     if list_jobs:
         print_periodic_jobs()
     if not settings.scheduler.enabled:
-        typer.echo("SCHEDULER_ENABLED is false: nothing to do.")
+        typer.echo("SCHEDULER_ENABLED is false, so no periodic job runs.")
     if list_jobs or not settings.scheduler.enabled:
         return
-    close_to_debuggers(debug=settings.app.debug)
+    protect_process_memory(debug=settings.app.debug)
     configure_logging(settings)
     exit_with_supervisor()
     with open_services(settings) as services:
@@ -147,7 +146,7 @@ def run_scheduler(
 
 
 def print_periodic_jobs() -> None:
-    """Each one also runs when a scheduler starts; the next run is told by the clock alone."""
+    """Print the periodic jobs. The next run follows from the clock; each job also runs when a scheduler starts."""
     from fastapi_ignite.scheduler import PERIODIC  # noqa: PLC0415
 
     table = Table("id", "interval (UTC)", "next run (UTC)", "what it does", box=None)
@@ -157,6 +156,6 @@ def print_periodic_jobs() -> None:
 
 
 def exit_with_supervisor() -> None:
-    """A child of `up` ends with it; started by hand, a process outlives its shell as usual."""
+    """End this process with `up` if `up` started it. Started by hand, it may outlive its shell."""
     if SUPERVISOR_PID_VARIABLE in os.environ:
         exit_with_parent()

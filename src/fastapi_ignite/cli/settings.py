@@ -1,4 +1,4 @@
-"""`cli.py settings`: every variable with its default, as the files in the repository show them."""
+"""`cli.py settings`: print every variable with its default. The repository holds the output in two files."""
 
 from __future__ import annotations
 
@@ -16,34 +16,33 @@ from fastapi_ignite.core.sections import Section
 
 ENV_HEAD = """\
 # Every setting with its default (`cli.py settings --format env` prints this file). Copy it to .env and change what
-# you need; a variable of the environment beats the file. What is commented out has no default: as the file stands,
-# PostgreSQL and Valkey are started by the program itself.
+# you need. Environment variables override the file. Settings that are commented out have no default. Without changes
+# the program starts its own PostgreSQL and Valkey.
 """
 MARKDOWN_HEAD = """\
 # Configuration
 
-Every setting is an environment variable; `.env` in the working directory is read first and the environment beats it. A
-wrong value stops the program with a line that names the variable and what it takes. This page is printed by
-`python cli.py settings`.
+Every setting is an environment variable. The program also reads `.env` in the working directory; environment variables
+override it. If a value is wrong, the program stops and prints the name of the variable and the rule for its value.
+`python cli.py settings` prints this page.
 """
 
 
 class Format(StrEnum):
-    """What is printed."""
-
     MARKDOWN = "markdown"
     ENV = "env"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("settings")(settings)
 
 
 def settings(
-    output: Annotated[Format, typer.Option("--format", help="docs/configuration.md or .env.example")] = Format.MARKDOWN,
+    output: Annotated[
+        Format, typer.Option("--format", help="markdown for docs/configuration.md, env for .env.example.")
+    ] = Format.MARKDOWN,
 ) -> None:
-    """Print every setting, its default and what it means."""
+    """Print every setting with its default and its meaning."""
     typer.echo("\n".join(_env() if output is Format.ENV else _markdown()))
 
 
@@ -90,7 +89,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _bounds(field: FieldInfo) -> str:
-    """The values a field takes, where they are few or lie between two numbers."""
+    """Return the allowed values of a field, if they are a short list or a range of numbers."""
     for part in (field.annotation, *get_args(field.annotation)):
         if get_origin(part) is Literal:
             return " One of " + ", ".join(f"`{value}`" for value in get_args(part)) + "."

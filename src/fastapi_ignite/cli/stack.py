@@ -1,4 +1,4 @@
-"""What is known of a running stack from outside, and `cli.py down`."""
+"""Find the running stack of a data folder, and stop it (`cli.py down`)."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ STOP_SECONDS = 40
 
 
 class StackRunningError(ConfigurationError):
-    """`up` on a data folder that has a stack."""
+    """`up` was called for a data folder on which a stack already runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningStack:
-    """The process of `up`, and the port its API listens on."""
+    """The process id of `up`, and the port of its API."""
 
     pid: int
     port: int
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("down")(down)
 
 
 def down() -> None:
-    """Stop what `up` or `demo` started on this data folder, and wait until it is gone."""
+    """Stop the stack that `up` or `demo` started on this data folder, and wait until it has ended."""
     settings = get_settings()
     stack = running_stack(settings)
     if stack is None:
@@ -48,25 +47,25 @@ def down() -> None:
     while running_stack(settings) == stack:
         if time.monotonic() > deadline:
             raise UnavailableError(
-                f"process {stack.pid} has not stopped after {STOP_SECONDS} s; see {log_file(settings)}"
+                f"Process {stack.pid} has not stopped after {STOP_SECONDS} s. See {log_file(settings)}."
             )
         time.sleep(0.1)
     typer.echo("Stopped.")
 
 
 def stack_url(settings: Settings, port: int) -> str:
-    """Where this machine reaches the API."""
+    """Return the URL of the API for clients on this machine."""
     host = "127.0.0.1" if settings.app.host in {"0.0.0.0", "::"} else settings.app.host  # noqa: S104  only compared
     return f"http://{host}:{port}"
 
 
 def log_file(settings: Settings) -> Path:
-    """What a stack in the background prints."""
+    """Return the file with the output of a stack in the background."""
     return settings.ignite.data_dir / "logs" / "up.log"
 
 
 def appended_log(settings: Settings) -> Path | None:
-    """The log file, where this process was started in the background and its output is appended to that file."""
+    """Return the log file if the output of this process is appended to it, else None."""
     path = log_file(settings)
     descriptor = 1
     try:
@@ -78,7 +77,11 @@ def appended_log(settings: Settings) -> Path | None:
 
 @contextlib.contextmanager
 def stack_lock(settings: Settings, port: int) -> Iterator[None]:
-    """One stack a data folder. The lock goes with its process, however that ends; the file says pid and port."""
+    """Hold the lock of the data folder, which allows one stack. It ends with its process; the file has pid and port.
+
+    Raises:
+        StackRunningError: another stack holds the lock.
+    """
     path = _lock_file(settings)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+") as lock:
@@ -86,8 +89,8 @@ def stack_lock(settings: Settings, port: int) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StackRunningError(
-                f"A stack is running on {settings.ignite.data_dir} already; stop it with 'python cli.py down', or "
-                "give this one its own IGNITE_DATA_DIR."
+                f"A stack is already running on {settings.ignite.data_dir}. Stop it with 'python cli.py down', or "
+                "set another IGNITE_DATA_DIR for this one."
             ) from None
         lock.truncate(0)
         lock.write(f"{os.getpid()} {port}")
@@ -96,7 +99,7 @@ def stack_lock(settings: Settings, port: int) -> Iterator[None]:
 
 
 def running_stack(settings: Settings) -> RunningStack | None:
-    """The stack of this data folder, if one runs."""
+    """Return the running stack of this data folder, or None."""
     path = _lock_file(settings)
     if not path.is_file():
         return None

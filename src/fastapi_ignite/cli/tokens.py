@@ -16,17 +16,16 @@ DEFAULT_LIFETIME_SECONDS = 3600
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("token")(token)
 
 
 def token(
-    tenant_id: Annotated[UUID, typer.Argument(help="The tenant's id, as POST /tenants/create answered it.")],
+    tenant_id: Annotated[UUID, typer.Argument(help="Id of the tenant, from the answer of POST /tenants/create.")],
     expires_in: Annotated[
         int | None,
-        typer.Option(min=1, help="Seconds; default none in development, an hour where tokens have to end."),
+        typer.Option(min=1, help="Lifetime in seconds. Default: an hour if tokens must expire, else unlimited."),
     ] = None,
-    role: Annotated[Role | None, typer.Option(help="Default: none, which has the owner's rights.")] = None,
+    role: Annotated[Role | None, typer.Option(help="Default: no role claim, which means the owner's rights.")] = None,
 ) -> None:
     """Print a bearer token for a tenant, signed with JWT_SECRET."""
     settings = get_settings()

@@ -1,4 +1,4 @@
-"""`cli.py up`: the whole stack in front."""
+"""`cli.py up`: run the whole stack in the foreground."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from fastapi_ignite.cli.options import Port, Workers
 from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.cli.stack import appended_log, stack_lock, stack_url
 from fastapi_ignite.core.config import get_settings
-from fastapi_ignite.infra.process import close_to_debuggers
+from fastapi_ignite.infra.process import protect_process_memory
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.infra.supervisor import ChildProcess, HungPolicy, Supervisor
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
     app.command("up")(up)
 
 
 def up(port: Port = None, workers: Workers = 1) -> None:
-    """Run everything in front: servers, migrations, API, worker and scheduler. Ctrl-C stops it."""
+    """Run servers, migrations, API, worker and scheduler in the foreground. Ctrl-C stops them."""
     settings = get_settings()
-    close_to_debuggers(debug=settings.app.debug)
+    protect_process_memory(debug=settings.app.debug)
     number = port or settings.app.port
     settings.require_safe_address(settings.app.host)
     with stack_lock(settings, number):
@@ -54,11 +53,11 @@ def up(port: Port = None, workers: Workers = 1) -> None:
 
 
 def _migrate() -> None:
-    """In a process that ends: this one lives as long as the stack, and would keep what migrations load (40 MB)."""
+    """Migrate in a child process, because this process would keep the 40 MB that migrations load."""
     command = _child("db", "migrate")
     finished = subprocess.run(command.argv, env=command.env, stdout=subprocess.DEVNULL, check=False)  # noqa: S603  # our own program
     if finished.returncode:
-        sys.exit(finished.returncode)  # it has said why
+        sys.exit(finished.returncode)  # the child has printed the reason
 
 
 def _child(command: str, *options: str) -> ChildProcess:

@@ -1,4 +1,4 @@
-"""The demo's own part: what a tenant does in its first minute, over HTTP like any other client."""
+"""The requests of the demo: a tenant's first minute over HTTP, like any other client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKEN_SECONDS = 30 * 86400
 
 
 def run(console: Console, api: str, samples: Path, settings: Settings) -> None:
-    """Tenant, project, upload, question; prints what came back."""
+    """Create a tenant and a project, upload the samples, ask a question, and print the answers."""
     with httpx2.Client(base_url=api, timeout=WAIT_SECONDS + 10) as client:
         tenant = _ok(client.post("/tenants/create", params={"name": "Demo Co", "plan_id": "hobby"}))
         lifetime = min(TOKEN_SECONDS, settings.longest_token_lifetime or TOKEN_SECONDS)
@@ -36,7 +36,7 @@ def run(console: Console, api: str, samples: Path, settings: Settings) -> None:
         f"\nUsage      {usage['messages_used']} of {caps['monthly_message_cap']:,} messages, "
         f"{usage['chars_uploaded']:,} of {caps['monthly_upload_char_cap']:,} characters ({limits['plan_name']} plan)"
     )
-    console.print("\nGo on from here:", markup=False)
+    console.print("\nTo continue, run:", markup=False)
     console.print(f"export API_V1={api}", markup=False, soft_wrap=True)
     console.print(f"export TENANT_ID={tenant['tenant_id']}", markup=False, soft_wrap=True)
     console.print(f"export PROJECT_ID={project['id']}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Who acts in the current task: set where a request is authenticated, read where the audit is written."""
+"""The actor of the current task. Authentication sets it, and the audit log reads it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The one who acts: `kind` is `token`, `api_key`, `admin` or `system`; `id` is a subject or a key's id."""
+    """`kind` is `token`, `api_key`, `admin`, `anonymous` or `system`. `id` is a token's subject or a key's id."""
 
     kind: str
     id: str | None = None
@@ -16,7 +16,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class AuditContext:
-    """What the audit records of a request. `address` is the caller's, as far as proxies are trusted."""
+    """What the audit records about a request. `address` is the caller's; only trusted proxies can replace it."""
 
     actor: Actor
     request_id: str | None = None
@@ -28,10 +28,10 @@ _current: ContextVar[AuditContext | None] = ContextVar("audit_context", default=
 
 
 def current_audit_context() -> AuditContext:
-    """Return the context of this task; outside of requests (worker, scheduler, command line) the system acts."""
+    """Return the context of this task. Outside requests (worker, scheduler, command line) the actor is `system`."""
     return _current.get() or _SYSTEM
 
 
 def set_audit_context(context: AuditContext) -> None:
-    """Record `context` for the rest of this task and for the tasks it starts."""
+    """Set the context for the rest of this task and for the tasks that it starts."""
     _current.set(context)

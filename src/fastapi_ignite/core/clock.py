@@ -1,4 +1,4 @@
-"""The one source of the current time, so that tests can move it."""
+"""The only source of the current time, so that tests can replace it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 
 
 def now() -> datetime:
-    """UTC, with offset."""
+    """Return the current time in UTC, with its offset."""
     return datetime.now(UTC)
 
 
 def today() -> date:
-    """The UTC day; quota windows and daily counters turn at UTC midnight."""
+    """Return the current day in UTC. Quota windows and daily counters change at midnight UTC."""
     return now().date()

@@ -1,4 +1,4 @@
-"""Every setting, checked together. The environment beats `.env`."""
+"""Load and validate all settings. Environment variables override `.env`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ValidationError, model_validator
 
-from fastapi_ignite.core.addresses import is_loopback
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import AnswerSettings, EmbeddingSettings, OpenAISettings, RagSettings
-from fastapi_ignite.core.production import production_problems
+from fastapi_ignite.core.production_checks import production_problems
 from fastapi_ignite.core.sections import (
     DEVELOPMENT_SECRET,
     ApiKeySettings,
@@ -30,6 +29,7 @@ from fastapi_ignite.core.sections import (
     Section,
     UploadSettings,
 )
+from fastapi_ignite.core.server_address import is_loopback
 from fastapi_ignite.core.server_settings import ServerSettings
 
 PRODUCTION_TOKEN_SECONDS = 86_400
@@ -37,7 +37,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[3]
 
 
 class Settings(BaseModel):
-    """Every setting of the program, checked together."""
+    """All settings, validated together."""
 
     app: AppSettings
     server: ServerSettings
@@ -61,14 +61,14 @@ class Settings(BaseModel):
 
     @property
     def default_engine(self) -> Literal["openai", "local"]:
-        """The engine of new projects."""
+        """Return the engine that new projects get."""
         if self.rag.engine == "auto":
             return "openai" if self.openai.api_key else "local"
         return self.rag.engine
 
     @property
     def default_embedder(self) -> Literal["minilm", "none", "http"]:
-        """The embedder of the local engine's new projects."""
+        """Return the embedder that new projects of the local engine get."""
         if self.rag.embedder == "auto":
             return "http" if self.embedding.base_url else "minilm"
         return self.rag.embedder
@@ -76,22 +76,22 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _embedding_server_has_a_model(self) -> Self:
         if self.embedding.base_url and not self.embedding.model:
-            raise ConfigurationError("EMBEDDING_MODEL: EMBEDDING_BASE_URL wants one")
+            raise ConfigurationError("EMBEDDING_MODEL: must be set when EMBEDDING_BASE_URL is set")
         if self.embedding.model and not self.embedding.base_url:
-            raise ConfigurationError("EMBEDDING_BASE_URL: EMBEDDING_MODEL wants one")
+            raise ConfigurationError("EMBEDDING_BASE_URL: must be set when EMBEDDING_MODEL is set")
         if self.rag.embedder == "http" and not self.embedding.base_url:
-            raise ConfigurationError("EMBEDDING_BASE_URL: RAG_EMBEDDER=http wants one")
+            raise ConfigurationError("EMBEDDING_BASE_URL: must be set when RAG_EMBEDDER=http")
         return self
 
     @model_validator(mode="after")
     def _engine_has_its_key(self) -> Self:
         if self.rag.engine == "openai" and not self.openai.api_key:
-            raise ConfigurationError("OPENAI_API_KEY: RAG_ENGINE=openai wants one")
+            raise ConfigurationError("OPENAI_API_KEY: must be set when RAG_ENGINE=openai")
         return self
 
     @property
     def longest_token_lifetime(self) -> int | None:
-        """Seconds that a token may be valid for; None is no bound."""
+        """Return how many seconds a token may be valid, or None for no limit."""
         if self.jwt.max_lifetime_seconds is None and self.app.production:
             return PRODUCTION_TOKEN_SECONDS
         return self.jwt.max_lifetime_seconds
@@ -104,22 +104,22 @@ class Settings(BaseModel):
         return self
 
     def require_safe_address(self, host: str) -> None:
-        """Refuse to show a default secret to the network."""
+        """Raise a ConfigurationError if the API would listen on a network with the default secret."""
         default_secret = self.jwt.secret.get_secret_value() == DEVELOPMENT_SECRET and not self.jwt.jwks_url
         if default_secret and not is_loopback(host) and not self.app.allow_insecure:
             raise ConfigurationError(
-                f"JWT_SECRET is the development default, so HOST={host} is refused: anyone could sign a token. "
+                f"JWT_SECRET is the development default, so HOST={host} is refused. Anyone could sign a token. "
                 "Set JWT_SECRET, listen on 127.0.0.1, or set ALLOW_INSECURE=1 inside a private network."
             )
 
 
 def variable_name(section: type[Section], field: str) -> str:
-    """The environment variable of a field."""
+    """Return the name of the environment variable that sets this field."""
     return f"{section.model_config.get('env_prefix', '')}{field}".upper()
 
 
 def sections() -> dict[str, type[Section]]:
-    """The settings sections by name, in the order they are documented."""
+    """Return the settings sections by name, in the order of the documentation."""
     return {
         name: field.annotation
         for name, field in Settings.model_fields.items()
@@ -128,16 +128,16 @@ def sections() -> dict[str, type[Section]]:
 
 
 def default_settings() -> Settings:
-    """What holds where nobody sets anything: the environment is not read."""
+    """Return the default of every setting. The environment is not read."""
     return Settings.model_validate({name: section.model_construct() for name, section in sections().items()})
 
 
 def load_settings(env_file: Path | None = Path(".env")) -> Settings:
-    """Read the environment over `env_file`.
+    """Read `env_file` and the environment, which overrides it.
 
     Raises:
-        ConfigurationError: one line for each wrong variable, naming it and what it takes. No value is repeated: it
-            may be a secret.
+        ConfigurationError: some variables are wrong. Its detail has one line for each, with the name and the rule.
+            It never repeats a value, which may be a secret.
     """
     problems: list[str] = []
     loaded: dict[str, Section] = {}
@@ -150,7 +150,7 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
                 for item in error.errors(include_input=False, include_url=False)
             ]
         except UnicodeDecodeError:
-            raise ConfigurationError(f"{env_file}: takes text in UTF-8") from None
+            raise ConfigurationError(f"{env_file}: must be UTF-8 text") from None
     if problems:
         raise ConfigurationError("\n".join(problems))
     return Settings.model_validate(loaded)
@@ -158,5 +158,5 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
 
 @lru_cache
 def get_settings() -> Settings:
-    """The settings of this process, read once."""
+    """Return the settings of this process. They are read once."""
     return load_settings()

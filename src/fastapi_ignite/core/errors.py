@@ -1,4 +1,4 @@
-"""The one error tree. A feature raises the fact; `http/problems` renders it as problem+json."""
+"""Base classes of the errors that callers see. `http/problems` renders them as problem+json."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 
 class IgniteError(Exception):
-    """A failure with a stable `code`, the HTTP `status` it maps to, and the fields of the case.
+    """An error with a stable `code` and the HTTP `status` that it maps to.
 
-    `extra` is shown to the caller: it never holds a secret, SQL, or another tenant's id.
+    The caller sees `detail` and `extra`. They must never hold a secret, SQL, or another tenant's id.
     """
 
     status: ClassVar[int] = 500
@@ -23,14 +23,14 @@ class IgniteError(Exception):
 
 
 class ConfigurationError(IgniteError):
-    """A setting is missing or wrong; the program does not start."""
+    """A setting is missing or wrong, so the program does not start."""
 
     code = "configuration_error"
     title = "Configuration error"
 
 
 class NotFoundError(IgniteError):
-    """Unknown and foreign ids alike, so that an answer never tells which."""
+    """The id is unknown or belongs to another tenant. The answer does not tell which, on purpose."""
 
     status = 404
     code = "not_found"
@@ -38,7 +38,7 @@ class NotFoundError(IgniteError):
 
 
 class InvalidInputError(IgniteError):
-    """Input that is well-formed JSON or multipart but not acceptable."""
+    """The input is well-formed JSON or multipart, but its values are not allowed."""
 
     status = 422
     code = "validation_error"
@@ -46,7 +46,7 @@ class InvalidInputError(IgniteError):
 
 
 class UnavailableError(IgniteError):
-    """Something outside is down; nothing was charged and a retry may work."""
+    """An external service is down. Nothing was charged, and a retry may work."""
 
     status = 503
     code = "unavailable"

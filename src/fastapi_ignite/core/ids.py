@@ -1,4 +1,4 @@
-"""Identifiers made in the program, so that the schema runs on servers without uuidv7()."""
+"""Make ids in the program, because PostgreSQL before version 18 has no uuidv7()."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import secrets
 import time
 from uuid import UUID
 
-NANOSECONDS = 1_000_000  # of a millisecond
+NANOSECONDS = 1_000_000  # in one millisecond
 
 
 def new_id() -> UUID:
-    """A UUIDv7 (RFC 9562): Unix milliseconds, 12 bits of their fraction (its method 3), then 62 random bits.
+    """Make a UUIDv7 (RFC 9562): Unix milliseconds, 12 bits of their fraction (its method 3), then 62 random bits.
 
-    Sorts by creation time to a quarter of a microsecond: one connection writes several rows in a millisecond.
+    Ids sort by creation time with a precision of a quarter microsecond, because one connection can write several rows
+    in a millisecond.
     """
     milliseconds, rest = divmod(time.time_ns(), NANOSECONDS)
     fraction = (rest << 12) // NANOSECONDS

@@ -1,4 +1,4 @@
-"""One structlog pipeline for our own events and the standard library's."""
+"""Configure one structlog pipeline for our own events and those of the standard library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUIET = ("httpx2", "httpcore2", "apscheduler", "dramatiq", "asyncio", "sqlalchem
 
 
 def configure_logging(settings: Settings) -> None:
-    """JSON lines in production, readable lines elsewhere, on stderr. Repeatable."""
+    """Log to stderr: JSON lines in production, readable lines elsewhere. It may be called more than once."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -32,7 +32,7 @@ def configure_logging(settings: Settings) -> None:
         else [
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
-                # the rich one prints local variables, secrets among them, and takes seconds
+                # the default, `rich`, prints local variables, which may be secrets, and takes seconds
                 exception_formatter=structlog.dev.plain_traceback,
             )
         ]

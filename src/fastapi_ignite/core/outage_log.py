@@ -1,4 +1,4 @@
-"""Lines about outages: each one is told, and none fills the log."""
+"""Log outages without filling the log with the same lines."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ QUIET_SECONDS = 60.0
 
 
 class TracebackLimit:
-    """A processor of log events that lets one traceback a minute through for each kind of outage.
+    """A structlog processor that keeps one traceback a minute for each kind of outage.
 
-    An event that loses its traceback keeps its line, with the reason. A traceback of a defect always stays.
+    The other events of that minute keep their line, with the reason. The traceback of a defect is always kept.
     """
 
     def __init__(self, *, seconds: float = QUIET_SECONDS) -> None:
@@ -26,7 +26,7 @@ class TracebackLimit:
         self._lock = threading.Lock()
 
     def __call__(self, _logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        """Take the traceback out of `event` where the kind of its exception was shown within the minute."""
+        """Remove the traceback from `event` if one of the same kind was logged within the last minute."""
         error = _exception_of(event.get("exc_info"))
         outage = outage_of(error) if error else None
         if error and outage:
@@ -53,39 +53,39 @@ def _exception_of(exc_info: object) -> BaseException | None:
 
 
 class OutageLog:
-    """Says once that a server is away and once that it is back, and in between at most one line a minute.
+    """Logs when a server goes away and when it comes back, and at most one line a minute in between.
 
-    One that comes and goes within the minute is not told again. Any thread may call it.
+    An outage that begins and ends again within the minute is not logged a second time. It is thread-safe.
     """
 
     def __init__(self, log: Any, *, away: str, back: str, seconds: float = QUIET_SECONDS, **values: Any) -> None:
-        """`away` and `back` are the lines, `values` stand in each of them."""
+        """Take the messages to log, `away` and `back`. `values` are added to both events."""
         self._log = log
         self._away = away
         self._back = back
         self._seconds = seconds
         self._values = values
         self._lock = threading.Lock()
-        self._told_at = float("-inf")
-        self._told = False
+        self._logged_at = float("-inf")
+        self._logged = False
         self._failures = 0
 
     def failed(self, error: BaseException, **values: Any) -> None:
-        """A call to the server failed."""
+        """Report a failed call to the server."""
         with self._lock:
             now = time.monotonic()
             self._failures += 1
-            if now - self._told_at < self._seconds:
+            if now - self._logged_at < self._seconds:
                 return
             failures, self._failures = self._failures, 0
-            self._told_at, self._told = now, True
+            self._logged_at, self._logged = now, True
         self._log.warning(self._away, error=type(error).__name__, failures=failures, **self._values, **values)
 
     def answered(self) -> None:
-        """A call to the server went well."""
-        if not self._told:  # the usual case takes no lock
+        """Report a successful call to the server."""
+        if not self._logged:  # the usual case takes no lock
             return
         with self._lock:
-            told, self._told = self._told, False
-        if told:
+            logged, self._logged = self._logged, False
+        if logged:
             self._log.info(self._back, **self._values)

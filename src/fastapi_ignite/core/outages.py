@@ -1,7 +1,7 @@
-"""Which exceptions mean that a server or a disk outside of the program is away, full or busy.
+"""Recognise exceptions which mean that a server or a disk is away, full or busy.
 
-They are recognised by what they carry (an SQLSTATE, an `errno`), so that neither the command line nor the log has to
-import the clients of servers that they may not use.
+The SQLSTATE or the `errno` of an exception decides. So the command line and the log need not import the clients of
+servers that they do not use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fastapi_ignite.core.errors import IgniteError, UnavailableError
 
 
 class OutOfSpaceError(UnavailableError):
-    """A disk of the service is full: its own or the database's."""
+    """A disk of the service or of its database is full."""
 
     code = "out_of_space"
     title = "No space left"
@@ -29,14 +29,14 @@ class StorageUnavailableError(UnavailableError):
 
 
 class DatabaseReadOnlyError(UnavailableError):
-    """The database takes no changes: a standby during a failover, or a server that was set so."""
+    """The database accepts no writes: it is a standby during a failover, or it is configured as read-only."""
 
     code = "database_read_only"
-    title = "Read only for the moment"
+    title = "The database is read-only at the moment"
 
 
 class DatabaseBusyError(UnavailableError):
-    """A statement lost against others, or waited too long for them."""
+    """A statement was cancelled because of a deadlock, a serialization failure or a timeout."""
 
     code = "database_busy"
     title = "The database is busy"
@@ -44,7 +44,7 @@ class DatabaseBusyError(UnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """`kind` is for the log, the rest for the caller. `lasting`: the same work fails until somebody mends it."""
+    """`kind` is for the log, the other fields for the caller. `lasting`: retries fail until somebody repairs it."""
 
     kind: str
     error: type[UnavailableError]
@@ -53,36 +53,41 @@ class Outage:
     lasting: bool = True
 
     def as_error(self) -> UnavailableError:
-        """Return the error that a caller is told."""
+        """Return the error to show to the caller."""
         return self.error(self.detail, headers={"Retry-After": str(self.retry_after)})
 
 
-_AWAY: Final = Outage("database_away", UnavailableError, "The database cannot be reached; try again.", 1)
+_AWAY: Final = Outage("database_away", UnavailableError, "The database cannot be reached. Try again.", 1)
 _CROWDED: Final = Outage(
-    "database_crowded", UnavailableError, "The database has no connection for this request; try again.", 1
+    "database_crowded", UnavailableError, "The database has no free connection for this request. Try again.", 1
 )
-_REFUSING: Final = Outage("database_refuses", UnavailableError, "The database refuses connections of this service.", 30)
+_REFUSING: Final = Outage(
+    "database_refuses", UnavailableError, "The database refuses connections from this service.", 30
+)
 _FAILING: Final = Outage("database_failing", UnavailableError, "The database lacks memory or cannot use its disk.", 10)
-_FULL: Final = Outage("database_full", OutOfSpaceError, "The database's disk is full; nothing was changed.", 30)
+_FULL: Final = Outage("database_full", OutOfSpaceError, "The database's disk is full. Nothing was changed.", 30)
 _READ_ONLY: Final = Outage(
-    "database_read_only", DatabaseReadOnlyError, "The database takes no changes at the moment; nothing was changed.", 5
+    "database_read_only", DatabaseReadOnlyError, "The database is read-only at the moment. Nothing was changed.", 5
 )
 _BUSY: Final = Outage(
     "database_busy",
     DatabaseBusyError,
-    "Other requests were in the way; nothing was changed. Try again.",
+    "The request conflicted with others. Nothing was changed. Try again.",
     1,
     lasting=False,
 )
-_SILENT: Final = Outage("no_answer", DatabaseBusyError, "No answer came in time; try again.", 1, lasting=False)
-_DISK_FULL: Final = Outage("disk_full", OutOfSpaceError, "The service's disk is full; nothing was kept.", 30)
+_SILENT: Final = Outage("no_answer", DatabaseBusyError, "No answer came in time. Try again.", 1, lasting=False)
+_DISK_FULL: Final = Outage("disk_full", OutOfSpaceError, "The service's disk is full. Nothing was stored.", 30)
 _DISK_FAILING: Final = Outage(
-    "disk_failing", StorageUnavailableError, "The service's storage cannot be used at the moment; nothing was kept.", 10
+    "disk_failing",
+    StorageUnavailableError,
+    "The service's storage cannot be used at the moment. Nothing was stored.",
+    10,
 )
 
-# https://www.postgresql.org/docs/current/errcodes-appendix.html; the code as a whole goes before its class
+# https://www.postgresql.org/docs/current/errcodes-appendix.html; a full code has priority over its class
 _BY_SQLSTATE: Final = {
-    "08": _AWAY,  # connection exception; also what pgbouncer answers with
+    "08": _AWAY,  # connection exception; pgbouncer sends it too
     "25006": _READ_ONLY,
     "25P03": _SILENT,  # idle_in_transaction_session_timeout
     "25P04": _SILENT,  # transaction_timeout
@@ -113,9 +118,9 @@ _POOL_TIMEOUT: Final = "3o7r"  # SQLAlchemy's code for it: https://sqlalche.me/e
 
 
 def outage_of(error: BaseException) -> Outage | None:
-    """Return what is away, or None for an exception that is a defect or an answer of its own.
+    """Return the outage that this exception means, or None for a defect and for an error that names its own status.
 
-    What an exception was raised from counts too: clients wrap the driver's, and the driver's the system's.
+    The causes of the exception count too, because clients wrap the driver's errors, and the driver wraps the system's.
     """
     if isinstance(error, UnavailableError):
         return Outage(error.code, type(error), error.detail, 1, lasting=False)
@@ -130,7 +135,7 @@ def outage_of(error: BaseException) -> Outage | None:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what the server or the system itself said, in one line."""
+    """Return the first line of the message of the server or the operating system."""
     *_, first = _with_causes(error)
     text = (first.strerror if isinstance(first, OSError) else None) or str(first)
     return text.partition("\n")[0] or type(first).__name__
@@ -151,7 +156,7 @@ def _by_sqlstate(error: BaseException) -> Outage | None:
         return None
     if outage := _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]):
         return outage
-    # whatever its code, the server has refused or ended the session; so is a database that takes no connections
+    # whatever its code, the server has refused or ended the session, for example as the database allows no connections
     return _REFUSING if getattr(error, "severity_en", None) in _ENDED_SESSION else None
 
 

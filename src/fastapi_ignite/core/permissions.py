@@ -1,4 +1,4 @@
-"""What a caller may do: scopes, and the roles that stand for sets of them."""
+"""Scopes, which name what a caller may do, and roles, which are sets of scopes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """`resource:action`. Every operation of a tenant names one."""
+    """The form is `resource:action`. Every operation of a tenant requires one scope."""
 
     PROJECTS_WRITE = "projects:write"
     FILES_READ = "files:read"
@@ -25,7 +25,7 @@ class Scope(StrEnum):
 
 
 class Role(StrEnum):
-    """Each may do what those after it may, and more."""
+    """Each role may do everything that the roles after it may do, and more."""
 
     OWNER = "owner"
     ADMIN = "admin"
@@ -36,7 +36,7 @@ class Role(StrEnum):
 _VIEWER = frozenset({Scope.FILES_READ, Scope.MESSAGES_READ, Scope.USAGE_READ, Scope.BILLING_READ})
 _MEMBER = _VIEWER | {Scope.PROJECTS_WRITE, Scope.FILES_WRITE, Scope.MESSAGES_WRITE}
 ALL_SCOPES = frozenset(Scope)
-SCOPES_OF: Mapping[Role, frozenset[Scope]] = {
+ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = {
     Role.OWNER: ALL_SCOPES,
     Role.ADMIN: ALL_SCOPES - {Scope.BILLING_WRITE},
     Role.MEMBER: _MEMBER,
@@ -45,15 +45,15 @@ SCOPES_OF: Mapping[Role, frozenset[Scope]] = {
 
 
 def known_scopes(names: Collection[str]) -> frozenset[Scope]:
-    """Those that are ours; an identity provider's own (`openid`, `profile`) grant nothing here."""
+    """Return the names that are our scopes. Those of an identity provider (`openid`, `profile`) are ignored."""
     return frozenset(scope for scope in Scope if scope in names)
 
 
 def granted(role: str, scopes: Collection[str] | None) -> frozenset[Scope]:
-    """Return what the role and the list of scopes both allow; None is no list, and an empty list allows nothing.
+    """Return the scopes that both the role and the list allow. None means no list; an empty list allows nothing.
 
     Raises:
-        ValueError: there is no such role.
+        ValueError: the role is unknown.
     """
-    allowed = SCOPES_OF[Role(role)]
+    allowed = ROLE_SCOPES[Role(role)]
     return allowed if scopes is None else allowed & known_scopes(scopes)

@@ -1,4 +1,4 @@
-"""Runs work while a check is repeated beside it."""
+"""Run a coroutine and repeat a check while it runs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def run_while_polling(work: Coroutine[Any, Any, T], look: Callable[[], Awaitable[None]], *, every: float) -> T:
-    """Return the result of the work; until then, await `look` again and again, with `every` seconds between.
+async def run_while_polling(work: Coroutine[Any, Any, T], check: Callable[[], Awaitable[None]], *, every: float) -> T:
+    """Return the result of `work`. Until it ends, await `check` every `every` seconds.
 
-    What `look` raises ends the work: it is cancelled, and has ended, when this raises.
+    If `check` raises, `work` is cancelled, and the error is raised once the work has ended.
     """
     task = asyncio.create_task(work)
     try:
         while not (await asyncio.wait((task,), timeout=every))[0]:
-            await look()
+            await check()
         return task.result()
     finally:
         if not task.done():

@@ -1,4 +1,4 @@
-"""Values that are looked up once for all who ask within a moment."""
+"""A small cache in the process that also shares one look-up among concurrent callers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ V = TypeVar("V")
 
 
 class Remembered(Generic[K, V]):
-    """A look-up's results for `seconds`; callers that come together share one look-up. A failure is not remembered.
+    """Keeps each result of `look_up` for `seconds`. Concurrent callers share one look-up. Errors are not kept.
 
-    Every process remembers for itself, so `seconds` is how late it may learn of a change.
+    Each process has its own cache, so it may learn of a change up to `seconds` late.
     """
 
     def __init__(self, look_up: Callable[[K], Awaitable[V]], *, seconds: float, most: int = 50_000) -> None:
@@ -25,7 +25,7 @@ class Remembered(Generic[K, V]):
         self._running: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K) -> V:
-        """Cancelling one caller leaves the others their look-up."""
+        """Return the value. When one caller is cancelled, the look-up goes on for the others."""
         known = self._known.get(key)
         if known is not None and time.monotonic() < known[0]:
             return known[1]

@@ -1,4 +1,4 @@
-"""Who is calling: the verified claims of a bearer token."""
+"""Verify bearer tokens (JWT) and derive the caller's tenant, scopes and identity from them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from fastapi_ignite.core.token_format import StrictTokens, token_header
 
 SHARED_ALGORITHM = "HS256"
 PUBLIC_ALGORITHMS = ("RS256", "ES256")
-# RFC 8725 3.11: a token that says it is something else (a logout token, a DPoP proof) is no access token
+# RFC 8725 3.11: a token of another type (a logout token, a DPoP proof) is not an access token
 TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 MAX_TOKEN_CHARACTERS = 8192
 MAX_KEY_ID_CHARACTERS = 200
 MAX_SUBJECT_CHARACTERS = 200
 
-# Only the seed's development secret is short; production refuses it, so PyJWT need not say so at every request.
+# Only the seed's development secret is short; production refuses it, so PyJWT need not warn at every request.
 warnings.filterwarnings("ignore", category=jwt.warnings.InsecureKeyLengthWarning)
 
 
 class InvalidTokenError(IgniteError):
-    """No bearer token, or one that does not verify."""
+    """The bearer token is missing or invalid."""
 
     status = 401
     code = "invalid_token"
@@ -41,7 +41,7 @@ class InvalidTokenError(IgniteError):
 
 
 class KeysUnavailableError(UnavailableError):
-    """The identity provider's keys are not known and cannot be fetched."""
+    """The identity provider's keys are not cached and cannot be fetched."""
 
     code = "identity_provider_unavailable"
     title = "Identity provider unavailable"
@@ -49,7 +49,7 @@ class KeysUnavailableError(UnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The tenant a request acts for, and what it may do. Nothing but the bearer says who that is."""
+    """The tenant that a request acts for, and what it may do. Only the bearer token decides who that is."""
 
     tenant_id: UUID
     scopes: frozenset[Scope]
@@ -60,18 +60,22 @@ class KeySource(Protocol):
     """Public keys of an identity provider."""
 
     async def find(self, key_id: str) -> jwt.PyJWK | None:
-        """The key of this id; None when the provider does not have it.
+        """Return the key with this id, or None if the provider does not have it.
 
         Raises:
-            KeysUnavailableError: that cannot be known at the moment.
+            KeysUnavailableError: the provider's keys cannot be fetched at the moment.
         """
         ...
 
 
 def bearer_token(authorization: Sequence[str]) -> str:
-    """The token of the request's `Authorization` headers, of which there is to be one."""
+    """Return the token of the `Authorization` header. A request must have exactly one.
+
+    Raises:
+        InvalidTokenError: the header is missing, repeated or malformed.
+    """
     if not authorization:
-        raise InvalidTokenError("The Authorization header is missing; send 'Authorization: Bearer <token>'.")
+        raise InvalidTokenError("The Authorization header is missing. Send 'Authorization: Bearer <token>'.")
     if len(authorization) > 1:
         raise InvalidTokenError("The request has more than one Authorization header.")
     scheme, _, token = authorization[0].partition(" ")
@@ -82,9 +86,9 @@ def bearer_token(authorization: Sequence[str]) -> str:
 
 
 class TokenVerifier:
-    """One family of algorithms: the shared secret's, or with a key source the public ones, never both.
+    """Verifies with the shared secret or, with a key source, with public keys. It never accepts both.
 
-    Settings and the token's `kid` alone decide which key it is checked with; `jku`, `x5u` and `jwk` are not read.
+    Only the settings and the token's `kid` choose the key. `jku`, `x5u` and `jwk` are not read.
     """
 
     def __init__(self, settings: Settings, *, keys: KeySource | None = None) -> None:
@@ -96,11 +100,11 @@ class TokenVerifier:
         self._tokens = StrictTokens()
 
     async def verify(self, token: str) -> Principal:
-        """The principal of a JWT. `exp`, `nbf` and `iat` count when present.
+        """Return the principal of a JWT. `exp`, `nbf` and `iat` are checked when present.
 
         Raises:
-            InvalidTokenError: it does not verify; the detail says no more than the caller may know.
-            KeysUnavailableError: the identity provider's keys are not known.
+            InvalidTokenError: the token is invalid. The detail tells no more than the caller may know.
+            KeysUnavailableError: the identity provider's keys are not cached and cannot be fetched.
         """
         try:
             key, algorithm = await self._key(token_header(token))
@@ -116,8 +120,8 @@ class TokenVerifier:
         except jwt.ExpiredSignatureError:
             raise InvalidTokenError("The token has expired.") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
-            # a header and a payload are any text: some of it Python cannot hold
-            raise InvalidTokenError("The token does not verify.") from None
+            # header and payload are untrusted text, and some of it makes the parsers raise these
+            raise InvalidTokenError("The token is not valid.") from None
         self._require_short_life(claims)
         return self._principal(claims)
 
@@ -136,7 +140,7 @@ class TokenVerifier:
         return key.key, key.algorithm_name
 
     def _require_short_life(self, claims: dict[str, Any]) -> None:
-        """Refuse what ends too long after now, or after `iat` where there is one."""
+        """Refuse a token that expires too long after now, or after `iat` if it has one."""
         if self._longest is None:
             return
         from_now = claims["exp"] - time.time() - self._settings.leeway_seconds
@@ -155,13 +159,13 @@ class TokenVerifier:
         return Principal(tenant, self._scopes(claims), Actor("token", _storable(claims.get("sub", ""))))
 
     def _scopes(self, claims: dict[str, Any]) -> frozenset[Scope]:
-        """A claim that is absent narrows nothing. One that is there is understood, or the token is refused."""
+        """Return the scopes. A missing claim restricts nothing; a malformed claim makes the token invalid."""
         return granted(self._role(claims), self._named_scopes(claims))
 
     def _role(self, claims: dict[str, Any]) -> Role:
         role = claims.get(self._settings.role_claim, Role.OWNER)
         if not isinstance(role, str) or role not in set(Role):
-            raise InvalidTokenError(f"The token's {self._settings.role_claim} is none of {', '.join(Role)}.")
+            raise InvalidTokenError(f"The token's {self._settings.role_claim} must be one of {', '.join(Role)}.")
         return Role(role)
 
     def _named_scopes(self, claims: dict[str, Any]) -> list[str] | None:
@@ -171,29 +175,29 @@ class TokenVerifier:
         if isinstance(scopes, str):
             return scopes.split()
         if not isinstance(scopes, list) or not all(isinstance(name, str) for name in scopes):
-            raise InvalidTokenError(f"The token's {self._settings.scope_claim} is no list of scopes.")
+            raise InvalidTokenError(f"The token's {self._settings.scope_claim} is not a list of scopes.")
         return scopes
 
 
 def _storable(subject: str) -> str | None:
-    """A provider's users may choose it: without what no log or database takes (NUL, halves of surrogate pairs)."""
+    """Remove what a log or a database cannot store (NUL, lone surrogates); users may choose their own subject."""
     return "".join(character for character in subject if character.isprintable())[:MAX_SUBJECT_CHARACTERS] or None
 
 
 def sign_token(tenant_id: UUID, settings: Settings, *, expires_at: int | None = None, role: Role | None = None) -> str:
-    """A token as the command line hands it out; `expires_at` is Unix seconds.
+    """Sign a token for the command line. `expires_at` is in Unix seconds.
 
     Raises:
-        ConfigurationError: tokens are the identity provider's, or this one would be refused for its long life.
+        ConfigurationError: an identity provider signs the tokens, or this one would be valid for too long.
     """
     if settings.jwt.jwks_url:
         raise ConfigurationError(
-            "JWT_JWKS_URL is set: tokens come from the identity provider, and none signed here counts"
+            "JWT_JWKS_URL is set, so the API accepts only tokens of the identity provider. Get a token there."
         )
     longest = settings.longest_token_lifetime
     if longest is not None and (expires_at is None or expires_at - time.time() > longest):
         raise ConfigurationError(
-            f"JWT_MAX_LIFETIME_SECONDS: a token may be valid for {longest} s at most; ask for a shorter one"
+            f"JWT_MAX_LIFETIME_SECONDS: a token may be valid for {longest} s at most. Ask for a shorter one."
         )
     claims: dict[str, Any] = {settings.jwt.tenant_claim: str(tenant_id)}
     if expires_at is not None:

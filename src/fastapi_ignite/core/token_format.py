@@ -1,6 +1,6 @@
-"""JSON Web Tokens read strictly: where the RFCs let a reader choose, two readers of one token may disagree.
+"""Parse JSON Web Tokens strictly, because two lenient parsers may read the same token differently.
 
-RFC 7519 section 4 lets a reader refuse repeated member names, and RFC 8725 section 2.4 wants UTF-8 alone.
+RFC 7519 section 4 allows a parser to refuse repeated member names, and RFC 8725 section 2.4 allows UTF-8 only.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ LATEST_DATE = 253_402_300_799  # 9999-12-31T23:59:59Z: Python, PostgreSQL and Ja
 
 
 class StrictTokens(jwt.PyJWT):
-    """PyJWT that also refuses repeated names, numbers without end, and dates that are no NumericDate (RFC 7519)."""
+    """PyJWT that also refuses repeated names, infinite numbers, and dates that are not a NumericDate (RFC 7519)."""
 
     def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
-        """PyJWT calls this once the signature is verified, before it looks at a claim."""
+        """Parse the claims. PyJWT calls this after it has verified the signature, and before it checks a claim."""
         claims = strict_object(decoded["payload"])
         for name in DATE_CLAIMS:
             if name in claims and not _is_numeric_date(claims[name]):
-                raise jwt.DecodeError(f"{name} is no NumericDate")
+                raise jwt.DecodeError(f"{name} is not a NumericDate")
         return claims
 
 
@@ -32,8 +32,8 @@ def token_header(token: str) -> dict[str, Any]:
     """Return the header of a token that is not verified yet.
 
     Raises:
-        ValueError: it is no strict JSON, or is encoded wrongly.
-        jwt.InvalidTokenError: it asks for an extension; there is none that this program understands.
+        ValueError: the header is not strict JSON, or its encoding is wrong.
+        jwt.InvalidTokenError: the header requires an extension; this program supports none.
     """
     header = strict_object(base64url_decode(token.partition(".")[0]))
     if "crit" in header or "b64" in header:  # RFC 7797 section 7: a JWT has its payload encoded
@@ -45,12 +45,12 @@ def strict_object(data: bytes) -> dict[str, Any]:
     """Parse one JSON object in UTF-8.
 
     Raises:
-        ValueError: it is anything else, has a name twice at any depth, or a number that a float does not hold.
-        RecursionError: it is nested too deeply.
+        ValueError: the data is something else, repeats a name at any depth, or has a number too large for a float.
+        RecursionError: the object is nested too deeply.
     """
     value = _DECODER.decode(data.decode())
     if not isinstance(value, dict):
-        raise ValueError("no JSON object")  # noqa: TRY004  callers catch what a wrong text raises
+        raise ValueError("not a JSON object")  # noqa: TRY004  callers catch what malformed JSON raises
     return value
 
 
@@ -73,7 +73,7 @@ def _finite(text: str) -> float:
 
 
 def _refuse_constant(name: str) -> Never:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_float=_finite, parse_constant=_refuse_constant)

@@ -1,4 +1,4 @@
-"""Who is calling, decided before the body is read."""
+"""Authenticate callers before the body of the request is read."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from fastapi_ignite.http.problems import InsufficientScopeError, TenantMismatchE
 from fastapi_ignite.http.rate_limit import check_rate_limit
 from fastapi_ignite.http.state import Authenticator, TenantAccessSource
 
-KEY_MARK = "ign_"  # no JWT begins so: its first character is of `{` in base64url
+API_KEY_PREFIX = "ign_"  # a JWT never begins with this, because its first byte is `{` in base64url
 
 _bearer = HTTPBearer(auto_error=False, description="A JWT with a `tenant_id` claim, or an API key (`ign_live_…`).")
 
 
 async def require_auth(request: Request) -> Principal:
-    """Verify the bearer once; later calls in the same request return the same principal.
+    """Verify the bearer token once. Later calls in the same request return the same principal.
 
-    Route classes call this before the body is read. Callers without a good bearer share their address's limit; a
-    refused tenant id costs the tenant a unit, like any request.
+    The route classes call this before the body is read. A request without a valid token counts against the rate limit
+    of its address. A request with a wrong tenant id counts against the tenant's.
     """
     known = getattr(request.state, "principal", None)
     if isinstance(known, Principal):
@@ -45,13 +45,13 @@ async def require_auth(request: Request) -> Principal:
     claimed = (*request.headers.getlist("x-tenant-id"), *request.query_params.getlist("tenant_id"))
     if not all(_is_tenant(value, principal) for value in claimed):
         await check_rate_limit(request, principal)
-        raise TenantMismatchError("The tenant id sent is not the token's tenant.")
+        raise TenantMismatchError("The tenant id in the request is not the tenant of the token.")
     return principal
 
 
 async def _verified(request: Request) -> Principal:
     bearer = bearer_token(request.headers.getlist("authorization"))
-    if not bearer.startswith(KEY_MARK):
+    if not bearer.startswith(API_KEY_PREFIX):
         verifier: TokenVerifier = request.state.tokens
         return await verifier.verify(bearer)
     api_keys: Authenticator[Principal] = request.state.api_keys
@@ -62,34 +62,38 @@ async def _verified(request: Request) -> Principal:
 
 
 async def require_admin(request: Request) -> Actor:
-    """The administrator whose key is the bearer."""
+    """Return the administrator that owns the admin key.
+
+    Raises:
+        InvalidTokenError: the header is malformed, or the key is unknown, expired or revoked.
+    """
     admins: Authenticator[Actor] = request.state.admins
     actor = await admins.authenticate(bearer_token(request.headers.getlist("authorization")))
     if actor is None:
-        raise InvalidTokenError("The bearer is no admin key in force.")
+        raise InvalidTokenError("The admin key is unknown, expired or revoked.")
     record_audit_context(request, actor)
     return actor
 
 
 async def require_active(request: Request, principal: Principal) -> None:
-    """A suspended tenant may do nothing."""
+    """Raise TenantSuspendedError if the tenant is suspended."""
     tenants: TenantAccessSource = request.state.tenants
     if (await tenants.access(principal.tenant_id)).suspended:
-        raise TenantSuspendedError("The tenant is suspended; its data is kept. Ask the service's operator.")
+        raise TenantSuspendedError("The tenant is suspended. Its data is kept. Ask the operator of the service.")
 
 
 def require_scope(principal: Principal, scope: Scope) -> None:
-    """What the operation takes must be among what the bearer may do."""
+    """Raise InsufficientScopeError if the principal lacks the scope of the operation."""
     if scope not in principal.scopes:
         raise InsufficientScopeError(
-            f"This takes the scope {scope}.",
+            f"This operation requires the scope {scope}.",
             headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
             required_scope=scope,
         )
 
 
 def record_audit_context(request: Request, actor: Actor) -> None:
-    """Who acts, for the audit."""
+    """Set the actor, the request id and the address that the audit log records."""
     address = request.client.host if request.client else None
     set_audit_context(AuditContext(actor, getattr(request.state, "request_id", None), address))
 
@@ -106,10 +110,10 @@ async def _principal(request: Request, _: Annotated[object, Security(_bearer)]) 
 
 
 async def _tenant_parameter(
-    tenant_id: Annotated[UUID | None, Query(description="Optional; must be the token's tenant.")] = None,
-    x_tenant_id: Annotated[UUID | None, Header(description="Optional; must be the token's tenant.")] = None,
+    tenant_id: Annotated[UUID | None, Query(description="Optional. It must be the tenant of the token.")] = None,
+    x_tenant_id: Annotated[UUID | None, Header(description="Optional. It must be the tenant of the token.")] = None,
 ) -> None:
-    """Documents what `require_auth` has checked by now."""
+    """Document the parameters in OpenAPI. `require_auth` has checked them already."""
     del tenant_id, x_tenant_id
 
 
@@ -121,7 +125,7 @@ _admin_bearer = HTTPBearer(auto_error=False, scheme_name="AdminKey", description
 
 
 async def _admin(_: Annotated[object, Security(_admin_bearer)]) -> None:
-    """Documents what the route class has checked by now."""
+    """Document the admin key in OpenAPI. The route class has checked it already."""
 
 
 AdminDep = Depends(_admin)

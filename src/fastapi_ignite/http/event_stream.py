@@ -1,4 +1,4 @@
-"""Server-sent events as an answer: numbered, typed, kept alive, and written to nobody who does not read them.
+"""Server-sent events: numbered, with keep-alive comments, and stopped when the client does not read them.
 
 Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -19,41 +19,41 @@ from starlette.types import Receive, Scope, Send
 from fastapi_ignite.http.problems import problem_of
 
 MEDIA_TYPE = "text/event-stream"
-# proxies close a connection on which nothing came for a minute, or half of one
+# proxies close a connection that is silent for 30 or 60 seconds
 KEEPALIVE_SECONDS = 15.0
-# one who does not read for so long has left
+# a client that has read nothing for so long counts as disconnected
 STALLED_SECONDS = 30.0
 
 
 class Events:
-    """The way to one caller. Nothing raises when nobody is there any more: then nothing is sent."""
+    """The stream to one client. Once the client is gone, methods send nothing and raise nothing."""
 
     def __init__(self, request: Request, send: Send) -> None:
         self._request = request
         self._send = send
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._number = 0
         self._sent_at = time.monotonic()
         self._stalled = False
 
-    async def left(self) -> bool:
-        """Whether the caller closed the connection, or does not read."""
+    async def is_disconnected(self) -> bool:
+        """Tell whether the client closed the connection, or has stopped reading."""
         return self._stalled or await self._request.is_disconnected()
 
     async def emit(self, event: str, data: BaseModel) -> None:
-        """Send one; returns when the network has it."""
+        """Send one event. It returns when the data is in the socket's buffer."""
         await self._emit(event, data.model_dump_json(by_alias=True))
 
     async def fail(self, error: Exception) -> None:
-        """The last event: the problem that would have been the answer, with `retry_after_seconds` where it is known."""
+        """Send the error as the last event: its problem document, with `retry_after_seconds` if known."""
         problem = await problem_of(self._request, error)
-        told = json.loads(bytes(problem.body))
+        members = json.loads(bytes(problem.body))
         if wait := problem.headers.get("retry-after"):
-            told["retry_after_seconds"] = int(wait)
-        await self._emit("error", json.dumps(told, ensure_ascii=False, separators=(",", ":")))
+            members["retry_after_seconds"] = int(wait)
+        await self._emit("error", json.dumps(members, ensure_ascii=False, separators=(",", ":")))
 
     async def keep_alive(self) -> None:
-        """Until it is cancelled, break every long silence."""
+        """Send a comment after every long silence, until this task is cancelled."""
         while True:
             silence = time.monotonic() - self._sent_at
             if silence >= KEEPALIVE_SECONDS:
@@ -62,8 +62,8 @@ class Events:
             await asyncio.sleep(KEEPALIVE_SECONDS - silence)
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
-        """Bytes of the body, in turn."""
-        async with self._turn:
+        """Send bytes of the body. Concurrent calls are serialised."""
+        async with self._lock:
             if self._stalled:
                 return
             self._sent_at = time.monotonic()
@@ -79,7 +79,7 @@ class Events:
 
 
 class EventStreamResponse(Response):
-    """Made while it is sent, in the request's own task. `headers` may be those that FastAPI would have merged."""
+    """A response that `produce` writes. `headers` are those of the `Response` that FastAPI injected."""
 
     media_type = MEDIA_TYPE
 
@@ -92,15 +92,14 @@ class EventStreamResponse(Response):
         self._produce = produce
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An error is the last event: the status was sent before."""
         del scope, receive
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         events = Events(self._request, send)
-        keeping = asyncio.create_task(events.keep_alive())
+        keep_alive = asyncio.create_task(events.keep_alive())
         try:
             await self._produce(events)
-        except Exception as error:  # noqa: BLE001  it is logged and told as any other answer's
+        except Exception as error:  # noqa: BLE001  the status was sent already, so it is logged and sent as the last event
             await events.fail(error)
         finally:
-            keeping.cancel()
+            keep_alive.cancel()
         await events.write(b"", more=False)

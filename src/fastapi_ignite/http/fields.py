@@ -1,4 +1,4 @@
-"""Bounded text, as callers may send it."""
+"""Types for text fields of requests."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 
 def no_nul(value: str) -> str:
-    """PostgreSQL stores no NUL characters, and no name or question needs one."""
+    """Refuse NUL characters, which PostgreSQL cannot store."""
     if "\x00" in value:
         raise ValueError("NUL characters are not allowed")
     return value
 
 
-# What the checks mean to a client that generates input from the OpenAPI document.
+# The same checks as patterns, for clients that generate input from the OpenAPI document.
 _NO_NUL = {"pattern": r"^[^\u0000]*$"}
 NOT_BLANK = {"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
 

@@ -11,8 +11,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from fastapi import Depends, Header, Request
 from pydantic import BaseModel
 
+from fastapi_ignite.core.api_key_format import is_admin_key
 from fastapi_ignite.core.errors import InvalidInputError
-from fastapi_ignite.core.keys import is_admin_key
 from fastapi_ignite.core.security import InvalidTokenError, Principal, bearer_token
 from fastapi_ignite.http.authentication import PrincipalDep
 from fastapi_ignite.http.rate_limit import caller_address, caller_key

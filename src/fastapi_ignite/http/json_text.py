@@ -1,6 +1,6 @@
-"""Text in JSON bodies that no database stores: refused once for every operation, whatever its fields are.
+"""Refuse text in JSON bodies that PostgreSQL cannot store, in one place for every operation.
 
-JSON may escape half of a surrogate pair, which is no character and has no UTF-8 (RFC 8259, section 8.2), and NUL, which
+JSON may contain a lone surrogate, which is no character and has no UTF-8 form (RFC 8259, section 8.2), and NUL, which
 PostgreSQL does not store.
 """
 
@@ -14,34 +14,34 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import ClientDisconnect
 
-# What an unstorable string needs: an escape of one, bytes of a surrogate, or a body in UTF-16 or UTF-32, full of zeros.
-# Bodies without it, nearly all, are not looked through.
+# Bytes without which no string can be unstorable: an escape, the bytes of a surrogate, or a zero (UTF-16, UTF-32).
+# Most bodies have none of them and are not searched further.
 _SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)|\xed[\xa0-\xbf]|\x00")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-# a name or a number, and the place around it: thousands of values in a deep place share what is around them
+# a linked list: a name or an index, and the place around it; thousands of deep values share their outer places
 _Place = tuple[Any, str | int] | None
 MAX_REPORTED_DEPTH = 20
 
 
 async def require_storable_text(request: Request) -> None:
-    """Look through the body of an operation that takes JSON.
+    """Check all strings of a JSON body.
 
     Raises:
-        RequestValidationError: a string or a name in it cannot be stored; `loc` is where it stands.
+        RequestValidationError: a string or a member name cannot be stored; `loc` is its place.
     """
     try:
         if not _SUSPECT.search(await request.body()):
             return
         body = await request.json()
     except (ValueError, RecursionError, ClientDisconnect):
-        return  # no JSON, or not all of it, which the operation's own reading says
+        return  # malformed or incomplete JSON is reported when the operation parses it
     for place in _unstorable(body):
-        problem = "NUL and halves of surrogate pairs are no text"
+        problem = "NUL characters and lone surrogates are not allowed"
         raise RequestValidationError([{"type": "string_unicode", "loc": ("body", *_path(place)), "msg": problem}])
 
 
 def _unstorable(body: Any) -> Iterator[_Place]:
-    """Places of strings, and of objects with such a name. Not recursive: a body may be as deep as it is long."""
+    """Yield the places of unstorable strings and names. It is not recursive, as a body may be very deep."""
     waiting: list[tuple[_Place, Any]] = [(None, body)]
     while waiting:
         place, value = waiting.pop()

@@ -1,4 +1,4 @@
-"""The outermost layers, as plain ASGI: request id, access log, rate headers, HEAD, body bound."""
+"""Plain ASGI middleware: request id, access log, rate limit headers, HEAD, unexpected errors, body limit."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ log = structlog.get_logger("fastapi_ignite.access")
 
 
 class RequestContext:
-    """Gives each request an id (the caller's `X-Request-ID` where it is a plain one) and one line in the log."""
+    """Gives each request an id (a well-formed `X-Request-ID` of the client is kept) and one line in the log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes other protocols through."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -70,16 +69,15 @@ class RequestContext:
 
 
 class HeadRequests:
-    """Answers HEAD as the GET of the same path would be, without the body.
+    """Answers HEAD with the headers of the GET of the same path, without its body.
 
-    What makes a body piece by piece is told after its first piece that the caller has left.
+    After the first piece of a streamed body the application is told that the client has disconnected.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Other methods and protocols pass through."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return
@@ -104,28 +102,28 @@ class HeadRequests:
 
 
 class UnexpectedErrors:
-    """The innermost layer: the answer to an unknown exception passes the layers that give it its headers.
+    """Answers unexpected exceptions. It is the innermost middleware, so that the others add their headers.
 
-    Starlette's own place for it is outside of them all: a browser of another origin could not read that answer.
+    Starlette's own handler is outside all of them, so a browser of another origin could not read its answer.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An answer that has begun cannot be replaced: the server cuts it off."""
+        """Answer the exception, or raise it again once the response has begun; then the server cuts it off."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = False
 
-        async def watched_send(message: Message) -> None:
+        async def send_and_note_start(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
-            await self.app(scope, receive, watched_send)
+            await self.app(scope, receive, send_and_note_start)
         except Exception as error:
             if started:
                 raise
@@ -134,9 +132,9 @@ class UnexpectedErrors:
 
 
 class BodyLimit:
-    """Cuts bodies off while they are read, whatever type they declare.
+    """Refuses too large bodies while they are read, whatever media type they declare.
 
-    An operation that streams its body and bounds it by itself sets `request.state.streams_body` before it reads.
+    An operation that streams its body and has its own limits sets `request.state.streams_body` before it reads.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int = MAX_BODY_BYTES) -> None:
@@ -144,7 +142,6 @@ class BodyLimit:
         self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A body without Content-Length is counted as it arrives."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -186,4 +183,4 @@ class BodyLimit:
         await response(scope, receive, send)
 
     def _error(self) -> BodyTooLargeError:
-        return BodyTooLargeError(f"A body may have {self.max_bytes} bytes.", max_bytes=self.max_bytes)
+        return BodyTooLargeError(f"A body may have at most {self.max_bytes} bytes.", max_bytes=self.max_bytes)

@@ -1,4 +1,4 @@
-"""A streaming multipart/form-data reader: files go to storage as they arrive, nothing is held whole in memory."""
+"""A streaming reader of multipart/form-data. It writes files to storage as they arrive, and keeps none in memory."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ MAX_LENGTH_DIGITS = 18
 
 
 class FileTooLargeError(BodyTooLargeError):
-    """One file passed the limit while it was read."""
+    """One file is larger than the limit."""
 
     code = "file_too_large"
     title = "File too large"
 
 
 class TooManyFilesError(InvalidInputError):
-    """More parts than one request may have."""
+    """The request has more files or fields than allowed."""
 
     code = "too_many_files"
     title = "Too many files"
 
 
 class InvalidFilenameError(InvalidInputError):
-    """A file part whose name cannot be kept."""
+    """The name of a file is not allowed."""
 
     code = "invalid_filename"
     title = "Invalid file name"
@@ -51,7 +51,7 @@ class InvalidFilenameError(InvalidInputError):
 
 @dataclass(frozen=True, slots=True)
 class MultipartLimits:
-    """Bounds, in bytes and parts."""
+    """Limits of one request, in bytes and files."""
 
     max_file_bytes: int
     max_request_bytes: int
@@ -59,20 +59,20 @@ class MultipartLimits:
 
 
 class UploadTarget(Protocol):
-    """Where the files of a request go. What it raises ends the reading."""
+    """Stores the files of a request. Reading stops when a method raises."""
 
     async def begin_file(self) -> UploadWriter:
-        """A writer for the next file."""
+        """Return a writer for the next file."""
         ...
 
     async def make_room(self, byte_count: int) -> None:
-        """Called before so many more bytes are written."""
+        """Reserve space; it is called before that many more bytes are written."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """A file part that arrived whole."""
+    """A file that arrived completely."""
 
     filename: str
     stored: StoredObject
@@ -80,7 +80,7 @@ class ReceivedFile:
 
 @dataclass(slots=True)
 class _Part:
-    """The part being read. Parts that are no file of the wanted field have no writer."""
+    """The part that is being read. It has no writer if it is not a file of the expected field."""
 
     headers: dict[bytes, bytes] = field(default_factory=dict)
     header_name: bytes = b""
@@ -91,7 +91,7 @@ class _Part:
 
 
 class MultipartReader:
-    """Reads one request. On any error nothing of the file under way stays in storage."""
+    """Reads one request. After an error the incomplete file is removed from storage."""
 
     def __init__(self, request: Request, *, limits: MultipartLimits, field_name: str, target: UploadTarget) -> None:
         self._request = request
@@ -106,12 +106,12 @@ class MultipartReader:
         self._writers: list[UploadWriter] = []
 
     async def read(self) -> list[ReceivedFile]:
-        """Every file of the field, in order.
+        """Return every file of the field, in order.
 
         Raises:
-            MalformedBodyError: not multipart, or cut short.
-            FileTooLargeError: a file is over its limit; reading stopped there.
-            BodyTooLargeError: the request is over its limit; reading stopped there.
+            MalformedBodyError: the body is not multipart, or it is incomplete.
+            FileTooLargeError: a file is larger than the limit. The rest is not read.
+            BodyTooLargeError: the request is larger than the limit. The rest is not read.
         """
         parser = MultipartParser(self._boundary(), self._callbacks())
         self._request.state.streams_body = True
@@ -122,7 +122,7 @@ class MultipartReader:
             raise MalformedBodyError("The body is not valid multipart/form-data.") from None
         except ClientDisconnect:
             await self._abort()
-            raise MalformedBodyError("The caller left before the body was complete.") from None
+            raise MalformedBodyError("The client disconnected before the body was complete.") from None
         except BaseException:
             await self._abort()
             raise
@@ -195,11 +195,11 @@ class MultipartReader:
         if filename is None or options.get(b"name") != self._field_name:
             self._other_parts += 1
             if self._other_parts > MAX_PARTS_BESIDE_FILES:
-                raise TooManyFilesError("The request has too many parts that are no files.")
+                raise TooManyFilesError("The request has too many parts that are not files.")
             return
         if len(self._received) >= self._limits.max_files:
             raise TooManyFilesError(
-                f"A request may have {self._limits.max_files} files.", max_files=self._limits.max_files
+                f"A request may have at most {self._limits.max_files} files.", max_files=self._limits.max_files
             )
         part.filename = clean_filename(filename)
         part.writer = await self._target.begin_file()
@@ -213,7 +213,7 @@ class MultipartReader:
             return
         if part.byte_count > self._limits.max_file_bytes:
             raise FileTooLargeError(
-                f"A file may have {self._limits.max_file_bytes} bytes.",
+                f"A file may have at most {self._limits.max_file_bytes} bytes.",
                 filename=part.filename,
                 max_bytes=self._limits.max_file_bytes,
             )
@@ -226,21 +226,21 @@ class MultipartReader:
             self._writers.remove(part.writer)
 
     async def _abort(self) -> None:
-        """Files that had arrived whole are the caller's to remove; see `received`."""
+        """Remove incomplete files. The caller must remove the complete ones, see `received`."""
         for writer in self._writers:
             await writer.abort()
 
     @property
     def received(self) -> list[ReceivedFile]:
-        """What is in storage so far."""
+        """Return the files that are in storage already."""
         return self._received
 
 
 def require_length(request: Request, limits: MultipartLimits) -> int | None:
-    """The length of the body as the request declares it, a little more than that of its files; null without one.
+    """Return the declared length of the body, or None. It is a little more than the length of the files.
 
     Raises:
-        BodyTooLargeError: it is over the limit.
+        BodyTooLargeError: the length is over the limit.
     """
     declared = request.headers.get("content-length", "")
     if not (declared.isascii() and declared.isdigit() and len(declared) <= MAX_LENGTH_DIGITS):
@@ -252,33 +252,33 @@ def require_length(request: Request, limits: MultipartLimits) -> int | None:
 def _require_size(byte_count: int, limits: MultipartLimits) -> None:
     if byte_count > limits.max_request_bytes:
         raise BodyTooLargeError(
-            f"A request may have {limits.max_request_bytes} bytes.", max_bytes=limits.max_request_bytes
+            f"A request may have at most {limits.max_request_bytes} bytes.", max_bytes=limits.max_request_bytes
         )
 
 
-# Zero-width joiners shape letters of Persian and of Indic scripts, and emoji: names are wrong without them.
+# Zero-width joiners change letters of Persian and Indic scripts, and emoji. Names need them.
 _SHAPING = frozenset("\u200c\u200d")
 
 
 def _is_invisible(character: str) -> bool:
-    """Format characters (overrides of the writing direction among them) and separators of lines and paragraphs."""
+    """Tell whether it is a format character (like a direction override) or a line or paragraph separator."""
     return unicodedata.category(character) in {"Cf", "Zl", "Zp"} and character not in _SHAPING
 
 
 def clean_filename(raw: bytes) -> str:
-    """The last path component as data: never used as a path, only shown.
+    """Return the last component of the path. It is only shown, and never used as a path.
 
-    Characters that nobody sees and that make a name look like another one (`invoice<U+202E>fdp.exe` is shown as
-    `invoiceexe.pdf`) are left out: they often come along when a name is copied, and its owner could not find them.
+    Invisible characters that make a name look like another one are removed (`invoice<U+202E>fdp.exe` is shown as
+    `invoiceexe.pdf`). They are not refused, because they are often copied with a name, and its owner cannot see them.
 
     Raises:
-        InvalidFilenameError: nothing is left, over 255 characters, or with control characters.
+        InvalidFilenameError: the name is empty, longer than 255 characters, or has control characters.
     """
     name = raw.decode("utf-8", errors="replace").replace("\\", "/")
     name = "".join(character for character in PurePosixPath(name).name if not _is_invisible(character)).strip()
     control = any(unicodedata.category(character) == "Cc" for character in name)
     if name in {"", ".", ".."} or len(name) > MAX_FILENAME_CHARACTERS or control:
         raise InvalidFilenameError(
-            f"A file name takes 1 to {MAX_FILENAME_CHARACTERS} characters, none of them a control character."
+            f"A file name must have 1 to {MAX_FILENAME_CHARACTERS} characters and no control characters."
         )
     return name

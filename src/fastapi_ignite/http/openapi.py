@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI makes of the routes, with the errors and examples that it cannot see there."""
+"""Complete FastAPI's OpenAPI document with the errors and examples that it cannot derive from the routes."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ IDEMPOTENT = (
 
 
 def operation_id(route: APIRoute) -> str:
-    """The function's name: what generated clients call the operation, so it is never changed for its own sake."""
+    """Return the function's name. Generated clients use it, so a rename of the function breaks them."""
     return route.name
 
 
 def install(app: FastAPI) -> None:
-    """Complete the document when it is first asked for."""
+    """Make the application complete its document at the first request for it."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -55,7 +55,7 @@ def install(app: FastAPI) -> None:
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with `Problem` in place of FastAPI's own error shape, and with every operation told in full."""
+    """Replace FastAPI's error schema by `Problem`, and add summaries, errors and examples to every operation."""
     schemas = document["components"]["schemas"]
     document["tags"] = _used_tags(document)
     for name in ("HTTPValidationError", "ValidationError"):
@@ -79,7 +79,7 @@ def _used_tags(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _with_nulls(value: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
-    """FastAPI drops every null of the document, those of examples too."""
+    """Put nulls back into an example, because FastAPI removes every null from the document."""
     if "$ref" in schema:
         schema = schemas[schema["$ref"].removeprefix(REFERENCE)]
     if isinstance(value, list):
@@ -94,24 +94,24 @@ def _with_nulls(value: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> 
 
 
 def _summarise(operation: dict[str, Any]) -> None:
-    """The first sentence of the docstring is the summary, the others are the description."""
-    told = FIRST_SENTENCE.fullmatch(operation.pop("description", ""))
-    if told:
-        operation["summary"] = told["summary"].replace("\n", " ")
-    if told and told["rest"]:
-        operation["description"] = told["rest"]
+    """Use the first sentence of the docstring as the summary, and the others as the description."""
+    docstring = FIRST_SENTENCE.fullmatch(operation.pop("description", ""))
+    if docstring:
+        operation["summary"] = docstring["summary"].replace("\n", " ")
+    if docstring and docstring["rest"]:
+        operation["description"] = docstring["rest"]
 
 
 def _name_errors(method: str, operation: dict[str, Any]) -> None:
-    """FastAPI keeps one entry a status: what the layers around an operation answer is lost beside its own."""
+    """Add the errors of the checks around an operation. FastAPI keeps only one entry for each status."""
     answers = operation["responses"]
     if answers.get("422", {}).get("description") == "Validation Error":
         del answers["422"]
     for error in _errors_around(method, operation):
         entry = responses(error)[error.status]
-        told = answers.setdefault(str(error.status), entry)["description"].split("; ")
-        if entry["description"] not in told:
-            answers[str(error.status)]["description"] = "; ".join([*told, entry["description"]])
+        listed = answers.setdefault(str(error.status), entry)["description"].split("; ")
+        if entry["description"] not in listed:
+            answers[str(error.status)]["description"] = "; ".join([*listed, entry["description"]])
     operation["responses"] = dict(sorted(answers.items()))
 
 
@@ -134,7 +134,7 @@ def _errors_around(method: str, operation: dict[str, Any]) -> Iterator[type[Igni
 
 
 def _show_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """The examples of the models, where tools look for them."""
+    """Copy the examples of the models to the media types, where tools expect them."""
     bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
     for body in bodies:
         content = body.get("content", {}).get(JSON)

@@ -1,4 +1,4 @@
-"""RFC 9457 problem details: every error a caller sees, in one shape."""
+"""Render every error that a caller sees as an RFC 9457 problem document."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEDIA_TYPE = "application/problem+json"
 MAX_REPORTED_ERRORS = 20
 log = structlog.get_logger(__name__)
 
-# FastAPI answers 400 to a body it cannot read, and to nothing else
+# FastAPI answers 400 only to a body that it cannot read
 _HTTP_CODES = {400: "malformed_body", 404: "not_found", 405: "method_not_allowed"}
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -55,7 +55,7 @@ class Problem(BaseModel):
 
 
 class TenantMismatchError(IgniteError):
-    """A `tenant_id` parameter or `X-Tenant-Id` header that is not the token's."""
+    """A `tenant_id` parameter or an `X-Tenant-Id` header differs from the tenant of the token."""
 
     status = 403
     code = "tenant_mismatch"
@@ -63,7 +63,7 @@ class TenantMismatchError(IgniteError):
 
 
 class TenantSuspendedError(IgniteError):
-    """An administrator stopped the tenant."""
+    """An administrator has suspended the tenant."""
 
     status = 403
     code = "tenant_suspended"
@@ -71,7 +71,7 @@ class TenantSuspendedError(IgniteError):
 
 
 class InsufficientScopeError(IgniteError):
-    """The bearer is good and may not do this."""
+    """The token or key is valid, but lacks the scope of the operation."""
 
     status = 403
     code = "insufficient_scope"
@@ -79,7 +79,7 @@ class InsufficientScopeError(IgniteError):
 
 
 class RateLimitedError(IgniteError):
-    """No unit left in the rolling minute."""
+    """The caller has used all requests of the last 60 seconds."""
 
     status = 429
     code = "rate_limited"
@@ -87,7 +87,7 @@ class RateLimitedError(IgniteError):
 
 
 class BodyTooLargeError(IgniteError):
-    """The body passed the limit while it was read; nothing of it was kept."""
+    """The body is larger than the limit. Nothing of it was stored."""
 
     status = 413
     code = "body_too_large"
@@ -95,7 +95,7 @@ class BodyTooLargeError(IgniteError):
 
 
 class MalformedBodyError(IgniteError):
-    """The body is not what its media type says."""
+    """The body does not match its media type."""
 
     status = 400
     code = "malformed_body"
@@ -112,7 +112,7 @@ def problem_response(
     headers: dict[str, str] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> JSONResponse:
-    """`extra` cannot overwrite the standard members."""
+    """Build a problem response. `extra` adds members, but cannot overwrite the standard ones."""
     body = problem_members(
         errors_url=request.app.state.errors_url,
         status=status,
@@ -128,7 +128,7 @@ def problem_response(
 def problem_members(
     *, errors_url: str, status: int, code: str, title: str, detail: str, request_id: str | None
 ) -> dict[str, Any]:
-    """The members that every problem has."""
+    """Return the members that every problem document has."""
     return {
         "type": f"{errors_url}#{code}",
         "title": title,
@@ -140,7 +140,7 @@ def problem_members(
 
 
 def responses(*errors: type[IgniteError]) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI entries of the errors an operation answers with."""
+    """Return the OpenAPI entries of the errors that an operation may answer, one entry for each status."""
     by_status: dict[int, list[type[IgniteError]]] = {}
     for error in errors:
         by_status.setdefault(error.status, []).append(error)
@@ -154,7 +154,7 @@ def responses(*errors: type[IgniteError]) -> dict[int | str, dict[str, Any]]:
 
 
 def _validation_errors(errors: Sequence[Any]) -> list[dict[str, Any]]:
-    """Where and why, never the value: it may be large or secret."""
+    """Return place and reason of each error, but never the value, which may be large or secret."""
     return [
         {"loc": [str(part)[:100] for part in item["loc"]], "msg": item["msg"], "type": item["type"]}
         for item in errors[:MAX_REPORTED_ERRORS]
@@ -162,9 +162,9 @@ def _validation_errors(errors: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def install(app: FastAPI, *, errors_url: str = "/errors") -> None:
-    """Every exception becomes a problem; an unexpected one is logged whole and shown as nothing but its id.
+    """Register the exception handlers. `errors_url` is the page that explains the codes.
 
-    `errors_url` is the page that explains the codes.
+    An unexpected exception is logged with its traceback. The caller sees only the request id.
     """
     app.state.errors_url = errors_url
 
@@ -191,7 +191,7 @@ def install(app: FastAPI, *, errors_url: str = "/errors") -> None:
         code = _HTTP_CODES.get(error.status_code, "http_error")
         title = code.replace("_", " ").capitalize()
         headers = dict(error.headers or {})
-        if error.status_code == 405:  # noqa: PLR2004  the status that owes the caller a complete Allow
+        if error.status_code == 405:  # noqa: PLR2004  RFC 9110 requires a complete Allow header with this status
             headers |= _allow(request)
         return problem_response(
             request, status=error.status_code, code=code, title=title, detail=str(error.detail), headers=headers
@@ -202,24 +202,24 @@ def install(app: FastAPI, *, errors_url: str = "/errors") -> None:
 
 
 def _allow(request: Request) -> dict[str, str]:
-    """All of the path's methods; Starlette names those of the first route that has the path."""
+    """Return all methods of the path. Starlette names only those of the first route that matches it."""
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     scopes = {method: {**request.scope, "method": method} for method in _METHODS}
     methods = [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
     if "GET" in methods:
-        methods.insert(1, "HEAD")  # answered by the GET, see `HeadRequests`
+        methods.insert(1, "HEAD")  # `HeadRequests` answers it with the GET
     return {"Allow": ", ".join(methods)} if methods else {}
 
 
 async def known_error(request: Request, error: IgniteError) -> JSONResponse:
-    """The case as it was raised."""
+    """Render the error. Errors of the server (5xx) are logged."""
     if error.status >= 500:  # noqa: PLR2004  the class of server errors
         log.error("request failed", code=error.code, detail=error.detail)
     return _problem_of(request, error)
 
 
 async def unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    """A server or a disk that is away is told as that; anything else is logged whole, and shown as its request id."""
+    """Render an outage of a server or a disk as 503, and anything else as 500 with a traceback in the log."""
     if outage := outage_of(error):
         log.error("request failed", code=outage.error.code, exc_info=error)
         return _problem_of(request, outage.as_error())
@@ -229,7 +229,7 @@ async def unexpected_error(request: Request, error: Exception) -> JSONResponse:
         status=500,
         code="internal_error",
         title="Internal error",
-        detail="Something failed on our side; the request id finds it in the log.",
+        detail="An unexpected error happened on the server. The log has it under the request id.",
     )
 
 
@@ -246,7 +246,7 @@ def _problem_of(request: Request, error: IgniteError) -> JSONResponse:
 
 
 async def problem_of(request: Request, error: Exception) -> JSONResponse:
-    """For an answer that has begun, where it is told in the answer's own way."""
+    """Return the problem of any exception, for a response that has begun and must report it in its body."""
     if isinstance(error, IgniteError):
         return await known_error(request, error)
     return await unexpected_error(request, error)

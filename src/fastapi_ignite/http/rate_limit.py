@@ -1,4 +1,4 @@
-"""A request's units of its caller's minute, and the headers that tell of them."""
+"""Check the rate limit of a request, and set the headers that report it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from fastapi_ignite.core.security import Principal
 from fastapi_ignite.http.problems import RateLimitedError
 from fastapi_ignite.infra.ratelimit import RateDecision
 
-IPV6_PREFIX = 64  # what one customer gets at least: a single address would be one of 2^64 of theirs
+IPV6_PREFIX = 64  # a customer gets at least a /64 network, and could use each of its 2^64 addresses
 _COST = "rate_limit_cost"
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def costs(units: int) -> Callable[[Endpoint], Endpoint]:
-    """What a request takes of the minute where `RATE_LIMIT_COSTS` says nothing. Stands below the router's decorator."""
+    """Set how many units of the rate limit a request costs; `RATE_LIMIT_COSTS` overrides it.
+
+    Write this decorator below the router's.
+    """
 
     def mark(endpoint: Endpoint) -> Endpoint:
         setattr(endpoint, _COST, units)
@@ -31,7 +34,7 @@ def costs(units: int) -> Callable[[Endpoint], Endpoint]:
 
 
 def route_cost(request: Request) -> int:
-    """The units of the operation that was called."""
+    """Return how many units of the rate limit the called operation costs."""
     route: APIRoute = request.scope["route"]
     settings: Settings = request.state.settings
     own: int = getattr(route.endpoint, _COST, 1)
@@ -39,7 +42,7 @@ def route_cost(request: Request) -> int:
 
 
 def require_known_operations(app: FastAPI, settings: Settings) -> None:
-    """Raises: ConfigurationError: `RATE_LIMIT_COSTS` names an operation that is not there."""
+    """Raise a ConfigurationError if `RATE_LIMIT_COSTS` names an unknown operation."""
     if not settings.rate_limit.costs:
         return
     known = {operation["operationId"] for path in app.openapi()["paths"].values() for operation in path.values()}
@@ -49,21 +52,21 @@ def require_known_operations(app: FastAPI, settings: Settings) -> None:
 
 
 def caller_key(request: Request, principal: Principal | None) -> str:
-    """Whose minute it is: the tenant's, or the address's where there is no tenant."""
+    """Return the key of the rate limit: the tenant, or the address if there is no tenant."""
     return f"tenant:{principal.tenant_id}" if principal else f"address:{caller_address(request)}"
 
 
 def caller_address(request: Request) -> str:
-    """The caller's IPv4 address, or the network of an IPv6 one."""
+    """Return the caller's IPv4 address, or the /64 network of its IPv6 address."""
     return client_network(request.client.host if request.client else "unknown")
 
 
 def client_network(host: str) -> str:
-    """What stands for one client: an IPv4 address, or the network of an IPv6 one."""
+    """Return what identifies a client: its IPv4 address, or the /64 network of its IPv6 address."""
     try:
         address = ip_address(host)
     except ValueError:
-        return host  # a Unix socket's
+        return host  # a Unix socket
     if not isinstance(address, IPv6Address):
         return host
     mapped = address.ipv4_mapped
@@ -73,12 +76,12 @@ def client_network(host: str) -> str:
 async def check_rate_limit(
     request: Request, principal: Principal | None, *, cost: int = 1, recall: str | None = None
 ) -> RateDecision:
-    """Take `cost` units of the tenant's minute, or of the address's where there is no tenant.
+    """Take `cost` units of the rate limit of the tenant, or of the address if there is no tenant.
 
-    The decision's headers go onto every answer, refusals included. `recall` is a Redis key to read on the way.
+    Every answer gets the headers of the decision, also a refusal. `recall` is a Redis key to read in the same call.
 
     Raises:
-        RateLimitedError: there are not as many.
+        RateLimitedError: fewer than `cost` units are left.
     """
     state = request.state
     access = await state.tenants.access(principal.tenant_id) if principal else None
@@ -88,7 +91,7 @@ async def check_rate_limit(
     if not decision.allowed:
         seconds = _whole_seconds(decision)
         raise RateLimitedError(
-            f"Too little is left of the {decision.limit} requests of this minute; try again in {seconds} s.",
+            f"The rate limit is {decision.limit} requests per minute. Try again in {seconds} s.",
             headers={"Retry-After": str(seconds)},
             limit=decision.limit,
             cost=cost,
@@ -102,7 +105,7 @@ def _whole_seconds(decision: RateDecision) -> int:
 
 
 def _rate_headers(decision: RateDecision) -> dict[str, str]:
-    """The IETF draft's fields, and the `X-` family that older clients read; all times in seconds from now."""
+    """Return the header fields of the IETF draft, and the older `X-` ones. All times are in seconds from now."""
     seconds = _whole_seconds(decision)
     headers = {
         "RateLimit-Policy": f'"rpm";q={decision.limit};w=60',

@@ -1,4 +1,4 @@
-"""Routers whose checks run before the body is read: FastAPI itself parses first."""
+"""Routers whose checks run before the body is read. FastAPI itself would parse the body first."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ REQUIRED_SCOPE = "x-required-scope"
 
 
 def requires(scope: Scope) -> dict[str, Any]:
-    """What an operation's `openapi_extra` says of who may call it; `TenantRoute` holds callers to it."""
+    """Return the `openapi_extra` that names the scope of an operation. `TenantRoute` enforces it."""
     return {REQUIRED_SCOPE: str(scope)}
 
 
 def _require_unambiguous_query(request: Request) -> None:
-    """FastAPI takes the last of repeated parameters, where a proxy in front may have judged the first."""
+    """Refuse repeated parameters that differ. FastAPI reads the last one, but a proxy may have checked the first."""
     values = request.query_params
     repeated = [name for name in values if len(set(values.getlist(name))) > 1]
     if repeated:
@@ -45,7 +45,7 @@ def _require_unambiguous_query(request: Request) -> None:
 
 
 class _CheckedRoute(APIRoute):
-    """Checks query and JSON text before FastAPI reads them; an upload has no such body and streams its own."""
+    """Checks query and JSON text before FastAPI reads them. Uploads are streamed, and have no JSON."""
 
     def get_route_handler(self) -> Handler:
         handler = super().get_route_handler()
@@ -61,14 +61,20 @@ class _CheckedRoute(APIRoute):
 
 
 class TenantRoute(_CheckedRoute):
-    """Bearer, the tenant's rate limit and suspension, the operation's scope, then everything else."""
+    """Checks the bearer token, the rate limit, the suspension and the scope, in this order."""
 
     def get_route_handler(self) -> Handler:
-        """The checks around FastAPI's own handler. An operation that names no scope does not start."""
+        """Put the checks around FastAPI's handler.
+
+        Raises:
+            ValueError: the operation requires no scope, so the application does not start.
+        """
         handler = super().get_route_handler()
         named = (self.openapi_extra or {}).get(REQUIRED_SCOPE)
         if named is None:
-            raise ValueError(f"{self.path}: an operation of a tenant names its scope: openapi_extra=requires(Scope.…)")
+            raise ValueError(
+                f"{self.path}: an operation of a tenant must name its scope: openapi_extra=requires(Scope.…)"
+            )
         scope = Scope(named)
 
         async def permitted(request: Request) -> Response:
@@ -84,10 +90,9 @@ class TenantRoute(_CheckedRoute):
 
 
 class AdminRoute(_CheckedRoute):
-    """The address's rate limit, then an admin key."""
+    """Checks the rate limit of the address, then the admin key."""
 
     def get_route_handler(self) -> Handler:
-        """The checks around FastAPI's own handler."""
         handler = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
@@ -99,10 +104,9 @@ class AdminRoute(_CheckedRoute):
 
 
 class PublicRoute(_CheckedRoute):
-    """No token; the address's rate limit."""
+    """Checks the rate limit of the address. No token is needed."""
 
     def get_route_handler(self) -> Handler:
-        """The check around FastAPI's own handler."""
         handler = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
@@ -113,7 +117,7 @@ class PublicRoute(_CheckedRoute):
 
 
 def tenant_router(prefix: str, tag: str) -> APIRouter:
-    """A router of operations that act for a tenant."""
+    """Make a router for operations that act for the tenant of the bearer token."""
     return APIRouter(
         prefix=prefix,
         tags=[tag],
@@ -124,12 +128,12 @@ def tenant_router(prefix: str, tag: str) -> APIRouter:
 
 
 def public_router(prefix: str, tag: str) -> APIRouter:
-    """A router of operations that need no token."""
+    """Make a router for operations that need no token."""
     return APIRouter(prefix=prefix, tags=[tag], route_class=PublicRoute, responses=responses(RateLimitedError))
 
 
 def admin_router(prefix: str) -> APIRouter:
-    """A router of operations for whoever runs the service."""
+    """Make a router under `/admin` for operations that need an admin key."""
     return APIRouter(
         prefix=f"/admin{prefix}",
         tags=["admin"],

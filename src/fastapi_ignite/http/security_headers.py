@@ -1,4 +1,4 @@
-"""Headers that tell a browser what it may do with an answer."""
+"""Response headers that restrict what a browser may do with an answer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ ONE_YEAR = "max-age=31536000; includeSubDomains"
 
 
 class SecurityHeaders:
-    """Adds what the answer has not set itself; what a tenant reads is stored by no cache on the way."""
+    """Adds the headers that the response has not set. Answers to a tenant may not be stored by shared caches."""
 
     def __init__(self, app: ASGIApp, *, strict_transport: bool) -> None:
         self.app = app
         self._headers = HEADERS | ({"Strict-Transport-Security": ONE_YEAR} if strict_transport else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes other protocols through."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -1,6 +1,6 @@
-"""What the application holds while it runs; made in the lifespan, read from `request.state`.
+"""The shared objects of a running application. The lifespan creates them, and `request.state` holds them.
 
-`http` knows no feature: the protocols here are what it needs of one, wired in `main`.
+`http` imports no feature. The protocols here describe what it needs from features; `main` provides them.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ CallerT_co = TypeVar("CallerT_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class TenantAccess:
-    """What a tenant may do: `rpm` requests a minute, by its plan or else by the setting, unless it is suspended."""
+    """The rate limit of a tenant in requests per minute, and whether the tenant is suspended."""
 
     rpm: int
     suspended: bool
 
 
 class TenantAccessSource(Protocol):
-    """Tells what a tenant may do at the moment."""
+    """Tells the rate limit of a tenant, and whether it is suspended."""
 
     async def access(self, tenant_id: UUID) -> TenantAccess:
-        """Return what was true at most a few seconds ago; an unknown tenant has the default rate."""
+        """Return values that are at most a few seconds old. An unknown tenant has the default rate limit."""
         ...
 
 
 class Authenticator(Protocol[CallerT_co]):
-    """Tells who owns a key."""
+    """Finds the owner of a key."""
 
     async def authenticate(self, key: str) -> CallerT_co | None:
-        """Return the key's owner, or None where the key is malformed, unknown, expired or revoked.
+        """Return the key's owner, or None if the key is malformed, unknown, expired or revoked.
 
         The answer may be a few seconds old.
         """

@@ -16,7 +16,7 @@ GRACE_SECONDS = 20
 SUPERVISOR_PID_VARIABLE = "IGNITE_SUPERVISOR_PID"
 
 
-def close_to_debuggers(*, debug: bool) -> None:
+def protect_process_memory(*, debug: bool) -> None:
     """Keep settings and memory from other processes of the same user (`prevent_dumps`), unless `debug` is wanted.
 
     Call it first in each process that holds secrets: what exec starts has to do it again.

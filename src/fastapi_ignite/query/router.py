@@ -80,7 +80,7 @@ async def ask(
         await telling.begin(
             message_id=opened.answer_id, conversation_id=opened.conversation_id, engine=opened.engine.name
         )
-        await telling.finish(await service.answer(opened, caller_left=events.left, listener=telling))
+        await telling.finish(await service.answer(opened, caller_left=events.is_disconnected, listener=telling))
 
     return EventStreamResponse(request, produce, headers=response.headers)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import Depends, Response
 
-from fastapi_ignite.usage.headers import note_on
+from fastapi_ignite.usage.quota_headers import attach_quota_headers
 
 
 async def _note_on_answer(response: Response) -> None:
-    note_on(response.headers)
+    attach_quota_headers(response.headers)
 
 
 QuotaHeadersDep = Depends(_note_on_answer)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
 
 # projects are a level, not a flow: their one window begins here
-LEVEL_PERIOD = date(1970, 1, 1)
+PROJECTS_PERIOD_START = date(1970, 1, 1)
 
 
 class Metric(StrEnum):

@@ -16,7 +16,14 @@ from fastapi_ignite.billing.repository import WITH_PLANS
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import FixedStatement
 from fastapi_ignite.usage import statements
-from fastapi_ignite.usage.models import LEVEL_PERIOD, LedgerEntry, LedgerReason, Metric, UsageCounter, UsageDaily
+from fastapi_ignite.usage.models import (
+    PROJECTS_PERIOD_START,
+    LedgerEntry,
+    LedgerReason,
+    Metric,
+    UsageCounter,
+    UsageDaily,
+)
 
 LONGEST_MONTH = timedelta(days=31)
 
@@ -107,7 +114,7 @@ class UsageRepo:
                     counter,
                     and_(
                         counter.tenant_id == Subscription.tenant_id,
-                        or_(counter.period_start == LEVEL_PERIOD, recent),
+                        or_(counter.period_start == PROJECTS_PERIOD_START, recent),
                     ),
                 )
                 .where(Subscription.tenant_id == self._tenant_id)

@@ -14,9 +14,9 @@ from fastapi_ignite.billing.service import ActiveSubscription, BillingService
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.usage import headers
-from fastapi_ignite.usage.headers import QuotaState
-from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
+from fastapi_ignite.usage import quota_headers
+from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
+from fastapi_ignite.usage.quota_headers import QuotaState
 from fastapi_ignite.usage.repository import Figures, Grant, UsageRepo
 
 HELD_RETRY_SECONDS = "5"
@@ -49,7 +49,7 @@ def cap_of(plan: Plan, metric: Metric) -> int:
 
 
 def _period_start(active: ActiveSubscription, metric: Metric) -> date:
-    return LEVEL_PERIOD if metric is Metric.PROJECTS else active.quota.start
+    return PROJECTS_PERIOD_START if metric is Metric.PROJECTS else active.quota.start
 
 
 def _state(metric: Metric, grant: Grant) -> QuotaState:
@@ -88,7 +88,7 @@ class UsageService:
         )
         if grant is None:
             raise await self._refusal(metric, amount, today)
-        headers.note(_state(metric, grant))
+        quota_headers.note(_state(metric, grant))
         return reservation_id
 
     async def settle(self, reservation_id: UUID) -> bool:
@@ -105,11 +105,13 @@ class UsageService:
         grant = await self._repository.take(Metric.PROJECTS, amount=1, day=today)
         if grant is None:
             raise await self._refusal(Metric.PROJECTS, 1, today)
-        headers.note(_state(Metric.PROJECTS, grant))
+        quota_headers.note(_state(Metric.PROJECTS, grant))
 
     async def give_back_project(self) -> None:
         """Count one project less."""
-        await self._repository.give_back(Metric.PROJECTS, amount=1, period_start=LEVEL_PERIOD, day=clock.today())
+        await self._repository.give_back(
+            Metric.PROJECTS, amount=1, period_start=PROJECTS_PERIOD_START, day=clock.today()
+        )
 
     async def require_room(self, metric: Metric) -> None:
         """Refuse early when nothing at all is left; reserves nothing."""
@@ -117,7 +119,7 @@ class UsageService:
         current = await self._current(metric, today)
         if current.used + current.reserved >= current.cap:
             raise await self._refusal(metric, 1, today)
-        headers.note(_state(metric, current))
+        quota_headers.note(_state(metric, current))
 
     async def overview(self) -> tuple[ActiveSubscription, Usage] | None:
         """The subscription and the figures of today's windows, in one round trip; nothing without a subscription."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastapi_ignite.infra.embedded import acquire, status
-from fastapi_ignite.infra.identities import VALKEY_ID
+from fastapi_ignite.infra.unprivileged_users import VALKEY_ID
 from infra.embedded_instances import server_processes, valkey, wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has users to give")

@@ -52,19 +52,19 @@ def test_rabbitmq_is_reached_at_its_address(monkeypatch: pytest.MonkeyPatch) -> 
         ),
         (
             {"DRAMATIQ_BROKER": "rabbitmq"},
-            "DRAMATIQ_RABBITMQ_URL: DRAMATIQ_BROKER=rabbitmq wants amqp://user:password@host:port/vhost here",
+            "DRAMATIQ_RABBITMQ_URL: must be amqp://user:password@host:port/vhost when DRAMATIQ_BROKER=rabbitmq",
         ),
         (
             {"DRAMATIQ_BROKER": "rabbitmq", "DRAMATIQ_RABBITMQ_URL": "http://me:hidden@queue"},
-            "DRAMATIQ_RABBITMQ_URL: takes amqp://user:password@host:port/vhost, or amqps:// with TLS",
+            "DRAMATIQ_RABBITMQ_URL: must be amqp://user:password@host:port/vhost, or amqps:// (with TLS)",
         ),
         (
             {"DRAMATIQ_RABBITMQ_URL": "amqp://me:hidden@queue:70000"},
-            "DRAMATIQ_RABBITMQ_URL: takes amqp://user:password@host:port/vhost, or amqps:// with TLS",
+            "DRAMATIQ_RABBITMQ_URL: must be amqp://user:password@host:port/vhost, or amqps:// (with TLS)",
         ),
         (
             {"DRAMATIQ_BROKER": "rabbitmq", "DRAMATIQ_RABBITMQ_URL": "amqp://me:hidden@queue/?heartbeat=often"},
-            "DRAMATIQ_RABBITMQ_URL: takes amqp://user:password@host:port/vhost",
+            "DRAMATIQ_RABBITMQ_URL: must be amqp://user:password@host:port/vhost",
         ),
     ],
 )

@@ -160,7 +160,7 @@ def take_away(lacks: set[str]) -> None:
     if "seccomp" in lacks:
         mock.patch.object(seccomp, "install", return_value=False).start()
     if "own user" in lacks:
-        mock.patch.object(confinement, "become_own_user", return_value=None).start()
+        mock.patch.object(confinement, "drop_root_privileges", return_value=None).start()
     if "limits" in lacks:
         mock.patch.object(confinement, "resource").start()
 

@@ -1,4 +1,4 @@
-"""The one place that lists the features of v1."""
+"""The list of the features of API version 1."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fastapi_ignite.usage.router import router as usage
 
 
 def build_router(settings: Settings) -> APIRouter:
-    """The demo items exist only where the settings say so."""
+    """Include the router of every feature; the demo items only if the settings enable them."""
     router = APIRouter(prefix="/v1")
     router.include_router(health.router)
     if settings.app.items_enabled:

@@ -1,10 +1,10 @@
 """PostgreSQL: the declarative base, and transactions that carry their role and tenant."""
 
 from fastapi_ignite.infra.db.base import Base, TenantScoped, Timestamped
-from fastapi_ignite.infra.db.commits import CommitOutcomeUnknownError
-from fastapi_ignite.infra.db.keys import StoredKey
+from fastapi_ignite.infra.db.commit_outcome import CommitOutcomeUnknownError
+from fastapi_ignite.infra.db.fixed_statement import FixedStatement
 from fastapi_ignite.infra.db.session import Database, acting_for
-from fastapi_ignite.infra.db.statement import FixedStatement
+from fastapi_ignite.infra.db.stored_keys import StoredKey
 
 __all__ = [
     "Base",

@@ -61,7 +61,7 @@ def _run(command_name: str, addresses: ServiceAddresses, *arguments: str) -> Non
     config = Config(ini)
     config.attributes["addresses"] = addresses
     try:
-        with told_in_one_line(addresses):
+        with naming_postgres_in_errors(addresses):
             getattr(command, command_name)(config, *arguments)
     except CommandError as error:
         raise ConfigurationError(str(error)) from error
@@ -93,7 +93,7 @@ async def current(addresses: ServiceAddresses) -> str | None:
     """The revision the database is at; null before the first migration."""
     engine = single_use_engine(addresses.owner_url)
     try:
-        with told_in_one_line(addresses):
+        with naming_postgres_in_errors(addresses):
             async with engine.connect() as connection:
                 revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
                 return str(revision) if revision else None
@@ -104,7 +104,7 @@ async def current(addresses: ServiceAddresses) -> str | None:
 
 
 @contextlib.contextmanager
-def told_in_one_line(addresses: ServiceAddresses) -> Iterator[None]:
+def naming_postgres_in_errors(addresses: ServiceAddresses) -> Iterator[None]:
     """Say which server does not work: the system's own errors do not name it.
 
     Raises:

@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
 
-from fastapi_ignite.infra.db.commits import CommitOutcome, CommitOutcomeUnknownError, TransactionId, find_outcome
+from fastapi_ignite.infra.db.commit_outcome import CommitOutcome, CommitOutcomeUnknownError, TransactionId, find_outcome
 from fastapi_ignite.infra.db.connections import connection_options
-from fastapi_ignite.infra.db.driver import TAKE_ROLE, RoleConnection, connect, opening
+from fastapi_ignite.infra.db.role_connection import SET_ROLE, RoleConnection, connect, opening
 
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
@@ -29,7 +29,7 @@ class _RoleSession(Session):
 
 
 @event.listens_for(_RoleSession, "after_begin")
-def _take_role(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
+def _set_role(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
     """Costs no round trip: it goes along with the BEGIN."""
     driver = _driver_of(connection.connection)
     driver.prepare_transaction(opening(session.info["role"], session.info["tenant_id"]))
@@ -101,7 +101,7 @@ class Database:
         """Raise when the transaction was rolled back.
 
         Raises:
-            CommitOutcomeUnknownError: nobody knows; see `infra.db.commits`.
+            CommitOutcomeUnknownError: nobody knows; see `infra.db.commit_outcome`.
         """
         try:
             await session.commit()
@@ -179,4 +179,4 @@ async def _become(session: AsyncSession, tenant_id: UUID | None) -> None:
     await session.flush()
     session.info["tenant_id"] = tenant_id
     connection = await session.connection()
-    await connection.exec_driver_sql(TAKE_ROLE, (session.info["role"], str(tenant_id or "")))
+    await connection.exec_driver_sql(SET_ROLE, (session.info["role"], str(tenant_id or "")))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi_ignite.infra.identities import VALKEY_ID
+from fastapi_ignite.infra.unprivileged_users import VALKEY_ID
 
 NOBODY_ID = 65534
 

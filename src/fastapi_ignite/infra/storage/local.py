@@ -46,7 +46,7 @@ class LocalWriter:
     def _flush(self) -> None:
         if self._file is None:
             self._root.mkdir(parents=True, exist_ok=True)
-            _close_to_others(self._root)
+            _forbid_access_by_others(self._root)
             self._partial.parent.mkdir(exist_ok=True)
             self._file = self._partial.open("wb")
         self._hash.update(self._buffer)
@@ -90,7 +90,7 @@ class LocalStorage:
 
     def __init__(self, root: Path) -> None:
         if root.exists():
-            _close_to_others(root)
+            _forbid_access_by_others(root)
         self._root = root
         self._objects = root / "objects"
         self._incoming = root / "incoming"
@@ -162,7 +162,7 @@ def _walk(folder: Path, prefix: str, after: str) -> Iterator[ListedObject]:
                 yield ListedObject(key, datetime.fromtimestamp((folder / name).stat().st_mtime, UTC))
 
 
-def _close_to_others(folder: Path) -> None:
+def _forbid_access_by_others(folder: Path) -> None:
     """Uploads of all tenants are for the program's user, and for its group where an operator shares them so."""
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & stat.S_IRWXO:

@@ -17,9 +17,9 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from fastapi_ignite.infra.identities import become_own_user
 from fastapi_ignite.infra.sandbox import landlock, seccomp
 from fastapi_ignite.infra.sandbox.kernel import prevent_dumps
+from fastapi_ignite.infra.unprivileged_users import drop_root_privileges
 
 # What the dynamic linker opens for libraries of the installation.
 _LIBRARIES: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
@@ -87,7 +87,7 @@ class Confinement:
             shutil.rmtree(self._scratch, ignore_errors=True)  # its content; the worker removes the folder
         sys.meta_path.clear()  # an import that was forgotten is a missing module everywhere, not only under the guards
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        own_user = become_own_user()
+        own_user = drop_root_privileges()
         if own_user is not None:
             resource.setrlimit(resource.RLIMIT_NPROC, (_THREADS, _THREADS))
         undumpable = prevent_dumps()  # a change of the user would undo it

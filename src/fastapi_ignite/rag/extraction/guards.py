@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from fastapi_ignite.infra.identities import SHARED_PARSER_ID
+from fastapi_ignite.infra.unprivileged_users import SHARED_PARSER_ID
 from fastapi_ignite.rag.extraction.confinement import Guards
 from fastapi_ignite.rag.extraction.process import probe_guards
 

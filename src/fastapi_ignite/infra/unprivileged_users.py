@@ -15,7 +15,7 @@ SHARED_PARSER_ID: Final = 65_531
 FIRST_PARSER_ID: Final = 0x7000_0000
 
 
-def become_own_user() -> int | None:
+def drop_root_privileges() -> int | None:
     """Turn root into a user that no other running process is, in all threads, and return its number.
 
     The number follows from the process number, so two that run at the same time never share one. Where the machine maps

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and Swagger UI and ReDoc from files of this package: they work without any other host."""
+"""Serve the OpenAPI document, Swagger UI and ReDoc. All files are in this package, so no other host is needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_ignite.infra.cache import matches_etag
 
 ASSETS = Path(__file__).parent / "assets"
-# styles are written into the page by both programs; ReDoc searches in a worker made from a blob
+# both programs write styles into the page; ReDoc searches in a worker that it creates from a blob
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -51,35 +51,35 @@ REDOC = """\
 
 
 class ApiDocument:
-    """The OpenAPI document as bytes, made when it is first asked for: that takes a second or two of a processor."""
+    """The OpenAPI document as bytes. It is built at the first request, because that takes a second or two of CPU."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
         self._bytes: bytes | None = None
         self._etag = ""
-        self._making: asyncio.Task[None] | None = None
+        self._building: asyncio.Task[None] | None = None
 
     async def respond(self, request: Request) -> Response:
-        """The document, or 304 where the caller has it already."""
+        """Return the document, or 304 if the client's ETag matches."""
         if self._bytes is None:
-            if self._making is None or self._making.done():
-                self._making = asyncio.create_task(asyncio.to_thread(self._make))
-            await asyncio.shield(self._making)
+            if self._building is None or self._building.done():
+                self._building = asyncio.create_task(asyncio.to_thread(self._build))
+            await asyncio.shield(self._building)
         headers = {"ETag": self._etag, "Cache-Control": "public, no-cache"}
         if matches_etag(request.headers.getlist("if-none-match"), self._etag):
             return Response(status_code=304, headers=headers)
         return Response(self._bytes, headers=headers, media_type="application/json")
 
-    def _make(self) -> None:
-        made = json.dumps(self._app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
-        self._etag = f'"{hashlib.blake2b(made, digest_size=16).hexdigest()}"'
-        self._bytes = made
+    def _build(self) -> None:
+        content = json.dumps(self._app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+        self._etag = f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
+        self._bytes = content
 
 
 def install(app: FastAPI, prefix: str, title: str) -> None:
-    """`openapi.json`, `docs`, `redoc` and `assets` under `prefix`.
+    """Add `openapi.json`, `docs`, `redoc` and `assets` under `prefix`.
 
-    Links of the pages are relative, so a proxy may mount them elsewhere.
+    Links in the pages are relative, so a proxy may mount them under another path.
     """
     router = APIRouter(prefix=prefix, include_in_schema=False)
     document = ApiDocument(app)
@@ -96,7 +96,7 @@ def install(app: FastAPI, prefix: str, title: str) -> None:
     @router.get("/docs/")
     @router.get("/redoc/")
     async def without_slash(request: Request) -> Response:
-        # relative, because the page's own links are: they would lead below this path
+        # the pages' relative links would be wrong below this path, so it redirects, with a relative URL
         return Response(status_code=308, headers={"Location": f"../{request.url.path.split('/')[-2]}"})
 
     app.include_router(router)

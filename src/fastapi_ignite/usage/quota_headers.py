@@ -41,7 +41,7 @@ class QuotaState:
         return told
 
 
-def note_on(headers: Headers) -> None:
+def attach_quota_headers(headers: Headers) -> None:
     """From now on in this task: the service that decides knows of no request."""
     _answer.set(headers)
 

@@ -1,4 +1,4 @@
-"""What an address says about the way to it."""
+"""Parse server addresses, to decide whether a connection leaves this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _URL = re.compile(r"(?P<scheme>[\w+]+)://(?:[^:/]*(?::(?P<password>[^@]*))?@)?(?
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what is sent there stays on this machine, whatever the name server says."""
+    """Tell whether this host is the machine itself; no name is looked up, except that `localhost` counts."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -21,7 +21,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """The parts of a server's address that decide how safe the way to it is."""
+    """The parts of a server's address that decide whether a connection to it is safe."""
 
     scheme: str
     hosts: tuple[str, ...]
@@ -30,9 +30,9 @@ class ServerAddress:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read a URL as SQLAlchemy does: a password ends at the first `@`, and hosts may be several or parameters.
+        """Read a URL as SQLAlchemy does: the password ends at the first `@`. Hosts may be several, or parameters.
 
-        A malformed one counts as one on a network; who connects by it says what is wrong.
+        A malformed URL counts as an address on a network. The code that connects reports the error.
         """
         form = _URL.fullmatch(url)
         try:
@@ -47,7 +47,7 @@ class ServerAddress:
 
     @property
     def on_network(self) -> bool:
-        """Whether some of it leaves this machine. A path is a socket's."""
+        """Tell whether any host is another machine. A host that is a path is a Unix socket."""
         return not all(host.startswith("/") or is_loopback(host) for host in self.hosts)
 
 

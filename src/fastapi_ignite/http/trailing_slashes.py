@@ -1,4 +1,4 @@
-"""One operation, with and without a slash at the end of its path."""
+"""Serve each operation with and without a slash at the end of its path."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class TrailingSlashes:
-    """Serves a path in either spelling, in place.
+    """Rewrites the path to the one that the operation declares.
 
-    Starlette would redirect to an absolute address made of the caller's `Host`, and to http:// behind a proxy with TLS.
+    Starlette would redirect instead, to an absolute URL with the caller's `Host`, and to http:// behind a TLS proxy.
     """
 
     def __init__(self, app: ASGIApp, *, routes: Sequence[BaseRoute]) -> None:
@@ -20,19 +20,18 @@ class TrailingSlashes:
         paths = {route.path for route in iter_route_contexts(routes) if route.path}
         ambiguous = [path for path in paths if "{" in path and path.endswith("/")]
         if ambiguous:
-            raise ValueError(f"a path with a parameter is declared without a slash at its end: {ambiguous}")
+            raise ValueError(f"declare a path that has parameters without a slash at its end: {ambiguous}")
         self._fixed = {path for path in paths if "{" not in path}
         self._mounts = tuple(f"{route.path}/" for route in routes if isinstance(route, Mount))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Everything inside sees the path as its operation declares it."""
         if scope["type"] == "http":
             root = scope.get("root_path", "")
             scope["path"] = root + self._declared(scope["path"].removeprefix(root))
         await self.app(scope, receive, send)
 
     def _declared(self, path: str) -> str:
-        """The spelling of a path that some operation declares, or the path without its last slash."""
+        """Return the path as an operation declares it, or else the path without its last slash."""
         if path in self._fixed:
             return path
         shorter = path.removesuffix("/")

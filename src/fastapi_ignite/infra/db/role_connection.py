@@ -8,14 +8,14 @@ from uuid import UUID
 
 import asyncpg
 
-from fastapi_ignite.infra.db.commits import IDENTIFY, TransactionId
+from fastapi_ignite.infra.db.commit_outcome import IDENTIFY, TransactionId
 
 # jit goes along, and not with the connection: pgbouncer refuses start-up parameters that it does not know
 _TAKE_ROLE = (
     "SELECT set_config('role', {role}, true), set_config('app.tenant_id', {tenant}, true), "
     "set_config('jit', 'off', true)"
 )
-TAKE_ROLE = _TAKE_ROLE.format(role="$1", tenant="$2")
+SET_ROLE = _TAKE_ROLE.format(role="$1", tenant="$2")
 _BEGIN = f"BEGIN; {_TAKE_ROLE}"
 
 
@@ -30,7 +30,7 @@ def opening(role: str, tenant_id: UUID | None) -> str:
     return _BEGIN.format(role=f"'{role}'", tenant=f"'{tenant}'")
 
 
-class DatabaseAwayError(ConnectionError):
+class DatabaseUnreachableError(ConnectionError):
     """No connection to PostgreSQL could be made."""
 
 
@@ -38,7 +38,7 @@ async def connect(*arguments: Any, **options: Any) -> Any:
     """Open a connection, as `asyncpg.connect` does.
 
     Raises:
-        DatabaseAwayError: the system, or no answer in time, was in the way: no such host, no route, no descriptor
+        DatabaseUnreachableError: the system, or no answer in time, was in the way: no such host, no route, no descriptor
             left. Elsewhere such an error would not tell that it is the database which cannot be reached.
         asyncpg.PostgresError: the server answered, and refused.
     """
@@ -46,7 +46,7 @@ async def connect(*arguments: Any, **options: Any) -> Any:
         return await asyncpg.connect(*arguments, **options)
     except OSError as error:  # also of a certificate, of a name, and of time
         reason = error.strerror or str(error) or "no answer in time"
-        raise DatabaseAwayError(error.errno, reason) from error
+        raise DatabaseUnreachableError(error.errno, reason) from error
 
 
 class RoleConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver has no types

@@ -1,7 +1,7 @@
-"""Keys that we hand out: a prefix that says what they are, a secret, and a checksum.
+"""The format of API keys and admin keys: a prefix that names the kind, a secret, and a checksum.
 
-The form follows GitHub's: a scanner finds a leaked key by its prefix and checksum without asking us, and a mistyped one
-is refused without a look at the database. Only an HMAC of a key is stored.
+The format follows GitHub's tokens. A secret scanner recognises a leaked key by its prefix and checksum, and a mistyped
+key is refused without a database query. Only an HMAC of a key is stored.
 """
 
 from __future__ import annotations
@@ -27,22 +27,21 @@ _FORM = re.compile(
 
 
 def tenant_prefix(settings: Settings) -> str:
-    """A key made in development opens nothing in production, and the other way round."""
+    """Return the prefix of this environment. It makes a development key fail in production, and the reverse."""
     return "ign_live_" if settings.app.production else "ign_test_"
 
 
 def new_tenant_key(tenant_id: UUID, settings: Settings) -> str:
-    """It carries the tenant, so that it is looked up among that tenant's keys."""
+    """Make a key. It contains the tenant's id, so that row-level security applies when the key is looked up."""
     return _new_key(tenant_prefix(settings) + _base62(tenant_id.int, ID_CHARACTERS))
 
 
 def new_admin_key() -> str:
-    """Of the whole service."""
     return _new_key(ADMIN_PREFIX)
 
 
-def tenant_of(key: str, settings: Settings) -> UUID | None:
-    """The tenant that a well-formed key of this environment names; the key is not proven by that."""
+def tenant_id_in_key(key: str, settings: Settings) -> UUID | None:
+    """Return the tenant id in a well-formed key of this environment, or None. The key itself may still be unknown."""
     form = _well_formed(key)
     if form is None or form["prefix"] != tenant_prefix(settings) or form["tenant"] is None:
         return None
@@ -53,13 +52,13 @@ def tenant_of(key: str, settings: Settings) -> UUID | None:
 
 
 def is_admin_key(key: str) -> bool:
-    """Whether it has the form of one."""
+    """Tell whether the text has the format of an admin key; it may still be unknown."""
     form = _well_formed(key)
     return form is not None and form["prefix"] == ADMIN_PREFIX and form["tenant"] is None
 
 
 def key_digest(key: str, settings: Settings) -> bytes:
-    """What is stored: HMAC-SHA256 under `API_KEY_SECRET`, or under a secret derived from `JWT_SECRET`."""
+    """Return what is stored: HMAC-SHA256 with `API_KEY_SECRET`, or with a secret derived from `JWT_SECRET`."""
     if settings.api_key.secret:
         secret = settings.api_key.secret.get_secret_value().encode()
     else:
@@ -68,7 +67,7 @@ def key_digest(key: str, settings: Settings) -> bytes:
 
 
 def key_hint(key: str) -> str:
-    """Enough to tell keys apart in a list."""
+    """Return the last characters, by which people can tell keys apart in a list."""
     return key[-4:]
 
 

@@ -1,4 +1,4 @@
-"""Where the database's schema stands, seen from this code."""
+"""Compare the revision of the database with the one that this code needs."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from fastapi_ignite.infra.services import ServiceAddresses, Services
 
 
 def require_schema(services: Services) -> None:
-    """Say what to do instead of failing at the first statement. A schema that newer code has migrated will do."""
+    """Refuse to start on a schema that is too old. A schema that newer code has migrated is accepted."""
     state, position = asyncio.run(schema_position(services.addresses))
     if state == "ahead":
         typer.echo(f"The database is {position}.", err=True)
 
 
 async def schema_position(addresses: ServiceAddresses) -> tuple[SchemaState, str]:
-    """`ok` or `ahead`, and the same in words.
+    """Return `ok` or `ahead`, and a description for people.
 
     Raises:
-        ConfigurationError: the database lacks what this code needs.
+        ConfigurationError: the schema is older than this code.
     """
     current, history = await migrations.current(addresses), migrations.history()
     state = history.state_of(current)
     if state == "behind":
         raise ConfigurationError(
-            f"The database is at migration {current or 'none'}, the code at {history.head}: "
-            "run 'python cli.py db migrate'."
+            f"The database is at migration {current or 'none'}, but the code needs {history.head}. "
+            "Run 'python cli.py db migrate'."
         )
     newer = f", newer than the code, which is at {history.head}" if state == "ahead" else ""
     return state, f"at migration {current}{newer}"

@@ -16,7 +16,7 @@ from fastapi_ignite.core.outages import outage_of
 
 log = structlog.get_logger(__name__)
 
-USE_NOTED_EVERY = timedelta(minutes=1)
+LAST_USED_PRECISION = timedelta(minutes=1)
 
 
 class StoredKey:
@@ -30,16 +30,16 @@ class StoredKey:
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
 
-    def in_force(self, now: datetime) -> bool:
+    def is_active(self, now: datetime) -> bool:
         """Neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
-    def use_is_due(self, now: datetime) -> bool:
+    def last_used_is_stale(self, now: datetime) -> bool:
         """Tell whether the time of use should be written again: not every request shall write."""
-        return self.last_used_at is None or self.last_used_at < now - USE_NOTED_EVERY
+        return self.last_used_at is None or self.last_used_at < now - LAST_USED_PRECISION
 
 
-class KeyUses:
+class LastUsedRecorder:
     """Writes when keys were last used, to the minute.
 
     It does so in a transaction of its own: a database that takes no changes must not refuse a key that it can read.
@@ -52,7 +52,7 @@ class KeyUses:
         self, key: StoredKey, now: datetime, transaction: Callable[[], AbstractAsyncContextManager[AsyncSession]]
     ) -> None:
         """Write `now` into the row of this `key`, where it is due. No outage of the database is raised."""
-        if not key.use_is_due(now):
+        if not key.last_used_is_stale(now):
             return
         try:
             async with transaction() as session:

@@ -1,4 +1,4 @@
-"""The open connections of a process: how many there may be, and when a silent one is ended."""
+"""Limit the number of open connections of a process, and close those whose client is too slow."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from fastapi_ignite.infra.process import raise_descriptor_limit
 SWEEP_SECONDS = 0.5
 REPORT_SECONDS = 10.0
 REPORTED_CLIENTS = 5
-# for the database, Redis, other services, logs and the loop itself
+# for the database, Redis, other services, logs and the event loop
 RESERVED_DESCRIPTORS = 128
-# its socket, and the file that its request may write or read
-DESCRIPTORS_OF_A_CONNECTION = 2
+# its socket, and a file that its request may write or read
+DESCRIPTORS_PER_CONNECTION = 2
 log = structlog.get_logger(__name__)
 
 
 class MalformedRequestError(IgniteError):
-    """What arrived is not HTTP/1.1."""
+    """The received bytes are not valid HTTP/1.1."""
 
     status = 400
     code = "malformed_request"
@@ -53,7 +53,7 @@ class UriTooLongError(IgniteError):
 
 
 class HeadersTooLargeError(IgniteError):
-    """The headers have more bytes, or are more, than allowed."""
+    """The headers are too many, or together too large."""
 
     status = 431
     code = "headers_too_large"
@@ -61,7 +61,7 @@ class HeadersTooLargeError(IgniteError):
 
 
 class TooManyConnectionsError(IgniteError):
-    """The client, or all clients together, have as many connections as allowed."""
+    """One client, or all clients together, already have the largest allowed number of connections."""
 
     status = 503
     code = "too_many_connections"
@@ -69,14 +69,14 @@ class TooManyConnectionsError(IgniteError):
 
 
 class Connection(Protocol):
-    """What the table asks of a connection."""
+    """What the table needs from a connection."""
 
     def end_if_overdue(self, now: float) -> None:
-        """End it if its caller keeps it waiting; `now` is the loop's time."""
+        """Close the connection if the client is too slow. `now` is the time of the event loop."""
 
 
 class ConnectionTable:
-    """All connections of one server, looked over twice a second. Belongs to one event loop."""
+    """All connections of one server. It checks them twice a second, and belongs to one event loop."""
 
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         self.limits = settings.server
@@ -92,20 +92,20 @@ class ConnectionTable:
         self._report_at = 0.0
 
     def add(self, connection: Connection, host: str | None) -> None:
-        """Count a new connection from `host`; None is a Unix socket.
+        """Count a new connection from `host`, or from a Unix socket if it is None.
 
         Raises:
-            TooManyConnectionsError: it must be closed, and is not counted.
+            TooManyConnectionsError: the connection must be closed. It is not counted.
         """
         client = None if host is None or self._is_trusted(host) else client_network(host)
         if client is not None and self._by_client[client] >= self.limits.max_connections_per_client:
             raise TooManyConnectionsError(
-                f"A client may have {self.limits.max_connections_per_client} open connections; close some of them.",
+                f"A client may have {self.limits.max_connections_per_client} open connections at most. Close some.",
                 headers={"Retry-After": "1"},
             )
         if len(self._open) >= self._capacity:
             raise TooManyConnectionsError(
-                "The server has as many connections as it can serve; try again.", headers={"Retry-After": "1"}
+                "The server has no room for more connections. Try again.", headers={"Retry-After": "1"}
             )
         self._open[connection] = client
         if client is not None:
@@ -113,7 +113,7 @@ class ConnectionTable:
         self._sweep_later()
 
     def remove(self, connection: Connection) -> None:
-        """Forget a closed connection, counted or not."""
+        """Remove a closed connection. One that was never added is ignored."""
         client = self._open.pop(connection, None)
         if client is not None:
             self._by_client[client] -= 1
@@ -121,14 +121,14 @@ class ConnectionTable:
                 del self._by_client[client]
 
     def note(self, code: str, host: str | None) -> None:
-        """Remember for the log that a connection of `host` was refused or ended."""
+        """Count a refused or closed connection of `host`, for the next line in the log."""
         self._refused[code] += 1
         if host is not None and len(self._refused_clients) < REPORTED_CLIENTS:
             self._refused_clients[host] = None
         self._sweep_later()
 
     def answer(self, error: IgniteError) -> Iterator[bytes]:
-        """The lines of an HTTP response that tells the error and closes the connection, without the `Date`."""
+        """Yield the parts of an HTTP response with the error and `Connection: close`, but without `Date`."""
         members = problem_members(
             errors_url=self._errors_url,
             status=error.status,
@@ -157,11 +157,11 @@ class ConnectionTable:
     def _sweep(self, due: float) -> None:
         self._sweep_at = None
         now = self._loop.time()
-        if now - due < SWEEP_SECONDS:  # else the loop was held up: nobody was heard, whatever they have sent
+        if now - due < SWEEP_SECONDS:  # else the loop was blocked, so it has not read what clients have sent
             for connection in list(self._open):
                 connection.end_if_overdue(now)
         if self._refused and now >= self._report_at:
-            log.warning("connections refused or ended", clients=[*self._refused_clients], **self._refused)
+            log.warning("connections refused or closed", clients=[*self._refused_clients], **self._refused)
             self._refused.clear()
             self._refused_clients.clear()
             self._report_at = now + REPORT_SECONDS
@@ -170,15 +170,15 @@ class ConnectionTable:
 
 
 def _capacity(wanted: int) -> int:
-    """Return how many connections may be open: as many as there are descriptors for, at most `wanted`.
+    """Return how many connections may be open: as many as there are file descriptors for, at most `wanted`.
 
-    The operating system has no way to refuse a connection for want of a descriptor: it is reset, whoever it is of.
+    Without a free descriptor the operating system resets a new connection, and no client gets an answer.
     """
-    descriptors = raise_descriptor_limit(wanted * DESCRIPTORS_OF_A_CONNECTION + RESERVED_DESCRIPTORS)
-    capacity = max(1, (descriptors - RESERVED_DESCRIPTORS) // DESCRIPTORS_OF_A_CONNECTION)
+    descriptors = raise_descriptor_limit(wanted * DESCRIPTORS_PER_CONNECTION + RESERVED_DESCRIPTORS)
+    capacity = max(1, (descriptors - RESERVED_DESCRIPTORS) // DESCRIPTORS_PER_CONNECTION)
     if capacity < wanted:
         log.warning(
-            "fewer connections than SERVER_MAX_CONNECTIONS: raise the hard limit on open files (ulimit -Hn)",
+            "too few open files for SERVER_MAX_CONNECTIONS: raise the hard limit (ulimit -Hn)",
             connections=capacity,
             wanted=wanted,
             descriptors=descriptors,
