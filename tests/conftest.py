@@ -36,9 +36,10 @@ from fastapi_ignite.infra.embedded import acquire
 from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.services import ServiceAddresses, Services
 from fastapi_ignite.main import open_state
-from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
 from fastapi_ignite.worker import Worker
 from http_clients import TenantClient, TenantFactory, client_for, tenant_factory
+
+from openai_simulator.server import RunningSimulator, running_simulator
 
 DATA_DIR_VARIABLE = "IGNITE_TEST_DATA_DIR"
 PREFIXES = ("POSTGRES_", "REDIS_", "DRAMATIQ_", "RATE_LIMIT_", "IGNITE_", "OPENAI_", "RAG_")

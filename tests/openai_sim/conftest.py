@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI
 
-from fastapi_ignite.openai_sim.server import RunningSimulator
+from openai_simulator.server import RunningSimulator
 
 SIGHT = "The lighthouse of Aldara was built in 1874 by the engineer Mira Tannen."
 TIDES = "Boats may enter the harbour two hours before high tide."

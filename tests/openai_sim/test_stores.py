@@ -9,8 +9,9 @@ import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError, RateLimitError
 
 from documents import make_docx
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from openai_sim.conftest import SIGHT, TIDES, Upload
+
+from openai_simulator.server import RunningSimulator
 
 
 class TestFiles:

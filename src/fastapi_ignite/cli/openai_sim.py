@@ -29,7 +29,7 @@ def openai_sim(
     settings = get_settings()
     if settings.app.production:
         raise ConfigurationError("The OpenAI simulator does not run with ENV=production.")
-    from fastapi_ignite.openai_sim.server import LOOPBACK, serve  # noqa: PLC0415  # the help of all commands needs none
+    from openai_simulator.server import LOOPBACK, serve  # noqa: PLC0415  # the help of all commands needs none
 
     require_free_port(LOOPBACK, port)
     configure_logging(settings)
