@@ -18,7 +18,8 @@ from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.cli.stack import log_file, running_stack, stack_url
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
-from fastapi_ignite.infra.embedded import logfiles
+
+from embedded_services import logfiles
 
 START_SECONDS = 90
 LAST_PORT_OFFSET = 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,8 @@ def openai_sim(
     settings = get_settings()
     if settings.app.production:
         raise ConfigurationError("The OpenAI simulator does not run with ENV=production.")
+    if find_spec("openai_simulator") is None:
+        raise ConfigurationError("The OpenAI simulator is not installed. Run: pip install ./packages/openai-simulator")
     from openai_simulator.server import LOOPBACK, serve  # noqa: PLC0415  # the help of all commands needs none
 
     require_free_port(LOOPBACK, port)

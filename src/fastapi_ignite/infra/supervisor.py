@@ -15,10 +15,11 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from fastapi_ignite.infra.embedded import logfiles
 from fastapi_ignite.infra.heartbeat import PIPE_VARIABLE, HeartbeatPipe
 from fastapi_ignite.infra.hung_processes import HungProcesses
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE
+
+from embedded_services import logfiles
 
 POLL_SECONDS = 0.1
 HEARTBEAT_SECONDS = 1

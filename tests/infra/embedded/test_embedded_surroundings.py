@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from fastapi_ignite.infra.embedded import EmbeddedServerError, acquire, folders, logfiles, programs, server, status
-from fastapi_ignite.infra.embedded.account import ServerAccount
-from fastapi_ignite.infra.embedded.ports import choose_port
-from fastapi_ignite.infra.embedded.valkey import ValkeyServer
 from infra.embedded_instances import OtherUser, postgres, remove_instance, server_processes, valkey, wait_until
+
+from embedded_services import EmbeddedServerError, acquire, folders, logfiles, programs, server, status
+from embedded_services.account import ServerAccount
+from embedded_services.ports import choose_port
+from embedded_services.valkey import ValkeyServer
 
 IS_ROOT = os.geteuid() == 0
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi_ignite.infra.embedded.account import ServerAccount
-from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
+from embedded_services.account import ServerAccount
+from embedded_services.errors import EmbeddedServerError
 
 # Used by root only, when the folder of the program or of the data is closed to an account of the servers.
 OPEN_PLACE = Path("/var/lib/fastapi-ignite")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import socket
 
-from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
-from fastapi_ignite.infra.embedded.records import LOOPBACK
+from embedded_services.errors import EmbeddedServerError
+from embedded_services.state_files import LOOPBACK
 
 # Below the ranges from which Linux (32768) and macOS (49152) give ports to outgoing connections: a port
 # remembered from there would often be taken when the servers come back.

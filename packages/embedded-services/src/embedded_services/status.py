@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi_ignite.infra.embedded.folders import DataFolder
-from fastapi_ignite.infra.embedded.launch import guardian_is_running
-from fastapi_ignite.infra.embedded.records import EmbeddedEndpoints, GuardianState
+from embedded_services.folders import DataFolder
+from embedded_services.launch import guardian_is_running
+from embedded_services.state_files import EmbeddedEndpoints, GuardianState
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The process that starts the servers, restarts one that dies or hangs, and stops both when their last user is gone.
 
-Run as `python -m fastapi_ignite.infra.embedded.guardian DATA_DIR durable|volatile HUNG_SECONDS` by `launch.py`, which
+Run as `python -m embedded_services.guardian DATA_DIR durable|volatile HUNG_SECONDS` by `launch.py`, which
 has already locked `guardian.lock` through a descriptor that this process inherits: the lock is held from before the
 guardian exists until it is dead, so there is never a second one. It has one thread only: the kernel ties the servers'
 lives to the thread that started them.
@@ -18,16 +18,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from fastapi_ignite.infra.embedded import logfiles
-from fastapi_ignite.infra.embedded.account import ServerAccount
-from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
-from fastapi_ignite.infra.embedded.folders import DataFolder, server_folder
-from fastapi_ignite.infra.embedded.postgres import PostgresServer
-from fastapi_ignite.infra.embedded.programs import postgres_programs, valkey_program
-from fastapi_ignite.infra.embedded.records import EmbeddedEndpoints, GuardianState, Phase
-from fastapi_ignite.infra.embedded.server import EmbeddedServer, StartAbandonedError
-from fastapi_ignite.infra.embedded.valkey import ValkeyServer
-from fastapi_ignite.infra.sandbox.kernel import prevent_dumps
+from embedded_services import logfiles
+from embedded_services.account import ServerAccount
+from embedded_services.errors import EmbeddedServerError
+from embedded_services.folders import DataFolder, server_folder
+from embedded_services.kernel import prevent_dumps
+from embedded_services.postgres import PostgresServer
+from embedded_services.programs import postgres_programs, valkey_program
+from embedded_services.server import EmbeddedServer, StartAbandonedError
+from embedded_services.state_files import EmbeddedEndpoints, GuardianState, Phase
+from embedded_services.valkey import ValkeyServer
 
 POLL_SECONDS = 0.1
 LOG_CHECK_SECONDS = 60

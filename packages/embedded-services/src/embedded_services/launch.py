@@ -10,13 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fastapi_ignite
-from fastapi_ignite.infra.embedded import logfiles, processes
-from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
-from fastapi_ignite.infra.embedded.folders import DataFolder
-from fastapi_ignite.infra.embedded.records import GuardianState
+from embedded_services import logfiles, processes
+from embedded_services.errors import EmbeddedServerError
+from embedded_services.folders import DataFolder
+from embedded_services.state_files import GuardianState
 
-GUARDIAN_MODULE = "fastapi_ignite.infra.embedded.guardian"
+GUARDIAN_MODULE = "embedded_services.guardian"
 LAUNCH_TIMEOUT_SECONDS = 30
 # The guardian outlives its starter and needs none of its secrets.
 PASSED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -25,8 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 def guardian_is_running(data: DataFolder, pid: int) -> bool:
-    """Whether `pid`, as read from the state file, is still the guardian of this folder."""
-    return processes.is_running(pid, f"{GUARDIAN_MODULE} {data.root} ")
+    """Return whether `pid`, as read from the state file, is still the guardian of this folder.
+
+    Only the last part of the module's name is compared, so that the guardian of another release is recognised as well.
+    """
+    return processes.is_running(pid, f".{GUARDIAN_MODULE.rpartition('.')[2]} {data.root} ")
 
 
 def launch_guardian_if_absent(data: DataFolder, *, durable: bool, hung_seconds: float, failed_since: float) -> bool:
@@ -62,7 +64,7 @@ def _resume_guardian(data: DataFolder) -> None:
 
 
 def _launch(data: DataFolder, lock: int, *, durable: bool, hung_seconds: float) -> None:
-    source = Path(fastapi_ignite.__path__[0]).parent
+    source = Path(__file__).resolve().parents[1]
     environment = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), os.environ.get("PYTHONPATH"))))
     log_start = logfiles.size_of(data.guardian_log)

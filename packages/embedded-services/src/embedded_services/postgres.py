@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from fastapi_ignite.infra.embedded import logfiles, processes
-from fastapi_ignite.infra.embedded.account import ServerAccount
-from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
-from fastapi_ignite.infra.embedded.records import DATABASE, LOOPBACK, OWNER
-from fastapi_ignite.infra.embedded.server import SERVER_ENVIRONMENT, EmbeddedServer
+from embedded_services import logfiles, processes
+from embedded_services.account import ServerAccount
+from embedded_services.errors import EmbeddedServerError
+from embedded_services.server import SERVER_ENVIRONMENT, EmbeddedServer
+from embedded_services.state_files import DATABASE, LOOPBACK, OWNER
 
 MAJOR_VERSION = "18"
 TOOL_TIMEOUT_SECONDS = 120

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi_ignite.infra.identities import VALKEY_ID
-
-NOBODY_ID = 65534
+NOBODY_ID = 65_534
+# Valkey's user when root starts it. No distribution gives this number, /etc/passwd needs no entry for it, and it exists
+# in containers that map no more than 65,536 users.
+VALKEY_ID = 65_530
 
 
 @dataclass(frozen=True, slots=True)

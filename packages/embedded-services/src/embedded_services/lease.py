@@ -11,11 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fastapi_ignite.infra.embedded import logfiles
-from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
-from fastapi_ignite.infra.embedded.folders import DataFolder
-from fastapi_ignite.infra.embedded.launch import guardian_is_running, launch_guardian_if_absent
-from fastapi_ignite.infra.embedded.records import EmbeddedEndpoints, GuardianState
+from embedded_services import logfiles
+from embedded_services.errors import EmbeddedServerError
+from embedded_services.folders import DataFolder
+from embedded_services.launch import guardian_is_running, launch_guardian_if_absent
+from embedded_services.state_files import EmbeddedEndpoints, GuardianState
 
 HUNG_SECONDS = 30.0
 POLL_SECONDS = 0.02

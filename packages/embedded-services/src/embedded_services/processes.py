@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fastapi_ignite.infra.sandbox.kernel import PR_SET_PDEATHSIG, prctl
+from embedded_services.kernel import PR_SET_PDEATHSIG, set_process_attribute
 
 _POLL_SECONDS = 0.02
 
@@ -25,7 +25,7 @@ def die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
     parent = os.getpid()
 
     def arrange() -> None:
-        prctl(PR_SET_PDEATHSIG, int(death_signal))
+        set_process_attribute(PR_SET_PDEATHSIG, int(death_signal))
         if os.getppid() != parent:  # the parent died before the setting took hold
             os._exit(1)
 

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from fastapi_ignite.infra.embedded import logfiles, processes
-from fastapi_ignite.infra.embedded.account import ServerAccount
-from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
-from fastapi_ignite.infra.embedded.ports import choose_port, port_is_free
-from fastapi_ignite.infra.embedded.records import LOOPBACK
+from embedded_services import logfiles, processes
+from embedded_services.account import ServerAccount
+from embedded_services.errors import EmbeddedServerError
+from embedded_services.ports import choose_port, port_is_free
+from embedded_services.state_files import LOOPBACK
 
 PORT_ATTEMPTS = 5
 READY_POLL_SECONDS = 0.02

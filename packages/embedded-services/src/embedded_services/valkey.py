@@ -6,10 +6,10 @@ import signal
 from pathlib import Path
 from typing import ClassVar
 
-from fastapi_ignite.infra.embedded import logfiles, processes
-from fastapi_ignite.infra.embedded.account import ServerAccount
-from fastapi_ignite.infra.embedded.records import LOOPBACK
-from fastapi_ignite.infra.embedded.server import EmbeddedServer
+from embedded_services import logfiles, processes
+from embedded_services.account import ServerAccount
+from embedded_services.server import EmbeddedServer
+from embedded_services.state_files import LOOPBACK
 
 READY_LINE = "Ready to accept connections"
 

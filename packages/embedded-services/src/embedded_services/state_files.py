@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from fastapi_ignite.infra.embedded.errors import EmbeddedServerError
+from embedded_services.errors import EmbeddedServerError
 
 OWNER = "ignite_owner"
 DATABASE = "ignite"
