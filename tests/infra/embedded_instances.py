@@ -96,9 +96,9 @@ def remove_instance(data_dir: Path) -> None:
     wait_until(lambda: not server_processes(data_dir), f"the servers of {data_dir} have stopped")
     identifier = data_dir / "instance-id"
     if identifier.exists():
-        shutil.rmtree(folders.OPEN_PLACE / identifier.read_text().strip(), ignore_errors=True)
+        shutil.rmtree(folders.SHARED_FOLDER / identifier.read_text().strip(), ignore_errors=True)
         with contextlib.suppress(OSError):  # other instances or copied programs are there
-            folders.OPEN_PLACE.rmdir()
+            folders.SHARED_FOLDER.rmdir()
     shutil.rmtree(data_dir, ignore_errors=True)
 
 

@@ -91,7 +91,7 @@ def _wait_until_healthy(
             if httpx2.get(address, timeout=2).is_success:
                 return
         if process is not None and process.poll() is not None:
-            reason = logfiles.telling_line(log_file(settings), log_start)
+            reason = logfiles.failure_line(log_file(settings), log_start)
             raise UnavailableError(f"the stack ended while it started: {reason} ({log_file(settings)})")
         time.sleep(0.1)
     raise UnavailableError(f"the stack does not answer after {START_SECONDS} s; see {log_file(settings)}")

@@ -109,7 +109,7 @@ class MergedLog:
         self._unchecked_bytes += written
         if self._file and self._unchecked_bytes >= LOG_CHECK_BYTES:
             self._unchecked_bytes = 0
-            logfiles.bound_log(self._file)
+            logfiles.rotate_log(self._file)
 
     def follow(self, name: str, source: BinaryIO) -> None:
         with source:

@@ -1,7 +1,7 @@
-"""PostgreSQL and Valkey, started by the program itself from Python wheels.
+"""This package runs PostgreSQL and Valkey out of Python wheels, for a program that needs no installed server.
 
-Servers of a data folder run while somebody holds a lease on it: the first `acquire` starts them, the last process to
-go stops them. A guardian process in between watches both.
+The servers of a data folder run while any process holds a lease on it. The first `acquire` starts them; when the last
+lease ends, they stop. A guardian process watches both.
 """
 
 from __future__ import annotations

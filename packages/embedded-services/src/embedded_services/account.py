@@ -1,4 +1,4 @@
-"""Which system user each server runs as. PostgreSQL refuses root, so root gives each server a user of its own."""
+"""The system user of each server. PostgreSQL refuses to run as root, so root gives each server another user."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ VALKEY_ID = 65_530
 
 @dataclass(frozen=True, slots=True)
 class ServerAccount:
-    """`uid` is None when the server runs as the user who started the program."""
+    """The user that a server runs as. `uid` is None if it is the user who started the program."""
 
     uid: int | None
     gid: int | None
 
     @classmethod
     def for_postgres(cls) -> ServerAccount:
-        """Return PostgreSQL's account: `nobody` when root starts it, since initdb needs a user that has a name."""
+        """Return PostgreSQL's account. For root it is `nobody`, because initdb needs a user that has a name."""
         if os.geteuid() != 0:
             return cls(None, None)
         try:
@@ -35,7 +35,7 @@ class ServerAccount:
 
     @classmethod
     def for_valkey(cls) -> ServerAccount:
-        """Return Valkey's account: when root starts it, a user that no other process is."""
+        """Return Valkey's account. For root it is a user that no other process has."""
         return cls(None, None) if os.geteuid() != 0 else cls(VALKEY_ID, VALKEY_ID)
 
     @property
@@ -49,7 +49,11 @@ class ServerAccount:
         return os.geteuid() if self.uid is None else self.uid
 
     def make_private_folder(self, folder: Path) -> None:
-        """Creates `folder` for the account alone; raises PermissionError where a file system keeps no owners."""
+        """Create a folder that only the account can enter.
+
+        Raises:
+            PermissionError: the file system does not keep the owners of files.
+        """
         folder.mkdir(mode=0o700, exist_ok=True)
         if self.uid is not None and self.gid is not None:
             os.chown(folder, self.uid, self.gid)
@@ -66,7 +70,7 @@ class ServerAccount:
             file.write(text)
 
     def can_enter(self, folder: Path) -> bool:
-        """Whether every folder down to this one lets the account through. Access lists are not looked at."""
+        """Return whether the account may enter this folder and all above it. Access control lists are not read."""
         if self.uid is None:
             return True
         resolved = folder.resolve()

@@ -1,4 +1,4 @@
-"""Where an instance keeps what: control files in the data folder, server data there or, if it must, in /var/lib."""
+"""The folders of an instance: control files in the data folder, and server data there or, if need be, in /var/lib."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 from embedded_services.account import ServerAccount
 from embedded_services.errors import EmbeddedServerError
 
-# Used by root only, when the folder of the program or of the data is closed to an account of the servers.
-OPEN_PLACE = Path("/var/lib/fastapi-ignite")
+# Root uses it if the users of the servers may not enter the folder of the program or of the data.
+SHARED_FOLDER = Path("/var/lib/fastapi-ignite")
 
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:
-    """The control side of an instance. Nothing here is read or written by the servers."""
+    """The data folder of an instance and the control files in it. The servers read and write none of them."""
 
     root: Path
 
     @classmethod
     def at(cls, path: Path) -> DataFolder:
-        # one spelling of the path, whichever link leads to it: processes are recognised by it
+        # links are resolved, because processes are recognised by the path in their command line
         return cls(Path(path).expanduser().resolve())
 
     @property
@@ -37,12 +37,12 @@ class DataFolder:
 
     @property
     def users_lock(self) -> Path:
-        """Shared by every user of the servers; whoever gets it exclusively knows that nobody is left."""
+        """Return the lock that all users of the servers share. Who gets it exclusively knows that no user is left."""
         return self.run / "users.lock"
 
     @property
     def guardian_lock(self) -> Path:
-        """Held by the guardian for life."""
+        """Return the lock that the guardian holds for as long as it lives."""
         return self.run / "guardian.lock"
 
     @property
@@ -62,11 +62,11 @@ class DataFolder:
         return self.root / "instance-id"
 
     def prepare(self) -> None:
-        """Root leaves the folder passable (not listable) for the accounts of the servers; users keep theirs closed."""
+        """Create the folders. Root lets the users of the servers pass through them, but not list them."""
         try:
             self.root.mkdir(parents=True)
         except FileExistsError:
-            pass  # its mode is its owner's choice
+            pass  # the mode of an existing folder is kept
         else:
             self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
         for folder in (self.run, self.logs):
@@ -74,12 +74,12 @@ class DataFolder:
 
 
 def server_folder(data: DataFolder, accounts: Sequence[ServerAccount]) -> Path:
-    """The folder that holds `postgres/` and `valkey/`; decided once, at the first start."""
+    """Return the folder that holds `postgres/` and `valkey/`. It is chosen once, at the first start."""
     if data.instance_id.exists():
-        return _open_folder(data)
+        return _shared_folder(data)
     if (data.root / "postgres").exists() or all(_fits(data.root, account) for account in accounts):
         return data.root
-    return _open_folder(data)
+    return _shared_folder(data)
 
 
 def _fits(folder: Path, account: ServerAccount) -> bool:
@@ -95,13 +95,13 @@ def _fits(folder: Path, account: ServerAccount) -> bool:
     return True
 
 
-def _open_folder(data: DataFolder) -> Path:
-    """A folder of /var/lib named by the id in the data folder, so that deleting the data folder is a fresh start."""
+def _shared_folder(data: DataFolder) -> Path:
+    """Return a folder below /var/lib. Its name is the id in the data folder, so deleting the data folder resets all."""
     identifier = data.instance_id.read_text(encoding="utf-8").strip() if data.instance_id.exists() else ""
-    if not identifier or _belongs_elsewhere(OPEN_PLACE / identifier, identifier, data):
+    if not identifier or _belongs_elsewhere(SHARED_FOLDER / identifier, identifier, data):
         identifier = uuid.uuid4().hex
         data.instance_id.write_text(f"{identifier}\n", encoding="utf-8")
-    folder = OPEN_PLACE / identifier
+    folder = SHARED_FOLDER / identifier
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)
@@ -118,7 +118,7 @@ def _origin(folder: Path) -> Path:
 
 
 def _belongs_elsewhere(folder: Path, identifier: str, data: DataFolder) -> bool:
-    """True for a copied data folder: the original still points here, and two stacks must not share one cluster."""
+    """Return whether this data folder is a copy, whose original uses the folder: two must not share one cluster."""
     if not _origin(folder).exists():
         return False
     original = DataFolder(Path(_origin(folder).read_text(encoding="utf-8").strip()))

@@ -1,9 +1,9 @@
-"""The process that starts the servers, restarts one that dies or hangs, and stops both when their last user is gone.
+"""The process that starts the servers, restarts one that dies or hangs, and stops both when no user is left.
 
-Run as `python -m embedded_services.guardian DATA_DIR durable|volatile HUNG_SECONDS` by `launch.py`, which
-has already locked `guardian.lock` through a descriptor that this process inherits: the lock is held from before the
-guardian exists until it is dead, so there is never a second one. It has one thread only: the kernel ties the servers'
-lives to the thread that started them.
+`launch.py` runs it as `python -m embedded_services.guardian DATA_DIR durable|volatile HUNG_SECONDS`. It has already
+locked `guardian.lock` through a descriptor that this process inherits. The lock is therefore held from before the
+guardian exists until it is dead, and there is never a second guardian. It has one thread only: the kernel ends the
+servers with the thread that started them.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ POLL_SECONDS = 0.1
 LOG_CHECK_SECONDS = 60
 MAX_RESTART_DELAY_SECONDS = 30
 STABLE_AFTER_SECONDS = 60
-LONGEST_QUESTION_SECONDS = 5.0
+MAX_PROBE_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Restarts:
-    """When a dead server may be started again: at once, then after 1, 2, 4 … 30 s unless it lived for a minute."""
+class RestartBackoff:
+    """Decides when a dead server is started again: at once, then after 1, 2, 4 … 30 s, unless it lived for a minute."""
 
     delay: float = 0
     attempted_at: float = 0
@@ -51,54 +51,54 @@ class Restarts:
             self.delay = 0
         return age >= self.delay
 
-    def attempted(self) -> None:
+    def note_attempt(self) -> None:
         self.attempted_at = time.monotonic()
         self.delay = min(max(1, self.delay * 2), MAX_RESTART_DELAY_SECONDS)
 
 
-class Reactions:
-    """How long a server has not reacted. It is asked six times within the time after which it counts as hung.
+class HangDetector:
+    """Finds out whether a server hangs. It probes the server six times within `hung_seconds`.
 
-    Time in which nobody asked (a suspended machine) counts as one question, so that both begin anew together.
+    Time without probes, as on a suspended machine, counts as one interval, so that the server gets its time again.
     """
 
     def __init__(self, server: EmbeddedServer, hung_seconds: float) -> None:
         self._server = server
         self._hung_seconds = hung_seconds
         self._interval = hung_seconds / 6
-        self._timeout = min(self._interval, LONGEST_QUESTION_SECONDS)
+        self._timeout = min(self._interval, MAX_PROBE_SECONDS)
         self._silent_seconds = 0.0
-        self._asked_at = time.monotonic()
+        self._probed_at = time.monotonic()
 
     def reset(self) -> None:
         self._silent_seconds = 0.0
-        self._asked_at = time.monotonic()
+        self._probed_at = time.monotonic()
 
-    def are_missing(self) -> bool:
-        """Asks when it is time to. A server that stands still keeps the caller waiting for a few seconds."""
+    def is_hung(self) -> bool:
+        """Probe the server if it is time to. A hung server makes the caller wait up to `MAX_PROBE_SECONDS`."""
         began = time.monotonic()
-        if began - self._asked_at < self._interval:
+        if began - self._probed_at < self._interval:
             return False
-        waited, self._asked_at = min(began - self._asked_at, self._interval), began
-        self._silent_seconds = 0 if self._server.reacts(self._timeout) else self._silent_seconds + waited
+        waited, self._probed_at = min(began - self._probed_at, self._interval), began
+        self._silent_seconds = 0 if self._server.responds(self._timeout) else self._silent_seconds + waited
         return self._silent_seconds >= self._hung_seconds
 
 
 class Guardian:
-    """The two servers of one data folder, their users, and what is published about them."""
+    """Runs the two servers of a data folder and publishes their state."""
 
     def __init__(self, data: DataFolder, *, durable: bool, hung_seconds: float) -> None:
         self._data = data
         self._state = GuardianState(pid=os.getpid(), phase="starting", changed_at=time.time(), durable=durable)
         self._users = os.open(data.users_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._asked_to_stop = False
-        self._nobody_left = False
+        self._has_lock = False
         self._next_log_check = 0.0
 
         account = ServerAccount.for_postgres()
         valkey_account = ServerAccount.for_valkey()
         folder = server_folder(data, (account, valkey_account))
-        if not valkey_account.can_enter(folder):  # made before Valkey had an account of its own
+        if not valkey_account.can_enter(folder):  # an earlier release made it, when both had one user
             logger.warning("%s is closed to user %d, so Valkey runs as PostgreSQL's user", folder, valkey_account.uid)
             valkey_account = account
         known = EmbeddedEndpoints.read(data.services)
@@ -119,15 +119,15 @@ class Guardian:
             log=data.logs / "valkey.log",
             password=self._endpoints.redis_password,
         )
-        self._restarts = {server.name: Restarts() for server in self._servers}
-        self._reactions = {server.name: Reactions(server, hung_seconds) for server in self._servers}
+        self._restarts = {server.name: RestartBackoff() for server in self._servers}
+        self._hang_detectors = {server.name: HangDetector(server, hung_seconds) for server in self._servers}
 
     @property
     def _servers(self) -> tuple[EmbeddedServer, EmbeddedServer]:
         return self._postgres, self._valkey
 
     def run(self) -> None:
-        """Returns when the last user has gone or the guardian was told to stop; the servers have ended then."""
+        """Run until no user is left or a signal asks to stop. The servers have stopped when this returns."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
         try:
@@ -139,15 +139,15 @@ class Guardian:
             while self._is_wanted():
                 self._end_hung_servers()
                 self._restart_dead_servers()
-                self._bound_logs()
+                self._rotate_logs()
                 time.sleep(POLL_SECONDS)
         except StartAbandonedError:
-            logger.info("nobody waits for the servers any more")
+            logger.info("no user waits for the servers any more")
         finally:
             self._stop()
 
     def _start(self, server: EmbeddedServer) -> None:
-        self._restarts[server.name].attempted()
+        self._restarts[server.name].note_attempt()
         if server is self._postgres:
             port = server.start(self._endpoints.postgres_port, keep_waiting=self._is_wanted)
             self._endpoints = replace(self._endpoints, postgres_port=port)
@@ -155,13 +155,13 @@ class Guardian:
             port = server.start(self._endpoints.redis_port, keep_waiting=self._is_wanted)
             self._endpoints = replace(self._endpoints, redis_port=port)
         self._endpoints.write(self._data.services)
-        self._reactions[server.name].reset()
+        self._hang_detectors[server.name].reset()
         logger.info("%s answers on port %d, process %d", server.name, port, server.pid)
 
     def _end_hung_servers(self) -> None:
         for server in self._servers:
-            if server.is_alive() and self._reactions[server.name].are_missing():
-                logger.warning("%s hangs: process %d does not react; it is replaced", server.name, server.pid)
+            if server.is_alive() and self._hang_detectors[server.name].is_hung():
+                logger.warning("%s hangs: process %d does not respond; it is replaced", server.name, server.pid)
                 self._publish("starting", f"{server.name} hung (log: {server.log})")
                 server.stop_hung()
 
@@ -180,11 +180,11 @@ class Guardian:
             self._publish("ready")
 
     def _is_wanted(self) -> bool:
-        return not (self._asked_to_stop or self._have_all_gone())
+        return not (self._asked_to_stop or self._has_no_users())
 
-    def _have_all_gone(self) -> bool:
-        """Takes the users' lock for good when nobody holds it: who comes now waits for the next guardian."""
-        if self._nobody_left:
+    def _has_no_users(self) -> bool:
+        """Return whether no user is left. If so, keep the users' lock: a new user waits for the next guardian."""
+        if self._has_lock:
             return True
         try:
             if not os.path.samestat(self._data.users_lock.stat(), os.fstat(self._users)):
@@ -195,7 +195,7 @@ class Guardian:
             return True
         except BlockingIOError:
             return False
-        self._nobody_left = True
+        self._has_lock = True
         return True
 
     def _stop(self) -> None:
@@ -217,24 +217,24 @@ class Guardian:
         except OSError as failure:  # a full disk or a removed folder: the servers matter more than the report
             logger.warning("the state cannot be written: %s", failure)
 
-    def _bound_logs(self) -> None:
+    def _rotate_logs(self) -> None:
         if time.monotonic() < self._next_log_check:
             return
         self._next_log_check = time.monotonic() + LOG_CHECK_SECONDS
         for log in (self._postgres.log, self._valkey.log, self._data.guardian_log):
-            logfiles.bound_log(log)
+            logfiles.rotate_log(log)
 
-    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # as signal.signal wants it
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of a signal handler
         self._asked_to_stop = True
 
 
 def main() -> int:
     root, durability, hung_seconds = sys.argv[1:]
     data, durable = DataFolder.at(Path(root)), durability == "durable"
-    os.umask(0o022)  # what is private says so; the rest must be open to the accounts of the servers
+    os.umask(0o022)  # the users of the servers need the rest; private files have modes of their own
     if os.fork():
-        # the process that asked for the servers waits for this one only; the guardian proper is nobody's child,
-        # so that it leaves no zombie behind that would look alive
+        # launch.py waits for this process only. The guardian has no living parent then, so that it cannot end as a
+        # zombie, which would look alive.
         os._exit(0)
     prevent_dumps()  # it knows the passwords of both servers
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)

@@ -1,4 +1,4 @@
-"""Starts the guardian unless one lives."""
+"""Starts the guardian, unless one runs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def guardian_is_running(data: DataFolder, pid: int) -> bool:
 
 
 def launch_guardian_if_absent(data: DataFolder, *, durable: bool, hung_seconds: float, failed_since: float) -> bool:
-    """True when a guardian was started; it reports by its state file. Whoever gets the guardian's lock starts it.
+    """Start the guardian if none holds the guardian's lock, and return whether it was started.
 
-    One that lives and was stopped by a signal is told to go on: the servers would be watched by nobody.
+    The guardian reports in its state file. One that was suspended by a signal is resumed.
 
     Raises:
-        EmbeddedServerError: It cannot be started, or the last one gave up after `failed_since`: then none is started.
+        EmbeddedServerError: the guardian cannot be started, or the last one failed after `failed_since`.
     """
     lock = os.open(data.guardian_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -59,7 +59,7 @@ def launch_guardian_if_absent(data: DataFolder, *, durable: bool, hung_seconds: 
 def _resume_guardian(data: DataFolder) -> None:
     state = GuardianState.read(data.guardian_state)
     if state and processes.is_stopped(state.pid) and guardian_is_running(data, state.pid):
-        logger.warning("the guardian of the servers, process %d, was stopped by a signal and goes on", state.pid)
+        logger.warning("the guardian of the servers, process %d, was suspended by a signal and is resumed", state.pid)
         os.kill(state.pid, signal.SIGCONT)
 
 
@@ -90,5 +90,5 @@ def _launch(data: DataFolder, lock: int, *, durable: bool, hung_seconds: float) 
     finally:
         os.close(output)
     if finished.returncode != 0:
-        line = logfiles.telling_line(data.guardian_log, log_start)
+        line = logfiles.failure_line(data.guardian_log, log_start)
         raise EmbeddedServerError(f"the guardian of the servers did not start: {line} (log: {data.guardian_log})")

@@ -1,4 +1,4 @@
-"""Using the embedded servers: they run while at least one process holds a lease."""
+"""Leases on the embedded servers, which run while at least one process holds one."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ MAX_RELAUNCH_DELAY_SECONDS = 30
 
 
 class EmbeddedLease:
-    """Keeps the servers up until `release()` or the end of the process, however it ends.
+    """Keeps the servers running until `release()` or the end of the process, however it ends.
 
-    Processes forked from the holder share the lease and keep it alive as well.
+    Processes forked from the holder share the lease and keep it, too.
     """
 
     def __init__(
@@ -39,22 +39,21 @@ class EmbeddedLease:
         self._hung_seconds = hung_seconds
         self._relaunch_delay = 0.0
         self._relaunch_at = 0.0
-        self._failures_told = time.time()
+        self._failures_reported = time.time()
 
     @property
     def endpoints(self) -> EmbeddedEndpoints:
-        """Read anew each time: a server that had to restart may listen on another port."""
+        """Read the addresses anew: a server that had to restart may have another port."""
         self._endpoints = EmbeddedEndpoints.read(self._data.services) or self._endpoints
         return self._endpoints
 
     def ensure(self) -> None:
-        """Starts the guardian again if it was killed, and lets it go on if it was stopped; does not wait for servers.
+        """Start the guardian again if it was killed, or resume it if it was suspended. Do not wait for the servers.
 
-        Cheap: call it every second.
+        A call is cheap: make one every second, also after an error.
 
         Raises:
-            EmbeddedServerError: The data folder was removed or replaced, no guardian can be started, or the last one
-                gave up; call again all the same.
+            EmbeddedServerError: the data folder was removed or replaced, no guardian can be started, or it failed.
         """
         if self._users is None:
             raise EmbeddedServerError("the lease on the embedded servers was released")
@@ -63,16 +62,16 @@ class EmbeddedLease:
         now = time.monotonic()
         if now < self._relaunch_at:
             return
-        with _told_in_one_line(self._data):
+        with _one_line_errors(self._data):
             try:
                 absent = launch_guardian_if_absent(
                     self._data,
                     durable=self._durable,
                     hung_seconds=self._hung_seconds,
-                    failed_since=self._failures_told,
+                    failed_since=self._failures_reported,
                 )
             except EmbeddedServerError:
-                self._failures_told = time.time()
+                self._failures_reported = time.time()
                 self._delay_relaunch(now)
                 raise
         if absent:
@@ -81,9 +80,9 @@ class EmbeddedLease:
             self._relaunch_delay = 0
 
     def release(self) -> None:
-        """Gives the lease back; the last one out lets the servers stop. May be called twice."""
+        """Give the lease back. The servers stop after the last one. A second call does nothing."""
         if self._users is not None:
-            # closed, not unlocked: forked processes share the lock and keep their part
+            # the file is closed, not unlocked: forked processes share the lock and keep it
             os.close(self._users)
             self._users = None
 
@@ -103,17 +102,17 @@ class EmbeddedLease:
 def acquire(
     data_dir: Path, *, durable: bool = True, hung_seconds: float = HUNG_SECONDS, timeout_seconds: float = 60
 ) -> EmbeddedLease:
-    """Starts the servers of `data_dir`, or joins those that run, and returns when both answer.
+    """Start the servers of `data_dir`, or share those that run, and return when both answer.
 
-    `durable=False` trades safety against a power cut for speed; it is for the tests' own instance. A server that does
-    not react for `hung_seconds` is replaced; the first user's figure counts.
+    `durable=False` trades safety against a power cut for speed, for tests. A server that does not respond for
+    `hung_seconds` is replaced; the value of the first user counts.
 
     Raises:
-        EmbeddedServerError: The servers cannot run, or do not answer in time.
+        EmbeddedServerError: the servers cannot run, or do not answer in time.
     """
     data = DataFolder.at(data_dir)
     deadline = time.monotonic() + timeout_seconds
-    with _told_in_one_line(data):
+    with _one_line_errors(data):
         data.prepare()
         users = _join_users(data, deadline)
         try:
@@ -125,7 +124,7 @@ def acquire(
 
 
 def _join_users(data: DataFolder, deadline: float) -> int:
-    """The users' lock, shared. A guardian about to stop holds it alone until it has ended."""
+    """Take the users' lock, shared, and return its descriptor. A stopping guardian holds it until its end."""
     while True:
         users = os.open(data.users_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -156,7 +155,7 @@ def _wait_until_ready(data: DataFolder, deadline: float, *, durable: bool, hung_
                 raise EmbeddedServerError(f"{data.services} was removed while the servers run: stop their users first")
             return endpoints
         if launches > MAX_LAUNCHES or time.monotonic() > deadline:
-            reason = state.error if state and state.error else logfiles.telling_line(data.guardian_log)
+            reason = state.error if state and state.error else logfiles.failure_line(data.guardian_log)
             raise EmbeddedServerError(f"the servers of {data.root} do not start: {reason} (log: {data.guardian_log})")
         time.sleep(POLL_SECONDS)
 
@@ -169,12 +168,12 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _told_in_one_line(data: DataFolder) -> Iterator[None]:
+def _one_line_errors(data: DataFolder) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
         raise EmbeddedServerError(
-            f"{error.filename or data.root} belongs to another user: run as that user, or set IGNITE_DATA_DIR"
+            f"{error.filename or data.root} belongs to another user: run as that user, or use another data folder"
         ) from error
     except OSError as error:
         raise EmbeddedServerError(f"{error.filename or data.root}: {error.strerror}") from error

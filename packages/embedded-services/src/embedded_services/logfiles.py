@@ -1,4 +1,4 @@
-"""Log files of the servers and of a stack in the background: kept small, and read for the line that tells a failure."""
+"""Log files of programs in the background. They are kept small, and searched for the line that names a failure."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ MAX_BYTES = 10 * 1024 * 1024
 KEPT = 5
 TAIL_BYTES = 16 * 1024
 
-_TELLING = re.compile(r"FATAL|PANIC|ERROR|[Ee]rror|No space left|could not|[Cc]an't|Could not")
+_FAILURE = re.compile(r"FATAL|PANIC|ERROR|[Ee]rror|No space left|could not|[Cc]an't|Could not")
 
 
 def open_log(path: Path) -> int:
-    """A descriptor to hand to a server as its output; opened by us, so the server needs no access to the folder."""
-    bound_log(path)
+    """Return a descriptor for the output of a server, which then needs no access to the folder of its log."""
+    rotate_log(path)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
-def bound_log(path: Path) -> None:
-    """Moves a large log aside as `.1`, the one of before as `.2`, and so on to `.5`.
+def rotate_log(path: Path) -> None:
+    """Copy a log of more than `MAX_BYTES` to `.1`, the former `.1` to `.2` and so on to `.5`, and empty it.
 
-    By copying: a running server goes on appending to the emptied file. On a full disk the log stays as it is, and is
-    tried again at the next call.
+    A running server appends to the same file as before. On a full disk the log is left as it is.
     """
     if size_of(path) <= MAX_BYTES:
         return
@@ -52,7 +51,7 @@ def size_of(path: Path) -> int:
 
 
 def text_since(path: Path, start: int) -> str:
-    """What was logged after `start`, from the end if that is much; empty when there is no file."""
+    """Return what was logged after position `start`, at most the last `TAIL_BYTES`; empty if there is no file."""
     if not path.exists():
         return ""
     with path.open("rb") as file:
@@ -60,8 +59,8 @@ def text_since(path: Path, start: int) -> str:
         return file.read().decode("utf-8", "replace")
 
 
-def telling_line(path: Path, start: int = 0) -> str:
-    """The last line after `start` that names a failure, else the last line."""
+def failure_line(path: Path, start: int = 0) -> str:
+    """Return the last line after `start` that names a failure, or else the last line."""
     lines = [line.strip() for line in text_since(path, start).splitlines() if line.strip()]
-    telling = [line for line in lines if _TELLING.search(line)]
-    return (telling or lines or ["nothing was logged"])[-1]
+    failures = [line for line in lines if _FAILURE.search(line)]
+    return (failures or lines or ["nothing was logged"])[-1]

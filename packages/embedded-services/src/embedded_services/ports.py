@@ -1,4 +1,4 @@
-"""Free ports on the loopback address."""
+"""Finds free ports on the loopback address."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import socket
 from embedded_services.errors import EmbeddedServerError
 from embedded_services.state_files import LOOPBACK
 
-# Below the ranges from which Linux (32768) and macOS (49152) give ports to outgoing connections: a port
-# remembered from there would often be taken when the servers come back.
+# They are below the ports that Linux (from 32768) and macOS (from 49152) give to outgoing connections. A remembered
+# port of those ranges would often be taken when the servers start again.
 CANDIDATES = range(18_000, 32_000)
 ATTEMPTS = 200
 
 
 def choose_port(remembered: int) -> int:
-    """The remembered port when it is free, so that connection strings stay valid over a restart; else another."""
+    """Return the remembered port if it is free, so that addresses stay valid over a restart, or else another."""
     if remembered and port_is_free(remembered):
         return remembered
     for _ in range(ATTEMPTS):
-        port = random.choice(CANDIDATES)  # noqa: S311  # spreads instances, guards nothing
+        port = random.choice(CANDIDATES)  # noqa: S311  # it only spreads the instances
         if port_is_free(port):
             return port
     raise EmbeddedServerError(f"no free port found on {LOOPBACK} between {CANDIDATES.start} and {CANDIDATES.stop}")
@@ -27,7 +27,7 @@ def choose_port(remembered: int) -> int:
 
 def port_is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # as the servers do: a port that only has old connections in TIME_WAIT counts as free
+        # the servers set it too: a port with connections in TIME_WAIT only is free
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

@@ -1,4 +1,4 @@
-"""The PostgreSQL server: its cluster, its start and its end."""
+"""The PostgreSQL server: it makes the cluster, and starts and stops the server."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from embedded_services.state_files import DATABASE, LOOPBACK, OWNER
 
 MAJOR_VERSION = "18"
 TOOL_TIMEOUT_SECONDS = 120
-# PostgreSQL's parallel index builds want more than the 64 MB that Docker gives /dev/shm
+# parallel index builds need more than the 64 MB that Docker gives /dev/shm
 ENOUGH_SHARED_MEMORY = 512 * 1024 * 1024
 
-# Linux writes a whole file system out at once, several times faster than a cluster's thousand files one by one.
+# On Linux, syncing the whole file system is several times faster than syncing the thousand files of a cluster.
 SYNC_METHOD = "syncfs" if sys.platform == "linux" else "fsync"
 
 SETTINGS = {
@@ -39,7 +39,7 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# Commits still reach the kernel before they are confirmed: a killed server loses nothing, only a power cut does.
+# Commits reach the kernel before they are confirmed: a killed server loses nothing, but a power cut may.
 WITHOUT_DURABILITY = {"fsync": "off", "full_page_writes": "off"}
 
 CREATE_DATABASE = r"""
@@ -50,7 +50,7 @@ SELECT format('CREATE DATABASE %I', :'database')
 
 class PostgresServer(EmbeddedServer):
     name: ClassVar[str] = "PostgreSQL"
-    # "fast" shutdown: ends sessions and writes a checkpoint; then "immediate": the next start recovers
+    # the fast shutdown ends sessions and writes a checkpoint; after the immediate one the next start recovers
     death_signal: ClassVar[signal.Signals] = signal.SIGINT
     stop_signals: ClassVar[list[tuple[signal.Signals, float]]] = [
         (signal.SIGINT, 10),
@@ -58,8 +58,8 @@ class PostgresServer(EmbeddedServer):
         (signal.SIGKILL, 5),
     ]
     hung_signals: ClassVar[list[tuple[signal.Signals, float]]] = [(signal.SIGQUIT, 2), (signal.SIGKILL, 5)]
-    # SSLRequest: the process that the postmaster forks for the connection answers with one byte, and logs nothing
-    question: ClassVar[bytes] = struct.pack("!ii", 8, 80877103)
+    # SSLRequest: the process that the postmaster forks for the connection answers with one byte and logs nothing
+    probe: ClassVar[bytes] = struct.pack("!ii", 8, 80877103)
 
     def __init__(
         self, *, programs: Path, folder: Path, account: ServerAccount, log: Path, password: str, durable: bool
@@ -69,7 +69,7 @@ class PostgresServer(EmbeddedServer):
         self._durable = durable
 
     def prepare(self, *, password_is_new: bool) -> None:
-        """Makes the cluster if there is none, and gives an existing one the password if the old one was lost."""
+        """Make the cluster if there is none. Set the password of an existing one if the old password was lost."""
         self._remove_unfinished()
         if not self.folder.exists() or not any(self.folder.iterdir()):
             self._initialise()
@@ -106,9 +106,9 @@ class PostgresServer(EmbeddedServer):
         if pid_text.isdigit():
             pid = int(pid_text)
             if processes.is_running(pid, marker):
-                processes.stop_stranger(pid, marker, self.stop_signals)
+                processes.stop_by_pid(pid, marker, self.stop_signals)
             elif processes.command_of(pid) is not None:
-                # the number now belongs to another program; PostgreSQL would take that for a running server
+                # the number now belongs to another program, which PostgreSQL would take for a running server
                 self._pid_file.unlink(missing_ok=True)
         processes.kill_processes_in(self.folder.resolve(), "postgres")
 
@@ -123,12 +123,12 @@ class PostgresServer(EmbeddedServer):
             return []
 
     def _initialise(self) -> None:
-        """Builds the cluster beside its place and moves it there, so that a cluster in its place is a whole one."""
-        workshop = self.folder.with_name(f"{self.folder.name}.init-{os.getpid()}")
-        cluster = workshop / "cluster"
-        password_file = workshop / "password"
+        """Build the cluster in a folder beside its own and rename that, so that a cluster is never incomplete."""
+        build_folder = self.folder.with_name(f"{self.folder.name}.init-{os.getpid()}")
+        cluster = build_folder / "cluster"
+        password_file = build_folder / "password"
         try:
-            self.account.make_private_folder(workshop)
+            self.account.make_private_folder(build_folder)
             self.account.make_private_folder(cluster)
             self.account.write_private_file(password_file, self._password)
             self._run_tool(
@@ -143,12 +143,12 @@ class PostgresServer(EmbeddedServer):
                 f"the database folder {self.folder} cannot be made: {error.strerror or error}"
             ) from error
         finally:
-            shutil.rmtree(workshop, ignore_errors=True)
+            shutil.rmtree(build_folder, ignore_errors=True)
 
     def _remove_unfinished(self) -> None:
-        for workshop in self.folder.parent.glob(f"{self.folder.name}.init-*"):
-            processes.kill_processes_in((workshop / "cluster").resolve(), "postgres")
-            shutil.rmtree(workshop, ignore_errors=True)
+        for build_folder in self.folder.parent.glob(f"{self.folder.name}.init-*"):
+            processes.kill_processes_in((build_folder / "cluster").resolve(), "postgres")
+            shutil.rmtree(build_folder, ignore_errors=True)
 
     def _check_existing(self) -> None:
         version_file = self.folder / "PG_VERSION"
@@ -175,10 +175,10 @@ class PostgresServer(EmbeddedServer):
         log_start = logfiles.size_of(self.log)
         output = logfiles.open_log(self.log)
         try:
-            finished = subprocess.run(  # noqa: S603  # the program comes from our own wheel
+            finished = subprocess.run(  # noqa: S603  # the program comes from a wheel of ours
                 [str(self._programs / program), *arguments],
                 input=script.encode(),
-                stdout=output if program != "postgres" else subprocess.DEVNULL,  # its prompt is no news
+                stdout=output if program != "postgres" else subprocess.DEVNULL,  # it prints its prompt only
                 stderr=output,
                 cwd=self.folder.parent,
                 env=SERVER_ENVIRONMENT | (environment or {}),
@@ -193,12 +193,12 @@ class PostgresServer(EmbeddedServer):
             os.close(output)
         if finished.returncode != 0:
             raise EmbeddedServerError(
-                f"{program} failed: {logfiles.telling_line(self.log, log_start)} (log: {self.log})"
+                f"{program} failed: {logfiles.failure_line(self.log, log_start)} (log: {self.log})"
             )
 
 
 class PidFileLine:
-    """Positions in postmaster.pid, as PostgreSQL's own pg_ctl reads it."""
+    """The indexes of lines in postmaster.pid, as pg_ctl defines them."""
 
     STATUS = 7
 
@@ -207,13 +207,13 @@ def _shared_memory_is_small() -> bool:
     if sys.platform != "linux":
         return False
     with contextlib.suppress(OSError):
-        status = os.statvfs("/dev/shm")  # noqa: S108  # asked for its size only
+        status = os.statvfs("/dev/shm")  # noqa: S108  # only its size is read
         return status.f_blocks * status.f_frsize < ENOUGH_SHARED_MEMORY
     return True
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes a rename inside the folder survive a power cut."""
+    """Sync the folder, so that a rename in it survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Operating-system matters of the server processes: who they are, that they die with the guardian, stopping them."""
+"""Recognises and stops processes of the servers, and makes them die with the guardian."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _POLL_SECONDS = 0.02
 
 
 def die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
-    """A `preexec_fn` by which the kernel signals the child when the thread that started it ends; None off Linux.
+    """Return a `preexec_fn` that makes the kernel signal the child when its parent thread ends, or None off Linux.
 
-    It runs after the switch of user, which would clear the setting.
+    subprocess calls it after the switch of user, which would clear the setting.
     """
     if sys.platform != "linux":
         return None
@@ -33,7 +33,7 @@ def die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
 
 
 def command_of(pid: int) -> str | None:
-    """The command line of a living process; None when there is none (a zombie has none either)."""
+    """Return the command line of a process, or None if there is no such process or it is a zombie."""
     proc = Path(f"/proc/{pid}/cmdline")
     if Path("/proc/self/cmdline").exists():
         try:
@@ -47,13 +47,13 @@ def command_of(pid: int) -> str | None:
 
 
 def is_running(pid: int, marker: str) -> bool:
-    """Whether `pid` lives and its command line holds `marker`: numbers are reused, so a number alone proves nothing."""
+    """Return whether `pid` runs with `marker` in its command line. A number alone may belong to another process."""
     command = command_of(pid)
     return command is not None and marker in command
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether the process stands still after SIGSTOP (Linux only; elsewhere never)."""
+    """Return whether the process was suspended by SIGSTOP. The answer is always False off Linux."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -61,8 +61,11 @@ def is_stopped(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] == "T"
 
 
-def stop_stranger(pid: int, marker: str, signals: list[tuple[signal.Signals, float]]) -> bool:
-    """Stops a process that is not our child by signals of growing force, each with the seconds it has to work."""
+def stop_by_pid(pid: int, marker: str, signals: list[tuple[signal.Signals, float]]) -> bool:
+    """Stop a process that is not a child of this one, and return whether it ended.
+
+    Each signal is followed by its time in seconds to take effect.
+    """
     for number, patience in signals:
         try:
             os.kill(pid, number)
@@ -89,13 +92,13 @@ def stop_child(process: subprocess.Popen[bytes], signals: list[tuple[signal.Sign
 
 
 def kill_processes_in(folder: Path, program: str) -> None:
-    """Kills what still runs `program` in `folder`: backends busy in a query outlive a killed postmaster (Linux only).
+    """Kill the processes that run `program` in `folder`; Linux only.
 
-    A shell that merely stands in the folder is spared.
+    A backend that is busy in a query outlives a killed postmaster. Other programs in the folder are left alone.
     """
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "cwd").readlink() == folder and (process / "exe").readlink().name == program:
                 os.kill(int(process.name), signal.SIGKILL)
-        except OSError:  # gone meanwhile, or not ours to look at
+        except OSError:  # it ended meanwhile, or belongs to another user
             continue

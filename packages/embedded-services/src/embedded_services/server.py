@@ -1,4 +1,4 @@
-"""What PostgreSQL and Valkey have in common: one child process, a port of its own, a log, a way to stop."""
+"""The base class of both servers: a child process with its own port, log and way to stop."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from embedded_services.state_files import LOOPBACK
 PORT_ATTEMPTS = 5
 READY_POLL_SECONDS = 0.02
 
-# No variable of ours reaches the servers: PG* would redirect them, and their environment is readable by their users.
-# An unset locale makes PostgreSQL multithreaded, and refuse to start, on macOS.
+# The servers get no other variable: PG* would redirect them, and their users can read their environment.
+# Without a locale, PostgreSQL on macOS becomes multithreaded and refuses to start.
 SERVER_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
 class StartAbandonedError(Exception):
-    """Nobody waits for the server any more."""
+    """No user waits for the server any more."""
 
 
 class EmbeddedServer(ABC):
-    """One server of the instance. Used from the guardian's main thread only, whose end also ends the server."""
+    """One server of the instance. Only the guardian's main thread uses it; the end of that thread ends the server."""
 
     name: ClassVar[str]
     death_signal: ClassVar[signal.Signals]
     stop_signals: ClassVar[list[tuple[signal.Signals, float]]]
     hung_signals: ClassVar[list[tuple[signal.Signals, float]]]
-    # a request that needs no password and is answered by what does the server's work
-    question: ClassVar[bytes]
+    # a request that needs no password and is answered by the process that does the work
+    probe: ClassVar[bytes]
 
     def __init__(self, *, folder: Path, account: ServerAccount, log: Path, password: str) -> None:
         self.folder = folder
@@ -57,9 +57,13 @@ class EmbeddedServer(ABC):
         return self._process is not None and self._process.poll() is None
 
     def start(self, remembered_port: int, *, keep_waiting: Callable[[], bool]) -> int:
-        """Starts the server and returns its port once it answers; a port taken meanwhile is answered by another.
+        """Start the server and return its port once it answers. If the port is taken meanwhile, try another one.
 
-        There is no limit of time: recovery after a crash must not be interrupted while somebody waits for it.
+        There is no time limit: recovery after a crash must not be interrupted while a user waits for it.
+
+        Raises:
+            EmbeddedServerError: the server ended, or every port that was tried is taken.
+            StartAbandonedError: `keep_waiting` returned False.
         """
         self._stop_leftover()
         port = choose_port(remembered_port)
@@ -77,17 +81,17 @@ class EmbeddedServer(ABC):
             if port_is_free(port):
                 raise EmbeddedServerError(f"{self.name} did not start: {self._reason()} (log: {self.log})")
             port = choose_port(0)
-        raise EmbeddedServerError(f"{self.name} did not start: {PORT_ATTEMPTS} ports in turn were taken by others")
+        raise EmbeddedServerError(f"{self.name} did not start: other programs took {PORT_ATTEMPTS} ports in turn")
 
     def stop(self) -> None:
         if self._process is not None:
             processes.stop_child(self._process, self.stop_signals)
 
-    def reacts(self, timeout_seconds: float) -> bool:
-        """Whether anything comes back in time; a refusal is a reaction too, and the process tells if it is dead."""
+    def responds(self, timeout_seconds: float) -> bool:
+        """Return whether the server answers in time. A refused connection counts: `is_alive` finds a dead server."""
         try:
             with socket.create_connection((LOOPBACK, self._port), timeout=timeout_seconds) as connection:
-                connection.sendall(self.question)
+                connection.sendall(self.probe)
                 connection.recv(1)
         except TimeoutError:
             return False
@@ -96,29 +100,29 @@ class EmbeddedServer(ABC):
         return True
 
     def stop_hung(self) -> None:
-        """With less patience than `stop`: a server that hangs rarely hears of it."""
+        """Stop the server with shorter waits than `stop`, because a hung server rarely handles signals."""
         if self._process is not None:
             processes.stop_child(self._process, self.hung_signals)
 
     def _reason(self) -> str:
         code = self._process.returncode if self._process else 0
-        return f"ended by signal {-code}" if code < 0 else logfiles.telling_line(self.log, self._log_start)
+        return f"ended by signal {-code}" if code < 0 else logfiles.failure_line(self.log, self._log_start)
 
     @abstractmethod
     def _command(self, port: int) -> list[str]: ...
 
     @abstractmethod
     def _is_ready(self) -> bool:
-        """By the server's own word: a connection might reach a stranger that took the port first, password and all."""
+        """Return whether the server itself says so. A connection could send the password to another program."""
 
     @abstractmethod
     def _stop_leftover(self) -> None:
-        """Ends a server of this instance that outlived its guardian."""
+        """Stop a server of this instance that outlived its guardian."""
 
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         output = logfiles.open_log(self.log)
         try:
-            return subprocess.Popen(  # noqa: S603  # the program comes from our own wheel
+            return subprocess.Popen(  # noqa: S603  # the program comes from a wheel of ours
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

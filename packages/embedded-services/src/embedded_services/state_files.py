@@ -1,4 +1,4 @@
-"""The two files through which the guardian tells users where the servers are and how they fare."""
+"""The two files in which the guardian tells the users where the servers are and in which state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Phase = Literal["starting", "ready", "stopping", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedEndpoints:
-    """Where the servers listen. Kept in `services.json`, so that ports and passwords outlive a restart."""
+    """The addresses of the servers. `services.json` keeps them, so that ports and passwords outlive a restart."""
 
     postgres_host: str
     postgres_port: int
@@ -33,7 +33,7 @@ class EmbeddedEndpoints:
 
     @classmethod
     def generate(cls) -> Self:
-        """New passwords; port 0 until a server has found one."""
+        """Return endpoints with new passwords and with port 0, which the servers replace when they start."""
         return cls(
             postgres_host=LOOPBACK,
             postgres_port=0,
@@ -47,7 +47,7 @@ class EmbeddedEndpoints:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """None when the file is not there or was damaged by hand: the guardian then sets new passwords."""
+        """Return None if the file is missing or damaged. The guardian then sets new passwords."""
         fields = _read_json(path)
         try:
             return cls(**fields) if fields else None
@@ -60,7 +60,7 @@ class EmbeddedEndpoints:
 
 @dataclass(frozen=True, slots=True)
 class GuardianState:
-    """The guardian's own account. It may be stale: believe `ready` only while `pid` is a living guardian."""
+    """The state that the guardian reports. It is outdated if `pid` is no running guardian."""
 
     pid: int
     phase: Phase
@@ -93,7 +93,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """Readers see the old file or the new one, and only the owner sees either."""
+    """Replace the file at once, so that no reader sees half of it. Only the owner can read it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Looking at an instance without touching it."""
+"""Reads the state of an instance without changing anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from embedded_services.state_files import EmbeddedEndpoints, GuardianState
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedStatus:
-    """`running` means that both servers answered at last report; ports are the remembered ones when they do not run."""
+    """The state of the servers. `running` means that both answered last; the ports are kept when they stop."""
 
     running: bool
     phase: str
@@ -25,7 +25,7 @@ class EmbeddedStatus:
 
 
 def status(data_dir: Path) -> EmbeddedStatus:
-    """Starts nothing, creates nothing, takes no lock."""
+    """Return the state of the servers. This starts nothing, creates nothing and takes no lock."""
     data = DataFolder.at(data_dir)
     endpoints = EmbeddedEndpoints.read(data.services)
     state = GuardianState.read(data.guardian_state)

@@ -1,4 +1,4 @@
-"""The Valkey server. It keeps nothing on disk: PostgreSQL is the truth."""
+"""The Valkey server. It keeps nothing on disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ daemonize no
 save ""
 appendonly no
 maxmemory-policy noeviction
-# the command line keeps naming this file, by which a leftover server is told from a stranger
+# the command line keeps the name of this file, by which a server of this instance is recognised
 set-proc-title no
 always-show-logo no
 """
@@ -34,7 +34,7 @@ class ValkeyServer(EmbeddedServer):
     death_signal: ClassVar[signal.Signals] = signal.SIGTERM
     stop_signals: ClassVar[list[tuple[signal.Signals, float]]] = [(signal.SIGTERM, 3), (signal.SIGKILL, 3)]
     hung_signals: ClassVar[list[tuple[signal.Signals, float]]] = [(signal.SIGTERM, 1), (signal.SIGKILL, 3)]
-    question: ClassVar[bytes] = b"PING\r\n"  # the answer says that a password is missing
+    probe: ClassVar[bytes] = b"PING\r\n"  # it answers that a password is missing
 
     def __init__(self, *, program: Path, folder: Path, account: ServerAccount, log: Path, password: str) -> None:
         super().__init__(folder=folder, account=account, log=log, password=password)
@@ -46,7 +46,7 @@ class ValkeyServer(EmbeddedServer):
         self.account.make_private_folder(self.folder)
         text = CONFIGURATION.format(host=LOOPBACK, port=port, password=self._password)
         self.account.write_private_file(self._configuration, text)
-        self._pid_file.unlink(missing_ok=True)  # left by a Valkey that ran as another user, it could not be written
+        self._pid_file.unlink(missing_ok=True)  # Valkey could not replace one that another user owns
         return [str(self._program), str(self._configuration)]
 
     def _is_ready(self) -> bool:
@@ -59,4 +59,4 @@ class ValkeyServer(EmbeddedServer):
             return
         marker = str(self._configuration)
         if processes.is_running(pid, marker):
-            processes.stop_stranger(pid, marker, self.stop_signals)
+            processes.stop_by_pid(pid, marker, self.stop_signals)

@@ -1,4 +1,4 @@
-"""The application: the gate, the endpoints under `/v1`, the control API under `/_sim`."""
+"""Builds the application: the middleware, the endpoints under `/v1` and the control API under `/_sim`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 
 from openai_simulator import control
 from openai_simulator.errors import ApiError, invalid
-from openai_simulator.middleware import PREFIX, Gate
+from openai_simulator.middleware import PREFIX, ApiMiddleware
 from openai_simulator.routes import chat, embeddings, files, responses, store_files, vector_stores
 from openai_simulator.simulator import Simulator
 
 ROUTERS: Final = tuple(module.router for module in (files, vector_stores, store_files, responses, chat, embeddings))
-# Pydantic's names for what is wrong, and the service's.
-CODES: Final = {
+# The service's error codes for Pydantic's error types.
+ERROR_CODES: Final = {
     "missing": "missing_required_parameter",
     "extra_forbidden": "unknown_parameter",
     "greater_than_equal": "integer_below_min_value",
@@ -44,7 +44,7 @@ def create_app(simulator: Simulator) -> FastAPI:
     app.exception_handler(RequestValidationError)(_validation_error)
     app.exception_handler(HTTPException)(_http_error)
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
-    app.add_middleware(Gate, simulator=simulator, routes=routes)
+    app.add_middleware(ApiMiddleware, simulator=simulator, routes=routes)
     return app
 
 
@@ -58,11 +58,11 @@ async def _validation_error(_: Request, error: RequestValidationError) -> JSONRe
     if first["type"] == "json_invalid":
         refused = invalid("We could not parse the JSON body of your request.")
     elif first["type"] == "missing":
-        refused = invalid(f"Missing required parameter: '{param}'.", param, CODES["missing"])
+        refused = invalid(f"Missing required parameter: '{param}'.", param, ERROR_CODES["missing"])
     elif first["type"] == "extra_forbidden":
-        refused = invalid(f"Unknown parameter: '{param}'.", param, CODES["extra_forbidden"])
+        refused = invalid(f"Unknown parameter: '{param}'.", param, ERROR_CODES["extra_forbidden"])
     else:
-        code = CODES.get(first["type"], "invalid_type")
+        code = ERROR_CODES.get(first["type"], "invalid_type")
         refused = invalid(f"Invalid '{param}': {first['msg']}.", param, code)
     return JSONResponse(refused.body(), 400)
 
@@ -73,6 +73,6 @@ async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _param(location: Sequence[Any]) -> str:
-    """`tools[0].vector_store_ids`."""
+    """Write a location as the service does, for example `tools[0].vector_store_ids`."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return path.removeprefix(".")

@@ -1,4 +1,4 @@
-"""Attaching files to a store, one by one or as a batch."""
+"""Attaches files to a store, one by one or as a batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from openai_simulator.store_requests import AttachedFile
 
 
 def admit(simulator: Simulator, store: VectorStore, count: int) -> None:
-    """The limits of a call that attaches."""
+    """Check the limits of a call that attaches `count` files.
+
+    Raises:
+        ApiError: a rate limit is reached, or the store would hold too many files.
+    """
     behaviour = simulator.behaviour
     simulator.windows.admit(f"attach {store.id}", behaviour.attach_per_minute)
     simulator.windows.admit("attached files", behaviour.attached_files_per_minute, count)
@@ -28,7 +32,7 @@ def attach(
     batch_id: str | None = None,
     fault: Fault | None = None,
 ) -> list[StoreFile]:
-    """All or none: an unknown id refuses the call. A file that is attached already starts anew."""
+    """Attach all files, or none if an id is unknown. A file that is attached already is indexed anew."""
     for each in files:
         simulator.file(each.file_id, "file_id")
     return [_attach(simulator, store, each, batch_id, fault) for each in files]

@@ -1,4 +1,4 @@
-"""Knobs that stay as they are set, unlike faults, which are spent."""
+"""Settings of the simulator. They hold until they are changed, while a fault is used up."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ MODELS = (
 
 
 class Behaviour(BaseModel):
-    """The defaults are the published limits, with nothing slowed down."""
+    """All settings. The defaults are the published limits, without any delay."""
 
     model_config = ConfigDict(extra="forbid")
-    processing_seconds: Seconds = Field(0, description="A file attached is in_progress so long.")
-    latency_seconds: dict[str, Seconds] = Field({}, description="By route; a name may hold `*`, the first fit counts.")
-    delta_seconds: Seconds = Field(0, description="Between two events of a stream.")
-    background_seconds: Seconds = Field(0, description="A background response is in_progress so long.")
+    processing_seconds: Seconds = Field(0, description="An attached file is in_progress for this time.")
+    latency_seconds: dict[str, Seconds] = Field({}, description="By route. Names may hold `*`; the first match counts.")
+    delta_seconds: Seconds = Field(0, description="The time between two events of a stream.")
+    background_seconds: Seconds = Field(0, description="A background response is in_progress for this time.")
     poll_after_ms: int | None = Field(None, ge=1, le=600_000, description="Sent as `openai-poll-after-ms`.")
     reasoning_tokens: int = Field(0, ge=0, le=10**6, description="Added to the output tokens of each response.")
-    file_searches: int = Field(1, ge=1, le=5, description="Calls in a response; what is found is dealt out to them.")
-    api_key: str | None = Field(None, max_length=200, description="The only key taken; default any.")
+    file_searches: int = Field(1, ge=1, le=5, description="Searches in a response; the results are spread over them.")
+    api_key: str | None = Field(None, max_length=200, description="The only accepted key; by default every key is.")
     models: Annotated[tuple[str, ...], Field(max_length=100)] = MODELS
     max_file_bytes: int = Field(512 * 1024**2, ge=1, le=512 * 1024**2)
     max_file_tokens: int = Field(5_000_000, ge=1)

@@ -1,4 +1,4 @@
-"""`/_sim`: knobs, counters, and what a provider does behind one's back."""
+"""The control API under `/_sim`: settings, faults, counters, and changes that a provider makes by itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ router = APIRouter()
 
 @router.get("/")
 async def describe(simulator: SimulatorDep) -> dict[str, Any]:
-    """What this is."""
     return {
         "name": "openai-sim",
         "notice": "A simulator of OpenAI's service for development and tests. It has no model. Not for production.",
@@ -33,7 +32,7 @@ async def read_settings(simulator: SimulatorDep) -> Behaviour:
 
 @router.patch("/settings")
 async def change_settings(simulator: SimulatorDep, changes: Annotated[dict[str, Any], Body()]) -> Behaviour:
-    """Those named; the others stay."""
+    """Change the given settings and keep the others."""
     try:
         simulator.behaviour = Behaviour.model_validate(simulator.behaviour.model_dump() | changes)
     except ValidationError as error:
@@ -66,7 +65,7 @@ async def clear_faults(simulator: SimulatorDep) -> None:
 
 @router.get("/counters")
 async def read_counters(simulator: SimulatorDep) -> dict[str, Any]:
-    """`created` counts what ever was, `existing` what is."""
+    """Return all counters. `created` includes removed objects; `existing` does not."""
     objects = {"created": simulator.state.created(), "existing": simulator.state.existing()}
     return simulator.journal.counters() | objects
 
@@ -75,13 +74,12 @@ async def read_counters(simulator: SimulatorDep) -> dict[str, Any]:
 async def list_requests(
     simulator: SimulatorDep, route: Annotated[str | None, Query(max_length=64)] = None
 ) -> list[dict[str, Any]]:
-    """Oldest first."""
+    """Return the recorded requests, oldest first."""
     return [record for record in simulator.journal.records if route in {None, record["route"]}]
 
 
 @router.post("/release")
 async def release(simulator: SimulatorDep) -> dict[str, int]:
-    """Stuck files go on."""
     return {"released": simulator.release()}
 
 
@@ -94,7 +92,7 @@ async def expire_store(simulator: SimulatorDep, store_id: str) -> None:
 
 @router.post("/vector_stores/{store_id}/vanish", status_code=204)
 async def vanish_store(simulator: SimulatorDep, store_id: str) -> None:
-    """As if it had never been; it stays counted as created."""
+    """Remove a store as if it had never existed. It still counts as created."""
     if not simulator.state.remove_store(store_id):
         raise not_found("vector store", store_id)
 
@@ -107,5 +105,4 @@ async def vanish_file(simulator: SimulatorDep, file_id: str) -> None:
 
 @router.post("/reset", status_code=204)
 async def reset(simulator: SimulatorDep) -> None:
-    """Objects, counters, knobs and faults."""
     simulator.reset()

@@ -1,4 +1,4 @@
-"""Failures as the service words them: `{"error": {message, type, param, code}}`."""
+"""Errors as the service sends them: `{"error": {message, type, param, code}}`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """An answer other than 200."""
+    """The call is answered with an error status and the body of `body()`."""
 
     def __init__(
         self,
@@ -28,7 +28,6 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
-        """What the client reads."""
         error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
         return {"error": error}
 

@@ -1,4 +1,4 @@
-"""Events of a streamed response in the documented order, made from the response as it ends."""
+"""Makes the events of a streamed response, in the documented order, from the finished response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAD = 16
 
 
 class EventWriter:
-    """Numbers the events."""
+    """Makes the events of one stream and numbers them."""
 
     def __init__(self, *, obfuscate: bool) -> None:
         self._obfuscate = obfuscate
@@ -24,7 +24,7 @@ class EventWriter:
         return made
 
     def events(self, body: Mapping[str, Any]) -> Iterator[Event]:
-        """`body` is the response as a plain call would answer it."""
+        """Yield the events of a response; `body` is what a call without streaming returns."""
         started = {**body, "status": "in_progress", "output": [], "usage": None, "error": None, "completed_at": None}
         started["incomplete_details"] = None
         yield self.event("response.created", response=started)
@@ -72,6 +72,6 @@ class EventWriter:
         yield self.event("response.refusal.done", **place, refusal=part["refusal"])
 
     def _delta(self, kind: str, place: Mapping[str, Any], delta: str, **fields: Any) -> Event:
-        """Padded, so that the length of a packet does not tell that of a word."""
+        """Make a delta. It is padded so that the length of a packet does not tell the length of a word."""
         padding = {"obfuscation": "x" * (-len(delta) % PAD)} if self._obfuscate else {}
         return self.event(kind, **place, delta=delta, **fields, **padding)

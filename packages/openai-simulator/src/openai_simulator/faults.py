@@ -1,4 +1,4 @@
-"""Failures on command: which route, which of its calls, and what goes wrong."""
+"""Faults on command: which calls of which route fail, and how."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from openai_simulator.errors import ApiError
 
 
 class FaultKind(StrEnum):
-    """What happens to the call."""
+    """The kinds of faults, by what happens to the call."""
 
     STATUS = "status"  # an error of the status given
     RESET = "reset"  # the connection is cut without an answer
@@ -37,8 +37,8 @@ class FaultKind(StrEnum):
     STORE_ID = "store_id"  # a batch answers its store's id
 
 
-# what the application itself has to make; the rest happens around it
-INSIDE = frozenset(FaultKind) - {
+# faults that the endpoint itself produces; the middleware produces the others
+ENDPOINT_FAULTS = frozenset(FaultKind) - {
     *(FaultKind.STATUS, FaultKind.RESET, FaultKind.TIMEOUT, FaultKind.NO_ENDPOINT, FaultKind.CRASH),
 }
 
@@ -64,7 +64,7 @@ QUOTA_MESSAGE = "You exceeded your current quota, please check your plan and bil
 
 
 class Fault(BaseModel):
-    """`when` tells whether the call's effect takes place before it fails."""
+    """A fault of the next calls. With `when="after"` the call has its effect before it fails."""
 
     model_config = ConfigDict(extra="forbid")
     route: str = Field(min_length=1, max_length=64, description="A route's name; may hold `*`.")
@@ -89,7 +89,7 @@ class Fault(BaseModel):
         return self
 
     def error(self) -> ApiError:
-        """As the service words it."""
+        """Return the error as the service words it."""
         kind, code, message = STATUSES[self.status]
         if self.code == "insufficient_quota":
             kind, message = "insufficient_quota", QUOTA_MESSAGE
@@ -102,7 +102,7 @@ class Fault(BaseModel):
 
 
 class FailureRate(BaseModel):
-    """A share of all calls fails, which ones the seed and the order of the calls decide."""
+    """Makes a share of all calls fail. The seed and the order of the calls decide which ones."""
 
     model_config = ConfigDict(extra="forbid")
     rate: float = Field(ge=0, le=1)
@@ -111,7 +111,7 @@ class FailureRate(BaseModel):
 
 
 class FaultTable:
-    """Faults in the order they were asked for; the first that fits a call is its own."""
+    """The faults that wait for calls, oldest first. A call gets the first one that fits its route."""
 
     def __init__(self) -> None:
         self.clear()
@@ -129,7 +129,7 @@ class FaultTable:
         self._random = random.Random(rate.seed)  # noqa: S311  # as above
 
     def take(self, route: str) -> Fault | None:
-        """The fault of this call, which is spent by it."""
+        """Return the fault of this call, or None, and count it as used."""
         for fault in self.pending:
             if not fnmatchcase(route, fault.route):
                 continue

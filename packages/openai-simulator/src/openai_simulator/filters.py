@@ -1,4 +1,4 @@
-"""Metadata filters over a file's attributes."""
+"""Filters on the attributes of files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _branch(value: object) -> str:
 
 
 class ComparisonFilter(BaseModel):
-    """One attribute against a value; a file without the attribute fails all but `ne` and `nin`."""
+    """Compares an attribute with a value. A file without the attribute matches `ne` and `nin` only."""
 
     model_config = ConfigDict(extra="forbid")
     type: Comparison
@@ -42,7 +42,7 @@ class ComparisonFilter(BaseModel):
 
 
 class CompoundFilter(BaseModel):
-    """All of them, or any."""
+    """Matches if all filters match (`and`), or if any of them does (`or`)."""
 
     model_config = ConfigDict(extra="forbid")
     type: Literal["and", "or"]
@@ -66,5 +66,5 @@ def _kind(value: object) -> str:
 
 
 def _same(held: object, value: object) -> bool:
-    """`True` is not 1 here."""
+    """Compare two values, where `True` does not equal 1 as it does in Python."""
     return isinstance(held, bool) == isinstance(value, bool) and held == value

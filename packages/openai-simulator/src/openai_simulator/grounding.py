@@ -1,4 +1,4 @@
-"""Answers from numbered passages that a prompt holds, as an instructed model would give them."""
+"""Answers a prompt that holds numbered passages, as a model with these instructions would."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _CODE: Final = re.compile(r"The code of this message is (?P<code>[0-9a-f]{16})\.
 
 @dataclass(frozen=True, slots=True)
 class GroundedPrompt:
-    """Only lines that carry the message's code count: passages may hold anything."""
+    """The question and passages of a prompt. Lines with the prompt's code mark them: passages hold any text."""
 
     question: str
     passages: tuple[str, ...]
 
 
-def grounded(prompt: str) -> GroundedPrompt | None:
-    """`None` where the prompt is not of that form."""
+def parse_prompt(prompt: str) -> GroundedPrompt | None:
+    """Return the parts of a prompt, or None if it does not have this form."""
     opening = _CODE.match(prompt)
     if opening is None:
         return None
@@ -34,7 +34,7 @@ def grounded(prompt: str) -> GroundedPrompt | None:
 
 
 def cited_answer(asked: GroundedPrompt, *, enough: float, worth_quoting: float, quotes: int) -> str:
-    """The sentences that hold most of the question's words, each with a mark that quotes it."""
+    """Return the sentences that hold most of the question's words, each followed by a mark that quotes it."""
     query = Query(asked.question, asked.passages)
     ranked = sorted(
         ((-query.score(sentence), len(sentence), number, sentence) for number, sentence in _numbered(asked.passages))

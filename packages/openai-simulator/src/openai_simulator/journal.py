@@ -1,4 +1,4 @@
-"""What was called, and what came of it, since the simulator started."""
+"""Records the calls since the simulator started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RECORDS = 1000
 
 
 class Journal:
-    """The counters of everything, and the last thousand calls."""
+    """Counters of calls, faults and streams, and records of the last 1,000 calls."""
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -17,7 +17,7 @@ class Journal:
         self.clear()
 
     def clear(self) -> None:
-        """What runs now is still counted."""
+        """Reset the counters and records, except for the calls and streams that are open."""
         self.calls: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.streams: Counter[str] = Counter()

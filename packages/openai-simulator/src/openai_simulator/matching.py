@@ -1,4 +1,4 @@
-"""How well a text answers a query: the share of the query's weighed words it holds. Deterministic, and all by words."""
+"""Scores a text by the share of the query's weighted words that it holds. The result is deterministic."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ _WORD: Final = re.compile(r"\w+")
 _SENTENCE: Final = re.compile(
     r"[^\s](?:(?!\n\s*\n|\n\s*[-*#|])[\s\S])*?(?:[.!?\u3002\uff01\uff1f]+[\"'\u201d\u2019)]*(?=\s|$)|(?=\n\s*(?:\n|[-*#|]))|$)"
 )
-_SAYING_NOTHING: Final = """
+_STOP_WORD_LIST: Final = """
 a about an and any are as at be been by can could did do does for from had has have how i in is it its many
 much my of on or our shall should than that the their them then there these they this those to us was we were
 what when where which who whom whose why will with would you your
 """
-_STOP_WORDS: Final = frozenset(_SAYING_NOTHING.split())
-# Texts that are supposed to exist beside those at hand, so that a word which stands nowhere does not outweigh all.
+_STOP_WORDS: Final = frozenset(_STOP_WORD_LIST.split())
+# This many further texts are assumed, so that a word found in no text does not outweigh all others.
 _PRIOR_TEXTS: Final = 20
 _stemmers = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`text[start:end]`."""
+    """The part `text[start:end]` of a text."""
 
     start: int
     end: int
 
 
 def count_tokens(text: str) -> int:
-    """An estimate: words and marks."""
+    """Estimate the tokens of a text as its words and punctuation marks."""
     return sum(1 for _ in _TOKEN.finditer(text))
 
 
 def cut_to_tokens(text: str, limit: int) -> str:
-    """The text up to its `limit`-th token."""
+    """Return the first `limit` tokens of the text."""
     for number, token in enumerate(_TOKEN.finditer(text)):
         if number == limit:
             return text[: token.start()].rstrip()
@@ -54,7 +54,7 @@ def cut_to_tokens(text: str, limit: int) -> str:
 
 
 def split_tokens(text: str) -> Iterator[str]:
-    """Pieces that together are the text."""
+    """Split a text into pieces of one token each. Joined, they are the text again."""
     start = 0
     for token in _TOKEN.finditer(text):
         if token.start() > start:
@@ -65,7 +65,7 @@ def split_tokens(text: str) -> Iterator[str]:
 
 
 def chunk(text: str, sizes: StaticChunking) -> list[Span]:
-    """Windows of tokens that overlap as asked for."""
+    """Split a text into chunks of the given size and overlap."""
     tokens = [token.span() for token in _TOKEN.finditer(text)]
     step = max(1, sizes.max_chunk_size_tokens - sizes.chunk_overlap_tokens)
     spans = []
@@ -78,20 +78,20 @@ def chunk(text: str, sizes: StaticChunking) -> list[Span]:
 
 
 def sentences(text: str) -> list[str]:
-    """Verbatim, in order; a heading or an item stands alone."""
+    """Return the sentences of a text, verbatim and in order. A heading or list item is one sentence."""
     found = (match.group().rstrip() for match in _SENTENCE.finditer(text))
     return [sentence for sentence in found if _WORD.search(sentence)]
 
 
 @lru_cache(maxsize=4096)
 def terms(text: str) -> frozenset[str]:
-    """Stems of the words that say something."""
+    """Return the stems of all words that are no stop words."""
     words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
     return frozenset(_stem(word) for word in words if word not in _STOP_WORDS)
 
 
 class Query:
-    """Words weighed by how few of the texts at hand hold them."""
+    """A query whose words weigh the more, the fewer of the given texts hold them."""
 
     def __init__(self, text: str, texts: Iterable[str]) -> None:
         wanted = terms(text)
@@ -102,7 +102,7 @@ class Query:
         self._sum = sum(self._weights.values())
 
     def score(self, text: str) -> float:
-        """The share of the query that stands in the text, 0 to 1."""
+        """Return the weighted share of the query's words that the text holds, from 0 to 1."""
         if not self._sum:
             return 0.0
         held = terms(text) & self._weights.keys()
@@ -113,6 +113,6 @@ def _stem(word: str) -> str:
     if not word.isascii():
         return word
     if not hasattr(_stemmers, "english"):
-        _stemmers.english = Stemmer.Stemmer("english")  # its cache has no lock
+        _stemmers.english = Stemmer.Stemmer("english")  # one for each thread: its cache has no lock
     stem: str = _stemmers.english.stemWord(word)
     return stem

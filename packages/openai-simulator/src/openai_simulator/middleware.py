@@ -1,4 +1,4 @@
-"""What stands before every call under `/v1`: key, counters, latency, and the faults that happen around the call."""
+"""Handles every call under `/v1` before its endpoint: key, counters, latency, and faults around the call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openai_simulator.errors import ApiError
-from openai_simulator.faults import INSIDE, Fault, FaultKind
+from openai_simulator.faults import ENDPOINT_FAULTS, Fault, FaultKind
 from openai_simulator.simulator import Simulator
 
 PREFIX: Final = "/v1"
@@ -30,13 +30,13 @@ log = structlog.get_logger(__name__)
 
 
 def crash(where: str) -> None:
-    """As a power cut would: nothing is tidied up."""
+    """End the process at once and without any cleanup, as a power cut would."""
     log.warning("the OpenAI simulator crashes as it was told to", where=where)
     os._exit(CRASH_STATUS)
 
 
-class Gate:
-    """Pure ASGI, since a connection is to be cut and answers to be swallowed."""
+class ApiMiddleware:
+    """The middleware of the API. It is pure ASGI, because it cuts connections and drops answers."""
 
     def __init__(self, app: ASGIApp, simulator: Simulator, routes: Sequence[APIRoute]) -> None:
         self._app = app
@@ -98,13 +98,13 @@ class _Call:
         fault = self._simulator.faults.take(self._route)
         if fault is not None:
             journal.faults[fault.kind] += 1
-        if fault is None or fault.kind in INSIDE:
+        if fault is None or fault.kind in ENDPOINT_FAULTS:
             self._scope["state"]["fault"] = fault
             await app(self._scope, self._read, self._write)
             return
         if fault.when == "after":
             self._scope["state"]["fault"] = None
-            await app(self._scope, self._read, _swallow)
+            await app(self._scope, self._read, _drop)
         await self._fail(fault)
 
     def _authenticate(self) -> None:
@@ -135,7 +135,7 @@ class _Call:
             await self._hang()
 
     async def _hang(self) -> None:
-        """Until the client gives up."""
+        """Send nothing until the client disconnects or the simulator is stopped or reset."""
         gone = asyncio.create_task(self._wait_for_disconnect())
         interrupted = asyncio.create_task(self._simulator.interrupted.wait())
         _, pending = await asyncio.wait({gone, interrupted}, timeout=HANG_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -171,19 +171,19 @@ class _Call:
 
 
 def abort(scope: Scope) -> None:
-    """Cut the connection at once; the server puts the way to do it into the scope (see `server`)."""
+    """Cut the connection at once. `server` puts the function for it into the scope."""
     cut: Callable[[], None] = scope["extensions"]["connection"]["abort"]
     cut()
 
 
 def close(scope: Scope) -> None:
-    """The same, once what was sent has arrived."""
+    """Close the connection after the data already written was sent."""
     cut: Callable[[], None] = scope["extensions"]["connection"]["close"]
     cut()
 
 
 def fault_of(request: Request) -> Fault | None:
-    """The fault the application itself has to make."""
+    """Return the fault that the endpoint itself must produce, or None."""
     fault: Fault | None = request.scope["state"].get("fault")
     return fault
 
@@ -195,5 +195,5 @@ def _parsed(body: bytearray) -> Any:
         return None
 
 
-async def _swallow(_: Message) -> None:
-    """The effect took place, and nobody is told."""
+async def _drop(_: Message) -> None:
+    """Drop a message: the call has its effect, but the client gets no answer."""

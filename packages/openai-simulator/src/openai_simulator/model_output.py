@@ -1,4 +1,4 @@
-"""What the model says in the end, with the faults that make it say something else."""
+"""Decides what the model says, including the faults that change it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from openai_simulator.errors import invalid
 from openai_simulator.faults import Fault, FaultKind
 from openai_simulator.matching import count_tokens, cut_to_tokens
-from openai_simulator.retrieval import Answer
+from openai_simulator.retrieval import CitedAnswer
 from openai_simulator.simulator import Simulator
 
 REFUSED = "I'm sorry, but I can't help with that."
@@ -17,8 +17,8 @@ Reason = Literal["max_output_tokens", "content_filter"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """`reason` of an incomplete answer; `error` of a failed one."""
+class ModelOutput:
+    """What the model says. `reason` is set if it is incomplete, `error` if the model failed."""
 
     text: str
     annotations: list[dict[str, Any]]
@@ -34,14 +34,16 @@ class Outcome:
         return "incomplete" if self.reason else "completed"
 
 
-def decide(simulator: Simulator, answer: Answer, prompt: str, fault: Fault | None, limit: int | None) -> Outcome:
-    """The answer, cut to `limit` tokens, unless the fault has it otherwise."""
+def produce_output(
+    simulator: Simulator, answer: CitedAnswer, prompt: str, fault: Fault | None, limit: int | None
+) -> ModelOutput:
+    """Return the answer cut to `limit` tokens, changed by the fault if there is one."""
     kind = fault.kind if fault else None
     reason: Reason | None = None
     text = answer.text
     if fault is not None and (fault.text or kind is FaultKind.SCRIPTED):
         cited = tuple((hit, len(fault.text)) for hit, _ in answer.citations) if fault.cited else ()
-        text, answer = fault.text, Answer(fault.text, cited, answer.hits)
+        text, answer = fault.text, CitedAnswer(fault.text, cited, answer.hits)
     elif kind is FaultKind.REFUSAL:
         text = REFUSED
     elif kind is FaultKind.CONTENT_FILTER:
@@ -55,7 +57,7 @@ def decide(simulator: Simulator, answer: Answer, prompt: str, fault: Fault | Non
     if fault is not None and kind is FaultKind.FAILED:
         message = fault.message or "The model produced an error."
         text, error = "", {"code": fault.code or "server_error", "message": message}
-    return Outcome(
+    return ModelOutput(
         text=text,
         annotations=[] if kind is FaultKind.REFUSAL else answer.annotations(len(text)),
         usage=_usage(simulator, prompt, text),

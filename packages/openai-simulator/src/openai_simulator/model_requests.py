@@ -1,4 +1,4 @@
-"""Bodies that ask a model: responses and chat completions."""
+"""The request bodies of responses and chat completions."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Includable = Literal[
 
 
 class ToolRanking(RankingOptions):
-    """Beside the ranker, weights that change nothing here."""
+    """The ranking options of the file search tool. The weights have no effect."""
 
     hybrid_search: dict[str, float] | None = None
 
 
 class FileSearchTool(Strict):
-    """Over several stores at once."""
+    """The file search tool, which searches several stores at once."""
 
     type: Literal["file_search"]
     vector_store_ids: list[Annotated[str, Field(max_length=100)]] = Field(min_length=1, max_length=10)
@@ -40,7 +40,7 @@ class FileSearchTool(Strict):
 
 
 class OtherTool(BaseModel):
-    """Taken and never called."""
+    """Any other tool. It is accepted and never called."""
 
     model_config = ConfigDict(extra="allow")
     type: str = Field(max_length=64)
@@ -57,7 +57,7 @@ Tool = Annotated[
 
 
 class ToolChoice(BaseModel):
-    """One tool, or the allowed ones."""
+    """The choice of one tool or of several allowed tools."""
 
     model_config = ConfigDict(extra="allow")
     type: str = Field(max_length=64)
@@ -65,14 +65,14 @@ class ToolChoice(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    """Of responses the first, of chat completions the second."""
+    """Options of streams: responses have the first one, chat completions the second."""
 
     include_obfuscation: bool = True
     include_usage: bool = False
 
 
 class InputItem(BaseModel):
-    """A message, or an item of a former response."""
+    """A message, or an item of an earlier response."""
 
     model_config = ConfigDict(extra="allow")
     role: str = Field("", max_length=32)
@@ -85,7 +85,7 @@ class InputItem(BaseModel):
 
 
 class CreateResponse(Strict):
-    """What only tunes a model is taken and has no effect."""
+    """The body of a response request. Parameters that only tune a model have no effect."""
 
     model: str = Field(max_length=100)
     input: Text | list[InputItem]
@@ -128,7 +128,7 @@ class CreateResponse(Strict):
 
 
 class CreateChatCompletion(BaseModel):
-    """Of many parameters those that change the answer's form."""
+    """The parameters of a chat completion that change the form of the answer; all others are ignored."""
 
     model: str = Field(max_length=100)
     messages: list[InputItem] = Field(min_length=1, max_length=2048)
@@ -146,5 +146,5 @@ class CreateChatCompletion(BaseModel):
 
 
 def question_of(items: list[InputItem]) -> str:
-    """What the user said last."""
+    """Return the text of the last message of the user."""
     return next((item.text() for item in reversed(items) if item.role == "user"), "")

@@ -1,4 +1,4 @@
-"""What the service keeps, and how each is shown."""
+"""The objects that the service keeps, and the JSON that it shows for each."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def timestamp() -> int:
 
 
 class StaticChunking(BaseModel):
-    """Sizes in tokens."""
+    """The sizes of chunks, in tokens."""
 
     max_chunk_size_tokens: int = Field(800, ge=100, le=4096)
     chunk_overlap_tokens: int = Field(400, ge=0, le=2048)
 
 
 class Failure(BaseModel):
-    """Why a file could not be indexed."""
+    """The reason why a file could not be indexed."""
 
     code: Literal["server_error", "unsupported_file", "invalid_file"]
     message: str
 
 
 class StoredFile(BaseModel):
-    """Its bytes are kept apart."""
+    """An uploaded file without its bytes, which `SimulatorState.content` returns."""
 
     id: str
     filename: str
@@ -60,14 +60,14 @@ class StoredFile(BaseModel):
 
 
 class ExpiresAfter(BaseModel):
-    """Counted from the last search or change."""
+    """A time to live that counts from the last search or change."""
 
     anchor: Literal["last_active_at"]
     days: int = Field(ge=1, le=365)
 
 
 class VectorStore(BaseModel):
-    """Its files are objects of their own."""
+    """A vector store without its files, which are `StoreFile` objects."""
 
     id: str
     name: str = ""
@@ -76,7 +76,7 @@ class VectorStore(BaseModel):
     created_at: int
     last_active_at: int
     expires_after: ExpiresAfter | None = None
-    was_expired: bool = False  # by the control API, before its time
+    was_expired: bool = False  # set by the control API
 
     @property
     def expires_at(self) -> int | None:
@@ -89,7 +89,7 @@ class VectorStore(BaseModel):
 
 
 class StoreFile(BaseModel):
-    """A file attached to a store."""
+    """A file that is attached to a store."""
 
     file_id: str
     vector_store_id: str
@@ -121,7 +121,7 @@ class StoreFile(BaseModel):
 
 
 class FileBatch(BaseModel):
-    """Files attached by one call."""
+    """A batch: the files that one call attached."""
 
     id: str
     vector_store_id: str
@@ -130,14 +130,14 @@ class FileBatch(BaseModel):
 
 
 class StoredResponse(BaseModel):
-    """The response as it was answered."""
+    """A model response, stored as it was sent."""
 
     id: str
     body: dict[str, Any]
 
 
 def count_files(files: list[StoreFile]) -> dict[str, int]:
-    """`file_counts` of a store or a batch."""
+    """Return the `file_counts` of a store or a batch."""
     statuses = [file.status for file in files]
     names: tuple[FileStatus, ...] = ("in_progress", "completed", "failed", "cancelled")
     return {name: statuses.count(name) for name in names} | {"total": len(files)}
@@ -163,7 +163,7 @@ def render_store(store: VectorStore, files: list[StoreFile]) -> dict[str, Any]:
 
 
 def render_batch(batch: FileBatch, files: list[StoreFile]) -> dict[str, Any]:
-    """A batch whose files all failed is failed; one with any success is completed."""
+    """Return the JSON of a batch. Its status is `failed` only if all of its files failed."""
     counts = count_files(files)
     if batch.is_cancelled:
         status = "cancelled"

@@ -1,4 +1,4 @@
-"""Lists with cursors."""
+"""Lists that are read page by page with cursors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from openai_simulator.errors import invalid
 
 
 class Page:
-    """`order` is that of creation; `after` and `before` are ids that stay outside."""
+    """A page of a list in the order of creation. `after` and `before` are ids that are not part of the page."""
 
     def __init__(
         self,
@@ -26,12 +26,12 @@ class Page:
         self.before = before
 
     def of(self, rendered: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """From objects in the order of their creation."""
+        """Return the page of the given objects, which are in the order of their creation."""
         ordered = list(rendered if self.order == "asc" else reversed(rendered))
         ids = [each["id"] for each in ordered]
         first = self._position(ids, self.after, "after") + 1 if self.after else 0
         last = self._position(ids, self.before, "before") if self.before else len(ids)
-        # what is asked for before an object is what stands next to it
+        # with `before` alone, the page is the objects nearest to that id
         start = max(first, last - self.limit) if self.before and not self.after else first
         data = ordered[start : min(last, start + self.limit)]
         more = start > first if self.before and not self.after else start + len(data) < last

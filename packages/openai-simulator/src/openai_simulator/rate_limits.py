@@ -1,4 +1,4 @@
-"""The service's own rate limits, in rolling minutes."""
+"""The rate limits of the service, over the last minute."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ MINUTE = 60.0
 
 
 class RateWindows:
-    """Each key has its own; a call that is refused does not count."""
+    """Sliding windows of one minute, one for each key. A refused call does not count."""
 
     def __init__(self) -> None:
         self._passed: dict[str, deque[float]] = {}
 
     def admit(self, key: str, limit: int | None, cost: int = 1) -> None:
-        """Raises the 429 of a limit that is reached."""
+        """Count a call, or raise the error with status 429 if the limit is reached."""
         if limit is None:
             return
         now = time.monotonic()

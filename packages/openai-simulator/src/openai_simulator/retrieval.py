@@ -1,4 +1,4 @@
-"""Search over stores and answers from what it finds."""
+"""Searches the files of stores, and answers from what it found."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from openai_simulator.filters import ComparisonFilter, CompoundFilter
-from openai_simulator.grounding import cited_answer, grounded
+from openai_simulator.grounding import cited_answer, parse_prompt
 from openai_simulator.matching import Query, chunk, sentences, terms
 from openai_simulator.objects import StoredFile, StoreFile
 
 REFUSAL: Final = "I could not find anything about this in the uploaded files."
-ENOUGH: Final = 0.5  # of a question's words, weighed, make a sentence an answer
-WORTH_QUOTING: Final = 0.85  # of the best sentence's score
+ENOUGH: Final = 0.5  # the least score of a sentence that is an answer
+WORTH_QUOTING: Final = 0.85  # the least score of a further sentence, as a share of the best score
 QUOTES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class IndexedFile:
-    """A completed file of a store, with its text."""
+class SearchableFile:
+    """A file of a store whose indexing is completed, with its text."""
 
     file: StoredFile
     attached: StoreFile
@@ -28,7 +28,7 @@ class IndexedFile:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk that matched."""
+    """A chunk that matched a query."""
 
     file_id: str
     filename: str
@@ -38,15 +38,15 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """`citations` are the file and the offset in `text` where the quote ends."""
+class CitedAnswer:
+    """A text with its citations: each is a hit and the offset in `text` at which the quote ends."""
 
     text: str
     citations: tuple[tuple[Hit, int], ...] = ()
     hits: tuple[Hit, ...] = field(default=())
 
     def annotations(self, length: int) -> list[dict[str, Any]]:
-        """Of the first `length` characters."""
+        """Return the annotations of the first `length` characters."""
         return [
             {"type": "file_citation", "index": index, "file_id": hit.file_id, "filename": hit.filename}
             for hit, index in self.citations
@@ -55,14 +55,14 @@ class Answer:
 
 
 def search(
-    indexed: Sequence[IndexedFile],
+    indexed: Sequence[SearchableFile],
     queries: Sequence[str],
     *,
     limit: int,
     filters: ComparisonFilter | CompoundFilter | None = None,
     threshold: float = 0,
 ) -> list[Hit]:
-    """Best first; a chunk without any word of the query is never a result."""
+    """Return the best chunks first. A chunk without any word of the queries is never a result."""
     hits = [
         Hit(each.file.id, each.file.filename, 0, each.text[span.start : span.end], each.attached.attributes)
         for each in indexed
@@ -75,13 +75,13 @@ def search(
     return sorted(found, key=lambda hit: -hit.score)[:limit]
 
 
-def answer(question: str, hits: Sequence[Hit]) -> Answer:
-    """The sentences that hold most of the question's words, each followed by its citation, or a refusal."""
+def answer(question: str, hits: Sequence[Hit]) -> CitedAnswer:
+    """Answer with the sentences that hold most of the question's words, each cited, or with a refusal."""
     candidates = {(sentence, hit.file_id): hit for hit in reversed(hits) for sentence in sentences(hit.text)}
     query = Query(question, [hit.text for hit in hits])
     ranked = sorted(((query.score(text), text, hit) for (text, _), hit in candidates.items()), key=_by_score)
     if not ranked or ranked[0][0] < ENOUGH:
-        return Answer(REFUSAL, hits=tuple(hits))
+        return CitedAnswer(REFUSAL, hits=tuple(hits))
     best = ranked[0][0]
     text = ""
     said: list[frozenset[str]] = []
@@ -95,15 +95,15 @@ def answer(question: str, hits: Sequence[Hit]) -> Answer:
         said.append(words)
         text = f"{text} {sentence}" if text else sentence
         citations.append((hit, len(text)))
-    return Answer(text, tuple(citations), tuple(hits))
+    return CitedAnswer(text, tuple(citations), tuple(hits))
 
 
-def answer_from_prompt(prompt: str) -> Answer:
-    """Without file search the text that comes with the question is all there is: the last paragraph asks."""
-    if asked := grounded(prompt):
-        return Answer(cited_answer(asked, enough=ENOUGH, worth_quoting=WORTH_QUOTING, quotes=QUOTES))
+def answer_from_prompt(prompt: str) -> CitedAnswer:
+    """Answer without file search: the last paragraph of the prompt is the question, the rest is the source."""
+    if asked := parse_prompt(prompt):
+        return CitedAnswer(cited_answer(asked, enough=ENOUGH, worth_quoting=WORTH_QUOTING, quotes=QUOTES))
     context, _, question = prompt.rstrip().rpartition("\n\n")
-    return answer(question, [Hit("", "", 1, context, {})]) if context else Answer(f"You said: {question}")
+    return answer(question, [Hit("", "", 1, context, {})]) if context else CitedAnswer(f"You said: {question}")
 
 
 def _with_score(hit: Hit, score: float) -> Hit:
@@ -111,6 +111,6 @@ def _with_score(hit: Hit, score: float) -> Hit:
 
 
 def _by_score(candidate: tuple[float, str, Hit]) -> tuple[float, int, str]:
-    """Of equals the shorter one says it best."""
+    """Sort by score, and put the shorter of two equal sentences first."""
     score, sentence, _ = candidate
     return -score, len(sentence), sentence

@@ -1,4 +1,4 @@
-"""Real HTTP on the loopback address, as a process of its own or beside a test on its event loop."""
+"""Serves real HTTP on the loopback address, in a process of its own or on the event loop of a test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from openai_simulator.app import create_app
 from openai_simulator.simulator import Simulator
-from openai_simulator.state import State
+from openai_simulator.state import SimulatorState
 
 LOOPBACK: Final = "127.0.0.1"
 log = structlog.get_logger(__name__)
@@ -25,14 +25,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunningSimulator:
-    """`simulator` may be read and changed directly by callers on the same event loop."""
+    """A simulator that is being served. Callers on the same event loop may read and change `simulator` directly."""
 
     origin: str
     simulator: Simulator
 
     @property
     def base_url(self) -> str:
-        """What OPENAI_BASE_URL takes."""
+        """Return the address to set as OPENAI_BASE_URL."""
         return f"{self.origin}/v1"
 
     @property
@@ -41,7 +41,7 @@ class RunningSimulator:
 
 
 class _Protocol(HttpToolsProtocol):
-    """Lets the application cut the connection, which ASGI has no message for."""
+    """Gives the application two functions that cut the connection, since ASGI has no message for that."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -52,13 +52,13 @@ class _Protocol(HttpToolsProtocol):
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """They belong to the program around it."""
+        """Leave the signal handlers to the program that runs this server."""
         yield
 
 
 async def serve(port: int, state_file: Path | None) -> None:
-    """Until a signal ends it."""
-    simulator = Simulator(State(state_file))
+    """Serve until a signal ends the process."""
+    simulator = Simulator(SimulatorState(state_file))
     simulator.resume()
     log.warning(
         "this is a simulator of OpenAI's service: it has no model and keeps no secret; never use it in production",
@@ -74,10 +74,10 @@ async def serve(port: int, state_file: Path | None) -> None:
 
 @asynccontextmanager
 async def running_simulator(state_file: Path | None = None) -> AsyncGenerator[RunningSimulator]:
-    """On a free port of this process."""
-    simulator = Simulator(State(state_file))
+    """Serve a simulator on a free port of this process while the block runs."""
+    simulator = Simulator(SimulatorState(state_file))
     simulator.resume()
-    async with served(_config(simulator, 0), before_the_end=simulator.stop) as origin:
+    async with served(_config(simulator, 0), before_stop=simulator.stop) as origin:
         yield RunningSimulator(origin, simulator)
 
 
@@ -87,19 +87,19 @@ async def _nothing() -> None:
 
 @asynccontextmanager
 async def served(
-    config: uvicorn.Config, *, before_the_end: Callable[[], Awaitable[None]] = _nothing
+    config: uvicorn.Config, *, before_stop: Callable[[], Awaitable[None]] = _nothing
 ) -> AsyncGenerator[str]:
-    """The origin of an application on a free port, on the event loop of the caller."""
+    """Serve any application on a free port and on the event loop of the caller; yield its origin."""
     listening = socket.create_server((LOOPBACK, 0))
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
+        while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn gives no event to wait for
             await asyncio.sleep(0.005)
         yield f"http://{LOOPBACK}:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
-        await before_the_end()
+        await before_stop()
         await serving
         listening.close()
 

@@ -1,4 +1,4 @@
-"""The service behind the endpoints: what it keeps, how it behaves, and the indexing it does in the background."""
+"""The service behind the endpoints: its objects, its settings, and the indexing of files in the background."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from openai_simulator.journal import Journal
 from openai_simulator.matching import count_tokens
 from openai_simulator.objects import Failure, StoredFile, StoreFile, VectorStore, timestamp
 from openai_simulator.rate_limits import RateWindows
-from openai_simulator.retrieval import IndexedFile
-from openai_simulator.state import State
+from openai_simulator.retrieval import SearchableFile
+from openai_simulator.state import SimulatorState
 
 log = structlog.get_logger(__name__)
 
 
 class Simulator:
-    """One service; its methods run on the event loop of its server."""
+    """One simulated service. Its methods run on the event loop of its server."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: SimulatorState) -> None:
         self.state = state
         self.behaviour = Behaviour()
         self.faults = FaultTable()
         self.journal = Journal()
         self.windows = RateWindows()
-        self.interrupted = asyncio.Event()  # by a stop or a reset, which calls that hang wait for
+        self.interrupted = asyncio.Event()  # set by a stop or a reset; calls that hang wait for it
         self._texts: dict[str, str] = {}
         self._prompts: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def resume(self) -> None:
-        """Index what a former run of this state left in progress."""
+        """Index the files that an earlier run with this state left in progress."""
         for attached in self.state.store_files:
             if attached.status == "in_progress" and not attached.is_stuck:
                 self.process(attached)
 
     async def stop(self) -> None:
-        """Calls that hang are let go, indexing is dropped; the state file has what was done."""
+        """End the calls that hang, cancel the indexing that runs, and close the state."""
         self.interrupted.set()
         tasks = list(self._tasks)
         for task in tasks:
@@ -53,7 +53,7 @@ class Simulator:
         self.state.close()
 
     def reset(self) -> None:
-        """As new: objects, counters, knobs, faults."""
+        """Remove all objects and faults, and set the counters and settings to their defaults."""
         for task in self._tasks:
             task.cancel()
         self.interrupted.set()
@@ -67,7 +67,7 @@ class Simulator:
         self._prompts.clear()
 
     def release(self) -> int:
-        """Files that were stuck go on; how many."""
+        """Index the files that are stuck, and return how many there were."""
         stuck = [attached for attached in self.state.store_files if attached.is_stuck]
         for attached in stuck:
             attached.is_stuck = False
@@ -76,18 +76,18 @@ class Simulator:
         return len(stuck)
 
     async def pause(self, seconds: float) -> None:
-        """A stop or a reset cuts it short."""
+        """Wait. A stop or a reset ends the wait early."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.interrupted.wait(), seconds)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """In the background, until `stop` or `reset`."""
+        """Run the work in the background until it ends or `stop` or `reset` cancels it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def process(self, attached: StoreFile) -> None:
-        """Index the file after the delay that is set now."""
+        """Start indexing the file, with the delay that is set now."""
         self.spawn(self._process(attached, self.behaviour.processing_seconds))
 
     def file(self, file_id: str, param: str = "id") -> StoredFile:
@@ -102,7 +102,7 @@ class Simulator:
         return found
 
     def usable_store(self, store_id: str) -> VectorStore:
-        """Expired ones are shown, and refuse everything else."""
+        """Return the store and note its use. An expired store can be read only, so here it raises an error."""
         found = self.store(store_id)
         if found.is_expired:
             raise invalid(f"Vector store '{store_id}' is expired.", "vector_store_id", "vector_store_expired")
@@ -124,24 +124,24 @@ class Simulator:
             raise error
         return name
 
-    async def indexed(self, store_ids: list[str]) -> list[IndexedFile]:
-        """The completed files of the stores."""
+    async def indexed(self, store_ids: list[str]) -> list[SearchableFile]:
+        """Return the files of the stores whose indexing is completed."""
         files = [attached for store_id in store_ids for attached in self.state.files_of(store_id)]
         ready = [attached for attached in files if attached.status == "completed"]
         return [
-            IndexedFile(file, attached, await self.text(file))
+            SearchableFile(file, attached, await self.text(file))
             for attached in ready
             if (file := self.state.files.get(attached.file_id)) is not None
         ]
 
     async def text(self, file: StoredFile) -> str:
-        """Read once."""
+        """Return the text of a file, which is read the first time only."""
         if file.id not in self._texts:
             self._texts[file.id] = await read_text(self.state.content(file.id), file.filename)
         return self._texts[file.id]
 
     def cached_tokens(self, prompt: str, tokens: int) -> int:
-        """A prompt of 1,024 tokens or more that came before is cached in blocks of 128."""
+        """Return how many tokens are cached: a repeated prompt of at least 1,024 tokens is, in blocks of 128."""
         seen = hash(prompt) in self._prompts
         self._prompts.add(hash(prompt))
         return tokens // 128 * 128 if seen and tokens >= 1024 else 0  # noqa: PLR2004  # as published

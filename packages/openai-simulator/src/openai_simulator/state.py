@@ -1,4 +1,4 @@
-"""All that was created: in memory, and written through to a SQLite file when there is one."""
+"""Keeps all objects in memory and in a SQLite database, which is a file if a path is given."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Collection(Generic[T]):
-    """Objects of one kind in the order of their creation, and how many there ever were."""
+    """The objects of one kind, in the order of their creation. `created` counts the removed ones too."""
 
     def __init__(self, database: sqlite3.Connection, kind: str, model: type[T]) -> None:
         self._database = database
@@ -45,7 +45,7 @@ class Collection(Generic[T]):
         return self._objects.get(key)
 
     def add(self, key: str, made: T) -> T:
-        """Counted as created."""
+        """Add a new object and count it as created."""
         self.created += 1
         with self._database:
             self._database.execute("INSERT INTO created VALUES (?, ?)", (self._kind, key))
@@ -54,7 +54,7 @@ class Collection(Generic[T]):
         return made
 
     def save(self, key: str, changed: T) -> None:
-        """An object that was removed, or replaced, before stays so."""
+        """Write a changed object. Do nothing if it was removed or replaced meanwhile."""
         if self._objects.get(key) is not changed:
             return
         with self._database:
@@ -69,14 +69,14 @@ class Collection(Generic[T]):
         self._database.execute(UPSERT, (self._kind, key, value.model_dump_json()))
 
 
-class State:
-    """Whole after a crash: a call's objects are on file before its answer leaves."""
+class SimulatorState:
+    """All objects of the simulator. A crash loses none: they are in the file before the answer to a call is sent."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self._database = sqlite3.connect(path or ":memory:")
         self._database.executescript(SCHEMA)
-        # the crashes it must survive are those of the simulator, not of the machine
+        # the file must survive a crash of the simulator, but not a crash of the machine
         self._database.execute("PRAGMA synchronous = OFF")
         self._load()
 
@@ -92,7 +92,7 @@ class State:
             self._database.execute("INSERT INTO contents VALUES (?, ?)", (file_id, data))
 
     def content(self, file_id: str) -> bytes:
-        """Empty once the file is gone."""
+        """Return the bytes of a file, or none if it was removed."""
         row = self._database.execute("SELECT data FROM contents WHERE file_id = ?", (file_id,)).fetchone()
         data: bytes = row[0] if row else b""
         return data
@@ -104,7 +104,7 @@ class State:
         return [file for file in self.store_files if file.batch_id == batch_id]
 
     def remove_file(self, file_id: str) -> bool:
-        """Out of all stores too, as the service says."""
+        """Remove a file and detach it from all stores. Return whether it existed."""
         for attached in self.store_files:
             if attached.file_id == file_id:
                 self.store_files.remove(attached.key)
@@ -113,7 +113,7 @@ class State:
         return self.files.remove(file_id) is not None
 
     def remove_store(self, store_id: str) -> bool:
-        """The files themselves stay."""
+        """Remove a store and its batches, but not the files. Return whether it existed."""
         for attached in self.files_of(store_id):
             self.store_files.remove(attached.key)
         for batch in self.file_batches:
@@ -122,7 +122,7 @@ class State:
         return self.vector_stores.remove(store_id) is not None
 
     def created(self) -> Counter[str]:
-        """How many there ever were, over all restarts on one state file."""
+        """Return how many objects of each kind were ever created, over all restarts with the same state file."""
         return Counter({name: collection.created for name, collection in self._collections().items()})
 
     def existing(self) -> Counter[str]:

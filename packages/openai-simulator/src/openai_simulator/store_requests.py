@@ -1,4 +1,4 @@
-"""Bodies that vector stores take, with their published bounds."""
+"""The request bodies of vector stores, with their published limits."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SearchText = Annotated[str, Field(min_length=1, max_length=100_000)]
 
 
 class Strict(BaseModel):
-    """A parameter that is not known is refused."""
+    """A body that refuses unknown parameters."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class AskedChunking(StaticChunking):
-    """As a caller gives it."""
+class RequestedChunking(StaticChunking):
+    """The chunk sizes that a caller sends; both are required."""
 
     model_config = ConfigDict(extra="forbid")
     max_chunk_size_tokens: int = Field(ge=100, le=4096)
@@ -34,15 +34,15 @@ class AskedChunking(StaticChunking):
 
 
 class ChunkingStrategy(Strict):
-    """`auto` is 800 tokens with an overlap of 400."""
+    """How files are split. `auto` means chunks of 800 tokens with an overlap of 400."""
 
     type: Literal["auto", "static"]
-    static: AskedChunking | None = None
+    static: RequestedChunking | None = None
 
     @model_validator(mode="after")
     def _sizes_with_static(self) -> Self:
         if (self.type == "static") != (self.static is not None):
-            raise ValueError("'static' stands beside the type static, and only there")
+            raise ValueError("'static' is required with type 'static', and is not allowed otherwise")
         return self
 
     def sizes(self) -> StaticChunking:
@@ -50,7 +50,7 @@ class ChunkingStrategy(Strict):
 
 
 class AttachedFile(Strict):
-    """A file and what its store shall know of it."""
+    """A file to attach, with its attributes and chunking."""
 
     file_id: FileId
     attributes: Attributes | None = None
@@ -58,7 +58,7 @@ class AttachedFile(Strict):
 
 
 class CreateFileBatch(Strict):
-    """Either ids, which share attributes and chunking, or files with their own."""
+    """Either ids that share attributes and chunking, or files that have their own."""
 
     file_ids: list[FileId] | None = Field(None, min_length=1, max_length=2000)
     files: list[AttachedFile] | None = Field(None, min_length=1, max_length=2000)
@@ -68,7 +68,7 @@ class CreateFileBatch(Strict):
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
         if (self.file_ids is None) == (self.files is None):
-            raise ValueError("exactly one of file_ids and files is taken")
+            raise ValueError("send either file_ids or files")
         return self
 
     def attached(self) -> list[AttachedFile]:
@@ -81,13 +81,13 @@ class CreateFileBatch(Strict):
 
 
 class UpdateAttributes(Strict):
-    """Replaces all of them."""
+    """The new attributes of a file, which replace all old ones."""
 
     attributes: Attributes | None
 
 
 class CreateVectorStore(Strict):
-    """An empty one, or one with files."""
+    """The body that creates a store, empty or with files."""
 
     name: str | None = Field(None, max_length=256)
     description: str | None = Field(None, max_length=512)
@@ -98,7 +98,7 @@ class CreateVectorStore(Strict):
 
 
 class UpdateVectorStore(Strict):
-    """What is not sent stays."""
+    """The body that changes a store. Parameters that are not sent keep their values."""
 
     name: str | None = Field(None, max_length=256)
     metadata: Metadata | None = None
@@ -106,14 +106,14 @@ class UpdateVectorStore(Strict):
 
 
 class RankingOptions(Strict):
-    """The ranker is one and the same here."""
+    """The ranking options of a search. All rankers give the same result."""
 
     ranker: Literal["none", "auto", "default-2024-11-15"] = "auto"
     score_threshold: float = Field(0, ge=0, le=1)
 
 
 class SearchVectorStore(Strict):
-    """Several queries are one search."""
+    """A search. A chunk is scored by the best of several queries."""
 
     query: SearchText | Annotated[list[SearchText], Field(min_length=1, max_length=50)]
     max_num_results: int = Field(10, ge=1, le=50)

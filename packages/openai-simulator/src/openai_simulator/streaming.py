@@ -1,4 +1,4 @@
-"""Server-sent events that are counted, slowed down, and broken on command."""
+"""Sends server-sent events, and counts, delays or breaks them on command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ERRORS = frozenset({FaultKind.STREAM_ERROR_EVENT, FaultKind.STREAM_ERROR_OBJECT}
 
 
 class EventStream(StreamingResponse):
-    """Open from its first byte until its last, or until the client goes."""
+    """A stream of events. It counts as open until its last byte is sent or the client disconnects."""
 
     media_type = "text/event-stream"
 
@@ -31,14 +31,14 @@ class EventStream(StreamingResponse):
         events: Iterator[dict[str, Any]],
         fault: Fault | None,
         *,
-        when_finished: Callable[[], None] | None = None,
+        on_finish: Callable[[], None] | None = None,
         ends_with: str = "",
     ) -> None:
         super().__init__(self._body(events))
         self._simulator = simulator
         self._scope = scope
         self._fault = fault
-        self._when_finished = when_finished
+        self._on_finish = on_finish
         self._ends_with = ends_with
         self._is_finished = False
 
@@ -69,14 +69,14 @@ class EventStream(StreamingResponse):
                     return
             yield _written(event)
             await self._simulator.pause(self._simulator.behaviour.delta_seconds)
-        if self._when_finished is not None:
-            self._when_finished()
+        if self._on_finish is not None:
+            self._on_finish()
         self._is_finished = True
         if self._ends_with:
             yield self._ends_with
 
     async def _interrupt(self, fault: Fault) -> None:
-        """The task is cancelled when the connection is gone."""
+        """Crash, close or stall. This task is cancelled when the client disconnects."""
         if fault.kind is FaultKind.STREAM_CRASH:
             crash("inside a stream")
         if fault.kind is FaultKind.STREAM_BREAK:

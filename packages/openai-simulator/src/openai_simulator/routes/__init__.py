@@ -1,1 +1,1 @@
-"""The endpoints under `/v1`; a route's name is what faults, latencies and counters know it by."""
+"""The endpoints under `/v1`. Faults, latencies and counters refer to a route by its name."""

@@ -1,4 +1,4 @@
-"""What endpoints take."""
+"""The dependencies of the endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embeddings, and the list of models."""
+"""The endpoints of embeddings and models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from openai_simulator.store_requests import Strict
 
 router = APIRouter()
 DIMENSIONS = {"text-embedding-3-large": 3072, "text-embedding-3-small": 1536}
-FIXED = 1536  # of models without a choice
+FIXED = 1536  # for models that accept no `dimensions`
 INPUT_TOKENS = 8192
 TOTAL_TOKENS = 300_000
 Token = Annotated[int, Field(ge=0)]
@@ -27,7 +27,7 @@ EmbeddedText = Annotated[str, Field(min_length=1)]
 
 
 class CreateEmbeddings(Strict):
-    """Texts, or their tokens."""
+    """The body of an embeddings request: texts, or lists of tokens."""
 
     model: str = Field(max_length=100)
     input: EmbeddedText | Annotated[list[EmbeddedText] | Tokens | list[Tokens], Field(min_length=1, max_length=2048)]
@@ -49,7 +49,7 @@ async def create_embeddings(simulator: SimulatorDep, asked: CreateEmbeddings) ->
     texts = asked.texts()
     counts = [count_tokens(text) for text in texts]
     if max(counts) > INPUT_TOKENS or sum(counts) > TOTAL_TOKENS:
-        message = f"An input takes {INPUT_TOKENS} tokens, a request {TOTAL_TOKENS}."
+        message = f"An input may have {INPUT_TOKENS} tokens, a request {TOTAL_TOKENS}."
         raise invalid(message, "input", "max_tokens_per_request")
     size = _size(asked)
     vectors = [_vector(text, size) for text in texts]
@@ -89,13 +89,13 @@ def _size(asked: CreateEmbeddings) -> int:
 
 
 def _vector(text: str, size: int) -> list[float]:
-    """Words thrown into buckets: texts that share words are near each other, and nothing more."""
+    """Hash the words of a text into a vector. Texts that share words are near each other; meaning plays no part."""
     vector = [0.0] * size
     for term in terms(text) or {text}:
         digest = hashlib.blake2b(term.encode(), digest_size=8).digest()
         vector[int.from_bytes(digest[:7]) % size] += 1.0 if digest[7] % 2 else -1.0
     length = math.sqrt(sum(value * value for value in vector))
-    if not length:  # two words that cancel each other out
+    if not length:  # words that cancelled each other out
         vector[0] = length = 1.0
     return [value / length for value in vector]
 

@@ -1,4 +1,4 @@
-"""Uploaded files."""
+"""The endpoints of uploaded files."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def retrieve_file(simulator: SimulatorDep, file_id: ObjectId) -> dict[str,
 
 @router.get("/files/{file_id}/content", name="files.content")
 async def file_content(simulator: SimulatorDep, file_id: ObjectId) -> Response:
-    """The service refuses files of purpose assistants."""
+    """Return the bytes of a file. Like the service, refuse files with the purpose `assistants`."""
     file = simulator.file(file_id)
     if file.purpose == "assistants":
         raise invalid("Not allowed to download files of purpose: assistants")
@@ -74,6 +74,6 @@ async def file_content(simulator: SimulatorDep, file_id: ObjectId) -> Response:
 
 @router.delete("/files/{file_id}", name="files.delete")
 async def delete_file(simulator: SimulatorDep, file_id: ObjectId) -> dict[str, Any]:
-    """Out of all vector stores too."""
+    """Delete a file and detach it from all vector stores."""
     simulator.state.remove_file(simulator.file(file_id).id)
     return {"id": file_id, "object": "file", "deleted": True}

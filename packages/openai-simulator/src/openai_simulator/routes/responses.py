@@ -1,4 +1,4 @@
-"""Responses with file search."""
+"""The endpoints of responses, with file search."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fastapi.responses import JSONResponse, Response
 
 from openai_simulator.errors import ApiError, invalid, not_found
 from openai_simulator.events import EventWriter
-from openai_simulator.model_output import Outcome, decide
+from openai_simulator.model_output import ModelOutput, produce_output
 from openai_simulator.model_requests import CreateResponse, FileSearchTool, ToolChoice, question_of
 from openai_simulator.objects import StoredResponse, make_id, timestamp
-from openai_simulator.retrieval import Answer, answer, answer_from_prompt, search
+from openai_simulator.retrieval import CitedAnswer, answer, answer_from_prompt, search
 from openai_simulator.routes.deps import FaultDep, ObjectId, SimulatorDep
 from openai_simulator.simulator import Simulator
 from openai_simulator.streaming import EventStream
@@ -29,8 +29,8 @@ async def create_response(
     _check(simulator, asked)
     answered, output = await _answer(simulator, asked)
     prompt = "\n".join([asked.prompt(), *(hit.text for hit in answered.hits)])
-    outcome = decide(simulator, answered, prompt, fault, asked.max_output_tokens)
-    body = _body(asked, outcome, output)
+    model_output = produce_output(simulator, answered, prompt, fault, asked.max_output_tokens)
+    body = _body(asked, model_output, output)
     if asked.background:
         return JSONResponse(_run_in_background(simulator, body))
 
@@ -41,7 +41,7 @@ async def create_response(
     if asked.stream:
         obfuscate = asked.stream_options is None or asked.stream_options.include_obfuscation
         events = EventWriter(obfuscate=obfuscate).events(body)
-        return EventStream(simulator, request.scope, events, fault, when_finished=keep)
+        return EventStream(simulator, request.scope, events, fault, on_finish=keep)
     keep()
     return JSONResponse(body)
 
@@ -59,7 +59,7 @@ async def delete_response(simulator: SimulatorDep, response_id: ObjectId) -> dic
 
 @router.post("/responses/{response_id}/cancel", name="responses.cancel")
 async def cancel_response(simulator: SimulatorDep, response_id: ObjectId) -> dict[str, Any]:
-    """Only of those in the background; one that has ended stays as it is."""
+    """Cancel a background response. One that has ended is returned unchanged."""
     stored = _stored(simulator, response_id)
     if not stored.body["background"]:
         raise invalid("Cannot cancel a synchronous response.", "response_id")
@@ -77,7 +77,11 @@ def _stored(simulator: Simulator, response_id: str) -> StoredResponse:
 
 
 def _check(simulator: Simulator, asked: CreateResponse) -> None:
-    """What no bound of a field says."""
+    """Check what the limits of single fields cannot express.
+
+    Raises:
+        ApiError: the model or the previous response is unknown, or parameters contradict each other.
+    """
     simulator.model(asked.model)
     previous = asked.previous_response_id
     if previous is not None and simulator.state.responses.get(previous) is None:
@@ -92,8 +96,8 @@ def _check(simulator: Simulator, asked: CreateResponse) -> None:
         raise invalid("A background response is stored, and this simulator does not stream it.", "background")
 
 
-async def _answer(simulator: Simulator, asked: CreateResponse) -> tuple[Answer, list[dict[str, Any]]]:
-    """The answer, and the searches that stand before it in the output."""
+async def _answer(simulator: Simulator, asked: CreateResponse) -> tuple[CitedAnswer, list[dict[str, Any]]]:
+    """Return the answer and the file search calls that come before it in the output."""
     question = question_of(asked.items())
     tool = asked.file_search()
     if tool is None or asked.tool_choice == "none" or asked.max_tool_calls == 0:
@@ -129,12 +133,12 @@ async def _search(simulator: Simulator, tool: FileSearchTool, question: str) -> 
     )
 
 
-def _body(asked: CreateResponse, outcome: Outcome, output: list[dict[str, Any]]) -> dict[str, Any]:
-    part = {"type": "output_text", "text": outcome.text, "annotations": outcome.annotations, "logprobs": []}
-    if outcome.is_refusal:
-        part = {"type": "refusal", "refusal": outcome.text}
+def _body(asked: CreateResponse, model_output: ModelOutput, output: list[dict[str, Any]]) -> dict[str, Any]:
+    part = {"type": "output_text", "text": model_output.text, "annotations": model_output.annotations, "logprobs": []}
+    if model_output.is_refusal:
+        part = {"type": "refusal", "refusal": model_output.text}
     message = {"id": make_id("msg_"), "type": "message", "role": "assistant", "content": [part]}
-    message["status"] = outcome.status
+    message["status"] = model_output.status
     echoed = asked.model_dump(
         include={
             *("instructions", "max_output_tokens", "max_tool_calls", "metadata", "model", "parallel_tool_calls"),
@@ -147,15 +151,15 @@ def _body(asked: CreateResponse, outcome: Outcome, output: list[dict[str, Any]])
         "id": make_id("resp_"),
         "object": "response",
         "created_at": created,
-        "completed_at": created if outcome.status == "completed" else None,
-        "status": outcome.status,
-        "error": outcome.error,
-        "incomplete_details": {"reason": outcome.reason} if outcome.reason else None,
+        "completed_at": created if model_output.status == "completed" else None,
+        "status": model_output.status,
+        "error": model_output.error,
+        "incomplete_details": {"reason": model_output.reason} if model_output.reason else None,
         **echoed,
         "metadata": asked.metadata or {},
         "service_tier": asked.service_tier or "default",
-        "output": output if outcome.error else [*output, message],
-        "usage": outcome.usage,
+        "output": output if model_output.error else [*output, message],
+        "usage": model_output.usage,
     }
 
 

@@ -1,4 +1,4 @@
-"""Files of a vector store, and batches of them."""
+"""The endpoints of the files and file batches of a vector store."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ async def update_attached(
 
 @router.delete("/files/{file_id}", name="vector_stores.files.delete")
 async def detach_file(simulator: SimulatorDep, store_id: ObjectId, file_id: ObjectId) -> dict[str, Any]:
-    """The file itself stays."""
+    """Detach a file from a store. The file itself is kept."""
     simulator.state.store_files.remove(simulator.attached(store_id, file_id).key)
     return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
 
 
 @router.get("/files/{file_id}/content", name="vector_stores.files.content")
 async def attached_content(simulator: SimulatorDep, store_id: ObjectId, file_id: ObjectId) -> dict[str, Any]:
-    """The text as it was understood; nothing while, or when, it was not."""
+    """Return the text of a file. The data is empty unless its indexing is completed."""
     attached = simulator.attached(store_id, file_id)
     file = simulator.file(file_id)
     content = []
@@ -108,7 +108,7 @@ async def retrieve_batch(
 
 @router.post("/file_batches/{batch_id}/cancel", name="vector_stores.file_batches.cancel")
 async def cancel_batch(simulator: SimulatorDep, store_id: ObjectId, batch_id: ObjectId) -> dict[str, Any]:
-    """What is completed stays so."""
+    """Cancel a batch. Files that are completed or failed keep their status."""
     batch = _batch(simulator, store_id, batch_id)
     files = simulator.state.files_in(batch.id)
     waiting = [file for file in files if file.status == "in_progress"]

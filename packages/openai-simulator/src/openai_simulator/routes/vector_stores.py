@@ -1,4 +1,4 @@
-"""Vector stores and the search over one."""
+"""The endpoints of vector stores."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def update_store(simulator: SimulatorDep, store_id: ObjectId, asked: Updat
 
 @router.delete("/vector_stores/{store_id}", name="vector_stores.delete")
 async def delete_store(simulator: SimulatorDep, store_id: ObjectId) -> dict[str, Any]:
-    """The files stay."""
+    """Delete a store but not its files."""
     simulator.state.remove_store(simulator.store(store_id).id)
     return {"id": store_id, "object": "vector_store.deleted", "deleted": True}
 
