@@ -13,8 +13,9 @@ WORKDIR /app
 COPY alembic.ini cli.py main.py ./
 COPY alembic ./alembic
 COPY src ./src
+COPY packages/embedded-services ./packages/embedded-services
 # a read-only root never gets its bytecode later; unchecked, because copying may change the times of files
-RUN python -m compileall -q --invalidation-mode unchecked-hash alembic src cli.py main.py
+RUN python -m compileall -q --invalidation-mode unchecked-hash alembic src packages cli.py main.py
 
 FROM ${PYTHON_IMAGE}
 RUN python -m pip uninstall --yes pip setuptools wheel \

@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PY     := $(BIN)/python
+# the source folders of the product and of the packages beside it, as PYTHONPATH takes them
+SOURCES := $(shell echo src packages/*/src | tr ' ' ':')
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test check lint types layers migrations bench openapi lock
@@ -45,7 +47,7 @@ types: $(VENV)/.dev ## Static types
 	@$(BIN)/mypy
 
 layers: $(VENV)/.dev ## Import directions
-	@PYTHONPATH=src $(BIN)/lint-imports
+	@PYTHONPATH=$(SOURCES) $(BIN)/lint-imports
 
 migrations: $(VENV)/.dev ## The models and the migrations agree
 	@$(PY) cli.py db check

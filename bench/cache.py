@@ -27,9 +27,10 @@ from fastapi_ignite.core.sections import CacheSettings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.cache import Cache, RedisBackend, cached, open_cache, use_cache
 from fastapi_ignite.infra.db import migrations
-from fastapi_ignite.infra.embedded import acquire
 from fastapi_ignite.infra.services import Services
 from fastapi_ignite.main import create_app, open_state
+
+from embedded_services import acquire
 
 ROUNDS = 12
 BACKENDS = ("redis", "file", "memory")

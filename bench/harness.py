@@ -14,9 +14,10 @@ from sqlalchemy import text
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database, migrations
-from fastapi_ignite.infra.embedded import acquire
 from fastapi_ignite.infra.services import ServiceAddresses, Services
 from fastapi_ignite.rag.local.engine import LocalEngine
+
+from embedded_services import acquire
 
 VOCABULARY = 20_000
 SENTENCE_WORDS = 14

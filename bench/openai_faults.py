@@ -34,12 +34,13 @@ from books import books_of
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.openai_sim.faults import FailureRate, Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
 from fastapi_ignite.rag.openai.service import OpenAIService
 from harness import bench_servers
 from http_clients import EventReader
+
+from openai_simulator.faults import FailureRate, Fault
+from openai_simulator.server import RunningSimulator, running_simulator
 
 CLIENTS = 32
 POOL = 5

@@ -19,9 +19,10 @@ import httpx2
 
 from api_processes import ApiProcess, api_processes, make_plan, make_tenant, worker_process
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.openai_sim.server import running_simulator
 from harness import bench_servers
 from http_clients import EventReader
+
+from openai_simulator.server import running_simulator
 
 CLIENTS = 16
 TICK = os.sysconf("SC_CLK_TCK")

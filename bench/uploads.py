@@ -35,7 +35,6 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.embedded import acquire
 from fastapi_ignite.infra.services import ServiceAddresses, Services
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.processing import FileProcessor
@@ -45,6 +44,8 @@ from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.scheduler import PERIODIC, Sweeper
 from harness import bench_servers
 from http_clients import client_for
+
+from embedded_services import acquire
 
 MEGABYTE = 10**6
 KILLS = 3

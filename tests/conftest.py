@@ -32,13 +32,14 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database, migrations
-from fastapi_ignite.infra.embedded import acquire
 from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.services import ServiceAddresses, Services
 from fastapi_ignite.main import open_state
-from fastapi_ignite.openai_sim.server import RunningSimulator, running_simulator
 from fastapi_ignite.worker import Worker
 from http_clients import TenantClient, TenantFactory, client_for, tenant_factory
+
+from embedded_services import acquire
+from openai_simulator.server import RunningSimulator, running_simulator
 
 DATA_DIR_VARIABLE = "IGNITE_TEST_DATA_DIR"
 PREFIXES = ("POSTGRES_", "REDIS_", "DRAMATIQ_", "RATE_LIMIT_", "IGNITE_", "OPENAI_", "RAG_")

@@ -92,7 +92,7 @@ def reference() -> tuple[list[str], list[Example]]:
 
 def run_blocks(shell: Sequence[str], *, address: str, folder: Path, environment: Mapping[str, str]) -> list[Ran]:
     """All blocks in one bash session, in a checkout without `.env`; ends at the first command that fails."""
-    for name in ("cli.py", "src", "docs", "samples"):
+    for name in ("cli.py", "src", "packages", "docs", "samples"):
         (folder / name).symlink_to(PROJECT_ROOT / name)
     (folder / ".curlrc").write_text('silent\nshow-error\nwrite-out = "%{stderr}HTTP %{http_code}\\n"\n')
     mark = f"printf '{MARK}'; printf '{MARK}' >&2\n"

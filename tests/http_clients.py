@@ -20,7 +20,8 @@ from fastapi_ignite.core.security import KeySource, TokenVerifier, sign_token
 from fastapi_ignite.http.server_protocol import BoundedProtocol
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.main import create_app
-from fastapi_ignite.openai_sim.server import served
+
+from openai_simulator.server import served
 
 
 class WithState:

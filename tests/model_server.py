@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi_ignite.core.model_sections import AnswerSettings
-from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
 from rag_projects import RagProject
+
+from openai_simulator.faults import Fault
+from openai_simulator.server import RunningSimulator
 
 PUMP = (
     "The pump P-200 moves 40 litres of water a minute. Its warranty ends 24 months after delivery. "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from openai_stack import HostedTenant
+
+from openai_simulator.faults import Fault
+from openai_simulator.server import RunningSimulator
 
 TREES, SHEEP = "The orchard keeps nine apple trees.", "The meadow feeds forty sheep in summer."
 QUESTIONS = {"How many apple trees does the orchard keep?": TREES, "How many sheep does the meadow feed?": SHEEP}

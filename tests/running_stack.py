@@ -11,8 +11,9 @@ from typing import Self
 import httpx2
 
 from command_line import CommandLine, free_port
-from fastapi_ignite.infra.embedded.processes import command_of
 from infra.embedded_instances import server_processes, wait_until
+
+from embedded_services.processes import command_of
 
 START_SECONDS = 60
 

@@ -15,10 +15,11 @@ import httpx2
 import pytest
 
 from command_line import CommandLine, free_port, open_folder
-from fastapi_ignite.infra.embedded import status
-from fastapi_ignite.infra.embedded.processes import command_of
 from infra.embedded_instances import ENVIRONMENT, wait_until
 from running_stack import RunningStack
+
+from embedded_services import status
+from embedded_services.processes import command_of
 
 
 @pytest.fixture(scope="module")

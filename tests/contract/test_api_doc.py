@@ -16,9 +16,10 @@ from pytest import Subtests  # noqa: PT013  a type
 from both_engines import ENGINES
 from command_line import open_folder
 from doc_pages import Example, blocks, differences, page, reference, run_blocks
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from http_contract import Operation, operations
 from running_stack import RunningStack
+
+from openai_simulator.server import RunningSimulator
 
 README_BLOCK = re.compile(r"^## First requests\n\n```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 URL = re.compile(r'"\$API_V1([^"?]*)')

@@ -17,19 +17,20 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-import fastapi_ignite
-from fastapi_ignite.infra.embedded import EmbeddedEndpoints, folders, processes
+from fastapi_ignite import SOURCE_FOLDERS
+
+from embedded_services import EmbeddedEndpoints, folders, processes
 
 # What a program of ours needs to be found and run; nothing else of the tester's environment
 ENVIRONMENT = {
-    "PYTHONPATH": os.pathsep.join((str(Path(fastapi_ignite.__path__[0]).parent), os.environ.get("PYTHONPATH", ""))),
+    "PYTHONPATH": os.pathsep.join((*map(str, SOURCE_FOLDERS), os.environ.get("PYTHONPATH", ""))),
     "PATH": os.environ["PATH"],
 }
 
 USER_PROGRAM = """
 import sys
 from pathlib import Path
-from fastapi_ignite.infra.embedded import EmbeddedServerError, acquire
+from embedded_services import EmbeddedServerError, acquire
 try:
     lease = acquire(Path(sys.argv[1]), durable=sys.argv[2] == "durable")
 except EmbeddedServerError as error:
@@ -83,7 +84,7 @@ def server_processes(data_dir: Path) -> list[str]:
         names.append(identifier.read_text().strip())
     listing = subprocess.run(["/bin/ps", "-eo", "pid="], capture_output=True, text=True, check=True)
     commands = [processes.command_of(int(pid)) or "" for pid in listing.stdout.split()]
-    programs = ("embedded.guardian", "postgres -D", "valkey-server")
+    programs = ("embedded_services.guardian", "postgres -D", "valkey-server")
     return [
         command
         for command in commands
@@ -95,9 +96,9 @@ def remove_instance(data_dir: Path) -> None:
     wait_until(lambda: not server_processes(data_dir), f"the servers of {data_dir} have stopped")
     identifier = data_dir / "instance-id"
     if identifier.exists():
-        shutil.rmtree(folders.OPEN_PLACE / identifier.read_text().strip(), ignore_errors=True)
+        shutil.rmtree(folders.SHARED_FOLDER / identifier.read_text().strip(), ignore_errors=True)
         with contextlib.suppress(OSError):  # other instances or copied programs are there
-            folders.OPEN_PLACE.rmdir()
+            folders.SHARED_FOLDER.rmdir()
     shutil.rmtree(data_dir, ignore_errors=True)
 
 

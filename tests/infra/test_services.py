@@ -8,7 +8,7 @@ import pytest
 
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.core.errors import ConfigurationError
-from fastapi_ignite.infra.services import ServiceAddresses, open_services
+from fastapi_ignite.infra.services import HINT, EmbeddedServicesError, ServiceAddresses, open_services
 from tokens import STRONG_SECRET
 
 OUTSIDE = {"DATABASE_URL": "postgresql://owner:hunter2@db.example:6543/acme", "REDIS_URL": "redis://:hunter2@cache:1/2"}
@@ -84,6 +84,14 @@ class TestOutsideServers:
             open_services(load_settings(env_file=None))
         assert caught.value.detail == "DATABASE_URL: takes postgresql://user:password@host:port/database"
         assert not own_folder.exists()
+
+    def test_a_failure_of_the_embedded_servers_says_which_settings_help(self, own_folder: Path) -> None:
+        own_folder.touch()
+        with pytest.raises(EmbeddedServicesError) as caught:
+            open_services(load_settings(env_file=None))
+        assert caught.value.detail.startswith(str(own_folder))
+        assert caught.value.detail.endswith(HINT)
+        assert "\n" not in caught.value.detail
 
     @pytest.mark.parametrize(
         ("parameters", "complaint"),

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from fastapi_ignite.infra.embedded.processes import command_of
 from infra.embedded_instances import ENVIRONMENT, wait_until
+
+from embedded_services.processes import command_of
 
 PROGRAM = """
 import sys, time
 from pathlib import Path
 from fastapi_ignite.infra import hung_processes, supervisor
-from fastapi_ignite.infra.embedded import logfiles
+from embedded_services import logfiles
 from fastapi_ignite.infra.supervisor import ChildProcess, HungPolicy, Supervisor
 
 def child(name, code):

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI
 
-from fastapi_ignite.openai_sim.server import RunningSimulator
+from openai_simulator.server import RunningSimulator
 
 SIGHT = "The lighthouse of Aldara was built in 1874 by the engineer Mira Tannen."
 TIDES = "Boats may enter the harbour two hours before high tide."
@@ -17,7 +17,7 @@ Upload = Callable[..., Awaitable[str]]
 
 @pytest.fixture
 async def sdk(provider: RunningSimulator) -> AsyncGenerator[AsyncOpenAI]:
-    """Without retries, so that each failure is seen."""
+    """Yield a client that never retries, so that a test sees each failure."""
     async with AsyncOpenAI(base_url=provider.base_url, api_key="sk-test", max_retries=0, timeout=20) as client:
         yield client
 
@@ -31,7 +31,7 @@ async def control(provider: RunningSimulator) -> AsyncGenerator[httpx2.AsyncClie
 
 @pytest.fixture
 def upload(sdk: AsyncOpenAI) -> Upload:
-    """A file; its id."""
+    """Upload a file and return its id."""
 
     async def make(text: str | bytes = f"{SIGHT}\n\n{TIDES}\n", name: str = "aldara.txt") -> str:
         data = text.encode() if isinstance(text, str) else text
@@ -42,7 +42,7 @@ def upload(sdk: AsyncOpenAI) -> Upload:
 
 @pytest.fixture
 async def store_id(sdk: AsyncOpenAI, upload: Upload) -> str:
-    """A store that holds one file."""
+    """Make a store that holds one file, and return its id."""
     store = await sdk.vector_stores.create(name="harbour")
     await sdk.vector_stores.files.create_and_poll(await upload(), vector_store_id=store.id, poll_interval_ms=10)
     return store.id

@@ -10,8 +10,9 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from openai_sim.conftest import Upload
+
+from openai_simulator.server import RunningSimulator
 
 MODEL = "gpt-4.1-mini"
 

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI
 
-from fastapi_ignite.openai_sim.server import RunningSimulator
+from openai_simulator.server import RunningSimulator
 
 MODEL = "gpt-4.1-mini"
 CODE, FORGED = "0123456789abcdef", "fedcba9876543210"

@@ -21,7 +21,7 @@ MODEL = "gpt-4.1-mini"
 
 
 class SimulatorProcess:
-    """On a port and a state file of its own."""
+    """A simulator process with its own port and state file."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -64,7 +64,7 @@ class SimulatorProcess:
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Callable[[], SimulatorProcess]]:
-    """Ends what it started."""
+    """Return a function that starts a simulator; all of them are ended after the test."""
     started: list[SimulatorProcess] = []
 
     def make() -> SimulatorProcess:

@@ -9,8 +9,10 @@ import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError, RateLimitError
 
 from documents import make_docx
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from openai_sim.conftest import SIGHT, TIDES, Upload
+
+from openai_simulator import file_text
+from openai_simulator.server import RunningSimulator
 
 
 class TestFiles:
@@ -75,6 +77,15 @@ class TestIndexing:
         await _attached(sdk, store.id, file_id)
         content = await sdk.vector_stores.files.content(file_id, vector_store_id=store.id)
         assert [part.text async for part in content] == ["Żółw spotkał Ιθάκη."]
+
+    async def test_a_document_that_takes_too_long_fails(
+        self, sdk: AsyncOpenAI, upload: Upload, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(file_text, "PARSER_SECONDS", 0)
+        store = await sdk.vector_stores.create()
+        file = await _attached(sdk, store.id, await upload(make_docx([SIGHT]), "a.docx"))
+        assert file.last_error
+        assert file.last_error.message == "Reading the file took too long."
 
     async def test_a_document_is_extracted(self, sdk: AsyncOpenAI, upload: Upload) -> None:
         store = await sdk.vector_stores.create()

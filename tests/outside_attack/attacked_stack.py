@@ -21,9 +21,10 @@ from command_line import CommandLine, free_port
 from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.infra.db import Database, migrations
-from fastapi_ignite.infra.embedded import EmbeddedLease, EmbeddedServerError, acquire, status
 from fastapi_ignite.infra.services import Services
 from infra.embedded_instances import wait_until
+
+from embedded_services import EmbeddedLease, EmbeddedServerError, acquire, status
 
 START_SECONDS = 90
 HANG_SECONDS = "8"

@@ -14,9 +14,10 @@ from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from http_clients import TenantClient, client_for, served_client
 from model_server import ModelServer
+
+from openai_simulator.server import RunningSimulator
 
 pytestmark = of_the_local_engine  # the other has a model of its own
 

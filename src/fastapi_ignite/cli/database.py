@@ -17,9 +17,10 @@ from fastapi_ignite.core.config import default_settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.db.connections import single_use_engine
-from fastapi_ignite.infra.embedded import acquire, status
 from fastapi_ignite.infra.process import protect_process_memory
-from fastapi_ignite.infra.services import ServiceAddresses, Services, open_services
+from fastapi_ignite.infra.services import ServiceAddresses, Services, embedded_errors, open_services
+
+from embedded_services import acquire, status
 
 group = typer.Typer(no_args_is_help=True, help="Create, migrate, reset and check the database schema.")
 STOP_SECONDS = 10
@@ -98,7 +99,7 @@ def check() -> None:
         Path(folder).chmod(0o711)
         data = Path(folder) / "data"
         try:
-            with acquire(data, durable=False) as lease:
+            with embedded_errors(), acquire(data, durable=False) as lease:
                 services = Services(default_settings(), lease)
                 migrations.upgrade(services.addresses)
                 migrations.check(services.addresses)

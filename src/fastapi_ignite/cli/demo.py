@@ -18,7 +18,8 @@ from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.cli.stack import log_file, running_stack, stack_url
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
-from fastapi_ignite.infra.embedded import logfiles
+
+from embedded_services import logfiles
 
 START_SECONDS = 90
 LAST_PORT_OFFSET = 50
@@ -91,7 +92,7 @@ def _wait_until_healthy(
             if httpx2.get(address, timeout=2).is_success:
                 return
         if process is not None and process.poll() is not None:
-            reason = logfiles.telling_line(log_file(settings), log_start)
+            reason = logfiles.failure_line(log_file(settings), log_start)
             raise UnavailableError(f"The stack stopped during its start: {reason} ({log_file(settings)})")
         time.sleep(0.1)
     raise UnavailableError(f"The stack does not answer after {START_SECONDS} s. See {log_file(settings)}.")

@@ -21,13 +21,14 @@ from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.production_checks import plaintext_warnings, production_problems
 from fastapi_ignite.core.sections import DEVELOPMENT_SECRET
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.embedded import status
 from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.periodic_runs import scheduler_state
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.infra.storage.free_space import free_space
 from fastapi_ignite.jobs import QUEUES
 from fastapi_ignite.rag.extraction.guards import examine_guards
+
+from embedded_services import EmbeddedServerError, status
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -122,7 +123,10 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _embedded(settings: Settings) -> Finding:
-    found = status(settings.ignite.data_dir)
+    try:
+        found = status(settings.ignite.data_dir)
+    except EmbeddedServerError as error:
+        return Finding("embedded", "fail", str(error))
     if found.running:
         return Finding("embedded", "ok", f"PostgreSQL on {found.postgres_port}, Valkey on {found.redis_port}")
     if found.last_error and found.phase == "failed":

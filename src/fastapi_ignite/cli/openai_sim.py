@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,9 @@ def openai_sim(
     settings = get_settings()
     if settings.app.production:
         raise ConfigurationError("The OpenAI simulator does not run with ENV=production.")
-    from fastapi_ignite.openai_sim.server import LOOPBACK, serve  # noqa: PLC0415  # the help of all commands needs none
+    if find_spec("openai_simulator") is None:
+        raise ConfigurationError("The OpenAI simulator is not installed. Run: pip install ./packages/openai-simulator")
+    from openai_simulator.server import LOOPBACK, serve  # noqa: PLC0415  # the help of all commands needs none
 
     require_free_port(LOOPBACK, port)
     configure_logging(settings)

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fastapi_ignite import SOURCE_FOLDERS
 from fastapi_ignite.cli.options import Port, Workers
 from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.cli.schema_check import require_schema
@@ -62,7 +63,7 @@ def api(
             host=address,
             port=number,
             reload=reload,
-            reload_dirs=["src"] if reload else None,
+            reload_dirs=[str(folder) for folder in SOURCE_FOLDERS] if reload else None,
             workers=workers,
             http="fastapi_ignite.http.server_protocol:BoundedProtocol",
             ws="none",

@@ -10,8 +10,9 @@ from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db.logins import derive_password, login_name
 from fastapi_ignite.infra.db.pgbouncer import through_pgbouncer
 from fastapi_ignite.infra.db.tls import MODES, with_mode, with_tls
-from fastapi_ignite.infra.embedded import EmbeddedEndpoints
 from fastapi_ignite.infra.services import ServiceAddresses
+
+from embedded_services import EmbeddedEndpoints
 
 DRIVER = "postgresql+asyncpg"
 # Those of libpq that the driver or this program understands: what nobody would heed is refused.

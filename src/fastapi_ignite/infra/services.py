@@ -5,14 +5,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.infra.embedded import EmbeddedLease, acquire
+from fastapi_ignite.core.errors import IgniteError
+
+from embedded_services import EmbeddedLease, EmbeddedServerError, acquire
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
+
+HINT = "To use servers of your own, set DATABASE_URL and REDIS_URL; to use another data folder, set IGNITE_DATA_DIR."
+
+
+class EmbeddedServicesError(IgniteError):
+    """The embedded PostgreSQL or Valkey cannot run; the detail names the cause and, where there is one, the log."""
+
+    code = "embedded_server_error"
+    title = "Embedded server error"
+
+
+@contextmanager
+def embedded_errors(hint: str = "") -> Iterator[None]:
+    """Raise the errors of the package `embedded_services` as `EmbeddedServicesError`, with the hint behind them."""
+    try:
+        yield
+    except EmbeddedServerError as error:
+        raise EmbeddedServicesError(f"{error}. {hint}" if hint else str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +67,15 @@ class Services:
         """Read again after `heal`: a restarted server may listen elsewhere."""
         from fastapi_ignite.infra.addresses import read_addresses  # noqa: PLC0415  # SQLAlchemy
 
-        return read_addresses(self._settings, self.lease.endpoints if self.lease else None)
+        with embedded_errors():
+            endpoints = self.lease.endpoints if self.lease else None
+        return read_addresses(self._settings, endpoints)
 
     def heal(self) -> None:
         """Bring back the guardian of the embedded servers, which brings them back."""
         if self.lease:
-            self.lease.ensure()
+            with embedded_errors():
+                self.lease.ensure()
 
     def close(self) -> None:
         """The last process out stops the embedded servers."""
@@ -68,7 +93,7 @@ def open_services(settings: Settings) -> Services:
     """Start, or share, the embedded servers where no outside one is set.
 
     Raises:
-        EmbeddedServerError: a server did not start.
+        EmbeddedServicesError: a server did not start.
         ConfigurationError: an address is malformed.
     """
     outside_database = settings.database.database_url or settings.postgres.host
@@ -79,4 +104,6 @@ def open_services(settings: Settings) -> Services:
         owner_url(settings, None)  # what is malformed is said before a server starts
     if outside_database and outside_redis:
         return Services(settings, None)
-    return Services(settings, acquire(settings.ignite.data_dir, hung_seconds=settings.ignite.hung_seconds))
+    with embedded_errors(HINT):
+        lease = acquire(settings.ignite.data_dir, hung_seconds=settings.ignite.hung_seconds)
+    return Services(settings, lease)

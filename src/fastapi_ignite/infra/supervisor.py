@@ -15,10 +15,11 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from fastapi_ignite.infra.embedded import logfiles
 from fastapi_ignite.infra.heartbeat import PIPE_VARIABLE, HeartbeatPipe
 from fastapi_ignite.infra.hung_processes import HungProcesses
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE
+
+from embedded_services import logfiles
 
 POLL_SECONDS = 0.1
 HEARTBEAT_SECONDS = 1
@@ -108,7 +109,7 @@ class MergedLog:
         self._unchecked_bytes += written
         if self._file and self._unchecked_bytes >= LOG_CHECK_BYTES:
             self._unchecked_bytes = 0
-            logfiles.bound_log(self._file)
+            logfiles.rotate_log(self._file)
 
     def follow(self, name: str, source: BinaryIO) -> None:
         with source:

@@ -1,6 +1,7 @@
 """The user numbers under which root runs what should not be root, each its own.
 
-None of them needs an entry in /etc/passwd. PostgreSQL does: it runs as `nobody` (`embedded/account.py`).
+None of them needs an entry in /etc/passwd. The embedded servers have users of their own
+(`embedded_services/account.py`): PostgreSQL is `nobody`, Valkey is 65530.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import os
 from typing import Final
 
 # 65520 to 65533 belong to no distribution, and exist in containers that map no more than 65536 users.
-VALKEY_ID: Final = 65_530
 SHARED_PARSER_ID: Final = 65_531
 # systemd's list of user numbers leaves these free. Linux numbers its processes up to 2**22.
 FIRST_PARSER_ID: Final = 0x7000_0000

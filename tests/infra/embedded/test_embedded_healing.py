@@ -14,9 +14,10 @@ import asyncpg
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from fastapi_ignite.infra.embedded import EmbeddedLease, acquire, status
-from fastapi_ignite.infra.embedded.processes import is_stopped
 from infra.embedded_instances import OtherUser, postgres, server_processes, valkey, wait_until
+
+from embedded_services import EmbeddedLease, acquire, status
+from embedded_services.processes import is_stopped
 
 
 async def healed(lease: EmbeddedLease) -> float:

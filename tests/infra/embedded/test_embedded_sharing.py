@@ -10,8 +10,9 @@ import asyncpg
 import pytest
 from redis.exceptions import AuthenticationError
 
-from fastapi_ignite.infra.embedded import EmbeddedServerError, acquire, status
 from infra.embedded_instances import OtherUser, postgres, server_processes, valkey, wait_until
+
+from embedded_services import EmbeddedServerError, acquire, status
 
 StartUser = Callable[..., OtherUser]
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from fastapi_ignite.infra.embedded import EmbeddedServerError, acquire, folders, logfiles, programs, server, status
-from fastapi_ignite.infra.embedded.account import ServerAccount
-from fastapi_ignite.infra.embedded.ports import choose_port
-from fastapi_ignite.infra.embedded.valkey import ValkeyServer
 from infra.embedded_instances import OtherUser, postgres, remove_instance, server_processes, valkey, wait_until
+
+from embedded_services import EmbeddedServerError, acquire, folders, logfiles, programs, server, status
+from embedded_services.account import ServerAccount
+from embedded_services.ports import choose_port
+from embedded_services.valkey import ValkeyServer
 
 IS_ROOT = os.geteuid() == 0
 
@@ -82,7 +83,7 @@ class TestClosedFolder:
                 mode = await connection.fetchval("SHOW data_directory_mode")
             assert mode == "0700"
             if IS_ROOT:
-                assert home.parent.parent == folders.OPEN_PLACE
+                assert home.parent.parent == folders.SHARED_FOLDER
                 assert (home.parent / "origin").read_text().strip() == str(closed_folder)
             else:
                 assert home == closed_folder / "postgres"
@@ -111,7 +112,7 @@ class TestClosedFolder:
             shutil.copytree(installed / libraries, site_packages / libraries)
         (tree.parent / "__init__.py").touch()
         tmp_path.chmod(0o700)
-        monkeypatch.setattr(programs, "OPEN_PLACE", open_folder)
+        monkeypatch.setattr(programs, "SHARED_FOLDER", open_folder)
         monkeypatch.syspath_prepend(str(site_packages))
 
         found = programs.postgres_programs(account)
@@ -188,7 +189,7 @@ class TestLogs:
         writer = logfiles.open_log(log)
         try:
             os.write(writer, b"old\n" * 50)
-            logfiles.bound_log(log)
+            logfiles.rotate_log(log)
             os.write(writer, b"new\n")
         finally:
             os.close(writer)

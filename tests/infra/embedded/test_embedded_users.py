@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fastapi_ignite.infra.embedded import acquire, status
-from fastapi_ignite.infra.unprivileged_users import VALKEY_ID
 from infra.embedded_instances import server_processes, valkey, wait_until
+
+from embedded_services import acquire, status
+from embedded_services.account import VALKEY_ID
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has users to give")
 NOBODY = 65534

@@ -20,12 +20,13 @@ from typing import Any
 
 import pytest
 
-from fastapi_ignite.infra.embedded import EmbeddedEndpoints, status
 from fastapi_ignite.infra.sandbox import landlock
 from fastapi_ignite.infra.services import Services
 from fastapi_ignite.infra.unprivileged_users import FIRST_PARSER_ID
 from fastapi_ignite.rag.extraction import ExtractionError, ExtractionLimits
 from fastapi_ignite.rag.extraction.process import extract, probe_guards, run_child
+
+from embedded_services import EmbeddedEndpoints, status
 
 IS_ROOT = os.geteuid() == 0
 HOSTILE_PARSER = Path(__file__).with_name("hostile_parser.py")

@@ -14,11 +14,12 @@ from bookkeeping import eventually
 from embedding_server import EmbeddingServer, running_embedding_server, vector_of
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import EmbeddingSettings
-from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.local import http_embedding
 from fastapi_ignite.rag.local.embedding import EmbeddingError, EmbeddingModel
 from fastapi_ignite.rag.local.http_embedding import CUTS, REFUSED_REQUESTS, HttpEmbedder, verify_server
+
+from openai_simulator.faults import Fault
+from openai_simulator.server import RunningSimulator
 
 TEXTS = [f"The pump number {number} is of brass." for number in range(10)]
 

@@ -9,13 +9,14 @@ from structlog.testing import capture_logs
 
 from embedding_server import EmbeddingServer, running_embedding_server, vector_of
 from fastapi_ignite.core.model_sections import EmbeddingSettings
-from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.http_embedding import LANES
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from rag_projects import RagProject, RagProjectFactory
+
+from openai_simulator.faults import Fault
+from openai_simulator.server import RunningSimulator
 
 pytestmark = pytest.mark.usefixtures("nothing_waits")
 PUMP = "The pump is made of brass. It may be returned within thirty days."

@@ -19,12 +19,13 @@ from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.main import open_state
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from http_clients import TenantClient, TenantFactory, client_for, tenant_factory
 from openai_scene import SHEEP, TREES, Scene
 from openai_stack import HostedTenant
+
+from openai_simulator.server import RunningSimulator
 
 
 @pytest.fixture(scope="session")

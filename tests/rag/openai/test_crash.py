@@ -14,11 +14,12 @@ import pytest
 from bookkeeping import counter
 from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from openai_scene import SHEEP, TREES, Scene
 from openai_stack import HostedTenant
+
+from openai_simulator.faults import Fault
+from openai_simulator.server import RunningSimulator
 
 # killed when the provider has answered and nothing is recorded yet
 VICTIM = """

@@ -13,9 +13,6 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.openai_sim import outcome
-from fastapi_ignite.openai_sim.faults import Fault, FaultKind
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.openai import service
@@ -25,6 +22,10 @@ from fastapi_ignite.rag.openai.service import INSTRUCTIONS
 from fastapi_ignite.rag.openai.token_usage import CHARACTERS_A_TOKEN
 from http_clients import TenantClient, client_for
 from openai_stack import HostedTenant
+
+from openai_simulator import model_output
+from openai_simulator.faults import Fault, FaultKind
+from openai_simulator.server import RunningSimulator
 
 FACT = "The orchard keeps nine apple trees."
 QUESTION = "How many apple trees does the orchard keep?"
@@ -265,7 +266,7 @@ class TestAnswers:
         monkeypatch: pytest.MonkeyPatch,
         figures: object,
     ) -> None:
-        monkeypatch.setattr(outcome, "_usage", lambda *_: figures)
+        monkeypatch.setattr(model_output, "_usage", lambda *_: figures)
         answer = await hosted.api.ask(project, QUESTION)
         assert (answer.status_code, answer.json()["answer"]) == (200, FACT), answer.text
         (row,) = await hosted.rows("SELECT * FROM messages WHERE role = 'assistant'")
@@ -276,7 +277,7 @@ class TestAnswers:
     async def test_of_details_that_are_left_out_nothing_is_assumed(
         self, hosted: HostedTenant, project: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(outcome, "_usage", lambda *_: {"input_tokens": 90, "output_tokens": 30})
+        monkeypatch.setattr(model_output, "_usage", lambda *_: {"input_tokens": 90, "output_tokens": 30})
         body = (await hosted.api.ask(project, QUESTION)).json()
         assert (body["tokens_in"], body["tokens_out"], body["tokens_estimated"]) == (90, 30, False)
 

@@ -9,10 +9,11 @@ import pytest
 
 from bookkeeping import eventually
 from fastapi_ignite.infra.jobs import leases
-from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai import indexing, repository
 from openai_stack import HostedTenant
+
+from openai_simulator.faults import Fault
+from openai_simulator.server import RunningSimulator
 
 FACT = b"The orchard keeps nine apple trees."
 LEASE = timedelta(seconds=1.5)

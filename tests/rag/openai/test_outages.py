@@ -13,10 +13,11 @@ from bookkeeping import counter
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.processing import LONGEST_WAIT
-from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai.repository import ProviderRepository
 from openai_stack import HostedTenant
+
+from openai_simulator.faults import Fault
+from openai_simulator.server import RunningSimulator
 
 FACT = "The orchard keeps nine apple trees."
 

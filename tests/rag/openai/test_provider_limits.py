@@ -15,7 +15,6 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.ratelimit import RateDecision, RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.errors import ProviderRateLimitedError, TextTooLargeError
 from fastapi_ignite.rag.extraction import ExtractedText
@@ -24,6 +23,8 @@ from fastapi_ignite.rag.openai.indexing import MAX_STORE_FILES
 from fastapi_ignite.rag.openai.provider_limits import ATTACHMENTS_A_MINUTE, ProviderLimits
 from openai_scene import SHEEP, TREES, Scene
 from openai_stack import HostedTenant
+
+from openai_simulator.server import RunningSimulator
 
 ROWS = """
 INSERT INTO provider_files (tenant_id, id, project_id, sha256, state, attached)

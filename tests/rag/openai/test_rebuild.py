@@ -17,7 +17,6 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.index_rebuild import IndexRebuilder
 from fastapi_ignite.ingestion.jobs import REBUILD
-from fastapi_ignite.openai_sim.faults import Fault
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.errors import StoreMissingError
 from fastapi_ignite.rag.extraction import ExtractedText
@@ -25,6 +24,8 @@ from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
 from fastapi_ignite.scheduler import Sweeper
 from openai_scene import SHEEP, TREES, Scene
+
+from openai_simulator.faults import Fault
 
 
 @pytest.mark.parametrize("how", ["expire", "vanish"])

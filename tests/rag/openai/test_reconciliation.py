@@ -9,10 +9,11 @@ from openai import AsyncOpenAI
 
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.reconciliation import INSTALLATION_KEY, STORE_KEY, Reconciliation, installation_of
 from openai_stack import HostedTenant
+
+from openai_simulator.server import RunningSimulator
 
 MOST_PARAMETERS = 32_767
 

@@ -12,11 +12,12 @@ import pytest
 from bookkeeping import counter, eventually
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
-from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from http_clients import Event, TenantClient, served_client
 from openai_stack import HostedTenant
+
+from openai_simulator.faults import Fault
+from openai_simulator.server import RunningSimulator
 
 TREES, PEARS = "The orchard keeps nine apple trees.", "The orchard keeps four pear trees."
 QUESTION = "How many trees does the orchard keep?"

@@ -16,11 +16,12 @@ from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.processing import FileProcessor
-from fastapi_ignite.openai_sim.faults import Fault
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai import repository
 from fastapi_ignite.rag.openai.repository import ProviderRepository
 from openai_stack import HostedTenant
+
+from openai_simulator.faults import Fault
+from openai_simulator.server import RunningSimulator
 
 SECRET = "The orchard keeps nine apple trees."
 KEPT = "By our record, the orchard keeps nine apple trees and a pear."

@@ -5,9 +5,10 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.openai import repository
 from openai_stack import HostedTenant
+
+from openai_simulator.server import RunningSimulator
 
 REMOVED = "The orchard keeps nine apple trees."
 KEPT = "By our record, the orchard keeps nine apple trees and a pear."

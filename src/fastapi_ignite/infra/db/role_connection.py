@@ -38,8 +38,8 @@ async def connect(*arguments: Any, **options: Any) -> Any:
     """Open a connection, as `asyncpg.connect` does.
 
     Raises:
-        DatabaseUnreachableError: the system, or no answer in time, was in the way: no such host, no route, no descriptor
-            left. Elsewhere such an error would not tell that it is the database which cannot be reached.
+        DatabaseUnreachableError: the system, or no answer in time, was in the way: no such host, no route, no
+            descriptor left. Elsewhere such an error would not tell that it is the database which cannot be reached.
         asyncpg.PostgresError: the server answered, and refused.
     """
     try:

@@ -9,7 +9,6 @@ import sys
 from functools import cache
 from typing import Final
 
-PR_SET_PDEATHSIG: Final = 1
 PR_GET_DUMPABLE: Final = 3
 PR_SET_DUMPABLE: Final = 4
 PR_SET_NO_NEW_PRIVS: Final = 38

@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
-from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
 from model_server import PUMP, ModelServer, asking
 from rag_projects import RagProject, RagProjectFactory
+
+from openai_simulator.server import RunningSimulator
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The endpoints under `/v1`. Faults, latencies and counters refer to a route by its name."""
