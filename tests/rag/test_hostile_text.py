@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from fastapi_ignite.rag.alignment import Statement, align
-from fastapi_ignite.rag.chunking import chunk_text
-from fastapi_ignite.rag.local.analysis import analyze
-from fastapi_ignite.rag.local.answering import Passage
+from fastapi_ignite.rag.answers.alignment import Statement, align
+from fastapi_ignite.rag.local.evidence import Passage
 from fastapi_ignite.rag.local.generative.answer_parsing import AnswerReader
-from fastapi_ignite.rag.local.sentences import split_sentences
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.chunking import chunk_text
+from fastapi_ignite.rag.text.sentences import split_sentences
 
 pytestmark = pytest.mark.timeout(20)
 

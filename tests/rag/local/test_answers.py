@@ -10,9 +10,9 @@ import pytest
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import Answer, TokenUsage
-from fastapi_ignite.rag.local.answering import REFUSAL, Quote
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
+from fastapi_ignite.rag.local.evidence import REFUSAL, Quote
 from fastapi_ignite.rag.local.retrieval import Retrieved, Retriever
 from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
 from rag_projects import RagProject, RagProjectFactory

@@ -18,11 +18,11 @@ from fastapi_ignite.openai_sim.faults import Fault, FaultKind
 from fastapi_ignite.openai_sim.server import RunningSimulator
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
+from fastapi_ignite.rag.llm.failures import FAILURES_IN_A_ROW
+from fastapi_ignite.rag.llm.token_usage import CHARACTERS_A_TOKEN
 from fastapi_ignite.rag.openai import service
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
-from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
 from fastapi_ignite.rag.openai.service import INSTRUCTIONS
-from fastapi_ignite.rag.openai.token_usage import CHARACTERS_A_TOKEN
 from http_clients import TenantClient, client_for
 from openai_stack import HostedTenant
 

@@ -15,8 +15,8 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.openai_sim.server import RunningSimulator
+from fastapi_ignite.rag.llm.failures import FAILURES_IN_A_ROW
 from fastapi_ignite.rag.openai import repository
-from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
 from fastapi_ignite.rag.openai.response_parsing import Excerpt, in_sentences
 from http_clients import TenantClient, client_for

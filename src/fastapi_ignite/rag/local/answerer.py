@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastapi_ignite.rag.engine import TokenUsage
-from fastapi_ignite.rag.local.answering import REFUSAL, Quote
+from fastapi_ignite.rag.local.evidence import REFUSAL, Quote
 from fastapi_ignite.rag.local.retrieval import Retrieved
 
 

@@ -91,7 +91,7 @@ def halfvec_text(vector: Vectors) -> str:
 
 def wordpiece() -> BertWordPieceTokenizer:
     """A new tokenizer of all-MiniLM-L6-v2."""
-    return BertWordPieceTokenizer(str(files("fastapi_ignite.rag.local") / "minilm_vocab.txt"), lowercase=True)
+    return BertWordPieceTokenizer(str(files("fastapi_ignite.rag.text") / "minilm_vocab.txt"), lowercase=True)
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.chunking import chunk_text
+from fastapi_ignite.rag.answers.verified_stream import VerifiedStream
 from fastapi_ignite.rag.engine import (
     Answer,
     AnswerListener,
@@ -24,16 +24,16 @@ from fastapi_ignite.rag.engine import (
     TokenUsage,
 )
 from fastapi_ignite.rag.local.answerer import Answerer, Draft, DraftListener
-from fastapi_ignite.rag.local.answering import Quote, cite, present
 from fastapi_ignite.rag.local.embedders import WORDS_ALONE, Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.embedding_backfill import EmbeddingBackfill
+from fastapi_ignite.rag.local.evidence import Quote, cite, present
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
 from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
-from fastapi_ignite.rag.verified_stream import VerifiedStream
+from fastapi_ignite.rag.text.chunking import chunk_text
 
 # Parameters of one statement: large enough that round trips do not count, small enough for memory.
 INSERT_BATCH = 500

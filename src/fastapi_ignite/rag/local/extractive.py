@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.local.answerer import Draft, DraftListener
-from fastapi_ignite.rag.local.answering import REFUSAL, Evidence, select_quotes, shortlist
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors, count_tokens
+from fastapi_ignite.rag.local.evidence import REFUSAL, Evidence, select_quotes, shortlist
 from fastapi_ignite.rag.local.retrieval import Retrieved
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
 
-from fastapi_ignite.rag.local.analysis import analyze
+from fastapi_ignite.rag.text.analysis import analyze
 
 K1 = 1.2
 B = 0.75

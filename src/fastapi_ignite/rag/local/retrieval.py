@@ -9,10 +9,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.local.analysis import question_terms
-from fastapi_ignite.rag.local.answering import Passage, QuestionTerms
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors, halfvec_text
+from fastapi_ignite.rag.local.evidence import Passage, QuestionTerms
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.lexical import (
     generating_terms,
@@ -23,6 +22,7 @@ from fastapi_ignite.rag.local.lexical import (
 )
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
+from fastapi_ignite.rag.text.analysis import question_terms
 
 
 @dataclass(frozen=True, slots=True)

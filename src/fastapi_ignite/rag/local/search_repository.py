@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.rag.local.answering import Passage, Quote
+from fastapi_ignite.rag.local.evidence import Passage, Quote
 from fastapi_ignite.rag.local.fusion import Candidate, Ranked
 from fastapi_ignite.rag.local.models import Document, TermStat
-from fastapi_ignite.rag.local.sentences import LONGEST
+from fastapi_ignite.rag.text.sentences import LONGEST
 
 # each leg's contribution to what is scored in full
 CANDIDATES = 100

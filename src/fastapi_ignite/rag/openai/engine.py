@@ -14,10 +14,11 @@ from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.core.polling import run_while_polling
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
+from fastapi_ignite.rag.answers.verified_stream import LOOK_SECONDS
 from fastapi_ignite.rag.engine import Answer, AnswerListener, DocumentSource, FoundPassage, Purged, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
-from fastapi_ignite.rag.local.answering import REFUSAL, Quote, cite, present
 from fastapi_ignite.rag.local.embedding import count_tokens
+from fastapi_ignite.rag.local.evidence import REFUSAL, Quote, cite, present
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker, held
 from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding
@@ -30,7 +31,6 @@ from fastapi_ignite.rag.openai.service import INSTRUCTIONS, OpenAIService
 from fastapi_ignite.rag.openai.store_rebuild import Rebuilder, RebuiltStore
 from fastapi_ignite.rag.openai.stream_progress import StreamProgress
 from fastapi_ignite.rag.openai.transcript import Transcript
-from fastapi_ignite.rag.verified_stream import LOOK_SECONDS
 
 
 class OpenAIEngine:

@@ -9,7 +9,7 @@ from itertools import groupby
 from uuid import UUID
 
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.local.answering import Passage, Quote
+from fastapi_ignite.rag.local.evidence import Passage, Quote
 from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
 from fastapi_ignite.rag.openai.repository import ProviderRepository
 from fastapi_ignite.rag.openai.response_parsing import Excerpt, in_sentences

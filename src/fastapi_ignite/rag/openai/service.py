@@ -21,8 +21,8 @@ from openai.types.vector_stores import VectorStoreFile, VectorStoreFileBatch
 
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.rag.errors import ProviderError, StoreMissingError
-from fastapi_ignite.rag.openai.bounded_stream import BYTES_A_TOKEN, UNCOMPRESSED, bounded
-from fastapi_ignite.rag.openai.failures import ProviderBreaker
+from fastapi_ignite.rag.llm.bounded_stream import BYTES_A_TOKEN, UNCOMPRESSED, bounded
+from fastapi_ignite.rag.llm.failures import ProviderBreaker
 from fastapi_ignite.rag.openai.transcript import Transcript
 
 RETRY_AFTER_SECONDS = 10

@@ -15,9 +15,9 @@ from fastapi_ignite.rag.errors import (
     ProviderRejectedError,
     ProviderTimeoutError,
 )
+from fastapi_ignite.rag.llm.token_usage import CHARACTERS_A_TOKEN, reported_of
 from fastapi_ignite.rag.local.embedding import estimate_tokens
-from fastapi_ignite.rag.openai.token_usage import CHARACTERS_A_TOKEN, reported_of
-from fastapi_ignite.rag.storable_text import storable
+from fastapi_ignite.rag.text.storable_text import storable
 
 _POLICIES = frozenset({"bio_policy", "misalignment_policy_violation", "content_filter"})
 

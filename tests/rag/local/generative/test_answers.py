@@ -10,8 +10,8 @@ import pytest
 
 from bookkeeping import eventually
 from fastapi_ignite.rag.engine import Answer, TokenUsage
-from fastapi_ignite.rag.local.answering import REFUSAL
 from fastapi_ignite.rag.local.embedding import count_tokens
+from fastapi_ignite.rag.local.evidence import REFUSAL
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
 from model_server import PUMP, ModelServer, asking
 from rag_projects import RagProject, RagProjectFactory

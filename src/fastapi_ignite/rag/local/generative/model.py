@@ -12,11 +12,11 @@ from openai import APIConnectionError, APIStatusError, AsyncOpenAI, AsyncStream,
 
 from fastapi_ignite.core.model_sections import AnswerSettings
 from fastapi_ignite.rag.errors import ProviderUnavailableError
+from fastapi_ignite.rag.llm.bounded_stream import BYTES_A_TOKEN, UNCOMPRESSED, bounded
+from fastapi_ignite.rag.llm.failures import UNREACHED, ProviderBreaker
 from fastapi_ignite.rag.local.generative.generation import Generation
 from fastapi_ignite.rag.local.generative.prompt import Prompt
 from fastapi_ignite.rag.local.generative.stream_parsing import parse_chat_stream, parse_response_stream
-from fastapi_ignite.rag.openai.bounded_stream import BYTES_A_TOKEN, UNCOMPRESSED, bounded
-from fastapi_ignite.rag.openai.failures import UNREACHED, ProviderBreaker
 
 T = TypeVar("T")
 RETRY_AFTER_SECONDS = 10

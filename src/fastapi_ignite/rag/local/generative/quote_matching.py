@@ -6,9 +6,9 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from fastapi_ignite.rag.local.analysis import analyze
-from fastapi_ignite.rag.local.answering import Passage, Quote
-from fastapi_ignite.rag.local.sentences import SHORTEST, split_sentences
+from fastapi_ignite.rag.local.evidence import Passage, Quote
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.sentences import SHORTEST, split_sentences
 
 # What models write otherwise than the text they copy: typographic marks, and emphasis that they drop or add.
 _ALIKE = str.maketrans(

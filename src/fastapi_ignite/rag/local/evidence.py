@@ -12,9 +12,9 @@ from uuid import UUID
 
 from fastapi_ignite.rag.engine import Citation, FoundPassage, Support
 from fastapi_ignite.rag.extraction import page_at
-from fastapi_ignite.rag.local.analysis import analyze
 from fastapi_ignite.rag.local.lexical import inverse_document_frequency
-from fastapi_ignite.rag.local.sentences import ENDS_SENTENCE, LONGEST, split_sentences
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.sentences import ENDS_SENTENCE, LONGEST, split_sentences
 
 REFUSAL = "The documents of this project do not hold an answer to this question."
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fastapi_ignite.rag.local.analysis import word_list
+from fastapi_ignite.rag.text.analysis import word_list
 
 SHORTEST = 10
 LONGEST = 500

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from fastapi_ignite.rag.engine import AnswerListener
-from fastapi_ignite.rag.local.answering import Quote, cite
+from fastapi_ignite.rag.local.evidence import Quote, cite
 
 LOOK_SECONDS = 0.1
 Prove = Callable[[Sequence[Quote]], Awaitable[tuple[Sequence[Quote], bool]]]

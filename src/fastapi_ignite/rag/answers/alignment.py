@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from fastapi_ignite.rag.local.analysis import analyze
-from fastapi_ignite.rag.local.answering import Passage, Quote
-from fastapi_ignite.rag.local.sentences import LONGEST, split_sentences
+from fastapi_ignite.rag.local.evidence import Passage, Quote
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.sentences import LONGEST, split_sentences
 
 QUOTES = 5
 # The share of a statement's terms that a sentence of the cited source must hold to stand as its proof.
