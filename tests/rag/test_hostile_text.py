@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from fastapi_ignite.rag.answers.alignment import Statement, align
-from fastapi_ignite.rag.local.evidence import Passage
+from fastapi_ignite.rag.answers.passage import Passage
 from fastapi_ignite.rag.local.generative.answer_parsing import AnswerReader
 from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.chunking import chunk_text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import uuid4
 
+from fastapi_ignite.rag.answers.passage import Quote
 from fastapi_ignite.rag.answers.verified_stream import VerifiedStream
 from fastapi_ignite.rag.engine import Citation, FoundPassage
-from fastapi_ignite.rag.local.evidence import Quote
 
 
 def quote(start: int) -> Quote:

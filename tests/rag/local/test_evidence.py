@@ -7,16 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from fastapi_ignite.rag.local.evidence import (
-    QUOTES,
-    SHORTLIST,
-    Evidence,
-    Passage,
-    QuestionTerms,
-    Quote,
-    select_quotes,
-    shortlist,
-)
+from fastapi_ignite.rag.answers.passage import Passage, Quote
+from fastapi_ignite.rag.local.evidence import QUOTES, SHORTLIST, Evidence, QuestionTerms, select_quotes, shortlist
 from fastapi_ignite.rag.text.analysis import analyze, question_terms
 from fastapi_ignite.rag.text.sentences import LONGEST
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from fastapi_ignite.rag.local.evidence import Passage, Quote
+from fastapi_ignite.rag.answers.passage import Passage, Quote
 from fastapi_ignite.rag.text.analysis import analyze
-from fastapi_ignite.rag.text.sentences import LONGEST, split_sentences
+from fastapi_ignite.rag.text.sentences import LONGEST
 
 QUOTES = 5
 # The share of a statement's terms that a sentence of the cited source must hold to stand as its proof.
@@ -56,7 +56,8 @@ class _Source:
 
 
 def _read(name: str, passage: Passage) -> _Source:
-    sentences = [(quote, frozenset(analyze(quote.text))) for quote in _sentences_of(passage)]
+    quotes = [passage.quote(start, end, "aligned") for start, end in passage.sentences()]
+    sentences = [(quote, frozenset(analyze(quote.text))) for quote in quotes]
     return _Source(name, passage, frozenset(analyze(passage.text)), sentences)
 
 
@@ -91,24 +92,8 @@ def _retrieved(terms: frozenset[str], of_source: Sequence[_Source]) -> Quote | N
             break
         last += 1
     start, end = sentences[first].char_start, sentences[last].char_end
-    text = passage.window[start - passage.window_start : end - passage.window_start]
-    return replace(sentences[first], text=text, char_end=end, support="retrieved")
+    return passage.quote(start, end, "retrieved")
 
 
 def _same_place(one: Quote, other: Quote) -> bool:
     return (one.document_id, one.char_start) == (other.document_id, other.char_start)
-
-
-def _sentences_of(passage: Passage) -> Iterator[Quote]:
-    for sentence in split_sentences(passage.window):
-        start, end = passage.window_start + sentence.start, passage.window_start + sentence.end
-        if start < passage.char_end and end > passage.char_start:
-            yield Quote(
-                document_id=passage.document_id,
-                text=passage.window[sentence.start : sentence.end],
-                char_start=start,
-                char_end=end,
-                page_starts=passage.page_starts,
-                score=passage.score,
-                support="aligned",
-            )

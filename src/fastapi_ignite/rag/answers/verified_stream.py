@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
+from fastapi_ignite.rag.answers.passage import Quote, cite
 from fastapi_ignite.rag.engine import AnswerListener
-from fastapi_ignite.rag.local.evidence import Quote, cite
 
 LOOK_SECONDS = 0.1
 Prove = Callable[[Sequence[Quote]], Awaitable[tuple[Sequence[Quote], bool]]]

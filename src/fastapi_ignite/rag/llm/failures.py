@@ -23,6 +23,7 @@ from prometheus_client import Counter
 
 from fastapi_ignite.infra.breaker import CircuitBreaker
 from fastapi_ignite.rag.errors import (
+    ContentFilteredError,
     ProviderAuthError,
     ProviderError,
     ProviderQuotaError,
@@ -59,6 +60,8 @@ _BY_CODE: dict[str | None, tuple[type[ProviderError], str]] = {
         "The provider does not have the model that this service is set up with.",
     ),
 }
+# of a provider's content filter
+_POLICIES = frozenset({"bio_policy", "misalignment_policy_violation", "content_filter"})
 
 
 class NotTriedError(Exception):
@@ -161,3 +164,14 @@ def _wait_of(error: RateLimitError) -> str:
     except ValueError:
         seconds = USUAL_WAIT
     return str(math.ceil(min(seconds, LONGEST_WAIT) if seconds >= 0 else USUAL_WAIT))
+
+
+def failure_of(code: object) -> ProviderError:
+    """Return the error that a code inside an answer means; it never says that nothing was spent."""
+    if code in _POLICIES:
+        return ContentFilteredError("The provider's content filter ended the answer; nothing was charged.")
+    if code == "invalid_prompt":
+        return ProviderRejectedError("The provider does not take this question; nothing was charged.")
+    if code == "vector_store_timeout":
+        return ProviderTimeoutError("The provider's search took too long; nothing was charged.")
+    return ProviderError("The provider failed to answer; nothing was charged.")

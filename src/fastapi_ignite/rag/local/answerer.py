@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from fastapi_ignite.rag.answers.passage import REFUSAL, Quote
 from fastapi_ignite.rag.engine import TokenUsage
-from fastapi_ignite.rag.local.evidence import REFUSAL, Quote
 from fastapi_ignite.rag.local.retrieval import Retrieved
 
 

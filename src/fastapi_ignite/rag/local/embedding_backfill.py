@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import Embedder, EmbeddingError, EmbeddingModel, halfvec_text
 from fastapi_ignite.rag.local.repository import (
@@ -75,7 +76,7 @@ class EmbeddingBackfill:
         async with self._database.tenant(claimed.tenant_id) as session:
             index = LocalIndexRepository(session, claimed.tenant_id)
             # hidden while the model worked: then the vectors are of no use
-            if not await index.lock_document(claimed.document_id):
+            if not await DocumentRepository(session, claimed.tenant_id).lock(claimed.document_id):
                 return
             if done and not await _belongs(index, claimed, model):
                 done, pause = [], pause or _pause(claimed)

@@ -13,7 +13,9 @@ from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.answers.passage import Quote, cite, present
 from fastapi_ignite.rag.answers.verified_stream import VerifiedStream
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import (
     Answer,
     AnswerListener,
@@ -27,12 +29,10 @@ from fastapi_ignite.rag.local.answerer import Answerer, Draft, DraftListener
 from fastapi_ignite.rag.local.embedders import WORDS_ALONE, Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.embedding_backfill import EmbeddingBackfill
-from fastapi_ignite.rag.local.evidence import Quote, cite, present
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
 from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
-from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
 from fastapi_ignite.rag.text.chunking import chunk_text
 
 # Parameters of one statement: large enough that round trips do not count, small enough for memory.
@@ -57,7 +57,7 @@ class PreparedDocument:
         row = await index.find_index(source.project_id)
         if row is None:
             raise NotFoundError("the project has no index")
-        await index.insert_document(
+        await DocumentRepository(session, source.tenant_id).insert(
             source,
             chunk_count=self.chunk_count,
             unembedded_count=0 if row.embedder == WORDS_ALONE.name else self.chunk_count,
@@ -117,18 +117,17 @@ class LocalEngine:
         return PreparedDocument(source, await asyncio.to_thread(_rows, source))
 
     async def find(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> UUID | None:
-        return await LocalIndexRepository(session, tenant_id).find_document(project_id, sha256)
+        return await DocumentRepository(session, tenant_id).find(project_id, sha256)
 
     async def lock(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        await LocalIndexRepository(session, tenant_id).lock_document(document_id)
+        await DocumentRepository(session, tenant_id).lock(document_id)
 
     async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        await LocalIndexRepository(session, tenant_id).hide(document_id)
+        await DocumentRepository(session, tenant_id).hide(document_id)
 
     async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
-        index = LocalIndexRepository(session, tenant_id)
-        shares = await index.embedded_shares(project_id)
-        row = await index.find_index(project_id)
+        shares = await DocumentRepository(session, tenant_id).embedded_shares(project_id)
+        row = await LocalIndexRepository(session, tenant_id).find_index(project_id)
         if row is not None and self._embedders.lacks(EmbeddingModel(row.embedder, row.dimensions)):
             return dict.fromkeys(shares, 0.0)
         return shares
@@ -144,15 +143,16 @@ class LocalEngine:
         total = 0
         while True:
             async with self._database.tenant(tenant_id) as session:
-                index = LocalIndexRepository(session, tenant_id)
-                project_id = await index.find_hidden_project(document_id)
+                index, documents = LocalIndexRepository(session, tenant_id), DocumentRepository(session, tenant_id)
+                project_id = await documents.project_of_hidden(document_id)
                 if project_id is None:
                     return Purged(total)
                 await index.lock_project(project_id)
                 removed = await index.remove_chunks(project_id, document_id, PURGE_BATCH)
                 total += removed
                 if removed < PURGE_BATCH:
-                    await index.remove_document(project_id, document_id)
+                    await index.remove_unused_terms(project_id)
+                    await documents.delete(document_id)
                     return Purged(total)
 
     async def damaged(self, limit: int) -> Sequence[tuple[UUID, UUID]]:
@@ -182,8 +182,8 @@ class LocalEngine:
 
         async def prove(quotes: Sequence[Quote]) -> tuple[list[Quote], bool]:
             async with self._database.tenant(tenant_id) as session:
-                search = LocalSearchRepository(session, tenant_id)
-                return await search.prove(quotes), await search.all_visible(read_documents)
+                documents = DocumentRepository(session, tenant_id)
+                return await documents.prove(quotes), await documents.all_visible(read_documents)
 
         drafting = None
         if listener:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from fastapi_ignite.rag.answers.passage import REFUSAL
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.local.answerer import Draft, DraftListener
 from fastapi_ignite.rag.local.embedders import Embedders
-from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors, count_tokens
-from fastapi_ignite.rag.local.evidence import REFUSAL, Evidence, select_quotes, shortlist
+from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
+from fastapi_ignite.rag.local.evidence import Evidence, select_quotes, shortlist
 from fastapi_ignite.rag.local.retrieval import Retrieved
+from fastapi_ignite.rag.text.tokens import count_tokens
 
 
 class ExtractiveAnswerer:

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.breaker import CircuitBreaker
-from fastapi_ignite.rag.local.embedding import EmbeddingError, EmbeddingModel, Vectors, truncate
+from fastapi_ignite.rag.local.embedding import EmbeddingError, EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.embedding_answer import (
     MAX_DIMENSIONS,
     ServerFailedError,
@@ -23,6 +23,7 @@ from fastapi_ignite.rag.local.embedding_answer import (
     failure,
     read_vectors,
 )
+from fastapi_ignite.rag.text.tokens import truncate
 
 RETRY_AFTER_SECONDS = 10
 # of a server that hangs a start does not wait longer

@@ -21,7 +21,8 @@ import onnxruntime
 
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.heap import release_free_memory
-from fastapi_ignite.rag.local.embedding import MINILM, Vectors, wordpiece
+from fastapi_ignite.rag.local.embedding import MINILM, Vectors
+from fastapi_ignite.rag.text.tokens import wordpiece
 
 MODEL_SHA256: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 # the length the model was trained at; its 512 positions beyond that carry noise

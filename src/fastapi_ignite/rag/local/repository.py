@@ -13,9 +13,10 @@ from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, or_, sel
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.rag.engine import DocumentSource
+from fastapi_ignite.rag.documents.models import Document
+from fastapi_ignite.rag.documents.repository import advisory_lock
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
-from fastapi_ignite.rag.local.models import Chunk, Document, RagIndex, TermStat
+from fastapi_ignite.rag.local.models import Chunk, RagIndex, TermStat
 
 # how long a batch of embeddings may take before another process may do it over
 EMBEDDING_LEASE = timedelta(minutes=2)
@@ -150,50 +151,10 @@ class LocalIndexRepository:
 
     async def lock_project(self, project_id: UUID) -> None:
         """Writers of one project's counts take turns until their transactions end."""
-        await self._lock(b"term-stats:" + project_id.bytes)
+        await advisory_lock(self._session, b"term-stats:" + project_id.bytes)
 
     async def find_index(self, project_id: UUID) -> RagIndex | None:
         return await self._session.get(RagIndex, (self._tenant_id, project_id))
-
-    async def find_document(self, project_id: UUID, sha256: bytes) -> UUID | None:
-        """A visible document of these bytes, its row held against hiding; equal bytes wait here for each other."""
-        await self._lock(b"document-bytes:" + project_id.bytes + sha256)
-        return await self._session.scalar(
-            select(Document.id)
-            .where(
-                Document.tenant_id == self._tenant_id,
-                Document.project_id == project_id,
-                Document.sha256 == sha256,
-                Document.hidden_at.is_(None),
-            )
-            .with_for_update(read=True)
-        )
-
-    async def lock_document(self, document_id: UUID) -> bool:
-        """Whether it is there and visible; nobody else changes or shares it until the transaction ends."""
-        found = await self._session.scalar(
-            select(Document.id)
-            .where(Document.tenant_id == self._tenant_id, Document.id == document_id, Document.hidden_at.is_(None))
-            .with_for_update()
-        )
-        return found is not None
-
-    async def insert_document(self, source: DocumentSource, *, chunk_count: int, unembedded_count: int) -> None:
-        starts = source.extracted.page_starts
-        await self._session.execute(
-            insert(Document).values(
-                tenant_id=self._tenant_id,
-                id=source.document_id,
-                project_id=source.project_id,
-                sha256=source.sha256,
-                media_type=source.extracted.media_type,
-                text=source.extracted.text,
-                char_count=len(source.extracted.text),
-                page_starts=None if starts is None else list(starts),
-                chunk_count=chunk_count,
-                unembedded_count=unembedded_count,
-            )
-        )
 
     async def insert_chunks(self, project_id: UUID, document_id: UUID, rows: Sequence[ChunkRow]) -> None:
         await self._session.execute(
@@ -236,21 +197,6 @@ class LocalIndexRepository:
         )
         return counted.one()
 
-    async def hide(self, document_id: UUID) -> None:
-        await self._session.execute(
-            update(Document)
-            .where(Document.tenant_id == self._tenant_id, Document.id == document_id, Document.hidden_at.is_(None))
-            .values(hidden_at=func.now())
-        )
-
-    async def find_hidden_project(self, document_id: UUID) -> UUID | None:
-        """The project of a document that is hidden and still has rows."""
-        return await self._session.scalar(
-            select(Document.project_id).where(
-                Document.tenant_id == self._tenant_id, Document.id == document_id, Document.hidden_at.is_not(None)
-            )
-        )
-
     async def remove_chunks(self, project_id: UUID, document_id: UUID, row_limit: int) -> int:
         """Some of a document's chunks and their share of the counts; the caller holds the project's lock."""
         result = await self._session.execute(
@@ -267,15 +213,12 @@ class LocalIndexRepository:
             await self.add_to_chunk_count(project_id, -removed)
         return removed
 
-    async def remove_document(self, project_id: UUID, document_id: UUID) -> None:
-        """The last row, and the terms nothing holds any more."""
+    async def remove_unused_terms(self, project_id: UUID) -> None:
+        """Remove the counts of terms that no chunk of the project holds any more."""
         await self._session.execute(
             delete(TermStat).where(
                 TermStat.tenant_id == self._tenant_id, TermStat.project_id == project_id, TermStat.df <= 0
             )
-        )
-        await self._session.execute(
-            delete(Document).where(Document.tenant_id == self._tenant_id, Document.id == document_id)
         )
 
     async def next_unembedded(self, document_id: UUID, model: EmbeddingModel, row_limit: int) -> list[Unembedded]:
@@ -332,18 +275,6 @@ class LocalIndexRepository:
                 embedding_failures=0 if embeddings else Document.embedding_failures,
             )
         )
-
-    async def embedded_shares(self, project_id: UUID) -> dict[UUID, float]:
-        rows = await self._session.execute(
-            select(Document.id, Document.chunk_count, Document.unembedded_count).where(
-                Document.tenant_id == self._tenant_id, Document.project_id == project_id, Document.hidden_at.is_(None)
-            )
-        )
-        return {row.id: 1 - row.unembedded_count / max(row.chunk_count, 1) for row in rows}
-
-    async def _lock(self, name: bytes) -> None:
-        key = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True)
-        await self._session.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 async def claim_unembedded_document(session: AsyncSession, model: EmbeddingModel) -> UnembeddedDocument | None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.rag.local.evidence import Passage, Quote
+from fastapi_ignite.rag.answers.passage import WINDOW_MARGIN, Passage
 from fastapi_ignite.rag.local.fusion import Candidate, Ranked
-from fastapi_ignite.rag.local.models import Document, TermStat
-from fastapi_ignite.rag.text.sentences import LONGEST
+from fastapi_ignite.rag.local.models import TermStat
 
 # each leg's contribution to what is scored in full
 CANDIDATES = 100
-# around a chunk, so that no sentence which touches it is cut
-_MARGIN = LONGEST + 100
 
 # The tenant is left to the policy: see the repository.
 _LEXICAL = text("""
@@ -44,13 +41,6 @@ _PASSAGES = text("""
             c.char_end - greatest(c.char_start - :margin, 0) + :margin) AS window_text
     FROM chunks AS c JOIN documents AS d ON d.tenant_id = c.tenant_id AND d.id = c.document_id
     WHERE c.id = ANY(:ids) AND d.hidden_at IS NULL
-""")
-_PROVE = text("""
-    SELECT q.position FROM unnest(
-        CAST(:documents AS uuid[]), CAST(:starts AS integer[]), CAST(:ends AS integer[]), CAST(:quotes AS text[])
-    ) WITH ORDINALITY AS q (document_id, char_start, char_end, quote, position)
-    JOIN documents AS d ON d.id = q.document_id
-    WHERE d.hidden_at IS NULL AND substr(d.text, q.char_start + 1, q.char_end - q.char_start) = q.quote
 """)
 
 
@@ -101,7 +91,7 @@ class LocalSearchRepository:
             _PASSAGES,
             {
                 "ids": [entry.candidate.chunk_id for entry in ranked],
-                "margin": _MARGIN,
+                "margin": WINDOW_MARGIN,
             },
         )
         found = {row.id: row for row in rows}
@@ -118,28 +108,3 @@ class LocalSearchRepository:
             for entry in ranked
             if (row := found.get(entry.candidate.chunk_id)) is not None
         ]
-
-    async def prove(self, quotes: Sequence[Quote]) -> list[Quote]:
-        """Those that stand in the stored text of a visible document, word for word, where they say."""
-        proven = await self._session.scalars(
-            _PROVE,
-            {
-                "documents": [quote.document_id for quote in quotes],
-                "starts": [quote.char_start for quote in quotes],
-                "ends": [quote.char_end for quote in quotes],
-                "quotes": [quote.text for quote in quotes],
-            },
-        )
-        positions = set(proven)
-        return [quote for position, quote in enumerate(quotes, start=1) if position in positions]
-
-    async def all_visible(self, document_ids: Collection[UUID]) -> bool:
-        """Whether none of these documents was hidden or removed."""
-        visible = await self._session.scalar(
-            select(func.count()).where(
-                Document.tenant_id == self._tenant_id,
-                Document.id == func.any(list(document_ids)),
-                Document.hidden_at.is_(None),
-            )
-        )
-        return visible == len(document_ids)

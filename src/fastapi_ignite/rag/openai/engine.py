@@ -14,12 +14,11 @@ from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.core.polling import run_while_polling
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
+from fastapi_ignite.rag.answers.passage import REFUSAL, Quote, cite, present
 from fastapi_ignite.rag.answers.verified_stream import LOOK_SECONDS
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import Answer, AnswerListener, DocumentSource, FoundPassage, Purged, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
-from fastapi_ignite.rag.local.embedding import count_tokens
-from fastapi_ignite.rag.local.evidence import REFUSAL, Quote, cite, present
-from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker, held
 from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts, results_of
@@ -31,6 +30,7 @@ from fastapi_ignite.rag.openai.service import INSTRUCTIONS, OpenAIService
 from fastapi_ignite.rag.openai.store_rebuild import Rebuilder, RebuiltStore
 from fastapi_ignite.rag.openai.stream_progress import StreamProgress
 from fastapi_ignite.rag.openai.transcript import Transcript
+from fastapi_ignite.rag.text.tokens import count_tokens
 
 
 class OpenAIEngine:
@@ -70,22 +70,22 @@ class OpenAIEngine:
             return await self._files.index(source, store_id)
 
     async def find(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> UUID | None:
-        return await LocalIndexRepository(session, tenant_id).find_document(project_id, sha256)
+        return await DocumentRepository(session, tenant_id).find(project_id, sha256)
 
     async def lock(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        await LocalIndexRepository(session, tenant_id).lock_document(document_id)
+        await DocumentRepository(session, tenant_id).lock(document_id)
 
     async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        await LocalIndexRepository(session, tenant_id).hide(document_id)
+        await DocumentRepository(session, tenant_id).hide(document_id)
         await ProviderRepository(session, tenant_id).begin_removal(document_id)
 
     async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
-        return await LocalIndexRepository(session, tenant_id).embedded_shares(project_id)
+        return await DocumentRepository(session, tenant_id).embedded_shares(project_id)
 
     async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
         """Detached and deleted at the provider before we forget its id."""
         async with self._database.tenant(tenant_id) as session:
-            project_id = await LocalIndexRepository(session, tenant_id).find_hidden_project(document_id)
+            project_id = await DocumentRepository(session, tenant_id).project_of_hidden(document_id)
             if project_id is None:
                 return Purged()
             repository = ProviderRepository(session, tenant_id)
@@ -98,7 +98,7 @@ class OpenAIEngine:
         async with self._database.tenant(tenant_id) as session:
             for file in files:
                 await ProviderRepository(session, tenant_id).forget_file(file.id)
-            await LocalIndexRepository(session, tenant_id).remove_document(project_id, document_id)
+            await DocumentRepository(session, tenant_id).delete(document_id)
         return Purged(provider_ids=tuple(file.provider_id for file in files if file.provider_id))
 
     async def abandon(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import StaleAttemptError, keep_lease
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.errors import (
     ProviderError,
@@ -26,7 +27,6 @@ from fastapi_ignite.rag.errors import (
     StoreMissingError,
     TextTooLargeError,
 )
-from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
 from fastapi_ignite.rag.openai.provider_limits import ProviderLimits
@@ -66,7 +66,7 @@ class IndexedFile:
         repository = ProviderRepository(session, tenant_id)
         if not await repository.hold_store(self.source.project_id, self.store_id):
             raise rebuilding()  # a file that is written after the rebuild has looked would be in no store
-        await LocalIndexRepository(session, tenant_id).insert_document(self.source, chunk_count=0, unembedded_count=0)
+        await DocumentRepository(session, tenant_id).insert(self.source, chunk_count=0, unembedded_count=0)
         taken = await repository.advance_file(
             self.file, state="ready", document_id=self.source.document_id, attached=True
         )

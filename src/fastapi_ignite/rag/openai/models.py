@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, LargeBinary, func, text
+from sqlalchemy import CheckConstraint, Index, LargeBinary, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
+from fastapi_ignite.rag.documents.models import project_key
 
 
 class ProviderStore(Timestamped, Base):
@@ -20,7 +21,7 @@ class ProviderStore(Timestamped, Base):
 
     __tablename__ = "provider_stores"
     __table_args__ = (
-        ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
+        project_key(),
         CheckConstraint("(provider_id IS NOT NULL) = (state IN ('ready', 'filling'))", name="provider_id"),
         CheckConstraint("state IN ('creating', 'ready', 'lost', 'filling')", name="state"),
         Index("ix_provider_stores_damaged", "lease_until", postgresql_where=text("state IN ('lost', 'filling')")),
@@ -44,7 +45,7 @@ class ProviderFile(TenantScoped, Timestamped, Base):
 
     __tablename__ = "provider_files"
     __table_args__ = (
-        ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
+        project_key(),
         CheckConstraint("state IN ('working', 'ready', 'removing')", name="state"),
         Index(
             "uq_provider_files_live_sha256",

@@ -9,8 +9,8 @@ from itertools import groupby
 from uuid import UUID
 
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.local.evidence import Passage, Quote
-from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
+from fastapi_ignite.rag.answers.passage import Passage, Quote
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.openai.repository import ProviderRepository
 from fastapi_ignite.rag.openai.response_parsing import Excerpt, in_sentences
 
@@ -41,7 +41,7 @@ class ProjectTexts:
         """Those quotes that are true, and whether all the excerpts are of documents that may be read."""
         files = {excerpt.file_id for excerpt in excerpts}
         async with self._database.tenant(self._tenant_id) as session:
-            proven = await LocalSearchRepository(session, self._tenant_id).prove(found) if found else []
+            proven = await DocumentRepository(session, self._tenant_id).prove(found) if found else []
             visible = await ProviderRepository(session, self._tenant_id).visible(self._project_id, files)
         return proven, visible == files
 

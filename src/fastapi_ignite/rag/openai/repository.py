@@ -12,17 +12,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.rag.local.evidence import Passage
-from fastapi_ignite.rag.local.models import Document
+from fastapi_ignite.rag.answers.passage import WINDOW_MARGIN, Passage
+from fastapi_ignite.rag.documents.models import Document
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
-from fastapi_ignite.rag.text.sentences import LONGEST
 
 # kept by a living attempt however long a call takes; of one that died a request may be under way for a while
 LEASE = timedelta(minutes=2)
 # named in one search; the answer's text is looked at whatever the search was told
 MOST_WITHDRAWN = 100
-# around what was retrieved, so that no sentence which touches it is cut
-_MARGIN = LONGEST + 100
 _UNATTACHED = select(ProviderFile.id).where(
     ProviderFile.tenant_id == ProviderStore.tenant_id,
     ProviderFile.project_id == ProviderStore.project_id,
@@ -352,7 +349,7 @@ class ProviderRepository:
                 "project_id": project_id,
                 "files": [file_id for file_id, _, _ in excerpts],
                 "excerpts": [excerpt for _, excerpt, _ in excerpts],
-                "margin": _MARGIN,
+                "margin": WINDOW_MARGIN,
             },
         )
         return {

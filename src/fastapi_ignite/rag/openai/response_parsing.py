@@ -18,7 +18,7 @@ from openai.types.responses import (
 from openai.types.responses.response_output_text import AnnotationFileCitation
 
 from fastapi_ignite.rag.answers.alignment import Statement, align
-from fastapi_ignite.rag.local.evidence import Passage, Quote
+from fastapi_ignite.rag.answers.passage import Passage, Quote
 from fastapi_ignite.rag.openai.transcript import Part, Transcript
 from fastapi_ignite.rag.text.sentences import split_sentences
 from fastapi_ignite.rag.text.storable_text import storable

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from fastapi_ignite.rag.answers.passage import Passage, Quote, present
 from fastapi_ignite.rag.answers.verified_stream import VerifiedStream
 from fastapi_ignite.rag.engine import AnswerListener
-from fastapi_ignite.rag.local.evidence import Passage, Quote, present
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
 from fastapi_ignite.rag.openai.response_parsing import Excerpt, Reading, quotes, read_beginning, read_sources
 from fastapi_ignite.rag.openai.transcript import Part, Transcript

@@ -9,17 +9,11 @@ from typing import Any, cast
 from openai.types.responses import Response
 
 from fastapi_ignite.rag.engine import TokenUsage
-from fastapi_ignite.rag.errors import (
-    ContentFilteredError,
-    ProviderError,
-    ProviderRejectedError,
-    ProviderTimeoutError,
-)
+from fastapi_ignite.rag.errors import ProviderError
+from fastapi_ignite.rag.llm.failures import failure_of
 from fastapi_ignite.rag.llm.token_usage import CHARACTERS_A_TOKEN, reported_of
-from fastapi_ignite.rag.local.embedding import estimate_tokens
 from fastapi_ignite.rag.text.storable_text import storable
-
-_POLICIES = frozenset({"bio_policy", "misalignment_policy_violation", "content_filter"})
+from fastapi_ignite.rag.text.tokens import estimate_tokens
 
 
 @dataclass(slots=True)
@@ -155,14 +149,3 @@ def _contents(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         match item:
             case {"type": "message", "content": [*contents]}:
                 yield from (content for content in contents if isinstance(content, dict))
-
-
-def failure_of(code: object) -> ProviderError:
-    """What a code inside an answer means; never one that says that nothing was spent."""
-    if code in _POLICIES:
-        return ContentFilteredError("The provider's content filter ended the answer; nothing was charged.")
-    if code == "invalid_prompt":
-        return ProviderRejectedError("The provider does not take this question; nothing was charged.")
-    if code == "vector_store_timeout":
-        return ProviderTimeoutError("The provider's search took too long; nothing was charged.")
-    return ProviderError("The provider failed to answer; nothing was charged.")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fastapi_ignite.rag.answers.alignment import Statement, align
+from fastapi_ignite.rag.answers.passage import Passage, Quote
 from fastapi_ignite.rag.local.answerer import Draft
-from fastapi_ignite.rag.local.evidence import Passage, Quote
 from fastapi_ignite.rag.local.generative.prompt import NO_ANSWER
 from fastapi_ignite.rag.local.generative.quote_matching import Source, locate
 from fastapi_ignite.rag.text.sentences import split_sentences

@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable
 
 from fastapi_ignite.core.model_sections import AnswerSettings
 from fastapi_ignite.core.polling import run_while_polling
+from fastapi_ignite.rag.answers.passage import REFUSAL
 from fastapi_ignite.rag.answers.verified_stream import LOOK_SECONDS
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.local.answerer import Draft, DraftListener
-from fastapi_ignite.rag.local.embedding import count_tokens
-from fastapi_ignite.rag.local.evidence import REFUSAL
 from fastapi_ignite.rag.local.generative.answer_parsing import AnswerReader
 from fastapi_ignite.rag.local.generative.generation import Generation
 from fastapi_ignite.rag.local.generative.model import AnswerModel
 from fastapi_ignite.rag.local.generative.prompt import compose
 from fastapi_ignite.rag.local.retrieval import Retrieved
+from fastapi_ignite.rag.text.tokens import count_tokens
 
 
 class GenerativeAnswerer:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.errors import ContentFilteredError, ProviderError
 from fastapi_ignite.rag.llm.token_usage import CHARACTERS_A_TOKEN
-from fastapi_ignite.rag.local.embedding import estimate_tokens
 from fastapi_ignite.rag.text.storable_text import storable
+from fastapi_ignite.rag.text.tokens import estimate_tokens
 
 _THINKING, _THOUGHT = "<think>", "</think>"
 

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fastapi_ignite.rag.local.embedding import count_tokens
-from fastapi_ignite.rag.local.evidence import Passage
+from fastapi_ignite.rag.answers.passage import Passage
+from fastapi_ignite.rag.text.tokens import count_tokens
 
 NO_ANSWER = "NO_ANSWER"
 INSTRUCTIONS = f"""\

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from fastapi_ignite.rag.local.evidence import Passage, Quote
+from fastapi_ignite.rag.answers.passage import Passage, Quote
 from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.sentences import SHORTEST, split_sentences
 
@@ -40,15 +40,7 @@ class Source:
             span = self._sentence_around(*span)
         if span is None:
             return None
-        start, end = span
-        return Quote(
-            document_id=self._passage.document_id,
-            text=self._passage.text[start:end],
-            char_start=self._passage.char_start + start,
-            char_end=self._passage.char_start + end,
-            page_starts=self._passage.page_starts,
-            score=self._passage.score,
-        )
+        return self._passage.quote(self._passage.char_start + span[0], self._passage.char_start + span[1])
 
     def _exact(self, words: str) -> tuple[int, int] | None:
         start = self._passage.text.find(words)

@@ -8,9 +8,9 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
 from fastapi_ignite.rag.engine import TokenUsage
+from fastapi_ignite.rag.llm.failures import failure_of
 from fastapi_ignite.rag.llm.token_usage import reported, reported_of
 from fastapi_ignite.rag.local.generative.generation import Generation
-from fastapi_ignite.rag.openai.transcript import failure_of
 
 
 async def parse_response_stream(events: AsyncStream[ResponseStreamEvent], generation: Generation) -> None:
