@@ -43,15 +43,14 @@ class InterruptedEngine:
         paid: bool | None = None,
     ) -> None:
         self._inner = inner
+        for attribute in dir(inner):  # all the rest is the inner engine's, its capabilities too
+            if not attribute.startswith("_") and not hasattr(self, attribute):
+                setattr(self, attribute, getattr(inner, attribute))
         self._prepared = prepared
         self._asked = asked
         self._answered = answered
         self.paid = inner.paid if paid is None else paid
         self.answers = 0
-
-    def __getattr__(self, name: str) -> Any:
-        """All the rest is the inner engine's."""
-        return getattr(self._inner, name)
 
     async def prepare(self, source: DocumentSource) -> PreparedIndex:
         document = await self._inner.prepare(source)

@@ -22,7 +22,6 @@ from fastapi_ignite.rag.engine import (
     DocumentSource,
     FoundPassage,
     Purged,
-    RebuiltIndex,
     TokenUsage,
 )
 from fastapi_ignite.rag.local.answerer import Answerer, Draft, DraftListener
@@ -93,7 +92,7 @@ class LocalEngine:
         self._embedders = Embedders(embedder, embedding)
         self._answerer = answerer or ExtractiveAnswerer(self._embedders)
         self._retriever = Retriever(database, self._embedders)
-        self._sharpener = EmbeddingBackfill(database, self._embedders)
+        self._backfill = EmbeddingBackfill(database, self._embedders)
 
     async def verify(self) -> None:
         await self._embedders.verify()
@@ -116,12 +115,6 @@ class LocalEngine:
     async def prepare(self, source: DocumentSource) -> PreparedDocument:
         return PreparedDocument(source, await asyncio.to_thread(_rows, source))
 
-    async def find(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> UUID | None:
-        return await DocumentRepository(session, tenant_id).find(project_id, sha256)
-
-    async def lock(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        await DocumentRepository(session, tenant_id).lock(document_id)
-
     async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
         await DocumentRepository(session, tenant_id).hide(document_id)
 
@@ -131,12 +124,6 @@ class LocalEngine:
         if row is not None and self._embedders.lacks(EmbeddingModel(row.embedder, row.dimensions)):
             return dict.fromkeys(shares, 0.0)
         return shares
-
-    async def abandon(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> None:
-        """Nothing is kept before the document is there."""
-
-    async def discard(self, tenant_id: UUID, project_id: UUID, sha256: bytes) -> Purged:  # noqa: ARG002
-        return Purged()
 
     async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
         """In transactions of a thousand chunks, so that no upload waits long for the project's lock."""
@@ -155,17 +142,8 @@ class LocalEngine:
                     await documents.delete(document_id)
                     return Purged(total)
 
-    async def damaged(self, limit: int) -> Sequence[tuple[UUID, UUID]]:
-        """No provider, nothing to lose."""
-        del limit
-        return ()
-
-    async def rebuild(self, tenant_id: UUID, project_id: UUID) -> RebuiltIndex | None:
-        del tenant_id, project_id
-        return None
-
     async def backfill_embeddings(self) -> bool:
-        return await self._sharpener.step()
+        return await self._backfill.step()
 
     async def ask(
         self,
@@ -199,10 +177,6 @@ class LocalEngine:
         """Each is cut out of the stored text by the statement that reads it."""
         found = await self._retriever.retrieve(tenant_id, project_id, query, limit=limit)
         return present(found.passages) if found else ()
-
-    async def reconcile(self) -> int:
-        """Everything is in the database, and goes with it."""
-        return 0
 
     async def close(self) -> None:
         await self._answerer.close()

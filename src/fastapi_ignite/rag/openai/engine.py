@@ -58,9 +58,6 @@ class OpenAIEngine:
             seconds=settings.index_timeout_seconds,
         )
 
-    async def verify(self) -> None:
-        """Nothing is known of the account that the first call would not tell as well."""
-
     async def create_index(self, tenant_id: UUID, project_id: UUID) -> str:
         return await self._stores.make(tenant_id, project_id)
 
@@ -68,12 +65,6 @@ class OpenAIEngine:
         store_id = await self.create_index(source.tenant_id, source.project_id)
         async with self._missing_objects.detecting(source.tenant_id, source.project_id, store_id):
             return await self._files.index(source, store_id)
-
-    async def find(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> UUID | None:
-        return await DocumentRepository(session, tenant_id).find(project_id, sha256)
-
-    async def lock(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        await DocumentRepository(session, tenant_id).lock(document_id)
 
     async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
         await DocumentRepository(session, tenant_id).hide(document_id)
@@ -114,10 +105,6 @@ class OpenAIEngine:
 
     async def rebuild(self, tenant_id: UUID, project_id: UUID) -> RebuiltStore | None:
         return await self._rebuilder.rebuild(tenant_id, project_id)
-
-    async def backfill_embeddings(self) -> bool:
-        """The provider embeds by itself."""
-        return False
 
     async def ask(
         self,
