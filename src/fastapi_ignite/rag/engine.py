@@ -5,7 +5,7 @@ Every engine is a `RagEngine`. What only some engines need is a protocol of its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 from uuid import UUID
@@ -75,24 +75,35 @@ class FoundPassage:
     score: float
 
 
-class AnswerListener(Protocol):
-    """Hears an answer while it is made. What it raises ends the asking.
+@dataclass(frozen=True, slots=True)
+class SourcesFound:
+    """An answer begins, from these passages. What an earlier event of the same question said is void."""
 
-    Nothing is said before a first quote is proven. What was said is how the answer begins, unless a document was
-    removed while it was read, or the model took it back: the answer that `ask` returns is the one that counts.
-    """
+    passages: Sequence[FoundPassage]
 
-    async def found(self, passages: Sequence[FoundPassage]) -> None:
-        """An answer begins, read from these; one that had begun before is void."""
-        ...
 
-    async def cited(self, citation: Citation) -> None:
-        """A proven quote."""
-        ...
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A quote of the answer is proven."""
 
-    async def said(self, text: str) -> None:
-        """The next words."""
-        ...
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The answer goes on with these words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The whole answer, which is the one that counts. It is the last event."""
+
+    answer: Answer
+
+
+AnswerEvent = SourcesFound | Cited | Text | Final
 
 
 @dataclass(slots=True)
@@ -185,18 +196,15 @@ class RagEngine(Protocol):
         """Remove what a hidden document left in the index and at a provider. It may be called again."""
         ...
 
-    async def ask(
-        self,
-        tenant_id: UUID,
-        project_id: UUID,
-        question: str,
-        usage: TokenUsage,
-        listener: AnswerListener | None = None,
-    ) -> Answer:
+    def ask(
+        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+    ) -> AsyncGenerator[AnswerEvent]:
         """Answer from the project's documents, or say that they do not hold the answer.
 
-        Whatever happens, a cancellation too, `usage` has what was spent. Cancelling stops the model. The listener
-        hears the answer as far as it can be told while it is made, which for a refusal is nothing.
+        Without `stream` the only event is `Final`. With it, the others come while the model works: no text comes
+        before a first quote is proven, and the text is how the answer begins, unless a document is removed meanwhile
+        or the model takes its words back. Whatever happens, a cancellation too, `usage` has what was spent. Closing
+        the generator stops the model.
         """
         ...
 

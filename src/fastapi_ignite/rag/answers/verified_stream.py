@@ -1,4 +1,4 @@
-"""An answer told while a model writes it: nothing before its proof, nothing of what may not be read."""
+"""Decides how much of an answer may leave while a model writes it."""
 
 from __future__ import annotations
 
@@ -6,45 +6,46 @@ from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from fastapi_ignite.rag.answers.passage import Quote, cite
-from fastapi_ignite.rag.engine import AnswerListener
+from fastapi_ignite.rag.engine import Cited, Text
 
-LOOK_SECONDS = 0.1
 Prove = Callable[[Sequence[Quote]], Awaitable[tuple[Sequence[Quote], bool]]]
 
 
 class VerifiedStream:
-    """Of one answer. `prove` returns the quotes that are true, and whether all that was read may still be read."""
+    """Lets no word of one answer leave before a first quote is proven, and none after a source was removed.
 
-    def __init__(self, listener: AnswerListener, prove: Prove) -> None:
-        self._listener = listener
+    `prove` returns the quotes that are true, and whether all documents that were read may still be read.
+    """
+
+    def __init__(self, prove: Prove) -> None:
         self._prove = prove
         self._known: set[tuple[UUID, int, int]] = set()
         self._proven = False
-        self._silenced = False
-        self._said = ""
+        self._stopped = False
+        self._text = ""
 
     @property
-    def begun(self) -> bool:
-        """Whether anything was said."""
-        return bool(self._said)
+    def has_begun(self) -> bool:
+        return bool(self._text)
 
-    async def tell(self, text: str, quotes: Sequence[Quote]) -> None:
-        """The answer as far as its quotes bear it out, from its beginning; `text` only ever gets longer."""
-        if self._silenced or text == self._said or not text.startswith(self._said):
-            return
+    async def advance(self, text: str, quotes: Sequence[Quote]) -> list[Cited | Text]:
+        """Return what may leave now, given the answer from its beginning as far as its quotes bear it out.
+
+        A text that does not continue the one before is ignored.
+        """
+        if self._stopped or text == self._text or not text.startswith(self._text):
+            return []
         fresh = [quote for quote in quotes if _place(quote) not in self._known]
         proven, may_be_read = await self._prove(fresh)
         if not may_be_read:
-            self._silenced = True
-            return
+            self._stopped = True
+            return []
         self._known.update(map(_place, fresh))
         self._proven = self._proven or bool(proven)
         if not self._proven:
-            return
-        for citation in cite(proven):
-            await self._listener.cited(citation)
-        words, self._said = text[len(self._said) :], text
-        await self._listener.said(words)
+            return []
+        words, self._text = text[len(self._text) :], text
+        return [*map(Cited, cite(proven)), Text(words)]
 
 
 def _place(quote: Quote) -> tuple[UUID, int, int]:

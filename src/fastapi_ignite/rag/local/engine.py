@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,13 +19,15 @@ from fastapi_ignite.rag.answers.verified_stream import VerifiedStream
 from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import (
     Answer,
-    AnswerListener,
+    AnswerEvent,
     DocumentSource,
+    Final,
     FoundPassage,
     Purged,
+    SourcesFound,
     TokenUsage,
 )
-from fastapi_ignite.rag.local.answerer import Answerer, Draft, DraftListener
+from fastapi_ignite.rag.local.answerer import Answerer, Draft
 from fastapi_ignite.rag.local.embedders import WORDS_ALONE, Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.embedding_backfill import EmbeddingBackfill
@@ -41,7 +44,7 @@ PURGE_BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A document and its chunks in the forms the database reads."""
+    """A document and its chunks, ready to be written."""
 
     source: DocumentSource
     rows: Sequence[ChunkRow]
@@ -73,9 +76,10 @@ class PreparedDocument:
 
 
 class LocalEngine:
-    """`embedder` is for projects made from now on; the others keep theirs. `embedding` is the server of `http`.
+    """Searches and answers inside PostgreSQL.
 
-    `answerer` is for all projects, as it is set now.
+    `embedder` is the embedder of new projects; the others keep theirs. `embedding` names the server of the embedder
+    `http`. `answerer` answers the questions of all projects.
     """
 
     name = "local"
@@ -126,7 +130,7 @@ class LocalEngine:
         return shares
 
     async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
-        """In transactions of a thousand chunks, so that no upload waits long for the project's lock."""
+        """Purge in transactions of a thousand chunks, so that no upload waits long for the project's lock."""
         total = 0
         while True:
             async with self._database.tenant(tenant_id) as session:
@@ -146,14 +150,8 @@ class LocalEngine:
         return await self._backfill.step()
 
     async def ask(
-        self,
-        tenant_id: UUID,
-        project_id: UUID,
-        question: str,
-        usage: TokenUsage,
-        listener: AnswerListener | None = None,
-    ) -> Answer:
-        """Short transactions; while a model works none is open."""
+        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+    ) -> AsyncGenerator[AnswerEvent]:
         found = await self._retriever.retrieve(tenant_id, project_id, question, limit=self._answerer.passages)
         passages = found.passages if found else []
         read_documents = {passage.document_id for passage in passages}
@@ -163,18 +161,20 @@ class LocalEngine:
                 documents = DocumentRepository(session, tenant_id)
                 return await documents.prove(quotes), await documents.all_visible(read_documents)
 
-        drafting = None
-        if listener:
-            await listener.found(present(passages))
-            drafting = _telling(VerifiedStream(listener, prove))
-        draft = await self._answerer.answer(question, found, usage, drafting)
-        if not draft.quotes:
-            return Answer(draft.refusal, answerable=False, citations=(), truncated=draft.truncated)
-        proven, all_visible = await prove(draft.quotes)
-        return _answer(draft, proven, all_visible=all_visible)
+        if stream:
+            yield SourcesFound(present(passages))
+        verified = VerifiedStream(prove)
+        draft = Draft()
+        async with aclosing(self._answerer.answer(question, found, usage, stream=stream)) as drafts:
+            async for draft in drafts:
+                if not draft.complete:
+                    for event in await verified.advance(draft.text or "", draft.quotes):
+                        yield event
+        proven, all_visible = await prove(draft.quotes) if draft.quotes else ([], True)
+        yield Final(_answer(draft, proven, all_visible=all_visible))
 
     async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
-        """Each is cut out of the stored text by the statement that reads it."""
+        """Search; the statement that reads a passage cuts it out of the stored text."""
         found = await self._retriever.retrieve(tenant_id, project_id, query, limit=limit)
         return present(found.passages) if found else ()
 
@@ -202,15 +202,8 @@ def _rows(source: DocumentSource) -> list[ChunkRow]:
     return rows
 
 
-def _telling(telling: VerifiedStream) -> DraftListener:
-    async def tell(draft: Draft) -> None:
-        await telling.tell(draft.text or "", draft.quotes)
-
-    return tell
-
-
 def _answer(draft: Draft, proven: Sequence[Quote], *, all_visible: bool) -> Answer:
-    """Without a proven quote nothing but a refusal leaves; of a document that was hidden meanwhile not a word."""
+    """Return what may leave: without a proven quote a refusal, and no word of a document hidden meanwhile."""
     if not proven:
         return Answer(draft.refusal, answerable=False, citations=(), truncated=draft.truncated)
     text = draft.text if all_visible else None

@@ -110,8 +110,8 @@ class AnswerReader:
         borne_out = max((mark.length for mark in cited if self._locate(mark)), default=0)
         text = text[:borne_out].strip()
         if _DECLINES.match(text) or _MAY_DECLINE.fullmatch(text):
-            return Draft()
-        return Draft(self._quotes(cited), _DECLINING_WORD.sub("", text).strip())
+            return Draft(complete=False)
+        return Draft(self._quotes(cited), _DECLINING_WORD.sub("", text).strip(), complete=False)
 
     def _quotes(self, cited: Sequence[_Cited]) -> list[Quote]:
         return _distinct(quote for mark in cited for quote in self._locate(mark))
