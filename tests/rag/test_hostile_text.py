@@ -66,5 +66,5 @@ def test_an_answer_that_cites_the_same_files_again_and_again() -> None:
     texts = [f"The catalogue has item {number}, which costs nine euros. " * 60 for number in range(8)]
     sources = [("file", Passage(uuid4(), 0, len(text), text, 0, None, 1.0)) for text in texts]
     statements = [Statement("Ganz andere Worte.", "file")] * 10_000
-    (quote,) = align(statements, sources, trusting_names=True)
+    (quote,) = align(statements, sources, trust_named_source=True)
     assert quote.support == "retrieved"

@@ -28,9 +28,9 @@ from fastapi_ignite.rag.engine import (
     TokenUsage,
 )
 from fastapi_ignite.rag.local.answerer import Answerer, Draft
-from fastapi_ignite.rag.local.embedders import WORDS_ALONE, Embedders
+from fastapi_ignite.rag.local.embedders import NO_EMBEDDER, Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
-from fastapi_ignite.rag.local.embedding_backfill import EmbeddingBackfill
+from fastapi_ignite.rag.local.embedding_backfill import Backfill
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
 from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository
@@ -62,7 +62,7 @@ class PreparedDocument:
         await DocumentRepository(session, source.tenant_id).insert(
             source,
             chunk_count=self.chunk_count,
-            unembedded_count=0 if row.embedder == WORDS_ALONE.name else self.chunk_count,
+            unembedded_count=0 if row.embedder == NO_EMBEDDER.name else self.chunk_count,
         )
         for start in range(0, self.chunk_count, INSERT_BATCH):
             await index.insert_chunks(source.project_id, source.document_id, self.rows[start : start + INSERT_BATCH])
@@ -96,7 +96,7 @@ class LocalEngine:
         self._embedders = Embedders(embedder, embedding)
         self._answerer = answerer or ExtractiveAnswerer(self._embedders)
         self._retriever = Retriever(database, self._embedders)
-        self._backfill = EmbeddingBackfill(database, self._embedders)
+        self._backfill = Backfill(database, self._embedders)
 
     async def verify(self) -> None:
         await self._embedders.verify()
@@ -125,7 +125,7 @@ class LocalEngine:
     async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
         shares = await DocumentRepository(session, tenant_id).embedded_shares(project_id)
         row = await LocalIndexRepository(session, tenant_id).find_index(project_id)
-        if row is not None and self._embedders.lacks(EmbeddingModel(row.embedder, row.dimensions)):
+        if row is not None and self._embedders.is_missing(EmbeddingModel(row.embedder, row.dimensions)):
             return dict.fromkeys(shares, 0.0)
         return shares
 

@@ -1,4 +1,4 @@
-"""The extractive answerer: the sentences that say it, in their own words, or an honest refusal.
+"""Selects the sentences that answer a question, or none where the evidence is weak.
 
 Every constant was chosen on xquad (1,190 questions, asked once with their article in the index and once without) and
 checked on financebench; `bench/retrieval.py` prints the figures again.
@@ -42,7 +42,7 @@ MOST_UNKNOWN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A sentence that may answer, and how much of the question its words and its passage's words cover (0..1)."""
+    """A sentence that may answer, with the shares of the question that its words and its passage's words cover."""
 
     passage: Passage
     char_start: int
@@ -58,7 +58,7 @@ class Evidence:
 
     @property
     def strength(self) -> float:
-        """Relative to what is enough: from 1 on a question counts as answered."""
+        """Return the strength relative to what is enough: from 1 on a question counts as answered."""
         if self.similarity is None:
             return (self.coverage + self.passage_coverage) / 2 / ENOUGH_COVERAGE
         mixed = self.similarity + (self.coverage + self.passage_coverage) / 2
@@ -66,7 +66,7 @@ class Evidence:
 
 
 class QuestionTerms:
-    """What a question asks for, weighed by how much each term tells in this project."""
+    """The terms of a question, each weighed by its IDF in the project."""
 
     def __init__(self, frequencies: Mapping[str, int], chunk_count: int) -> None:
         self._weights = {
@@ -78,17 +78,17 @@ class QuestionTerms:
         self.unknown_share = missing / self._total if self._total else 1.0
 
     def only_names_subject(self, words: str, terms: frozenset[str]) -> bool:
-        """A heading that repeats some of the question and says nothing about it."""
+        """Return whether the words are a heading, which repeats terms of the question and says nothing about them."""
         return terms < self._weights.keys() and ENDS_SENTENCE.search(words) is None
 
     def coverage(self, terms: frozenset[str]) -> float:
-        """The share of the question's weight that these terms carry, 0..1."""
+        """Return the share of the question's weight that these terms carry, between 0 and 1."""
         covered = sum(weight for term, weight in self._weights.items() if term in terms)
         return covered / self._total if self._total else 0.0
 
 
 def shortlist(passages: Sequence[Passage], question: QuestionTerms) -> list[Evidence]:
-    """The sentences worth a closer look, best by words and rank first; one that stands in two passages counts once."""
+    """Return the sentences with the best words and rank, best first. One that stands in two passages counts once."""
     found: dict[tuple[UUID, int, int], Evidence] = {}
     for passage in passages:
         passage_coverage = question.coverage(frozenset(analyze(passage.text)))
@@ -103,7 +103,7 @@ def shortlist(passages: Sequence[Passage], question: QuestionTerms) -> list[Evid
 
 
 def select_quotes(evidence: Sequence[Evidence], question: QuestionTerms) -> list[Quote]:
-    """One to three quotes, best first; none when the evidence is weak."""
+    """Return one to three quotes, best first, or none when the evidence is weak."""
     ranked = sorted(evidence, key=lambda sentence: sentence.strength, reverse=True)
     if not ranked or ranked[0].strength < 1:
         return []
@@ -131,7 +131,7 @@ def _says_the_same(one: Evidence, other: Evidence) -> bool:
 
 
 def _merge_neighbours(chosen: Sequence[Evidence]) -> list[Evidence]:
-    """Sentences with nothing but blanks between them are one quote, in the place of the better one."""
+    """Join sentences that have only blanks between them; they take the place of the better one."""
     merged: list[Evidence] = []
     for sentence in chosen:
         for position, other in enumerate(merged):

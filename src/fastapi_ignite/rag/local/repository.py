@@ -1,4 +1,4 @@
-"""What the engine writes: indexes, documents, chunks, term counts. The session brings role and tenant."""
+"""SQL of what the local engine writes: indexes, chunks and term counts."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ _SET_EMBEDDINGS = text("""
 
 @dataclass(frozen=True, slots=True)
 class ChunkRow:
-    """A chunk in the forms the database reads; `terms` and `lexical` are text."""
+    """A chunk in the form in which the database reads it; `terms` and `lexical` are text."""
 
     id: UUID
     ordinal: int
@@ -102,7 +102,7 @@ class ChunkRow:
 
 @dataclass(frozen=True, slots=True)
 class Unembedded:
-    """A chunk whose turn it is; `embedding` is that of an equal text the tenant already has, in pgvector's format."""
+    """A chunk to embed. `embedding` is that of an equal text that the tenant has already, in pgvector's format."""
 
     chunk_id: UUID
     text: str
@@ -111,7 +111,7 @@ class Unembedded:
 
 @dataclass(frozen=True, slots=True)
 class UnembeddedDocument:
-    """A document claimed for one batch of embeddings."""
+    """A document that was claimed for one batch of embeddings."""
 
     tenant_id: UUID
     document_id: UUID
@@ -120,7 +120,7 @@ class UnembeddedDocument:
 
 
 class LocalIndexRepository:
-    """Rows of one tenant."""
+    """The index rows of one tenant, in the caller's transaction."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._session = session
@@ -129,7 +129,7 @@ class LocalIndexRepository:
     async def create_index(
         self, project_id: UUID, *, vector_store_id: str, engine: str, embedder: str, dimensions: int | None
     ) -> str:
-        """The `vector_store_id` the project has afterwards; of two callers at once both get the first one's."""
+        """Create the index if there is none, and return the project's `vector_store_id`, the same for all callers."""
         await self._session.execute(
             insert(RagIndex)
             .values(
@@ -150,7 +150,7 @@ class LocalIndexRepository:
         return stored.one()
 
     async def lock_project(self, project_id: UUID) -> None:
-        """Writers of one project's counts take turns until their transactions end."""
+        """Lock the counts of a project for this transaction; other writers of them wait."""
         await advisory_lock(self._session, b"term-stats:" + project_id.bytes)
 
     async def find_index(self, project_id: UUID) -> RagIndex | None:
@@ -182,7 +182,7 @@ class LocalIndexRepository:
         )
 
     async def add_to_chunk_count(self, project_id: UUID, difference: int) -> bool:
-        """False when the project has no index."""
+        """Add to the project's chunk count. Return False when the project has no index."""
         changed = await self._session.scalar(
             update(RagIndex)
             .where(RagIndex.tenant_id == self._tenant_id, RagIndex.project_id == project_id)
@@ -198,7 +198,7 @@ class LocalIndexRepository:
         return counted.one()
 
     async def remove_chunks(self, project_id: UUID, document_id: UUID, row_limit: int) -> int:
-        """Some of a document's chunks and their share of the counts; the caller holds the project's lock."""
+        """Remove some of a document's chunks and their share of the counts. The caller holds the project's lock."""
         result = await self._session.execute(
             _REMOVE_CHUNKS,
             {
@@ -234,7 +234,7 @@ class LocalIndexRepository:
         return [Unembedded(row.id, row.text, row.embedding) for row in rows]
 
     async def settle_dimensions(self, document_id: UUID, model: EmbeddingModel) -> bool:
-        """Record them for the document's project with its first vectors. False when others were first, with others."""
+        """Record the dimensions with the project's first vectors. Return False when it has others already."""
         kept = await self._session.scalar(
             update(RagIndex)
             .where(
@@ -250,7 +250,7 @@ class LocalIndexRepository:
         return kept is not None
 
     async def postpone_embedding(self, document_id: UUID, pause: timedelta) -> None:
-        """Nobody claims the document meanwhile. The caller holds its row."""
+        """Let nobody claim the document during the pause. The caller holds its row."""
         await self._session.execute(
             update(Document)
             .where(Document.tenant_id == self._tenant_id, Document.id == document_id)
@@ -258,7 +258,7 @@ class LocalIndexRepository:
         )
 
     async def set_embeddings(self, document_id: UUID, embeddings: Sequence[tuple[UUID, str]]) -> None:
-        """In pgvector's format. The caller holds the document's row, so that its count stays exact."""
+        """Store embeddings in pgvector's format. The caller holds the document's row, so that its count stays exact."""
         written = await self._session.execute(
             _SET_EMBEDDINGS,
             {
@@ -278,7 +278,7 @@ class LocalIndexRepository:
 
 
 async def claim_unembedded_document(session: AsyncSession, model: EmbeddingModel) -> UnembeddedDocument | None:
-    """The oldest one of any tenant, of this model, that nobody works on; for a transaction of the system role."""
+    """Claim the oldest document of this model that nobody works on. The session needs the system role."""
     waiting = (
         select(Document.tenant_id, Document.id)
         .join(RagIndex, and_(RagIndex.tenant_id == Document.tenant_id, RagIndex.project_id == Document.project_id))
@@ -308,7 +308,7 @@ async def claim_unembedded_document(session: AsyncSession, model: EmbeddingModel
 
 
 def _is_of(model: EmbeddingModel) -> ColumnElement[bool]:
-    """An index that has no vectors yet may still take any length."""
+    """Return the condition for indexes of this model; one that has no vectors yet may take any length."""
     if model.dimensions is None:
         return RagIndex.embedder == model.name
     return and_(

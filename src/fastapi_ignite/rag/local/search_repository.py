@@ -1,4 +1,4 @@
-"""What the engine reads for an answer. The session's transaction carries role and tenant."""
+"""SQL of the local engine's search."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ _PASSAGES = text("""
 
 
 class LocalSearchRepository:
-    """Reads of one tenant."""
+    """The searches of one tenant, in the caller's transaction."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._session = session
         self._tenant_id = tenant_id
 
     async def document_frequencies(self, project_id: UUID, terms: Sequence[int]) -> dict[int, int]:
-        """Terms the project does not know are left out."""
+        """Return the number of chunks by term; terms that the project does not have are left out."""
         rows = await self._session.execute(
             select(TermStat.term, TermStat.df).where(
                 TermStat.tenant_id == self._tenant_id,
@@ -63,7 +63,7 @@ class LocalSearchRepository:
         return {row.term: row.df for row in rows}
 
     async def lexical_candidates(self, project_id: UUID, generating: Sequence[int], question: str) -> list[UUID]:
-        """Best first. `question` is a sparsevec as text."""
+        """Return the best chunks by words, best first. `question` is a sparsevec as text."""
         if not generating:
             return []
         rows = await self._session.scalars(
@@ -73,7 +73,7 @@ class LocalSearchRepository:
         return list(rows)
 
     async def dense_candidates(self, project_id: UUID, question: str) -> list[UUID]:
-        """Nearest first, of the chunks that are embedded. `question` is a halfvec as text."""
+        """Return the nearest chunks that are embedded, nearest first. `question` is a halfvec as text."""
         rows = await self._session.scalars(
             _DENSE,
             {"project_id": project_id, "question": question, "limit": CANDIDATES},
@@ -81,12 +81,12 @@ class LocalSearchRepository:
         return list(rows)
 
     async def score(self, chunk_ids: Sequence[UUID], lexical: str, dense: str | None) -> list[Candidate]:
-        """Both scores of every candidate, whichever leg found it."""
+        """Return both scores of every candidate, whichever search found it."""
         rows = await self._session.execute(_SCORES, {"ids": list(chunk_ids), "lexical": lexical, "dense": dense})
         return [Candidate(row.id, row.document_id, row.bm25, row.cosine) for row in rows]
 
     async def passages(self, ranked: Sequence[Ranked]) -> list[Passage]:
-        """In the order given; what was hidden or removed in the meantime is missing."""
+        """Return the passages in the order given, without those that were hidden meanwhile."""
         rows = await self._session.execute(
             _PASSAGES,
             {

@@ -19,8 +19,8 @@ from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import Answer, AnswerEvent, DocumentSource, Final, FoundPassage, Purged, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.llm.streamed_answer import StreamedAnswer
-from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker, held
-from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding
+from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker, already_claimed
+from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding_error
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts, results_of
 from fastapi_ignite.rag.openai.provider_limits import ProviderLimits
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
@@ -87,13 +87,13 @@ class OpenAIEngine:
                 await self.service.delete_file(file.provider_id)
         async with self._database.tenant(tenant_id) as session:
             for file in files:
-                await ProviderRepository(session, tenant_id).forget_file(file.id)
+                await ProviderRepository(session, tenant_id).delete_file(file.id)
             await DocumentRepository(session, tenant_id).delete(document_id)
         return Purged(provider_ids=tuple(file.provider_id for file in files if file.provider_id))
 
     async def abandon(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> None:
         if not await ProviderRepository(session, tenant_id).abandon(project_id, sha256):
-            raise held()
+            raise already_claimed()
 
     async def discard(self, tenant_id: UUID, project_id: UUID, sha256: bytes) -> Purged:
         return Purged(provider_ids=await self._files.discard(tenant_id, project_id, sha256))
@@ -160,7 +160,7 @@ class OpenAIEngine:
             provider = ProviderRepository(session, tenant_id)
             store, withdrawn = await provider.store(project_id), await provider.withdrawn(project_id)
         if store and store.state in {"lost", "filling"}:
-            raise rebuilding()
+            raise rebuilding_error()
         return store.provider_id if store else None, [str(file_id) for file_id in withdrawn]
 
     async def reconcile(self) -> int:

@@ -92,10 +92,10 @@ def read_results(results: Sequence[VectorStoreSearchResponse]) -> list[Excerpt]:
     return list(_excerpts([(each.file_id, part.text, each.score) for each in results for part in each.content or ()]))
 
 
-def read_sources(answer: StreamedAnswer) -> list[Excerpt]:
+def read_sources(answer: StreamedAnswer) -> tuple[Excerpt, ...]:
     """Return what file search has given the model to read so far."""
     results = [(each.get("file_id"), each.get("text"), each.get("score")) for each in answer.search_results]
-    return list(_excerpts(results))
+    return tuple(_excerpts(results))
 
 
 def read_beginning(parts: Sequence[Part], known: Collection[str]) -> Reading:
@@ -153,7 +153,7 @@ def _excerpts(results: Sequence[_Result]) -> Iterator[Excerpt]:
             yield Excerpt(file_id, words, min(max(score or 0.0, 0.0), 1.0))
 
 
-def in_sentences(excerpts: Sequence[Excerpt]) -> list[Excerpt]:
+def split_excerpts(excerpts: Sequence[Excerpt]) -> list[Excerpt]:
     """Return the sentences of excerpts, which may be found where the provider joined or spaced them in its own way."""
     return [
         Excerpt(excerpt.file_id, excerpt.text[sentence.start : sentence.end], excerpt.score)
@@ -164,4 +164,4 @@ def in_sentences(excerpts: Sequence[Excerpt]) -> list[Excerpt]:
 
 def quotes(reading: Reading, passages: Sequence[tuple[str, Passage]]) -> list[Quote]:
     """Return for each statement the sentence of its sources that fits it best, or one of the source it names."""
-    return align(reading.statements, passages, trusting_names=True)
+    return align(reading.statements, passages, trust_named_source=True)

@@ -10,12 +10,12 @@ from importlib.resources import files
 
 from tokenizers import BertWordPieceTokenizer
 
-# what the longest answers of the default settings have: 50 ms at most
+# The longest answers of the default settings have so many characters, which take 50 ms at most.
 _COUNTED = 32_000
 
 
 def wordpiece() -> BertWordPieceTokenizer:
-    """A new tokenizer of all-MiniLM-L6-v2."""
+    """Return a new tokenizer of all-MiniLM-L6-v2."""
     return BertWordPieceTokenizer(str(files("fastapi_ignite.rag.text") / "minilm_vocab.txt"), lowercase=True)
 
 
@@ -25,19 +25,19 @@ def _counting_tokenizer() -> BertWordPieceTokenizer:
 
 
 def count_tokens(text: str) -> int:
-    """The length in the default model's word pieces, whatever the embedder; never truncated."""
+    """Return the number of tokens of a text, which is never truncated."""
     return len(_counting_tokenizer().encode(text, add_special_tokens=False))
 
 
 def estimate_tokens(text: str) -> int:
-    """The same, within milliseconds for any text: one that is very long is as dense as its beginning."""
+    """Count within milliseconds for any text, by taking a long one to be as dense as its beginning."""
     beginning = text[:_COUNTED]
     counted = count_tokens(beginning)
     return counted if len(beginning) == len(text) else round(counted * len(text) / len(beginning))
 
 
 def truncate(text: str, max_tokens: int) -> str:
-    """The beginning of the text, of so many of the default model's word pieces, which is about what others count."""
+    """Return the beginning of the text, of at most `max_tokens` tokens."""
     if len(text) <= max_tokens:
         return text
     encoding = _counting_tokenizer().encode(text, add_special_tokens=False)
