@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.main import create_app
-from fastapi_ignite.rag.engine import Answer, AnswerListener, RagEngine, TokenUsage
+from fastapi_ignite.rag.engine import AnswerEvent, Final, RagEngine, TokenUsage
 
 FAILURES = 0.3
 
@@ -38,22 +40,18 @@ class FlakyEngine:
         return getattr(self._engine, name)
 
     async def ask(
-        self,
-        tenant_id: UUID,
-        project_id: UUID,
-        question: str,
-        usage: TokenUsage,
-        listener: AnswerListener | None = None,
-    ) -> Answer:
+        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+    ) -> AsyncGenerator[AnswerEvent]:
         """Takes a moment, so that a kill finds questions under way."""
         fate = random.random()
         await asyncio.sleep(random.uniform(0, 0.03))
         if fate < FAILURES / 2:
             raise ProviderFailedError
-        answer = await self._engine.ask(tenant_id, project_id, question, usage, listener)
-        if fate < FAILURES:
-            raise ProviderFailedError
-        return answer
+        async with aclosing(self._engine.ask(tenant_id, project_id, question, usage, stream=stream)) as events:
+            async for event in events:
+                if fate < FAILURES and isinstance(event, Final):
+                    raise ProviderFailedError
+                yield event
 
 
 class WithFlakyEngines:

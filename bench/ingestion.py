@@ -65,7 +65,8 @@ async def measure(database: Database, folder: Path, options: argparse.Namespace)
     durations = []
     for question in questions:
         started = time.perf_counter()
-        await engine.ask(tenant_id, project_id, question, TokenUsage())
+        async for _ in engine.ask(tenant_id, project_id, question, TokenUsage()):
+            pass
         durations.append(time.perf_counter() - started)
     print(f"answers: p50 {statistics.median(durations) * 1000:.0f} ms, slowest {max(durations) * 1000:.0f} ms")
 

@@ -106,7 +106,7 @@ async def fill(database: Database, megabytes: int) -> Project:
     words = body.split()
     asked = [" ".join(random_source.sample(words, QUESTION_WORDS)) for _ in range(READS)]
     retriever = Retriever(database, Embedders("none"))
-    understood = [await retriever.understand(tenant_id, project_id, question) for question in asked]
+    understood = [await retriever.analyze_question(tenant_id, project_id, question) for question in asked]
     return Project(tenant_id, project_id, prepared.chunk_count, [question for question in understood if question])
 
 

@@ -26,7 +26,7 @@ from uuid import UUID
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import DocumentSource, TokenUsage
+from fastapi_ignite.rag.engine import DocumentSource, Final, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
@@ -133,7 +133,8 @@ class Bench:
         for query_id, query in collection.queries.items():
             present = collection.relevant[query_id] <= half.keys()
             started = time.perf_counter()
-            answer = await self.engine.ask(indexed.tenant_id, indexed.project_id, query, TokenUsage())
+            asking = self.engine.ask(indexed.tenant_id, indexed.project_id, query, TokenUsage())
+            (answer,) = [event.answer async for event in asking if isinstance(event, Final)]
             seconds.append(time.perf_counter() - started)
             kind = "present" if present else "absent"
             tally[kind] += 1

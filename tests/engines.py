@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
 from uuid import UUID
 
@@ -11,8 +11,9 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.rag.engine import (
     Answer,
-    AnswerListener,
+    AnswerEvent,
     DocumentSource,
+    Final,
     FoundPassage,
     PreparedIndex,
     RagEngine,
@@ -25,6 +26,12 @@ Event = Callable[[], Awaitable[None]]
 
 async def nothing() -> None:
     """The default event."""
+
+
+async def answer_of(events: AsyncGenerator[AnswerEvent]) -> Answer:
+    """The answer that an engine ends with."""
+    async with aclosing(events):
+        return [event.answer async for event in events if isinstance(event, Final)][-1]
 
 
 class InterruptedEngine:
@@ -43,15 +50,14 @@ class InterruptedEngine:
         paid: bool | None = None,
     ) -> None:
         self._inner = inner
+        for attribute in dir(inner):  # all the rest is the inner engine's, its capabilities too
+            if not attribute.startswith("_") and not hasattr(self, attribute):
+                setattr(self, attribute, getattr(inner, attribute))
         self._prepared = prepared
         self._asked = asked
         self._answered = answered
         self.paid = inner.paid if paid is None else paid
         self.answers = 0
-
-    def __getattr__(self, name: str) -> Any:
-        """All the rest is the inner engine's."""
-        return getattr(self._inner, name)
 
     async def prepare(self, source: DocumentSource) -> PreparedIndex:
         document = await self._inner.prepare(source)
@@ -59,18 +65,15 @@ class InterruptedEngine:
         return document
 
     async def ask(
-        self,
-        tenant_id: UUID,
-        project_id: UUID,
-        question: str,
-        usage: TokenUsage,
-        listener: AnswerListener | None = None,
-    ) -> Answer:
+        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+    ) -> AsyncGenerator[AnswerEvent]:
         await self._asked()
         self.answers += 1
-        answer = await self._inner.ask(tenant_id, project_id, question, usage, listener)
-        await self._answered()
-        return answer
+        async with aclosing(self._inner.ask(tenant_id, project_id, question, usage, stream=stream)) as events:
+            async for event in events:
+                if isinstance(event, Final):
+                    await self._answered()
+                yield event
 
     async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
         found = await self._inner.search(tenant_id, project_id, query, limit)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from engines import answer_of
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
@@ -61,7 +62,7 @@ class RagProject:
 
     async def ask(self, question: str, usage: TokenUsage | None = None) -> Answer:
         """The engine's answer."""
-        return await self.engine.ask(self.tenant_id, self.project_id, question, usage or TokenUsage())
+        return await answer_of(self.engine.ask(self.tenant_id, self.project_id, question, usage or TokenUsage()))
 
     async def quotes(self, question: str) -> list[str]:
         """What the answer cites."""

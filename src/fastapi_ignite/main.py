@@ -42,6 +42,7 @@ from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_pare
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.rag.engine import EmbeddingBackfill
 from fastapi_ignite.rag.engines import build_engines
 
 REDIS_TIMEOUT_SECONDS = 1.0
@@ -91,7 +92,8 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
         if settings.app.production:
             await _refuse_stronger_login(database)
         for engine in engines.values():
-            await engine.verify()
+            if isinstance(engine, EmbeddingBackfill):
+                await engine.verify()
         async with open_cache(settings.cache, redis_url=addresses.redis_url):
             yield AppState(
                 settings=settings,

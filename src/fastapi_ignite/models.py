@@ -12,6 +12,7 @@ from fastapi_ignite.ingestion import models as ingestion
 from fastapi_ignite.items import models as items
 from fastapi_ignite.projects import models as projects
 from fastapi_ignite.query import models as query
+from fastapi_ignite.rag.documents import models as rag_documents
 from fastapi_ignite.rag.local import models as rag_local
 from fastapi_ignite.rag.openai import models as rag_openai
 from fastapi_ignite.tenants import models as tenants
@@ -30,6 +31,7 @@ __all__ = [
     "periodic_runs",
     "projects",
     "query",
+    "rag_documents",
     "rag_local",
     "rag_openai",
     "tenants",

@@ -27,6 +27,7 @@ from fastapi_ignite.ingestion.fair_queue import FairQueue
 from fastapi_ignite.ingestion.index_rebuild import IndexRebuilder
 from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS, DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE
 from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.rag.engine import EmbeddingBackfill, StoreMaintenance
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.usage.jobs import ROLL_UP
 from fastapi_ignite.usage.rollup import UsageRollUp
@@ -89,7 +90,7 @@ class Worker:
             return
         async with self._sharpening:
             for engine in self._engines.values():
-                while await engine.backfill_embeddings():
+                while isinstance(engine, EmbeddingBackfill) and await engine.backfill_embeddings():
                     pass
 
     async def export_tenant(self, tenant_id: str, export_id: str) -> None:
@@ -113,7 +114,8 @@ class Worker:
     async def reconcile(self) -> None:
         """Remove orphans at providers."""
         for engine in self._engines.values():
-            await engine.reconcile()
+            if isinstance(engine, StoreMaintenance):
+                await engine.reconcile()
 
     async def roll_up_usage(self) -> None:
         """Sum up the months."""

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from books import books_of
 from command_line import CommandLine
 from databases import fetch, new_database, run
+from engines import answer_of
 from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, load_settings
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
@@ -421,7 +422,7 @@ async def ask_about(addresses: ServiceAddresses, document: str, question: str) -
         prepared = await engine.prepare(DocumentSource(tenant_id, project_id, new_id(), digest, extracted))
         async with database.tenant(tenant_id) as session:
             await prepared.write(session)
-        answer = await engine.ask(tenant_id, project_id, question, TokenUsage())
+        answer = await answer_of(engine.ask(tenant_id, project_id, question, TokenUsage()))
         return answer, [citation.quote for citation in answer.citations]
     finally:
         await database.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from uuid import UUID
 
 import httpx2
@@ -14,7 +14,7 @@ from engines import InterruptedEngine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import Answer, AnswerListener, FoundPassage, RagEngine, TokenUsage
+from fastapi_ignite.rag.engine import AnswerEvent, FoundPassage, RagEngine, TokenUsage
 from http_clients import TenantClient, client_for
 
 QUESTION = "How many apple trees does the orchard keep?"
@@ -30,16 +30,13 @@ class SlowEngine(InterruptedEngine):
         self.stopped = False
 
     async def ask(
-        self,
-        tenant_id: UUID,
-        project_id: UUID,
-        question: str,
-        usage: TokenUsage,
-        listener: AnswerListener | None = None,
-    ) -> Answer:
+        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+    ) -> AsyncGenerator[AnswerEvent]:
         usage.tokens_in += self._spent
         await self._be_left()
-        return await super().ask(tenant_id, project_id, question, usage, listener)
+        async with aclosing(super().ask(tenant_id, project_id, question, usage, stream=stream)) as events:
+            async for event in events:
+                yield event
 
     async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
         await self._be_left()

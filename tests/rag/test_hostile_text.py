@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from fastapi_ignite.rag.alignment import Statement, align
-from fastapi_ignite.rag.chunking import chunk_text
-from fastapi_ignite.rag.local.analysis import analyze
-from fastapi_ignite.rag.local.answering import Passage
+from fastapi_ignite.rag.answers.alignment import Statement, align
+from fastapi_ignite.rag.answers.passage import Passage
 from fastapi_ignite.rag.local.generative.answer_parsing import AnswerReader
-from fastapi_ignite.rag.local.sentences import split_sentences
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.chunking import chunk_text
+from fastapi_ignite.rag.text.sentences import split_sentences
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -66,5 +66,5 @@ def test_an_answer_that_cites_the_same_files_again_and_again() -> None:
     texts = [f"The catalogue has item {number}, which costs nine euros. " * 60 for number in range(8)]
     sources = [("file", Passage(uuid4(), 0, len(text), text, 0, None, 1.0)) for text in texts]
     statements = [Statement("Ganz andere Worte.", "file")] * 10_000
-    (quote,) = align(statements, sources, trusting_names=True)
+    (quote,) = align(statements, sources, trust_named_source=True)
     assert quote.support == "retrieved"

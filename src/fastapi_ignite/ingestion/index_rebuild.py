@@ -1,4 +1,4 @@
-"""Indexes that a provider lost, made again."""
+"""Rebuilds indexes that a provider lost."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import structlog
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import StaleAttemptError
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.rag.engine import RagEngine
+from fastapi_ignite.rag.engine import RagEngine, StoreMaintenance
 
 AT_ONCE = 4
 log = structlog.get_logger(__name__)
 
 
 class IndexRebuilder:
-    """May run at any time, any number of times, in any number of processes."""
+    """Rebuilds damaged indexes. It may run at any time and in any number of processes."""
 
     def __init__(self, database: Database, engines: Mapping[str, RagEngine]) -> None:
         self._database = database
         self._engines = engines
 
     async def run(self) -> None:
-        """Until nothing is left whose turn it is."""
+        """Rebuild until no index is left that waits for it now."""
         for engine in self._engines.values():
-            while damaged := await engine.damaged(AT_ONCE):
+            while isinstance(engine, StoreMaintenance) and (damaged := await engine.damaged(AT_ONCE)):
                 await asyncio.gather(*(self.rebuild(engine, *index) for index in damaged))
 
-    async def rebuild(self, engine: RagEngine, tenant_id: UUID, project_id: UUID) -> None:
-        """One of them, unless somebody else does."""
+    async def rebuild(self, engine: StoreMaintenance, tenant_id: UUID, project_id: UUID) -> None:
+        """Rebuild one index, unless somebody else does."""
         try:
             rebuilt = await engine.rebuild(tenant_id, project_id)
             if rebuilt is None:

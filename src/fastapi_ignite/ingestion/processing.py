@@ -24,7 +24,8 @@ from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.rag.engine import DocumentSource, RagEngine
+from fastapi_ignite.rag.documents.repository import DocumentRepository
+from fastapi_ignite.rag.engine import DocumentSource, Purged, RagEngine, StoreMaintenance
 from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.rag.errors import ProviderError, ProviderUnavailableError
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError
@@ -116,9 +117,10 @@ class FileProcessor:
         receipt: dict[str, Any] = dict(file.receipt or {})
         engine = await self._engine_of(file)
         document_id = receipt.get("document_id")
+        purged = Purged()
         if document_id:
             purged = await engine.purge(file.tenant_id, UUID(document_id))
-        else:
+        elif isinstance(engine, StoreMaintenance):
             await self._abandon(engine, file, FileState.DELETING)
             purged = await engine.discard(file.tenant_id, file.project_id, file.sha256)
         receipt["chunks_removed"] = receipt.get("chunks_removed", 0) + purged.chunks
@@ -139,7 +141,7 @@ class FileProcessor:
                 storage_key=None if file.delete_raw else file.storage_key,
             )
 
-    async def _abandon(self, engine: RagEngine, file: File, *states: FileState) -> bool:
+    async def _abandon(self, engine: StoreMaintenance, file: File, *states: FileState) -> bool:
         """Whether the file is in one of the states, and none will make a document of what it left behind."""
         async with self._database.tenant(file.tenant_id) as session:
             if not await FileRepo(session, file.tenant_id).left_behind(file, states):
@@ -151,7 +153,7 @@ class FileProcessor:
         """Where this fails, what stays is in no answer, and the reconciliation removes it."""
         try:
             engine = await self._engine_of(file)
-            if not await self._abandon(engine, file, *states):
+            if not isinstance(engine, StoreMaintenance) or not await self._abandon(engine, file, *states):
                 return
             purged = await engine.discard(file.tenant_id, file.project_id, file.sha256)
         except IgniteError as error:
@@ -173,7 +175,7 @@ class FileProcessor:
 
     async def _index(self, file: File, niceness: int) -> None:
         engine = await self._engine_of(file)
-        if await self._share(engine, file):
+        if await self._share(file):
             return
         extracted = await self._extract(file, niceness)
         await self._reserve(file, len(extracted.text))
@@ -189,7 +191,7 @@ class FileProcessor:
             files = FileRepo(session, file.tenant_id)
             usage = UsageService(session, file.tenant_id)
             await files.advance(file.id, file.attempt, state=FileState.INDEXING)
-            existing = await engine.find(session, file.tenant_id, file.project_id, file.sha256)
+            existing = await DocumentRepository(session, file.tenant_id).find(file.project_id, file.sha256)
             if existing is None:
                 await prepared.write(session)
                 await usage.settle(_reserved(file))
@@ -200,10 +202,10 @@ class FileProcessor:
         log.info("file completed", chunks=prepared.chunk_count, characters=len(extracted.text))
         await self._jobs.send(BACKFILL_EMBEDDINGS)
 
-    async def _share(self, engine: RagEngine, file: File) -> bool:
+    async def _share(self, file: File) -> bool:
         """Equal bytes in the project already: nothing to extract, charge or embed."""
         async with self._database.tenant(file.tenant_id) as session:
-            existing = await engine.find(session, file.tenant_id, file.project_id, file.sha256)
+            existing = await DocumentRepository(session, file.tenant_id).find(file.project_id, file.sha256)
             if existing is None:
                 return False
             await self._complete(FileRepo(session, file.tenant_id), file, existing, shared=True)

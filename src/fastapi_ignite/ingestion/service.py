@@ -35,6 +35,7 @@ from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, VectorStoreEnsured, failure
 from fastapi_ignite.projects.service import ProjectService
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.usage.models import Metric
@@ -358,7 +359,7 @@ class IngestionService:
         if file.document_id is None:
             return None
         engine = self._engine(engine_name)
-        await engine.lock(files.session, self._tenant_id, file.document_id)
+        await DocumentRepository(files.session, self._tenant_id).lock(file.document_id)
         if await files.others_share(file.document_id, besides=file.id):
             return None
         await engine.hide(files.session, self._tenant_id, file.document_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from fastapi_ignite.core.errors import IgniteError
@@ -32,3 +33,20 @@ async def cancel_on_disconnect(work: Coroutine[Any, Any, T], is_disconnected: Ca
             raise ClientDisconnectedError("The caller left before the answer came.")
 
     return await run_while_polling(work, look, every=LOOK_SECONDS)
+
+
+async def stop_on_disconnect(
+    events: AsyncGenerator[T], is_disconnected: Callable[[], Awaitable[bool]]
+) -> AsyncGenerator[T]:
+    """Yield the events, and close their generator when the client has left.
+
+    Raises:
+        ClientDisconnectedError: the client left first, and the work has ended.
+    """
+
+    async def next_event() -> T | None:
+        return await anext(events, None)
+
+    async with aclosing(events):
+        while (event := await cancel_on_disconnect(next_event(), is_disconnected)) is not None:
+            yield event

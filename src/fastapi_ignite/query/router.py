@@ -15,7 +15,7 @@ from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, 
 from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import IdempotencyOutcomeUnknownError
 from fastapi_ignite.projects.service import ProjectNotFoundError
-from fastapi_ignite.query.schemas import AskRequest, AskResult, SearchRequest, SearchResult
+from fastapi_ignite.query.schemas import AskRequest, AskResult, SearchRequest, SearchResult, StreamMeta
 from fastapi_ignite.query.service import (
     AnswerAbandonedError,
     ConversationNotFoundError,
@@ -23,7 +23,7 @@ from fastapi_ignite.query.service import (
     QueryService,
     SourcesChangedError,
 )
-from fastapi_ignite.query.streaming import EXAMPLE, AnswerEvents
+from fastapi_ignite.query.streaming import EXAMPLE, AnswerWriter
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import PROVIDER_ERRORS, SEARCH_ERRORS
 from fastapi_ignite.usage.deps import QuotaHeadersDep
@@ -76,11 +76,11 @@ async def ask(
     opened = await service.begin(question, claim)
 
     async def produce(events: Events) -> None:
-        telling = AnswerEvents(events, service.names)
-        await telling.begin(
+        meta = StreamMeta(
             message_id=opened.answer_id, conversation_id=opened.conversation_id, engine=opened.engine.name
         )
-        await telling.finish(await service.answer(opened, caller_left=events.is_disconnected, listener=telling))
+        answer = service.answer(opened, caller_left=events.is_disconnected, stream=True)
+        await AnswerWriter(events, service.names).write(meta, answer)
 
     return EventStreamResponse(request, produce, headers=response.headers)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,12 +16,16 @@ from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, owner_alive
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.query.client_disconnect import ClientDisconnectedError, cancel_on_disconnect
+from fastapi_ignite.query.client_disconnect import (
+    ClientDisconnectedError,
+    cancel_on_disconnect,
+    stop_on_disconnect,
+)
 from fastapi_ignite.query.models import RESERVATION_LIFETIME, Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead, PassageRead, SearchRequest, SearchResult
 from fastapi_ignite.query.streaming import Names
-from fastapi_ignite.rag.engine import Answer, AnswerListener, RagEngine, TokenUsage
+from fastapi_ignite.rag.engine import Answer, Cited, Final, RagEngine, SourcesFound, Text, TokenUsage
 from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
@@ -88,38 +93,43 @@ class QueryService:
 
         Raises as `begin` and `answer` do.
         """
-        return await self.answer(await self.begin(request, claim), caller_left=caller_left)
+        async with aclosing(self.answer(await self.begin(request, claim), caller_left=caller_left)) as events:
+            return [event async for event in events if isinstance(event, AskResult)][-1]
 
     async def answer(
-        self,
-        question: OpenQuestion,
-        *,
-        caller_left: Callable[[], Awaitable[bool]],
-        listener: AnswerListener | None = None,
-    ) -> AskResult:
-        """Ask the engine, and settle.
+        self, question: OpenQuestion, *, caller_left: Callable[[], Awaitable[bool]], stream: bool = False
+    ) -> AsyncGenerator[SourcesFound | Cited | Text | AskResult]:
+        """Ask the engine, settle the message, and yield the result last; with `stream`, the engine's events before it.
 
         A caller who leaves stops the engine, and has used the message once the engine worked. With a key the answer is
-        worked out all the same: the caller may come back for it. The listener hears it while it is made, and each time
-        anew when it is made again.
+        worked out all the same: the caller may come back for it. When an answer has to be made again, its events begin
+        with `SourcesFound` again.
 
         Raises:
             AnswerAbandonedError, SourcesChangedError: asking again may work.
-            ClientDisconnectedError: nobody hears it.
+            ClientDisconnectedError: the caller left.
         """
         claim = question.claim
         usage = TokenUsage()
         asked = False  # money may have been spent
+        result: AskResult | None = None
         try:
             async with owner_alive(self._database, claim):
                 for _ in range(MOST_ANSWERS):
-                    asking = question.engine.ask(self._tenant_id, question.project_id, question.text, usage, listener)
-                    answer = await (asking if claim else cancel_on_disconnect(asking, caller_left))
-                    asked = True
-                    result = await self._settle(question, answer, usage)
+                    asking = question.engine.ask(
+                        self._tenant_id, question.project_id, question.text, usage, stream=stream
+                    )
+                    async with aclosing(asking if claim else stop_on_disconnect(asking, caller_left)) as events:
+                        async for event in events:
+                            if isinstance(event, Final):
+                                asked = True
+                                result = await self._settle(question, event.answer, usage)
+                                break
+                            yield event
                     if result is not None:
-                        return result
-            raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
+                        break
+            if result is None:
+                raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
         except CommitOutcomeUnknownError:
             raise  # the answer may be on record and charged; if it is not, the unit, the question and the key expire
         except ClientDisconnectedError:
@@ -130,6 +140,7 @@ class QueryService:
             spent = question.engine.paid and (asked or not isinstance(error, UnavailableError))
             await self._release(claim, spent=spent)
             raise
+        yield result  # settled: what happens to the reader from here on changes nothing
 
     async def read(self, message_id: UUID) -> AskResult:
         """An answer as it was given; costs nothing."""

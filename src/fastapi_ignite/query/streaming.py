@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
 from uuid import UUID
 
 from fastapi_ignite.http.event_stream import Events
@@ -15,9 +16,9 @@ from fastapi_ignite.query.schemas import (
     StreamSources,
     StreamUsage,
 )
-from fastapi_ignite.rag.engine import Citation, FoundPassage
+from fastapi_ignite.rag.engine import Citation, Cited, FoundPassage, SourcesFound, Text
 
-# of each document, the file that callers know it by, and its name
+# the id and the name of the file that callers know each document by
 Names = Mapping[UUID, tuple[UUID, str]]
 EXAMPLE = """\
 event: meta
@@ -31,22 +32,38 @@ data: {"text":"The onboarding guide covers"}
 """
 
 
-class AnswerEvents:
-    """The words of all `delta`s since the last `sources` are how the answer begins, and in the end the answer."""
+AnswerStream = AsyncGenerator[SourcesFound | Cited | Text | AskResult]
+
+
+class AnswerWriter:
+    """Writes one answer to its caller.
+
+    The words of all `delta` events since the last `sources` are how the answer begins, and in the end the answer.
+    """
 
     def __init__(self, events: Events, names: Callable[[Collection[UUID]], Awaitable[Names]]) -> None:
         self._events = events
         self._names = names
         self._begun = False
-        self._said = ""
+        self._text = ""
         self._cited: set[tuple[UUID, int, int]] = set()
 
-    async def begin(self, *, message_id: UUID, conversation_id: UUID, engine: str) -> None:
-        """Before anything else."""
-        meta = StreamMeta(message_id=message_id, conversation_id=conversation_id, engine=engine)
+    async def write(self, meta: StreamMeta, answer: AnswerStream) -> None:
+        """Send the `meta` event, and then the events of the answer, until it is whole."""
         await self._events.emit("meta", meta)
+        async with aclosing(answer):
+            async for event in answer:
+                match event:
+                    case SourcesFound(passages):
+                        await self._write_sources(passages)
+                    case Cited(citation):
+                        await self._write_proven(citation)
+                    case Text(text):
+                        await self._write_text(text)
+                    case AskResult():
+                        await self._finish(event)
 
-    async def found(self, passages: Sequence[FoundPassage]) -> None:
+    async def _write_sources(self, passages: Sequence[FoundPassage]) -> None:
         names = await self._names({passage.document_id for passage in passages}) if passages else {}
         await self._restart(
             [
@@ -56,23 +73,29 @@ class AnswerEvents:
             ]
         )
 
-    async def cited(self, citation: Citation) -> None:
+    async def _write_proven(self, citation: Citation) -> None:
         names = await self._names({citation.document_id})
         if citation.document_id in names:
-            await self._cite(CitationRead.proven(citation, *names[citation.document_id]))
+            await self._write_citation(CitationRead.proven(citation, *names[citation.document_id]))
 
-    async def said(self, text: str) -> None:
-        self._said += text
+    async def _write_citation(self, citation: CitationRead) -> None:
+        place = (citation.file_id, citation.char_start, citation.char_end)
+        if place not in self._cited:
+            self._cited.add(place)
+            await self._events.emit("citation", citation)
+
+    async def _write_text(self, text: str) -> None:
+        self._text += text
         await self._events.emit("delta", StreamDelta(text=text))
 
-    async def finish(self, result: AskResult) -> None:
-        """What was not told yet, and the whole answer once more."""
-        if not self._begun or not result.answer.startswith(self._said):
+    async def _finish(self, result: AskResult) -> None:
+        """Send what is missing of the answer, and then the whole answer."""
+        if not self._begun or not result.answer.startswith(self._text):
             await self._restart([])
         for citation in result.citations:
-            await self._cite(citation)
-        if rest := result.answer[len(self._said) :]:
-            await self.said(rest)
+            await self._write_citation(citation)
+        if rest := result.answer[len(self._text) :]:
+            await self._write_text(rest)
         usage = StreamUsage(
             tokens_in=result.tokens_in, tokens_out=result.tokens_out, tokens_estimated=result.tokens_estimated
         )
@@ -81,12 +104,6 @@ class AnswerEvents:
 
     async def _restart(self, sources: list[SourceRead]) -> None:
         self._begun = True
-        self._said = ""
+        self._text = ""
         self._cited.clear()
         await self._events.emit("sources", StreamSources(sources=sources))
-
-    async def _cite(self, citation: CitationRead) -> None:
-        place = (citation.file_id, citation.char_start, citation.char_end)
-        if place not in self._cited:
-            self._cited.add(place)
-            await self._events.emit("citation", citation)

@@ -1,10 +1,13 @@
-"""What the features know of retrieval. Two engines implement it; nothing above knows which one runs."""
+"""What the features know of an engine, which searches a project's documents and answers from them.
+
+Every engine is a `RagEngine`. What only some engines need is a protocol of its own: callers ask with `isinstance`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,7 +17,7 @@ from fastapi_ignite.rag.extraction import ExtractedText
 
 @dataclass(frozen=True, slots=True)
 class DocumentSource:
-    """An extracted document on its way into a project's index."""
+    """An extracted document that is to be indexed."""
 
     tenant_id: UUID
     project_id: UUID
@@ -28,11 +31,11 @@ Support = Literal["quoted", "aligned", "retrieved"]
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A proven quote: `document_text[char_start:char_end] == quote` was checked before it left the engine.
+    """A proven quote: the engine has checked that `document_text[char_start:char_end] == quote`.
 
-    Offsets count Unicode code points of the stored text, end exclusive; `page` is 1-based, `None` without pages.
-    `support`: the answerer gave these words, or we aligned a sentence of the sources with what it says, or it named
-    the source and shares few words with it, as in another language.
+    Offsets count Unicode code points of the stored text, end exclusive. `page` is 1-based, or None without pages.
+    `support` is `quoted` when the answerer gave these words, `aligned` when a sentence of the sources was found that
+    says what the answer says, and `retrieved` when the answer names the source but shares few words with it.
     """
 
     document_id: UUID
@@ -46,9 +49,9 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`answerable` is false when nothing relevant was found: then there are no citations.
+    """An answer. When nothing relevant was found, `answerable` is false and there are no citations.
 
-    `truncated`: the model was cut at its longest answer.
+    `truncated` says that the model reached the longest answer that the settings allow.
     """
 
     text: str
@@ -59,9 +62,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class FoundPassage:
-    """What was found for a question: `document_text[char_start:char_end] == text`, offsets and `page` as in a citation.
+    """A passage that was found for a question. Its offsets and `page` are like those of a citation.
 
-    `score` is 0 to 1 and ranks what was found for one question; those of two are not comparable.
+    `score` is between 0 and 1. It ranks the passages of one question and means nothing across questions.
     """
 
     document_id: UUID
@@ -72,32 +75,43 @@ class FoundPassage:
     score: float
 
 
-class AnswerListener(Protocol):
-    """Hears an answer while it is made. What it raises ends the asking.
+@dataclass(frozen=True, slots=True)
+class SourcesFound:
+    """An answer begins, from these passages. What an earlier event of the same question said is void."""
 
-    Nothing is said before a first quote is proven. What was said is how the answer begins, unless a document was
-    removed while it was read, or the model took it back: the answer that `ask` returns is the one that counts.
-    """
+    passages: Sequence[FoundPassage]
 
-    async def found(self, passages: Sequence[FoundPassage]) -> None:
-        """An answer begins, read from these; one that had begun before is void."""
-        ...
 
-    async def cited(self, citation: Citation) -> None:
-        """A proven quote."""
-        ...
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A quote of the answer is proven."""
 
-    async def said(self, text: str) -> None:
-        """The next words."""
-        ...
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The answer goes on with these words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The whole answer, which is the one that counts. It is the last event."""
+
+    answer: Answer
+
+
+AnswerEvent = SourcesFound | Cited | Text | Final
 
 
 @dataclass(slots=True)
 class TokenUsage:
-    """What a question has cost so far. The engine adds to it while it works: a failure has its price too.
+    """The tokens that a question has cost so far. The engine adds to it while it works, since a failure costs too.
 
-    Of `tokens_in` the provider had `tokens_cached` at hand; of `tokens_out` its model spent `tokens_reasoning` unseen.
-    `estimated`: a provider worked and did not tell how much, so that we counted.
+    `tokens_in` includes `tokens_cached`, which the provider read from its cache; `tokens_out` includes
+    `tokens_reasoning`, which nobody sees. `estimated` says that a provider reported no usage and we counted.
     """
 
     tokens_in: int = 0
@@ -108,21 +122,20 @@ class TokenUsage:
 
     @property
     def spent(self) -> bool:
-        """Whether work was done."""
+        """Return whether any work was done."""
         return bool(self.tokens_in or self.tokens_out)
 
-    def add(self, figures: TokenUsage) -> None:
-        """A further call's."""
-        self.tokens_in += figures.tokens_in
-        self.tokens_out += figures.tokens_out
-        self.tokens_cached += figures.tokens_cached
-        self.tokens_reasoning += figures.tokens_reasoning
-        self.estimated = self.estimated or figures.estimated
+    def add(self, other: TokenUsage) -> None:
+        self.tokens_in += other.tokens_in
+        self.tokens_out += other.tokens_out
+        self.tokens_cached += other.tokens_cached
+        self.tokens_reasoning += other.tokens_reasoning
+        self.estimated = self.estimated or other.estimated
 
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What one call removed: chunks of ours, and objects of a provider by its own ids."""
+    """What one call removed: the number of our chunks, and the ids of objects at a provider."""
 
     chunks: int = 0
     provider_ids: tuple[str, ...] = ()
@@ -133,11 +146,96 @@ class PreparedIndex(Protocol):
 
     @property
     def chunk_count(self) -> int:
-        """How many chunks the write must leave behind."""
+        """Return how many chunks of ours the document has; 0 where a provider cuts it."""
         ...
 
     async def write(self, session: AsyncSession) -> None:
-        """The last rows; the caller sets `completed` in the same transaction."""
+        """Write the document's rows. The caller completes the file in the same transaction."""
+        ...
+
+
+class RagEngine(Protocol):
+    """Searches and answers. A method that takes a session works in the caller's transaction.
+
+    No transaction may be open while the other methods run: a model or a provider may keep them waiting.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the name that projects are stored with."""
+        ...
+
+    @property
+    def paid(self) -> bool:
+        """Return whether answers cost money at a provider. `ask` raises `UnavailableError` only if none was spent."""
+        ...
+
+    async def create_index(self, tenant_id: UUID, project_id: UUID) -> str:
+        """Create the project's index if it has none, and return its `vector_store_id`.
+
+        Callers at the same time all get the same index.
+        """
+        ...
+
+    async def prepare(self, source: DocumentSource) -> PreparedIndex:
+        """Do everything slow about indexing a document."""
+        ...
+
+    async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
+        """Take the document out of every answer from the commit on."""
+        ...
+
+    async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
+        """Return how much of each visible document has its embeddings, between 0 and 1; 1 where none are made.
+
+        It is 0 where the project's embedder is not set up here any more.
+        """
+        ...
+
+    async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
+        """Remove what a hidden document left in the index and at a provider. It may be called again."""
+        ...
+
+    def ask(
+        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+    ) -> AsyncGenerator[AnswerEvent]:
+        """Answer from the project's documents, or say that they do not hold the answer.
+
+        Without `stream` the only event is `Final`. With it, the others come while the model works: no text comes
+        before a first quote is proven, and the text is how the answer begins, unless a document is removed meanwhile
+        or the model takes its words back. Whatever happens, a cancellation too, `usage` has what was spent. Closing
+        the generator stops the model.
+        """
+        ...
+
+    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
+        """Return at most `limit` passages of visible documents, best first. No model writes. Cancelling stops it."""
+        ...
+
+    async def close(self) -> None:
+        """Close the engine's own connections."""
+        ...
+
+
+@runtime_checkable
+class EmbeddingBackfill(Protocol):
+    """An engine that computes embeddings in the background, after a document can be searched by its words."""
+
+    async def verify(self) -> None:
+        """Check, when a process starts, that the embedding server is what the settings say.
+
+        A server that is away is only logged.
+
+        Raises:
+            ConfigurationError: the server answers other vectors than the settings name.
+        """
+        ...
+
+    async def backfill_embeddings(self) -> bool:
+        """Embed one batch of the oldest documents of all tenants. Return False when nothing is left to do.
+
+        Processes that call it at the same time take different documents.
+        """
         ...
 
 
@@ -146,132 +244,45 @@ class RebuiltIndex(Protocol):
 
     @property
     def vector_store_id(self) -> str:
-        """What callers see from now on."""
+        """Return the id that callers see from now on."""
         ...
 
     async def write(self, session: AsyncSession) -> None:
-        """The index answers from this transaction's commit on; the caller links its id in the same transaction.
+        """Let the index answer from the commit on. The caller links its id in the same transaction.
 
         Raises:
-            StaleAttemptError: the work was overtaken.
+            StaleAttemptError: another attempt took over.
         """
         ...
 
 
-class RagEngine(Protocol):
-    """Model, provider and parser work happens outside transactions; what takes a session works in the caller's."""
-
-    @property
-    def name(self) -> str:
-        """What projects remember it by."""
-        ...
-
-    @property
-    def paid(self) -> bool:
-        """Whether an answer costs money at a provider; `ask` raises `UnavailableError` only where none was spent."""
-        ...
-
-    async def verify(self) -> None:
-        """Ask once, when a process starts, whether what the settings name is what is there.
-
-        Raises:
-            ConfigurationError: it is not. What is merely away is a line in the log.
-        """
-        ...
-
-    async def create_index(self, tenant_id: UUID, project_id: UUID) -> str:
-        """Make the project's index and return its `vector_store_id`; an existing one is returned as it is.
-
-        No transaction is open: a provider may be asked. Callers at the same time all get the one index.
-        """
-        ...
-
-    async def prepare(self, source: DocumentSource) -> PreparedIndex:
-        """Everything slow about indexing a document; no transaction is open."""
-        ...
-
-    async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        """The document is out of every answer from this transaction's commit on."""
-        ...
-
-    async def find(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> UUID | None:
-        """The live document made of these bytes.
-
-        Until the transaction ends, other callers with the same bytes wait here and the document cannot be hidden.
-        """
-        ...
-
-    async def lock(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        """Until the transaction ends no other file can begin to share the document."""
-        ...
-
-    async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
-        """How much of each live document of the project has its embeddings, 0 to 1; 1 where the embedder is off.
-
-        0 where the project's embedder is not set up here any more.
-        """
-        ...
-
-    async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
-        """Remove what a hidden document left in the index and at a provider. Repeatable."""
-        ...
+@runtime_checkable
+class StoreMaintenance(Protocol):
+    """An engine that keeps documents at a provider, where unfinished work is left and finished work is lost."""
 
     async def abandon(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> None:
-        """No unfinished file has these bytes: what is made of them and no document yet is nobody's from the commit on.
+        """Give up what was made of these bytes and is no document yet. No unfinished file may have the bytes.
 
         Raises:
-            ProviderError: not now, since it is being made.
+            ProviderError: it is being made just now; try again later.
         """
         ...
 
     async def discard(self, tenant_id: UUID, project_id: UUID, sha256: bytes) -> Purged:
-        """Remove what was abandoned of these bytes in the index and at a provider. Repeatable."""
-        ...
-
-    async def backfill_embeddings(self) -> bool:
-        """Bring the slow part of the indexes (embeddings) one batch further, over all tenants, oldest document first.
-
-        Returns false when nothing is left to do. Processes that call it at the same time take different documents.
-        """
+        """Remove at the provider what was abandoned of these bytes. It may be called again."""
         ...
 
     async def damaged(self, limit: int) -> Sequence[tuple[UUID, UUID]]:
-        """Tenant and project of indexes that a provider lost, all or in part, and that nobody rebuilds now."""
+        """Return tenant and project of indexes that the provider lost, all or in part, and that nobody rebuilds now."""
         ...
 
     async def rebuild(self, tenant_id: UUID, project_id: UUID) -> RebuiltIndex | None:
-        """Make a damaged index again from the stored documents; `None` where there is nothing to write.
+        """Make a damaged index again from the stored documents, or return None when there is nothing to write.
 
-        Repeatable, and of any number of callers at once one does it. Nothing is charged.
-        """
-        ...
-
-    async def ask(
-        self,
-        tenant_id: UUID,
-        project_id: UUID,
-        question: str,
-        usage: TokenUsage,
-        listener: AnswerListener | None = None,
-    ) -> Answer:
-        """Answer from the project's documents, or say that they do not hold the answer.
-
-        Whatever happens, a cancellation too, `usage` has what was spent. Cancelling stops the model. The listener
-        hears the answer as far as it can be told while it is made, which for a refusal is nothing.
-        """
-        ...
-
-    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
-        """The passages of visible documents that fit the query best, best first; no model writes. At most `limit`.
-
-        No transaction is open while a model or a provider works. Cancelling stops it.
+        It may be called again; of any number of callers at once one does the work. Nothing is charged.
         """
         ...
 
     async def reconcile(self) -> int:
-        """Remove what is ours at a provider and belongs to nothing any more; the number of objects. Repeatable."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of connections of its own."""
+        """Remove what is ours at the provider and belongs to nothing any more. Return the number of objects."""
         ...

@@ -1,4 +1,4 @@
-"""Which engines this installation can run."""
+"""The engines of this installation. No other module knows both of them, and it imports each only to build it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from fastapi_ignite.rag.openai.repository import damaged_stores
 
 
 class EngineMissingError(UnavailableError):
-    """The project's engine is not set up here any more."""
+    """This installation is not set up to run the project's engine any more."""
 
     code = "engine_missing"
     title = "The project's engine is not set up"
 
 
 def engine_named(engines: Mapping[str, RagEngine], name: str) -> RagEngine:
-    """A project's engine.
+    """Return the engine with this name.
 
     Raises:
-        EngineMissingError: this installation cannot run it, for want of its key.
+        EngineMissingError: this installation cannot run it, because its key is not set.
     """
     if name not in engines:
         raise EngineMissingError(f"The engine '{name}' of this project is not set up on this service.")
@@ -34,14 +34,14 @@ def engine_named(engines: Mapping[str, RagEngine], name: str) -> RagEngine:
 
 
 async def any_damaged(session: AsyncSession) -> bool:
-    """Whether a provider lost an index that nobody rebuilds now; for a transaction of the system role."""
+    """Return whether a provider lost an index that nobody rebuilds now. The session needs the system role."""
     return bool(await damaged_stores(session, limit=1))
 
 
 def build_engines(database: Database, settings: Settings, *, limiter: Limiter | None = None) -> Mapping[str, RagEngine]:
-    """By name; the hosted one is there when it has a key.
+    """Return the engines by name. The hosted one is among them when its key is set.
 
-    By `limiter` workers keep a provider's rates; a process that sends no files needs none.
+    Workers keep within a provider's rates with `limiter`; a process that sends no files needs none.
     """
     engines = [_local_engine(database, settings)]
     if settings.openai.api_key:

@@ -1,6 +1,6 @@
-"""What can go wrong with a provider. `retryable` tells a worker whether the same work may succeed later.
+"""The errors of a provider. `retryable` tells a worker whether the same work may succeed later.
 
-Those that are an `UnavailableError` are raised only where nothing was spent: a caller's Idempotency-Key is free again.
+An error that is an `UnavailableError` is raised only where nothing was spent, so the Idempotency-Key is free again.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class ProviderError(IgniteError):
 
     @property
     def wait(self) -> timedelta:
-        """How long the provider asked us to wait before we try again."""
+        """Return how long the provider asked us to wait before we try again."""
         return timedelta(seconds=int(self.headers.get("Retry-After", "0")))
 
 
 class ProviderTimeoutError(ProviderError):
-    """No answer in time; the work may have been done."""
+    """The provider did not answer in time; it may have done the work."""
 
     status = 504
     code = "provider_timeout"
@@ -50,7 +50,7 @@ class ContentFilteredError(ProviderError):
 
 
 class ProviderUnavailableError(ProviderError, UnavailableError):
-    """The provider is away, or was not tried because it was away a moment ago."""
+    """The provider is away, or was not asked because it was away a moment ago."""
 
     status = 503
     code = "provider_unavailable"
@@ -58,7 +58,7 @@ class ProviderUnavailableError(ProviderError, UnavailableError):
 
 
 class ProviderRateLimitedError(ProviderUnavailableError):
-    """Too many requests for the account; `Retry-After` has the provider's own wait."""
+    """The account sends too many requests; `Retry-After` has the wait that the provider names."""
 
     code = "provider_rate_limited"
     title = "The provider limits the rate"
@@ -73,7 +73,7 @@ class ProviderQuotaError(ProviderUnavailableError):
 
 
 class ProviderAuthError(ProviderUnavailableError):
-    """The provider refuses our key: a fault of the installation, never of the caller."""
+    """The provider refuses our key, which is a fault of the installation and never of the caller."""
 
     status = 502
     code = "provider_auth"
@@ -82,7 +82,7 @@ class ProviderAuthError(ProviderUnavailableError):
 
 
 class StoreMissingError(ProviderUnavailableError):
-    """The project's vector store is gone at the provider, and is rebuilt."""
+    """The project's vector store is gone at the provider, and is being rebuilt."""
 
     status = 409
     code = "store_missing"
@@ -90,7 +90,7 @@ class StoreMissingError(ProviderUnavailableError):
 
 
 class TextTooLargeError(ProviderRejectedError):
-    """The file's text is more than the provider takes of one file."""
+    """The file holds more text than the provider takes of one file."""
 
     code = "text_too_large"
     title = "The file holds too much text"
@@ -103,7 +103,7 @@ class StoreFullError(ProviderRejectedError):
     title = "The vector store is full"
 
 
-# what a question may end in; a search can, in all that no model does; making a store can, in all but the last two
+# A question may fail with any of these, a search with all but the content filter, making a store with all but two.
 PROVIDER_ERRORS: tuple[type[ProviderError], ...] = (
     ProviderError,
     ProviderTimeoutError,

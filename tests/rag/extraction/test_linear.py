@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_ignite.rag.chunking import chunk_text
 from fastapi_ignite.rag.extraction.mail import message_text
 from fastapi_ignite.rag.extraction.webpage import readable_text
-from fastapi_ignite.rag.local.analysis import analyze
-from fastapi_ignite.rag.local.sentences import split_sentences
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.chunking import chunk_text
+from fastapi_ignite.rag.text.sentences import split_sentences
 
 SIZE = 30_000
 # four times the size: four times the work if it is linear, sixteen times if it is quadratic

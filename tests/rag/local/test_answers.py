@@ -9,12 +9,12 @@ from uuid import UUID
 import pytest
 
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.answers.passage import REFUSAL, Quote
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import Answer, TokenUsage
-from fastapi_ignite.rag.local.answering import REFUSAL, Quote
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.retrieval import Retrieved, Retriever
-from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
 from rag_projects import RagProject, RagProjectFactory
 
 PUMP = (
@@ -176,10 +176,10 @@ class TestProof:
             replace(true, document_id=foreign),
         ]
         async with project.database.tenant(project.tenant_id) as session:
-            assert await LocalSearchRepository(session, project.tenant_id).prove(quotes) == [true]
+            assert await DocumentRepository(session, project.tenant_id).prove(quotes) == [true]
         await project.hide(document)
         async with project.database.tenant(project.tenant_id) as session:
-            assert await LocalSearchRepository(session, project.tenant_id).prove([true]) == []
+            assert await DocumentRepository(session, project.tenant_id).prove([true]) == []
 
     @pytest.mark.parametrize(
         "change",

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fastapi_ignite.rag.local.embedding import Vectors, count_tokens, halfvec_text
+from fastapi_ignite.rag.local.embedding import Vectors, halfvec_text
 from fastapi_ignite.rag.local.minilm import MiniLmEmbedder, load_minilm
+from fastapi_ignite.rag.text.tokens import count_tokens
 from rag_projects import RagProjectFactory
 
 PAIRS = [

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local import engine as local_engine
@@ -160,7 +161,7 @@ class TestEqualBytes:
         """What an upload of these bytes finds, and then holds on to."""
         async with project.database.tenant(project.tenant_id) as session:
             digest = (await project.rows("SELECT sha256(convert_to(:body, 'UTF8'))", body=body))[0][0]
-            return await project.engine.find(session, project.tenant_id, project.project_id, digest)
+            return await DocumentRepository(session, project.tenant_id).find(project.project_id, digest)
 
     async def test_a_live_document_is_found_and_a_hidden_one_is_not(self, rag_project: RagProjectFactory) -> None:
         project, other = await rag_project(), await rag_project()
@@ -176,7 +177,7 @@ class TestEqualBytes:
         added = await project.add("baub daub")
         digest = (await project.rows("SELECT sha256 FROM documents WHERE id = :id", id=added))[0][0]
         async with project.database.tenant(project.tenant_id) as session:
-            assert await project.engine.find(session, project.tenant_id, project.project_id, digest) == added
+            assert await DocumentRepository(session, project.tenant_id).find(project.project_id, digest) == added
             hiding = asyncio.create_task(project.hide(added))
             async with asyncio.timeout(30):
                 while await project.rows("SELECT 1 FROM pg_locks WHERE NOT granted") == []:

@@ -9,17 +9,18 @@ import pytest
 from pydantic import SecretStr
 
 from bookkeeping import counter, eventually
+from engines import answer_of
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
+from fastapi_ignite.rag.llm.failures import FAILURES_IN_A_ROW
+from fastapi_ignite.rag.llm.token_usage import CHARACTERS_A_TOKEN
 from fastapi_ignite.rag.openai import service
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
-from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
 from fastapi_ignite.rag.openai.service import INSTRUCTIONS
-from fastapi_ignite.rag.openai.token_usage import CHARACTERS_A_TOKEN
 from http_clients import TenantClient, client_for
 from openai_stack import HostedTenant
 
@@ -303,7 +304,7 @@ class TestAnswers:
         engine, usage = OpenAIEngine(database, settings), TokenUsage()
         async with asyncio.timeout(30):
             with pytest.raises(ProviderError, match="broke"):
-                await engine.ask(hosted.api.id, UUID(project), QUESTION, usage)
+                await answer_of(engine.ask(hosted.api.id, UUID(project), QUESTION, usage))
         await engine.close()
         assert usage.estimated
         assert 10 < usage.tokens_out <= 16 * CHARACTERS_A_TOKEN
@@ -357,7 +358,7 @@ class TestAnswers:
         for _ in range(FAILURES_IN_A_ROW):
             await hosted.api.ask(project, QUESTION)
         assert (await hosted.api.ask(project, QUESTION)).json()["code"] == "provider_unavailable"
-        monkeypatch.setattr(hosted.engine.service._breaker, "_closed_until", 0.01)  # the ten seconds are over
+        monkeypatch.setattr(hosted.engine.service._client._breaker, "_closed_until", 0.01)  # the ten seconds are over
         code = "model_not_found" if status == 404 else None
         fail(provider, "responses.create", kind=FaultKind.STATUS, status=status, code=code)
         fail(provider, "responses.create", kind=FaultKind.STATUS, status=500)

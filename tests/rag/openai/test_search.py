@@ -14,10 +14,10 @@ from bookkeeping import counter
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
+from fastapi_ignite.rag.llm.failures import FAILURES_IN_A_ROW
 from fastapi_ignite.rag.openai import repository
-from fastapi_ignite.rag.openai.failures import FAILURES_IN_A_ROW
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
-from fastapi_ignite.rag.openai.response_parsing import Excerpt, in_sentences
+from fastapi_ignite.rag.openai.response_parsing import Excerpt, split_excerpts
 from http_clients import TenantClient, client_for
 from openai_scene import SHEEP, TREES, Scene
 from openai_stack import HostedTenant
@@ -145,9 +145,9 @@ class TestLocating:
 
         def observed(excerpts: Sequence[Excerpt]) -> list[Excerpt]:
             seen.append((pool.checkedout(), threading.current_thread() is threading.main_thread()))
-            return in_sentences(excerpts)
+            return split_excerpts(excerpts)
 
-        monkeypatch.setattr("fastapi_ignite.rag.openai.passage_lookup.in_sentences", observed)
+        monkeypatch.setattr("fastapi_ignite.rag.openai.passage_lookup.split_excerpts", observed)
         located = await ProjectTexts(scene.hosted.database, scene.hosted.api.id, UUID(scene.project)).locate(
             [Excerpt(await self.provider_id(scene), "Apple trees are here.  The owl sleeps.", 0.5)]
         )

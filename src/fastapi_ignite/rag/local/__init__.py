@@ -1,4 +1,4 @@
-"""Retrieval inside PostgreSQL: BM25 in a sparse vector, embeddings in a dense one, answers quoted verbatim."""
+"""The engine that searches inside PostgreSQL: BM25 in a sparse vector, embeddings in a dense one."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What this process can embed with. A project keeps its model; where that is not set up any more, words remain."""
+"""Finds the embedder of a project. Where its model is not set up any more, the project is searched by words alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.rag.local.embedding import MINILM, Embedder, EmbeddingError, EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.http_embedding import HttpEmbedder
 
-WORDS_ALONE: Final = EmbeddingModel("none", None)
+NO_EMBEDDER: Final = EmbeddingModel("none", None)
 log = structlog.get_logger(__name__)
 
 
 class Embedders:
-    """`default` (`minilm`, `http` or `none`) is for new projects; `server` also for those made with it earlier."""
+    """The embedders of a process: `default` (`minilm`, `http`, `none`) for new projects, `server` for old ones too."""
 
     def __init__(self, default: str, server: EmbeddingSettings | None = None) -> None:
         self._server = HttpEmbedder(server) if server and server.base_url else None
@@ -29,34 +29,34 @@ class Embedders:
 
     @property
     def default(self) -> EmbeddingModel:
-        """The model of new projects."""
+        """Return the model of new projects."""
         if self._default == "http" and self._server:
             return self._server.model
-        return MINILM if self._default == "minilm" else WORDS_ALONE
+        return MINILM if self._default == "minilm" else NO_EMBEDDER
 
     async def find(self, model: EmbeddingModel) -> Embedder | None:
-        """`None` means words alone: by choice, or because the model is not set up here, which the log tells once."""
+        """Return the model's embedder, or None by choice or because it is not set up here, which is logged once."""
         if model == MINILM:
             return await asyncio.to_thread(_load_minilm)
         if self._server and _fits(self._server.model, model):
             return self._server
-        if self.lacks(model) and model not in self._missed:
+        if self.is_missing(model) and model not in self._missed:
             self._missed.add(model)
             log.warning("embedder not set up: searching by words", embedder=model.name, dimensions=model.dimensions)
         return None
 
-    def lacks(self, model: EmbeddingModel) -> bool:
-        """Whether a project of this model is searched by words though it was made for more."""
+    def is_missing(self, model: EmbeddingModel) -> bool:
+        """Return whether projects of this model lack their embedder, and are searched by words alone."""
         served = self._server is not None and _fits(self._server.model, model)
-        return model.name != WORDS_ALONE.name and model != MINILM and not served
+        return model.name != NO_EMBEDDER.name and model != MINILM and not served
 
-    def lanes(self) -> Sequence[EmbeddingModel]:
-        """The model of each batch that may be embedded at a time: the local one computes, a server is waited for."""
+    def parallel_models(self) -> Sequence[EmbeddingModel]:
+        """Return the model of each batch that may be embedded at the same time: a server is only waited for."""
         server = self._server
         return [MINILM] + ([server.model] * server.lanes if server and server.available else [])
 
     async def embed_question(self, model: EmbeddingModel, text: str) -> Vectors | None:
-        """`None` where there is nothing to compare it with, or no vector could be had."""
+        """Return the question's vector, or None where no chunk has one to compare it with, or none could be had."""
         embedder = await self.find(model)
         if embedder is None or model.dimensions is None:
             return None
@@ -72,13 +72,13 @@ class Embedders:
         """Ask the server once, when the process starts.
 
         Raises:
-            ConfigurationError: it does not answer what the settings say.
+            ConfigurationError: its answer is not what the settings say.
         """
         if self._server:
             await self._server.verify()
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         if self._server:
             await self._server.close()
 
@@ -90,6 +90,6 @@ def _load_minilm() -> Embedder:
 
 
 def _fits(ours: EmbeddingModel, kept: EmbeddingModel) -> bool:
-    """Dimensions that one of the two does not know yet are found out by the first vector."""
+    """Return whether two models may be the same; dimensions that are not known yet do not differ."""
     known = {ours.dimensions, kept.dimensions} - {None}
     return ours.name == kept.name and len(known) <= 1

@@ -1,4 +1,4 @@
-"""What an embeddings server answers, made into vectors or refused."""
+"""Reads the answer of an embeddings server, or refuses it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHORTEST_NORM = 1e-6
 
 
 class ServerFailedError(Exception):
-    """The server is at fault, whatever it was asked to embed; `retry_after` is its own word, 0 without one."""
+    """The server is at fault, whatever it should embed. `retry_after` is the wait that it names, or 0."""
 
     def __init__(self, message: str, *, retry_after: float = 0) -> None:
         super().__init__(message)
@@ -29,11 +29,11 @@ class ServerFailedError(Exception):
 
 
 class WrongDimensionsError(ServerFailedError):
-    """Vectors of another length than is expected or can be stored: no waiting helps."""
+    """The vectors have another length than is expected or can be stored, which no waiting mends."""
 
 
 class TextRefusedError(EmbeddingError):
-    """One of the texts has no vector at this server. Others may have."""
+    """The server takes one of the texts not at all. It may take the others."""
 
 
 class _Embedded(BaseModel):
@@ -46,14 +46,14 @@ class _Answer(BaseModel):
 
 
 def failure(status: int, retry_after: str | None) -> Exception:
-    """What an answer without success means."""
+    """Return the error that an answer without success means."""
     if status in REFUSALS:
         return TextRefusedError(f"the server answered {status}")
     return ServerFailedError(f"the server answered {status}", retry_after=seconds_of(retry_after))
 
 
 def seconds_of(retry_after: str | None) -> float:
-    """`Retry-After` in seconds from now, bounded; 0 where it says nothing that can be understood."""
+    """Return `Retry-After` in seconds from now, bounded, or 0 where it cannot be read."""
     if retry_after is None:
         return 0
     if retry_after.isascii() and retry_after.isdecimal():
@@ -66,7 +66,7 @@ def seconds_of(retry_after: str | None) -> float:
 
 
 def read_vectors(body: bytes, count: int, dimensions: int | None) -> Vectors:
-    """One unit vector a row, in the order of the texts.
+    """Return one unit vector a row, in the order of the texts.
 
     Raises:
         ServerFailedError: this is no answer to the question.

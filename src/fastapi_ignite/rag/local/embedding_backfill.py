@@ -1,4 +1,4 @@
-"""Embeddings that follow in the background, batch by batch, over all tenants."""
+"""Computes the embeddings in the background, batch by batch, for all tenants."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import Embedder, EmbeddingError, EmbeddingModel, halfvec_text
 from fastapi_ignite.rag.local.repository import (
@@ -26,27 +27,27 @@ LONGEST_PAUSE = 900.0
 log = structlog.get_logger(__name__)
 
 
-class EmbeddingBackfill:
-    """A batch of each lane at a time; no transaction is open while a model works."""
+class Backfill:
+    """Embeds documents that wait for it. No transaction is open while a model works."""
 
     def __init__(self, database: Database, embedders: Embedders) -> None:
         self._database = database
         self._embedders = embedders
 
     async def step(self) -> bool:
-        """False when nothing is left that can be done now."""
+        """Embed one batch with each model. Return False when nothing is left that can be done now."""
         async with asyncio.TaskGroup() as lanes:
-            steps = [lanes.create_task(self._step(model)) for model in self._embedders.lanes()]
+            steps = [lanes.create_task(self._step(model)) for model in self._embedders.parallel_models()]
         return any(step.result() for step in steps)
 
     async def _step(self, model: EmbeddingModel) -> bool:
-        """A document whose model fails rests, longer each time, so that the others have their turn."""
+        """Embed a batch of one document. If the model fails, it waits longer each time, so that others come first."""
         async with self._database.system() as session:
             claimed = await claim_unembedded_document(session, model)
         if claimed is None:
             return False
         embedder = await self._embedders.find(claimed.model)
-        if embedder is None:  # its server has only now told that its vectors are others
+        if embedder is None:  # its server has just answered vectors of another length
             await self._write(claimed, claimed.model, [], pause=_pause(claimed))
             return True
         waiting = await self._waiting(claimed, embedder)
@@ -75,7 +76,7 @@ class EmbeddingBackfill:
         async with self._database.tenant(claimed.tenant_id) as session:
             index = LocalIndexRepository(session, claimed.tenant_id)
             # hidden while the model worked: then the vectors are of no use
-            if not await index.lock_document(claimed.document_id):
+            if not await DocumentRepository(session, claimed.tenant_id).lock(claimed.document_id):
                 return
             if done and not await _belongs(index, claimed, model):
                 done, pause = [], pause or _pause(claimed)
@@ -85,7 +86,7 @@ class EmbeddingBackfill:
 
 
 async def _belongs(index: LocalIndexRepository, claimed: UnembeddedDocument, model: EmbeddingModel) -> bool:
-    """Whether vectors of the model may stand beside those that the project has."""
+    """Return whether the project may take vectors of this model."""
     if claimed.model.dimensions is None:
         return await index.settle_dimensions(claimed.document_id, model)
     return claimed.model == model
@@ -96,7 +97,7 @@ def _pause(claimed: UnembeddedDocument) -> float:
 
 
 async def _embed(embedder: Embedder, waiting: Sequence[Unembedded]) -> list[tuple[UUID, str]]:
-    """The first few; a text that stands in several chunks is embedded once."""
+    """Embed the first few chunks. A text that stands in several chunks is embedded once."""
     fresh = waiting[: embedder.batch]
     texts = list(dict.fromkeys(chunk.text for chunk in fresh))
     if not texts:

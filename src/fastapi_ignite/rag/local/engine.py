@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,27 +14,28 @@ from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.chunking import chunk_text
+from fastapi_ignite.rag.answers.passage import Quote, cite, present
+from fastapi_ignite.rag.answers.verified_stream import VerifiedStream
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import (
     Answer,
-    AnswerListener,
+    AnswerEvent,
     DocumentSource,
+    Final,
     FoundPassage,
     Purged,
-    RebuiltIndex,
+    SourcesFound,
     TokenUsage,
 )
-from fastapi_ignite.rag.local.answerer import Answerer, Draft, DraftListener
-from fastapi_ignite.rag.local.answering import Quote, cite, present
-from fastapi_ignite.rag.local.embedders import WORDS_ALONE, Embedders
+from fastapi_ignite.rag.local.answerer import Answerer, Draft
+from fastapi_ignite.rag.local.embedders import NO_EMBEDDER, Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
-from fastapi_ignite.rag.local.embedding_backfill import EmbeddingBackfill
+from fastapi_ignite.rag.local.embedding_backfill import Backfill
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
 from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
-from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
-from fastapi_ignite.rag.verified_stream import VerifiedStream
+from fastapi_ignite.rag.text.chunking import chunk_text
 
 # Parameters of one statement: large enough that round trips do not count, small enough for memory.
 INSERT_BATCH = 500
@@ -42,7 +44,7 @@ PURGE_BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A document and its chunks in the forms the database reads."""
+    """A document and its chunks, ready to be written."""
 
     source: DocumentSource
     rows: Sequence[ChunkRow]
@@ -57,10 +59,10 @@ class PreparedDocument:
         row = await index.find_index(source.project_id)
         if row is None:
             raise NotFoundError("the project has no index")
-        await index.insert_document(
+        await DocumentRepository(session, source.tenant_id).insert(
             source,
             chunk_count=self.chunk_count,
-            unembedded_count=0 if row.embedder == WORDS_ALONE.name else self.chunk_count,
+            unembedded_count=0 if row.embedder == NO_EMBEDDER.name else self.chunk_count,
         )
         for start in range(0, self.chunk_count, INSERT_BATCH):
             await index.insert_chunks(source.project_id, source.document_id, self.rows[start : start + INSERT_BATCH])
@@ -74,9 +76,10 @@ class PreparedDocument:
 
 
 class LocalEngine:
-    """`embedder` is for projects made from now on; the others keep theirs. `embedding` is the server of `http`.
+    """Searches and answers inside PostgreSQL.
 
-    `answerer` is for all projects, as it is set now.
+    `embedder` is the embedder of new projects; the others keep theirs. `embedding` names the server of the embedder
+    `http`. `answerer` answers the questions of all projects.
     """
 
     name = "local"
@@ -93,7 +96,7 @@ class LocalEngine:
         self._embedders = Embedders(embedder, embedding)
         self._answerer = answerer or ExtractiveAnswerer(self._embedders)
         self._retriever = Retriever(database, self._embedders)
-        self._sharpener = EmbeddingBackfill(database, self._embedders)
+        self._backfill = Backfill(database, self._embedders)
 
     async def verify(self) -> None:
         await self._embedders.verify()
@@ -116,93 +119,64 @@ class LocalEngine:
     async def prepare(self, source: DocumentSource) -> PreparedDocument:
         return PreparedDocument(source, await asyncio.to_thread(_rows, source))
 
-    async def find(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> UUID | None:
-        return await LocalIndexRepository(session, tenant_id).find_document(project_id, sha256)
-
-    async def lock(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        await LocalIndexRepository(session, tenant_id).lock_document(document_id)
-
     async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        await LocalIndexRepository(session, tenant_id).hide(document_id)
+        await DocumentRepository(session, tenant_id).hide(document_id)
 
     async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
-        index = LocalIndexRepository(session, tenant_id)
-        shares = await index.embedded_shares(project_id)
-        row = await index.find_index(project_id)
-        if row is not None and self._embedders.lacks(EmbeddingModel(row.embedder, row.dimensions)):
+        shares = await DocumentRepository(session, tenant_id).embedded_shares(project_id)
+        row = await LocalIndexRepository(session, tenant_id).find_index(project_id)
+        if row is not None and self._embedders.is_missing(EmbeddingModel(row.embedder, row.dimensions)):
             return dict.fromkeys(shares, 0.0)
         return shares
 
-    async def abandon(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> None:
-        """Nothing is kept before the document is there."""
-
-    async def discard(self, tenant_id: UUID, project_id: UUID, sha256: bytes) -> Purged:  # noqa: ARG002
-        return Purged()
-
     async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
-        """In transactions of a thousand chunks, so that no upload waits long for the project's lock."""
+        """Purge in transactions of a thousand chunks, so that no upload waits long for the project's lock."""
         total = 0
         while True:
             async with self._database.tenant(tenant_id) as session:
-                index = LocalIndexRepository(session, tenant_id)
-                project_id = await index.find_hidden_project(document_id)
+                index, documents = LocalIndexRepository(session, tenant_id), DocumentRepository(session, tenant_id)
+                project_id = await documents.project_of_hidden(document_id)
                 if project_id is None:
                     return Purged(total)
                 await index.lock_project(project_id)
                 removed = await index.remove_chunks(project_id, document_id, PURGE_BATCH)
                 total += removed
                 if removed < PURGE_BATCH:
-                    await index.remove_document(project_id, document_id)
+                    await index.remove_unused_terms(project_id)
+                    await documents.delete(document_id)
                     return Purged(total)
 
-    async def damaged(self, limit: int) -> Sequence[tuple[UUID, UUID]]:
-        """No provider, nothing to lose."""
-        del limit
-        return ()
-
-    async def rebuild(self, tenant_id: UUID, project_id: UUID) -> RebuiltIndex | None:
-        del tenant_id, project_id
-        return None
-
     async def backfill_embeddings(self) -> bool:
-        return await self._sharpener.step()
+        return await self._backfill.step()
 
     async def ask(
-        self,
-        tenant_id: UUID,
-        project_id: UUID,
-        question: str,
-        usage: TokenUsage,
-        listener: AnswerListener | None = None,
-    ) -> Answer:
-        """Short transactions; while a model works none is open."""
+        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+    ) -> AsyncGenerator[AnswerEvent]:
         found = await self._retriever.retrieve(tenant_id, project_id, question, limit=self._answerer.passages)
         passages = found.passages if found else []
         read_documents = {passage.document_id for passage in passages}
 
         async def prove(quotes: Sequence[Quote]) -> tuple[list[Quote], bool]:
             async with self._database.tenant(tenant_id) as session:
-                search = LocalSearchRepository(session, tenant_id)
-                return await search.prove(quotes), await search.all_visible(read_documents)
+                documents = DocumentRepository(session, tenant_id)
+                return await documents.prove(quotes), await documents.all_visible(read_documents)
 
-        drafting = None
-        if listener:
-            await listener.found(present(passages))
-            drafting = _telling(VerifiedStream(listener, prove))
-        draft = await self._answerer.answer(question, found, usage, drafting)
-        if not draft.quotes:
-            return Answer(draft.refusal, answerable=False, citations=(), truncated=draft.truncated)
-        proven, all_visible = await prove(draft.quotes)
-        return _answer(draft, proven, all_visible=all_visible)
+        if stream:
+            yield SourcesFound(present(passages))
+        verified = VerifiedStream(prove)
+        draft = Draft()
+        async with aclosing(self._answerer.answer(question, found, usage, stream=stream)) as drafts:
+            async for draft in drafts:
+                if not draft.complete:
+                    for event in await verified.advance(draft.text or "", draft.quotes):
+                        yield event
+        proven, all_visible = await prove(draft.quotes) if draft.quotes else ([], True)
+        yield Final(_answer(draft, proven, all_visible=all_visible))
 
     async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
-        """Each is cut out of the stored text by the statement that reads it."""
+        """Search; the statement that reads a passage cuts it out of the stored text."""
         found = await self._retriever.retrieve(tenant_id, project_id, query, limit=limit)
         return present(found.passages) if found else ()
-
-    async def reconcile(self) -> int:
-        """Everything is in the database, and goes with it."""
-        return 0
 
     async def close(self) -> None:
         await self._answerer.close()
@@ -228,15 +202,8 @@ def _rows(source: DocumentSource) -> list[ChunkRow]:
     return rows
 
 
-def _telling(telling: VerifiedStream) -> DraftListener:
-    async def tell(draft: Draft) -> None:
-        await telling.tell(draft.text or "", draft.quotes)
-
-    return tell
-
-
 def _answer(draft: Draft, proven: Sequence[Quote], *, all_visible: bool) -> Answer:
-    """Without a proven quote nothing but a refusal leaves; of a document that was hidden meanwhile not a word."""
+    """Return what may leave: without a proven quote a refusal, and no word of a document hidden meanwhile."""
     if not proven:
         return Answer(draft.refusal, answerable=False, citations=(), truncated=draft.truncated)
     text = draft.text if all_visible else None

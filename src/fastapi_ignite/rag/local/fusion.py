@@ -1,4 +1,4 @@
-"""Two rankings into one: a weighted sum of scores, each scaled to 0..1 among the candidates of its question.
+"""Fuses two rankings by a weighted sum of scores, each scaled to 0..1 among the candidates of its question.
 
 Reciprocal ranks were worse on every collection tried: they forget by how much one candidate beats the next.
 """
@@ -15,7 +15,7 @@ DENSE_WEIGHT = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A chunk one of the legs found, with its exact score in both; `cosine` is `None` while it is not embedded."""
+    """A chunk that either search found, with its exact score in both. `cosine` is None while it is not embedded."""
 
     chunk_id: UUID
     document_id: UUID
@@ -25,14 +25,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """`score` is 0..1, comparable within one question only."""
+    """A candidate with its fused score, between 0 and 1, which is comparable within one question only."""
 
     candidate: Candidate
     score: float
 
 
 def fuse(candidates: Sequence[Candidate]) -> list[Ranked]:
-    """Best first; ties fall to the older chunk, so that an answer repeats.
+    """Return the candidates, best first. Of equal ones the older chunk is first, so that an answer repeats.
 
     A chunk without an embedding is ranked by its words alone: a zero in place of the missing half would sink it below
     every embedded chunk (nDCG@10 on xquad, half of it embedded: 0.62, words alone 0.97). And the dense weight grows
@@ -58,6 +58,6 @@ def fuse(candidates: Sequence[Candidate]) -> list[Ranked]:
 
 
 def _embedded_share(candidates: Iterable[Candidate]) -> float:
-    """Over those the words found: what the dense leg found is embedded by nature and would flatter the share."""
+    """Return the embedded share of what the words found; what the embeddings found would raise it by its nature."""
     embedded = [candidate.cosine is not None for candidate in candidates if candidate.bm25 > 0]
     return sum(embedded) / len(embedded) if embedded else 1.0

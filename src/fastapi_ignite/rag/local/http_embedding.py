@@ -1,4 +1,4 @@
-"""Embeddings by a server that speaks OpenAI's protocol: OpenAI, vLLM, TEI, Ollama, llama.cpp."""
+"""Embeds by a server that speaks OpenAI's protocol, such as OpenAI, vLLM, TEI, Ollama or llama.cpp."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.breaker import CircuitBreaker
-from fastapi_ignite.rag.local.embedding import EmbeddingError, EmbeddingModel, Vectors, truncate
+from fastapi_ignite.rag.local.embedding import EmbeddingError, EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.embedding_answer import (
     MAX_DIMENSIONS,
     ServerFailedError,
@@ -23,6 +23,7 @@ from fastapi_ignite.rag.local.embedding_answer import (
     failure,
     read_vectors,
 )
+from fastapi_ignite.rag.text.tokens import truncate
 
 RETRY_AFTER_SECONDS = 10
 # of a server that hangs a start does not wait longer
@@ -45,11 +46,11 @@ log = structlog.get_logger(__name__)
 
 
 class _NoAnswerError(Exception):
-    """The request failed, which its cause tells, or was not made."""
+    """The request failed, and this error has a cause; or it was not made, and there is no cause."""
 
 
 class _Breaker(CircuitBreaker):
-    """Opens at the first failure, and for as long as the server asks: words answer meanwhile."""
+    """A breaker that opens at the first failure, for as long as the server asks. Words are searched for meanwhile."""
 
     unavailable: ClassVar[type[Exception]] = _NoAnswerError
 
@@ -81,7 +82,7 @@ class _Breaker(CircuitBreaker):
 
 
 class HttpEmbedder:
-    """One model of one server. Safe to share between tasks of one event loop."""
+    """Embeds with one model of one server. It may be shared by the tasks of one event loop."""
 
     calibrated = False
 
@@ -109,16 +110,16 @@ class HttpEmbedder:
 
     @property
     def model(self) -> EmbeddingModel:
-        """The dimensions are known once the server has answered, and do not change after."""
+        """Return the model. Its dimensions are known once the server has answered, and do not change afterwards."""
         return EmbeddingModel(f"http:{self._settings.model}", self._dimensions)
 
     @property
     def available(self) -> bool:
-        """Whether the breaker would let a request through."""
+        """Return whether the breaker would let a request through."""
         return not self._breaker.open
 
     async def verify(self) -> None:
-        """One request. A server that is away, or refuses us, is a line in the log: words answer until it is back.
+        """Send one request. A server that is away or refuses us is logged; words are searched for until it is back.
 
         Raises:
             ConfigurationError: its vectors are not those of the settings, or cannot be stored.
@@ -131,7 +132,7 @@ class HttpEmbedder:
             log.warning("embedding server not verified", model=self._settings.model, reason=str(error))
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vectors | None]:
-        """In as few requests as the server's limits allow."""
+        """Embed the passages in as few requests as the server's limits allow."""
         cut = await asyncio.to_thread(self._cut, texts)
         refused = _Refusals()
         embedded: list[Vectors | None] = []
@@ -144,14 +145,14 @@ class HttpEmbedder:
         return embedded
 
     async def embed_query(self, text: str) -> Vectors:
-        """Never longer than `EMBEDDING_QUERY_TIMEOUT_SECONDS`, and at once while the server is known to be away."""
+        """Embed a question within `EMBEDDING_QUERY_TIMEOUT_SECONDS`; fail at once while the server is away."""
         cut = await asyncio.to_thread(self._cut, [text])
         vectors = await self._vectors("query", cut, self._settings.query_timeout_seconds)
         vector: Vectors = vectors[0]
         return vector
 
     async def close(self) -> None:
-        """Requests under way end first."""
+        """Close the connections, after the requests under way have ended."""
         await self._breaker.close()
         await self._client.aclose()
 
@@ -171,7 +172,7 @@ class HttpEmbedder:
             yield request
 
     async def _passages(self, texts: list[str], refused: _Refusals) -> list[Vectors | None]:
-        """Refused together, they are asked for in halves; refused alone, a text is cut shorter, and then left."""
+        """Embed texts. Refused together, they are sent in halves; refused alone, a text is cut, then left out."""
         try:
             return list(await self._vectors("passages", texts, self._settings.timeout_seconds))
         except TextRefusedError as error:
@@ -210,7 +211,7 @@ class HttpEmbedder:
 
     @asynccontextmanager
     async def _turn(self, seconds: float) -> AsyncGenerator[None]:
-        """To wait for the others says nothing about the server, so the breaker does not see it."""
+        """Wait for a turn. The breaker does not see this wait, which says nothing about the server."""
         try:
             async with asyncio.timeout(seconds):
                 await self._turns.acquire()
@@ -247,10 +248,10 @@ class HttpEmbedder:
 
 
 async def verify_server(settings: EmbeddingSettings) -> None:
-    """Where a server is set: what `verify` does, on connections of this call alone.
+    """Verify the server of the settings, if there is one, on connections of this call alone.
 
     Raises:
-        ConfigurationError: as `verify`.
+        ConfigurationError: its vectors are not those of the settings, or cannot be stored.
     """
     if settings.base_url:
         embedder = HttpEmbedder(settings)
@@ -261,7 +262,7 @@ async def verify_server(settings: EmbeddingSettings) -> None:
 
 
 class _Refusals:
-    """How often one call may be told that a text will not do."""
+    """Counts the refusals of one call, and ends it when there are too many."""
 
     def __init__(self) -> None:
         self._left = REFUSED_REQUESTS

@@ -1,4 +1,4 @@
-"""BM25 as a dot product: saturated term frequencies in the chunk's sparse vector, IDF in the question's."""
+"""Computes BM25 as a dot product: a chunk's vector has its term frequencies, the question's has the IDF."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
 
-from fastapi_ignite.rag.local.analysis import analyze
+from fastapi_ignite.rag.text.analysis import analyze
 
 K1 = 1.2
 B = 0.75
@@ -25,12 +25,10 @@ CANDIDATE_BUDGET = 5_000
 
 @dataclass(frozen=True, slots=True)
 class LexicalForm:
-    """What the lexical index holds of one chunk."""
+    """The form in which the lexical index holds a chunk."""
 
-    terms: tuple[int, ...]
-    """Distinct posting ids, ascending."""
-    weights: Mapping[int, float]
-    """Dimension to BM25's document side."""
+    terms: tuple[int, ...]  # distinct posting ids, ascending
+    weights: Mapping[int, float]  # BM25's document side, by dimension
 
 
 def lexical_form(project_id: UUID, text: str) -> LexicalForm:
@@ -40,7 +38,7 @@ def lexical_form(project_id: UUID, text: str) -> LexicalForm:
 
 
 def document_weights(frequencies: Mapping[str, int]) -> dict[int, float]:
-    """BM25's `tf·(k1+1) / (tf + k1·(1-b+b·dl/avgdl))` (Robertson and Zaragoza 2009, section 3.4).
+    """Return BM25's `tf·(k1+1) / (tf + k1·(1-b+b·dl/avgdl))` by dimension (Robertson and Zaragoza 2009, section 3.4).
 
     Two terms of one chunk that share a dimension (0.5 % of chunks of 100 terms) add up.
     """
@@ -54,13 +52,13 @@ def document_weights(frequencies: Mapping[str, int]) -> dict[int, float]:
 
 
 def inverse_document_frequency(chunk_count: int, frequency: int) -> float:
-    """Lucene's form, never negative; counts may lag behind each other by a hidden document."""
+    """Return the IDF in Lucene's form, which is never negative. The counts may differ by a hidden document."""
     rest = max(chunk_count - frequency, 0)
     return math.log(1 + (rest + 0.5) / (frequency + 0.5))
 
 
 def question_weights(idf: Mapping[str, float]) -> dict[int, float]:
-    """The query side of the dot product."""
+    """Return the query's side of the dot product."""
     weights: dict[int, float] = {}
     for term, weight in idf.items():
         place = dimension(term)
@@ -69,7 +67,7 @@ def question_weights(idf: Mapping[str, float]) -> dict[int, float]:
 
 
 def generating_terms(frequencies: Mapping[int, int], budget: int = CANDIDATE_BUDGET) -> list[int]:
-    """Posting ids whose chunks are scored: the rarest first, until their postings exceed the budget.
+    """Return the posting ids whose chunks are scored: the rarest first, until their postings exceed the budget.
 
     At least the rarest is taken. Frequent terms still count in the score, they only bring no chunks of their own.
     """
@@ -87,18 +85,18 @@ def generating_terms(frequencies: Mapping[int, int], budget: int = CANDIDATE_BUD
 
 @lru_cache(maxsize=1 << 16)
 def posting_id(project_id: UUID, term: str) -> int:
-    """A signed 32-bit hash of project and term: one index over all tenants is in effect partitioned by project."""
+    """Return a signed 32-bit hash of project and term, by which one index is in effect partitioned by project."""
     digest = hashlib.blake2b(term.encode(), digest_size=4, key=project_id.bytes).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
 @lru_cache(maxsize=1 << 16)
 def dimension(term: str) -> int:
-    """A 20-bit hash of the term, from 0; the same in every project and process."""
+    """Return a 20-bit hash of the term, from 0, which is the same in every project and process."""
     return int.from_bytes(hashlib.blake2b(term.encode(), digest_size=4).digest(), "big") % DIMENSIONS
 
 
 def sparsevec_text(weights: Mapping[int, float]) -> str:
-    """The input format of pgvector, which counts dimensions from 1."""
+    """Return the vector in the input format of pgvector, which counts dimensions from 1."""
     elements = ",".join(f"{place + 1}:{weight:.6g}" for place, weight in weights.items())
     return f"{{{elements}}}/{DIMENSIONS}"

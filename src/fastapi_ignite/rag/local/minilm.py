@@ -21,7 +21,8 @@ import onnxruntime
 
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.heap import release_free_memory
-from fastapi_ignite.rag.local.embedding import MINILM, Vectors, wordpiece
+from fastapi_ignite.rag.local.embedding import MINILM, Vectors
+from fastapi_ignite.rag.text.tokens import wordpiece
 
 MODEL_SHA256: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 # the length the model was trained at; its 512 positions beyond that carry noise
@@ -35,7 +36,7 @@ T = TypeVar("T")
 
 
 class MiniLmEmbedder:
-    """all-MiniLM-L6-v2: English, 384 dimensions, about 15 to 30 passages a second on two cores.
+    """Embeds with all-MiniLM-L6-v2: English, 384 dimensions, 15 to 30 passages a second on two cores.
 
     However many callers there are, `runs_at_a_time` bounds the runs and with them the memory.
     """
@@ -55,7 +56,7 @@ class MiniLmEmbedder:
         self._threads = ThreadPoolExecutor(self.runs_at_a_time, thread_name_prefix="minilm")
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vectors | None]:
-        """Run by run, so that a question waits for a run at most, not for a list of passages."""
+        """Embed run by run, so that a question waits for one run at most, not for a list of passages."""
         tokens = await self._in_thread(self._tokenize, texts)
         vectors: list[Vectors | None] = [None] * len(texts)
         for positions in _runs(tokens):
@@ -65,20 +66,20 @@ class MiniLmEmbedder:
         return vectors
 
     async def embed_query(self, text: str) -> Vectors:
-        """The model is symmetric: a question is a passage."""
+        """Embed a question like a passage, since the model is symmetric."""
         vectors = await self._in_thread(lambda: self._embed(self._tokenize([text])))
         vector: Vectors = vectors[0]
         return vector
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
-        """The model leaves the interpreter's lock alone while it computes."""
+        """Run in a thread of the model, which does not hold the interpreter's lock while it computes."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
 
     def _embed(self, run: Sequence[Sequence[int]]) -> Vectors:
-        """The mean of the tokens' vectors, of length one: how sentence-transformers pools this model."""
+        """Return the mean of the tokens' vectors, of length one, as sentence-transformers pools this model."""
         shape = len(run), max(map(len, run))
         input_ids, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         for row, tokens in enumerate(run):
@@ -94,7 +95,7 @@ class MiniLmEmbedder:
 
 
 def _runs(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """The positions of each run's texts. Neighbours in length share one, so that little is padded."""
+    """Yield the positions of each run's texts. Texts of about one length share a run, so that little is padded."""
     run: list[int] = []
     for position in sorted(range(len(tokens)), key=lambda position: len(tokens[position])):
         if run and (len(run) + 1) * len(tokens[position]) > RUN_TOKENS:
@@ -114,7 +115,7 @@ def _minilm() -> MiniLmEmbedder:
 
 
 def load_minilm() -> MiniLmEmbedder:
-    """The process's one instance. The first call reads the weights (0.3 s): make it in a thread."""
+    """Return the one instance of the process. Call it in a thread: the first call reads the weights (0.3 s)."""
     # lru_cache alone lets two first callers load two models
     with _loading:
         return _minilm()
@@ -141,7 +142,7 @@ def _load_session() -> onnxruntime.InferenceSession:
 
 
 def _usable_processors() -> int:
-    """Those this process may run on; a container's share of time is not known here."""
+    """Return the number of processors that this process may use. A container's share of time is not known here."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What the engine writes: indexes, documents, chunks, term counts. The session brings role and tenant."""
+"""SQL of what the local engine writes: indexes, chunks and term counts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, or_, sel
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.rag.engine import DocumentSource
+from fastapi_ignite.rag.documents.models import Document
+from fastapi_ignite.rag.documents.repository import advisory_lock
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
-from fastapi_ignite.rag.local.models import Chunk, Document, RagIndex, TermStat
+from fastapi_ignite.rag.local.models import Chunk, RagIndex, TermStat
 
 # how long a batch of embeddings may take before another process may do it over
 EMBEDDING_LEASE = timedelta(minutes=2)
@@ -83,7 +84,7 @@ _SET_EMBEDDINGS = text("""
 
 @dataclass(frozen=True, slots=True)
 class ChunkRow:
-    """A chunk in the forms the database reads; `terms` and `lexical` are text."""
+    """A chunk in the form in which the database reads it; `terms` and `lexical` are text."""
 
     id: UUID
     ordinal: int
@@ -101,7 +102,7 @@ class ChunkRow:
 
 @dataclass(frozen=True, slots=True)
 class Unembedded:
-    """A chunk whose turn it is; `embedding` is that of an equal text the tenant already has, in pgvector's format."""
+    """A chunk to embed. `embedding` is that of an equal text that the tenant has already, in pgvector's format."""
 
     chunk_id: UUID
     text: str
@@ -110,7 +111,7 @@ class Unembedded:
 
 @dataclass(frozen=True, slots=True)
 class UnembeddedDocument:
-    """A document claimed for one batch of embeddings."""
+    """A document that was claimed for one batch of embeddings."""
 
     tenant_id: UUID
     document_id: UUID
@@ -119,7 +120,7 @@ class UnembeddedDocument:
 
 
 class LocalIndexRepository:
-    """Rows of one tenant."""
+    """The index rows of one tenant, in the caller's transaction."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._session = session
@@ -128,7 +129,7 @@ class LocalIndexRepository:
     async def create_index(
         self, project_id: UUID, *, vector_store_id: str, engine: str, embedder: str, dimensions: int | None
     ) -> str:
-        """The `vector_store_id` the project has afterwards; of two callers at once both get the first one's."""
+        """Create the index if there is none, and return the project's `vector_store_id`, the same for all callers."""
         await self._session.execute(
             insert(RagIndex)
             .values(
@@ -149,51 +150,11 @@ class LocalIndexRepository:
         return stored.one()
 
     async def lock_project(self, project_id: UUID) -> None:
-        """Writers of one project's counts take turns until their transactions end."""
-        await self._lock(b"term-stats:" + project_id.bytes)
+        """Lock the counts of a project for this transaction; other writers of them wait."""
+        await advisory_lock(self._session, b"term-stats:" + project_id.bytes)
 
     async def find_index(self, project_id: UUID) -> RagIndex | None:
         return await self._session.get(RagIndex, (self._tenant_id, project_id))
-
-    async def find_document(self, project_id: UUID, sha256: bytes) -> UUID | None:
-        """A visible document of these bytes, its row held against hiding; equal bytes wait here for each other."""
-        await self._lock(b"document-bytes:" + project_id.bytes + sha256)
-        return await self._session.scalar(
-            select(Document.id)
-            .where(
-                Document.tenant_id == self._tenant_id,
-                Document.project_id == project_id,
-                Document.sha256 == sha256,
-                Document.hidden_at.is_(None),
-            )
-            .with_for_update(read=True)
-        )
-
-    async def lock_document(self, document_id: UUID) -> bool:
-        """Whether it is there and visible; nobody else changes or shares it until the transaction ends."""
-        found = await self._session.scalar(
-            select(Document.id)
-            .where(Document.tenant_id == self._tenant_id, Document.id == document_id, Document.hidden_at.is_(None))
-            .with_for_update()
-        )
-        return found is not None
-
-    async def insert_document(self, source: DocumentSource, *, chunk_count: int, unembedded_count: int) -> None:
-        starts = source.extracted.page_starts
-        await self._session.execute(
-            insert(Document).values(
-                tenant_id=self._tenant_id,
-                id=source.document_id,
-                project_id=source.project_id,
-                sha256=source.sha256,
-                media_type=source.extracted.media_type,
-                text=source.extracted.text,
-                char_count=len(source.extracted.text),
-                page_starts=None if starts is None else list(starts),
-                chunk_count=chunk_count,
-                unembedded_count=unembedded_count,
-            )
-        )
 
     async def insert_chunks(self, project_id: UUID, document_id: UUID, rows: Sequence[ChunkRow]) -> None:
         await self._session.execute(
@@ -221,7 +182,7 @@ class LocalIndexRepository:
         )
 
     async def add_to_chunk_count(self, project_id: UUID, difference: int) -> bool:
-        """False when the project has no index."""
+        """Add to the project's chunk count. Return False when the project has no index."""
         changed = await self._session.scalar(
             update(RagIndex)
             .where(RagIndex.tenant_id == self._tenant_id, RagIndex.project_id == project_id)
@@ -236,23 +197,8 @@ class LocalIndexRepository:
         )
         return counted.one()
 
-    async def hide(self, document_id: UUID) -> None:
-        await self._session.execute(
-            update(Document)
-            .where(Document.tenant_id == self._tenant_id, Document.id == document_id, Document.hidden_at.is_(None))
-            .values(hidden_at=func.now())
-        )
-
-    async def find_hidden_project(self, document_id: UUID) -> UUID | None:
-        """The project of a document that is hidden and still has rows."""
-        return await self._session.scalar(
-            select(Document.project_id).where(
-                Document.tenant_id == self._tenant_id, Document.id == document_id, Document.hidden_at.is_not(None)
-            )
-        )
-
     async def remove_chunks(self, project_id: UUID, document_id: UUID, row_limit: int) -> int:
-        """Some of a document's chunks and their share of the counts; the caller holds the project's lock."""
+        """Remove some of a document's chunks and their share of the counts. The caller holds the project's lock."""
         result = await self._session.execute(
             _REMOVE_CHUNKS,
             {
@@ -267,15 +213,12 @@ class LocalIndexRepository:
             await self.add_to_chunk_count(project_id, -removed)
         return removed
 
-    async def remove_document(self, project_id: UUID, document_id: UUID) -> None:
-        """The last row, and the terms nothing holds any more."""
+    async def remove_unused_terms(self, project_id: UUID) -> None:
+        """Remove the counts of terms that no chunk of the project holds any more."""
         await self._session.execute(
             delete(TermStat).where(
                 TermStat.tenant_id == self._tenant_id, TermStat.project_id == project_id, TermStat.df <= 0
             )
-        )
-        await self._session.execute(
-            delete(Document).where(Document.tenant_id == self._tenant_id, Document.id == document_id)
         )
 
     async def next_unembedded(self, document_id: UUID, model: EmbeddingModel, row_limit: int) -> list[Unembedded]:
@@ -291,7 +234,7 @@ class LocalIndexRepository:
         return [Unembedded(row.id, row.text, row.embedding) for row in rows]
 
     async def settle_dimensions(self, document_id: UUID, model: EmbeddingModel) -> bool:
-        """Record them for the document's project with its first vectors. False when others were first, with others."""
+        """Record the dimensions with the project's first vectors. Return False when it has others already."""
         kept = await self._session.scalar(
             update(RagIndex)
             .where(
@@ -307,7 +250,7 @@ class LocalIndexRepository:
         return kept is not None
 
     async def postpone_embedding(self, document_id: UUID, pause: timedelta) -> None:
-        """Nobody claims the document meanwhile. The caller holds its row."""
+        """Let nobody claim the document during the pause. The caller holds its row."""
         await self._session.execute(
             update(Document)
             .where(Document.tenant_id == self._tenant_id, Document.id == document_id)
@@ -315,7 +258,7 @@ class LocalIndexRepository:
         )
 
     async def set_embeddings(self, document_id: UUID, embeddings: Sequence[tuple[UUID, str]]) -> None:
-        """In pgvector's format. The caller holds the document's row, so that its count stays exact."""
+        """Store embeddings in pgvector's format. The caller holds the document's row, so that its count stays exact."""
         written = await self._session.execute(
             _SET_EMBEDDINGS,
             {
@@ -333,21 +276,9 @@ class LocalIndexRepository:
             )
         )
 
-    async def embedded_shares(self, project_id: UUID) -> dict[UUID, float]:
-        rows = await self._session.execute(
-            select(Document.id, Document.chunk_count, Document.unembedded_count).where(
-                Document.tenant_id == self._tenant_id, Document.project_id == project_id, Document.hidden_at.is_(None)
-            )
-        )
-        return {row.id: 1 - row.unembedded_count / max(row.chunk_count, 1) for row in rows}
-
-    async def _lock(self, name: bytes) -> None:
-        key = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True)
-        await self._session.execute(select(func.pg_advisory_xact_lock(key)))
-
 
 async def claim_unembedded_document(session: AsyncSession, model: EmbeddingModel) -> UnembeddedDocument | None:
-    """The oldest one of any tenant, of this model, that nobody works on; for a transaction of the system role."""
+    """Claim the oldest document of this model that nobody works on. The session needs the system role."""
     waiting = (
         select(Document.tenant_id, Document.id)
         .join(RagIndex, and_(RagIndex.tenant_id == Document.tenant_id, RagIndex.project_id == Document.project_id))
@@ -377,7 +308,7 @@ async def claim_unembedded_document(session: AsyncSession, model: EmbeddingModel
 
 
 def _is_of(model: EmbeddingModel) -> ColumnElement[bool]:
-    """An index that has no vectors yet may still take any length."""
+    """Return the condition for indexes of this model; one that has no vectors yet may take any length."""
     if model.dimensions is None:
         return RagIndex.embedder == model.name
     return and_(

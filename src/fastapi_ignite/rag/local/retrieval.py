@@ -1,4 +1,4 @@
-"""From a question to ranked passages: two short read transactions, and the model between them."""
+"""Finds the passages for a question in two short read transactions, with the embedding model between them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.local.analysis import question_terms
-from fastapi_ignite.rag.local.answering import Passage, QuestionTerms
+from fastapi_ignite.rag.answers.passage import Passage
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors, halfvec_text
+from fastapi_ignite.rag.local.evidence import QuestionTerms
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.lexical import (
     generating_terms,
@@ -23,11 +23,12 @@ from fastapi_ignite.rag.local.lexical import (
 )
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
+from fastapi_ignite.rag.text.analysis import question_terms
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question as one project sees it: its model, its size, and how many of its chunks hold each term."""
+    """A question to one project, with the project's model and size, and the number of chunks that hold each term."""
 
     project_id: UUID
     text: str
@@ -50,7 +51,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """`vector` is the question's embedding; without one the words alone were searched."""
+    """The passages that were found. `vector` is the question's embedding; without one only words were searched for."""
 
     passages: list[Passage]
     vector: Vectors | None
@@ -59,15 +60,15 @@ class Retrieved:
 
 
 class Retriever:
-    """Read side of the local engine."""
+    """Searches by words and embeddings, and fuses the two rankings."""
 
     def __init__(self, database: Database, embedders: Embedders) -> None:
         self._database = database
         self._embedders = embedders
 
     async def retrieve(self, tenant_id: UUID, project_id: UUID, text: str, *, limit: int) -> Retrieved | None:
-        """`None` when there is nothing to search in or for."""
-        question = await self.understand(tenant_id, project_id, text)
+        """Return at most `limit` passages, or None when there is nothing to search in or for."""
+        question = await self.analyze_question(tenant_id, project_id, text)
         if question is None:
             return None
         vector = await self._embedders.embed_question(question.model, question.text)
@@ -78,16 +79,16 @@ class Retriever:
         return Retrieved(passages, vector, QuestionTerms(question.frequencies, question.chunk_count), question.model)
 
     async def candidates(self, tenant_id: UUID, project_id: UUID, text: str) -> list[Candidate]:
-        """What the legs found, with both scores; in no order."""
-        question = await self.understand(tenant_id, project_id, text)
+        """Return what either search found, with both scores, in no order."""
+        question = await self.analyze_question(tenant_id, project_id, text)
         if question is None:
             return []
         vector = await self._embedders.embed_question(question.model, question.text)
         async with self._database.tenant(tenant_id) as session:
             return await _candidates(LocalSearchRepository(session, tenant_id), question, vector)
 
-    async def understand(self, tenant_id: UUID, project_id: UUID, text: str) -> Question | None:
-        """A project without an index behaves as an empty one."""
+    async def analyze_question(self, tenant_id: UUID, project_id: UUID, text: str) -> Question | None:
+        """Analyze a question, or return None when there is nothing to search in or for."""
         terms = question_terms(text)
         async with self._database.tenant(tenant_id) as session:
             index = await LocalIndexRepository(session, tenant_id).find_index(project_id)

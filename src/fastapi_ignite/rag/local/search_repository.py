@@ -1,22 +1,19 @@
-"""What the engine reads for an answer. The session's transaction carries role and tenant."""
+"""SQL of the local engine's search."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.rag.local.answering import Passage, Quote
+from fastapi_ignite.rag.answers.passage import WINDOW_MARGIN, Passage
 from fastapi_ignite.rag.local.fusion import Candidate, Ranked
-from fastapi_ignite.rag.local.models import Document, TermStat
-from fastapi_ignite.rag.local.sentences import LONGEST
+from fastapi_ignite.rag.local.models import TermStat
 
 # each leg's contribution to what is scored in full
 CANDIDATES = 100
-# around a chunk, so that no sentence which touches it is cut
-_MARGIN = LONGEST + 100
 
 # The tenant is left to the policy: see the repository.
 _LEXICAL = text("""
@@ -45,24 +42,17 @@ _PASSAGES = text("""
     FROM chunks AS c JOIN documents AS d ON d.tenant_id = c.tenant_id AND d.id = c.document_id
     WHERE c.id = ANY(:ids) AND d.hidden_at IS NULL
 """)
-_PROVE = text("""
-    SELECT q.position FROM unnest(
-        CAST(:documents AS uuid[]), CAST(:starts AS integer[]), CAST(:ends AS integer[]), CAST(:quotes AS text[])
-    ) WITH ORDINALITY AS q (document_id, char_start, char_end, quote, position)
-    JOIN documents AS d ON d.id = q.document_id
-    WHERE d.hidden_at IS NULL AND substr(d.text, q.char_start + 1, q.char_end - q.char_start) = q.quote
-""")
 
 
 class LocalSearchRepository:
-    """Reads of one tenant."""
+    """The searches of one tenant, in the caller's transaction."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._session = session
         self._tenant_id = tenant_id
 
     async def document_frequencies(self, project_id: UUID, terms: Sequence[int]) -> dict[int, int]:
-        """Terms the project does not know are left out."""
+        """Return the number of chunks by term; terms that the project does not have are left out."""
         rows = await self._session.execute(
             select(TermStat.term, TermStat.df).where(
                 TermStat.tenant_id == self._tenant_id,
@@ -73,7 +63,7 @@ class LocalSearchRepository:
         return {row.term: row.df for row in rows}
 
     async def lexical_candidates(self, project_id: UUID, generating: Sequence[int], question: str) -> list[UUID]:
-        """Best first. `question` is a sparsevec as text."""
+        """Return the best chunks by words, best first. `question` is a sparsevec as text."""
         if not generating:
             return []
         rows = await self._session.scalars(
@@ -83,7 +73,7 @@ class LocalSearchRepository:
         return list(rows)
 
     async def dense_candidates(self, project_id: UUID, question: str) -> list[UUID]:
-        """Nearest first, of the chunks that are embedded. `question` is a halfvec as text."""
+        """Return the nearest chunks that are embedded, nearest first. `question` is a halfvec as text."""
         rows = await self._session.scalars(
             _DENSE,
             {"project_id": project_id, "question": question, "limit": CANDIDATES},
@@ -91,17 +81,17 @@ class LocalSearchRepository:
         return list(rows)
 
     async def score(self, chunk_ids: Sequence[UUID], lexical: str, dense: str | None) -> list[Candidate]:
-        """Both scores of every candidate, whichever leg found it."""
+        """Return both scores of every candidate, whichever search found it."""
         rows = await self._session.execute(_SCORES, {"ids": list(chunk_ids), "lexical": lexical, "dense": dense})
         return [Candidate(row.id, row.document_id, row.bm25, row.cosine) for row in rows]
 
     async def passages(self, ranked: Sequence[Ranked]) -> list[Passage]:
-        """In the order given; what was hidden or removed in the meantime is missing."""
+        """Return the passages in the order given, without those that were hidden meanwhile."""
         rows = await self._session.execute(
             _PASSAGES,
             {
                 "ids": [entry.candidate.chunk_id for entry in ranked],
-                "margin": _MARGIN,
+                "margin": WINDOW_MARGIN,
             },
         )
         found = {row.id: row for row in rows}
@@ -118,28 +108,3 @@ class LocalSearchRepository:
             for entry in ranked
             if (row := found.get(entry.candidate.chunk_id)) is not None
         ]
-
-    async def prove(self, quotes: Sequence[Quote]) -> list[Quote]:
-        """Those that stand in the stored text of a visible document, word for word, where they say."""
-        proven = await self._session.scalars(
-            _PROVE,
-            {
-                "documents": [quote.document_id for quote in quotes],
-                "starts": [quote.char_start for quote in quotes],
-                "ends": [quote.char_end for quote in quotes],
-                "quotes": [quote.text for quote in quotes],
-            },
-        )
-        positions = set(proven)
-        return [quote for position, quote in enumerate(quotes, start=1) if position in positions]
-
-    async def all_visible(self, document_ids: Collection[UUID]) -> bool:
-        """Whether none of these documents was hidden or removed."""
-        visible = await self._session.scalar(
-            select(func.count()).where(
-                Document.tenant_id == self._tenant_id,
-                Document.id == func.any(list(document_ids)),
-                Document.hidden_at.is_(None),
-            )
-        )
-        return visible == len(document_ids)

@@ -1,1 +1,1 @@
-"""Retrieval and answers at OpenAI: hosted vector stores, and Responses with file search."""
+"""The engine that searches and answers at OpenAI, with hosted vector stores and Responses with file search."""

@@ -1,9 +1,10 @@
-"""The hosted engine: OpenAI searches and answers, and every quote is proven against our own text."""
+"""The engine whose documents OpenAI searches and answers from. Every quote is proven against our own text."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
 
@@ -11,30 +12,28 @@ from openai.types.responses import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.model_sections import OpenAISettings
-from fastapi_ignite.core.polling import run_while_polling
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
-from fastapi_ignite.rag.engine import Answer, AnswerListener, DocumentSource, FoundPassage, Purged, TokenUsage
+from fastapi_ignite.rag.answers.passage import REFUSAL, Quote, cite, present
+from fastapi_ignite.rag.documents.repository import DocumentRepository
+from fastapi_ignite.rag.engine import Answer, AnswerEvent, DocumentSource, Final, FoundPassage, Purged, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
-from fastapi_ignite.rag.local.answering import REFUSAL, Quote, cite, present
-from fastapi_ignite.rag.local.embedding import count_tokens
-from fastapi_ignite.rag.local.repository import LocalIndexRepository
-from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker, held
-from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding
+from fastapi_ignite.rag.llm.streamed_answer import StreamedAnswer
+from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker, already_claimed
+from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding_error
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts, results_of
 from fastapi_ignite.rag.openai.provider_limits import ProviderLimits
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
 from fastapi_ignite.rag.openai.repository import ProviderRepository, damaged_stores
-from fastapi_ignite.rag.openai.response_parsing import Reading, quotes, read, read_results
+from fastapi_ignite.rag.openai.response_parsing import Reading, quotes, read, read_results, whole_response
 from fastapi_ignite.rag.openai.service import INSTRUCTIONS, OpenAIService
 from fastapi_ignite.rag.openai.store_rebuild import Rebuilder, RebuiltStore
 from fastapi_ignite.rag.openai.stream_progress import StreamProgress
-from fastapi_ignite.rag.openai.transcript import Transcript
-from fastapi_ignite.rag.verified_stream import LOOK_SECONDS
+from fastapi_ignite.rag.text.tokens import count_tokens
 
 
 class OpenAIEngine:
-    """Documents live in the table that the local engine has, so that finding, hiding and proving are the same."""
+    """Searches and answers at OpenAI. The documents' text is stored here too, to hide it and to prove quotes by it."""
 
     name = "openai"
     paid = True
@@ -58,9 +57,6 @@ class OpenAIEngine:
             seconds=settings.index_timeout_seconds,
         )
 
-    async def verify(self) -> None:
-        """Nothing is known of the account that the first call would not tell as well."""
-
     async def create_index(self, tenant_id: UUID, project_id: UUID) -> str:
         return await self._stores.make(tenant_id, project_id)
 
@@ -69,23 +65,17 @@ class OpenAIEngine:
         async with self._missing_objects.detecting(source.tenant_id, source.project_id, store_id):
             return await self._files.index(source, store_id)
 
-    async def find(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> UUID | None:
-        return await LocalIndexRepository(session, tenant_id).find_document(project_id, sha256)
-
-    async def lock(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        await LocalIndexRepository(session, tenant_id).lock_document(document_id)
-
     async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
-        await LocalIndexRepository(session, tenant_id).hide(document_id)
+        await DocumentRepository(session, tenant_id).hide(document_id)
         await ProviderRepository(session, tenant_id).begin_removal(document_id)
 
     async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
-        return await LocalIndexRepository(session, tenant_id).embedded_shares(project_id)
+        return await DocumentRepository(session, tenant_id).embedded_shares(project_id)
 
     async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
-        """Detached and deleted at the provider before we forget its id."""
+        """Detach and delete the files at the provider before we forget their ids."""
         async with self._database.tenant(tenant_id) as session:
-            project_id = await LocalIndexRepository(session, tenant_id).find_hidden_project(document_id)
+            project_id = await DocumentRepository(session, tenant_id).project_of_hidden(document_id)
             if project_id is None:
                 return Purged()
             repository = ProviderRepository(session, tenant_id)
@@ -97,13 +87,13 @@ class OpenAIEngine:
                 await self.service.delete_file(file.provider_id)
         async with self._database.tenant(tenant_id) as session:
             for file in files:
-                await ProviderRepository(session, tenant_id).forget_file(file.id)
-            await LocalIndexRepository(session, tenant_id).remove_document(project_id, document_id)
+                await ProviderRepository(session, tenant_id).delete_file(file.id)
+            await DocumentRepository(session, tenant_id).delete(document_id)
         return Purged(provider_ids=tuple(file.provider_id for file in files if file.provider_id))
 
     async def abandon(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> None:
         if not await ProviderRepository(session, tenant_id).abandon(project_id, sha256):
-            raise held()
+            raise already_claimed()
 
     async def discard(self, tenant_id: UUID, project_id: UUID, sha256: bytes) -> Purged:
         return Purged(provider_ids=await self._files.discard(tenant_id, project_id, sha256))
@@ -115,42 +105,43 @@ class OpenAIEngine:
     async def rebuild(self, tenant_id: UUID, project_id: UUID) -> RebuiltStore | None:
         return await self._rebuilder.rebuild(tenant_id, project_id)
 
-    async def backfill_embeddings(self) -> bool:
-        """The provider embeds by itself."""
-        return False
-
     async def ask(
-        self,
-        tenant_id: UUID,
-        project_id: UUID,
-        question: str,
-        usage: TokenUsage,
-        listener: AnswerListener | None = None,
-    ) -> Answer:
+        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+    ) -> AsyncGenerator[AnswerEvent]:
         store_id, withdrawn = await self._searchable(tenant_id, project_id)
         if store_id is None:
             usage.tokens_in += await asyncio.to_thread(count_tokens, question)
             usage.tokens_out += await asyncio.to_thread(count_tokens, REFUSAL)
-            return Answer(REFUSAL, answerable=False, citations=())
-        transcript = Transcript(f"{INSTRUCTIONS}\n{question}", max_output_tokens=self._max_output_tokens)
+            yield Final(Answer(REFUSAL, answerable=False, citations=()))
+            return
+        answer = StreamedAnswer(f"{INSTRUCTIONS}\n{question}", max_output_tokens=self._max_output_tokens)
         texts = ProjectTexts(self._database, tenant_id, project_id)
-        progress = listener and StreamProgress(transcript, texts, listener)
-        asking = self.service.ask(store_id, str(project_id), question, transcript, without=withdrawn)
+        reader = StreamProgress(answer, texts)
+        asking = self.service.ask(store_id, str(project_id), question, answer, without=withdrawn)
         try:
-            async with self._missing_objects.detecting(tenant_id, project_id, store_id):
-                response = await (run_while_polling(asking, progress.look, every=LOOK_SECONDS) if progress else asking)
+            async with (
+                self._missing_objects.detecting(tenant_id, project_id, store_id),
+                aclosing(answer.progress(asking)) as progress,
+            ):
+                async for _ in progress:
+                    for event in await reader.read() if stream else ():
+                        yield event
         finally:
-            transcript.count(usage)
+            answer.charge(usage)
+        response = whole_response(answer)
         reading = await asyncio.to_thread(read, response)
-        sources = await (progress.found(reading.excerpts) if progress else texts.sources(reading.excerpts))
-        proven, may_be_read = await texts.prove(reading.excerpts, await asyncio.to_thread(quotes, reading, sources))
+        for event in await reader.locate(reading.excerpts):
+            if stream:
+                yield event
+        found = await asyncio.to_thread(quotes, reading, reader.sources)
+        proven, may_be_read = await texts.prove(reading.excerpts, found)
         if not may_be_read and not reading.refused:
             # a file was hidden while the model read it: of its answer only what is proven may leave
             reading = replace(reading, text="\n\n".join(quote.text for quote in proven))
-        return _answer(response, reading, proven)
+        yield Final(_answer(response, reading, proven))
 
     async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
-        """Cut out of our own text, whatever the provider makes of it; a result may be several passages."""
+        """Search at the provider. A passage is cut out of our own text; one result may be several passages."""
         store_id, withdrawn = await self._searchable(tenant_id, project_id)
         if store_id is None:
             return ()
@@ -160,16 +151,16 @@ class OpenAIEngine:
         return present(results_of(located)[:limit])
 
     async def _searchable(self, tenant_id: UUID, project_id: UUID) -> tuple[str | None, list[str]]:
-        """The project's store, if there is one, and the files in it that are withdrawn.
+        """Return the id of the project's store, or None, and the files in it that no answer may use.
 
         Raises:
-            StoreMissingError: it is made again just now.
+            StoreMissingError: the store is being made again.
         """
         async with self._database.tenant(tenant_id) as session:
             provider = ProviderRepository(session, tenant_id)
             store, withdrawn = await provider.store(project_id), await provider.withdrawn(project_id)
         if store and store.state in {"lost", "filling"}:
-            raise rebuilding()
+            raise rebuilding_error()
         return store.provider_id if store else None, [str(file_id) for file_id in withdrawn]
 
     async def reconcile(self) -> int:
@@ -180,7 +171,7 @@ class OpenAIEngine:
 
 
 def _answer(response: Response, reading: Reading, found: Sequence[Quote]) -> Answer:
-    """Without a proven quote nothing the model says is passed on, but its own refusal.
+    """Return the answer that may leave: without a proven quote no word of the model, except its own refusal.
 
     Raises:
         ProviderError: the answer was cut before its first word.

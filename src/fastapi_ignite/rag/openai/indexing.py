@@ -1,4 +1,4 @@
-"""Making a store and putting files into it, each exactly once whatever breaks in between."""
+"""Makes stores and puts files into them, each exactly once whatever breaks in between."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import StaleAttemptError, keep_lease
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.errors import (
     ProviderError,
@@ -26,16 +27,15 @@ from fastapi_ignite.rag.errors import (
     StoreMissingError,
     TextTooLargeError,
 )
-from fastapi_ignite.rag.local.repository import LocalIndexRepository
-from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding
+from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding_error
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
 from fastapi_ignite.rag.openai.provider_limits import ProviderLimits
 from fastapi_ignite.rag.openai.reconciliation import INSTALLATION_KEY, STORE_KEY, installation_of
 from fastapi_ignite.rag.openai.repository import LEASE, ProviderRepository
 from fastapi_ignite.rag.openai.service import OpenAIService
 
-FIRST_LOOK_SECONDS = 0.2
-LAST_LOOK_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
 CLAIM_SECONDS = 10.0
 # what OpenAI takes of one file; a token is at least one byte of text, and of prose about four
 MAX_BYTES = 512 * 10**6
@@ -57,46 +57,45 @@ class IndexedFile:
 
     @property
     def chunk_count(self) -> int:
-        """Chunks are the provider's own business."""
         return 0
 
     async def write(self, session: AsyncSession) -> None:
-        """The stored text that quotes are proven against, and whose file it is."""
+        """Write the document and link the provider's file to it."""
         tenant_id = self.source.tenant_id
         repository = ProviderRepository(session, tenant_id)
-        if not await repository.hold_store(self.source.project_id, self.store_id):
-            raise rebuilding()  # a file that is written after the rebuild has looked would be in no store
-        await LocalIndexRepository(session, tenant_id).insert_document(self.source, chunk_count=0, unembedded_count=0)
+        if not await repository.lock_store(self.source.project_id, self.store_id):
+            raise rebuilding_error()  # a file that is written after the rebuild has looked would be in no store
+        await DocumentRepository(session, tenant_id).insert(self.source, chunk_count=0, unembedded_count=0)
         taken = await repository.advance_file(
             self.file, state="ready", document_id=self.source.document_id, attached=True
         )
         if not taken:
-            raise held()
+            raise already_claimed()
 
 
-async def patiently(look: Callable[[], Awaitable[T | None]], *, seconds: float) -> T:
-    """Look again, ever less often, until there is something.
+async def poll_until_found(check: Callable[[], Awaitable[T | None]], *, seconds: float) -> T:
+    """Call `check` ever less often until it returns something, and return that.
 
     Raises:
-        ProviderTimeoutError: the time is over.
+        ProviderTimeoutError: `seconds` are over.
     """
     deadline = asyncio.get_running_loop().time() + seconds
-    pause = FIRST_LOOK_SECONDS
-    while (found := await look()) is None:
+    pause = FIRST_PAUSE_SECONDS
+    while (found := await check()) is None:
         if asyncio.get_running_loop().time() >= deadline:
             raise ProviderTimeoutError("The provider did not finish in time.")
         await asyncio.sleep(pause)
-        pause = min(pause * 1.5, LAST_LOOK_SECONDS)
+        pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
     return found
 
 
-def held() -> ProviderUnavailableError:
-    """What those hear who come second."""
+def already_claimed() -> ProviderUnavailableError:
+    """Return the error for callers who come second."""
     return ProviderUnavailableError("Another attempt works on this file.")
 
 
 class StoreMaker:
-    """Of any number of callers, in any number of processes, one asks the provider; the others wait for it."""
+    """Makes a project's store. Of all callers in all processes one asks the provider; the others wait for it."""
 
     def __init__(self, database: Database, service: OpenAIService, *, seconds: float) -> None:
         self._database = database
@@ -104,21 +103,21 @@ class StoreMaker:
         self._seconds = seconds
 
     async def make(self, tenant_id: UUID, project_id: UUID) -> str:
-        """The store's id at the provider.
+        """Make the store if there is none, and return its id at the provider.
 
         Raises:
-            StoreMissingError: it was lost, and is rebuilt by those whose work that is.
+            StoreMissingError: the store was lost, and is rebuilt in the background.
             ProviderError: it was not made.
         """
 
-        async def look() -> str | None:
+        async def check() -> str | None:
             async with self._database.tenant(tenant_id) as session:
                 stores = ProviderRepository(session, tenant_id)
                 known = await stores.store(project_id)
                 if known and known.provider_id:
                     return known.provider_id
                 if known and known.state == "lost":
-                    raise rebuilding()
+                    raise rebuilding_error()
                 claimed = await stores.claim_store(project_id)
             if claimed is None:
                 return None
@@ -128,13 +127,13 @@ class StoreMaker:
             except StaleAttemptError:
                 return None
 
-        return await patiently(look, seconds=2 * self._seconds)
+        return await poll_until_found(check, seconds=2 * self._seconds)
 
     async def create(self, store: ProviderStore) -> str | None:
-        """The claimed store's id; `None` when another attempt took over.
+        """Create a claimed store and return its id, or None when another attempt took over.
 
-        A first attempt creates; a later one looks first for what an earlier one made before it died. In place of one
-        that was lost it is to be filled.
+        A later attempt looks first for what an earlier one made before it died. A store in place of one that was lost
+        is to be filled next.
         """
         try:
             found = await self._service.find_stores(STORE_KEY, str(store.id)) if store.attempt > 1 else []
@@ -168,7 +167,7 @@ class StoreMaker:
 
 
 class FileIndexer:
-    """Takes a document's text to `completed` at the provider."""
+    """Uploads a document's text and waits until the provider has indexed it."""
 
     def __init__(
         self,
@@ -205,7 +204,7 @@ class FileIndexer:
                 file.provider_id = await self._uploaded(file, content)
                 await self._indexed(file, file.provider_id, store_id)
         except StaleAttemptError:
-            raise held() from None
+            raise already_claimed() from None
         except StoreMissingError:
             if await self._gone(file):
                 raise ProviderError("The file was gone at the provider; it is sent again.") from None
@@ -217,11 +216,11 @@ class FileIndexer:
         finally:
             # not when the write may still follow: the caller's transaction comes next
             if file.state == "working":
-                await self._let_go(file)
+                await self._release(file)
         return IndexedFile(source, file, store_id)
 
     async def discard(self, tenant_id: UUID, project_id: UUID, sha256: bytes) -> tuple[str, ...]:
-        """Remove what was abandoned; the provider's ids."""
+        """Remove what was abandoned, and return the provider's ids."""
         async with self._database.tenant(tenant_id) as session:
             repository = ProviderRepository(session, tenant_id)
             files, store = await repository.abandoned(project_id, sha256), await repository.store(project_id)
@@ -234,11 +233,11 @@ class FileIndexer:
                 removed.append(provider_id)
         async with self._database.tenant(tenant_id) as session:
             for file in files:
-                await ProviderRepository(session, tenant_id).forget_file(file.id)
+                await ProviderRepository(session, tenant_id).delete_file(file.id)
         return tuple(removed)
 
     async def _found(self, file: ProviderFile) -> list[str]:
-        """What was uploaded although its answer was lost, newest first."""
+        """Return the ids of uploads whose answer was lost, newest first."""
         return await self._service.find_files(await self._name(file))
 
     async def _name(self, file: ProviderFile) -> str:
@@ -246,11 +245,11 @@ class FileIndexer:
             return file.filename(await installation_of(session))
 
     async def _claimed(self, source: DocumentSource) -> ProviderFile:
-        """Equal bytes are often done in a moment; the lease of a worker that died is not waited for in its place."""
+        """Claim the file. Equal bytes are often done in a moment, but a dead worker's lease is not waited for."""
         try:
-            return await patiently(partial(self._claim, source), seconds=min(self._seconds, CLAIM_SECONDS))
+            return await poll_until_found(partial(self._claim, source), seconds=min(self._seconds, CLAIM_SECONDS))
         except ProviderTimeoutError:
-            raise held() from None
+            raise already_claimed() from None
 
     async def _claim(self, source: DocumentSource) -> ProviderFile | None:
         async with self._database.tenant(source.tenant_id) as session:
@@ -263,11 +262,11 @@ class FileIndexer:
             return claimed
 
     async def _gone(self, file: ProviderFile) -> bool:
-        """Something was not there: if it was the file, the next attempt uploads it again."""
+        """Return whether it was the file that was missing; then the next attempt uploads it again."""
         if file.provider_id is None:
             return False
         try:
-            return await self._missing_objects.file_gone(file.tenant_id, file.id, file.provider_id)
+            return await self._missing_objects.detect_lost_file(file.tenant_id, file.id, file.provider_id)
         except ProviderError:  # not known
             return False
 
@@ -284,7 +283,7 @@ class FileIndexer:
         return provider_id
 
     async def _indexed(self, file: ProviderFile, provider_id: str, store_id: str) -> None:
-        """What is stuck is attached once more."""
+        """Attach the file, and once more if it is stuck."""
         try:
             await self._attach_and_wait(file, provider_id, store_id)
         except ProviderTimeoutError:
@@ -299,7 +298,7 @@ class FileIndexer:
             await self._provider_limits.attach(file.tenant_id, store_id)
             await self._service.attach(store_id, provider_id, file.attributes)
 
-        async def look() -> bool | None:
+        async def check() -> bool | None:
             await self._advance(file)
             attached = await self._service.attached(store_id, provider_id)
             if attached is None or attached.status == "cancelled":
@@ -310,16 +309,16 @@ class FileIndexer:
                 raise ProviderError("OpenAI failed to index the file.")
             return True if attached.status == "completed" else None
 
-        await patiently(look, seconds=self._seconds)
+        await poll_until_found(check, seconds=self._seconds)
 
     async def _discard(self, file: ProviderFile) -> None:
         with suppress(ProviderError):  # what cannot be removed now is found by its name later
             if file.provider_id:
                 await self._service.delete_file(file.provider_id)
             async with self._database.tenant(file.tenant_id) as session:
-                await ProviderRepository(session, file.tenant_id).forget_file(file.id)
+                await ProviderRepository(session, file.tenant_id).delete_file(file.id)
 
-    async def _let_go(self, file: ProviderFile) -> None:
+    async def _release(self, file: ProviderFile) -> None:
         async with self._database.tenant(file.tenant_id) as session:
             await ProviderRepository(session, file.tenant_id).advance_file(file, lease_until=func.now())
 
@@ -331,4 +330,4 @@ class FileIndexer:
     async def _advance(self, file: ProviderFile, **values: object) -> None:
         async with self._database.tenant(file.tenant_id) as session:
             if not await ProviderRepository(session, file.tenant_id).advance_file(file, **values):
-                raise held()
+                raise already_claimed()

@@ -1,4 +1,4 @@
-"""What the provider lost behind our back: told from other failures, and marked, so that it is rebuilt."""
+"""Detects and marks what the provider lost without our doing, so that it is rebuilt."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ REBUILDING_SECONDS = 30
 log = structlog.get_logger(__name__)
 
 
-def rebuilding() -> StoreMissingError:
-    """What callers hear until the project's documents can be searched again."""
+def rebuilding_error() -> StoreMissingError:
+    """Return the error for callers while the project's documents cannot be searched."""
     return StoreMissingError(
         "The project's vector store was gone at the provider and is being rebuilt; ask again later.",
         headers={"Retry-After": str(REBUILDING_SECONDS)},
@@ -28,7 +28,7 @@ def rebuilding() -> StoreMissingError:
 
 
 class MissingObjectDetector:
-    """A 404 says that something is not there, but not what: the provider is asked before anything is marked."""
+    """Asks the provider what is missing before anything is marked, since a 404 does not say that."""
 
     def __init__(self, database: Database, service: OpenAIService) -> None:
         self._database = database
@@ -36,36 +36,36 @@ class MissingObjectDetector:
 
     @asynccontextmanager
     async def detecting(self, tenant_id: UUID, project_id: UUID, provider_id: str) -> AsyncGenerator[None]:
-        """Around calls that use the store."""
+        """Wrap calls that use a store, to detect that it is lost."""
         try:
             yield
         except StoreMissingError as error:
             try:
-                gone = await self.store_gone(tenant_id, project_id, provider_id)
-            except ProviderError as unknown:  # the next call, or the reconciliation, will tell
+                gone = await self.detect_lost_store(tenant_id, project_id, provider_id)
+            except ProviderError as unknown:  # the next call, or the reconciliation, finds out
                 log.warning("not known whether the store is gone", code=unknown.code)
                 raise error from None
             if gone:
-                raise rebuilding() from error
+                raise rebuilding_error() from error
             raise
 
-    async def store_gone(self, tenant_id: UUID, project_id: UUID, provider_id: str) -> bool:
-        """Whether the store is gone at the provider; then it is marked, by the first who notices."""
+    async def detect_lost_store(self, tenant_id: UUID, project_id: UUID, provider_id: str) -> bool:
+        """Return whether the store is gone at the provider, and mark it as lost if nobody else did."""
         if await self._service.has_store(provider_id):
             return False
         async with self._database.tenant(tenant_id) as session:
-            marked = await ProviderRepository(session, tenant_id).lose_store(project_id, provider_id)
+            marked = await ProviderRepository(session, tenant_id).mark_store_lost(project_id, provider_id)
         if marked:
             LOST.labels("vector_store").inc()
             log.error("vector store gone at the provider", project_id=str(project_id), provider_id=provider_id)
         return True
 
-    async def file_gone(self, tenant_id: UUID, file_id: UUID, provider_id: str) -> bool:
-        """The same of a file."""
+    async def detect_lost_file(self, tenant_id: UUID, file_id: UUID, provider_id: str) -> bool:
+        """Return whether the file is gone at the provider, and mark it as lost."""
         if await self._service.has_file(provider_id):
             return False
         async with self._database.tenant(tenant_id) as session:
-            await ProviderRepository(session, tenant_id).lose_file(file_id, provider_id)
+            await ProviderRepository(session, tenant_id).mark_file_lost(file_id, provider_id)
         LOST.labels("file").inc()
         log.error("file gone at the provider", file_id=str(file_id), provider_id=provider_id)
         return True

@@ -1,26 +1,27 @@
-"""What we made at the provider, recorded before it is made: an intent that a crash leaves behind is found again."""
+"""The tables of what we make at the provider. A row is written first, so that a crash leaves nothing unknown."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, LargeBinary, func, text
+from sqlalchemy import CheckConstraint, Index, LargeBinary, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
+from fastapi_ignite.rag.documents.models import project_key
 
 
 class ProviderStore(Timestamped, Base):
-    """A project's vector store. `id` stands in its metadata, so that it is found although its own id was lost.
+    """A project's vector store. Its metadata names `id`, so that it is found even if its own id was lost.
 
-    `creating` the first one, then `ready`. One that is gone at the provider is `lost` until another is made, which is
+    It is `creating` and then `ready`. A store that is gone at the provider is `lost` until another is made, which is
     `filling` until all files are in it, and then `ready`.
     """
 
     __tablename__ = "provider_stores"
     __table_args__ = (
-        ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
+        project_key(),
         CheckConstraint("(provider_id IS NOT NULL) = (state IN ('ready', 'filling'))", name="provider_id"),
         CheckConstraint("state IN ('creating', 'ready', 'lost', 'filling')", name="state"),
         Index("ix_provider_stores_damaged", "lease_until", postgresql_where=text("state IN ('lost', 'filling')")),
@@ -44,7 +45,7 @@ class ProviderFile(TenantScoped, Timestamped, Base):
 
     __tablename__ = "provider_files"
     __table_args__ = (
-        ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
+        project_key(),
         CheckConstraint("state IN ('working', 'ready', 'removing')", name="state"),
         Index(
             "uq_provider_files_live_sha256",
@@ -77,16 +78,16 @@ class ProviderFile(TenantScoped, Timestamped, Base):
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What a store knows of it; searches are filtered by the project."""
+        """Return the attributes of the file in a store; searches are filtered by its project."""
         return {"project_id": str(self.project_id), "ignite_file": str(self.id)}
 
     def filename(self, installation: str) -> str:
-        """Its name at the provider."""
+        """Return the file's name at the provider."""
         return f"ignite-{installation}-{self.id}.md"
 
     @classmethod
     def id_in(cls, filename: str, installation: str) -> UUID | None:
-        """The row a name at the provider was made of; `None` where it is another installation's, or nobody's."""
+        """Return the id of the row that a name at the provider was made of, or None if it is not ours."""
         prefix, suffix = f"ignite-{installation}-", ".md"
         try:
             return UUID(filename.removeprefix(prefix).removesuffix(suffix)) if filename.startswith(prefix) else None

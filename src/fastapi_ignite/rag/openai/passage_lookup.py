@@ -1,4 +1,4 @@
-"""Where what the provider found stands in our own documents."""
+"""Finds what the provider found in our own documents."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from itertools import groupby
 from uuid import UUID
 
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.local.answering import Passage, Quote
-from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
+from fastapi_ignite.rag.answers.passage import Passage, Quote
+from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.openai.repository import ProviderRepository
-from fastapi_ignite.rag.openai.response_parsing import Excerpt, in_sentences
+from fastapi_ignite.rag.openai.response_parsing import Excerpt, split_excerpts
 
 
 class ProjectTexts:
@@ -24,9 +24,9 @@ class ProjectTexts:
         self._project_id = project_id
 
     async def locate(self, excerpts: Sequence[Excerpt]) -> list[tuple[int, Passage]]:
-        """Each with the position of its excerpt: those that stand as a whole, then the sentences of the others.
+        """Return passages with the position of their excerpt: whole excerpts, then sentences of the others.
 
-        What is of no visible document of the project, or does not stand there, is missing.
+        What stands in no visible document of the project is missing.
         """
         whole = await self._locate(excerpts)
         rest = await asyncio.to_thread(_sentences_of_others, excerpts, whole)
@@ -34,14 +34,14 @@ class ProjectTexts:
         return [*whole.items(), *((rest[number][0], passage) for number, passage in pieces.items())]
 
     async def sources(self, excerpts: Sequence[Excerpt]) -> list[tuple[str, Passage]]:
-        """The same, each with the provider's id of its file."""
+        """Return the same passages, each with the provider's id of its file."""
         return [(excerpts[position].file_id, passage) for position, passage in await self.locate(excerpts)]
 
     async def prove(self, excerpts: Sequence[Excerpt], found: Sequence[Quote]) -> tuple[list[Quote], bool]:
-        """Those quotes that are true, and whether all the excerpts are of documents that may be read."""
+        """Return the quotes that are true, and whether all excerpts are of documents that may be read."""
         files = {excerpt.file_id for excerpt in excerpts}
         async with self._database.tenant(self._tenant_id) as session:
-            proven = await LocalSearchRepository(session, self._tenant_id).prove(found) if found else []
+            proven = await DocumentRepository(session, self._tenant_id).prove(found) if found else []
             visible = await ProviderRepository(session, self._tenant_id).visible(self._project_id, files)
         return proven, visible == files
 
@@ -53,7 +53,7 @@ class ProjectTexts:
 
 
 def results_of(located: Iterable[tuple[int, Passage]]) -> list[Passage]:
-    """In the order of the excerpts, each place once. Sentences that follow each other in one are one passage."""
+    """Return the passages in the order of the excerpts, each place once. Adjacent sentences are one passage."""
     places: dict[tuple[UUID, int, int], Passage] = {}
     for _, group in groupby(sorted(located, key=_position), key=_position):
         found: list[Passage] = []
@@ -70,7 +70,7 @@ def _position(located: tuple[int, Passage]) -> int:
 
 
 def _joined(one: Passage, other: Passage) -> Passage | None:
-    """`None` where more than blanks stand between them."""
+    """Join two passages, or return None where more than blanks stand between them."""
     if one.document_id != other.document_id or other.char_start < one.char_end:
         return None
     end, start = one.char_end - one.window_start, other.char_start - one.window_start
@@ -86,7 +86,7 @@ def _sentences_of_others(excerpts: Sequence[Excerpt], whole: Collection[int]) ->
         (position, sentence)
         for position, excerpt in enumerate(excerpts)
         if position not in whole
-        for sentence in in_sentences([excerpt])
+        for sentence in split_excerpts([excerpt])
     ]
 
 

@@ -1,4 +1,4 @@
-"""The provider's published rates, kept by all processes together before the provider has to refuse anything."""
+"""Keeps all processes together within the provider's published rates."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ UPLOADS_A_MINUTE = 1_000
 ATTACHMENTS_A_MINUTE = 300
 # over all stores of an organisation
 ATTACHED_FILES_A_MINUTE = 2_000
-# those who were refused together shall not come back together
+# spreads the retries of callers that were refused together
 SPREAD_SECONDS = 20
 
 
 class ProviderLimits:
-    """Without a limiter (a process that only asks) nothing is counted."""
+    """Counts calls. Without a limiter, as in a process that only asks, nothing is counted."""
 
     def __init__(self, limiter: Limiter | None) -> None:
         self._limiter = limiter
 
     async def upload(self, *, wait: bool = False) -> None:
-        """One file is about to be uploaded. `wait`: for as long as it takes, instead of a refusal.
+        """Count an upload before it is made. With `wait`, wait for as long as it takes instead of refusing.
 
         Raises:
-            ProviderRateLimitedError: not in this minute; `Retry-After` says when.
+            ProviderRateLimitedError: the rate is used up; `Retry-After` says how long to wait.
         """
         await self._take("openai:uploads", UPLOADS_A_MINUTE, 1, wait=wait)
 
     async def attach(self, tenant_id: UUID, store_id: str, *, files: int = 1, wait: bool = False) -> None:
-        """One call that attaches is about to be made.
+        """Count a call that attaches files before it is made.
 
         Raises:
-            ProviderRateLimitedError: as above.
+            ProviderRateLimitedError: the rate is used up; `Retry-After` says how long to wait.
         """
         await self._take(f"openai:attach:{tenant_id}:{store_id}", ATTACHMENTS_A_MINUTE, 1, wait=wait)
         await self._take("openai:attached-files", ATTACHED_FILES_A_MINUTE, files, wait=wait)

@@ -1,4 +1,4 @@
-"""What is ours at the provider and unknown to the database, found and removed; and the reverse, found and marked.
+"""Removes objects of ours at the provider that no row names, and marks rows whose object is gone.
 
 A crash, or an answer that came after its caller had given up, can leave an object that no row names. A store can
 expire, and an account's owner can remove what rows name.
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 async def installation_of(session: AsyncSession) -> str:
-    """Tells our objects from those of another installation that shares the account; the same for every process."""
+    """Return an id that tells our objects from those of other installations that share the account."""
     identity = await session.scalar(
         text("SELECT system_identifier::text || '/' || current_database() FROM pg_control_system()")
     )
@@ -42,7 +42,7 @@ async def installation_of(session: AsyncSession) -> str:
 
 
 class Reconciliation:
-    """May run at any time and any number of times. A restored copy of the database wants an account of its own."""
+    """Compares the account with the database, at any time. A restored copy of a database needs its own account."""
 
     def __init__(self, database: Database, service: OpenAIService, *, grace: timedelta = GRACE) -> None:
         self._database = database
@@ -51,7 +51,7 @@ class Reconciliation:
         self._missing_objects = MissingObjectDetector(database, service)
 
     async def run(self) -> int:
-        """The number of objects removed."""
+        """Remove and mark, and return the number of objects removed."""
         async with self._database.system() as session:
             installation = await installation_of(session)
         before = clock.now() - self._grace
@@ -63,7 +63,7 @@ class Reconciliation:
         return removed
 
     async def _stores(self, installation: str, before: datetime) -> int:
-        """A project that is gone, and a second store of one attempt."""
+        """Remove stores of projects that are gone, and second stores of one attempt."""
         found: dict[str, UUID] = {}
         usable: set[str] = set()
         async with aclosing(self._service.stores()) as stores:
@@ -96,7 +96,7 @@ class Reconciliation:
         return len(orphans)
 
     async def _orphans(self, model: type[ProviderStore | ProviderFile], found: Mapping[str, UUID]) -> list[str]:
-        """Of the provider's objects those whose row is gone, or names another."""
+        """Return the provider's objects whose row is gone or names another object."""
         async with self._database.system() as session:
             rows = await session.execute(
                 select(model.id, model.provider_id).where(model.id == any_(literal([*found.values()], ARRAY(Uuid))))
@@ -105,21 +105,21 @@ class Reconciliation:
         return [each for each, row_id in found.items() if not _is_wanted(each, row_id, known)]
 
     async def _mark_lost_stores(self, usable: Collection[str]) -> None:
-        """The list may be older than a store: what is not in it is asked for by itself."""
+        """Mark lost stores. The list may be older than a store, so the provider is asked for each that is not in it."""
         async with aclosing(self._rows(ProviderStore, ProviderStore.provider_id.is_not(None))) as stores:
             async for store in stores:
                 if store.provider_id and store.provider_id not in usable:
-                    await self._missing_objects.store_gone(store.tenant_id, store.project_id, store.provider_id)
+                    await self._missing_objects.detect_lost_store(store.tenant_id, store.project_id, store.provider_id)
 
     async def _mark_lost_files(self, present: Collection[str]) -> None:
-        """Those of a lost store are looked at when it is rebuilt."""
+        """Mark lost files. Files of a lost store are checked when it is rebuilt."""
         async with aclosing(self._rows(ProviderFile, (ProviderFile.state == "ready") & ProviderFile.attached)) as files:
             async for file in files:
                 if file.provider_id and file.provider_id not in present:
-                    await self._missing_objects.file_gone(file.tenant_id, file.id, file.provider_id)
+                    await self._missing_objects.detect_lost_file(file.tenant_id, file.id, file.provider_id)
 
     async def _rows(self, model: type[Row], condition: ColumnElement[bool]) -> AsyncGenerator[Row]:
-        """In pages, since the provider is asked in between."""
+        """Yield the rows page by page, since the provider is asked in between."""
         key = tuple_(*inspect(model).primary_key)
         page = select(model).where(condition).order_by(key).limit(ROWS)
         rest = page
@@ -133,7 +133,7 @@ class Reconciliation:
             rest = page.where(key > tuple_(*inspect(model).primary_key_from_instance(rows[-1])))
 
     async def _abandoned(self, before: datetime) -> int:
-        """Files indexed for a document that never came to be: its upload was removed, or failed, in between."""
+        """Remove files whose document was never written, since its upload failed or was removed meanwhile."""
         async with self._database.system() as session:
             rows = (
                 await session.scalars(
@@ -149,12 +149,12 @@ class Reconciliation:
             if row.provider_id:
                 await self._service.delete_file(row.provider_id)
             async with self._database.tenant(row.tenant_id) as session:
-                await ProviderRepository(session, row.tenant_id).forget_file(row.id)
+                await ProviderRepository(session, row.tenant_id).delete_file(row.id)
         return len(rows)
 
 
 def _is_wanted(provider_id: str, row_id: UUID, known: dict[UUID, str | None]) -> bool:
-    """A row that names no object yet may be about to name this one."""
+    """Return whether a row names the object, or names none yet and may be about to name this one."""
     return row_id in known and known[row_id] in {None, provider_id}
 
 

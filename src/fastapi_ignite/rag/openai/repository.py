@@ -1,4 +1,4 @@
-"""SQL of what we made at the provider. Every write of an attempt names it; a stale one changes nothing."""
+"""SQL of what we made at the provider. Every write names its attempt; a stale attempt changes nothing."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.rag.local.answering import Passage
-from fastapi_ignite.rag.local.models import Document
-from fastapi_ignite.rag.local.sentences import LONGEST
+from fastapi_ignite.rag.answers.passage import WINDOW_MARGIN, Passage
+from fastapi_ignite.rag.documents.models import Document
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
 
 # kept by a living attempt however long a call takes; of one that died a request may be under way for a while
 LEASE = timedelta(minutes=2)
 # named in one search; the answer's text is looked at whatever the search was told
 MOST_WITHDRAWN = 100
-# around what was retrieved, so that no sentence which touches it is cut
-_MARGIN = LONGEST + 100
 _UNATTACHED = select(ProviderFile.id).where(
     ProviderFile.tenant_id == ProviderStore.tenant_id,
     ProviderFile.project_id == ProviderStore.project_id,
@@ -44,18 +41,18 @@ _PASSAGES = text("""
 
 
 class ProviderRepository:
-    """Rows of one tenant."""
+    """The provider rows of one tenant, in the caller's transaction."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._session = session
         self._tenant_id = tenant_id
 
     async def store(self, project_id: UUID) -> ProviderStore | None:
-        """The project's store, whatever its state."""
+        """Return the project's store, whatever its state."""
         return await self._session.get(ProviderStore, (self._tenant_id, project_id))
 
     async def claim_store(self, project_id: UUID) -> ProviderStore | None:
-        """The intent to make the store, this caller's until the lease ends; `None`: another's, or the store is made."""
+        """Claim the making of the store until the lease ends. Return None if another has it, or the store is made."""
         return await self._session.scalar(
             insert(ProviderStore)
             .values(
@@ -74,8 +71,8 @@ class ProviderRepository:
             execution_options={"populate_existing": True},
         )
 
-    async def lose_store(self, project_id: UUID, provider_id: str) -> bool:
-        """The store is gone at the provider: the next one has an id of its own, and no file is in it yet."""
+    async def mark_store_lost(self, project_id: UUID, provider_id: str) -> bool:
+        """Mark the store as gone at the provider. The next one gets a new id, and no file is in it yet."""
         lost = await self._session.scalar(
             update(ProviderStore)
             .where(
@@ -106,7 +103,7 @@ class ProviderRepository:
         return True
 
     async def claim_rebuild(self, project_id: UUID, lease: timedelta) -> ProviderStore | None:
-        """A store that is gone or has not all its files, this caller's until the lease ends; `None`: nothing to do."""
+        """Claim a damaged store until the lease ends, or return None when there is nothing to rebuild now."""
         return await self._session.scalar(
             update(ProviderStore)
             .where(
@@ -121,8 +118,8 @@ class ProviderRepository:
             execution_options={"populate_existing": True, "synchronize_session": False},
         )
 
-    async def hold_store(self, project_id: UUID, provider_id: str) -> bool:
-        """Whether the project's store is still this one; until the transaction ends it cannot be lost."""
+    async def lock_store(self, project_id: UUID, provider_id: str) -> bool:
+        """Return whether the project's store is still this one, and lock it against being marked as lost."""
         held = await self._session.scalar(
             select(ProviderStore.id)
             .where(
@@ -135,7 +132,7 @@ class ProviderRepository:
         return held is not None
 
     async def advance_store(self, store: ProviderStore, **values: Any) -> bool:
-        """False when another attempt took over."""
+        """Change the store, and return False when another attempt took over."""
         moved = await self._session.execute(
             update(ProviderStore)
             .where(
@@ -149,7 +146,7 @@ class ProviderRepository:
         return moved.first() is not None
 
     async def claim_file(self, project_id: UUID, sha256: bytes) -> ProviderFile | None:
-        """The file of these bytes, this caller's to work on until the lease ends; `None` while it is another's."""
+        """Claim the file of these bytes until the lease ends, or return None while it is another's."""
         return await self._session.scalar(
             insert(ProviderFile)
             .values(
@@ -171,7 +168,7 @@ class ProviderRepository:
         )
 
     async def indexed_file(self, project_id: UUID, sha256: bytes) -> ProviderFile | None:
-        """The file of these bytes, if its document is there: equal bytes came first."""
+        """Return the file of these bytes if it has a document already, because equal bytes came first."""
         return await self._session.scalar(
             select(ProviderFile).where(
                 ProviderFile.tenant_id == self._tenant_id,
@@ -183,7 +180,7 @@ class ProviderRepository:
         )
 
     async def advance_file(self, file: ProviderFile, **values: Any) -> bool:
-        """False when another attempt took over, or the file is being removed. The lease goes on."""
+        """Change the file and extend its lease. Return False when another attempt took over, or it is being removed."""
         moved = await self._session.execute(
             update(ProviderFile)
             .where(
@@ -198,7 +195,7 @@ class ProviderRepository:
         return moved.first() is not None
 
     async def count_files(self, project_id: UUID) -> int:
-        """Those in the project's store, or on their way into it."""
+        """Return the number of files in the project's store or on their way into it."""
         counted = await self._session.scalars(
             select(func.count())
             .select_from(ProviderFile)
@@ -211,7 +208,7 @@ class ProviderRepository:
         return counted.one()
 
     async def unattached_files(self, project_id: UUID, *, after: UUID | None, limit: int) -> Sequence[ProviderFile]:
-        """Files of documents that are missing in the project's store, by id."""
+        """Return the files of documents that are missing in the project's store, by id."""
         statement = (
             select(ProviderFile)
             .where(
@@ -226,7 +223,7 @@ class ProviderRepository:
         return (await self._session.scalars(statement.where(ProviderFile.id > after) if after else statement)).all()
 
     async def set_attached(self, file_ids: Sequence[UUID]) -> None:
-        """They are in the project's store."""
+        """Mark files as being in the project's store."""
         await self._session.execute(
             update(ProviderFile)
             .where(
@@ -237,8 +234,8 @@ class ProviderRepository:
             .values(attached=True)
         )
 
-    async def lose_file(self, file_id: UUID, provider_id: str) -> None:
-        """It is gone at the provider, and so out of the store."""
+    async def mark_file_lost(self, file_id: UUID, provider_id: str) -> None:
+        """Mark the file as gone at the provider, and so out of the store."""
         await self._session.execute(
             update(ProviderFile)
             .where(
@@ -251,7 +248,7 @@ class ProviderRepository:
         )
 
     async def text_of(self, file_id: UUID) -> str | None:
-        """The text of the file's document; `None` where that is out of every answer."""
+        """Return the text of the file's document, or None where that is hidden."""
         return await self._session.scalar(
             select(Document.text)
             .join(
@@ -262,7 +259,7 @@ class ProviderRepository:
         )
 
     async def begin_removal(self, document_id: UUID) -> None:
-        """Equal bytes that come from now on are another file."""
+        """Begin to remove the document's file. Equal bytes that come from now on are another file."""
         await self._session.execute(
             update(ProviderFile)
             .where(ProviderFile.tenant_id == self._tenant_id, ProviderFile.document_id == document_id)
@@ -270,7 +267,7 @@ class ProviderRepository:
         )
 
     async def removing(self, document_id: UUID) -> Sequence[ProviderFile]:
-        """What a hidden document left at the provider."""
+        """Return the files that a hidden document left at the provider."""
         return (
             await self._session.scalars(
                 select(ProviderFile).where(
@@ -282,9 +279,9 @@ class ProviderRepository:
         ).all()
 
     async def abandon(self, project_id: UUID, sha256: bytes) -> bool:
-        """What these bytes left at the provider without a document is being removed; equal bytes are another file.
+        """Begin to remove what these bytes left at the provider without a document.
 
-        False while it is uploaded: it has no id yet to remove it by.
+        Equal bytes that come from now on are another file. Return False while the file is uploaded and has no id yet.
         """
         unowned = (*self._unowned(project_id, sha256), ProviderFile.state == "working")
         named_or_left = ProviderFile.provider_id.is_not(None) | (ProviderFile.lease_until <= func.now())
@@ -292,7 +289,7 @@ class ProviderRepository:
         return (await self._session.scalar(select(ProviderFile.id).where(*unowned))) is None
 
     async def abandoned(self, project_id: UUID, sha256: bytes) -> Sequence[ProviderFile]:
-        """What these bytes left at the provider, and no document has."""
+        """Return the files that these bytes left at the provider and that no document has."""
         unowned = (*self._unowned(project_id, sha256), ProviderFile.state == "removing")
         return (await self._session.scalars(select(ProviderFile).where(*unowned))).all()
 
@@ -305,7 +302,7 @@ class ProviderRepository:
         )
 
     async def withdrawn(self, project_id: UUID) -> Sequence[UUID]:
-        """Files of the project at the provider whose document is hidden, or not there yet; the newest of very many."""
+        """Return the newest files at the provider whose document is hidden or not there yet."""
         return (
             await self._session.scalars(
                 select(ProviderFile.id)
@@ -321,7 +318,7 @@ class ProviderRepository:
         ).all()
 
     async def visible(self, project_id: UUID, provider_ids: Collection[str]) -> set[str]:
-        """Those of the provider's ids that are files of documents which may be read."""
+        """Return those of the provider's ids that are files of visible documents."""
         return set(
             await self._session.scalars(
                 select(ProviderFile.provider_id).where(
@@ -334,14 +331,13 @@ class ProviderRepository:
             )
         )
 
-    async def forget_file(self, file_id: UUID) -> None:
-        """It is gone at the provider."""
+    async def delete_file(self, file_id: UUID) -> None:
         await self._session.execute(
             delete(ProviderFile).where(ProviderFile.tenant_id == self._tenant_id, ProviderFile.id == file_id)
         )
 
     async def locate(self, project_id: UUID, excerpts: Sequence[tuple[str, str, float]]) -> dict[int, Passage]:
-        """Where excerpts of provider files, each with its score, stand in visible documents, by position.
+        """Find excerpts of provider files, each with its score, in visible documents. Return passages by position.
 
         What is not found word for word is missing.
         """
@@ -352,7 +348,7 @@ class ProviderRepository:
                 "project_id": project_id,
                 "files": [file_id for file_id, _, _ in excerpts],
                 "excerpts": [excerpt for _, excerpt, _ in excerpts],
-                "margin": _MARGIN,
+                "margin": WINDOW_MARGIN,
             },
         )
         return {
@@ -370,7 +366,7 @@ class ProviderRepository:
 
 
 async def damaged_stores(session: AsyncSession, limit: int) -> list[tuple[UUID, UUID]]:
-    """Tenant and project of stores that want a rebuild now; for a transaction of the system role."""
+    """Return tenant and project of stores that need a rebuild now. The session needs the system role."""
     mine = (ProviderStore.tenant_id, ProviderStore.project_id)
     due = ProviderStore.lease_until <= func.now()
     gone = select(*mine).where(due, ProviderStore.state.in_(("lost", "filling")))

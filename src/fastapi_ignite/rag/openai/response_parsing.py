@@ -1,4 +1,4 @@
-"""What a response says and cites, what a search found, and the sentences of our own documents that bear it out."""
+"""Reads what a response says and cites, what a search found, and which sentences of our documents support it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from openai.types.responses import (
 )
 from openai.types.responses.response_output_text import AnnotationFileCitation
 
-from fastapi_ignite.rag.alignment import Statement, align
-from fastapi_ignite.rag.local.answering import Passage, Quote
-from fastapi_ignite.rag.local.sentences import split_sentences
-from fastapi_ignite.rag.openai.transcript import Part, Transcript
-from fastapi_ignite.rag.storable_text import storable
+from fastapi_ignite.rag.answers.alignment import Statement, align
+from fastapi_ignite.rag.answers.passage import Passage, Quote
+from fastapi_ignite.rag.errors import ProviderError
+from fastapi_ignite.rag.llm.failures import failure_of
+from fastapi_ignite.rag.llm.streamed_answer import Part, StreamedAnswer
+from fastapi_ignite.rag.text.sentences import split_sentences
+from fastapi_ignite.rag.text.storable_text import storable
 
 LONGEST_EXCERPT = 20_000
 _LONGEST_MARKER = 202
@@ -30,13 +32,13 @@ _REACH = 1000
 _MARKER = re.compile(r"\u3010[^\u3010\u3011]{0,200}\u3011")
 # a half of a character, and what `storable` takes from between halves
 _SURROGATES = "".join(map(chr, (0, *range(0xD800, 0xE000))))
-# a file's id, words of it, and their score; as they came
+# a file's id, words of it, and their score, as the provider sent them
 _Result = tuple[Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """What file search gave the model to read, or a search found."""
+    """A stretch of a file that file search gave the model to read, or that a search found."""
 
     file_id: str
     text: str
@@ -45,7 +47,7 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A response, taken apart. One that is `refused` says its refusal alone, whatever else stands in it."""
+    """A response, taken apart. When it is `refused`, `text` is the refusal alone, whatever else stands in it."""
 
     text: str
     refused: bool
@@ -53,8 +55,25 @@ class Reading:
     excerpts: tuple[Excerpt, ...]
 
 
+def whole_response(answer: StreamedAnswer) -> Response:
+    """Return the whole response, which is `completed`, or `incomplete` where it was cut at its longest.
+
+    Raises:
+        ProviderError: the answer ended in another way; HTTP 200 is no answer yet.
+    """
+    response = answer.response
+    if response is None:
+        raise ProviderError("The provider's answer ended in its middle; nothing was charged.")
+    reason = response.incomplete_details.reason if response.incomplete_details else None
+    if reason == "content_filter":
+        raise failure_of(reason)
+    if response.status not in {"completed", "incomplete"}:
+        raise failure_of(response.error.code if response.error else None)
+    return response
+
+
 def read(response: Response) -> Reading:
-    """The answer without the marks some models leave in it; what they cite, by statement."""
+    """Return the answer without the marks that some models leave in it, and what it cites, by statement."""
     parts: list[Part] = []
     results: list[_Result] = []
     for item in response.output or ():
@@ -69,29 +88,30 @@ def read(response: Response) -> Reading:
 
 
 def read_results(results: Sequence[VectorStoreSearchResponse]) -> list[Excerpt]:
-    """What a search found, in its order; each part of a result is an excerpt of its own."""
+    """Return what a search found, in its order; each part of a result is an excerpt of its own."""
     return list(_excerpts([(each.file_id, part.text, each.score) for each in results for part in each.content or ()]))
 
 
-def read_sources(transcript: Transcript) -> list[Excerpt]:
-    """What file search gave the model to read, as far as it came."""
-    return list(_excerpts([(each.get("file_id"), each.get("text"), each.get("score")) for each in transcript.results]))
+def read_sources(answer: StreamedAnswer) -> tuple[Excerpt, ...]:
+    """Return what file search has given the model to read so far."""
+    results = [(each.get("file_id"), each.get("text"), each.get("score")) for each in answer.search_results]
+    return tuple(_excerpts(results))
 
 
 def read_beginning(parts: Sequence[Part], known: Collection[str]) -> Reading:
-    """Of a response that goes on: what is cited so far of files that are known, and the text up to the last of it.
+    """Read a response that is still being written: what it cites of known files, and the text up to the last citation.
 
-    Whatever comes, unless it is a refusal, the whole reading will begin with that text.
+    Whatever comes, unless it is a refusal, the text of the whole response will begin with that text.
     """
     text = ""
     statements: list[Statement] = []
     for number, part in enumerate(parts):
         length = len(part.text)
-        borne_out = [(index, file_id) for index, file_id in part.notes if file_id in known and 0 < index <= length]
-        if part.refusal or not borne_out:
+        supported = [(index, file_id) for index, file_id in part.citations if file_id in known and 0 < index <= length]
+        if part.refusal or not supported:
             continue
-        statements += _cited(Part(part.words, borne_out))
-        text = _joined([*parts[:number], Part([part.text[: max(index for index, _ in borne_out)]])])
+        statements += _cited(Part(part.pieces, supported))
+        text = _joined([*parts[:number], Part([part.text[: max(index for index, _ in supported)]])])
     opened = text.rfind("\u3010", max(0, len(text) - _LONGEST_MARKER))
     if opened >= 0 and "\u3011" not in text[opened:]:
         text = text[:opened]
@@ -106,15 +126,15 @@ def _joined(parts: Sequence[Part]) -> str:
 def _part(content: ResponseOutputText | ResponseOutputRefusal) -> Part:
     if isinstance(content, ResponseOutputRefusal):
         return Part([content.refusal], refusal=True)
-    notes = [note for note in content.annotations if isinstance(note, AnnotationFileCitation)]
-    return Part([content.text], [(note.index or 0, note.file_id) for note in notes])
+    cited = [note for note in content.annotations if isinstance(note, AnnotationFileCitation)]
+    return Part([content.text], [(note.index or 0, note.file_id) for note in cited])
 
 
 def _cited(part: Part) -> list[Statement]:
-    """A citation's index is where the cited words end; one that is nowhere stands for all of the answer."""
+    """Return the sentence before each citation; a citation at no place of the text stands for the whole text."""
     text = part.text
     statements = []
-    for index, file_id in part.notes:
+    for index, file_id in part.citations:
         before = (text[:index] if 0 < index <= len(text) else text)[-_REACH:]
         sentences = split_sentences(before)
         statements.append(Statement(before[sentences[-1].start : sentences[-1].end] if sentences else before, file_id))
@@ -133,8 +153,8 @@ def _excerpts(results: Sequence[_Result]) -> Iterator[Excerpt]:
             yield Excerpt(file_id, words, min(max(score or 0.0, 0.0), 1.0))
 
 
-def in_sentences(excerpts: Sequence[Excerpt]) -> list[Excerpt]:
-    """For excerpts that the provider joined or spaced in its own way: their sentences may still be found."""
+def split_excerpts(excerpts: Sequence[Excerpt]) -> list[Excerpt]:
+    """Return the sentences of excerpts, which may be found where the provider joined or spaced them in its own way."""
     return [
         Excerpt(excerpt.file_id, excerpt.text[sentence.start : sentence.end], excerpt.score)
         for excerpt in excerpts
@@ -143,5 +163,5 @@ def in_sentences(excerpts: Sequence[Excerpt]) -> list[Excerpt]:
 
 
 def quotes(reading: Reading, passages: Sequence[tuple[str, Passage]]) -> list[Quote]:
-    """For each statement the sentence of its sources that says most of it; else of the source it names, if any."""
-    return align(reading.statements, passages, trusting_names=True)
+    """Return for each statement the sentence of its sources that fits it best, or one of the source it names."""
+    return align(reading.statements, passages, trust_named_source=True)

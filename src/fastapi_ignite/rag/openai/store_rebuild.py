@@ -1,7 +1,7 @@
-"""A store that is gone is made again, and filled with what is missing in it, from the text that we have.
+"""Makes a lost store again, and fills a store with what is missing in it, from the text that we have.
 
-Resumable at any point: the row says whether the store is made, each file's row whether it is in it, and an attempt
-that begins looks first at what an earlier one left at the provider.
+The work can be resumed at any point: the store's row says whether it is made, each file's row whether it is in the
+store, and a new attempt looks first at what an earlier one left at the provider.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import LEASE, StaleAttemptError, keep_lease, next_try
 from fastapi_ignite.rag.errors import ProviderError, ProviderTimeoutError, StoreMissingError
-from fastapi_ignite.rag.openai.indexing import StoreMaker, patiently
+from fastapi_ignite.rag.openai.indexing import StoreMaker, poll_until_found
 from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
 from fastapi_ignite.rag.openai.provider_limits import ProviderLimits
@@ -42,17 +42,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RebuiltStore:
-    """A store that has what it can have."""
+    """A store that has been filled as far as possible."""
 
     store: ProviderStore
     vector_store_id: str
     complete: bool
 
     async def write(self, session: AsyncSession) -> None:
-        """Questions are answered from the commit on.
+        """Let questions be answered from the commit on.
 
         Raises:
-            StaleAttemptError: it was lost again, or another attempt took over.
+            StaleAttemptError: the store was lost again, or another attempt took over.
         """
         lease_until = func.now() if self.complete else func.now() + NEXT_VISIT
         stores = ProviderRepository(session, self.store.tenant_id)
@@ -61,7 +61,7 @@ class RebuiltStore:
 
 
 class Rebuilder:
-    """Of any number of callers, in any number of processes, one rebuilds a store."""
+    """Rebuilds stores. Of all callers in all processes one rebuilds a store."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Rebuilder:
         self._filler = StoreFiller(database, service, provider_limits, seconds=seconds)
 
     async def rebuild(self, tenant_id: UUID, project_id: UUID) -> RebuiltStore | None:
-        """`None`: nothing is to be done, somebody else does it, or it failed and is done later."""
+        """Rebuild a store. Return None if nothing is to be done, somebody else does it, or it is tried again later."""
         async with self._database.tenant(tenant_id) as session:
             store = await ProviderRepository(session, tenant_id).claim_rebuild(project_id, LEASE)
         if store is None:
@@ -106,7 +106,7 @@ class Rebuilder:
     async def _put_off(self, store: ProviderStore, error: ProviderError) -> None:
         if isinstance(error, StoreMissingError) and store.provider_id:
             with suppress(ProviderError):
-                if await self._missing_objects.store_gone(store.tenant_id, store.project_id, store.provider_id):
+                if await self._missing_objects.detect_lost_store(store.tenant_id, store.project_id, store.provider_id):
                     return  # the next attempt makes another
         async with self._database.tenant(store.tenant_id) as session:
             later = next_try(store.attempt, at_least=error.wait)
@@ -120,7 +120,7 @@ class Rebuilder:
 
 
 class StoreFiller:
-    """Puts a project's files into its store, those that are at the provider already without sending them again."""
+    """Puts a project's files into its store. Files that the provider has already are not sent again."""
 
     def __init__(
         self, database: Database, service: OpenAIService, provider_limits: ProviderLimits, *, seconds: float
@@ -131,10 +131,10 @@ class StoreFiller:
         self._seconds = seconds
 
     async def fill(self, store: ProviderStore, store_id: str) -> bool:
-        """Whether all its files are in it.
+        """Fill the store, and return whether all its files are in it.
 
         Raises:
-            ProviderError: not done; what was put into it stays.
+            ProviderError: the work broke off; what was put into the store stays.
         """
         complete = True
         last: UUID | None = None
@@ -145,7 +145,7 @@ class StoreFiller:
         while files := await self._missing(store, after=last, limit=BATCH):
             last = files[-1].id
             uploads = {id_: file for file in files if (id_ := await self._uploaded(file, present))}
-            await self._note(store, [file for id_, file in uploads.items() if id_ in inside])
+            await self._mark_attached(store, [file for id_, file in uploads.items() if id_ in inside])
             outside = {id_: file for id_, file in uploads.items() if id_ not in inside}
             complete = await self._attach(store, store_id, outside) and complete
         return complete
@@ -156,7 +156,7 @@ class StoreFiller:
             return await files.unattached_files(store.project_id, after=after, limit=limit)
 
     async def _uploads(self, store: ProviderStore) -> Mapping[UUID, list[str]]:
-        """What the provider has of each row, newest first."""
+        """Return the provider's ids by file row, newest first."""
         async with self._database.tenant(store.tenant_id) as session:
             installation = await installation_of(session)
         found: dict[UUID, list[str]] = {}
@@ -171,7 +171,7 @@ class StoreFiller:
             return {file.id async for file in files if file.status == "completed"}
 
     async def _uploaded(self, file: ProviderFile, present: Mapping[UUID, Sequence[str]]) -> str | None:
-        """Its id at the provider; `None` where it is being removed."""
+        """Upload the file unless the provider has it, and return its id there, or None where it is being removed."""
         found = present.get(file.id, ())
         if file.provider_id in found:
             return file.provider_id
@@ -192,14 +192,14 @@ class StoreFiller:
         return provider_id
 
     async def _attach(self, store: ProviderStore, store_id: str, files: Mapping[str, ProviderFile]) -> bool:
-        """Whether all are in; what is stuck, or fails for no fault of its own, is attached again."""
+        """Attach files, several times where one is stuck or fails by chance. Return whether all are in the store."""
         waiting, refused = dict(files), 0
         for _ in range(ROUNDS):
             if not waiting:
                 break
             outcome = await self._batch(store, store_id, waiting)
             done = {each.id for each in outcome if each.status == "completed"}
-            await self._note(store, [file for provider_id, file in waiting.items() if provider_id in done])
+            await self._mark_attached(store, [file for provider_id, file in waiting.items() if provider_id in done])
             bad = {each.id for each in outcome if each.last_error and each.last_error.code in REFUSALS}
             refused += len(bad & waiting.keys())
             waiting = {each: file for each, file in waiting.items() if each not in done | bad}
@@ -216,19 +216,19 @@ class StoreFiller:
         batch_id = await self._service.attach_batch(store_id, attributes)
         settled = -1
 
-        async def look() -> VectorStoreFileBatch | None:
+        async def check() -> VectorStoreFileBatch | None:
             batch = await self._service.batch(store_id, batch_id)
             counts = batch.file_counts
             return batch if not counts.in_progress or counts.total - counts.in_progress > settled else None
 
         with suppress(ProviderTimeoutError):  # the list says which are stuck
-            while (counts := (await patiently(look, seconds=self._seconds)).file_counts).in_progress:
+            while (counts := (await poll_until_found(check, seconds=self._seconds)).file_counts).in_progress:
                 settled = counts.total - counts.in_progress
         async with aclosing(self._service.batch_files(store_id, batch_id)) as outcome:
             return [file async for file in outcome]
 
-    async def _note(self, store: ProviderStore, files: Sequence[ProviderFile]) -> None:
-        """They are in the store, if that is still the project's."""
+    async def _mark_attached(self, store: ProviderStore, files: Sequence[ProviderFile]) -> None:
+        """Mark files as attached, if the store is still the project's."""
         if not files:
             return
         async with self._database.tenant(store.tenant_id) as session:

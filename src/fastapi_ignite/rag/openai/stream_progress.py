@@ -1,57 +1,56 @@
-"""A listener hears of a response while it comes."""
+"""Turns a response that is still coming into events of the answer."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
-from fastapi_ignite.rag.engine import AnswerListener
-from fastapi_ignite.rag.local.answering import Passage, Quote, present
+from fastapi_ignite.rag.answers.passage import Passage, Quote, present
+from fastapi_ignite.rag.answers.verified_stream import VerifiedStream
+from fastapi_ignite.rag.engine import AnswerEvent, SourcesFound
+from fastapi_ignite.rag.llm.streamed_answer import Part, StreamedAnswer
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
-from fastapi_ignite.rag.openai.response_parsing import Excerpt, Reading, quotes, read_beginning, read_sources
-from fastapi_ignite.rag.openai.transcript import Part, Transcript
-from fastapi_ignite.rag.verified_stream import VerifiedStream
+from fastapi_ignite.rag.openai.response_parsing import Excerpt, quotes, read_beginning, read_sources
 
 Sources = Sequence[tuple[str, Passage]]
 
 
 class StreamProgress:
-    """To one transcript, for one listener."""
+    """Reads one answer while it is streamed. `sources` are the passages it was read from, as far as is known."""
 
-    def __init__(self, transcript: Transcript, texts: ProjectTexts, listener: AnswerListener) -> None:
-        self._transcript = transcript
+    def __init__(self, answer: StreamedAnswer, texts: ProjectTexts) -> None:
+        self.sources: Sources = ()
+        self._answer = answer
         self._texts = texts
-        self._listener = listener
-        self._stream = VerifiedStream(listener, self._prove)
+        self._verified = VerifiedStream(self._prove)
         self._excerpts: Sequence[Excerpt] | None = None
-        self._sources: Sources = ()
-        self._citations = 0
+        self._citation_count = 0
 
-    async def look(self) -> None:
-        """Tell what came since the last look. The model may search again and again before it speaks."""
-        excerpts = read_sources(self._transcript)
+    async def read(self) -> Sequence[AnswerEvent]:
+        """Return the events for what has come since the last call. The model may search several times."""
+        excerpts = read_sources(self._answer)
         if excerpts and excerpts != self._excerpts:
-            await self.found(excerpts)
-            return
-        if self._excerpts is None or self._transcript.citations == self._citations:
-            return
-        self._citations = self._transcript.citations
-        text, found = await asyncio.to_thread(_begun, self._transcript.parts, self._sources)
-        await self._stream.tell(text, found)
+            return await self.locate(excerpts)
+        if self._excerpts is None or self._answer.citation_count == self._citation_count:
+            return ()
+        self._citation_count = self._answer.citation_count
+        text, found = await asyncio.to_thread(_read_beginning, self._answer.parts, self.sources)
+        return await self._verified.advance(text, found)
 
-    async def found(self, excerpts: Sequence[Excerpt]) -> Sources:
-        """Where all that was found so far stands; the listener is told before the first word."""
-        if excerpts != self._excerpts:
-            self._excerpts = excerpts
-            self._sources = await self._texts.sources(excerpts)
-            if not self._stream.begun:
-                await self._listener.found(present([passage for _, passage in self._sources]))
-        return self._sources
+    async def locate(self, excerpts: Sequence[Excerpt]) -> Sequence[AnswerEvent]:
+        """Find all excerpts in our documents. The event for them is left out once a word of the answer has left."""
+        if excerpts == self._excerpts:
+            return ()
+        self._excerpts = excerpts
+        self.sources = await self._texts.sources(excerpts)
+        if self._verified.has_begun:
+            return ()
+        return (SourcesFound(present([passage for _, passage in self.sources])),)
 
     async def _prove(self, fresh: Sequence[Quote]) -> tuple[list[Quote], bool]:
         return await self._texts.prove(self._excerpts or (), fresh)
 
 
-def _begun(parts: Sequence[Part], sources: Sources) -> tuple[str, list[Quote]]:
-    reading: Reading = read_beginning(parts, {file_id for file_id, _ in sources})
+def _read_beginning(parts: Sequence[Part], sources: Sources) -> tuple[str, list[Quote]]:
+    reading = read_beginning(parts, {file_id for file_id, _ in sources})
     return reading.text, quotes(reading, sources)

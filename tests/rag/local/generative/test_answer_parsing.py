@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastapi_ignite.rag.local.answering import Passage, Quote
+from fastapi_ignite.rag.answers.passage import Passage, Quote
 from fastapi_ignite.rag.local.generative.answer_parsing import AnswerReader
 from fastapi_ignite.rag.local.generative.quote_matching import Source
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from bookkeeping import eventually
+from fastapi_ignite.rag.answers.passage import REFUSAL
 from fastapi_ignite.rag.engine import Answer, TokenUsage
-from fastapi_ignite.rag.local.answering import REFUSAL
-from fastapi_ignite.rag.local.embedding import count_tokens
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
+from fastapi_ignite.rag.text.tokens import count_tokens
 from model_server import PUMP, ModelServer, asking
 from rag_projects import RagProject, RagProjectFactory
 

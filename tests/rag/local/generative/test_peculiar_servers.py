@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from fastapi_ignite.rag.engine import Citation, FoundPassage, TokenUsage
+from fastapi_ignite.rag.engine import Final, Text, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
 from model_server import ModelServer, asking
@@ -184,35 +184,20 @@ async def test_one_that_declines_after_words_says_the_refusal_alone(
     assert usage.tokens_out > 10, "all that was written"
 
 
-class StreamProgress:
-    """Notes what it hears."""
-
-    def __init__(self) -> None:
-        self.words: list[str] = []
-
-    async def found(self, passages: Sequence[FoundPassage]) -> None:
-        del passages
-
-    async def cited(self, citation: Citation) -> None:
-        del citation
-
-    async def said(self, text: str) -> None:
-        self.words.append(text)
-
-
 async def test_thoughts_without_a_beginning_are_kept_back_from_the_second_answer_on(
     project: RagProject, server: ModelServer, answering: Callable[..., GenerativeAnswerer]
 ) -> None:
     """Nobody can tell from the first one before it is over."""
     asked = asking(project, answering(api="chat"))
     thoughts = f'They ask for the warranty [1: "{QUOTE}"]. I know that.'
-    heard = []
+    streamed = []
     server.running.simulator.behaviour.delta_seconds = 0.02
     for _ in range(2):
         server.script(f"{thoughts}</think>{SAID}")
-        listening = StreamProgress()
-        answer = await asked.engine.ask(asked.tenant_id, asked.project_id, QUESTION, TokenUsage(), listening)
-        assert answer.text == "After two years."
-        heard.append("".join(listening.words))
-    assert heard[0] == "They ask for the warranty"
-    assert "warranty" not in heard[1]
+        events_of_answer = asked.engine.ask(asked.tenant_id, asked.project_id, QUESTION, TokenUsage(), stream=True)
+        events = [event async for event in events_of_answer]
+        assert isinstance(events[-1], Final)
+        assert events[-1].answer.text == "After two years."
+        streamed.append("".join(event.text for event in events if isinstance(event, Text)))
+    assert streamed[0] == "They ask for the warranty"
+    assert "warranty" not in streamed[1]

@@ -1,1 +1,1 @@
-"""Answers written by a model on any OpenAI-compatible server, each of its quotes found in the sources."""
+"""Answers that a model writes on any OpenAI-compatible server. Each of its quotes is found in the sources."""

@@ -1,4 +1,4 @@
-"""What a model wrote, taken apart: the answer without its marks, and the quotes that are true."""
+"""Takes a model's output apart: the answer without its marks, and the quotes that stand in the passages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fastapi_ignite.rag.alignment import Statement, align
+from fastapi_ignite.rag.answers.alignment import Statement, align
+from fastapi_ignite.rag.answers.passage import Passage, Quote
 from fastapi_ignite.rag.local.answerer import Draft
-from fastapi_ignite.rag.local.answering import Passage, Quote
 from fastapi_ignite.rag.local.generative.prompt import NO_ANSWER
 from fastapi_ignite.rag.local.generative.quote_matching import Source, locate
-from fastapi_ignite.rag.local.sentences import split_sentences
+from fastapi_ignite.rag.text.sentences import split_sentences
 
 MOST_QUOTES = 10
 MOST_MARKS = 100
@@ -26,7 +26,7 @@ _WORDS = rf"(?:(?![\[\u3010]\s{{0,3}}\d{{1,3}}\s{{0,3}}:?\s{{0,3}}[{_OPENING}])[
 _BARE_WORDS = rf"[^\[\]\u3010\u3011]{{1,{LONGEST_QUOTE}}}"
 _SEPARATOR = r"\s{0,3}[:,;|=\u2013\u2014\u2020-]\s{0,3}"
 # Small models vary the mark: [2], [1, 3], [2]: "...", [Passage 2 - "..."], without quotation marks, cut at the end.
-# Everything that repeats is bounded: a model may say anything.
+# Everything that repeats is bounded: a model may write anything.
 _NUMBERS = r"""
     [\[\u3010]\s{0,3}
     (?:(?:passages?|sources?|quotes?)\s{0,3})?\#?
@@ -62,7 +62,7 @@ _MAY_QUOTE_BEHIND = re.compile(r"\s{0,3}(?:[:(]\s{0,3}(?:[\"\u201c]|\Z)|\Z)")
 
 @dataclass(frozen=True, slots=True)
 class _Cited:
-    """A mark: where it cites, what it quotes, how long the text before it is, and how that ends."""
+    """A mark in the output: the passage it cites, the words it quotes, and the length and end of the text before it."""
 
     number: int
     words: str
@@ -71,22 +71,22 @@ class _Cited:
 
     @property
     def statement(self) -> str:
-        """What it stands behind."""
+        """Return the sentence before the mark."""
         sentences = split_sentences(self.before)
         return self.before[sentences[-1].start : sentences[-1].end] if sentences else self.before
 
 
 class AnswerReader:
-    """Reads what a model says of these passages, when it has said it and while it does."""
+    """Reads a model's output about these passages, while it is written and when it is whole."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._passages = passages
         self._sources = [Source(passage) for passage in passages]
         self._located: dict[tuple[int, str], list[Quote]] = {}
 
-    def read(self, said: str, *, truncated: bool) -> Draft:
-        """An answer cites true quotes; else sentences of the passages that say the same; else it is a refusal."""
-        text, cited = _without_marks(said)
+    def read(self, output: str, *, truncated: bool) -> Draft:
+        """Read the whole output. Without a true quote, the answer cites sentences that say the same, or refuses."""
+        text, cited = _without_marks(output)
         text = text.strip()
         if _DECLINES.match(text):
             return Draft()
@@ -99,19 +99,19 @@ class AnswerReader:
             return Draft(truncated=truncated)
         numbered = [(str(number), passage) for number, passage in enumerate(self._passages, start=1)]
         statements = list(_statements(text, cited, len(self._passages)))
-        return Draft(align(statements, numbered, trusting_names=False), text, truncated)
+        return Draft(align(statements, numbered, trust_named_source=False), text, truncated)
 
-    def read_beginning(self, said: str) -> Draft:
-        """Of an answer that goes on: its true quotes, and the text before the last of them.
+    def read_beginning(self, output: str) -> Draft:
+        """Read an output that is still being written: its true quotes, and the text before the last of them.
 
-        Whatever comes, `read` will begin with that text.
+        Whatever comes, the text of the whole output will begin with that text.
         """
-        text, cited = _without_marks(said[: _decided(said)])
-        borne_out = max((mark.length for mark in cited if self._locate(mark)), default=0)
-        text = text[:borne_out].strip()
+        text, cited = _without_marks(output[: _decided(output)])
+        supported = max((mark.length for mark in cited if self._locate(mark)), default=0)
+        text = text[:supported].strip()
         if _DECLINES.match(text) or _MAY_DECLINE.fullmatch(text):
-            return Draft()
-        return Draft(self._quotes(cited), _DECLINING_WORD.sub("", text).strip())
+            return Draft(complete=False)
+        return Draft(self._quotes(cited), _DECLINING_WORD.sub("", text).strip(), complete=False)
 
     def _quotes(self, cited: Sequence[_Cited]) -> list[Quote]:
         return _distinct(quote for mark in cited for quote in self._locate(mark))
@@ -123,27 +123,27 @@ class AnswerReader:
         return known
 
 
-def _decided(said: str) -> int:
-    """How much of it is text and marks that nothing behind it can make into something else."""
+def _decided(output: str) -> int:
+    """Return the length of the beginning that nothing written later can change the meaning of."""
     decided = position = 0
-    limit = len(said)
-    while (opening := _OPENS.search(said, position)) is not None:
+    limit = len(output)
+    while (opening := _OPENS.search(output, position)) is not None:
         start = position = opening.start()
-        mark = _MARK.match(said, start)
+        mark = _MARK.match(output, start)
         if mark is not None and _is_whole(mark):
             decided = position = mark.end()
-        elif limit - start <= LONGEST_MARK and (mark is not None or _may_open(said, start)):
+        elif limit - start <= LONGEST_MARK and (mark is not None or _may_open(output, start)):
             limit = start
             break
         else:
             position += 1
     # whole words, and not the blanks behind them, which a mark on the next line takes along
-    blank = max((said.rfind(character, 0, limit) for character in " \n\t"), default=-1)
+    blank = max((output.rfind(character, 0, limit) for character in " \n\t"), default=-1)
     return max(decided, blank)
 
 
 def _is_whole(mark: re.Match[str]) -> bool:
-    """More text would not be a part of it."""
+    """Return whether the mark is complete, so that no further text can belong to it."""
     if mark["quoted"]:
         return True
     if mark["bare"]:
@@ -153,16 +153,16 @@ def _is_whole(mark: re.Match[str]) -> bool:
     return mark.group()[-1] in "]\u3011" and _MAY_QUOTE_BEHIND.match(mark.string, mark.end()) is None
 
 
-def _may_open(said: str, start: int) -> bool:
-    return len(said) - start <= _LONGEST_OPENING or _MAY_OPEN.match(said, start) is not None
+def _may_open(output: str, start: int) -> bool:
+    return len(output) - start <= _LONGEST_OPENING or _MAY_OPEN.match(output, start) is not None
 
 
-def _without_marks(said: str) -> tuple[str, list[_Cited]]:
+def _without_marks(output: str) -> tuple[str, list[_Cited]]:
     parts: list[str] = []
     cited: list[_Cited] = []
     end = length = 0
-    for mark in _MARK.finditer(said):
-        parts.append(_without_blanks(said[end : mark.start()]))
+    for mark in _MARK.finditer(output):
+        parts.append(_without_blanks(output[end : mark.start()]))
         length += len(parts[-1])
         end = mark.end()
         if len(cited) >= MOST_MARKS:
@@ -171,12 +171,12 @@ def _without_marks(said: str) -> tuple[str, list[_Cited]]:
         words = mark["quoted"] or mark["bare"] or mark["behind"] or ""
         cited.append(_Cited(int(mark["number"]), words, length, before))
         cited += [_Cited(int(number), "", length, before) for number in re.findall(r"\d+", mark["more"])]
-    parts.append(said[end:])
+    parts.append(output[end:])
     return "".join(parts), cited
 
 
 def _without_blanks(before_mark: str) -> str:
-    """A mark on a line of its own takes that line along."""
+    """Remove the blanks before a mark, and the line break before a mark on a line of its own."""
     stripped = before_mark.rstrip(" \t")
     return stripped[:-1].rstrip(" \t") if stripped.endswith("\n") else stripped
 
@@ -190,7 +190,7 @@ def _statements(text: str, cited: Sequence[_Cited], passages: int) -> Iterator[S
 
 
 def _distinct(found: Iterator[Quote]) -> list[Quote]:
-    """In the order of the answer; one that lies within another is told by it."""
+    """Return the quotes in the order of the answer, without those that lie within another."""
     chosen: list[Quote] = []
     for quote in found:
         if any(_within(quote, other) for other in chosen):

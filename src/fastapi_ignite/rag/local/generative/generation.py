@@ -1,93 +1,102 @@
-"""One call of a model while it runs: what it has said, and what it has cost."""
+"""One call of a model that answers from numbered passages: what it has written, and how the call ended."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from openai.types.chat import ChatCompletionChunk
+from openai.types.responses import Response
 
-from fastapi_ignite.rag.engine import TokenUsage
-from fastapi_ignite.rag.errors import ContentFilteredError, ProviderError
-from fastapi_ignite.rag.local.embedding import estimate_tokens
-from fastapi_ignite.rag.openai.token_usage import CHARACTERS_A_TOKEN
-from fastapi_ignite.rag.storable_text import storable
+from fastapi_ignite.rag.errors import ProviderError
+from fastapi_ignite.rag.llm.failures import failure_of
+from fastapi_ignite.rag.llm.streamed_answer import StreamedAnswer
+from fastapi_ignite.rag.llm.token_usage import reported
+from fastapi_ignite.rag.text.storable_text import storable
 
 _THINKING, _THOUGHT = "<think>", "</think>"
 
 
-@dataclass(slots=True)
-class Generation:
-    """`working`: the server has the request and did not refuse it. `heard`: something came back.
+class Generation(StreamedAnswer):
+    """A streamed answer of which only the text counts, without what the model thinks aloud.
 
-    `thinks_aloud`: the model begins with its thoughts, and does not say so. `is_full`: the server said more than the
-    longest answer holds; the rest is not kept, and the answer is `truncated`.
+    `thinks_aloud` says that the model begins its answers with its thoughts, and does not mark where they begin.
     """
 
-    max_output_tokens: int
-    working: bool = False
-    heard: bool = False
-    ended: bool = False
-    truncated: bool = False
-    filtered: bool = False
-    thinks_aloud: bool = False
-    is_full: bool = False
-    reported: TokenUsage | None = None
-    _said: list[str] = field(default_factory=list)
-    _declined: list[str] = field(default_factory=list)
-    _thought: list[str] = field(default_factory=list)
-    _length: int = 0
+    def __init__(self, prompt: str, *, max_output_tokens: int) -> None:
+        super().__init__(prompt, max_output_tokens=max_output_tokens)
+        self.thinks_aloud = False
+        self.ended = False
+        self._truncated = False
+        self._filtered = False
+
+    @property
+    def truncated(self) -> bool:
+        """Return whether the model reached its longest answer, or the server sent more than that."""
+        return self._truncated or self.is_full
 
     @property
     def text(self) -> str:
-        """The answer as far as it came, without what the model thought aloud; of one that declines that alone."""
-        return _without_thoughts(self._everything).strip()
+        """Return the answer as far as it has come. Where the model refuses, that is its refusal alone."""
+        return _without_thoughts(self._written).strip()
 
     @property
-    def declined(self) -> bool:
-        """The model says that it will not answer."""
-        return bool(self._declined)
+    def refused(self) -> bool:
+        """Return whether the model says that it will not answer."""
+        return any(part.refusal for part in self.parts)
 
     @property
     def beginning(self) -> str:
-        """What of an answer that goes on is meant for the reader."""
+        """Return what is certain to belong to the answer, while the model goes on."""
         return "" if self.thinks_aloud and not self.has_thought_aloud else self.text
 
     @property
     def has_thought_aloud(self) -> bool:
-        """In the answer's place, to an end."""
-        return _THOUGHT in self._everything
+        """Return whether thoughts stand in the text, and are over."""
+        return _THOUGHT in self._written
 
     @property
-    def _everything(self) -> str:
-        return storable("".join(self._declined or self._said))
+    def _written(self) -> str:
+        parts = self.parts
+        return storable("".join(part.text for part in [part for part in parts if part.refusal] or parts))
 
-    def say(self, piece: object) -> None:
-        """A piece of the answer; servers send empty ones, and none at all."""
-        self._add(self._said, piece)
+    def add_chunk(self, chunk: ChatCompletionChunk) -> None:
+        """Add a chunk of the Chat Completions API. The usage comes last, in a chunk without choices."""
+        self.started = True
+        if usage := chunk.usage:
+            self.reported = reported(
+                tokens_in=usage.prompt_tokens,
+                tokens_out=usage.completion_tokens,
+                cached=usage.prompt_tokens_details and usage.prompt_tokens_details.cached_tokens,
+                reasoning=usage.completion_tokens_details and usage.completion_tokens_details.reasoning_tokens,
+            )
+        for choice in chunk.choices or ():
+            self.add_text(choice.delta.content)
+            extra = choice.delta.model_extra or {}
+            self.add_thought(extra.get("reasoning_content") or extra.get("reasoning"))
+            self.add_text(choice.delta.refusal, refusal=True)
+            if choice.finish_reason is not None:
+                self.stop(truncated=choice.finish_reason == "length")
+                self._filtered = choice.finish_reason == "content_filter"
 
-    def decline(self, piece: object) -> None:
-        """A piece of why the model does not answer."""
-        self._add(self._declined, piece)
+    def end(self, response: Response) -> None:
+        super().end(response)
+        if not self.text:
+            self.add_text(response.output_text)
+        reason = response.incomplete_details.reason if response.incomplete_details else None
+        self._filtered = reason == "content_filter"
+        self.stop(truncated=response.status == "incomplete")
 
-    def think(self, piece: object) -> None:
-        """A piece of what the model thinks, which costs and is not shown."""
-        self._add(self._thought, piece)
-
-    def stop(self) -> None:
-        """Enough was heard."""
-        self.end(truncated=True)
-
-    def end(self, *, truncated: bool) -> None:
-        """The server says that it is over, and whether it cut the answer."""
+    def stop(self, *, truncated: bool) -> None:
+        """Note that the answer is over, and whether it was cut."""
         self.ended = True
-        self.truncated = truncated or self.is_full
+        self._truncated = truncated
 
     def require(self) -> None:
-        """A call that returned has not answered yet.
+        """Check that the call, which has returned, gave an answer.
 
         Raises:
-            ContentFilteredError, ProviderError: it did not.
+            ProviderError: it did not.
         """
-        if self.filtered:
-            raise ContentFilteredError("The provider's content filter ended the answer; nothing was charged.")
+        if self._filtered:
+            raise failure_of("content_filter")
         if not self.ended:
             raise ProviderError("The model's answer ended in its middle; nothing was charged.")
         if not self.text and self.truncated:
@@ -95,31 +104,10 @@ class Generation:
         if not self.text:
             raise ProviderError("The model said nothing; nothing was charged.")
 
-    def charge(self, prompt_tokens: int, usage: TokenUsage) -> None:
-        """Add what it cost, as the server counted or, where it did not say, as we do."""
-        if self.reported is not None:
-            usage.add(self.reported)
-        elif self.working:
-            usage.tokens_in += prompt_tokens
-            written = "".join((*self._thought, *self._said, *self._declined))
-            usage.tokens_out += estimate_tokens(storable(written))
-            usage.estimated = True
 
-    def _add(self, pieces: list[str], piece: object) -> None:
-        if not isinstance(piece, str) or not piece:
-            return
-        # one event may hold megabytes
-        kept = piece[: self.max_output_tokens * CHARACTERS_A_TOKEN - self._length]
-        if len(kept) < len(piece):
-            self.is_full = self.truncated = True
-        if kept:
-            pieces.append(kept)
-            self._length += len(kept)
-
-
-def _without_thoughts(said: str) -> str:
-    """Some servers leave them in the answer, and some templates swallow the tag they begin with."""
-    _, ended, after = said.rpartition(_THOUGHT)
+def _without_thoughts(text: str) -> str:
+    """Return the text behind the thoughts. Some servers leave them in the answer, some swallow the tag before them."""
+    _, ended, after = text.rpartition(_THOUGHT)
     if ended:
         return after
-    return "" if said.lstrip().startswith(_THINKING) else said
+    return "" if text.lstrip().startswith(_THINKING) else text

@@ -1,4 +1,4 @@
-"""A model on an OpenAI-compatible server: one call at a time behind a breaker, without the SDK's retries."""
+"""A model on an OpenAI-compatible server that has the Responses API, the Chat Completions API, or both."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
 
 import httpx2
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient
+from openai import APIConnectionError, APIStatusError, AsyncStream
 
 from fastapi_ignite.core.model_sections import AnswerSettings
 from fastapi_ignite.rag.errors import ProviderUnavailableError
+from fastapi_ignite.rag.llm.bounded_stream import UNCOMPRESSED
+from fastapi_ignite.rag.llm.client import LlmClient
+from fastapi_ignite.rag.llm.failures import UNREACHED
 from fastapi_ignite.rag.local.generative.generation import Generation
 from fastapi_ignite.rag.local.generative.prompt import Prompt
-from fastapi_ignite.rag.local.generative.stream_parsing import parse_chat_stream, parse_response_stream
-from fastapi_ignite.rag.openai.bounded_stream import BYTES_A_TOKEN, UNCOMPRESSED, bounded
-from fastapi_ignite.rag.openai.failures import UNREACHED, ProviderBreaker
 
 T = TypeVar("T")
-RETRY_AFTER_SECONDS = 10
 CONNECT_SECONDS = 5
-BYTES_BESIDE = 2**18
+OTHER_BYTES = 2**18
 # the SDK wants a key; servers that want none do not look at it
 NO_KEY = "none"
 # what OpenAI says; of other servers a 404 does not tell what is missing
@@ -37,42 +36,36 @@ _NOT_SUPPORTED = re.compile(
 
 
 class AnswerModel:
-    """Which API the server has is found out by the first answer, and again when it is gone."""
+    """Asks one model. Which API the server has is found out by the first answer, and again when that API is gone."""
 
     def __init__(self, settings: AnswerSettings) -> None:
         self._settings = settings
         self._api: Literal["responses", "chat"] | None = None if settings.api == "auto" else settings.api
         self._thinks_aloud = False
-        self._client = AsyncOpenAI(
+        self._client = LlmClient(
             api_key=settings.api_key.get_secret_value() if settings.api_key else NO_KEY,
             base_url=settings.base_url,
-            max_retries=0,
             timeout=httpx2.Timeout(settings.timeout_seconds, connect=min(CONNECT_SECONDS, settings.timeout_seconds)),
-            default_headers=UNCOMPRESSED,
-            http_client=DefaultAsyncHttpxClient(
-                # the passages go to the server that was named, and to no other
-                follow_redirects=False,
-                event_hooks={"response": [bounded(settings.max_output_tokens * BYTES_A_TOKEN + BYTES_BESIDE)]},
-            ),
+            max_output_tokens=settings.max_output_tokens,
+            other_bytes=OTHER_BYTES,
+            # the passages go to the server that was named, and to no other
+            follow_redirects=False,
         )
         # the SDK reads these from OpenAI's variables, which are not for this server
-        self._client.organization = self._client.project = None
-        self._breaker = ProviderBreaker(timeout=settings.timeout_seconds, retry_after=RETRY_AFTER_SECONDS)
+        self._client.sdk.organization = self._client.sdk.project = None
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
     async def generate(self, prompt: Prompt, generation: Generation) -> None:
-        """Hear an answer into `generation`, which has what came even if this raises. Cancelling ends the request.
+        """Read an answer into `generation`, which has what came even if this raises. Cancelling ends the request.
 
         Raises:
             ProviderError: no answer came.
         """
         generation.thinks_aloud = self._thinks_aloud
-        await self._breaker.call(
-            "answer", lambda: self._generate(prompt, generation), seconds=self._settings.timeout_seconds
-        )
+        await self._client.call("answer", lambda: self._generate(prompt, generation))
         self._thinks_aloud = generation.has_thought_aloud
 
     async def _generate(self, prompt: Prompt, generation: Generation) -> None:
@@ -92,7 +85,7 @@ class AnswerModel:
         generation.require()
 
     async def _try_responses(self, prompt: Prompt, generation: Generation) -> bool:
-        """False where the server has no such API: many refuse it, some with a 400 or 500, some say 200 and nothing."""
+        """Return False where the server lacks the API: many answer 404, some 400 or 500, some 200 and nothing else."""
         try:
             await self._respond(prompt, generation)
         except APIStatusError as error:
@@ -100,26 +93,25 @@ class AnswerModel:
                 raise
             return False
         self._remember("responses", generation)
-        return generation.heard
+        return generation.started
 
     async def _respond(self, prompt: Prompt, generation: Generation) -> None:
-        async with self._sent(
-            generation,
-            lambda: self._client.responses.create(
-                model=self._settings.model or "",
-                instructions=prompt.instructions,
-                input=prompt.text,
-                max_output_tokens=self._settings.max_output_tokens,
-                store=False,
-                stream=True,
-            ),
-        ) as events:
-            await parse_response_stream(events, generation)
+        parameters = {
+            "model": self._settings.model or "",
+            "instructions": prompt.instructions,
+            "input": prompt.text,
+            "max_output_tokens": self._settings.max_output_tokens,
+        }
+        async with self._sent(generation, lambda: self._client.stream_response(parameters)) as events:
+            async for event in events:
+                generation.add_event(event)
+                if _is_too_long(generation):
+                    return
 
     async def _chat(self, prompt: Prompt, generation: Generation) -> None:
         async with self._sent(
             generation,
-            lambda: self._client.chat.completions.create(
+            lambda: self._client.sdk.chat.completions.create(
                 model=self._settings.model or "",
                 messages=[
                     {"role": "system", "content": prompt.instructions},
@@ -130,15 +122,19 @@ class AnswerModel:
                 store=False,
                 stream=True,
                 stream_options={"include_usage": True},
+                extra_headers=UNCOMPRESSED,
             ),
         ) as chunks:
-            await parse_chat_stream(chunks, generation)
+            async for chunk in chunks:
+                generation.add_chunk(chunk)
+                if _is_too_long(generation):
+                    return
 
     @asynccontextmanager
     async def _sent(
         self, generation: Generation, create: Callable[[], Awaitable[AsyncStream[T]]]
     ) -> AsyncIterator[AsyncStream[T]]:
-        """From the moment of sending on the server may work, unless it says that it does not."""
+        """Send a request. From then on the server may work, unless it says that it does not."""
         generation.working = True
         try:
             stream = await create()
@@ -150,15 +146,15 @@ class AnswerModel:
             raise
         async with stream:
             yield stream
-        if not generation.heard:
+        if not generation.started:
             generation.working = False
 
     def _remember(self, api: Literal["responses", "chat"], generation: Generation) -> None:
-        if generation.heard:
+        if generation.started:
             self._api = api
 
     def _forget(self) -> None:
-        """Another server, or another version, may answer at the address now."""
+        """Find the API out again: another server, or another version, may answer at the address now."""
         if self._settings.api == "auto":
             self._api = None
 
@@ -167,3 +163,11 @@ def _lacks_responses(error: APIStatusError) -> bool:
     if error.status_code in _MISSING:
         return error.code != NO_MODEL
     return error.status_code in _UNSURE and _NOT_SUPPORTED.search(error.message) is not None
+
+
+def _is_too_long(generation: Generation) -> bool:
+    """End an answer that is longer than it may be and goes on, and return whether it was ended so."""
+    if generation.is_full and not generation.ended:
+        generation.stop(truncated=True)
+        return True
+    return False

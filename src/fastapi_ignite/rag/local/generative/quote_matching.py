@@ -1,4 +1,4 @@
-"""Words a model says it copied, found again where they stand in a passage."""
+"""Finds the words that a model claims to have copied where they stand in a passage."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from fastapi_ignite.rag.local.analysis import analyze
-from fastapi_ignite.rag.local.answering import Passage, Quote
-from fastapi_ignite.rag.local.sentences import SHORTEST, split_sentences
+from fastapi_ignite.rag.answers.passage import Passage, Quote
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.sentences import SHORTEST, split_sentences
 
 # What models write otherwise than the text they copy: typographic marks, and emphasis that they drop or add.
 _ALIKE = str.maketrans(
@@ -25,37 +25,29 @@ _TRAILING = " .,;:\u2026"
 
 
 class Source:
-    """A passage that may be searched word for word, and by what is left when spacing, case and marks are levelled."""
+    """A passage that is searched word for word, and then without regard to spacing, case and typographic marks."""
 
     def __init__(self, passage: Passage) -> None:
         self._passage = passage
-        levelled = list(_levelled(passage.text))
-        self._text = "".join(character for character, _ in levelled)
-        self._offsets = [offset for _, offset in levelled]
+        normalized = list(_normalized(passage.text))
+        self._text = "".join(character for character, _ in normalized)
+        self._offsets = [offset for _, offset in normalized]
 
     def find(self, words: str) -> Quote | None:
-        """The stretch of the stored text that these words are; too few words stand for the sentence around them."""
+        """Return the quote with these words; for very few words, the quote is the sentence around them."""
         span = self._exact(words) or self._alike(words)
         if span is not None and span[1] - span[0] < SHORTEST:
             span = self._sentence_around(*span)
         if span is None:
             return None
-        start, end = span
-        return Quote(
-            document_id=self._passage.document_id,
-            text=self._passage.text[start:end],
-            char_start=self._passage.char_start + start,
-            char_end=self._passage.char_start + end,
-            page_starts=self._passage.page_starts,
-            score=self._passage.score,
-        )
+        return self._passage.quote(self._passage.char_start + span[0], self._passage.char_start + span[1])
 
     def _exact(self, words: str) -> tuple[int, int] | None:
         start = self._passage.text.find(words)
         return None if start < 0 else (start, start + len(words))
 
     def _alike(self, words: str) -> tuple[int, int] | None:
-        wanted = "".join(character for character, _ in _levelled(words)).strip(_TRAILING)
+        wanted = "".join(character for character, _ in _normalized(words)).strip(_TRAILING)
         start = self._text.find(wanted) if wanted else -1
         return None if start < 0 else (self._offsets[start], self._offsets[start + len(wanted) - 1] + 1)
 
@@ -69,9 +61,9 @@ class Source:
 
 
 def locate(words: str, number: int, sources: Sequence[Source]) -> list[Quote]:
-    """In the passage with this number, else in another: models mix up numbers more often than they invent words.
+    """Find the words in the passage with this number, or else in another: models often mix up the numbers.
 
-    Words with a gap, or several quotes in one, are looked for in pieces.
+    Words with a gap, or several quotes in one, are searched for in pieces.
     """
     if whole := _locate(words, number, sources):
         return [whole]
@@ -88,8 +80,8 @@ def _locate(words: str, number: int, sources: Sequence[Source]) -> Quote | None:
     return next((quote for quote in found if quote is not None), None)
 
 
-def _levelled(text: str) -> Iterator[tuple[str, int]]:
-    """Characters as they are compared, each with where it comes from."""
+def _normalized(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the characters in the form in which they are compared, each with its offset in the text."""
     after_blank = False
     for offset, character in enumerate(text):
         if character.isspace():

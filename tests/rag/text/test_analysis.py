@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastapi_ignite.rag.local.analysis import analyze, question_terms
+from fastapi_ignite.rag.text.analysis import analyze, question_terms
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=200)
 # what English documents hold, in the combinations that are read by rules

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastapi_ignite.rag.chunking import Chunk, chunk_text
+from fastapi_ignite.rag.text.chunking import Chunk, chunk_text
 
 LONGEST = 900
 words = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)

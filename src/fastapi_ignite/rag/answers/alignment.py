@@ -1,42 +1,42 @@
-"""Sentences of our own documents that bear out what a model says, where it gave no quote itself."""
+"""Finds sentences of our documents that support what a model says, where it gave no quote itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from fastapi_ignite.rag.local.analysis import analyze
-from fastapi_ignite.rag.local.answering import Passage, Quote
-from fastapi_ignite.rag.local.sentences import LONGEST, split_sentences
+from fastapi_ignite.rag.answers.passage import Passage, Quote
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.sentences import LONGEST
 
 QUOTES = 5
-# The share of a statement's terms that a sentence of the cited source must hold to stand as its proof.
+# A sentence of the cited source must hold this share of a statement's terms to support it.
 CITED = 0.3
-# Where the model names no source the words alone must tell.
+# Where the model names no source, a sentence must hold more.
 UNCITED = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A stretch of the answer; `source` is what the model cited for it, if anything."""
+    """A stretch of the answer. `source` is what the model cited for it, if anything."""
 
     text: str
     source: str | None
 
 
 def align(
-    statements: Sequence[Statement], passages: Sequence[tuple[str, Passage]], *, trusting_names: bool
+    statements: Sequence[Statement], passages: Sequence[tuple[str, Passage]], *, trust_named_source: bool
 ) -> list[Quote]:
-    """For each statement the sentence of its sources that says most of it; none where no sentence does.
+    """Return for each statement the sentence of its sources that shares most of its terms, if one shares enough.
 
-    `trusting_names`: then of the source that the statement names, though they share few words.
+    With `trust_named_source`, a statement without such a sentence gets one of the source that it names.
     """
     read = [_read(source, passage) for source, passage in passages]
     chosen: list[Quote] = []
     for statement in statements:
         terms = frozenset(analyze(statement.text))
         best = _aligned(statement.source, terms, read)
-        if best is None and trusting_names:
+        if best is None and trust_named_source:
             best = _retrieved(terms, [source for source in read if source.name == statement.source])
         if best and not any(_same_place(best, other) for other in chosen):
             chosen.append(best)
@@ -47,7 +47,7 @@ def align(
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Analyzed once: an answer may cite it a thousand times."""
+    """A passage that is analyzed once, since an answer may cite it a thousand times."""
 
     name: str
     passage: Passage
@@ -56,7 +56,8 @@ class _Source:
 
 
 def _read(name: str, passage: Passage) -> _Source:
-    sentences = [(quote, frozenset(analyze(quote.text))) for quote in _sentences_of(passage)]
+    quotes = [passage.quote(start, end, "aligned") for start, end in passage.sentences()]
+    sentences = [(quote, frozenset(analyze(quote.text))) for quote in quotes]
     return _Source(name, passage, frozenset(analyze(passage.text)), sentences)
 
 
@@ -73,9 +74,9 @@ def _aligned(named: str | None, terms: frozenset[str], sources: Sequence[_Source
 
 
 def _retrieved(terms: frozenset[str], of_source: Sequence[_Source]) -> Quote | None:
-    """Of the source that the model names, though it says it in other words or another language: the best passage.
+    """Quote the best passage of a source that the model names but does not repeat, as in another language.
 
-    Of that the sentence with most of the same words, names and figures; where there are none, its first ones.
+    The quote is the sentence that shares most terms with the statement, or the first sentences where none shares any.
     """
     if not of_source:
         return None
@@ -91,24 +92,8 @@ def _retrieved(terms: frozenset[str], of_source: Sequence[_Source]) -> Quote | N
             break
         last += 1
     start, end = sentences[first].char_start, sentences[last].char_end
-    text = passage.window[start - passage.window_start : end - passage.window_start]
-    return replace(sentences[first], text=text, char_end=end, support="retrieved")
+    return passage.quote(start, end, "retrieved")
 
 
 def _same_place(one: Quote, other: Quote) -> bool:
     return (one.document_id, one.char_start) == (other.document_id, other.char_start)
-
-
-def _sentences_of(passage: Passage) -> Iterator[Quote]:
-    for sentence in split_sentences(passage.window):
-        start, end = passage.window_start + sentence.start, passage.window_start + sentence.end
-        if start < passage.char_end and end > passage.char_start:
-            yield Quote(
-                document_id=passage.document_id,
-                text=passage.window[sentence.start : sentence.end],
-                char_start=start,
-                char_end=end,
-                page_starts=passage.page_starts,
-                score=passage.score,
-                support="aligned",
-            )

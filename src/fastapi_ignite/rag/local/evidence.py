@@ -1,4 +1,4 @@
-"""The extractive answerer: the sentences that say it, in their own words, or an honest refusal.
+"""Selects the sentences that answer a question, or none where the evidence is weak.
 
 Every constant was chosen on xquad (1,190 questions, asked once with their article in the index and once without) and
 checked on financebench; `bench/retrieval.py` prints the figures again.
@@ -6,17 +6,14 @@ checked on financebench; `bench/retrieval.py` prints the figures again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from fastapi_ignite.rag.engine import Citation, FoundPassage, Support
-from fastapi_ignite.rag.extraction import page_at
-from fastapi_ignite.rag.local.analysis import analyze
+from fastapi_ignite.rag.answers.passage import Passage, Quote
 from fastapi_ignite.rag.local.lexical import inverse_document_frequency
-from fastapi_ignite.rag.local.sentences import ENDS_SENTENCE, LONGEST, split_sentences
-
-REFUSAL = "The documents of this project do not hold an answer to this question."
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.sentences import ENDS_SENTENCE, LONGEST
 
 # Sentences the embedder reads for one question. Of 25 to 40 in the passages, the best was never below the eighth by
 # words and rank, and each costs about 20 ms.
@@ -44,42 +41,8 @@ MOST_UNKNOWN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A ranked chunk with the text around it, so that its first and last sentence are whole.
-
-    `window` begins at code point `window_start` of the document; `score` is the fused one, 0..1.
-    """
-
-    document_id: UUID
-    char_start: int
-    char_end: int
-    window: str
-    window_start: int
-    page_starts: Sequence[int] | None
-    score: float
-
-    @property
-    def text(self) -> str:
-        """The chunk itself."""
-        return self.window[self.char_start - self.window_start : self.char_end - self.window_start]
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """A verbatim stretch of a document; offsets count its code points."""
-
-    document_id: UUID
-    text: str
-    char_start: int
-    char_end: int
-    page_starts: Sequence[int] | None
-    score: float
-    support: Support = "quoted"
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
-    """A sentence that may answer, and how much of the question its words and its passage's words cover (0..1)."""
+    """A sentence that may answer, with the shares of the question that its words and its passage's words cover."""
 
     passage: Passage
     char_start: int
@@ -91,12 +54,11 @@ class Evidence:
 
     @property
     def text(self) -> str:
-        origin = self.passage.window_start
-        return self.passage.window[self.char_start - origin : self.char_end - origin]
+        return self.passage.between(self.char_start, self.char_end)
 
     @property
     def strength(self) -> float:
-        """Relative to what is enough: from 1 on a question counts as answered."""
+        """Return the strength relative to what is enough: from 1 on a question counts as answered."""
         if self.similarity is None:
             return (self.coverage + self.passage_coverage) / 2 / ENOUGH_COVERAGE
         mixed = self.similarity + (self.coverage + self.passage_coverage) / 2
@@ -104,7 +66,7 @@ class Evidence:
 
 
 class QuestionTerms:
-    """What a question asks for, weighed by how much each term tells in this project."""
+    """The terms of a question, each weighed by its IDF in the project."""
 
     def __init__(self, frequencies: Mapping[str, int], chunk_count: int) -> None:
         self._weights = {
@@ -116,53 +78,22 @@ class QuestionTerms:
         self.unknown_share = missing / self._total if self._total else 1.0
 
     def only_names_subject(self, words: str, terms: frozenset[str]) -> bool:
-        """A heading that repeats some of the question and says nothing about it."""
+        """Return whether the words are a heading, which repeats terms of the question and says nothing about them."""
         return terms < self._weights.keys() and ENDS_SENTENCE.search(words) is None
 
     def coverage(self, terms: frozenset[str]) -> float:
-        """The share of the question's weight that these terms carry, 0..1."""
+        """Return the share of the question's weight that these terms carry, between 0 and 1."""
         covered = sum(weight for term, weight in self._weights.items() if term in terms)
         return covered / self._total if self._total else 0.0
 
 
-def cite(quotes: Sequence[Quote]) -> tuple[Citation, ...]:
-    """Proven quotes as callers see them."""
-    return tuple(
-        Citation(
-            document_id=quote.document_id,
-            quote=quote.text,
-            char_start=quote.char_start,
-            char_end=quote.char_end,
-            page=page_at(quote.page_starts, quote.char_start),
-            score=quote.score,
-            support=quote.support,
-        )
-        for quote in quotes
-    )
-
-
-def present(passages: Sequence[Passage]) -> tuple[FoundPassage, ...]:
-    """Passages as callers see them."""
-    return tuple(
-        FoundPassage(
-            document_id=passage.document_id,
-            text=passage.text,
-            char_start=passage.char_start,
-            char_end=passage.char_end,
-            page=page_at(passage.page_starts, passage.char_start),
-            score=passage.score,
-        )
-        for passage in passages
-    )
-
-
 def shortlist(passages: Sequence[Passage], question: QuestionTerms) -> list[Evidence]:
-    """The sentences worth a closer look, best by words and rank first; one that stands in two passages counts once."""
+    """Return the sentences with the best words and rank, best first. One that stands in two passages counts once."""
     found: dict[tuple[UUID, int, int], Evidence] = {}
     for passage in passages:
         passage_coverage = question.coverage(frozenset(analyze(passage.text)))
-        for start, end in _whole_sentences(passage):
-            words = passage.window[start - passage.window_start : end - passage.window_start]
+        for start, end in passage.sentences():
+            words = passage.between(start, end)
             terms = frozenset(analyze(words))
             if question.only_names_subject(words, terms):
                 continue
@@ -172,7 +103,7 @@ def shortlist(passages: Sequence[Passage], question: QuestionTerms) -> list[Evid
 
 
 def select_quotes(evidence: Sequence[Evidence], question: QuestionTerms) -> list[Quote]:
-    """One to three quotes, best first; none when the evidence is weak."""
+    """Return one to three quotes, best first, or none when the evidence is weak."""
     ranked = sorted(evidence, key=lambda sentence: sentence.strength, reverse=True)
     if not ranked or ranked[0].strength < 1:
         return []
@@ -184,19 +115,11 @@ def select_quotes(evidence: Sequence[Evidence], question: QuestionTerms) -> list
             break
         if not any(_says_the_same(sentence, other) for other in chosen):
             chosen.append(sentence)
-    return [_quote(sentence) for sentence in _merge_neighbours(chosen)]
+    return [each.passage.quote(each.char_start, each.char_end) for each in _merge_neighbours(chosen)]
 
 
 def _promise(sentence: Evidence) -> float:
     return sentence.coverage + sentence.passage_coverage / 2 + 0.3 * sentence.passage.score
-
-
-def _whole_sentences(passage: Passage) -> Iterator[tuple[int, int]]:
-    """Spans in the document that touch the chunk; what the window cuts lies outside of it by construction."""
-    for sentence in split_sentences(passage.window):
-        start, end = passage.window_start + sentence.start, passage.window_start + sentence.end
-        if start < passage.char_end and end > passage.char_start:
-            yield start, end
 
 
 def _says_the_same(one: Evidence, other: Evidence) -> bool:
@@ -208,7 +131,7 @@ def _says_the_same(one: Evidence, other: Evidence) -> bool:
 
 
 def _merge_neighbours(chosen: Sequence[Evidence]) -> list[Evidence]:
-    """Sentences with nothing but blanks between them are one quote, in the place of the better one."""
+    """Join sentences that have only blanks between them; they take the place of the better one."""
     merged: list[Evidence] = []
     for sentence in chosen:
         for position, other in enumerate(merged):
@@ -228,18 +151,7 @@ def _joined(one: Evidence, other: Evidence) -> Evidence | None:
     window_end = one.passage.window_start + len(one.passage.window)
     if first.char_start < one.passage.window_start or last.char_end > window_end:
         return None
-    gap = one.passage.window[first.char_end - one.passage.window_start : last.char_start - one.passage.window_start]
+    gap = one.passage.between(first.char_end, last.char_start)
     if gap.strip() or "\n\n" in gap or last.char_end - first.char_start > LONGEST:
         return None
     return replace(one, char_start=first.char_start, char_end=last.char_end)
-
-
-def _quote(sentence: Evidence) -> Quote:
-    return Quote(
-        document_id=sentence.passage.document_id,
-        text=sentence.text,
-        char_start=sentence.char_start,
-        char_end=sentence.char_end,
-        page_starts=sentence.passage.page_starts,
-        score=sentence.passage.score,
-    )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastapi_ignite.rag.local.sentences import LONGEST, SHORTEST, split_sentences
+from fastapi_ignite.rag.text.sentences import LONGEST, SHORTEST, split_sentences
 
 words = st.one_of(
     st.text(alphabet=st.characters(codec="utf-8"), max_size=30),

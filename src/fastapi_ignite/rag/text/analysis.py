@@ -1,4 +1,4 @@
-"""Text to terms: words of any script, numbers, stems. The same function reads documents and questions."""
+"""Splits text into terms: stems of words in any script, and numbers. Documents and questions are read alike."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ _thread = threading.local()
 
 
 def analyze(text: str) -> list[str]:
-    """The terms of a text in order, repetitions kept."""
+    """Return the terms of a text in order, with repetitions."""
     return [term for token in _tokens(text) for term in _terms(token)]
 
 
 def question_terms(question: str) -> list[str]:
-    """The distinct terms of a question; a question of nothing but question words keeps them ("The Who")."""
+    """Return the distinct terms of a question. One that has only question words keeps them ("The Who")."""
     tokens = _tokens(question)
     content = [token for token in tokens if token not in QUESTION_WORDS]
     return list(dict.fromkeys(term for token in content for term in _terms(token))) or list(
@@ -106,7 +106,7 @@ def _known_terms(token: str) -> tuple[str, ...]:
 
 
 def _normalize(text: str) -> str:
-    """Compatibility forms, case and Latin accents folded: "Wrocław" is left, "café" is "cafe"."""
+    """Fold compatibility forms, case and Latin accents: "café" becomes "cafe", and "Wrocław" stays."""
     if text.isascii():
         return _POSSESSIVE.sub("", text.lower())
     stretches: list[str] = _STRETCH.findall(_FRACTION_AFTER_DIGIT.sub(" ", text).casefold())
@@ -118,7 +118,7 @@ def _fold(text: str) -> str:
 
 
 def _numbers(token: str) -> Iterator[str]:
-    """1,577 and 1577 are one number, 2.50 and 2.5 too; "2021,2022" is two."""
+    """Yield the numbers of a token: 1,577 is 1577, 2.50 is 2.5, and "2021,2022" is two numbers."""
     parts = [token.replace(",", "")] if _THOUSANDS.fullmatch(token) else token.split(",")
     for part in parts:
         # a second point makes it a version or a date, whose zeros count
@@ -126,7 +126,7 @@ def _numbers(token: str) -> Iterator[str]:
 
 
 def _bigrams(run: str) -> Iterator[str]:
-    """Overlapping pairs, and ideographs alone too, since one can be a word."""
+    """Yield overlapping pairs, and each ideograph alone too, since one can be a word."""
     if len(run) == 1:
         yield run
         return

@@ -1,4 +1,4 @@
-"""A text cut into passages that are searched, embedded and quoted."""
+"""Cuts a text into passages that are searched, embedded and quoted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GAP: Final = re.compile(rf"(?<!\s)\s{{{_CAPACITY[1]},}}")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A passage: `text` is the document's `[char_start:char_end]` in code points, `page` that of its first one."""
+    """A passage, which is `[char_start:char_end]` of the document in code points. `page` is where it begins."""
 
     ordinal: int
     char_start: int
@@ -34,7 +34,7 @@ class Chunk:
 
 
 def chunk_text(text: str, page_starts: tuple[int, ...] | None) -> list[Chunk]:
-    """Passages in the order of the text, of at most 900 characters; together they hold all of it but blanks."""
+    """Return passages of at most 900 characters, in order. Together they hold all of the text but blanks."""
     splitter = TextSplitter(_CAPACITY, overlap=_OVERLAP)
     passages = (
         (start + offset, passage)
@@ -49,7 +49,7 @@ def chunk_text(text: str, page_starts: tuple[int, ...] | None) -> list[Chunk]:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, str]]:
-    """Stretches of bounded length that end where a paragraph does, or else a line, a sentence, a word."""
+    """Yield blocks of bounded length that end where a paragraph does, or else a line, a sentence, a word."""
     for start, end in _stretches(text):
         block = start
         while end - block > _BLOCK:

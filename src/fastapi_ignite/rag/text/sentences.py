@@ -1,4 +1,4 @@
-"""Text to quotable pieces: sentences of prose, items of lists, rows of tables."""
+"""Splits text into quotable pieces: sentences of prose, items of lists, rows of tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fastapi_ignite.rag.local.analysis import word_list
+from fastapi_ignite.rag.text.analysis import word_list
 
 SHORTEST = 10
 LONGEST = 500
@@ -35,14 +35,14 @@ _SOFT_BREAKS = ("\n", "; ", ": ", ", ", " ")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """`text[start:end]`, without blanks around it; offsets count code points of the text given."""
+    """A stretch of a text, without blanks around it. The offsets count code points of the text."""
 
     start: int
     end: int
 
 
 def split_sentences(text: str) -> list[Sentence]:
-    """In order, without overlap. Headings, rules and pieces under 10 characters are left out."""
+    """Return the sentences in order. Headings, rules and pieces under 10 characters are left out."""
     return [
         piece
         for start, end in _blocks(text)
@@ -52,13 +52,13 @@ def split_sentences(text: str) -> list[Sentence]:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Runs of lines that read on; a row, an item or a short line stands alone."""
+    """Yield runs of lines that continue each other. A row, an item or a short line is a run of its own."""
     start = end = -1
     last = ""
     in_table = False
     for line in _LINE.finditer(text):
         content = line.group()
-        if start >= 0 and not in_table and line.start() - end == 1 and _reads_on(last, content):
+        if start >= 0 and not in_table and line.start() - end == 1 and _continues(last, content):
             end, last = line.end(), content
             continue
         if start >= 0:
@@ -69,7 +69,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _reads_on(last: str, line: str) -> bool:
+def _continues(last: str, line: str) -> bool:
     if any(pattern.match(line) for pattern in (_HEADING, _TABLE_ROW, _LIST_ITEM)):
         return False
     first, length = line.lstrip()[:1], len(last.strip())
@@ -86,7 +86,7 @@ def _sentences(text: str, start: int, end: int) -> Iterator[Sentence]:
 
 
 def _is_abbreviation(text: str, begin: int, end: int) -> bool:
-    """What follows "U.S.", "J." or "Inc." may begin with a capital and still be the same sentence."""
+    """Return whether the point at the end belongs to an abbreviation such as "U.S.", "J." or "Inc."."""
     if text[end - 1] != ".":
         return False
     start = end
@@ -106,7 +106,7 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[Sentence]:
 
 
 def _merge_short(sentences: list[Sentence]) -> list[Sentence]:
-    """A "Yes." is quoted with its neighbour."""
+    """Join short sentences with their neighbours, so that a "Yes." is not quoted alone."""
     merged: list[Sentence] = []
     for sentence in sentences:
         if merged and min(merged[-1].end - merged[-1].start, sentence.end - sentence.start) < SHORTEST:
@@ -117,7 +117,7 @@ def _merge_short(sentences: list[Sentence]) -> list[Sentence]:
 
 
 def _bounded(text: str, sentences: list[Sentence]) -> Iterator[Sentence]:
-    """What is longer than 500 characters is cut where a reader would pause, if anywhere in its second half."""
+    """Cut what is longer than 500 characters where a reader would pause in its second half, if anywhere."""
     for sentence in sentences:
         start = sentence.start
         while sentence.end - start > LONGEST:

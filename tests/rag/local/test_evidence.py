@@ -7,18 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from fastapi_ignite.rag.local.analysis import analyze, question_terms
-from fastapi_ignite.rag.local.answering import (
-    QUOTES,
-    SHORTLIST,
-    Evidence,
-    Passage,
-    QuestionTerms,
-    Quote,
-    select_quotes,
-    shortlist,
-)
-from fastapi_ignite.rag.local.sentences import LONGEST
+from fastapi_ignite.rag.answers.passage import Passage, Quote
+from fastapi_ignite.rag.local.evidence import QUOTES, SHORTLIST, Evidence, QuestionTerms, select_quotes, shortlist
+from fastapi_ignite.rag.text.analysis import analyze, question_terms
+from fastapi_ignite.rag.text.sentences import LONGEST
 
 CHUNKS = 50  # of the project, for the weight of terms
 

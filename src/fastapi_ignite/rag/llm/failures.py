@@ -1,4 +1,4 @@
-"""The provider's failures in our words, and the breaker in front of it."""
+"""The breaker in front of a provider, and our errors for its failures."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from prometheus_client import Counter
 
 from fastapi_ignite.infra.breaker import CircuitBreaker
 from fastapi_ignite.rag.errors import (
+    ContentFilteredError,
     ProviderAuthError,
     ProviderError,
     ProviderQuotaError,
@@ -59,14 +60,16 @@ _BY_CODE: dict[str | None, tuple[type[ProviderError], str]] = {
         "The provider does not have the model that this service is set up with.",
     ),
 }
+# of a provider's content filter
+_POLICIES = frozenset({"bio_policy", "misalignment_policy_violation", "content_filter"})
 
 
 class NotTriedError(Exception):
-    """The call failed, which its cause tells, or was not made."""
+    """The call failed, and this error has a cause; or it was not made, and there is no cause."""
 
 
 class ProviderBreaker(CircuitBreaker):
-    """Opens at once when the key is refused, else after several failures in a row."""
+    """A breaker that opens at once when the key is refused, and otherwise after several failures in a row."""
 
     unavailable: ClassVar[type[Exception]] = NotTriedError
 
@@ -79,15 +82,15 @@ class ProviderBreaker(CircuitBreaker):
         self._in_a_row = 0
 
     async def call(self, operation: str, make: Callable[[], Awaitable[T]], *, seconds: float) -> T:
-        """The call's result.
+        """Return the call's result.
 
         Raises:
-            ProviderError: the case.
+            ProviderError: the call failed, took longer than `seconds`, or was not made.
         """
         try:
             return await self.run(operation, make, timeout=seconds)
         except NotTriedError as refusal:
-            raise _in_our_words(refusal.__cause__, self._retry_after) from refusal.__cause__
+            raise _translate(refusal.__cause__, self._retry_after) from refusal.__cause__
 
     def _answered(self) -> None:
         self._in_a_row = 0
@@ -99,7 +102,7 @@ class ProviderBreaker(CircuitBreaker):
             super()._open(operation, error)
 
     def _bound(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Many seconds, not milliseconds: a lag of the loop is no reason to let a caller wait past the deadline."""
+        """Use a plain timeout: beside many seconds, a lag of the event loop does not matter."""
         return asyncio.timeout(seconds)
 
     def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
@@ -119,8 +122,8 @@ class ProviderBreaker(CircuitBreaker):
         log.info("provider back")
 
 
-def _in_our_words(error: BaseException | None, retry_after: float) -> ProviderError:
-    """Never the provider's own words: they may repeat the question, or the key."""
+def _translate(error: BaseException | None, retry_after: float) -> ProviderError:
+    """Return our error for a failure. It repeats no words of the provider, which may hold the question or the key."""
     if error is None:
         return ProviderUnavailableError(
             "The provider failed a moment ago and is not asked now.", headers={"Retry-After": f"{retry_after:.0f}"}
@@ -155,9 +158,20 @@ def _of_status(error: APIStatusError) -> ProviderError:
 
 
 def _wait_of(error: RateLimitError) -> str:
-    """The provider's own, in whole seconds; it may be absent, or a fraction, or a date, which nobody sends."""
+    """Return the wait that the provider names, in whole seconds. It may be absent or a fraction."""
     try:
         seconds = float(error.response.headers.get("retry-after", ""))
     except ValueError:
         seconds = USUAL_WAIT
     return str(math.ceil(min(seconds, LONGEST_WAIT) if seconds >= 0 else USUAL_WAIT))
+
+
+def failure_of(code: object) -> ProviderError:
+    """Return the error that a code inside an answer means; it never says that nothing was spent."""
+    if code in _POLICIES:
+        return ContentFilteredError("The provider's content filter ended the answer; nothing was charged.")
+    if code == "invalid_prompt":
+        return ProviderRejectedError("The provider does not take this question; nothing was charged.")
+    if code == "vector_store_timeout":
+        return ProviderTimeoutError("The provider's search took too long; nothing was charged.")
+    return ProviderError("The provider failed to answer; nothing was charged.")

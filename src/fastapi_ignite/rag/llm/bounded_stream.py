@@ -1,4 +1,4 @@
-"""Streams that end where no answer is longer."""
+"""Ends the stream of a server that sends more than any answer can be."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import Any
 
 import httpx2
 
-# An event carries a token and up to 2 KiB around it; the last ones repeat the answer.
-BYTES_A_TOKEN = 2048
 # compressed bytes would say little about the length of what they hold
 UNCOMPRESSED = {"Accept-Encoding": "identity"}
 
 
 def bounded(limit: int, *, path: str = "") -> Callable[[httpx2.Response], Awaitable[None]]:
-    """An event hook of a client: a longer response, of requests whose path ends so, breaks with `ReadError`."""
+    """Return a hook for an HTTP client, which breaks a response longer than `limit` bytes with `ReadError`.
 
-    async def bound(response: httpx2.Response) -> None:
+    It acts on requests whose path ends with `path`.
+    """
+
+    async def bound_response(response: httpx2.Response) -> None:
         if response.request.url.path.endswith(path):
             stream: Any = response.stream
             response.stream = _BoundedStream(stream, limit)
 
-    return bound
+    return bound_response
 
 
 class _BoundedStream(httpx2.AsyncByteStream):

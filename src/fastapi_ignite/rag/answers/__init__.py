@@ -1,0 +1,1 @@
+"""Passages, quotes and citations: what both engines make their answers of."""

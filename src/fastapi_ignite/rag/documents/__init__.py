@@ -1,0 +1,1 @@
+"""The stored documents, which both engines find, hide and prove quotes against."""

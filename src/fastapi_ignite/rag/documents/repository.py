@@ -1,0 +1,133 @@
+"""SQL of the stored documents, which is the same whatever engine searches them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.rag.answers.passage import Quote
+from fastapi_ignite.rag.documents.models import Document
+from fastapi_ignite.rag.engine import DocumentSource
+
+_PROVE = text("""
+    SELECT q.position FROM unnest(
+        CAST(:documents AS uuid[]), CAST(:starts AS integer[]), CAST(:ends AS integer[]), CAST(:quotes AS text[])
+    ) WITH ORDINALITY AS q (document_id, char_start, char_end, quote, position)
+    JOIN documents AS d ON d.id = q.document_id
+    WHERE d.hidden_at IS NULL AND substr(d.text, q.char_start + 1, q.char_end - q.char_start) = q.quote
+""")
+
+
+class DocumentRepository:
+    """The documents of one tenant, in the caller's transaction."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+
+    async def find(self, project_id: UUID, sha256: bytes) -> UUID | None:
+        """Return the visible document that was made of these bytes, or None.
+
+        Until the transaction ends, other callers with the same bytes wait here and the document cannot be hidden.
+        """
+        await advisory_lock(self._session, b"document-bytes:" + project_id.bytes + sha256)
+        return await self._session.scalar(
+            select(Document.id)
+            .where(
+                Document.tenant_id == self._tenant_id,
+                Document.project_id == project_id,
+                Document.sha256 == sha256,
+                Document.hidden_at.is_(None),
+            )
+            .with_for_update(read=True)
+        )
+
+    async def lock(self, document_id: UUID) -> bool:
+        """Lock a visible document until the transaction ends, so that nobody else changes or shares it.
+
+        Returns False when there is no visible document with this id.
+        """
+        found = await self._session.scalar(select(Document.id).where(*self._visible(document_id)).with_for_update())
+        return found is not None
+
+    async def insert(self, source: DocumentSource, *, chunk_count: int, unembedded_count: int) -> None:
+        starts = source.extracted.page_starts
+        await self._session.execute(
+            insert(Document).values(
+                tenant_id=self._tenant_id,
+                id=source.document_id,
+                project_id=source.project_id,
+                sha256=source.sha256,
+                media_type=source.extracted.media_type,
+                text=source.extracted.text,
+                char_count=len(source.extracted.text),
+                page_starts=None if starts is None else list(starts),
+                chunk_count=chunk_count,
+                unembedded_count=unembedded_count,
+            )
+        )
+
+    async def hide(self, document_id: UUID) -> None:
+        """Take the document out of every answer from the commit on."""
+        await self._session.execute(update(Document).where(*self._visible(document_id)).values(hidden_at=func.now()))
+
+    async def project_of_hidden(self, document_id: UUID) -> UUID | None:
+        """Return the project of a document that is hidden and still has its row, or None."""
+        return await self._session.scalar(
+            select(Document.project_id).where(
+                Document.tenant_id == self._tenant_id, Document.id == document_id, Document.hidden_at.is_not(None)
+            )
+        )
+
+    async def delete(self, document_id: UUID) -> None:
+        await self._session.execute(
+            delete(Document).where(Document.tenant_id == self._tenant_id, Document.id == document_id)
+        )
+
+    async def embedded_shares(self, project_id: UUID) -> dict[UUID, float]:
+        """Return how much of each visible document of the project is embedded, between 0 and 1."""
+        rows = await self._session.execute(
+            select(Document.id, Document.chunk_count, Document.unembedded_count).where(
+                Document.tenant_id == self._tenant_id, Document.project_id == project_id, Document.hidden_at.is_(None)
+            )
+        )
+        return {row.id: 1 - row.unembedded_count / max(row.chunk_count, 1) for row in rows}
+
+    async def prove(self, quotes: Sequence[Quote]) -> list[Quote]:
+        """Return the quotes that stand in a visible document word for word, at the offsets they name."""
+        proven = await self._session.scalars(
+            _PROVE,
+            {
+                "documents": [quote.document_id for quote in quotes],
+                "starts": [quote.char_start for quote in quotes],
+                "ends": [quote.char_end for quote in quotes],
+                "quotes": [quote.text for quote in quotes],
+            },
+        )
+        positions = set(proven)
+        return [quote for position, quote in enumerate(quotes, start=1) if position in positions]
+
+    async def all_visible(self, document_ids: Collection[UUID]) -> bool:
+        """Return whether none of these documents was hidden or removed."""
+        visible = await self._session.scalar(
+            select(func.count()).where(
+                Document.tenant_id == self._tenant_id,
+                Document.id == func.any(list(document_ids)),
+                Document.hidden_at.is_(None),
+            )
+        )
+        return visible == len(document_ids)
+
+    def _visible(self, document_id: UUID) -> tuple[ColumnElement[bool], ...]:
+        return Document.tenant_id == self._tenant_id, Document.id == document_id, Document.hidden_at.is_(None)
+
+
+async def advisory_lock(session: AsyncSession, name: bytes) -> None:
+    """Wait for the lock of this name, and hold it until the transaction ends."""
+    key = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True)
+    await session.execute(select(func.pg_advisory_xact_lock(key)))

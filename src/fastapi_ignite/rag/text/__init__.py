@@ -1,0 +1,1 @@
+"""Text as the engines read it: terms, sentences, tokens and chunks."""
