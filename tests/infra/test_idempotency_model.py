@@ -23,7 +23,7 @@ from fastapi_ignite.infra.idempotency import (
     IdempotencyOutcomeUnknownError,
     IdempotencyStore,
 )
-from fastapi_ignite.infra.idempotency.outcome import IdempotencyInProgressError, IdempotencyKeyReusedError
+from fastapi_ignite.infra.idempotency.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from fastapi_ignite.infra.services import ServiceAddresses
 
 LEASE, WINDOW = timedelta(minutes=1), timedelta(minutes=30)

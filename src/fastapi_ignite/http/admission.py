@@ -25,7 +25,7 @@ from fastapi_ignite.infra.idempotency import (
     IdempotencyStore,
     Outcome,
 )
-from fastapi_ignite.infra.idempotency.outcome import IdempotencyKeyReusedError
+from fastapi_ignite.infra.idempotency.errors import IdempotencyKeyReusedError
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 REDIS_SECONDS = 0.05

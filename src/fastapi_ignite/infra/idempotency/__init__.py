@@ -1,7 +1,7 @@
 """Claims on idempotency keys, kept in PostgreSQL."""
 
 from fastapi_ignite.infra.idempotency.claim import Claim
-from fastapi_ignite.infra.idempotency.outcome import (
+from fastapi_ignite.infra.idempotency.errors import (
     Answer,
     AnswerKeptError,
     IdempotencyConflictError,

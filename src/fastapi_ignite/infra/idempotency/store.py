@@ -18,7 +18,7 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, acting_for
 from fastapi_ignite.infra.idempotency.claim import Claim
 from fastapi_ignite.infra.idempotency.models import IdempotencyKey
-from fastapi_ignite.infra.idempotency.outcome import (
+from fastapi_ignite.infra.idempotency.errors import (
     MAX_ANSWER_BYTES,
     Answer,
     AnswerKeptError,
