@@ -13,10 +13,10 @@ from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.exports.errors import ExportNotFoundError, ExportNotReadyError, TooManyExportsError
 from fastapi_ignite.exports.schemas import EXPORT_EXAMPLE, ExportRead
 from fastapi_ignite.exports.service import ExportService
-from fastapi_ignite.http.deps import ClaimDep, DatabaseDep, JobsDep, PrincipalDep, SettingsDep, StorageDep
+from fastapi_ignite.http.deps import DatabaseDep, JobsDep, PrincipalDep, StorageDep, ensure_idempotent
 from fastapi_ignite.http.problems import RateLimitedError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
-from fastapi_ignite.infra.idempotency import IdempotencyConflictError
+from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError
 from fastapi_ignite.tenants.service import TenantNotFoundError
 
 router = tenant_router("/tenants", "exports")
@@ -46,8 +46,7 @@ ExportId = Annotated[UUID, Path(examples=[EXPORT_EXAMPLE])]
 )
 async def start_export(
     service: ExportServiceDep,
-    settings: SettingsDep,
-    claim: ClaimDep,
+    claim: Annotated[Claim | None, ensure_idempotent("/tenants/exports/{id}")],
     *,
     include_files: Annotated[bool, Query(description="Put the uploaded bytes into the archive too.")] = False,
 ) -> ExportRead:
@@ -55,8 +54,7 @@ async def start_export(
 
     While one export is in progress, starting another returns that one.
     """
-    resources = f"{settings.app.api_prefix}/v1/tenants/exports"
-    return await service.start(claim, include_files=include_files, resources=resources)
+    return await service.start(claim, include_files=include_files)
 
 
 @router.get(

@@ -14,9 +14,8 @@ from fastapi_ignite.exports.jobs import EXPORT_TENANT
 from fastapi_ignite.exports.models import Export, ExportState
 from fastapi_ignite.exports.repository import ExportRepo
 from fastapi_ignite.exports.schemas import ExportRead
-from fastapi_ignite.http.idempotency import answer_of
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore
+from fastapi_ignite.infra.idempotency import Claim, IdempotentWork
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.storage import Storage
 from fastapi_ignite.tenants.repository import TenantRepo
@@ -35,25 +34,25 @@ class ExportService:
         self._jobs = jobs
         self._tenant_id = tenant_id
 
-    async def start(self, claim: Claim | None, *, include_files: bool, resources: str) -> ExportRead:
-        """A new export, or the one in progress as it is. `resources` is the path under which exports are read.
+    async def start(self, claim: Claim | None, *, include_files: bool) -> ExportRead:
+        """Start an export, or return the one in progress as it is.
 
         Raises:
-            TenantNotFoundError: the token's tenant does not exist.
-            TooManyExportsError: enough archives are kept.
-            IdempotencyConflictError: the same request was made before.
+            TenantNotFoundError: The token's tenant does not exist.
+            TooManyExportsError: The tenant keeps as many archives as it may.
+            IdempotencyConflictError: The same request was made before.
         """
-        async with self._database.tenant(self._tenant_id) as session:
-            idempotency, exports = IdempotencyStore(session), ExportRepo(session, self._tenant_id)
-            if claim:
-                await idempotency.claim(claim)
+        async with (
+            IdempotentWork(self._database, claim) as work,
+            self._database.tenant(self._tenant_id) as session,
+        ):
+            await work.begin(session)
             if await TenantRepo(session).get(self._tenant_id) is None:
                 raise TenantNotFoundError("The token's tenant does not exist.")
+            exports = ExportRepo(session, self._tenant_id)
             export = await self._begin(exports, AuditLog(session), include_files=include_files)
             started = ExportRead.of(export)
-            if claim:
-                resource = f"{resources}/{export.id}"
-                await idempotency.complete(claim, resource=resource, answer=answer_of(started, status=202))
+            await work.complete(session, started)
         if export.state == ExportState.QUEUED:
             await self._jobs.send(EXPORT_TENANT, str(self._tenant_id), str(export.id))
         return started

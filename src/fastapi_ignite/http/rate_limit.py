@@ -70,12 +70,10 @@ def client_network(host: str) -> str:
     return str(mapped or ip_network((int(address), IPV6_PREFIX), strict=False))
 
 
-async def check_rate_limit(
-    request: Request, principal: Principal | None, *, cost: int = 1, recall: str | None = None
-) -> RateDecision:
+async def check_rate_limit(request: Request, principal: Principal | None, *, cost: int = 1) -> None:
     """Take `cost` units of the tenant's minute, or of the address's where there is no tenant.
 
-    The decision's headers go onto every answer, refusals included. `recall` is a Redis key to read on the way.
+    The decision's headers go onto every answer, refusals included.
 
     Raises:
         RateLimitedError: there are not as many.
@@ -83,7 +81,7 @@ async def check_rate_limit(
     state = request.state
     access = await state.tenants.access(principal.tenant_id) if principal else None
     limit = access.rpm if access else state.settings.rate_limit.per_address
-    decision: RateDecision = await state.limiter.hit(caller_key(request, principal), limit, cost=cost, recall=recall)
+    decision: RateDecision = await state.limiter.hit(caller_key(request, principal), limit, cost=cost)
     state.rate_headers = _rate_headers(decision)
     if not decision.allowed:
         seconds = _whole_seconds(decision)
@@ -94,7 +92,6 @@ async def check_rate_limit(
             cost=cost,
             retry_after_seconds=seconds,
         )
-    return decision
 
 
 def _whole_seconds(decision: RateDecision) -> int:

@@ -11,17 +11,17 @@ from fastapi_ignite.billing.service import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import (
-    ClaimDep,
     DatabaseDep,
     EnginesDep,
     JobsDep,
-    KeyedDep,
     PrincipalDep,
     SessionDep,
     SettingsDep,
     StorageDep,
+    ensure_idempotent,
 )
 from fastapi_ignite.http.fields import Name
+from fastapi_ignite.http.idempotency import keyed_request
 from fastapi_ignite.http.multipart import (
     FileTooLargeError,
     InvalidFilenameError,
@@ -32,6 +32,7 @@ from fastapi_ignite.http.multipart import (
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
+from fastapi_ignite.infra.idempotency import Claim, KeyedRequest
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
     FileUnknownError,
@@ -58,6 +59,8 @@ from fastapi_ignite.usage.deps import QuotaHeadersDep
 from fastapi_ignite.usage.service import QuotaExceededError
 
 router = tenant_router("/ingestion", "ingestion")
+
+FILES = "/ingestion/projects/{project_id}/files"
 
 MULTIPART_BODY: dict[str, Any] = {
     "requestBody": {
@@ -130,7 +133,9 @@ async def create_project(
     responses=responses(ProjectNotFoundError, *STORE_ERRORS, EngineMissingError),
 )
 async def ensure_vector_store(
-    service: IngestionServiceDep, claim: ClaimDep, project_id: ProjectId
+    service: IngestionServiceDep,
+    claim: Annotated[Claim | None, ensure_idempotent(FILES)],
+    project_id: ProjectId,
 ) -> VectorStoreEnsured:
     """Give the project an index if it has none."""
     return await service.ensure_vector_store(project_id, claim)
@@ -163,7 +168,7 @@ async def upload_and_attach(
     request: Request,
     service: IngestionServiceDep,
     settings: SettingsDep,
-    keyed: KeyedDep,
+    keyed: Annotated[KeyedRequest | None, keyed_request(FILES)],
     project_id: ProjectId,
     wait_seconds: Annotated[
         int, Query(ge=0, le=60, description="How long to wait for the files to be searchable.")
@@ -180,8 +185,8 @@ async def upload_and_attach(
     )
     upload = await service.admit(project_id, keyed, declared_bytes=require_length(request, limits))
     reader = MultipartReader(request, limits=limits, field_name="files", target=upload)
-    claim = await service.receive(upload, reader, keyed)
-    return await service.finish(upload, claim, wait_seconds=wait_seconds, caller_left=request.is_disconnected)
+    work = await service.receive(upload, reader, keyed)
+    return await service.finish(upload, work, wait_seconds=wait_seconds, caller_left=request.is_disconnected)
 
 
 @router.get(

@@ -14,10 +14,9 @@ from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.http.idempotency import KeyedRequest, answer_of
 from fastapi_ignite.http.multipart import MultipartReader, ReceivedFile
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
-from fastapi_ignite.infra.idempotency import Answer, Claim, IdempotencyStore, owner_alive
+from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, IdempotentWork, KeyedRequest
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.tracing import trace
 from fastapi_ignite.infra.storage import Storage
@@ -74,26 +73,17 @@ class IngestionService:
             ProjectNotFoundError: unknown project.
             IdempotencyConflictError: the same request was made before.
         """
-        async with self._database.tenant(self._tenant_id) as session:
-            if claim:
-                await IdempotencyStore(session).claim(claim)
-            await ProjectService(session, self._tenant_id).get(project_id)
-        try:
-            async with owner_alive(self._database, claim):
-                vector_store_id, created = await self._ensure_index(project_id)
+        async with IdempotentWork(self._database, claim) as work:
+            async with self._database.tenant(self._tenant_id) as session:
+                await work.begin(session)
+                await ProjectService(session, self._tenant_id).get(project_id)
+            vector_store_id, created = await self._ensure_index(project_id)
             ensured = VectorStoreEnsured(
                 project_id=project_id, vector_store_id=vector_store_id, status="created" if created else "exists"
             )
-            if claim:
+            if work.is_keyed:
                 async with self._database.tenant(self._tenant_id) as session:
-                    await self._complete(session, claim, project_id, answer_of(ensured))
-        except CommitOutcomeUnknownError:
-            raise  # the key may be completed by now; if it is not, its lease ends
-        except BaseException:
-            if claim:
-                async with self._database.tenant(self._tenant_id) as session:
-                    await IdempotencyStore(session).release(claim)
-            raise
+                    await work.complete(session, ensured)
         return ensured
 
     async def _ensure_index(self, project_id: UUID) -> tuple[str, bool]:
@@ -108,12 +98,6 @@ class IngestionService:
             return await ProjectService(session, self._tenant_id).link_index(
                 project_id, engine=engine.name, vector_store_id=made
             )
-
-    async def _complete(
-        self, session: AsyncSession, claim: Claim, project_id: UUID, answer: Answer | None = None
-    ) -> None:
-        resource = f"{self._settings.app.api_prefix}/v1/ingestion/projects/{project_id}/files"
-        await IdempotencyStore(session).complete(claim, resource=resource, answer=answer)
 
     async def admit(
         self, project_id: UUID, keyed: KeyedRequest | None, *, declared_bytes: int | None
@@ -150,15 +134,15 @@ class IngestionService:
             try:
                 await upload.reservation.begin(session, declared_bytes=declared_bytes)
             except (StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError) as refusal:
-                if not keyed or not await IdempotencyStore(session).is_taken(keyed.unread):
+                if not keyed or not await IdempotencyStore(session).is_taken(keyed):
                     raise
                 upload.refusal, upload.stores = refusal, False
         return upload
 
     async def receive(
         self, upload: IncomingUpload, reader: MultipartReader, keyed: KeyedRequest | None
-    ) -> Claim | None:
-        """Read the body into storage and queue its files, all or none; returns the claim made.
+    ) -> IdempotentWork:
+        """Read the body into storage and queue its files, all or none; return the work under the request's key.
 
         Raises:
             IdempotencyConflictError: the same files were sent before; these ones are dropped.
@@ -174,27 +158,26 @@ class IngestionService:
                     raise NoFilesError("Send at least one file in the form field 'files'.")
                 if all(file.stored.byte_count == 0 for file in received):
                     raise EmptyFileError("The file has no bytes.", filenames=[file.filename for file in received][:20])
-                claim = keyed.claim(_digest(received)) if keyed else None
-                files = await self._accept(upload, received, claim)
+                work = IdempotentWork(self._database, keyed.claim(_digest(received)) if keyed else None)
+                files = await self._accept(upload, received, work)
         except CommitOutcomeUnknownError:
             raise  # rows may name the bytes by now: nothing is undone
         except BaseException:
             await upload.undo(reader.received)
             raise
         await self._announce(files)
-        return claim
+        return work
 
     async def _accept(
-        self, upload: IncomingUpload, received: Sequence[ReceivedFile], claim: Claim | None
+        self, upload: IncomingUpload, received: Sequence[ReceivedFile], work: IdempotentWork
     ) -> Sequence[File]:
         """The rows, what was held for them, and the claim with the answer as far as it is known: one commit."""
         # sorted: ids of one millisecond are in no order, and lists follow the ids
         ids = sorted(new_id() for _ in received)
         rows = [self._row(upload, *pair) for pair in zip(ids, received, strict=True)]
         vector_store_id, _ = await self._ensure_index(upload.project_id)
-        async with self._database.tenant(self._tenant_id) as session:
-            if claim:
-                await IdempotencyStore(session).claim(claim)
+        async with work, self._database.tenant(self._tenant_id) as session:
+            await work.begin(session)
             files = FileRepo(session, self._tenant_id)
             hashes = [file.stored.sha256 for file in received]
             if upload.refusal and not (upload.stores and await files.any_equal(upload.project_id, hashes)):
@@ -208,15 +191,13 @@ class IngestionService:
                 batch_id=str(upload.id),
                 files=len(rows),
             )
-            if claim:
-                accepted = UploadResult.of(upload.project_id, vector_store_id, upload.id, rows, {})
-                await self._complete(session, claim, upload.project_id, answer_of(accepted))
+            await work.complete(session, UploadResult.of(upload.project_id, vector_store_id, upload.id, rows, {}))
         return rows
 
     async def finish(
         self,
         upload: IncomingUpload,
-        claim: Claim | None,
+        work: IdempotentWork,
         *,
         wait_seconds: int,
         caller_left: Callable[[], Awaitable[bool]],
@@ -229,15 +210,10 @@ class IngestionService:
         try:
             result = await self.wait(upload.project_id, upload.id, seconds=wait_seconds, caller_left=caller_left)
         except QuotaExceededError:
-            await self._keep_answer(claim, None)
+            await work.replace_result(None)
             raise
-        await self._keep_answer(claim, answer_of(result))
+        await work.replace_result(result)
         return result
-
-    async def _keep_answer(self, claim: Claim | None, answer: Answer | None) -> None:
-        if claim:
-            async with self._database.tenant(self._tenant_id) as session:
-                await IdempotencyStore(session).keep_answer(claim, answer)
 
     async def _announce(self, files: Sequence[File]) -> None:
         for file in files:

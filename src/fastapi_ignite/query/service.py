@@ -10,9 +10,8 @@ from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import NotFoundError, UnavailableError
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.http.idempotency import answer_of
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
-from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, owner_alive
+from fastapi_ignite.infra.idempotency import Claim, IdempotentWork
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.query.client_disconnect import ClientDisconnectedError, cancel_on_disconnect
@@ -60,9 +59,9 @@ class SourcesChangedError(UnavailableError):
 class OpenQuestion:
     """A question on record, with the unit held for it and the id that its answer will have."""
 
+    work: IdempotentWork
     text: str
     project_id: UUID
-    claim: Claim | None
     message_id: UUID
     answer_id: UUID
     conversation_id: UUID
@@ -107,29 +106,25 @@ class QueryService:
             AnswerAbandonedError, SourcesChangedError: asking again may work.
             ClientDisconnectedError: nobody hears it.
         """
-        claim = question.claim
         usage = TokenUsage()
-        asked = False  # money may have been spent
-        try:
-            async with owner_alive(self._database, claim):
+        async with question.work as work:
+            try:
                 for _ in range(MOST_ANSWERS):
                     asking = question.engine.ask(self._tenant_id, question.project_id, question.text, usage, listener)
-                    answer = await (asking if claim else cancel_on_disconnect(asking, caller_left))
-                    asked = True
+                    answer = await (asking if work.is_keyed else cancel_on_disconnect(asking, caller_left))
+                    work.spent = question.engine.paid
                     result = await self._settle(question, answer, usage)
                     if result is not None:
                         return result
-            raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
-        except CommitOutcomeUnknownError:
-            raise  # the answer may be on record and charged; if it is not, the unit, the question and the key expire
-        except ClientDisconnectedError:
-            await self._end(question, usage, charged=usage.spent)
-            raise
-        except BaseException as error:
-            await self._end(question, usage, charged=False)
-            spent = question.engine.paid and (asked or not isinstance(error, UnavailableError))
-            await self._release(claim, spent=spent)
-            raise
+                raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
+            except CommitOutcomeUnknownError:
+                raise  # the answer may be on record and charged; if it is not, the unit and the question expire
+            except ClientDisconnectedError:
+                await self._end(question, usage, charged=usage.spent)
+                raise
+            except BaseException:
+                await self._end(question, usage, charged=False)
+                raise
 
     async def read(self, message_id: UUID) -> AskResult:
         """An answer as it was given; costs nothing."""
@@ -177,14 +172,13 @@ class QueryService:
             SubscriptionRequiredError, QuotaExceededError: nothing may be asked.
             IdempotencyConflictError: the same request was made before.
         """
+        work = IdempotentWork(self._database, claim)
         async with self._database.tenant(self._tenant_id) as session:
-            idempotency = IdempotencyStore(session)
-            if claim:
-                await idempotency.claim(claim)
+            await work.begin(session)
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
             engine = engine_named(self._engines, project.engine or self._settings.default_engine)
-            if claim and engine.paid:
-                await idempotency.mark_paid(claim)
+            if engine.paid:
+                await work.mark_paid(session)
             messages = MessageRepo(session, self._tenant_id)
             conversation_id = request.conversation_id
             if conversation_id and not await messages.conversation(conversation_id, request.project_id):
@@ -210,9 +204,9 @@ class QueryService:
                 )
             )
         return OpenQuestion(
+            work=work,
             text=request.question,
             project_id=request.project_id,
-            claim=claim,
             message_id=message_id,
             answer_id=new_id(),
             conversation_id=conversation_id,
@@ -247,9 +241,7 @@ class QueryService:
             if not await UsageService(session, self._tenant_id).settle(question.reservation_id):
                 raise AnswerAbandonedError("The answer took too long; nothing was charged.")
             result = _as_result(message)
-            if question.claim:
-                resource = f"{self._settings.app.api_prefix}/v1/query/messages/{question.answer_id}"
-                await IdempotencyStore(session).complete(question.claim, resource=resource, answer=answer_of(result))
+            await question.work.complete(session, result)
         return result
 
     async def _citations(self, files: FileRepo, answer: Answer) -> list[CitationRead] | None:
@@ -268,14 +260,6 @@ class QueryService:
                 return
             units = UsageService(session, self._tenant_id)
             await (units.settle(question.reservation_id) if charged else units.release(question.reservation_id))
-
-    async def _release(self, claim: Claim | None, *, spent: bool) -> None:
-        """A key under which money may have been spent stays taken."""
-        if claim is None:
-            return
-        async with self._database.tenant(self._tenant_id) as session:
-            keys = IdempotencyStore(session)
-            await (keys.give_up(claim) if spent else keys.release(claim))
 
 
 def _columns(usage: TokenUsage) -> dict[str, int | bool]:
