@@ -17,20 +17,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import text
 
 from days import ONE_DAY, Calendar, calendar_at, window_by_walking
+from fastapi_ignite.billing.errors import PaymentOverdueError, SubscriptionRequiredError
 from fastapi_ignite.billing.models import BillingCycle
 from fastapi_ignite.billing.repository import SubscriptionRepo
 from fastapi_ignite.billing.scheduled_changes import ScheduledChanges
-from fastapi_ignite.billing.service import (
-    ActiveSubscription,
-    BillingService,
-    PaymentOverdueError,
-    SubscriptionRequiredError,
-)
+from fastapi_ignite.billing.service import ActiveSubscription, BillingService
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.onboarding.service import OnboardingService
+from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
-from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+from fastapi_ignite.usage.service import UsageService
 from machines import Ground, put_plan
 
 PLANS = ("machine-small", "machine-medium", "machine-large")  # each lesser than the next

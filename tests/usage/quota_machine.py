@@ -18,9 +18,10 @@ from fastapi_ignite.billing.models import BillingCycle
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.onboarding.service import OnboardingService
+from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
 from fastapi_ignite.usage.repository import release_expired
-from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+from fastapi_ignite.usage.service import UsageService
 from machines import Ground, put_plan
 
 FLOWS = (Metric.MESSAGES, Metric.CHARACTERS)

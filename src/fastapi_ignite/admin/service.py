@@ -8,22 +8,15 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.admin.errors import AdminKeyNotFoundError
 from fastapi_ignite.admin.models import AdminKey
 from fastapi_ignite.admin.repository import AdminKeyRepo
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.keys import key_digest, key_hint, new_admin_key
-
-
-class AdminKeyNotFoundError(NotFoundError):
-    """No admin key has this id."""
-
-    code = "admin_key_not_found"
-    title = "Unknown admin key"
 
 
 class AdminKeyService:

@@ -9,26 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
+from fastapi_ignite.billing.errors import IncompletePlanError, UnknownPlanError
 from fastapi_ignite.billing.models import Plan
 from fastapi_ignite.billing.repository import PlanRepo
 from fastapi_ignite.billing.schemas import PlanChange
-from fastapi_ignite.core.errors import InvalidInputError, NotFoundError
 
 NEEDED = ("max_projects", "monthly_message_cap", "monthly_upload_char_cap")
-
-
-class UnknownPlanError(NotFoundError):
-    """No plan has this id, or none that may be taken."""
-
-    code = "plan_not_found"
-    title = "Unknown plan"
-
-
-class IncompletePlanError(InvalidInputError):
-    """A new plan without all of its caps."""
-
-    code = "plan_incomplete"
-    title = "Incomplete plan"
 
 
 class PlanService:

@@ -6,7 +6,14 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
-from fastapi_ignite.billing.plans import IncompletePlanError, PlanService
+from fastapi_ignite.billing.errors import (
+    IncompletePlanError,
+    PaymentOverdueError,
+    SubscriptionRequiredError,
+    UnknownCycleError,
+    UnknownPlanError,
+)
+from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.schemas import (
     Cycle,
     NotSubscribed,
@@ -16,21 +23,14 @@ from fastapi_ignite.billing.schemas import (
     SubscribeResult,
     SubscriptionRead,
 )
-from fastapi_ignite.billing.service import (
-    BillingService,
-    PaymentOverdueError,
-    SubscriptionRequiredError,
-    UnknownCycleError,
-    UnknownPlanError,
-    parse_cycle,
-)
+from fastapi_ignite.billing.service import BillingService, parse_cycle
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import OperatorDep, PrincipalDep, SessionDep
 from fastapi_ignite.http.fields import Text
 from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import admin_router, public_router, requires, tenant_router
-from fastapi_ignite.tenants.service import TenantNotFoundError
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 
 router = tenant_router("/billing", "billing")
 plans_router = public_router("/plans", "billing")

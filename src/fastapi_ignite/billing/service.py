@@ -11,9 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
+from fastapi_ignite.billing.errors import (
+    PaymentOverdueError,
+    SubscriptionRequiredError,
+    UnknownCycleError,
+    UnknownPlanError,
+)
 from fastapi_ignite.billing.models import BillingCycle, Plan, Subscription
 from fastapi_ignite.billing.periods import Window
-from fastapi_ignite.billing.plans import PlanService, UnknownPlanError
+from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.repository import SubscriptionRepo
 from fastapi_ignite.billing.schemas import (
     PlanLimits,
@@ -24,37 +30,11 @@ from fastapi_ignite.billing.schemas import (
 )
 from fastapi_ignite.billing.terms import SubscriptionStatus, Terms
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.errors import IgniteError, InvalidInputError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 from fastapi_ignite.tenants.repository import TenantRepo
-from fastapi_ignite.tenants.service import TenantNotFoundError
-
-__all__ = ["ActiveSubscription", "BillingService", "UnknownPlanError"]
 
 NO_SUBSCRIPTION = "This tenant has no active subscription; see POST /billing/subscribe."
-
-
-class UnknownCycleError(InvalidInputError):
-    """Neither monthly nor annual."""
-
-    code = "invalid_billing_cycle"
-    title = "Unknown billing cycle"
-
-
-class SubscriptionRequiredError(IgniteError):
-    """The tenant has no plan, or it has ended."""
-
-    status = 402
-    code = "subscription_required"
-    title = "Subscription required"
-
-
-class PaymentOverdueError(IgniteError):
-    """The grace is over; what is owed comes first."""
-
-    status = 402
-    code = "payment_overdue"
-    title = "Payment overdue"
 
 
 @dataclass(frozen=True, slots=True)

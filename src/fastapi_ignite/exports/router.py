@@ -17,7 +17,7 @@ from fastapi_ignite.http.deps import DatabaseDep, JobsDep, PrincipalDep, Storage
 from fastapi_ignite.http.problems import RateLimitedError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError
-from fastapi_ignite.tenants.service import TenantNotFoundError
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 
 router = tenant_router("/tenants", "exports")
 

@@ -18,8 +18,8 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotentWork
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.storage import Storage
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 from fastapi_ignite.tenants.repository import TenantRepo
-from fastapi_ignite.tenants.service import TenantNotFoundError
 
 MOST_KEPT = 10
 ROUNDS = 3

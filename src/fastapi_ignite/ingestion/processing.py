@@ -29,8 +29,9 @@ from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.rag.errors import ProviderError, ProviderUnavailableError
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError
 from fastapi_ignite.rag.extraction.process import extract
+from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
-from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+from fastapi_ignite.usage.service import UsageService
 
 FINISHED = Counter("ignite_files_finished_total", "Files that reached an end", ["state", "code"])
 # what is away this long after the upload will not come back for it

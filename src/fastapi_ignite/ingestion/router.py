@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request
 
-from fastapi_ignite.billing.service import SubscriptionRequiredError
+from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import (
@@ -52,11 +52,12 @@ from fastapi_ignite.ingestion.schemas import (
     VectorStoreEnsured,
 )
 from fastapi_ignite.ingestion.service import IngestionService
-from fastapi_ignite.projects.service import ProjectNotFoundError, ProjectService
+from fastapi_ignite.projects.errors import ProjectNotFoundError
+from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import STORE_ERRORS
 from fastapi_ignite.usage.deps import QuotaHeadersDep
-from fastapi_ignite.usage.service import QuotaExceededError
+from fastapi_ignite.usage.errors import QuotaExceededError
 
 router = tenant_router("/ingestion", "ingestion")
 

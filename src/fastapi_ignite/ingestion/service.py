@@ -36,8 +36,9 @@ from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, Up
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.rag.engines import engine_named
+from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
-from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+from fastapi_ignite.usage.service import UsageService
 
 FIRST_LOOK_SECONDS = 0.05
 LAST_LOOK_SECONDS = 0.5

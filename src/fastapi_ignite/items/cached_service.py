@@ -6,8 +6,9 @@ from uuid import UUID
 
 from fastapi_ignite.infra.cache import cached, get_cache, invalidate_cache
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.items.errors import ItemNotFoundError
 from fastapi_ignite.items.schemas import ItemCreate, ItemRead, ItemUpdate
-from fastapi_ignite.items.service import ItemNotFoundError, ItemService
+from fastapi_ignite.items.service import ItemService
 
 KEY_PREFIX = "item:"  # every key of the catalogue begins so
 ONE_ITEM = "item:{item_id}"

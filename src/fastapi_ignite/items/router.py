@@ -14,8 +14,9 @@ from fastapi_ignite.http.problems import MalformedBodyError, responses
 from fastapi_ignite.http.routing import public_router
 from fastapi_ignite.infra.cache import NOT_MODIFIED, cached_response
 from fastapi_ignite.items.cached_service import ALL_LISTS, ONE_ITEM, CachedItemService
+from fastapi_ignite.items.errors import ItemNotFoundError
 from fastapi_ignite.items.schemas import CacheCleared, ItemCreate, ItemRead, ItemUpdate
-from fastapi_ignite.items.service import ItemNotFoundError, ItemService
+from fastapi_ignite.items.service import ItemService
 
 LIST_TTL_SECONDS = 60
 router = public_router("/items", "items")

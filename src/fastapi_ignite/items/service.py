@@ -7,18 +7,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.items.errors import ItemNotFoundError
 from fastapi_ignite.items.models import Item
 from fastapi_ignite.items.repository import ItemRepo
 from fastapi_ignite.items.schemas import ItemCreate, ItemUpdate
-
-
-class ItemNotFoundError(NotFoundError):
-    """No item has this id."""
-
-    code = "item_not_found"
-    title = "Unknown item"
 
 
 class ItemService:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import Query, Request
 
+from fastapi_ignite.billing.errors import UnknownCycleError, UnknownPlanError
 from fastapi_ignite.billing.schemas import Cycle
-from fastapi_ignite.billing.service import UnknownCycleError, UnknownPlanError, parse_cycle
+from fastapi_ignite.billing.service import parse_cycle
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import InvalidTokenError
 from fastapi_ignite.http.authentication import require_admin

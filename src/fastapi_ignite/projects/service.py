@@ -9,18 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.billing.service import BillingService
-from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.projects.errors import ProjectNotFoundError
 from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.repository import ProjectRepo
-from fastapi_ignite.usage.service import QuotaExceededError, UsageService
-
-
-class ProjectNotFoundError(NotFoundError):
-    """Unknown, or another tenant's."""
-
-    code = "project_not_found"
-    title = "Unknown project"
+from fastapi_ignite.usage.errors import QuotaExceededError
+from fastapi_ignite.usage.service import UsageService
 
 
 class ProjectService:

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.polling import run_while_polling
+from fastapi_ignite.query.errors import ClientDisconnectedError
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.25
-
-
-class ClientDisconnectedError(IgniteError):
-    """The client closed the connection before the answer came. Only logs show it."""
-
-    status = 499
-    code = "caller_left"
-    title = "The caller left"
 
 
 async def cancel_on_disconnect(work: Coroutine[Any, Any, T], is_disconnected: Callable[[], Awaitable[bool]]) -> T:

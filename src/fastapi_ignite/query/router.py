@@ -7,27 +7,27 @@ from uuid import UUID
 
 from fastapi import Depends, Path, Request, Response
 
-from fastapi_ignite.billing.service import SubscriptionRequiredError
+from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import DatabaseDep, EnginesDep, PrincipalDep, SettingsDep, ensure_idempotent
 from fastapi_ignite.http.event_stream import MEDIA_TYPE, Events, EventStreamResponse
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyOutcomeUnknownError
-from fastapi_ignite.projects.service import ProjectNotFoundError
-from fastapi_ignite.query.schemas import AskRequest, AskResult, SearchRequest, SearchResult
-from fastapi_ignite.query.service import (
+from fastapi_ignite.projects.errors import ProjectNotFoundError
+from fastapi_ignite.query.errors import (
     AnswerAbandonedError,
     ConversationNotFoundError,
     MessageNotFoundError,
-    QueryService,
     SourcesChangedError,
 )
+from fastapi_ignite.query.schemas import AskRequest, AskResult, SearchRequest, SearchResult
+from fastapi_ignite.query.service import QueryService
 from fastapi_ignite.query.streaming import EXAMPLE, AnswerEvents
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import PROVIDER_ERRORS, SEARCH_ERRORS
 from fastapi_ignite.usage.deps import QuotaHeadersDep
-from fastapi_ignite.usage.service import QuotaExceededError
+from fastapi_ignite.usage.errors import QuotaExceededError
 
 router = tenant_router("/query", "query")
 

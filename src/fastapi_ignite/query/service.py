@@ -8,13 +8,19 @@ from uuid import UUID
 
 from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.errors import NotFoundError, UnavailableError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotentWork
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.query.client_disconnect import ClientDisconnectedError, cancel_on_disconnect
+from fastapi_ignite.query.client_disconnect import cancel_on_disconnect
+from fastapi_ignite.query.errors import (
+    AnswerAbandonedError,
+    ClientDisconnectedError,
+    ConversationNotFoundError,
+    MessageNotFoundError,
+    SourcesChangedError,
+)
 from fastapi_ignite.query.models import RESERVATION_LIFETIME, Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead, PassageRead, SearchRequest, SearchResult
@@ -25,34 +31,6 @@ from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
 MOST_ANSWERS = 3
-
-
-class ConversationNotFoundError(NotFoundError):
-    """Unknown, another tenant's, or about another project."""
-
-    code = "conversation_not_found"
-    title = "Unknown conversation"
-
-
-class MessageNotFoundError(NotFoundError):
-    """Unknown, another tenant's, or no answer."""
-
-    code = "message_not_found"
-    title = "Unknown message"
-
-
-class AnswerAbandonedError(UnavailableError):
-    """The answer came after its unit had expired; nothing was charged."""
-
-    code = "answer_timeout"
-    title = "The answer took too long"
-
-
-class SourcesChangedError(UnavailableError):
-    """Files were removed under every answer; nothing was charged."""
-
-    code = "sources_changed"
-    title = "The project's files are changing"
 
 
 @dataclass(frozen=True, slots=True)

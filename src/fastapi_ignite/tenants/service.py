@@ -10,17 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.errors import NotFoundError
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 from fastapi_ignite.tenants.models import Tenant
 from fastapi_ignite.tenants.repository import TenantRepo
 from fastapi_ignite.tenants.schemas import TenantList, TenantRead
-
-
-class TenantNotFoundError(NotFoundError):
-    """No tenant has this id."""
-
-    code = "tenant_not_found"
-    title = "Unknown tenant"
 
 
 class TenantAdminService:

@@ -12,7 +12,8 @@ from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep
 from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import requires, tenant_router
-from fastapi_ignite.usage.reports import InvalidRangeError, UsageReports
+from fastapi_ignite.usage.errors import InvalidRangeError
+from fastapi_ignite.usage.reports import UsageReports
 from fastapi_ignite.usage.schemas import LedgerPage, UsageByDay
 
 router = tenant_router("/usage", "usage")

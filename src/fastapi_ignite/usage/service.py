@@ -12,22 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.billing.models import Plan
 from fastapi_ignite.billing.service import ActiveSubscription, BillingService
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.usage import headers
+from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.headers import QuotaState
 from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
 from fastapi_ignite.usage.repository import Figures, Grant, UsageRepo
 
 HELD_RETRY_SECONDS = "5"
-
-
-class QuotaExceededError(IgniteError):
-    """The plan's cap does not hold the units asked for; none of them was taken."""
-
-    status = 402
-    code = "quota_exceeded"
-    title = "Quota exceeded"
 
 
 @dataclass(frozen=True, slots=True)
