@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict
 
+from fastapi_ignite.billing.active_subscription import ActiveSubscription
 from fastapi_ignite.billing.models import BillingCycle, Plan
 from fastapi_ignite.billing.terms import SubscriptionStatus
 from fastapi_ignite.http.fields import Name
@@ -96,6 +98,10 @@ class PlanList(BaseModel):
 
     plans: list[PlanRead]
 
+    @classmethod
+    def of(cls, plans: Sequence[Plan]) -> PlanList:
+        return cls(plans=[PlanRead.of(plan) for plan in plans])
+
 
 class PlanChange(BaseModel):
     """What to change of a plan; a new plan needs its caps. Only `rate_limit_rpm` may be set to null."""
@@ -132,9 +138,25 @@ class SubscriptionPeriods(BaseModel):
     quota_period_end: date = Field(description="Last day of the month the caps count in.")
     limits: PlanLimits
 
+    @staticmethod
+    def fields_of(active: ActiveSubscription) -> dict[str, Any]:
+        """Return the fields that every answer about a subscription begins with."""
+        return {
+            "plan_id": active.plan.id,
+            "plan_name": active.plan.name,
+            "billing_cycle": active.billing_cycle,
+            "period_start": active.billing.start,
+            "period_end": active.billing.end,
+            "quota_period_start": active.quota.start,
+            "quota_period_end": active.quota.end,
+            "limits": PlanLimits.of(active.plan),
+        }
+
 
 class ScheduledChange(BaseModel):
     """What the subscription becomes."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     plan_id: str
     plan_name: str
@@ -154,6 +176,16 @@ class SubscribeResult(SubscriptionPeriods):
     status: Literal["ok", "scheduled"] = "ok"
     effective_on: date = Field(description="From when on the plan asked for holds.")
     scheduled: ScheduledChange | None = Field(description="The downgrade asked for.")
+
+    @classmethod
+    def of(cls, active: ActiveSubscription) -> SubscribeResult:
+        scheduled = active.scheduled
+        return cls(
+            **cls.fields_of(active),
+            status="scheduled" if scheduled else "ok",
+            effective_on=scheduled.effective_on if scheduled else active.day,
+            scheduled=ScheduledChange.model_validate(scheduled) if scheduled else None,
+        )
 
 
 class SubscriptionRead(SubscriptionPeriods):
@@ -190,6 +222,17 @@ class SubscriptionRead(SubscriptionPeriods):
     ends_on: date | None = Field(description="The first day without the plan, once canceled.")
     past_due_since: date | None = Field(description="The billing window that is not paid.")
     grace_ends_on: date | None = Field(description="The first day that is not served if it stays unpaid.")
+
+    @classmethod
+    def of(cls, active: ActiveSubscription) -> SubscriptionRead:
+        return cls(
+            **cls.fields_of(active),
+            status=active.status,
+            scheduled=ScheduledChange.model_validate(active.scheduled) if active.scheduled else None,
+            ends_on=active.terms.ends_on,
+            past_due_since=active.terms.past_due_on,
+            grace_ends_on=active.terms.grace_ends_on,
+        )
 
 
 class NotSubscribed(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -11,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
+from fastapi_ignite.billing.active_subscription import ActiveSubscription
 from fastapi_ignite.billing.errors import (
     PaymentOverdueError,
     SubscriptionRequiredError,
@@ -18,16 +18,8 @@ from fastapi_ignite.billing.errors import (
     UnknownPlanError,
 )
 from fastapi_ignite.billing.models import BillingCycle, Plan, Subscription
-from fastapi_ignite.billing.periods import Window
 from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.repository import SubscriptionRepo
-from fastapi_ignite.billing.schemas import (
-    PlanLimits,
-    ScheduledChange,
-    SubscribeResult,
-    SubscriptionPeriods,
-    SubscriptionRead,
-)
 from fastapi_ignite.billing.terms import SubscriptionStatus, Terms
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
@@ -35,83 +27,6 @@ from fastapi_ignite.tenants.errors import TenantNotFoundError
 from fastapi_ignite.tenants.repository import TenantRepo
 
 NO_SUBSCRIPTION = "This tenant has no active subscription; see POST /billing/subscribe."
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveSubscription:
-    """A subscription that is served, as of a day."""
-
-    day: date
-    plan: Plan
-    terms: Terms
-    status: SubscriptionStatus
-    billing: Window
-    quota: Window
-    scheduled: ScheduledChange | None
-
-    @classmethod
-    def of(cls, subscription: Subscription, day: date) -> ActiveSubscription | None:
-        """Nothing when it has ended."""
-        terms = subscription.terms.on(day)
-        status = terms.status(day)
-        if status is SubscriptionStatus.EXPIRED:
-            return None
-        pending, pending_plan = terms.pending, subscription.pending_plan
-        return cls(
-            day=day,
-            plan=subscription.plan_on(day),
-            terms=terms,
-            status=status,
-            billing=terms.billing_window(day),
-            quota=terms.quota_window(day),
-            scheduled=ScheduledChange(
-                plan_id=pending_plan.id,
-                plan_name=pending_plan.name,
-                billing_cycle=pending.cycle,
-                effective_on=pending.effective_on,
-            )
-            if pending and pending_plan
-            else None,
-        )
-
-    @property
-    def billing_cycle(self) -> BillingCycle:
-        """How long a billing window lasts."""
-        return self.terms.cycle
-
-    def describe(self) -> SubscriptionPeriods:
-        """As callers see it."""
-        return SubscriptionPeriods(
-            plan_id=self.plan.id,
-            plan_name=self.plan.name,
-            billing_cycle=self.billing_cycle,
-            period_start=self.billing.start,
-            period_end=self.billing.end,
-            quota_period_start=self.quota.start,
-            quota_period_end=self.quota.end,
-            limits=PlanLimits.of(self.plan),
-        )
-
-    def answer_subscribe(self) -> SubscribeResult:
-        """To who asked for a plan."""
-        scheduled = self.scheduled
-        return SubscribeResult(
-            **self.describe().model_dump(),
-            status="scheduled" if scheduled else "ok",
-            effective_on=scheduled.effective_on if scheduled else self.day,
-            scheduled=scheduled,
-        )
-
-    def describe_fully(self) -> SubscriptionRead:
-        """With what is to come."""
-        return SubscriptionRead(
-            **self.describe().model_dump(),
-            status=self.status,
-            scheduled=self.scheduled,
-            ends_on=self.terms.ends_on,
-            past_due_since=self.terms.past_due_on,
-            grace_ends_on=self.terms.grace_ends_on,
-        )
 
 
 def parse_cycle(value: str) -> BillingCycle:

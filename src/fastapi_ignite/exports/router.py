@@ -62,7 +62,7 @@ async def start_export(
 )
 async def read_export(service: ExportServiceDep, export_id: ExportId) -> ExportRead:
     """How far an export is."""
-    return ExportRead.of(await service.read(export_id))
+    return await service.read(export_id)
 
 
 @router.get(
@@ -73,11 +73,11 @@ async def read_export(service: ExportServiceDep, export_id: ExportId) -> ExportR
 )
 async def download_export(service: ExportServiceDep, export_id: ExportId) -> ZipResponse:
     """The archive: JSON lines by kind of row, uploads when asked for, and a manifest with counts and hashes."""
-    export, blocks = await service.open(export_id)
+    download = await service.open(export_id)
     return ZipResponse(
-        blocks,
+        download.blocks,
         headers={
-            "Content-Length": str(export.byte_count),
-            "Content-Disposition": f'attachment; filename="export-{export.id}.zip"',
+            "Content-Length": str(download.byte_count),
+            "Content-Disposition": f'attachment; filename="export-{download.export_id}.zip"',
         },
     )

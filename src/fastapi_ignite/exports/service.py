@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from uuid import UUID
 
 from fastapi_ignite.audit.actions import Action
@@ -23,6 +24,15 @@ from fastapi_ignite.tenants.repository import TenantRepo
 
 MOST_KEPT = 10
 ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ExportDownload:
+    """An archive on its way out."""
+
+    export_id: UUID
+    byte_count: int
+    blocks: AsyncGenerator[bytes]
 
 
 class ExportService:
@@ -72,26 +82,29 @@ class ExportService:
                 return started
         raise UnavailableError("Other exports of the tenant begin and end at this moment; try again.")
 
-    async def read(self, export_id: UUID) -> Export:
-        """How far it is.
+    async def read(self, export_id: UUID) -> ExportRead:
+        """Return how far the export is.
 
         Raises:
-            ExportNotFoundError: unknown, expired or another tenant's.
+            ExportNotFoundError: The id is unknown, expired or another tenant's.
         """
+        return ExportRead.of(await self._get(export_id))
+
+    async def _get(self, export_id: UUID) -> Export:
         async with self._database.tenant(self._tenant_id) as session:
             export = await ExportRepo(session, self._tenant_id).get(export_id)
         if export is None:
             raise ExportNotFoundError("This tenant has no export with this id.")
         return export
 
-    async def open(self, export_id: UUID) -> tuple[Export, AsyncGenerator[bytes]]:
-        """The archive in blocks.
+    async def open(self, export_id: UUID) -> ExportDownload:
+        """Open the archive, and record that it was downloaded.
 
         Raises:
-            ExportNotFoundError: unknown, expired or another tenant's.
-            ExportNotReadyError: there is no archive.
+            ExportNotFoundError: The id is unknown, expired or another tenant's.
+            ExportNotReadyError: There is no archive.
         """
-        export = await self.read(export_id)
+        export = await self._get(export_id)
         if export.state != ExportState.COMPLETED or export.storage_key is None:
             raise ExportNotReadyError(
                 f"The export is {export.state}; there is no archive to fetch.", state=export.state
@@ -102,4 +115,4 @@ class ExportService:
             raise ExportNotFoundError("The archive is gone; start another export.") from None
         async with self._database.tenant(self._tenant_id) as session:
             AuditLog(session).record(self._tenant_id, Action.EXPORT_DOWNLOADED, export_id)
-        return export, blocks
+        return ExportDownload(export.id, export.byte_count or 0, blocks)

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.billing.active_subscription import ActiveSubscription
 from fastapi_ignite.billing.models import Plan
-from fastapi_ignite.billing.service import ActiveSubscription, BillingService
+from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.usage import headers
