@@ -28,7 +28,6 @@ from fastapi_ignite.http.multipart import (
     MultipartLimits,
     MultipartReader,
     TooManyFilesError,
-    require_length,
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
@@ -105,6 +104,18 @@ async def _service(
 
 
 IngestionServiceDep = Annotated[IngestionService, Depends(_service)]
+
+
+async def _body(request: Request, settings: SettingsDep) -> MultipartReader:
+    limits = MultipartLimits(
+        max_file_bytes=settings.upload.max_file_bytes,
+        max_request_bytes=settings.upload.max_request_bytes,
+        max_files=settings.upload.max_files,
+    )
+    return MultipartReader(request, limits=limits, field_name="files")
+
+
+UploadBodyDep = Annotated[MultipartReader, Depends(_body)]
 ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
 
 
@@ -168,7 +179,7 @@ async def ensure_vector_store(
 async def upload_and_attach(
     request: Request,
     service: IngestionServiceDep,
-    settings: SettingsDep,
+    body: UploadBodyDep,
     keyed: Annotated[KeyedRequest | None, keyed_request(FILES)],
     project_id: ProjectId,
     wait_seconds: Annotated[
@@ -179,15 +190,7 @@ async def upload_and_attach(
 
     The work goes on when the caller leaves; `GET …/files` shows how it stands.
     """
-    limits = MultipartLimits(
-        max_file_bytes=settings.upload.max_file_bytes,
-        max_request_bytes=settings.upload.max_request_bytes,
-        max_files=settings.upload.max_files,
-    )
-    upload = await service.admit(project_id, keyed, declared_bytes=require_length(request, limits))
-    reader = MultipartReader(request, limits=limits, field_name="files", target=upload)
-    work = await service.receive(upload, reader, keyed)
-    return await service.finish(upload, work, wait_seconds=wait_seconds, caller_left=request.is_disconnected)
+    return await service.upload(project_id, body, keyed, wait_seconds=wait_seconds, caller_left=request.is_disconnected)
 
 
 @router.get(

@@ -14,12 +14,11 @@ from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.http.multipart import MultipartReader, ReceivedFile
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, IdempotentWork, KeyedRequest
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.tracing import trace
-from fastapi_ignite.infra.storage import Storage
+from fastapi_ignite.infra.storage import ReceivedFile, Storage, UploadBody
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
     FileUnknownError,
@@ -100,7 +99,31 @@ class IngestionService:
                 project_id, engine=engine.name, vector_store_id=made
             )
 
-    async def admit(
+    async def upload(
+        self,
+        project_id: UUID,
+        body: UploadBody,
+        keyed: KeyedRequest | None,
+        *,
+        wait_seconds: int,
+        caller_left: Callable[[], Awaitable[bool]],
+    ) -> UploadResult:
+        """Store the files of the body, queue them, and wait until they are searchable or the caller left.
+
+        Raises as `_admit` and `_receive` do, and:
+            QuotaExceededError: Every file was refused because no character is left.
+        """
+        upload = await self._admit(project_id, keyed, declared_bytes=body.declared_bytes())
+        work = await self._receive(upload, body, keyed)
+        try:
+            result = await self.wait(project_id, upload.id, seconds=wait_seconds, caller_left=caller_left)
+        except QuotaExceededError:
+            await work.replace_result(None)
+            raise
+        await work.replace_result(result)
+        return result
+
+    async def _admit(
         self, project_id: UUID, keyed: KeyedRequest | None, *, declared_bytes: int | None
     ) -> IncomingUpload:
         """Refuse an upload before its body is read, or hold what it needs of the tenant's storage.
@@ -140,9 +163,7 @@ class IngestionService:
                 upload.refusal, upload.stores = refusal, False
         return upload
 
-    async def receive(
-        self, upload: IncomingUpload, reader: MultipartReader, keyed: KeyedRequest | None
-    ) -> IdempotentWork:
+    async def _receive(self, upload: IncomingUpload, body: UploadBody, keyed: KeyedRequest | None) -> IdempotentWork:
         """Read the body into storage and queue its files, all or none; return the work under the request's key.
 
         Raises:
@@ -154,7 +175,7 @@ class IngestionService:
         """
         try:
             async with upload.kept_alive():
-                received = await reader.read()
+                received = await body.read(upload)
                 if not received:
                     raise NoFilesError("Send at least one file in the form field 'files'.")
                 if all(file.stored.byte_count == 0 for file in received):
@@ -164,7 +185,7 @@ class IngestionService:
         except CommitOutcomeUnknownError:
             raise  # rows may name the bytes by now: nothing is undone
         except BaseException:
-            await upload.undo(reader.received)
+            await upload.undo(body.received)
             raise
         await self._announce(files)
         return work
@@ -194,27 +215,6 @@ class IngestionService:
             )
             await work.complete(session, UploadResult.of(upload.project_id, vector_store_id, upload.id, rows, {}))
         return rows
-
-    async def finish(
-        self,
-        upload: IncomingUpload,
-        work: IdempotentWork,
-        *,
-        wait_seconds: int,
-        caller_left: Callable[[], Awaitable[bool]],
-    ) -> UploadResult:
-        """Wait for the files, and keep the answer for duplicates of the request.
-
-        Raises:
-            QuotaExceededError: every file was refused for want of characters.
-        """
-        try:
-            result = await self.wait(upload.project_id, upload.id, seconds=wait_seconds, caller_left=caller_left)
-        except QuotaExceededError:
-            await work.replace_result(None)
-            raise
-        await work.replace_result(result)
-        return result
 
     async def _announce(self, files: Sequence[File]) -> None:
         for file in files:

@@ -1,27 +1,18 @@
-"""What is left of a cap, told with the answer that used some of it."""
+"""What is left of a cap after a decision, told to the operation under way."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from fastapi_ignite.core import clock
 
 
-class Headers(Protocol):
-    """Those of an answer, by whichever framework."""
-
-    def __setitem__(self, name: str, value: str, /) -> None: ...
-
-
-_answer: ContextVar[Headers | None] = ContextVar("quota_headers", default=None)
-
-
 @dataclass(frozen=True, slots=True)
 class QuotaState:
-    """A cap after a decision on it. `resets_at` null: it never does."""
+    """A cap after a decision on it. `resets_at` is None where the cap never resets."""
 
     metric: str
     cap: int
@@ -30,7 +21,7 @@ class QuotaState:
     resets_at: datetime | None
 
     def headers(self) -> dict[str, str]:
-        """As the rate limit's: what is left, and the seconds until all of it is back."""
+        """Return the headers that tell what is left, and in how many seconds all of it is back."""
         told = {
             "X-Quota-Metric": self.metric,
             "X-Quota-Limit": str(self.cap),
@@ -41,14 +32,17 @@ class QuotaState:
         return told
 
 
-def note_on(headers: Headers) -> None:
-    """From now on in this task: the service that decides knows of no request."""
-    _answer.set(headers)
+Listener = Callable[[QuotaState], None]
+_listener: ContextVar[Listener | None] = ContextVar("quota_listener", default=None)
 
 
-def note(state: QuotaState) -> None:
-    """Put it on the answer of the operation under way; a worker has none."""
-    headers = _answer.get()
-    if headers is not None:
-        for name, value in state.headers().items():
-            headers[name] = value
+def listen(listener: Listener) -> None:
+    """Call the listener with each decision on a cap that this task makes from now on."""
+    _listener.set(listener)
+
+
+def tell(state: QuotaState) -> None:
+    """Tell the operation under way of a decision; a worker has no listener."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(state)

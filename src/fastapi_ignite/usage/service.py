@@ -14,10 +14,9 @@ from fastapi_ignite.billing.models import Plan
 from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.usage import headers
 from fastapi_ignite.usage.errors import QuotaExceededError
-from fastapi_ignite.usage.headers import QuotaState
 from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
+from fastapi_ignite.usage.quota_state import QuotaState, tell
 from fastapi_ignite.usage.repository import Figures, Grant, UsageRepo
 
 HELD_RETRY_SECONDS = "5"
@@ -81,7 +80,7 @@ class UsageService:
         )
         if grant is None:
             raise await self._refusal(metric, amount, today)
-        headers.note(_state(metric, grant))
+        tell(_state(metric, grant))
         return reservation_id
 
     async def settle(self, reservation_id: UUID) -> bool:
@@ -98,7 +97,7 @@ class UsageService:
         grant = await self._repository.take(Metric.PROJECTS, amount=1, day=today)
         if grant is None:
             raise await self._refusal(Metric.PROJECTS, 1, today)
-        headers.note(_state(Metric.PROJECTS, grant))
+        tell(_state(Metric.PROJECTS, grant))
 
     async def give_back_project(self) -> None:
         """Count one project less."""
@@ -110,7 +109,7 @@ class UsageService:
         current = await self._current(metric, today)
         if current.used + current.reserved >= current.cap:
             raise await self._refusal(metric, 1, today)
-        headers.note(_state(metric, current))
+        tell(_state(metric, current))
 
     async def overview(self) -> tuple[ActiveSubscription, Usage] | None:
         """The subscription and the figures of today's windows, in one round trip; nothing without a subscription."""
