@@ -9,18 +9,15 @@ from fastapi import Depends, Path, Query, Request
 
 from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
-from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import (
     DatabaseDep,
     EnginesDep,
     JobsDep,
     PrincipalDep,
-    SessionDep,
     SettingsDep,
     StorageDep,
     ensure_idempotent,
 )
-from fastapi_ignite.http.fields import Name
 from fastapi_ignite.http.idempotency import keyed_request
 from fastapi_ignite.http.multipart import (
     FileTooLargeError,
@@ -43,16 +40,14 @@ from fastapi_ignite.ingestion.errors import (
 )
 from fastapi_ignite.ingestion.schemas import (
     FILE_EXAMPLE,
-    PROJECT_EXAMPLE,
     FileList,
     FileRemoved,
-    ProjectCreated,
     UploadResult,
     VectorStoreEnsured,
 )
 from fastapi_ignite.ingestion.service import IngestionService
 from fastapi_ignite.projects.errors import ProjectNotFoundError
-from fastapi_ignite.projects.service import ProjectService
+from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import STORE_ERRORS
 from fastapi_ignite.usage.deps import QuotaHeadersDep
@@ -117,26 +112,6 @@ async def _body(request: Request, settings: SettingsDep) -> MultipartReader:
 
 UploadBodyDep = Annotated[MultipartReader, Depends(_body)]
 ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
-
-
-@router.post(
-    "/projects/create",
-    openapi_extra=requires(Scope.PROJECTS_WRITE),
-    dependencies=[QuotaHeadersDep, idempotent("/ingestion/projects/{id}/files")],
-    responses=responses(SubscriptionRequiredError, QuotaExceededError),
-)
-async def create_project(
-    principal: PrincipalDep, session: SessionDep, name: Annotated[Name, Query(examples=["Docs"])]
-) -> ProjectCreated:
-    """Make a project, or return the one that has the name."""
-    project, created = await ProjectService(session, principal.tenant_id).create(name)
-    return ProjectCreated(
-        id=project.id,
-        tenant_id=project.tenant_id,
-        name=project.name,
-        vector_store_id=project.vector_store_id,
-        status="created" if created else "exists",
-    )
 
 
 @router.post(

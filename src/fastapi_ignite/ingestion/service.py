@@ -32,9 +32,10 @@ from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, VectorStoreEnsured, failure
+from fastapi_ignite.projects.engine import engine_of
+from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import RagEngine
-from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
@@ -63,8 +64,8 @@ class IngestionService:
         self._settings = settings
         self._tenant_id = tenant_id
 
-    def _engine(self, name: str | None) -> RagEngine:
-        return engine_named(self._engines, name or self._settings.default_engine)
+    def _engine_of(self, project: Project) -> RagEngine:
+        return engine_of(project, self._engines, default=self._settings.default_engine)
 
     async def ensure_vector_store(self, project_id: UUID, claim: Claim | None) -> VectorStoreEnsured:
         """The project's vector store, made if there is none.
@@ -92,7 +93,7 @@ class IngestionService:
             project = await ProjectService(session, self._tenant_id).get(project_id)
         if project.vector_store_id:
             return project.vector_store_id, False
-        engine = self._engine(None)
+        engine = self._engine_of(project)
         made = await engine.create_index(self._tenant_id, project_id)
         async with self._database.tenant(self._tenant_id) as session:
             return await ProjectService(session, self._tenant_id).link_index(
@@ -265,7 +266,7 @@ class IngestionService:
         _raise_if_all_over_quota(files)
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
-            embedded = await self._engine(project.engine).embedded(session, self._tenant_id, project_id)
+            embedded = await self._engine_of(project).embedded(session, self._tenant_id, project_id)
         return UploadResult.of(project_id, project.vector_store_id or "", batch_id, files, embedded)
 
     async def list_files(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> FileList:
@@ -275,7 +276,7 @@ class IngestionService:
             files = await FileRepo(session, self._tenant_id).page(
                 project_id, limit=limit + 1, after=after, removed=removed
             )
-            embedded = await self._engine(project.engine).embedded(session, self._tenant_id, project_id)
+            embedded = await self._engine_of(project).embedded(session, self._tenant_id, project_id)
         page = files[:limit]
         more = len(files) > limit
         return FileList(
@@ -297,7 +298,7 @@ class IngestionService:
             files = FileRepo(session, self._tenant_id)
             file = await files.get(project_id, file_id, lock=True)
             if file is not None:
-                await self._take_out(session, project.engine, file)
+                await self._take_out(session, project, file)
             elif delete_raw:
                 file = await files.get_kept_raw(project_id, file_id)
             if file is None:
@@ -323,18 +324,18 @@ class IngestionService:
             delete_raw=delete_raw,
         )
 
-    async def _take_out(self, session: AsyncSession, engine_name: str | None, file: File) -> None:
+    async def _take_out(self, session: AsyncSession, project: Project, file: File) -> None:
         """Out of every answer, and out of the plan's count where the work was not done yet."""
         if file.reservation_id and file.state in UNFINISHED:
             await UsageService(session, self._tenant_id).release(file.reservation_id)
-        hidden = await self._hide_unless_shared(engine_name, FileRepo(session, self._tenant_id), file)
+        hidden = await self._hide_unless_shared(project, FileRepo(session, self._tenant_id), file)
         file.receipt = {"document_id": str(hidden) if hidden else None, "characters": file.char_count}
         file.document_id = None
 
-    async def _hide_unless_shared(self, engine_name: str | None, files: FileRepo, file: File) -> UUID | None:
+    async def _hide_unless_shared(self, project: Project, files: FileRepo, file: File) -> UUID | None:
         if file.document_id is None:
             return None
-        engine = self._engine(engine_name)
+        engine = self._engine_of(project)
         await engine.lock(files.session, self._tenant_id, file.document_id)
         if await files.others_share(file.document_id, besides=file.id):
             return None

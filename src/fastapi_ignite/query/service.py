@@ -12,6 +12,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotentWork
 from fastapi_ignite.ingestion.repository import FileRepo
+from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.query.client_disconnect import cancel_on_disconnect
 from fastapi_ignite.query.errors import (
@@ -26,7 +27,6 @@ from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead, PassageRead, SearchRequest, SearchResult
 from fastapi_ignite.query.streaming import Names
 from fastapi_ignite.rag.engine import Answer, AnswerListener, RagEngine, TokenUsage
-from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
@@ -123,7 +123,7 @@ class QueryService:
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
             await BillingService(session, self._tenant_id).required()
-        engine = engine_named(self._engines, project.engine or self._settings.default_engine)
+        engine = engine_of(project, self._engines, default=self._settings.default_engine)
         searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit)
         found = await cancel_on_disconnect(searching, caller_left)
         # asked last, so that a file which was removed meanwhile is not among them
@@ -154,7 +154,7 @@ class QueryService:
         async with self._database.tenant(self._tenant_id) as session:
             await work.begin(session)
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
-            engine = engine_named(self._engines, project.engine or self._settings.default_engine)
+            engine = engine_of(project, self._engines, default=self._settings.default_engine)
             if engine.paid:
                 await work.mark_paid(session)
             messages = MessageRepo(session, self._tenant_id)
