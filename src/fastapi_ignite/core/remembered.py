@@ -1,4 +1,4 @@
-"""Values that are looked up once for all who ask within a moment."""
+"""Looks a value up once for all callers that ask within a moment."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ V = TypeVar("V")
 
 
 class Remembered(Generic[K, V]):
-    """A look-up's results for `seconds`; callers that come together share one look-up. A failure is not remembered.
+    """Remembers the results of a look-up for `seconds`, counted from the moment it was begun.
 
-    Every process remembers for itself, so `seconds` is how late it may learn of a change.
+    Callers that come together share one look-up. A failure is not remembered. Every process remembers for itself, so it
+    learns of a change at most `seconds` late. ADR 16 says why no library does this.
     """
 
     def __init__(self, look_up: Callable[[K], Awaitable[V]], *, seconds: float, most: int = 50_000) -> None:
@@ -25,7 +26,7 @@ class Remembered(Generic[K, V]):
         self._running: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K) -> V:
-        """Cancelling one caller leaves the others their look-up."""
+        """Return the value. Cancelling one caller leaves the others their look-up."""
         known = self._known.get(key)
         if known is not None and time.monotonic() < known[0]:
             return known[1]
