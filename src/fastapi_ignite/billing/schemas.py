@@ -16,7 +16,7 @@ from fastapi_ignite.http.fields import Name
 
 MAX_AMOUNT = 10**15
 
-# text, not the enumeration itself: an unknown cycle has a code of its own
+# plain text and not the enumeration, because an unknown cycle has an error code of its own
 Cycle = Annotated[
     str,
     Field(description="`monthly` or `annual`.", max_length=20, json_schema_extra={"enum": [*BillingCycle]}),
@@ -54,7 +54,7 @@ class PlanLimits(BaseModel):
 
     @classmethod
     def of(cls, plan: Plan) -> PlanLimits:
-        """The caps of a plan."""
+        """Build it from the plan."""
         return cls(
             max_projects=plan.max_projects,
             monthly_message_cap=plan.monthly_message_cap,
@@ -78,7 +78,7 @@ class PlanRead(BaseModel):
 
     @classmethod
     def of(cls, plan: Plan) -> PlanRead:
-        """A plan as callers see it."""
+        """Build it from the plan."""
         return cls(
             id=plan.id,
             name=plan.name,

@@ -1,4 +1,4 @@
-"""Subscribing, and what a tenant's subscription allows."""
+"""Changes and reads a tenant's subscription."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ NO_SUBSCRIPTION = "This tenant has no active subscription; see POST /billing/sub
 
 
 def parse_cycle(value: str) -> BillingCycle:
-    """`monthly` or `annual`."""
+    """Return the billing cycle.
+
+    Raises:
+        UnknownCycleError: The value is neither `monthly` nor `annual`.
+    """
     try:
         return BillingCycle(value)
     except ValueError:
@@ -38,7 +42,10 @@ def parse_cycle(value: str) -> BillingCycle:
 
 
 class BillingService:
-    """Works in the caller's transaction. A change reads the clock once it holds the row, and not again."""
+    """The subscription of one tenant. It works in the caller's transaction.
+
+    A change reads the clock once, after it has locked the row.
+    """
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._tenant_id = tenant_id
@@ -48,22 +55,26 @@ class BillingService:
         self._audit = AuditLog(session)
 
     async def plan(self, plan_id: str) -> Plan:
-        """A plan that can be taken, or a refusal."""
+        """Return a plan that can be taken.
+
+        Raises:
+            UnknownPlanError: No plan has this id, or it cannot be taken any more.
+        """
         plan = await self._plans.get(plan_id)
         if not plan.active:
             raise UnknownPlanError("No plan with this id can be taken.", plan_id=plan_id[:100])
         return plan
 
     async def subscribe(self, *, plan_id: str, cycle: BillingCycle) -> ActiveSubscription:
-        """Put the tenant on a plan: at once, or with the next billing window when it is a downgrade.
+        """Put the tenant on a plan at once, or with the next billing window if it is a downgrade.
 
         Usage and the quota month stay as they are, so changing plans back and forth refills nothing. Another billing
-        cycle of the same plan begins a new billing window today. Asking for what the tenant has withdraws what is
-        scheduled.
+        cycle of the same plan begins a new billing window today. If the tenant has the plan already, a scheduled change
+        is withdrawn.
 
         Raises:
-            UnknownPlanError, TenantNotFoundError: unknown ids.
-            PaymentOverdueError: a subscription ended unpaid.
+            UnknownPlanError, TenantNotFoundError: The id is unknown.
+            PaymentOverdueError: The subscription ended unpaid.
         """
         subscription, today = await self._subscriptions.lock(), clock.today()
         if subscription is None:
@@ -78,9 +89,9 @@ class BillingService:
         return await self._change(subscription, plan_id, cycle, today)
 
     async def cancel(self) -> ActiveSubscription | None:
-        """End the subscription with its billing window; a scheduled change is withdrawn. Nothing is deleted.
+        """End the subscription with its billing window, and withdraw a scheduled change. Nothing is deleted.
 
-        One that ended unpaid is canceled too, so that paying what is owed does not bring it back; nothing is left then.
+        One that ended unpaid is canceled too, so that a payment does not bring it back; the result is None then.
         """
         subscription, today = await self._locked(), clock.today()
         if not subscription.terms.overdue(today):
@@ -94,12 +105,16 @@ class BillingService:
         return _required(await self._store(subscription, subscription.terms.keep(today), today))
 
     async def current(self, day: date | None = None) -> ActiveSubscription | None:
-        """What the tenant is on, if anything; today, unless the caller decides about another day."""
+        """Return the subscription of the day, by default today, or None."""
         subscription = await self._subscriptions.get()
         return ActiveSubscription.of(subscription, day or clock.today()) if subscription else None
 
     async def required(self, day: date | None = None) -> ActiveSubscription:
-        """What the tenant is on, or a refusal."""
+        """Return the subscription of the day.
+
+        Raises:
+            SubscriptionRequiredError: The tenant has none, or it has ended.
+        """
         return _required(await self.current(day))
 
     async def _change(
@@ -120,7 +135,7 @@ class BillingService:
         return subscription
 
     async def _store(self, subscription: Subscription, terms: Terms, today: date) -> ActiveSubscription | None:
-        """The subscription's row before the tenant's, as everywhere."""
+        """Store the terms. It locks the subscription's row before the tenant's, as all code does."""
         before = subscription.terms
         stored = await self._subscriptions.store(subscription, terms)
         self._record_change(stored.id, before, terms)

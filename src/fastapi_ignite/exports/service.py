@@ -1,4 +1,4 @@
-"""Starting, watching and fetching a tenant's exports."""
+"""Starts, shows and hands out a tenant's exports."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class ExportDownload:
-    """An archive on its way out."""
+    """An archive that a caller downloads."""
 
     export_id: UUID
     byte_count: int
@@ -36,7 +36,7 @@ class ExportDownload:
 
 
 class ExportService:
-    """The exports of one tenant. Opens its own short transactions."""
+    """The exports of one tenant. It opens its own short transactions."""
 
     def __init__(self, *, database: Database, storage: Storage, jobs: JobQueue, tenant_id: UUID) -> None:
         self._database = database

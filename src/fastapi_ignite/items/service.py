@@ -1,4 +1,4 @@
-"""The item catalogue."""
+"""The rules of the item catalogue."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from fastapi_ignite.items.schemas import ItemCreate, ItemRead, ItemUpdate
 
 
 class ItemService:
-    """Works in the caller's transaction."""
+    """The item catalogue. It works in the caller's transaction."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._items = ItemRepo(session)
 
     async def create_item(self, item: ItemCreate) -> ItemRead:
-        """Store a new item."""
         stored = Item(id=new_id(), **item.model_dump())
         await self._items.save(stored)
         return ItemRead.model_validate(stored)

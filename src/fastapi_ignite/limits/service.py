@@ -13,7 +13,7 @@ from fastapi_ignite.usage.service import UsageService
 
 
 class LimitsService:
-    """Works in the caller's transaction."""
+    """Shows the caps of one tenant. It works in the caller's transaction."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._usage = UsageService(session, tenant_id)

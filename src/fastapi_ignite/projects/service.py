@@ -19,7 +19,7 @@ from fastapi_ignite.usage.service import UsageService
 
 
 class ProjectService:
-    """Works in the caller's transaction."""
+    """The projects of one tenant. It works in the caller's transaction."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._session = session

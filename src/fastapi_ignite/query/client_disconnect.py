@@ -16,7 +16,7 @@ async def cancel_on_disconnect(work: Coroutine[Any, Any, T], is_disconnected: Ca
     """Return the result of the work.
 
     Raises:
-        ClientDisconnectedError: the client left first, and the work has ended.
+        ClientDisconnectedError: The client left first, and the work was cancelled.
     """
 
     async def look() -> None:

@@ -1,4 +1,4 @@
-"""Asking: reserve in one transaction, answer in none, settle in another."""
+"""Answers questions: it reserves in one transaction, answers in none, and settles in another."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST_ANSWERS = 3
 
 @dataclass(frozen=True, slots=True)
 class OpenQuestion:
-    """A question on record, with the unit held for it and the id that its answer will have."""
+    """A stored question, with the unit that is held for it and the id that its answer will have."""
 
     work: IdempotentWork
     text: str
@@ -48,7 +48,7 @@ class OpenQuestion:
 
 
 class QueryService:
-    """The questions of one tenant. Opens its own short transactions."""
+    """The questions of one tenant. It opens its own short transactions."""
 
     def __init__(
         self, *, database: Database, engines: Mapping[str, RagEngine], settings: Settings, tenant_id: UUID
@@ -61,7 +61,7 @@ class QueryService:
     async def ask(
         self, request: AskRequest, claim: Claim | None, *, caller_left: Callable[[], Awaitable[bool]]
     ) -> AskResult:
-        """One answer is one message of the plan, a refusal too; a failure is none.
+        """Return the answer. It counts as one message of the plan, a refusal too; a failure counts as none.
 
         Raises as `begin` and `answer` do.
         """
@@ -96,7 +96,7 @@ class QueryService:
                         return result
                 raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
             except CommitOutcomeUnknownError:
-                raise  # the answer may be on record and charged; if it is not, the unit and the question expire
+                raise  # the answer may be stored and charged; if it is not, the unit and the question expire
             except ClientDisconnectedError:
                 await self._end(question, usage, charged=usage.spent)
                 raise
@@ -105,7 +105,7 @@ class QueryService:
                 raise
 
     async def read(self, message_id: UUID) -> AskResult:
-        """An answer as it was given; costs nothing."""
+        """Return an answer as it was given. This costs nothing."""
         async with self._database.tenant(self._tenant_id) as session:
             message = await MessageRepo(session, self._tenant_id).answer(message_id)
         if message is None:
@@ -113,12 +113,12 @@ class QueryService:
         return _as_result(message)
 
     async def search(self, request: SearchRequest, *, caller_left: Callable[[], Awaitable[bool]]) -> SearchResult:
-        """Costs no message, but wants a subscription: a provider may be paid for it.
+        """Return the passages that fit best. This costs no message, but a provider may be paid for it.
 
         Raises:
-            ProjectNotFoundError: the id is unknown.
-            SubscriptionRequiredError: nothing was searched.
-            ClientDisconnectedError: nobody hears it, and the engine was stopped.
+            ProjectNotFoundError: The id is unknown.
+            SubscriptionRequiredError: The tenant has no plan; nothing was searched.
+            ClientDisconnectedError: The caller left, and the engine was stopped.
         """
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
@@ -126,7 +126,7 @@ class QueryService:
         engine = engine_of(project, self._engines, default=self._settings.default_engine)
         searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit)
         found = await cancel_on_disconnect(searching, caller_left)
-        # asked last, so that a file which was removed meanwhile is not among them
+        # the names are read last, so that no file is shown that was removed meanwhile
         names = await self.names({passage.document_id for passage in found})
         return SearchResult(
             results=[
@@ -138,17 +138,17 @@ class QueryService:
         )
 
     async def names(self, document_ids: Collection[UUID]) -> Names:
-        """The file that callers know each document by; a document without one is missing."""
+        """Return the file that callers know each document by. Documents without a file are left out."""
         async with self._database.tenant(self._tenant_id) as session:
             return await FileRepo(session, self._tenant_id).names(document_ids)
 
     async def begin(self, request: AskRequest, claim: Claim | None) -> OpenQuestion:
-        """Put the question on record and hold a unit for it.
+        """Store the question and hold a unit for it.
 
         Raises:
-            ProjectNotFoundError, ConversationNotFoundError: unknown ids.
-            SubscriptionRequiredError, QuotaExceededError: nothing may be asked.
-            IdempotencyConflictError: the same request was made before.
+            ProjectNotFoundError, ConversationNotFoundError: The id is unknown.
+            SubscriptionRequiredError, QuotaExceededError: The tenant may ask nothing.
+            IdempotencyConflictError: The same request was made before.
         """
         work = IdempotentWork(self._database, claim)
         async with self._database.tenant(self._tenant_id) as session:
@@ -193,7 +193,7 @@ class QueryService:
         )
 
     async def _settle(self, question: OpenQuestion, answer: Answer, usage: TokenUsage) -> AskResult | None:
-        """`None`: the answer holds the words of a document whose last file is removed, and must not leave."""
+        """Store and charge the answer. Return None if it cites a document without a file: it must not leave."""
         async with self._database.tenant(self._tenant_id) as session:
             citations = await self._citations(FileRepo(session, self._tenant_id), answer)
             if citations is None:
@@ -223,14 +223,14 @@ class QueryService:
         return result
 
     async def _citations(self, files: FileRepo, answer: Answer) -> list[CitationRead] | None:
-        """`None` when a cited document has no file any more."""
+        """Return the citations, or None if a cited document has no file any more."""
         names = await files.names([citation.document_id for citation in answer.citations])
         if any(citation.document_id not in names for citation in answer.citations):
             return None
         return [CitationRead.proven(citation, *names[citation.document_id]) for citation in answer.citations]
 
     async def _end(self, question: OpenQuestion, usage: TokenUsage, *, charged: bool) -> None:
-        """Without an answer. What was spent at a provider stays on record, whoever bears it."""
+        """End the question without an answer. What was spent at a provider is stored, whoever pays for it."""
         columns = _columns(usage) if usage.spent else {}
         async with self._database.tenant(self._tenant_id) as session:
             state = "cancelled" if charged else "failed"
