@@ -151,12 +151,9 @@ async def make_tenants(database: Database, number: int) -> list[UUID]:
     async with database.system() as session:
         change = PlanChange(max_projects=1, monthly_message_cap=CAP, monthly_upload_char_cap=1)
         await PlanService(session).put("bench", change)
-    tenants = [new_id() for _ in range(number)]
-    for tenant_id in tenants:
-        async with database.tenant(tenant_id) as session:
-            onboarding = OnboardingService(session, tenant_id)
-            await onboarding.create(name="Bench", plan_id="bench", cycle=BillingCycle.MONTHLY)
-    return tenants
+    onboarding = OnboardingService(database)
+    made = [await onboarding.create(name="Bench", plan_id="bench", cycle=BillingCycle.MONTHLY) for _ in range(number)]
+    return [tenant.tenant_id for tenant in made]
 
 
 def ratio(own: list[float], other: list[float]) -> float:

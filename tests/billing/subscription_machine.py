@@ -17,20 +17,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import text
 
 from days import ONE_DAY, Calendar, calendar_at, window_by_walking
+from fastapi_ignite.billing.active_subscription import ActiveSubscription
+from fastapi_ignite.billing.errors import PaymentOverdueError, SubscriptionRequiredError
 from fastapi_ignite.billing.models import BillingCycle
 from fastapi_ignite.billing.repository import SubscriptionRepo
 from fastapi_ignite.billing.scheduled_changes import ScheduledChanges
-from fastapi_ignite.billing.service import (
-    ActiveSubscription,
-    BillingService,
-    PaymentOverdueError,
-    SubscriptionRequiredError,
-)
+from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core.errors import IgniteError
-from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.onboarding.service import OnboardingService
+from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
-from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+from fastapi_ignite.usage.service import UsageService
 from machines import Ground, put_plan
 
 PLANS = ("machine-small", "machine-medium", "machine-large")  # each lesser than the next
@@ -107,17 +104,14 @@ class SubscriptionMachine(RuleBasedStateMachine):
 
     @initialize(start=st.dates(date(2024, 1, 1), date(2034, 1, 1)), plan=st.sampled_from(PLANS), cycle=Cycles)
     def begin(self, start: date, plan: str, cycle: BillingCycle) -> None:
-        self.tenant_id: UUID = new_id()
         self._moved = calendar_at(start)
         self.calendar: Calendar = self._moved.__enter__()
         self.model = Model(start, plan, cycle, start, start)
         self.used: dict[date, int] = {}
 
-        async def create() -> None:
-            async with self.ground.database.tenant(self.tenant_id) as session:
-                await OnboardingService(session, self.tenant_id).create(name="Machine", plan_id=plan, cycle=cycle)
-
-        self.ground.run(create())
+        onboarding = OnboardingService(self.ground.database)
+        created = self.ground.run(onboarding.create(name="Machine", plan_id=plan, cycle=cycle))
+        self.tenant_id: UUID = created.tenant_id
 
     def teardown(self) -> None:
         if hasattr(self, "_moved"):

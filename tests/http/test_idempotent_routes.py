@@ -13,8 +13,6 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
-from redis import Redis
-from sqlalchemy import event
 
 from bookkeeping import rows_of, stored_objects
 from both_engines import *  # noqa: F403  fixtures: the operations below run on both engines
@@ -23,7 +21,7 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.core.security import sign_token
-from fastapi_ignite.http import admission, problems
+from fastapi_ignite.http import problems
 from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import SessionDep
 from fastapi_ignite.http.middleware import RequestContext
@@ -31,9 +29,8 @@ from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import store
-from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.main import create_app
-from http_clients import TenantClient, WithState, client_for
+from http_clients import TenantClient, WithState
 from http_contract import operations, problem
 
 REPLAY = {"Prefer": "idempotency=replay"}
@@ -251,7 +248,7 @@ class TestReplay:
         problem(await sender.ask(Prefer=prefer), 409, "idempotency_duplicate")
 
     async def test_a_large_answer_is_not_kept(self, sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(store, "MAX_ANSWER_BYTES", 10)
+        monkeypatch.setattr(store, "MAX_RESPONSE_BYTES", 10)
         await sender.ask()
         assert problem(await sender.ask(**REPLAY), 409, "idempotency_duplicate")["resource"]
 
@@ -260,69 +257,6 @@ class TestReplay:
         for _ in range(3):
             assert (await sender.ask(**REPLAY)).status_code == 200
         assert (await sender.tenant.get("/limits/current")).json()["usage"]["messages_used"] == 1
-
-
-def of_keys(statements: list[str]) -> list[str]:
-    """Beside what is looked up of the tenant every second."""
-    return [statement for statement in statements if "idempotency_keys" in statement]
-
-
-@of_the_local_engine  # what comes of a key, not of a question
-class TestRedisRemembers:
-    """A refused duplicate is refused again without PostgreSQL, and Redis may lose all of it."""
-
-    @pytest.fixture
-    async def sender(
-        self, sender: Sender, settings: Settings, state: AppState, monkeypatch: pytest.MonkeyPatch
-    ) -> AsyncGenerator[Sender]:
-        """To an API that waits for Redis: a busy machine is no outage."""
-        monkeypatch.setattr(admission, "REDIS_SECONDS", 30)
-        patient: AppState = {**state, "limiter": RateLimiter(state["redis"], patience=30)}
-        async with client_for(settings, patient) as client:
-            yield replace(sender, tenant=replace(sender.tenant, http=client))
-
-    @pytest.fixture
-    async def statements(self, state: AppState) -> AsyncGenerator[list[str]]:
-        """What the API asks of the table of keys."""
-        seen: list[str] = []
-
-        def note(*call: Any) -> None:
-            if "idempotency_keys" in call[2]:
-                seen.append(call[2])
-
-        engine = state["database"].engine.sync_engine
-        event.listen(engine, "before_cursor_execute", note)
-        yield seen
-        event.remove(engine, "before_cursor_execute", note)
-
-    async def test_the_second_duplicate_costs_no_transaction(self, sender: Sender, statements: list[str]) -> None:
-        await sender.ask()
-        first = problem(await sender.ask(), 409, "idempotency_duplicate")
-        statements.clear()
-        second = problem(await sender.ask(), 409, "idempotency_duplicate")
-        assert of_keys(statements) == []
-        told = ("resource", "first_seen_at", "expires_at")
-        assert [second[name] for name in told] == [first[name] for name in told]
-        problem(await sender.ask("Why not?"), 422, "idempotency_key_reused")
-        assert of_keys(statements) == []
-
-    async def test_what_redis_lost_postgres_knows(self, sender: Sender, redis: Redis) -> None:
-        await sender.ask()
-        for _ in range(2):
-            problem(await sender.ask(), 409, "idempotency_duplicate")
-        lost = list(redis.scan_iter(match=f"done:{{tenant:{sender.tenant.id}}}*"))
-        assert len(lost) == 1
-        assert 0 < redis.ttl(lost[0]) <= 1800
-        redis.delete(*lost)
-        problem(await sender.ask(), 409, "idempotency_duplicate")
-
-    async def test_what_it_holds_that_nobody_understands_is_ignored(self, sender: Sender, redis: Redis) -> None:
-        await sender.ask()
-        problem(await sender.ask(), 409, "idempotency_duplicate")
-        (name,) = redis.scan_iter(match=f"done:{{tenant:{sender.tenant.id}}}*")
-        for nonsense in (b"", b"\xff", b"[]", b"[2]", b'{"a": 1}', b'[9, "", null, "x", "y"]'):
-            redis.set(name, nonsense, ex=60)
-            problem(await sender.ask(), 409, "idempotency_duplicate")
 
 
 class Thing(BaseModel):

@@ -66,9 +66,9 @@ class Upload:
 
     async def read(self, limits: MultipartLimits = LIMITS) -> list[tuple[str, bytes]]:
         """Names and stored bytes of the files that arrived."""
-        reader = MultipartReader(self.request, limits=limits, field_name="files", target=self)
+        reader = MultipartReader(self.request, limits=limits, field_name="files")
         try:
-            received = await reader.read()
+            received = await reader.read(self)
         finally:
             keys = {file.stored.key for file in reader.received}
             # whole files are the caller's to remove; of the others nothing may be left

@@ -23,7 +23,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError, IdempotencyStore
-from fastapi_ignite.infra.idempotency.outcome import IdempotencyInProgressError, IdempotencyKeyReusedError
+from fastapi_ignite.infra.idempotency.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from fastapi_ignite.infra.idempotency.store import LEASE, remove_expired
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.storage import LocalStorage

@@ -16,18 +16,18 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import (
-    Answer,
-    AnswerKeptError,
     Claim,
     IdempotencyConflictError,
     IdempotencyOutcomeUnknownError,
     IdempotencyStore,
+    ResponseStoredError,
+    StoredResponse,
 )
-from fastapi_ignite.infra.idempotency.outcome import IdempotencyInProgressError, IdempotencyKeyReusedError
+from fastapi_ignite.infra.idempotency.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from fastapi_ignite.infra.services import ServiceAddresses
 
 LEASE, WINDOW = timedelta(minutes=1), timedelta(minutes=30)
-ANSWER = Answer(200, b"{}")
+RESPONSE = StoredResponse(200, b"{}")
 
 
 @dataclass
@@ -66,7 +66,7 @@ class AgainstAModel(RuleBasedStateMachine):
 
         try:
             self.runner.run(run())
-        except (IdempotencyConflictError, IdempotencyKeyReusedError, AnswerKeptError) as refusal:
+        except (IdempotencyConflictError, IdempotencyKeyReusedError, ResponseStoredError) as refusal:
             return type(refusal)
         return None
 
@@ -89,7 +89,7 @@ class AgainstAModel(RuleBasedStateMachine):
         if known.claim.fingerprint != claim.fingerprint:
             return IdempotencyKeyReusedError
         if known.done:
-            return AnswerKeptError if claim.replay else IdempotencyConflictError
+            return ResponseStoredError if claim.replay else IdempotencyConflictError
         return IdempotencyOutcomeUnknownError if lost else IdempotencyInProgressError
 
     def held(self, pair: tuple[str, Claim]) -> Expected | None:
@@ -100,7 +100,7 @@ class AgainstAModel(RuleBasedStateMachine):
     def complete(self, pair: tuple[str, Claim]) -> None:
         known = self.held(pair)
         owned = known is not None and not known.done
-        refused = self.transaction(lambda store: store.complete(pair[1], resource="/x", answer=ANSWER))
+        refused = self.transaction(lambda store: store.complete(pair[1], resource="/x", response=RESPONSE))
         assert refused is (None if owned else IdempotencyInProgressError)
         if known and owned:
             known.done = True

@@ -84,7 +84,7 @@ async def test_the_lease_is_extended_while_the_answer_is_made(
 
     async with interrupted(tenant, engine_settings, state, three_leases_long) as (slow, _):
         assert (await slow.ask(project, "Why?", headers=KEY)).status_code == 200
-    assert not [task for task in asyncio.all_tasks() if "owner_alive" in repr(task)]
+    assert not [task for task in asyncio.all_tasks() if "IdempotentWork._extend_lease" in repr(task)]
 
 
 class TestAPaidAnswer:

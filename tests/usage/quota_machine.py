@@ -18,9 +18,10 @@ from fastapi_ignite.billing.models import BillingCycle
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.onboarding.service import OnboardingService
+from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
 from fastapi_ignite.usage.repository import release_expired
-from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+from fastapi_ignite.usage.service import UsageService
 from machines import Ground, put_plan
 
 FLOWS = (Metric.MESSAGES, Metric.CHARACTERS)
@@ -47,8 +48,7 @@ class QuotaMachine(RuleBasedStateMachine):
 
     @initialize(start=st.dates(date(2024, 1, 1), date(2034, 1, 1)))
     def begin(self, start: date) -> None:
-        self.tenant_id: UUID = new_id()
-        self.plan_id = f"machine-{self.tenant_id.hex[-12:]}"
+        self.plan_id = f"machine-{new_id().hex[-12:]}"
         self._moved = calendar_at(start)
         self.calendar: Calendar = self._moved.__enter__()
         self.anchor = start
@@ -57,13 +57,12 @@ class QuotaMachine(RuleBasedStateMachine):
         self.days: Counter[tuple[Metric, date]] = Counter()
         self.caps_change(projects=3, messages=10, characters=25)
 
-        async def create() -> None:
-            async with self.ground.database.tenant(self.tenant_id) as session:
-                await OnboardingService(session, self.tenant_id).create(
-                    name="Machine", plan_id=self.plan_id, cycle=BillingCycle.ANNUAL
-                )
-
-        self.ground.run(create())
+        created = self.ground.run(
+            OnboardingService(self.ground.database).create(
+                name="Machine", plan_id=self.plan_id, cycle=BillingCycle.ANNUAL
+            )
+        )
+        self.tenant_id: UUID = created.tenant_id
 
     def teardown(self) -> None:
         """Whatever happened, exactly what is left can be used."""

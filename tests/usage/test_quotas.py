@@ -15,9 +15,10 @@ from days import calendar_at
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.repository import release_expired
-from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+from fastapi_ignite.usage.service import UsageService
 from http_clients import TenantClient, TenantFactory
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.admin.errors import AdminKeyNotFoundError
 from fastapi_ignite.admin.models import AdminKey
 from fastapi_ignite.admin.repository import AdminKeyRepo
 from fastapi_ignite.audit.actions import Action
@@ -15,15 +16,7 @@ from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.api_key_format import key_digest, key_hint, new_admin_key
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
-
-
-class AdminKeyNotFoundError(NotFoundError):
-    """No admin key has this id."""
-
-    code = "admin_key_not_found"
-    title = "Unknown admin key"
 
 
 class AdminKeyService:

@@ -27,7 +27,7 @@ from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep, SettingsDep
 from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import requires, tenant_router
-from fastapi_ignite.tenants.service import TenantNotFoundError
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 
 router = tenant_router("/api-keys", "api keys")
 

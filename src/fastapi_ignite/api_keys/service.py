@@ -23,11 +23,10 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.core.api_key_format import key_digest, key_hint, new_tenant_key
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.core.permissions import granted
+from fastapi_ignite.core.permissions import InsufficientScopeError, granted
 from fastapi_ignite.core.security import Principal
-from fastapi_ignite.http.problems import InsufficientScopeError
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 from fastapi_ignite.tenants.repository import TenantRepo
-from fastapi_ignite.tenants.service import TenantNotFoundError
 
 MAX_ACTIVE_KEYS = 100
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Depends, Query
 
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.schemas import EventList
@@ -17,6 +17,17 @@ from fastapi_ignite.http.routing import admin_router, requires, tenant_router
 router = tenant_router("/audit", "audit")
 admin = admin_router("/audit")
 
+
+async def _service(session: SessionDep) -> AuditLog:
+    return AuditLog(session)
+
+
+async def _admin_service(session: OperatorDep) -> AuditLog:
+    return AuditLog(session)
+
+
+AuditLogDep = Annotated[AuditLog, Depends(_service)]
+AdminAuditLogDep = Annotated[AuditLog, Depends(_admin_service)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[UUID | None, Query(description="`next_after` of the page before.")]
 OnlyAction = Annotated[Action | None, Query(description="Only events of this action.")]
@@ -25,18 +36,18 @@ OnlyAction = Annotated[Action | None, Query(description="Only events of this act
 @router.get("", openapi_extra=requires(Scope.AUDIT_READ))
 async def list_events(
     principal: PrincipalDep,
-    session: SessionDep,
+    service: AuditLogDep,
     limit: Limit = 50,
     after: After = None,
     action: OnlyAction = None,
 ) -> EventList:
     """What was done in the tenant, by whom, newest first. Nobody can change or remove an event."""
-    return await AuditLog(session).page(principal.tenant_id, limit=limit, after=after, action=action)
+    return await service.page(principal.tenant_id, limit=limit, after=after, action=action)
 
 
 @admin.get("")
 async def list_admin_events(
-    session: OperatorDep, limit: Limit = 50, after: After = None, action: OnlyAction = None
+    service: AdminAuditLogDep, limit: Limit = 50, after: After = None, action: OnlyAction = None
 ) -> EventList:
     """What administrators did to plans and admin keys, newest first."""
-    return await AuditLog(session).page_of_service_events(limit=limit, after=after, action=action)
+    return await service.page_of_service_events(limit=limit, after=after, action=action)

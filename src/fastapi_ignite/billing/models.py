@@ -51,9 +51,9 @@ class Plan(Timestamped, Base):
     active: Mapped[bool] = mapped_column(server_default=text("true"))
 
     def is_less_than(self, other: Plan, cycle: BillingCycle) -> bool:
-        """Whether leaving `other` for this plan gives something up, in that cycle.
+        """Tell whether a change from `other` to this plan is a downgrade in that cycle.
 
-        The prices decide; the caps do where the prices are equal, or one of the plans has none.
+        The prices decide. Where they are equal, or a plan has no price, the caps decide.
         """
         price, its = self.price(cycle), other.price(cycle)
         if self.currency == other.currency and price and its and price != its:
@@ -62,19 +62,19 @@ class Plan(Timestamped, Base):
         return any(own < its for own, its in caps) and not any(own > its for own, its in caps)
 
     def price(self, cycle: BillingCycle) -> int:
-        """Of one window; 0 where the plan has no price in that cycle."""
+        """Return the price of one window; 0 where the plan has no price in that cycle."""
         return self.annual_price if cycle is BillingCycle.ANNUAL else self.monthly_price
 
     @property
     def caps(self) -> tuple[int, int, int]:
-        """Projects, messages, characters."""
+        """The caps on projects, messages and characters, in this order."""
         return self.max_projects, self.monthly_message_cap, self.monthly_upload_char_cap
 
 
 class Subscription(TenantScoped, Timestamped, Base):
-    """A tenant's plan. Windows are computed from the anchors (`periods`), never stored, so none is ever stale.
+    """A tenant's plan. Windows are never stored: `periods` computes them from the anchors, so none is ever stale.
 
-    What is scheduled acts on its day whoever looks (`terms`); the scheduler only writes it down.
+    A scheduled change acts on its day for every reader (`terms`); the scheduler only writes it into the row.
     """
 
     __tablename__ = "subscriptions"
@@ -107,14 +107,14 @@ class Subscription(TenantScoped, Timestamped, Base):
     pending_plan: Mapped[Plan | None] = relationship(foreign_keys=pending_plan_id, lazy="raise")
 
     def plan_on(self, day: date) -> Plan:
-        """The day's plan: a change whose day has come acts before it is written down."""
+        """Return the plan of the day. A scheduled change counts from its day on, also where the row lacks it."""
         if self.pending_plan is not None and self.terms.on(day).pending is None:
             return self.pending_plan
         return self.stored_plan
 
     @property
     def terms(self) -> Terms:
-        """As stored; ask for those of a day with `terms.on(day)`."""
+        """The terms as stored. `terms.on(day)` returns those of a day."""
         return Terms(
             plan_id=self.plan_id,
             cycle=BillingCycle(self.billing_cycle),

@@ -1,4 +1,4 @@
-"""Billing and quota windows, always computed from their anchor: Jan 31 → Feb 28 → Mar 31."""
+"""Billing and quota windows. Each is computed from the anchor, never from the window before: Jan 31, Feb 28, Mar 31."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """UTC days, both included."""
+    """A range of UTC days; both ends are included."""
 
     start: date
     end: date
@@ -21,13 +21,13 @@ class Window:
 
 
 def add_months(anchor: date, months: int) -> date:
-    """The anchor's day of the month, or the last one of a shorter month."""
+    """Return the anchor's day in a later month, or the last day of a shorter month."""
     year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
     return date(year, month + 1, min(anchor.day, calendar.monthrange(year, month + 1)[1]))
 
 
 def window_at(anchor: date, months: int, day: date) -> Window:
-    """The window of `months` months that holds `day`, counted from `anchor`; days before it are in the first one."""
+    """Return the window of `months` months that contains `day`. Days before `anchor` are in the first window."""
     elapsed = (day.year - anchor.year) * 12 + day.month - anchor.month
     index = max(0, elapsed // months)
     if index and add_months(anchor, index * months) > day:

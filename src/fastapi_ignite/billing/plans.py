@@ -1,4 +1,4 @@
-"""Plans as data: for whoever may change them, whether by command line or over HTTP."""
+"""Reads and changes plans, for the command line and for administrators over HTTP."""
 
 from __future__ import annotations
 
@@ -9,51 +9,41 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
+from fastapi_ignite.billing.errors import IncompletePlanError, UnknownPlanError
 from fastapi_ignite.billing.models import Plan
 from fastapi_ignite.billing.repository import PlanRepo
 from fastapi_ignite.billing.schemas import PlanChange
-from fastapi_ignite.core.errors import InvalidInputError, NotFoundError
 
 NEEDED = ("max_projects", "monthly_message_cap", "monthly_upload_char_cap")
 
 
-class UnknownPlanError(NotFoundError):
-    """No plan has this id, or none that may be taken."""
-
-    code = "plan_not_found"
-    title = "Unknown plan"
-
-
-class IncompletePlanError(InvalidInputError):
-    """A new plan without all of its caps."""
-
-    code = "plan_incomplete"
-    title = "Incomplete plan"
-
-
 class PlanService:
-    """Works in the caller's transaction; changing plans needs one that may."""
+    """The plans. It works in the caller's transaction; only an operator's or a system transaction may change plans."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._plans = PlanRepo(session)
         self._audit = AuditLog(session)
 
     async def list_all(self, *, active_only: bool = False, limit: int | None = None, skip: int = 0) -> Sequence[Plan]:
-        """The plans by id."""
+        """Return the plans ordered by id."""
         return await self._plans.list_all(active_only=active_only, limit=limit, skip=skip)
 
     async def get(self, plan_id: str) -> Plan:
-        """The plan, active or not, or a refusal."""
+        """Return the plan, active or not.
+
+        Raises:
+            UnknownPlanError: No plan has this id.
+        """
         plan = await self._plans.get(plan_id)
         if plan is None:
             raise UnknownPlanError("No plan has this id.", plan_id=plan_id[:100])
         return plan
 
     async def put(self, plan_id: str, change: PlanChange) -> Plan:
-        """Make the plan, or change the figures given. It acts at once on every tenant of the plan.
+        """Make the plan, or change the given fields. The change acts at once on every tenant of the plan.
 
         Raises:
-            IncompletePlanError: the plan is new and a cap is missing; `missing` names it.
+            IncompletePlanError: The plan is new and caps are missing; `missing` names them.
         """
         values = change.model_dump(exclude_unset=True)
         if await self._plans.get(plan_id) is None:
@@ -66,7 +56,7 @@ class PlanService:
         return await self._change(plan_id, values)
 
     async def deactivate(self, plan_id: str) -> Plan:
-        """Nobody can take the plan any more; who has it keeps it."""
+        """Make the plan unavailable for tenants that do not have it; those that have it keep it."""
         await self.get(plan_id)
         return await self._change(plan_id, {"active": False})
 

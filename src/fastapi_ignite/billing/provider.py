@@ -1,4 +1,4 @@
-"""The door to whoever collects the money."""
+"""The interface of payment providers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastapi_ignite.core.config import Settings
 
 
 class PaymentStatus(StrEnum):
-    """What the provider says of an account."""
+    """What the provider says about an account."""
 
     PAID = "paid"
     UNPAID = "unpaid"
@@ -22,7 +22,7 @@ class PaymentStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A subscription as its provider should have it: the whole state, never a difference.
+    """A subscription as the provider should record it. It is always the whole state, never a difference.
 
     `price` is that of one window, in the currency's smallest unit. `ends_on` is the first day without service; of a
     subscription that has ended, canceled or unpaid, `window` is the last one that was served.
@@ -39,34 +39,33 @@ class Account:
 
 
 class BillingProvider(Protocol):
-    """Makes its record of an account equal to ours, and says how the account stands.
+    """A payment provider, whose record of each account is kept equal to ours.
 
-    Called outside of transactions, after every change and on every day, possibly several times with the same account:
-    an implementation uses `subscription_id` and the window as its idempotency key. Prorating is the provider's affair,
-    as with Stripe's subscriptions; a webhook of the provider needs no state of its own, it only asks for another call.
-    It raises when it cannot be reached: the subscription stays as it is, and the call is made again.
+    `sync` is called outside of transactions, after every change and once a day. It may be called several times with
+    the same account, so an implementation uses `subscription_id` and the window as its idempotency key. Prorating is
+    left to the provider, as with Stripe's subscriptions. A webhook of the provider needs no state: it only asks for
+    another call. If the provider cannot be reached, `sync` raises; the subscription stays, and the call is repeated.
     """
 
     name: str
     collects: bool
 
     async def sync(self, account: Account) -> PaymentStatus:
-        """Bring the provider up to date."""
+        """Make the provider's record of the account equal to ours, and return whether the account is paid."""
         ...
 
 
 class NoPayment:
-    """Nobody is billed: plans are granted, and every account is in order."""
+    """The provider of a service that bills nobody: every account counts as paid."""
 
     name = "none"
     collects = False
 
     async def sync(self, account: Account) -> PaymentStatus:
-        """Nothing to tell, nothing owed."""
         del account
         return PaymentStatus.PAID
 
 
 def make_provider(settings: Settings) -> BillingProvider:
-    """The provider of `BILLING_PROVIDER`."""
+    """Return the provider that `BILLING_PROVIDER` names."""
     return {"none": NoPayment}[settings.billing.provider]()

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class ProviderSync:
-    """It tells the provider of every subscription that changed, and writes down who has not paid."""
+    """Sends changed subscriptions to the provider, and stores who has not paid."""
 
     def __init__(self, database: Database, provider: BillingProvider, *, grace_days: int, batch: int = BATCH) -> None:
         self._database = database
@@ -28,7 +28,7 @@ class ProviderSync:
         self._batch = batch
 
     async def run(self) -> int:
-        """Each subscription by itself: one that the provider cannot take holds up no other one."""
+        """Send every changed subscription, and return how many were sent. A failure does not stop the others."""
         if not self._provider.collects:
             return 0
         after, count = UUID(int=0), 0

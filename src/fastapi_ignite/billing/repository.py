@@ -19,29 +19,28 @@ WITH_PLANS = (joinedload(Subscription.stored_plan, innerjoin=True), joinedload(S
 
 
 class PlanRepo:
-    """Plans belong to no tenant; a tenant's transaction may only read them."""
+    """The plans, which belong to no tenant. A tenant's transaction may only read them."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def get(self, plan_id: str) -> Plan | None:
-        """The plan, if its id is known."""
+        """Return the plan, or None."""
         return await self._session.get(Plan, plan_id)
 
     async def list_all(self, *, active_only: bool = False, limit: int | None = None, skip: int = 0) -> Sequence[Plan]:
-        """The plans by id."""
+        """Return the plans ordered by id."""
         statement = select(Plan).order_by(Plan.id).limit(limit).offset(skip)
         if active_only:
             statement = statement.where(Plan.active)
         return (await self._session.scalars(statement)).all()
 
     async def add(self, plan_id: str, values: dict[str, Any]) -> bool:
-        """Insert; false when somebody has made it by now. Needs its name and caps."""
+        """Insert a plan. Return False if the plan exists by now. The values must have a name and all caps."""
         statement = insert(Plan).values(id=plan_id, **values).on_conflict_do_nothing(index_elements=[Plan.id])
         return (await self._session.execute(statement.returning(Plan.id))).first() is not None
 
     async def change(self, plan_id: str, values: dict[str, Any]) -> Plan:
-        """Set the values given."""
         plan = await self._session.get_one(Plan, plan_id, with_for_update=True, populate_existing=True)
         for name, value in values.items():
             setattr(plan, name, value)
@@ -51,25 +50,25 @@ class PlanRepo:
 
 
 class SubscriptionRepo:
-    """The active plan and the anchors of a tenant's windows."""
+    """The subscription of one tenant."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._session = session
         self._tenant_id = tenant_id
 
     async def get(self) -> Subscription | None:
-        """The subscription with its plans loaded."""
+        """Return the subscription with its plans loaded, or None."""
         statement = self._own().options(*WITH_PLANS).execution_options(populate_existing=True)
         return (await self._session.execute(statement)).scalar_one_or_none()
 
     async def lock(self) -> Subscription | None:
-        """The same; whoever else would change it waits until this transaction ends."""
-        # the row alone: joined with its plan, one whose plan changes while it is waited for would not be found
+        """Return and lock the subscription: other changes of it wait until this transaction ends."""
+        # without the plan: if the plan changes while this waits for the lock, a join would not find the row
         await self._session.execute(self._own().with_only_columns(Subscription.id).with_for_update(key_share=True))
         return await self.get()
 
     async def add(self, subscription_id: UUID, terms: Terms) -> bool:
-        """Insert; false when the tenant has one by now."""
+        """Insert a subscription. Return False if the tenant has one by now."""
         row = await self._session.execute(
             insert(Subscription)
             .values(
@@ -86,7 +85,7 @@ class SubscriptionRepo:
         return row.first() is not None
 
     async def store(self, subscription: Subscription, terms: Terms) -> Subscription:
-        """Write the terms down; the plans that belong to them are loaded."""
+        """Store the terms, and load the plans that they name."""
         subscription.terms = terms
         await self._session.flush()
         await self._session.refresh(subscription, ["stored_plan", "pending_plan"])
@@ -97,7 +96,7 @@ class SubscriptionRepo:
 
 
 async def claim_due(session: AsyncSession, *, day: date, limit: int) -> Sequence[Subscription]:
-    """Subscriptions whose scheduled change has come, locked. Needs a system transaction."""
+    """Return and lock subscriptions whose scheduled change is due. It needs a system transaction."""
     statement = (
         select(Subscription)
         .where(Subscription.pending_on <= day)
@@ -109,9 +108,9 @@ async def claim_due(session: AsyncSession, *, day: date, limit: int) -> Sequence
 
 
 async def unsynced(session: AsyncSession, *, since: datetime, after: UUID, limit: int) -> Sequence[Subscription]:
-    """Subscriptions that changed, or a day began, since the provider saw them. Needs a system transaction.
+    """Return subscriptions that the provider has not seen since they changed, or since the day began.
 
-    One that ended as it should needs no further look; one that is owed for is looked at until it is paid.
+    One that ended paid is left out; one that is not paid is returned until it is paid. It needs a system transaction.
     """
     seen_at, ends_on, owed = Subscription.synced_at, Subscription.ends_on, Subscription.past_due_on.is_not(None)
     a_new_day = and_(seen_at < since, or_(ends_on.is_(None), seen_at < ends_on, owed))
@@ -128,9 +127,9 @@ async def unsynced(session: AsyncSession, *, since: datetime, after: UUID, limit
 async def record_payment_status(
     session: AsyncSession, subscription: Subscription, terms: Terms, *, seen_at: datetime | None
 ) -> None:
-    """What the provider said of the state it was shown at `seen_at`; null: of a state that is not the present one.
+    """Store what the provider said. `seen_at` is None if the subscription changed meanwhile.
 
-    `updated_at` stays, for nothing of this is to be told.
+    `updated_at` stays as it is, because the provider need not be told of this.
     """
     await session.execute(
         update(Subscription)
@@ -145,6 +144,6 @@ async def record_payment_status(
 
 
 async def database_time(session: AsyncSession) -> datetime:
-    """The clock that `updated_at` is by."""
+    """Return the time of the database's clock, which sets `updated_at`."""
     now: datetime = (await session.execute(select(func.now()))).scalar_one()
     return now

@@ -14,14 +14,14 @@ log = structlog.get_logger(__name__)
 
 
 class ScheduledChanges:
-    """It writes the terms that hold since a day into the subscription; readers compute them from that day on."""
+    """Writes due changes into the subscriptions. Readers compute them from their day on, so it may run late."""
 
     def __init__(self, database: Database, *, batch: int = BATCH) -> None:
         self._database = database
         self._batch = batch
 
     async def run(self) -> int:
-        """One short transaction a batch; returns how many subscriptions changed."""
+        """Apply due changes, one short transaction for each batch. Return how many subscriptions changed."""
         count = 0
         while True:
             async with self._database.system() as session:

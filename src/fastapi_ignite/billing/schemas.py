@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict
 
+from fastapi_ignite.billing.active_subscription import ActiveSubscription
 from fastapi_ignite.billing.models import BillingCycle, Plan
 from fastapi_ignite.billing.terms import SubscriptionStatus
 from fastapi_ignite.http.fields import Name
 
 MAX_AMOUNT = 10**15
 
-# text, not the enumeration itself: an unknown cycle has a code of its own
+# plain text and not the enumeration, because an unknown cycle has an error code of its own
 Cycle = Annotated[
     str,
     Field(description="`monthly` or `annual`.", max_length=20, json_schema_extra={"enum": [*BillingCycle]}),
@@ -52,7 +54,7 @@ class PlanLimits(BaseModel):
 
     @classmethod
     def of(cls, plan: Plan) -> PlanLimits:
-        """The caps of a plan."""
+        """Build it from the plan."""
         return cls(
             max_projects=plan.max_projects,
             monthly_message_cap=plan.monthly_message_cap,
@@ -76,7 +78,7 @@ class PlanRead(BaseModel):
 
     @classmethod
     def of(cls, plan: Plan) -> PlanRead:
-        """A plan as callers see it."""
+        """Build it from the plan."""
         return cls(
             id=plan.id,
             name=plan.name,
@@ -95,6 +97,10 @@ class PlanList(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"plans": [PLAN_EXAMPLE]}]})
 
     plans: list[PlanRead]
+
+    @classmethod
+    def of(cls, plans: Sequence[Plan]) -> PlanList:
+        return cls(plans=[PlanRead.of(plan) for plan in plans])
 
 
 class PlanChange(BaseModel):
@@ -132,9 +138,25 @@ class SubscriptionPeriods(BaseModel):
     quota_period_end: date = Field(description="Last day of the month the caps count in.")
     limits: PlanLimits
 
+    @staticmethod
+    def fields_of(active: ActiveSubscription) -> dict[str, Any]:
+        """Return the fields that every answer about a subscription begins with."""
+        return {
+            "plan_id": active.plan.id,
+            "plan_name": active.plan.name,
+            "billing_cycle": active.billing_cycle,
+            "period_start": active.billing.start,
+            "period_end": active.billing.end,
+            "quota_period_start": active.quota.start,
+            "quota_period_end": active.quota.end,
+            "limits": PlanLimits.of(active.plan),
+        }
+
 
 class ScheduledChange(BaseModel):
     """What the subscription becomes."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     plan_id: str
     plan_name: str
@@ -154,6 +176,16 @@ class SubscribeResult(SubscriptionPeriods):
     status: Literal["ok", "scheduled"] = "ok"
     effective_on: date = Field(description="From when on the plan asked for holds.")
     scheduled: ScheduledChange | None = Field(description="The downgrade asked for.")
+
+    @classmethod
+    def of(cls, active: ActiveSubscription) -> SubscribeResult:
+        scheduled = active.scheduled
+        return cls(
+            **cls.fields_of(active),
+            status="scheduled" if scheduled else "ok",
+            effective_on=scheduled.effective_on if scheduled else active.day,
+            scheduled=ScheduledChange.model_validate(scheduled) if scheduled else None,
+        )
 
 
 class SubscriptionRead(SubscriptionPeriods):
@@ -190,6 +222,17 @@ class SubscriptionRead(SubscriptionPeriods):
     ends_on: date | None = Field(description="The first day without the plan, once canceled.")
     past_due_since: date | None = Field(description="The billing window that is not paid.")
     grace_ends_on: date | None = Field(description="The first day that is not served if it stays unpaid.")
+
+    @classmethod
+    def of(cls, active: ActiveSubscription) -> SubscriptionRead:
+        return cls(
+            **cls.fields_of(active),
+            status=active.status,
+            scheduled=ScheduledChange.model_validate(active.scheduled) if active.scheduled else None,
+            ends_on=active.terms.ends_on,
+            past_due_since=active.terms.past_due_on,
+            grace_ends_on=active.terms.grace_ends_on,
+        )
 
 
 class NotSubscribed(BaseModel):

@@ -1,8 +1,7 @@
-"""Subscribing, and what a tenant's subscription allows."""
+"""Changes and reads a tenant's subscription."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -11,131 +10,31 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
-from fastapi_ignite.billing.models import BillingCycle, Plan, Subscription
-from fastapi_ignite.billing.periods import Window
-from fastapi_ignite.billing.plans import PlanService, UnknownPlanError
-from fastapi_ignite.billing.repository import SubscriptionRepo
-from fastapi_ignite.billing.schemas import (
-    PlanLimits,
-    ScheduledChange,
-    SubscribeResult,
-    SubscriptionPeriods,
-    SubscriptionRead,
+from fastapi_ignite.billing.active_subscription import ActiveSubscription
+from fastapi_ignite.billing.errors import (
+    PaymentOverdueError,
+    SubscriptionRequiredError,
+    UnknownCycleError,
+    UnknownPlanError,
 )
+from fastapi_ignite.billing.models import BillingCycle, Plan, Subscription
+from fastapi_ignite.billing.plans import PlanService
+from fastapi_ignite.billing.repository import SubscriptionRepo
 from fastapi_ignite.billing.terms import SubscriptionStatus, Terms
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.errors import IgniteError, InvalidInputError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 from fastapi_ignite.tenants.repository import TenantRepo
-from fastapi_ignite.tenants.service import TenantNotFoundError
-
-__all__ = ["ActiveSubscription", "BillingService", "UnknownPlanError"]
 
 NO_SUBSCRIPTION = "This tenant has no active subscription; see POST /billing/subscribe."
 
 
-class UnknownCycleError(InvalidInputError):
-    """Neither monthly nor annual."""
-
-    code = "invalid_billing_cycle"
-    title = "Unknown billing cycle"
-
-
-class SubscriptionRequiredError(IgniteError):
-    """The tenant has no plan, or it has ended."""
-
-    status = 402
-    code = "subscription_required"
-    title = "Subscription required"
-
-
-class PaymentOverdueError(IgniteError):
-    """The grace is over; what is owed comes first."""
-
-    status = 402
-    code = "payment_overdue"
-    title = "Payment overdue"
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveSubscription:
-    """A subscription that is served, as of a day."""
-
-    day: date
-    plan: Plan
-    terms: Terms
-    status: SubscriptionStatus
-    billing: Window
-    quota: Window
-    scheduled: ScheduledChange | None
-
-    @classmethod
-    def of(cls, subscription: Subscription, day: date) -> ActiveSubscription | None:
-        """Nothing when it has ended."""
-        terms = subscription.terms.on(day)
-        status = terms.status(day)
-        if status is SubscriptionStatus.EXPIRED:
-            return None
-        pending, pending_plan = terms.pending, subscription.pending_plan
-        return cls(
-            day=day,
-            plan=subscription.plan_on(day),
-            terms=terms,
-            status=status,
-            billing=terms.billing_window(day),
-            quota=terms.quota_window(day),
-            scheduled=ScheduledChange(
-                plan_id=pending_plan.id,
-                plan_name=pending_plan.name,
-                billing_cycle=pending.cycle,
-                effective_on=pending.effective_on,
-            )
-            if pending and pending_plan
-            else None,
-        )
-
-    @property
-    def billing_cycle(self) -> BillingCycle:
-        """How long a billing window lasts."""
-        return self.terms.cycle
-
-    def describe(self) -> SubscriptionPeriods:
-        """As callers see it."""
-        return SubscriptionPeriods(
-            plan_id=self.plan.id,
-            plan_name=self.plan.name,
-            billing_cycle=self.billing_cycle,
-            period_start=self.billing.start,
-            period_end=self.billing.end,
-            quota_period_start=self.quota.start,
-            quota_period_end=self.quota.end,
-            limits=PlanLimits.of(self.plan),
-        )
-
-    def answer_subscribe(self) -> SubscribeResult:
-        """To who asked for a plan."""
-        scheduled = self.scheduled
-        return SubscribeResult(
-            **self.describe().model_dump(),
-            status="scheduled" if scheduled else "ok",
-            effective_on=scheduled.effective_on if scheduled else self.day,
-            scheduled=scheduled,
-        )
-
-    def describe_fully(self) -> SubscriptionRead:
-        """With what is to come."""
-        return SubscriptionRead(
-            **self.describe().model_dump(),
-            status=self.status,
-            scheduled=self.scheduled,
-            ends_on=self.terms.ends_on,
-            past_due_since=self.terms.past_due_on,
-            grace_ends_on=self.terms.grace_ends_on,
-        )
-
-
 def parse_cycle(value: str) -> BillingCycle:
-    """`monthly` or `annual`."""
+    """Return the billing cycle.
+
+    Raises:
+        UnknownCycleError: The value is neither `monthly` nor `annual`.
+    """
     try:
         return BillingCycle(value)
     except ValueError:
@@ -143,7 +42,10 @@ def parse_cycle(value: str) -> BillingCycle:
 
 
 class BillingService:
-    """Works in the caller's transaction. A change reads the clock once it holds the row, and not again."""
+    """The subscription of one tenant. It works in the caller's transaction.
+
+    A change reads the clock once, after it has locked the row.
+    """
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._tenant_id = tenant_id
@@ -153,22 +55,26 @@ class BillingService:
         self._audit = AuditLog(session)
 
     async def plan(self, plan_id: str) -> Plan:
-        """A plan that can be taken, or a refusal."""
+        """Return a plan that can be taken.
+
+        Raises:
+            UnknownPlanError: No plan has this id, or it cannot be taken any more.
+        """
         plan = await self._plans.get(plan_id)
         if not plan.active:
             raise UnknownPlanError("No plan with this id can be taken.", plan_id=plan_id[:100])
         return plan
 
     async def subscribe(self, *, plan_id: str, cycle: BillingCycle) -> ActiveSubscription:
-        """Put the tenant on a plan: at once, or with the next billing window when it is a downgrade.
+        """Put the tenant on a plan at once, or with the next billing window if it is a downgrade.
 
         Usage and the quota month stay as they are, so changing plans back and forth refills nothing. Another billing
-        cycle of the same plan begins a new billing window today. Asking for what the tenant has withdraws what is
-        scheduled.
+        cycle of the same plan begins a new billing window today. If the tenant has the plan already, a scheduled change
+        is withdrawn.
 
         Raises:
-            UnknownPlanError, TenantNotFoundError: unknown ids.
-            PaymentOverdueError: a subscription ended unpaid.
+            UnknownPlanError, TenantNotFoundError: The id is unknown.
+            PaymentOverdueError: The subscription ended unpaid.
         """
         subscription, today = await self._subscriptions.lock(), clock.today()
         if subscription is None:
@@ -183,9 +89,9 @@ class BillingService:
         return await self._change(subscription, plan_id, cycle, today)
 
     async def cancel(self) -> ActiveSubscription | None:
-        """End the subscription with its billing window; a scheduled change is withdrawn. Nothing is deleted.
+        """End the subscription with its billing window, and withdraw a scheduled change. Nothing is deleted.
 
-        One that ended unpaid is canceled too, so that paying what is owed does not bring it back; nothing is left then.
+        One that ended unpaid is canceled too, so that a payment does not bring it back; the result is None then.
         """
         subscription, today = await self._locked(), clock.today()
         if not subscription.terms.overdue(today):
@@ -199,12 +105,16 @@ class BillingService:
         return _required(await self._store(subscription, subscription.terms.keep(today), today))
 
     async def current(self, day: date | None = None) -> ActiveSubscription | None:
-        """What the tenant is on, if anything; today, unless the caller decides about another day."""
+        """Return the subscription of the day, by default today, or None."""
         subscription = await self._subscriptions.get()
         return ActiveSubscription.of(subscription, day or clock.today()) if subscription else None
 
     async def required(self, day: date | None = None) -> ActiveSubscription:
-        """What the tenant is on, or a refusal."""
+        """Return the subscription of the day.
+
+        Raises:
+            SubscriptionRequiredError: The tenant has none, or it has ended.
+        """
         return _required(await self.current(day))
 
     async def _change(
@@ -225,7 +135,7 @@ class BillingService:
         return subscription
 
     async def _store(self, subscription: Subscription, terms: Terms, today: date) -> ActiveSubscription | None:
-        """The subscription's row before the tenant's, as everywhere."""
+        """Store the terms. It locks the subscription's row before the tenant's, as all code does."""
         before = subscription.terms
         stored = await self._subscriptions.store(subscription, terms)
         self._record_change(stored.id, before, terms)

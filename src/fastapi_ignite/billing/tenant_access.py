@@ -14,7 +14,7 @@ REMEMBERED_SECONDS = 1.0
 
 
 class TenantAccessReader:
-    """It remembers its answers for a second: a changed plan or a suspension acts within that."""
+    """Reads the access of tenants. It remembers an answer for a second, so a change acts within a second."""
 
     def __init__(self, database: Database, default_rpm: int) -> None:
         self._database = database
@@ -22,7 +22,7 @@ class TenantAccessReader:
         self._remembered = Remembered(self._look_up, seconds=REMEMBERED_SECONDS)
 
     async def access(self, tenant_id: UUID) -> TenantAccess:
-        """Return the access of any id: that a tenant does not exist is for the operation to say."""
+        """Return the access of the tenant, or the default one for an unknown id: the operation itself refuses that."""
         return await self._remembered.get(tenant_id)
 
     async def _look_up(self, tenant_id: UUID) -> TenantAccess:

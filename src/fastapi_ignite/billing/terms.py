@@ -1,7 +1,7 @@
-"""What a tenant has agreed to, and what it means on a day. Nothing here reads a clock or a database.
+"""The terms of a subscription, and what they mean on a day. Nothing here reads a clock or a database.
 
-A change that is scheduled, an end, and a grace that runs out act on their day by themselves: `Terms.on(day)` is the
-same whether somebody wrote the turn-over down on that day, a month later, or never.
+A scheduled change, an end and the end of a grace period act on their day by themselves. `Terms.on(day)` is the same
+whether the change was written into the row on that day, a month later, or never.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SubscriptionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PendingChange:
-    """A plan and a cycle that begin on a later day."""
+    """A change to a plan and a cycle on a later day."""
 
     plan_id: str
     cycle: BillingCycle
@@ -45,7 +45,7 @@ class PendingChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """A subscription without its tenant. `ends_on` and `grace_ends_on` are the first days that are not served."""
+    """The terms of a subscription. `ends_on` and `grace_ends_on` are the first days that are not served."""
 
     plan_id: str
     cycle: BillingCycle
@@ -58,11 +58,11 @@ class Terms:
 
     @classmethod
     def begin(cls, plan_id: str, cycle: BillingCycle, day: date) -> Terms:
-        """A first subscription."""
+        """Return the terms of a first subscription."""
         return cls(plan_id=plan_id, cycle=cycle, billing_anchor=day, quota_anchor=day)
 
     def on(self, day: date) -> Terms:
-        """With the change whose day has come."""
+        """Return the terms of the day: a scheduled change that is due has been made."""
         pending = self.pending
         if pending is None or pending.effective_on > day:
             return self
@@ -70,7 +70,7 @@ class Terms:
         return replace(self, plan_id=pending.plan_id, cycle=pending.cycle, billing_anchor=anchor, pending=None)
 
     def status(self, day: date) -> SubscriptionStatus:
-        """Whether it is served on that day, and for how long."""
+        """Return the status of the day."""
         ended_on = self.ended_on
         if ended_on is not None and ended_on <= day:
             return SubscriptionStatus.EXPIRED
@@ -79,29 +79,29 @@ class Terms:
         return SubscriptionStatus.CANCELING if self.ends_on else SubscriptionStatus.ACTIVE
 
     def overdue(self, day: date) -> bool:
-        """Whether the grace is over: what is owed comes before anything new."""
+        """Tell whether the grace period is over. Then the tenant must pay before it can change anything."""
         return self.grace_ends_on is not None and self.grace_ends_on <= day
 
     @property
     def ended_on(self) -> date | None:
-        """The first day that is not served, if there is to be one."""
+        """The first day that is not served, or None."""
         return min((day for day in (self.ends_on, self.grace_ends_on) if day is not None), default=None)
 
     def last_served(self, day: date) -> date:
-        """The day itself, or the last one before it that was served."""
+        """Return the day, or the last served day if that is earlier."""
         return day if self.ended_on is None else min(day, self.ended_on - timedelta(days=1))
 
     def billing_window(self, day: date) -> Window:
-        """The window that is billed."""
+        """Return the billing window that contains the day."""
         terms = self.on(day)
         return window_at(terms.billing_anchor, terms.cycle.months, day)
 
     def quota_window(self, day: date) -> Window:
-        """The month the caps count in."""
+        """Return the month that contains the day and that the caps count in."""
         return window_at(self.quota_anchor, 1, day)
 
     def subscribe(self, plan_id: str, cycle: BillingCycle, day: date, *, downgrade: bool) -> Terms:
-        """Another plan or cycle; whatever was scheduled is withdrawn.
+        """Return the terms with another plan or cycle; a scheduled change is withdrawn.
 
         A downgrade waits for the end of the billing window. Everything else acts today: the quota month stays, so
         changing back and forth refills nothing, and another cycle begins a new billing window.
@@ -115,9 +115,9 @@ class Terms:
         return replace(kept, plan_id=plan_id, cycle=cycle, billing_anchor=anchor)
 
     def cancel(self, day: date) -> Terms:
-        """End with the billing window, or where the grace has ended it; a scheduled change is withdrawn.
+        """Return the terms that end with the billing window, or with the grace period if that is over.
 
-        Repeating it moves nothing.
+        A scheduled change is withdrawn. A second call changes nothing.
         """
         if self.overdue(day):
             return replace(self.keep(day), ends_on=self.ended_on)
@@ -127,21 +127,21 @@ class Terms:
         return replace(kept, ends_on=kept.billing_window(day).resets_on)
 
     def keep(self, day: date) -> Terms:
-        """Go on as it is: neither end nor change."""
+        """Return the terms without an end and without a scheduled change."""
         return replace(self.on(day), pending=None, ends_on=None)
 
     def unpaid(self, window: Window, day: date, grace_days: int) -> Terms:
-        """The provider could not collect a window, as is known on `day`; the first failure counts."""
+        """Return the terms after the provider could not collect a window on `day`. The first failure counts."""
         if self.past_due_on is not None:
             return self
         return replace(self, past_due_on=window.start, grace_ends_on=day + timedelta(days=grace_days))
 
     def paid(self) -> Terms:
-        """Nothing is owed (any more)."""
+        """Return the terms after everything is paid."""
         return replace(self, past_due_on=None, grace_ends_on=None)
 
     def _begin_again(self, plan_id: str, cycle: BillingCycle, day: date) -> Terms:
-        """After the end. The quota month of the last day served goes on if it holds today: it was used already."""
+        """Return new terms after the end. If the last served quota month is not over, it goes on with its usage."""
         same_month = self.quota_window(self.last_served(day)) == self.quota_window(day)
         return replace(
             Terms.begin(plan_id, cycle, day),

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fastapi_ignite.billing.errors import IncompletePlanError
 from fastapi_ignite.billing.models import Plan
-from fastapi_ignite.billing.plans import IncompletePlanError, PlanService
+from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.schemas import MAX_AMOUNT, PlanChange
 from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core.config import get_settings

@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 
+from fastapi_ignite.core.errors import IgniteError
+
+
+class InsufficientScopeError(IgniteError):
+    """The bearer is valid, but it lacks the scope that the operation requires."""
+
+    status = 403
+    code = "insufficient_scope"
+    title = "Not allowed"
+
 
 class Scope(StrEnum):
     """The form is `resource:action`. Every operation of a tenant requires one scope."""

@@ -1,4 +1,4 @@
-"""A zip that is written front to back into storage, a block at a time."""
+"""Writes a zip archive into storage from front to back, one block at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastapi_ignite.infra.storage import UploadWriter
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What went into the archive under a name."""
+    """A file that was written into the archive."""
 
     name: str
     byte_count: int
@@ -23,7 +23,7 @@ class Entry:
 
 
 class _Pipe(io.RawIOBase):
-    """Takes what `ZipFile` writes until it is fetched. It cannot seek: sizes follow each entry."""
+    """Holds what `ZipFile` writes until it is fetched. It cannot seek, so `ZipFile` writes sizes after each entry."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -36,14 +36,17 @@ class _Pipe(io.RawIOBase):
         return len(data)
 
     def fetch(self) -> bytes:
-        """What came since the last time."""
+        """Return what was written since the last call."""
         written = bytes(self._written)
         self._written.clear()
         return written
 
 
 class Archive:
-    """Memory holds one block, and a few hundred bytes for each entry until the end. Compression has a thread."""
+    """An archive being written. It holds one block in memory, and a few hundred bytes for each entry until the end.
+
+    Compression runs in a thread.
+    """
 
     def __init__(self, target: UploadWriter, *, dated: datetime) -> None:
         self._target = target
@@ -52,7 +55,6 @@ class Archive:
         self._zip = ZipFile(self._pipe, "w", ZIP_DEFLATED)
 
     async def add(self, name: str, blocks: AsyncIterable[bytes]) -> Entry:
-        """Write an entry."""
         info = ZipInfo(name, self._dated.timetuple()[:6])
         info.compress_type = ZIP_DEFLATED
         digest, byte_count = hashlib.sha256(), 0
@@ -65,10 +67,10 @@ class Archive:
         return Entry(name, byte_count, digest.hexdigest())
 
     async def finish(self) -> None:
-        """Write the directory; the target is still the caller's to finish."""
+        """Write the directory of the zip. The caller still has to finish the target."""
         await asyncio.to_thread(self._zip.close)
         await self._target.write(self._pipe.fetch())
 
     def discard(self) -> None:
-        """Write nothing more. Left alone, `ZipFile` would write its directory when it is collected."""
+        """Write nothing more. Otherwise `ZipFile` would write its directory when it is garbage-collected."""
         self._zip.fp = None

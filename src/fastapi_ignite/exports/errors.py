@@ -6,7 +6,7 @@ from fastapi_ignite.core.errors import IgniteError, NotFoundError
 
 
 class ExportNotFoundError(NotFoundError):
-    """Unknown, expired, or another tenant's."""
+    """The id is unknown, expired or another tenant's."""
 
     code = "export_not_found"
     title = "Unknown export"
@@ -21,7 +21,7 @@ class ExportNotReadyError(IgniteError):
 
 
 class TooManyExportsError(IgniteError):
-    """The tenant's archives are as many as one tenant may keep."""
+    """The tenant keeps as many archives as it may."""
 
     status = 429
     code = "too_many_exports"

@@ -1,4 +1,4 @@
-"""The export: a job row whose result is an archive in storage."""
+"""The export, a job whose result is an archive in storage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi_ignite.infra.jobs.leases import Leased
 
 
 class ExportState(StrEnum):
-    """Where an export is. An expired one is gone for callers; a worker removes its bytes, then its row."""
+    """The state of an export. Callers do not see an expired one; a worker removes its bytes, then its row."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -28,7 +28,7 @@ RUNNING_CONDITION = text("state IN ('queued', 'running')")
 
 
 class Export(Leased, Timestamped, Base):
-    """A tenant has at most one in progress."""
+    """An export of a tenant, which has at most one in progress."""
 
     __tablename__ = "exports"
     __table_args__ = (

@@ -38,7 +38,7 @@ class ExportProcessor:
         self._storage = storage
 
     async def process(self, tenant_id: UUID, export_id: UUID) -> None:
-        """Work on the export if nobody else does. Safe to call at any time and any number of times."""
+        """Work on the export if nobody else does. It is safe to call at any time and any number of times."""
         async with self._database.tenant(tenant_id) as session:
             export = await ExportRepo(session, tenant_id).claim(
                 export_id, states=IN_PROGRESS, state=ExportState.RUNNING
@@ -61,7 +61,7 @@ class ExportProcessor:
             await self._retry_later(export, error)
 
     async def remove(self, tenant_id: UUID, export_id: UUID) -> None:
-        """Delete the bytes of an expired export, then its row."""
+        """Delete the archives of an expired export, then its row."""
         async with self._database.tenant(tenant_id) as session:
             export = await ExportRepo(session, tenant_id).claim(
                 export_id, states=(ExportState.EXPIRED,), state=ExportState.EXPIRED
@@ -74,7 +74,7 @@ class ExportProcessor:
         FINISHED.labels("removed").inc()
 
     async def _delete_archives(self, export: Export) -> None:
-        """Of every earlier attempt: one that died may have left its archive without a word in the row."""
+        """Delete the archives of all earlier attempts. One that died may have left one that the row does not name."""
         for attempt in range(1, export.attempt):
             await self._storage.delete(storage_key(export.tenant_id, export.id, attempt))
 
@@ -141,7 +141,7 @@ class ExportProcessor:
         }
 
     async def _pages(self, export: Export, section: Section) -> AsyncGenerator[list[dict[str, Any]]]:
-        """Each page is one transaction, over before the page is written."""
+        """Yield the pages of a table. The transaction of a page ends before the page is written."""
         after = None
         while True:
             async with self._database.tenant(export.tenant_id) as session:
@@ -153,7 +153,7 @@ class ExportProcessor:
             after = section.place(rows[-1])
 
     async def _add_uploads(self, archive: Archive, export: Export) -> dict[str, Any]:
-        """`missing`: removed since `files.jsonl` was written, or lost."""
+        """Add the uploads. `missing` are those that were lost, or removed after `files.jsonl` was written."""
         summary = {"included": export.include_files, "files": 0, "bytes": 0, "missing": 0}
         if not export.include_files:
             return summary
@@ -183,7 +183,7 @@ class ExportProcessor:
             await ExportRepo(session, export.tenant_id).extend_lease(export.id, export.attempt)
 
     async def _retry_later(self, export: Export, error: Exception) -> None:
-        """Something of ours or around us broke: the sweeper brings the export back."""
+        """Leave the export to the sweeper, which tries again later."""
         outage = outage_of(error)
         code = outage.error.code if outage else "internal_error"
         if export.attempt >= MAX_ATTEMPTS:
@@ -210,7 +210,7 @@ class ExportProcessor:
 
 
 def _shown(row: dict[str, Any], export: Export, section: Section) -> dict[str, Any]:
-    """Where a file's bytes are in our storage is nobody's business; where they are in the archive is."""
+    """Return the row with the path in the archive in place of the key in our storage."""
     if section is not FILES:
         return row
     shown = {name: value for name, value in row.items() if name != "storage_key"}

@@ -1,4 +1,4 @@
-"""SQL of exports, their own rows and the rows they hand out."""
+"""SQL of exports: of their own rows, and of the rows that they contain."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ExportRepo(LeasedRepo[Export]):
     unfinished = (*IN_PROGRESS, ExportState.EXPIRED)
 
     async def get(self, export_id: UUID) -> Export | None:
-        """An export that is not expired."""
+        """Return the export unless it is expired."""
         statement = select(Export).where(
             Export.tenant_id == self._tenant_id,
             Export.id == export_id,
@@ -36,12 +36,12 @@ class ExportRepo(LeasedRepo[Export]):
         return (await self.session.execute(statement)).scalar_one_or_none()
 
     async def in_progress(self) -> Export | None:
-        """The one export that is not ended."""
+        """Return the one export that is not ended, or None."""
         statement = select(Export).where(Export.tenant_id == self._tenant_id, Export.state.in_(IN_PROGRESS))
         return (await self.session.execute(statement)).scalar_one_or_none()
 
     async def kept(self) -> int:
-        """Archives in storage."""
+        """Count the archives in storage."""
         statement = select(func.count()).where(
             Export.tenant_id == self._tenant_id,
             Export.state == ExportState.COMPLETED,
@@ -50,7 +50,7 @@ class ExportRepo(LeasedRepo[Export]):
         return (await self.session.execute(statement)).scalar_one()
 
     async def add(self, export_id: UUID, *, include_files: bool) -> Export | None:
-        """Insert, unless another one is in progress."""
+        """Insert an export. Return None if another one is in progress."""
         return (
             await self.session.execute(
                 insert(Export)
@@ -67,13 +67,13 @@ class ExportRepo(LeasedRepo[Export]):
         ).scalar_one_or_none()
 
     async def drop(self, export_id: UUID, attempt: int) -> None:
-        """Delete the row, unless it moved on without this attempt."""
+        """Delete the row unless a later attempt changed it."""
         await self.session.execute(
             delete(Export).where(Export.tenant_id == self._tenant_id, Export.id == export_id, Export.attempt == attempt)
         )
 
     async def page(self, section: Section, *, after: Sequence[Any] | None, limit: int) -> list[dict[str, Any]]:
-        """The next rows of a table, by its key."""
+        """Return the next rows of a table in the order of its key."""
         table = section.table
         key = [table.c[name] for name in section.key]
         statement = (
@@ -88,9 +88,9 @@ class ExportRepo(LeasedRepo[Export]):
 
 
 async def named_keys(session: AsyncSession, keys: Collection[str]) -> set[str]:
-    """Those of some storage keys that belong to exports which have a row. Needs a system transaction.
+    """Return those keys that belong to an export which has a row. It needs a system transaction.
 
-    Archives of all attempts are the row's: it knows which of them to remove.
+    The archives of all attempts belong to the row.
     """
     owners = {key: archive_of(key) for key in keys}
     known = {owner for owner in owners.values() if owner}
@@ -100,12 +100,12 @@ async def named_keys(session: AsyncSession, keys: Collection[str]) -> set[str]:
 
 
 async def claim_stalled(session: AsyncSession, *, now: datetime, queue_empty: bool) -> list[StalledJob]:
-    """Exports whose worker died or whose message was lost. Needs a system transaction."""
+    """Return exports whose worker died or whose message was lost. It needs a system transaction."""
     return await leases.claim_stalled(session, Export, ExportRepo.unfinished, now=now, queue_empty=queue_empty)
 
 
 async def claim_expired(session: AsyncSession, *, now: datetime, limit: int = 500) -> list[StalledJob]:
-    """Exports whose time is over; from now on callers do not see them. Needs a system transaction."""
+    """Expire exports whose time is over, so that callers do not see them. It needs a system transaction."""
     over = (
         select(Export.tenant_id, Export.id)
         .where(Export.state.in_(ENDED), Export.expires_at <= now)

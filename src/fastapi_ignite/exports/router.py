@@ -13,11 +13,11 @@ from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.exports.errors import ExportNotFoundError, ExportNotReadyError, TooManyExportsError
 from fastapi_ignite.exports.schemas import EXPORT_EXAMPLE, ExportRead
 from fastapi_ignite.exports.service import ExportService
-from fastapi_ignite.http.deps import ClaimDep, DatabaseDep, JobsDep, PrincipalDep, SettingsDep, StorageDep
+from fastapi_ignite.http.deps import DatabaseDep, JobsDep, PrincipalDep, StorageDep, ensure_idempotent
 from fastapi_ignite.http.problems import RateLimitedError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
-from fastapi_ignite.infra.idempotency import IdempotencyConflictError
-from fastapi_ignite.tenants.service import TenantNotFoundError
+from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 
 router = tenant_router("/tenants", "exports")
 
@@ -46,8 +46,7 @@ ExportId = Annotated[UUID, Path(examples=[EXPORT_EXAMPLE])]
 )
 async def start_export(
     service: ExportServiceDep,
-    settings: SettingsDep,
-    claim: ClaimDep,
+    claim: Annotated[Claim | None, ensure_idempotent("/tenants/exports/{id}")],
     *,
     include_files: Annotated[bool, Query(description="Put the uploaded bytes into the archive too.")] = False,
 ) -> ExportRead:
@@ -55,8 +54,7 @@ async def start_export(
 
     While one export is in progress, starting another returns that one.
     """
-    resources = f"{settings.app.api_prefix}/v1/tenants/exports"
-    return await service.start(claim, include_files=include_files, resources=resources)
+    return await service.start(claim, include_files=include_files)
 
 
 @router.get(
@@ -64,7 +62,7 @@ async def start_export(
 )
 async def read_export(service: ExportServiceDep, export_id: ExportId) -> ExportRead:
     """How far an export is."""
-    return ExportRead.of(await service.read(export_id))
+    return await service.read(export_id)
 
 
 @router.get(
@@ -75,11 +73,11 @@ async def read_export(service: ExportServiceDep, export_id: ExportId) -> ExportR
 )
 async def download_export(service: ExportServiceDep, export_id: ExportId) -> ZipResponse:
     """The archive: JSON lines by kind of row, uploads when asked for, and a manifest with counts and hashes."""
-    export, blocks = await service.open(export_id)
+    download = await service.open(export_id)
     return ZipResponse(
-        blocks,
+        download.blocks,
         headers={
-            "Content-Length": str(export.byte_count),
-            "Content-Disposition": f'attachment; filename="export-{export.id}.zip"',
+            "Content-Length": str(download.byte_count),
+            "Content-Disposition": f'attachment; filename="export-{download.export_id}.zip"',
         },
     )

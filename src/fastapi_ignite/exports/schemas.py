@@ -65,7 +65,7 @@ class ExportRead(BaseModel):
 
     @classmethod
     def of(cls, export: Export) -> ExportRead:
-        """A row as callers see it."""
+        """Build it from the row."""
         return cls.model_validate(
             {
                 "id": export.id,

@@ -1,4 +1,4 @@
-"""What a tenant gets: tables and columns by name, so that a new internal column stays inside."""
+"""What an export contains. Tables and columns are listed by name, so that a new internal column is not exported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One file of JSON lines. The key orders the rows and must be selected."""
+    """One file of JSON lines. `key` orders the rows, and its columns must be selected."""
 
     name: str
     table: TableClause
@@ -22,7 +22,7 @@ class Section:
     conditions: tuple[ColumnElement[bool], ...] = ()
 
     def place(self, row: dict[str, Any]) -> Sequence[Any]:
-        """Where the row stands in the order."""
+        """Return the values of the key, which tell where the row is in the order."""
         return [row[name] for name in self.key]
 
 
@@ -159,7 +159,7 @@ FILES = next(section for section in SECTIONS if section.name == "files")
 
 
 def upload_path(file_id: UUID, filename: str) -> str:
-    """Where a file's bytes stand in the archive: of the caller's name only a plain extension is kept."""
+    """Return the path of an upload in the archive. Of the caller's name it keeps only a plain extension."""
     _, dot, extension = filename.rpartition(".")
     plain = dot and extension.isascii() and extension.isalnum() and len(extension) <= LONGEST_EXTENSION
     return f"uploads/{file_id}{dot + extension.lower() if plain else ''}"

@@ -1,8 +1,9 @@
-"""Starting, watching and fetching a tenant's exports."""
+"""Starts, shows and hands out a tenant's exports."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from uuid import UUID
 
 from fastapi_ignite.audit.actions import Action
@@ -14,20 +15,28 @@ from fastapi_ignite.exports.jobs import EXPORT_TENANT
 from fastapi_ignite.exports.models import Export, ExportState
 from fastapi_ignite.exports.repository import ExportRepo
 from fastapi_ignite.exports.schemas import ExportRead
-from fastapi_ignite.http.idempotency import answer_of
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore
+from fastapi_ignite.infra.idempotency import Claim, IdempotentWork
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.storage import Storage
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 from fastapi_ignite.tenants.repository import TenantRepo
-from fastapi_ignite.tenants.service import TenantNotFoundError
 
 MOST_KEPT = 10
 ROUNDS = 3
 
 
+@dataclass(frozen=True, slots=True)
+class ExportDownload:
+    """An archive that a caller downloads."""
+
+    export_id: UUID
+    byte_count: int
+    blocks: AsyncGenerator[bytes]
+
+
 class ExportService:
-    """The exports of one tenant. Opens its own short transactions."""
+    """The exports of one tenant. It opens its own short transactions."""
 
     def __init__(self, *, database: Database, storage: Storage, jobs: JobQueue, tenant_id: UUID) -> None:
         self._database = database
@@ -35,25 +44,25 @@ class ExportService:
         self._jobs = jobs
         self._tenant_id = tenant_id
 
-    async def start(self, claim: Claim | None, *, include_files: bool, resources: str) -> ExportRead:
-        """A new export, or the one in progress as it is. `resources` is the path under which exports are read.
+    async def start(self, claim: Claim | None, *, include_files: bool) -> ExportRead:
+        """Start an export, or return the one in progress as it is.
 
         Raises:
-            TenantNotFoundError: the token's tenant does not exist.
-            TooManyExportsError: enough archives are kept.
-            IdempotencyConflictError: the same request was made before.
+            TenantNotFoundError: The token's tenant does not exist.
+            TooManyExportsError: The tenant keeps as many archives as it may.
+            IdempotencyConflictError: The same request was made before.
         """
-        async with self._database.tenant(self._tenant_id) as session:
-            idempotency, exports = IdempotencyStore(session), ExportRepo(session, self._tenant_id)
-            if claim:
-                await idempotency.claim(claim)
+        async with (
+            IdempotentWork(self._database, claim) as work,
+            self._database.tenant(self._tenant_id) as session,
+        ):
+            await work.begin(session)
             if await TenantRepo(session).get(self._tenant_id) is None:
                 raise TenantNotFoundError("The token's tenant does not exist.")
+            exports = ExportRepo(session, self._tenant_id)
             export = await self._begin(exports, AuditLog(session), include_files=include_files)
             started = ExportRead.of(export)
-            if claim:
-                resource = f"{resources}/{export.id}"
-                await idempotency.complete(claim, resource=resource, answer=answer_of(started, status=202))
+            await work.complete(session, started)
         if export.state == ExportState.QUEUED:
             await self._jobs.send(EXPORT_TENANT, str(self._tenant_id), str(export.id))
         return started
@@ -73,26 +82,29 @@ class ExportService:
                 return started
         raise UnavailableError("Other exports of the tenant begin and end at this moment; try again.")
 
-    async def read(self, export_id: UUID) -> Export:
-        """How far it is.
+    async def read(self, export_id: UUID) -> ExportRead:
+        """Return how far the export is.
 
         Raises:
-            ExportNotFoundError: unknown, expired or another tenant's.
+            ExportNotFoundError: The id is unknown, expired or another tenant's.
         """
+        return ExportRead.of(await self._get(export_id))
+
+    async def _get(self, export_id: UUID) -> Export:
         async with self._database.tenant(self._tenant_id) as session:
             export = await ExportRepo(session, self._tenant_id).get(export_id)
         if export is None:
             raise ExportNotFoundError("This tenant has no export with this id.")
         return export
 
-    async def open(self, export_id: UUID) -> tuple[Export, AsyncGenerator[bytes]]:
-        """The archive in blocks.
+    async def open(self, export_id: UUID) -> ExportDownload:
+        """Open the archive, and record that it was downloaded.
 
         Raises:
-            ExportNotFoundError: unknown, expired or another tenant's.
-            ExportNotReadyError: there is no archive.
+            ExportNotFoundError: The id is unknown, expired or another tenant's.
+            ExportNotReadyError: There is no archive.
         """
-        export = await self.read(export_id)
+        export = await self._get(export_id)
         if export.state != ExportState.COMPLETED or export.storage_key is None:
             raise ExportNotReadyError(
                 f"The export is {export.state}; there is no archive to fetch.", state=export.state
@@ -103,4 +115,4 @@ class ExportService:
             raise ExportNotFoundError("The archive is gone; start another export.") from None
         async with self._database.tenant(self._tenant_id) as session:
             AuditLog(session).record(self._tenant_id, Action.EXPORT_DOWNLOADED, export_id)
-        return export, blocks
+        return ExportDownload(export.id, export.byte_count or 0, blocks)

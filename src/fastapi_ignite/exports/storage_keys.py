@@ -1,4 +1,4 @@
-"""Where the archives of exports are in storage."""
+"""The keys of exported archives in storage."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from uuid import UUID
 
 
 def storage_key(tenant_id: UUID, export_id: UUID, attempt: int) -> str:
-    """The key of what an attempt wrote."""
+    """Return the key of the archive that an attempt wrote."""
     return f"{tenant_id}/exports/{export_id}.{attempt}.zip"
 
 
 def archive_of(key: str) -> tuple[UUID, UUID] | None:
-    """Tenant and export of a key; null for the keys of other things."""
+    """Return tenant and export of a key, or None for the keys of other things."""
     tenant, _, rest = key.partition("/exports/")
     try:
         return UUID(tenant), UUID(rest.partition(".")[0])

@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import HTTPBearer
 
 from fastapi_ignite.core.audit_context import Actor, AuditContext, set_audit_context
-from fastapi_ignite.core.permissions import Scope
+from fastapi_ignite.core.permissions import InsufficientScopeError, Scope
 from fastapi_ignite.core.security import (
     InvalidTokenError,
     KeysUnavailableError,
@@ -17,7 +17,7 @@ from fastapi_ignite.core.security import (
     TokenVerifier,
     bearer_token,
 )
-from fastapi_ignite.http.problems import InsufficientScopeError, TenantMismatchError, TenantSuspendedError
+from fastapi_ignite.http.problems import TenantMismatchError, TenantSuspendedError
 from fastapi_ignite.http.rate_limit import check_rate_limit
 from fastapi_ignite.http.state import Authenticator, TenantAccessSource
 

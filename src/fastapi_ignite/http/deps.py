@@ -1,4 +1,4 @@
-"""What an endpoint may ask for. Every dependency is an alias that ends in `Dep`."""
+"""What an endpoint may ask for. An alias that ends in `Dep` is a dependency."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.authentication import PrincipalDep, require_auth
-from fastapi_ignite.http.idempotency import ClaimDep, KeyedDep, PublicClaimDep, ensure_idempotent
+from fastapi_ignite.http.idempotency import ensure_idempotent
 from fastapi_ignite.http.rate_limit import check_rate_limit
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
@@ -19,14 +19,11 @@ from fastapi_ignite.infra.storage import Storage
 from fastapi_ignite.rag.engine import RagEngine
 
 __all__ = [
-    "ClaimDep",
     "DatabaseDep",
     "EnginesDep",
     "JobsDep",
-    "KeyedDep",
     "OperatorDep",
     "PrincipalDep",
-    "PublicClaimDep",
     "RedisDep",
     "SessionDep",
     "SettingsDep",

@@ -1,26 +1,23 @@
-"""The claim that an `Idempotency-Key` makes."""
+"""Reads the `Idempotency-Key` of a request and makes the claim that its operation begins with."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fastapi import Depends, Header, Request
-from pydantic import BaseModel
 
 from fastapi_ignite.core.api_key_format import is_admin_key
 from fastapi_ignite.core.errors import InvalidInputError
 from fastapi_ignite.core.security import InvalidTokenError, Principal, bearer_token
 from fastapi_ignite.http.authentication import PrincipalDep
-from fastapi_ignite.http.rate_limit import caller_address, caller_key
-from fastapi_ignite.infra.idempotency import Answer, Claim, Outcome
+from fastapi_ignite.http.rate_limit import caller_address
+from fastapi_ignite.infra.idempotency import Claim, KeyedRequest, ResultAddress
 
 MAX_IDEMPOTENCY_KEY = 255
 REPLAY = "idempotency=replay"
-# How long the caller waits for the answer is no part of what is asked for: who comes again may wait longer.
+# How long the caller waits is not part of the request: the second time, the caller may wait longer.
 UNFINGERPRINTED_PARAMETERS = frozenset({b"wait_seconds"})
 
 KeyHeader = Annotated[
@@ -40,58 +37,15 @@ PreferHeader = Annotated[
 
 
 class InvalidIdempotencyKeyError(InvalidInputError):
-    """A key that cannot be one."""
+    """The header holds no valid key."""
 
     status = 400
     code = "idempotency_key_invalid"
     title = "Invalid Idempotency-Key"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyedRequest:
-    """A request with a key, before its body is known. `recalled` is what Redis remembers of the key."""
-
-    scope: UUID
-    route: str
-    key: str
-    head: bytes
-    replay: bool
-    recalled: Outcome | None
-
-    @property
-    def unread(self) -> Claim:
-        """The claim of the key alone, to ask whether it is taken."""
-        return Claim.of(tenant_id=self.scope, route=self.route, key=self.key, request=b"")
-
-    def claim(self, body: bytes) -> Claim:
-        """The claim of the whole request.
-
-        Raises:
-            IdempotencyConflictError, IdempotencyKeyReusedError: Redis knows already; PostgreSQL need not be asked.
-        """
-        whole = b"\n".join((self.head, body))
-        claim = Claim.of(tenant_id=self.scope, route=self.route, key=self.key, request=whole, replay=self.replay)
-        known = self.recalled
-        if known and known.seconds_left and not (claim.replay and claim.fingerprint == known.fingerprint):
-            raise known.refusal(claim.fingerprint)
-        return claim
-
-
-def recall_key(request: Request, principal: Principal | None) -> str | None:
-    """Where in Redis it stands what became of the key: beside the rate window, so that one script reads both."""
-    keys = request.headers.getlist("idempotency-key")
-    if request.method != "POST" or len(keys) != 1:
-        return None
-    named = "\n".join((str(_scope(request, principal)), _route(request), keys[0]))
-    return f"done:{{{caller_key(request, principal)}}}:{hashlib.sha256(named.encode()).hexdigest()}"
-
-
-def _route(request: Request) -> str:
-    return f"{request.method} {request.scope['route'].path}"
-
-
 def _scope(request: Request, principal: Principal | None) -> UUID:
-    """The tenant; on public routes the admin key, proven or not, or the address."""
+    """Return the tenant's id; on public routes an id made of the admin key, proven or not, or of the address."""
     if principal:
         return principal.tenant_id
     try:
@@ -99,13 +53,14 @@ def _scope(request: Request, principal: Principal | None) -> UUID:
     except InvalidTokenError:
         bearer = ""
     caller = f"admin:{bearer}" if is_admin_key(bearer) else f"address:{caller_address(request)}"
-    # tenants' ids are of another version of UUID: no scope is ever a tenant
+    # version 5, where tenants' ids are of version 7: this scope is never a tenant
     return uuid5(NAMESPACE_URL, caller)
 
 
-def _keyed(request: Request, principal: Principal | None, key: str | None) -> KeyedRequest | None:
+def _keyed(request: Request, principal: Principal | None, key: str | None, path: str) -> KeyedRequest | None:
     if key is None:
         return None
+    route = request.scope["route"]
     visible = all("!" <= character <= "~" for character in key)
     if len(request.headers.getlist("idempotency-key")) > 1 or not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY or not visible:
         raise InvalidIdempotencyKeyError(
@@ -114,55 +69,58 @@ def _keyed(request: Request, principal: Principal | None, key: str | None) -> Ke
     preferences = ",".join(request.headers.getlist("prefer")).replace(";", ",").replace('"', "").lower().split(",")
     return KeyedRequest(
         scope=_scope(request, principal),
-        route=_route(request),
+        route=f"{request.method} {route.path}",
         key=key,
         # raw: `request.url` cannot hold a query that is not UTF-8
         head=b"\n".join((request.scope["path"].encode(), _fingerprinted(request.scope["query_string"]))),
         replay=REPLAY in {preference.replace(" ", "") for preference in preferences},
-        recalled=getattr(request.state, "recalled", None),
+        result=ResultAddress(
+            path=f"{request.state.settings.app.api_prefix}/v1{path}",
+            parameters=request.path_params,
+            status=route.status_code or 200,
+        ),
     )
 
 
 def _fingerprinted(query: bytes) -> bytes:
-    """What of a raw query makes two requests the same."""
+    """Return the parts of a raw query that make two requests the same."""
     fields = query.split(b"&")
     return b"&".join(
         field for field in fields if unquote_to_bytes(field.partition(b"=")[0]) not in UNFINGERPRINTED_PARAMETERS
     )
 
 
-async def _tenants_key(
-    request: Request, principal: PrincipalDep, idempotency_key: KeyHeader = None, prefer: PreferHeader = None
-) -> KeyedRequest | None:
-    del prefer  # may be sent several times, which one parameter does not hold
-    return _keyed(request, principal, idempotency_key)
+def keyed_request(path: str, *, public: bool = False) -> Any:
+    """Return the dependency that gives the request's key, or None, to an operation that reads its own body.
+
+    `path` is the path under `/v1` where the result is read; see `ensure_idempotent`.
+    """
+
+    async def of_tenant(
+        request: Request, principal: PrincipalDep, idempotency_key: KeyHeader = None, prefer: PreferHeader = None
+    ) -> KeyedRequest | None:
+        del prefer  # a caller may send several, which one parameter does not hold
+        return _keyed(request, principal, idempotency_key, path)
+
+    async def of_anyone(
+        request: Request, idempotency_key: KeyHeader = None, prefer: PreferHeader = None
+    ) -> KeyedRequest | None:
+        del prefer
+        return _keyed(request, None, idempotency_key, path)
+
+    return Depends(of_anyone if public else of_tenant)
 
 
-async def _callers_key(
-    request: Request, idempotency_key: KeyHeader = None, prefer: PreferHeader = None
-) -> KeyedRequest | None:
-    del prefer
-    return _keyed(request, None, idempotency_key)
+def ensure_idempotent(path: str, *, public: bool = False) -> Any:
+    """Return the dependency that gives an operation the claim of its request, or None without a key.
 
+    `path` is the path under `/v1` where the result is read. It may name parameters of the request's path and fields of
+    the response, as in `/notes/{id}`. The service claims in its first transaction; see `IdempotentWork`.
+    `public` is for operations without a token.
+    """
+    key = keyed_request(path, public=public)
 
-KeyedDep = Annotated[KeyedRequest | None, Depends(_tenants_key)]
+    async def claim(request: Request, keyed: KeyedRequest | None = key) -> Claim | None:
+        return keyed.claim(await request.body()) if keyed else None
 
-
-async def ensure_idempotent(request: Request, keyed: KeyedDep) -> Claim | None:
-    """The claim this request wants to make; the service makes it in its first transaction."""
-    return keyed.claim(await request.body()) if keyed else None
-
-
-async def _ensure_idempotent_for_anyone(
-    request: Request, keyed: Annotated[KeyedRequest | None, Depends(_callers_key)]
-) -> Claim | None:
-    return keyed.claim(await request.body()) if keyed else None
-
-
-def answer_of(model: BaseModel, *, status: int = 200) -> Answer:
-    """The answer that the model becomes, to be kept with the claim."""
-    return Answer(status, model.model_dump_json(by_alias=True).encode())
-
-
-ClaimDep = Annotated[Claim | None, Depends(ensure_idempotent)]
-PublicClaimDep = Annotated[Claim | None, Depends(_ensure_idempotent_for_anyone)]
+    return Depends(claim)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from fastapi_ignite.core.errors import InvalidInputError
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError
-from fastapi_ignite.infra.storage import StoredObject, UploadWriter
+from fastapi_ignite.infra.storage import ReceivedFile, UploadTarget, UploadWriter
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -58,26 +58,6 @@ class MultipartLimits:
     max_files: int
 
 
-class UploadTarget(Protocol):
-    """Stores the files of a request. Reading stops when a method raises."""
-
-    async def begin_file(self) -> UploadWriter:
-        """Return a writer for the next file."""
-        ...
-
-    async def make_room(self, byte_count: int) -> None:
-        """Reserve space; it is called before that many more bytes are written."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedFile:
-    """A file that arrived completely."""
-
-    filename: str
-    stored: StoredObject
-
-
 @dataclass(slots=True)
 class _Part:
     """The part that is being read. It has no writer if it is not a file of the expected field."""
@@ -93,11 +73,10 @@ class _Part:
 class MultipartReader:
     """Reads one request. After an error the incomplete file is removed from storage."""
 
-    def __init__(self, request: Request, *, limits: MultipartLimits, field_name: str, target: UploadTarget) -> None:
+    def __init__(self, request: Request, *, limits: MultipartLimits, field_name: str) -> None:
         self._request = request
         self._limits = limits
         self._field_name = field_name.encode()
-        self._target = target
         self._events: list[tuple[str, bytes]] = []
         self._part = _Part()
         self._other_parts = 0
@@ -105,18 +84,26 @@ class MultipartReader:
         self._received: list[ReceivedFile] = []
         self._writers: list[UploadWriter] = []
 
-    async def read(self) -> list[ReceivedFile]:
-        """Return every file of the field, in order.
+    def declared_bytes(self) -> int | None:
+        """Return the length of the body as the request declares it, or None.
 
         Raises:
-            MalformedBodyError: the body is not multipart, or it is incomplete.
-            FileTooLargeError: a file is larger than the limit. The rest is not read.
-            BodyTooLargeError: the request is larger than the limit. The rest is not read.
+            BodyTooLargeError: The length is over the limit.
+        """
+        return require_length(self._request, self._limits)
+
+    async def read(self, target: UploadTarget) -> list[ReceivedFile]:
+        """Write every file of the field to the target, and return the files in order.
+
+        Raises:
+            MalformedBodyError: The body is not multipart, or was cut short.
+            FileTooLargeError: A file is over its limit; reading stopped there.
+            BodyTooLargeError: The request is over its limit; reading stopped there.
         """
         parser = MultipartParser(self._boundary(), self._callbacks())
         self._request.state.streams_body = True
         try:
-            await self._parse(parser)
+            await self._parse(parser, target)
         except MultipartParseError:
             await self._abort()
             raise MalformedBodyError("The body is not valid multipart/form-data.") from None
@@ -128,7 +115,7 @@ class MultipartReader:
             raise
         return self._received
 
-    async def _parse(self, parser: MultipartParser) -> None:
+    async def _parse(self, parser: MultipartParser, target: UploadTarget) -> None:
         require_length(self._request, self._limits)
         total = 0
         async with aclosing(self._request.stream()) as chunks:
@@ -136,7 +123,7 @@ class MultipartReader:
                 total += len(chunk)
                 _require_size(total, self._limits)
                 parser.write(chunk)
-                await self._handle_events()
+                await self._handle_events(target)
         if not self._finished:
             raise MalformedBodyError("The multipart body ends before its last boundary.")
 
@@ -167,7 +154,7 @@ class MultipartReader:
             "on_end": mark("end"),
         }
 
-    async def _handle_events(self) -> None:
+    async def _handle_events(self, target: UploadTarget) -> None:
         for kind, data in self._events:
             part = self._part
             if kind == "begin":
@@ -180,16 +167,16 @@ class MultipartReader:
                 part.headers[part.header_name.lower()] = part.header_value
                 part.header_name = part.header_value = b""
             elif kind == "headers":
-                await self._open_part(part)
+                await self._open_part(part, target)
             elif kind == "data":
-                await self._write(part, data)
+                await self._write(part, data, target)
             elif kind == "part":
                 await self._close_part(part)
             else:
                 self._finished = True
         self._events.clear()
 
-    async def _open_part(self, part: _Part) -> None:
+    async def _open_part(self, part: _Part, target: UploadTarget) -> None:
         _, options = parse_options_header(part.headers.get(b"content-disposition"))
         filename = options.get(b"filename")
         if filename is None or options.get(b"name") != self._field_name:
@@ -202,10 +189,10 @@ class MultipartReader:
                 f"A request may have at most {self._limits.max_files} files.", max_files=self._limits.max_files
             )
         part.filename = clean_filename(filename)
-        part.writer = await self._target.begin_file()
+        part.writer = await target.begin_file()
         self._writers.append(part.writer)
 
-    async def _write(self, part: _Part, data: bytes) -> None:
+    async def _write(self, part: _Part, data: bytes, target: UploadTarget) -> None:
         part.byte_count += len(data)
         if part.writer is None:
             if part.byte_count > MAX_FIELD_BYTES:
@@ -217,7 +204,7 @@ class MultipartReader:
                 filename=part.filename,
                 max_bytes=self._limits.max_file_bytes,
             )
-        await self._target.make_room(len(data))
+        await target.make_room(len(data))
         await part.writer.write(data)
 
     async def _close_part(self, part: _Part) -> None:

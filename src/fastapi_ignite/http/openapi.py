@@ -20,7 +20,7 @@ from fastapi_ignite.http.problems import (
     responses,
 )
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError
-from fastapi_ignite.infra.idempotency.outcome import (
+from fastapi_ignite.infra.idempotency.errors import (
     IdempotencyConflictError,
     IdempotencyInProgressError,
     IdempotencyKeyReusedError,

@@ -16,6 +16,7 @@ from starlette.routing import Match, Mount
 
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.outages import outage_of
+from fastapi_ignite.core.permissions import InsufficientScopeError
 from fastapi_ignite.core.security import InvalidTokenError
 
 MEDIA_TYPE = "application/problem+json"
@@ -68,14 +69,6 @@ class TenantSuspendedError(IgniteError):
     status = 403
     code = "tenant_suspended"
     title = "Tenant suspended"
-
-
-class InsufficientScopeError(IgniteError):
-    """The token or key is valid, but lacks the scope of the operation."""
-
-    status = 403
-    code = "insufficient_scope"
-    title = "Not allowed"
 
 
 class RateLimitedError(IgniteError):

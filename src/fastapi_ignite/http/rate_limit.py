@@ -73,12 +73,10 @@ def client_network(host: str) -> str:
     return str(mapped or ip_network((int(address), IPV6_PREFIX), strict=False))
 
 
-async def check_rate_limit(
-    request: Request, principal: Principal | None, *, cost: int = 1, recall: str | None = None
-) -> RateDecision:
-    """Take `cost` units of the rate limit of the tenant, or of the address if there is no tenant.
+async def check_rate_limit(request: Request, principal: Principal | None, *, cost: int = 1) -> None:
+    """Take `cost` units of the tenant's minute, or of the address's where there is no tenant.
 
-    Every answer gets the headers of the decision, also a refusal. `recall` is a Redis key to read in the same call.
+    The decision's headers go onto every answer, refusals included.
 
     Raises:
         RateLimitedError: fewer than `cost` units are left.
@@ -86,7 +84,7 @@ async def check_rate_limit(
     state = request.state
     access = await state.tenants.access(principal.tenant_id) if principal else None
     limit = access.rpm if access else state.settings.rate_limit.per_address
-    decision: RateDecision = await state.limiter.hit(caller_key(request, principal), limit, cost=cost, recall=recall)
+    decision: RateDecision = await state.limiter.hit(caller_key(request, principal), limit, cost=cost)
     state.rate_headers = _rate_headers(decision)
     if not decision.allowed:
         seconds = _whole_seconds(decision)
@@ -97,7 +95,6 @@ async def check_rate_limit(
             cost=cost,
             retry_after_seconds=seconds,
         )
-    return decision
 
 
 def _whole_seconds(decision: RateDecision) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fastapi_ignite.core.errors import IgniteError, InvalidInputError, NotFoundError, UnavailableError
-from fastapi_ignite.usage.service import QuotaExceededError
+from fastapi_ignite.usage.errors import QuotaExceededError
 
 
 class NoFilesError(InvalidInputError):
-    """An upload without a file."""
+    """The upload has no file."""
 
     code = "no_files"
     title = "No files"
@@ -21,14 +21,14 @@ class EmptyFileError(InvalidInputError):
 
 
 class FileUnknownError(NotFoundError):
-    """Unknown, removed, or another tenant's or project's."""
+    """The id is unknown, removed, or another tenant's or project's."""
 
     code = "file_not_found"
     title = "Unknown file"
 
 
 class TooManyFilesInProgressError(IgniteError):
-    """The tenant's unfinished files are as many as one tenant may have."""
+    """The tenant has as many unfinished files as it may."""
 
     status = 429
     code = "too_many_files_in_progress"
@@ -36,7 +36,7 @@ class TooManyFilesInProgressError(IgniteError):
 
 
 class TooManyBytesInFlightError(IgniteError):
-    """The tenant's uploads have as many bytes on their way as one tenant may have."""
+    """The tenant's uploads have as many bytes on their way as they may."""
 
     status = 429
     code = "too_many_bytes_in_flight"
@@ -44,14 +44,14 @@ class TooManyBytesInFlightError(IgniteError):
 
 
 class UploadExpiredError(UnavailableError):
-    """An upload gave no sign of life for so long that what it held was given to others."""
+    """The upload's lease ended, and what it held was given to others."""
 
     code = "upload_expired"
     title = "The upload was given up"
 
 
 class StorageFullError(QuotaExceededError):
-    """The tenant's stored bytes are as many as one tenant may have."""
+    """The tenant stores as many bytes as it may."""
 
     code = "storage_quota_exceeded"
     title = "Storage quota exceeded"

@@ -13,10 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.sections import UploadSettings
-from fastapi_ignite.http.multipart import ReceivedFile
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import StaleAttemptError, keep_lease
-from fastapi_ignite.infra.storage import Storage, StoredObject, UploadWriter
+from fastapi_ignite.infra.storage import ReceivedFile, Storage, StoredObject, UploadWriter
 from fastapi_ignite.ingestion.errors import UploadExpiredError
 from fastapi_ignite.ingestion.object_keys import upload_prefix
 from fastapi_ignite.ingestion.upload_reservation import Amount, UploadReservation

@@ -23,15 +23,16 @@ from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
+from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import DocumentSource, Purged, RagEngine, StoreMaintenance
-from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.rag.errors import ProviderError, ProviderUnavailableError
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError
 from fastapi_ignite.rag.extraction.process import extract
+from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
-from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+from fastapi_ignite.usage.service import UsageService
 
 FINISHED = Counter("ignite_files_finished_total", "Files that reached an end", ["state", "code"])
 # what is away this long after the upload will not come back for it
@@ -171,7 +172,7 @@ class FileProcessor:
     async def _engine_of(self, file: File) -> RagEngine:
         async with self._database.tenant(file.tenant_id) as session:
             project = await ProjectService(session, file.tenant_id).get(file.project_id)
-        return engine_named(self._engines, project.engine or next(iter(self._engines)))
+        return engine_of(project, self._engines)
 
     async def _index(self, file: File, niceness: int) -> None:
         engine = await self._engine_of(file)

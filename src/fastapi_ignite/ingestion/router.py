@@ -7,31 +7,28 @@ from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request
 
-from fastapi_ignite.billing.service import SubscriptionRequiredError
+from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
-from fastapi_ignite.http.admission import idempotent
 from fastapi_ignite.http.deps import (
-    ClaimDep,
     DatabaseDep,
     EnginesDep,
     JobsDep,
-    KeyedDep,
     PrincipalDep,
-    SessionDep,
     SettingsDep,
     StorageDep,
+    ensure_idempotent,
 )
-from fastapi_ignite.http.fields import Name
+from fastapi_ignite.http.idempotency import keyed_request
 from fastapi_ignite.http.multipart import (
     FileTooLargeError,
     InvalidFilenameError,
     MultipartLimits,
     MultipartReader,
     TooManyFilesError,
-    require_length,
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
+from fastapi_ignite.infra.idempotency import Claim, KeyedRequest
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
     FileUnknownError,
@@ -43,21 +40,22 @@ from fastapi_ignite.ingestion.errors import (
 )
 from fastapi_ignite.ingestion.schemas import (
     FILE_EXAMPLE,
-    PROJECT_EXAMPLE,
     FileList,
     FileRemoved,
-    ProjectCreated,
     UploadResult,
     VectorStoreEnsured,
 )
 from fastapi_ignite.ingestion.service import IngestionService
-from fastapi_ignite.projects.service import ProjectNotFoundError, ProjectService
+from fastapi_ignite.projects.errors import ProjectNotFoundError
+from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import STORE_ERRORS
 from fastapi_ignite.usage.deps import QuotaHeadersDep
-from fastapi_ignite.usage.service import QuotaExceededError
+from fastapi_ignite.usage.errors import QuotaExceededError
 
 router = tenant_router("/ingestion", "ingestion")
+
+FILES = "/ingestion/projects/{project_id}/files"
 
 MULTIPART_BODY: dict[str, Any] = {
     "requestBody": {
@@ -101,27 +99,19 @@ async def _service(
 
 
 IngestionServiceDep = Annotated[IngestionService, Depends(_service)]
-ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
 
 
-@router.post(
-    "/projects/create",
-    openapi_extra=requires(Scope.PROJECTS_WRITE),
-    dependencies=[QuotaHeadersDep, idempotent("/ingestion/projects/{id}/files")],
-    responses=responses(SubscriptionRequiredError, QuotaExceededError),
-)
-async def create_project(
-    principal: PrincipalDep, session: SessionDep, name: Annotated[Name, Query(examples=["Docs"])]
-) -> ProjectCreated:
-    """Make a project, or return the one that has the name."""
-    project, created = await ProjectService(session, principal.tenant_id).create(name)
-    return ProjectCreated(
-        id=project.id,
-        tenant_id=project.tenant_id,
-        name=project.name,
-        vector_store_id=project.vector_store_id,
-        status="created" if created else "exists",
+async def _body(request: Request, settings: SettingsDep) -> MultipartReader:
+    limits = MultipartLimits(
+        max_file_bytes=settings.upload.max_file_bytes,
+        max_request_bytes=settings.upload.max_request_bytes,
+        max_files=settings.upload.max_files,
     )
+    return MultipartReader(request, limits=limits, field_name="files")
+
+
+UploadBodyDep = Annotated[MultipartReader, Depends(_body)]
+ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
 
 
 @router.post(
@@ -130,7 +120,9 @@ async def create_project(
     responses=responses(ProjectNotFoundError, *STORE_ERRORS, EngineMissingError),
 )
 async def ensure_vector_store(
-    service: IngestionServiceDep, claim: ClaimDep, project_id: ProjectId
+    service: IngestionServiceDep,
+    claim: Annotated[Claim | None, ensure_idempotent(FILES)],
+    project_id: ProjectId,
 ) -> VectorStoreEnsured:
     """Give the project an index if it has none."""
     return await service.ensure_vector_store(project_id, claim)
@@ -162,8 +154,8 @@ async def ensure_vector_store(
 async def upload_and_attach(
     request: Request,
     service: IngestionServiceDep,
-    settings: SettingsDep,
-    keyed: KeyedDep,
+    body: UploadBodyDep,
+    keyed: Annotated[KeyedRequest | None, keyed_request(FILES)],
     project_id: ProjectId,
     wait_seconds: Annotated[
         int, Query(ge=0, le=60, description="How long to wait for the files to be searchable.")
@@ -173,15 +165,7 @@ async def upload_and_attach(
 
     The work goes on when the caller leaves; `GET …/files` shows how it stands.
     """
-    limits = MultipartLimits(
-        max_file_bytes=settings.upload.max_file_bytes,
-        max_request_bytes=settings.upload.max_request_bytes,
-        max_files=settings.upload.max_files,
-    )
-    upload = await service.admit(project_id, keyed, declared_bytes=require_length(request, limits))
-    reader = MultipartReader(request, limits=limits, field_name="files", target=upload)
-    claim = await service.receive(upload, reader, keyed)
-    return await service.finish(upload, claim, wait_seconds=wait_seconds, caller_left=request.is_disconnected)
+    return await service.upload(project_id, body, keyed, wait_seconds=wait_seconds, caller_left=request.is_disconnected)
 
 
 @router.get(

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from fastapi_ignite.ingestion.models import GONE, File, public_status
+from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
 
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
-PROJECT_EXAMPLE = "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b"
 FILE_EXAMPLE: JsonDict = {
     "id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
     "filename": "guide.txt",
@@ -27,30 +27,6 @@ FILE_EXAMPLE: JsonDict = {
     "last_error": None,
     "created_at": "2024-06-02T12:34:56.123456Z",
 }
-
-
-class ProjectCreated(BaseModel):
-    """The project, new or not."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": PROJECT_EXAMPLE,
-                    "tenant_id": "2cb9e69e-6fe7-4f5c-8f4d-5a9c6a2bd5d4",
-                    "name": "Docs",
-                    "vector_store_id": None,
-                    "status": "created",
-                }
-            ]
-        }
-    )
-
-    id: UUID
-    tenant_id: UUID
-    name: str
-    vector_store_id: str | None
-    status: Literal["created", "exists"]
 
 
 class VectorStoreEnsured(BaseModel):

@@ -14,13 +14,11 @@ from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.http.idempotency import KeyedRequest, answer_of
-from fastapi_ignite.http.multipart import MultipartReader, ReceivedFile
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
-from fastapi_ignite.infra.idempotency import Answer, Claim, IdempotencyStore, owner_alive
+from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, IdempotentWork, KeyedRequest
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.tracing import trace
-from fastapi_ignite.infra.storage import Storage
+from fastapi_ignite.infra.storage import ReceivedFile, Storage, UploadBody
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
     FileUnknownError,
@@ -34,12 +32,14 @@ from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, VectorStoreEnsured, failure
+from fastapi_ignite.projects.engine import engine_of
+from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import RagEngine
-from fastapi_ignite.rag.engines import engine_named
+from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
-from fastapi_ignite.usage.service import QuotaExceededError, UsageService
+from fastapi_ignite.usage.service import UsageService
 
 FIRST_LOOK_SECONDS = 0.05
 LAST_LOOK_SECONDS = 0.5
@@ -65,8 +65,8 @@ class IngestionService:
         self._settings = settings
         self._tenant_id = tenant_id
 
-    def _engine(self, name: str | None) -> RagEngine:
-        return engine_named(self._engines, name or self._settings.default_engine)
+    def _engine_of(self, project: Project) -> RagEngine:
+        return engine_of(project, self._engines, default=self._settings.default_engine)
 
     async def ensure_vector_store(self, project_id: UUID, claim: Claim | None) -> VectorStoreEnsured:
         """The project's vector store, made if there is none.
@@ -75,26 +75,17 @@ class IngestionService:
             ProjectNotFoundError: unknown project.
             IdempotencyConflictError: the same request was made before.
         """
-        async with self._database.tenant(self._tenant_id) as session:
-            if claim:
-                await IdempotencyStore(session).claim(claim)
-            await ProjectService(session, self._tenant_id).get(project_id)
-        try:
-            async with owner_alive(self._database, claim):
-                vector_store_id, created = await self._ensure_index(project_id)
+        async with IdempotentWork(self._database, claim) as work:
+            async with self._database.tenant(self._tenant_id) as session:
+                await work.begin(session)
+                await ProjectService(session, self._tenant_id).get(project_id)
+            vector_store_id, created = await self._ensure_index(project_id)
             ensured = VectorStoreEnsured(
                 project_id=project_id, vector_store_id=vector_store_id, status="created" if created else "exists"
             )
-            if claim:
+            if work.is_keyed:
                 async with self._database.tenant(self._tenant_id) as session:
-                    await self._complete(session, claim, project_id, answer_of(ensured))
-        except CommitOutcomeUnknownError:
-            raise  # the key may be completed by now; if it is not, its lease ends
-        except BaseException:
-            if claim:
-                async with self._database.tenant(self._tenant_id) as session:
-                    await IdempotencyStore(session).release(claim)
-            raise
+                    await work.complete(session, ensured)
         return ensured
 
     async def _ensure_index(self, project_id: UUID) -> tuple[str, bool]:
@@ -103,20 +94,38 @@ class IngestionService:
             project = await ProjectService(session, self._tenant_id).get(project_id)
         if project.vector_store_id:
             return project.vector_store_id, False
-        engine = self._engine(None)
+        engine = self._engine_of(project)
         made = await engine.create_index(self._tenant_id, project_id)
         async with self._database.tenant(self._tenant_id) as session:
             return await ProjectService(session, self._tenant_id).link_index(
                 project_id, engine=engine.name, vector_store_id=made
             )
 
-    async def _complete(
-        self, session: AsyncSession, claim: Claim, project_id: UUID, answer: Answer | None = None
-    ) -> None:
-        resource = f"{self._settings.app.api_prefix}/v1/ingestion/projects/{project_id}/files"
-        await IdempotencyStore(session).complete(claim, resource=resource, answer=answer)
+    async def upload(
+        self,
+        project_id: UUID,
+        body: UploadBody,
+        keyed: KeyedRequest | None,
+        *,
+        wait_seconds: int,
+        caller_left: Callable[[], Awaitable[bool]],
+    ) -> UploadResult:
+        """Store the files of the body, queue them, and wait until they are searchable or the caller left.
 
-    async def admit(
+        Raises as `_admit` and `_receive` do, and:
+            QuotaExceededError: Every file was refused because no character is left.
+        """
+        upload = await self._admit(project_id, keyed, declared_bytes=body.declared_bytes())
+        work = await self._receive(upload, body, keyed)
+        try:
+            result = await self.wait(project_id, upload.id, seconds=wait_seconds, caller_left=caller_left)
+        except QuotaExceededError:
+            await work.replace_result(None)
+            raise
+        await work.replace_result(result)
+        return result
+
+    async def _admit(
         self, project_id: UUID, keyed: KeyedRequest | None, *, declared_bytes: int | None
     ) -> IncomingUpload:
         """Refuse an upload before its body is read, or hold what it needs of the tenant's storage.
@@ -151,15 +160,13 @@ class IngestionService:
             try:
                 await upload.reservation.begin(session, declared_bytes=declared_bytes)
             except (StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError) as refusal:
-                if not keyed or not await IdempotencyStore(session).is_taken(keyed.unread):
+                if not keyed or not await IdempotencyStore(session).is_taken(keyed):
                     raise
                 upload.refusal, upload.stores = refusal, False
         return upload
 
-    async def receive(
-        self, upload: IncomingUpload, reader: MultipartReader, keyed: KeyedRequest | None
-    ) -> Claim | None:
-        """Read the body into storage and queue its files, all or none; returns the claim made.
+    async def _receive(self, upload: IncomingUpload, body: UploadBody, keyed: KeyedRequest | None) -> IdempotentWork:
+        """Read the body into storage and queue its files, all or none; return the work under the request's key.
 
         Raises:
             IdempotencyConflictError: the same files were sent before; these ones are dropped.
@@ -170,32 +177,31 @@ class IngestionService:
         """
         try:
             async with upload.kept_alive():
-                received = await reader.read()
+                received = await body.read(upload)
                 if not received:
                     raise NoFilesError("Send at least one file in the form field 'files'.")
                 if all(file.stored.byte_count == 0 for file in received):
                     raise EmptyFileError("The file has no bytes.", filenames=[file.filename for file in received][:20])
-                claim = keyed.claim(_digest(received)) if keyed else None
-                files = await self._accept(upload, received, claim)
+                work = IdempotentWork(self._database, keyed.claim(_digest(received)) if keyed else None)
+                files = await self._accept(upload, received, work)
         except CommitOutcomeUnknownError:
             raise  # rows may name the bytes by now: nothing is undone
         except BaseException:
-            await upload.undo(reader.received)
+            await upload.undo(body.received)
             raise
         await self._announce(files)
-        return claim
+        return work
 
     async def _accept(
-        self, upload: IncomingUpload, received: Sequence[ReceivedFile], claim: Claim | None
+        self, upload: IncomingUpload, received: Sequence[ReceivedFile], work: IdempotentWork
     ) -> Sequence[File]:
         """The rows, what was held for them, and the claim with the answer as far as it is known: one commit."""
         # sorted: ids of one millisecond are in no order, and lists follow the ids
         ids = sorted(new_id() for _ in received)
         rows = [self._row(upload, *pair) for pair in zip(ids, received, strict=True)]
         vector_store_id, _ = await self._ensure_index(upload.project_id)
-        async with self._database.tenant(self._tenant_id) as session:
-            if claim:
-                await IdempotencyStore(session).claim(claim)
+        async with work, self._database.tenant(self._tenant_id) as session:
+            await work.begin(session)
             files = FileRepo(session, self._tenant_id)
             hashes = [file.stored.sha256 for file in received]
             if upload.refusal and not (upload.stores and await files.any_equal(upload.project_id, hashes)):
@@ -209,36 +215,8 @@ class IngestionService:
                 batch_id=str(upload.id),
                 files=len(rows),
             )
-            if claim:
-                accepted = UploadResult.of(upload.project_id, vector_store_id, upload.id, rows, {})
-                await self._complete(session, claim, upload.project_id, answer_of(accepted))
+            await work.complete(session, UploadResult.of(upload.project_id, vector_store_id, upload.id, rows, {}))
         return rows
-
-    async def finish(
-        self,
-        upload: IncomingUpload,
-        claim: Claim | None,
-        *,
-        wait_seconds: int,
-        caller_left: Callable[[], Awaitable[bool]],
-    ) -> UploadResult:
-        """Wait for the files, and keep the answer for duplicates of the request.
-
-        Raises:
-            QuotaExceededError: every file was refused for want of characters.
-        """
-        try:
-            result = await self.wait(upload.project_id, upload.id, seconds=wait_seconds, caller_left=caller_left)
-        except QuotaExceededError:
-            await self._keep_answer(claim, None)
-            raise
-        await self._keep_answer(claim, answer_of(result))
-        return result
-
-    async def _keep_answer(self, claim: Claim | None, answer: Answer | None) -> None:
-        if claim:
-            async with self._database.tenant(self._tenant_id) as session:
-                await IdempotencyStore(session).keep_answer(claim, answer)
 
     async def _announce(self, files: Sequence[File]) -> None:
         for file in files:
@@ -289,7 +267,7 @@ class IngestionService:
         _raise_if_all_over_quota(files)
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
-            embedded = await self._engine(project.engine).embedded(session, self._tenant_id, project_id)
+            embedded = await self._engine_of(project).embedded(session, self._tenant_id, project_id)
         return UploadResult.of(project_id, project.vector_store_id or "", batch_id, files, embedded)
 
     async def list_files(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> FileList:
@@ -299,7 +277,7 @@ class IngestionService:
             files = await FileRepo(session, self._tenant_id).page(
                 project_id, limit=limit + 1, after=after, removed=removed
             )
-            embedded = await self._engine(project.engine).embedded(session, self._tenant_id, project_id)
+            embedded = await self._engine_of(project).embedded(session, self._tenant_id, project_id)
         page = files[:limit]
         more = len(files) > limit
         return FileList(
@@ -321,7 +299,7 @@ class IngestionService:
             files = FileRepo(session, self._tenant_id)
             file = await files.get(project_id, file_id, lock=True)
             if file is not None:
-                await self._take_out(session, project.engine, file)
+                await self._take_out(session, project, file)
             elif delete_raw:
                 file = await files.get_kept_raw(project_id, file_id)
             if file is None:
@@ -347,18 +325,18 @@ class IngestionService:
             delete_raw=delete_raw,
         )
 
-    async def _take_out(self, session: AsyncSession, engine_name: str | None, file: File) -> None:
+    async def _take_out(self, session: AsyncSession, project: Project, file: File) -> None:
         """Out of every answer, and out of the plan's count where the work was not done yet."""
         if file.reservation_id and file.state in UNFINISHED:
             await UsageService(session, self._tenant_id).release(file.reservation_id)
-        hidden = await self._hide_unless_shared(engine_name, FileRepo(session, self._tenant_id), file)
+        hidden = await self._hide_unless_shared(project, FileRepo(session, self._tenant_id), file)
         file.receipt = {"document_id": str(hidden) if hidden else None, "characters": file.char_count}
         file.document_id = None
 
-    async def _hide_unless_shared(self, engine_name: str | None, files: FileRepo, file: File) -> UUID | None:
+    async def _hide_unless_shared(self, project: Project, files: FileRepo, file: File) -> UUID | None:
         if file.document_id is None:
             return None
-        engine = self._engine(engine_name)
+        engine = self._engine_of(project)
         await DocumentRepository(files.session, self._tenant_id).lock(file.document_id)
         if await files.others_share(file.document_id, besides=file.id):
             return None

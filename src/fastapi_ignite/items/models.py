@@ -11,7 +11,7 @@ from fastapi_ignite.infra.db import Base, Timestamped
 
 
 class Item(Timestamped, Base):
-    """A public row of the demo catalogue; belongs to no tenant."""
+    """A public row of the demo catalogue. It belongs to no tenant."""
 
     __tablename__ = "items"
     __table_args__ = (

@@ -14,36 +14,33 @@ _PLAN_FOR_THIS_PATTERN = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 class ItemRepo:
-    """Lists are by creation time, ties by id."""
+    """The items. Lists are ordered by creation time, then by id."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def get(self, item_id: UUID) -> Item | None:
-        """The item, if its id is known."""
         return await self._session.get(Item, item_id)
 
     async def page(self, *, skip: int, limit: int, active_only: bool) -> Sequence[Item]:
-        """A page of all items, or of the active ones."""
         statement = select(Item).order_by(Item.created_at, Item.id).offset(skip).limit(limit)
         if active_only:
             statement = statement.where(Item.is_active)
         return (await self._session.scalars(statement)).all()
 
     async def search(self, query: str, *, skip: int, limit: int) -> Sequence[Item]:
-        """Names and descriptions that hold `query`; `%` and `_` are plain characters."""
+        """Return items whose name or description contains `query`; `%` and `_` are plain characters."""
         matches = or_(Item.name.icontains(query, autoescape=True), Item.description.icontains(query, autoescape=True))
         statement = select(Item).where(matches).order_by(Item.created_at, Item.id).offset(skip).limit(limit)
-        # one plan for every pattern would never use the trigram index
+        # a generic plan for all patterns would never use the trigram index
         await self._session.execute(_PLAN_FOR_THIS_PATTERN)
         return (await self._session.scalars(statement)).all()
 
     async def save(self, item: Item) -> None:
-        """Insert or update, and read back what the server set."""
+        """Insert or update the item, and read back what the server set."""
         self._session.add(item)
         await self._session.flush()
         await self._session.refresh(item)
 
     async def delete(self, item: Item) -> None:
-        """Remove."""
         await self._session.delete(item)

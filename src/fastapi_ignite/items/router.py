@@ -14,8 +14,9 @@ from fastapi_ignite.http.problems import MalformedBodyError, responses
 from fastapi_ignite.http.routing import public_router
 from fastapi_ignite.infra.cache import NOT_MODIFIED, cached_response
 from fastapi_ignite.items.cached_service import ALL_LISTS, ONE_ITEM, CachedItemService
+from fastapi_ignite.items.errors import ItemNotFoundError
 from fastapi_ignite.items.schemas import CacheCleared, ItemCreate, ItemRead, ItemUpdate
-from fastapi_ignite.items.service import ItemNotFoundError, ItemService
+from fastapi_ignite.items.service import ItemService
 
 LIST_TTL_SECONDS = 60
 router = public_router("/items", "items")
@@ -49,8 +50,7 @@ async def list_items(
     service: ItemServiceDep, skip: Skip = 0, limit: Limit = 100, *, active_only: bool = False
 ) -> list[ItemRead]:
     """Items in order of creation."""
-    items = await service.get_items(skip=skip, limit=limit, active_only=active_only)
-    return [ItemRead.model_validate(item) for item in items]
+    return await service.get_items(skip=skip, limit=limit, active_only=active_only)
 
 
 @router.get("/search/", responses=NOT_MODIFIED)
@@ -62,14 +62,13 @@ async def search_items(
     limit: Limit = 100,
 ) -> list[ItemRead]:
     """Items whose name or description holds `q`, in any case."""
-    return [ItemRead.model_validate(item) for item in await service.search_items(q, skip=skip, limit=limit)]
+    return await service.search_items(q, skip=skip, limit=limit)
 
 
 @router.get("/cache/clear")
 async def clear_cache(cached: CachedItemServiceDep) -> CacheCleared:
     """Drop everything that is cached of the items."""
-    deleted = await cached.clear()
-    return CacheCleared(message=f"Successfully cleared {deleted} cached items", deleted_count=deleted)
+    return await cached.clear()
 
 
 @router.get("/cached/{item_id}", responses=responses(ItemNotFoundError))
@@ -82,7 +81,7 @@ async def get_cached_item(cached: CachedItemServiceDep, item_id: ItemId) -> Item
 @cached_response(key="item:read", tags=[ONE_ITEM], shared=True, absence=ItemNotFoundError)
 async def get_item(service: ItemServiceDep, item_id: ItemId) -> ItemRead:
     """An item."""
-    return ItemRead.model_validate(await service.get_item(item_id))
+    return await service.get_item(item_id)
 
 
 @router.put("/{item_id}", responses=responses(ItemNotFoundError, InvalidInputError, MalformedBodyError))

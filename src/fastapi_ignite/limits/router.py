@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from fastapi import Depends
+
 from fastapi_ignite.billing.schemas import NotSubscribed
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep
@@ -12,7 +16,14 @@ from fastapi_ignite.limits.service import LimitsService
 router = tenant_router("/limits", "limits")
 
 
+async def _service(principal: PrincipalDep, session: SessionDep) -> LimitsService:
+    return LimitsService(session, principal.tenant_id)
+
+
+LimitsServiceDep = Annotated[LimitsService, Depends(_service)]
+
+
 @router.get("/current", openapi_extra=requires(Scope.USAGE_READ))
-async def current_limits(principal: PrincipalDep, session: SessionDep) -> CurrentLimits | NotSubscribed:
+async def current_limits(service: LimitsServiceDep) -> CurrentLimits | NotSubscribed:
     """Plan caps and what of them is used; `{"subscribed": false}` without a plan."""
-    return await LimitsService(session, principal.tenant_id).current()
+    return await service.current()

@@ -1,4 +1,4 @@
-"""Caps and usage side by side."""
+"""The caps of a plan beside what is used of them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fastapi_ignite.usage.service import UsageService
 
 
 class LimitsService:
-    """Works in the caller's transaction."""
+    """Shows the caps of one tenant. It works in the caller's transaction."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._usage = UsageService(session, tenant_id)
 
     async def current(self) -> CurrentLimits | NotSubscribed:
-        """As of now."""
+        """Return the caps and the usage of today's windows."""
         overview = await self._usage.overview()
         if overview is None:
             return NotSubscribed()
         active, usage = overview
-        return CurrentLimits(**active.describe().model_dump(), usage=UsageFigures(**asdict(usage)))
+        return CurrentLimits(**CurrentLimits.fields_of(active), usage=UsageFigures(**asdict(usage)))

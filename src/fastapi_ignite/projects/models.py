@@ -1,4 +1,4 @@
-"""The project: a named set of documents with an index of its own."""
+"""The project, a named set of documents with an index of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
 
 
 class Project(TenantScoped, Timestamped, Base):
-    """`engine` and `vector_store_id` are null until an index exists. The engine stays; a rebuild changes the id."""
+    """A project. `engine` and `vector_store_id` are None until an index exists.
+
+    The engine never changes after that; a rebuild changes `vector_store_id`.
+    """
 
     __tablename__ = "projects"
     __table_args__ = (

@@ -19,14 +19,14 @@ class ProjectRepo:
         self._tenant_id = tenant_id
 
     async def get(self, project_id: UUID, *, lock: bool = False) -> Project | None:
-        """The project, if it is this tenant's. The lock lets rows that refer to it be written."""
+        """Return the project, or None. With `lock`, rows that refer to it can still be written."""
         statement = select(Project).where(Project.tenant_id == self._tenant_id, Project.id == project_id)
         if lock:
             statement = statement.with_for_update(key_share=True)
         return (await self._session.execute(statement)).scalar_one_or_none()
 
     async def by_name(self, name: str) -> Project | None:
-        """The project with exactly this name."""
+        """Return the project with exactly this name, or None."""
         return (
             await self._session.execute(
                 select(Project).where(Project.tenant_id == self._tenant_id, Project.name == name)
@@ -34,7 +34,7 @@ class ProjectRepo:
         ).scalar_one_or_none()
 
     async def add(self, project_id: UUID, name: str) -> bool:
-        """Insert; false when another request took the name first."""
+        """Insert a project. Return False if another request took the name first."""
         row = await self._session.execute(
             insert(Project)
             .values(tenant_id=self._tenant_id, id=project_id, name=name)
@@ -44,7 +44,7 @@ class ProjectRepo:
         return row.first() is not None
 
     async def set_index(self, project_id: UUID, *, engine: str, vector_store_id: str) -> None:
-        """Link the project's index."""
+        """Store which index the project has."""
         await self._session.execute(
             update(Project)
             .where(Project.tenant_id == self._tenant_id, Project.id == project_id)

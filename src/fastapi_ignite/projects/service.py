@@ -1,4 +1,4 @@
-"""Projects and their indexes."""
+"""Projects, and the links to their indexes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.billing.service import BillingService
-from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.projects.errors import ProjectNotFoundError
 from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.repository import ProjectRepo
-from fastapi_ignite.usage.service import QuotaExceededError, UsageService
-
-
-class ProjectNotFoundError(NotFoundError):
-    """Unknown, or another tenant's."""
-
-    code = "project_not_found"
-    title = "Unknown project"
+from fastapi_ignite.projects.schemas import ProjectCreated
+from fastapi_ignite.usage.errors import QuotaExceededError
+from fastapi_ignite.usage.service import UsageService
 
 
 class ProjectService:
-    """Works in the caller's transaction."""
+    """The projects of one tenant. It works in the caller's transaction."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._session = session
@@ -32,23 +27,23 @@ class ProjectService:
         self._projects = ProjectRepo(session, tenant_id)
         self._usage = UsageService(session, tenant_id)
 
-    async def create(self, name: str) -> tuple[Project, bool]:
-        """The project and whether it is new. Twenty callers with one name make one project and count one.
+    async def create(self, name: str) -> ProjectCreated:
+        """Make the project, or return the one that has the name. Callers at the same time make one and count one.
 
         Raises:
-            SubscriptionRequiredError: the tenant has no plan; it has to have one for a name it has used, too.
-            QuotaExceededError: the cap is too small.
+            SubscriptionRequiredError: The tenant has no plan; it needs one even for a name that it has used.
+            QuotaExceededError: The tenant has as many projects as its plan allows.
         """
         existing = await self._projects.by_name(name)
         if existing:
             await BillingService(self._session, self._tenant_id).required()
-            return existing, False
+            return ProjectCreated.of(existing, created=False)
         try:
             await self._usage.take_project()
         except QuotaExceededError:
             existing = await self._projects.by_name(name)
             if existing:
-                return existing, False
+                return ProjectCreated.of(existing, created=False)
             raise
         project_id = new_id()
         created = await self._projects.add(project_id, name)
@@ -59,17 +54,21 @@ class ProjectService:
         project = await (self._projects.get(project_id) if created else self._projects.by_name(name))
         if project is None:
             raise ProjectNotFoundError("The project was removed while it was created; try again.")
-        return project, created
+        return ProjectCreated.of(project, created=created)
 
     async def get(self, project_id: UUID, *, lock: bool = False) -> Project:
-        """The project, or a refusal."""
+        """Return the project.
+
+        Raises:
+            ProjectNotFoundError: The id is unknown or another tenant's.
+        """
         project = await self._projects.get(project_id, lock=lock)
         if project is None:
             raise ProjectNotFoundError("No project of this tenant has this id.")
         return project
 
     async def link_index(self, project_id: UUID, *, engine: str, vector_store_id: str) -> tuple[str, bool]:
-        """Link an index that was made; the vector store id the project has then, and whether this call linked it."""
+        """Link a new index, unless the project has one. Return its vector store id and whether this call linked it."""
         project = await self.get(project_id, lock=True)
         if project.vector_store_id:
             return project.vector_store_id, False
@@ -77,7 +76,7 @@ class ProjectService:
         return vector_store_id, True
 
     async def relink_index(self, project_id: UUID, *, vector_store_id: str) -> None:
-        """The index was made again under another id."""
+        """Note the new id of an index that was made again."""
         project = await self.get(project_id, lock=True)
         if project.engine and project.vector_store_id != vector_store_id:
             await self._projects.set_index(project_id, engine=project.engine, vector_store_id=vector_store_id)

@@ -6,26 +6,18 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.polling import run_while_polling
+from fastapi_ignite.query.errors import ClientDisconnectedError
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.25
-
-
-class ClientDisconnectedError(IgniteError):
-    """The client closed the connection before the answer came. Only logs show it."""
-
-    status = 499
-    code = "caller_left"
-    title = "The caller left"
 
 
 async def cancel_on_disconnect(work: Coroutine[Any, Any, T], is_disconnected: Callable[[], Awaitable[bool]]) -> T:
     """Return the result of the work.
 
     Raises:
-        ClientDisconnectedError: the client left first, and the work has ended.
+        ClientDisconnectedError: The client left first, and the work was cancelled.
     """
 
     async def look() -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
 
-# how long a question may hold its unit of the plan
+# a question holds its unit of the plan for at most this long
 RESERVATION_LIFETIME = timedelta(minutes=5)
 
 
@@ -29,10 +29,10 @@ class Conversation(TenantScoped, Timestamped, Base):
 
 
 class Message(TenantScoped, Timestamped, Base):
-    """A question or an answer. A question is `pending` while its answer is worked on, `cancelled` when its caller left.
+    """A question or an answer. A question is `pending` while its answer is made, and `cancelled` if its caller left.
 
-    `citations` holds the citations as they were answered. Tokens stand with the answer; with the question where there
-    is none, and the work had begun.
+    `citations` holds the citations as the caller got them. The tokens are in the row of the answer. Where there is no
+    answer but tokens were spent, they are in the row of the question.
     """
 
     __tablename__ = "messages"

@@ -19,7 +19,7 @@ class MessageRepo:
         self._tenant_id = tenant_id
 
     async def conversation(self, conversation_id: UUID, project_id: UUID) -> Conversation | None:
-        """The conversation, if it is about this project."""
+        """Return the conversation if it is about this project."""
         return (
             await self._session.execute(
                 select(Conversation).where(
@@ -31,7 +31,7 @@ class MessageRepo:
         ).scalar_one_or_none()
 
     async def answer(self, message_id: UUID) -> Message | None:
-        """An answer that was given."""
+        """Return the answer, or None where the id is that of a question."""
         return (
             await self._session.execute(
                 select(Message).where(
@@ -41,12 +41,12 @@ class MessageRepo:
         ).scalar_one_or_none()
 
     async def add(self, row: Conversation | Message) -> None:
-        """Insert at once, so that rows that refer to it may follow."""
+        """Insert the row at once, so that rows that refer to it may follow."""
         self._session.add(row)
         await self._session.flush()
 
     async def end_question(self, message_id: UUID, state: str, **values: object) -> bool:
-        """Move a pending question on; false when something else did."""
+        """Set the state of a pending question. Return False if it is not pending any more."""
         row = await self._session.execute(
             update(Message)
             .where(Message.tenant_id == self._tenant_id, Message.id == message_id, Message.state == "pending")
@@ -57,7 +57,7 @@ class MessageRepo:
 
 
 async def fail_abandoned(session: AsyncSession, *, before: datetime) -> None:
-    """Questions whose process died; their units expire by themselves. Needs a system transaction."""
+    """Fail the questions whose process died; their units expire by themselves. It needs a system transaction."""
     await session.execute(
         update(Message).where(Message.state == "pending", Message.created_at < before).values(state="failed")
     )

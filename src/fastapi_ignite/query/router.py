@@ -7,27 +7,27 @@ from uuid import UUID
 
 from fastapi import Depends, Path, Request, Response
 
-from fastapi_ignite.billing.service import SubscriptionRequiredError
+from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
-from fastapi_ignite.http.deps import ClaimDep, DatabaseDep, EnginesDep, PrincipalDep, SettingsDep
+from fastapi_ignite.http.deps import DatabaseDep, EnginesDep, PrincipalDep, SettingsDep, ensure_idempotent
 from fastapi_ignite.http.event_stream import MEDIA_TYPE, Events, EventStreamResponse
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
-from fastapi_ignite.infra.idempotency import IdempotencyOutcomeUnknownError
-from fastapi_ignite.projects.service import ProjectNotFoundError
-from fastapi_ignite.query.schemas import AskRequest, AskResult, SearchRequest, SearchResult, StreamMeta
-from fastapi_ignite.query.service import (
+from fastapi_ignite.infra.idempotency import Claim, IdempotencyOutcomeUnknownError
+from fastapi_ignite.projects.errors import ProjectNotFoundError
+from fastapi_ignite.query.errors import (
     AnswerAbandonedError,
     ConversationNotFoundError,
     MessageNotFoundError,
-    QueryService,
     SourcesChangedError,
 )
+from fastapi_ignite.query.schemas import AskRequest, AskResult, SearchRequest, SearchResult, StreamMeta
+from fastapi_ignite.query.service import QueryService
 from fastapi_ignite.query.streaming import EXAMPLE, AnswerWriter
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import PROVIDER_ERRORS, SEARCH_ERRORS
 from fastapi_ignite.usage.deps import QuotaHeadersDep
-from fastapi_ignite.usage.service import QuotaExceededError
+from fastapi_ignite.usage.errors import QuotaExceededError
 
 router = tenant_router("/query", "query")
 
@@ -39,6 +39,7 @@ async def _service(
 
 
 QueryServiceDep = Annotated[QueryService, Depends(_service)]
+AskClaim = Annotated[Claim | None, ensure_idempotent("/query/messages/{message_id}")]
 MessageId = Annotated[UUID, Path(examples=["7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21"])]
 
 
@@ -65,7 +66,7 @@ MessageId = Annotated[UUID, Path(examples=["7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21
     },
 )
 async def ask(
-    service: QueryServiceDep, claim: ClaimDep, question: AskRequest, request: Request, response: Response
+    service: QueryServiceDep, claim: AskClaim, question: AskRequest, request: Request, response: Response
 ) -> AskResult | Response:
     """Answer from the project's documents, with quotes that were proven to stand there.
 

@@ -11,7 +11,7 @@ from fastapi_ignite.http.fields import NOT_BLANK, no_nul
 from fastapi_ignite.rag.engine import Citation, FoundPassage
 
 MAX_QUESTION = 8000
-# the constraints before the validator: behind one, the length would be checked before the blanks are stripped
+# the constraints stand before the validator: after it, the length would be checked before the blanks are stripped
 Question = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION),
@@ -52,7 +52,7 @@ class SourceRead(BaseModel):
 
     @classmethod
     def of(cls, found: FoundPassage | Citation, file_id: UUID, filename: str, **beside: object) -> Self:
-        """Of the file; `beside` are the fields that more than the place has."""
+        """Build it for a passage or a citation of the file. `beside` has the fields that a subclass adds."""
         place = {"page": found.page, "char_start": found.char_start, "char_end": found.char_end, "score": found.score}
         return cls.model_validate({"file_id": file_id, "filename": filename, **place, **beside})
 
@@ -70,7 +70,7 @@ class CitationRead(SourceRead):
 
     @classmethod
     def proven(cls, citation: Citation, file_id: UUID, filename: str) -> Self:
-        """Of the file, after the comparison."""
+        """Build it for a citation whose quote was compared with the stored text."""
         return cls.of(citation, file_id, filename, quote=citation.quote, support=citation.support, verified=True)
 
 

@@ -1,4 +1,4 @@
-"""Asking: reserve in one transaction, answer in none, settle in another."""
+"""Answers questions: it reserves in one transaction, answers in none, and settles in another."""
 
 from __future__ import annotations
 
@@ -9,65 +9,38 @@ from uuid import UUID
 
 from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.errors import NotFoundError, UnavailableError
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.http.idempotency import answer_of
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
-from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, owner_alive
+from fastapi_ignite.infra.idempotency import Claim, IdempotentWork
 from fastapi_ignite.ingestion.repository import FileRepo
+from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.query.client_disconnect import (
+from fastapi_ignite.query.client_disconnect import cancel_on_disconnect, stop_on_disconnect
+from fastapi_ignite.query.errors import (
+    AnswerAbandonedError,
     ClientDisconnectedError,
-    cancel_on_disconnect,
-    stop_on_disconnect,
+    ConversationNotFoundError,
+    MessageNotFoundError,
+    SourcesChangedError,
 )
 from fastapi_ignite.query.models import RESERVATION_LIFETIME, Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead, PassageRead, SearchRequest, SearchResult
 from fastapi_ignite.query.streaming import Names
 from fastapi_ignite.rag.engine import Answer, Cited, Final, RagEngine, SourcesFound, Text, TokenUsage
-from fastapi_ignite.rag.engines import engine_named
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
 MOST_ANSWERS = 3
 
 
-class ConversationNotFoundError(NotFoundError):
-    """Unknown, another tenant's, or about another project."""
-
-    code = "conversation_not_found"
-    title = "Unknown conversation"
-
-
-class MessageNotFoundError(NotFoundError):
-    """Unknown, another tenant's, or no answer."""
-
-    code = "message_not_found"
-    title = "Unknown message"
-
-
-class AnswerAbandonedError(UnavailableError):
-    """The answer came after its unit had expired; nothing was charged."""
-
-    code = "answer_timeout"
-    title = "The answer took too long"
-
-
-class SourcesChangedError(UnavailableError):
-    """Files were removed under every answer; nothing was charged."""
-
-    code = "sources_changed"
-    title = "The project's files are changing"
-
-
 @dataclass(frozen=True, slots=True)
 class OpenQuestion:
-    """A question on record, with the unit held for it and the id that its answer will have."""
+    """A stored question, with the unit that is held for it and the id that its answer will have."""
 
+    work: IdempotentWork
     text: str
     project_id: UUID
-    claim: Claim | None
     message_id: UUID
     answer_id: UUID
     conversation_id: UUID
@@ -76,7 +49,7 @@ class OpenQuestion:
 
 
 class QueryService:
-    """The questions of one tenant. Opens its own short transactions."""
+    """The questions of one tenant. It opens its own short transactions."""
 
     def __init__(
         self, *, database: Database, engines: Mapping[str, RagEngine], settings: Settings, tenant_id: UUID
@@ -89,7 +62,7 @@ class QueryService:
     async def ask(
         self, request: AskRequest, claim: Claim | None, *, caller_left: Callable[[], Awaitable[bool]]
     ) -> AskResult:
-        """One answer is one message of the plan, a refusal too; a failure is none.
+        """Return the answer. It counts as one message of the plan, a refusal too; a failure counts as none.
 
         Raises as `begin` and `answer` do.
         """
@@ -109,41 +82,37 @@ class QueryService:
             AnswerAbandonedError, SourcesChangedError: asking again may work.
             ClientDisconnectedError: the caller left.
         """
-        claim = question.claim
         usage = TokenUsage()
-        asked = False  # money may have been spent
         result: AskResult | None = None
-        try:
-            async with owner_alive(self._database, claim):
+        async with question.work as work:
+            try:
                 for _ in range(MOST_ANSWERS):
                     asking = question.engine.ask(
                         self._tenant_id, question.project_id, question.text, usage, stream=stream
                     )
-                    async with aclosing(asking if claim else stop_on_disconnect(asking, caller_left)) as events:
+                    async with aclosing(asking if work.is_keyed else stop_on_disconnect(asking, caller_left)) as events:
                         async for event in events:
                             if isinstance(event, Final):
-                                asked = True
+                                work.spent = question.engine.paid
                                 result = await self._settle(question, event.answer, usage)
                                 break
                             yield event
                     if result is not None:
                         break
-            if result is None:
-                raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
-        except CommitOutcomeUnknownError:
-            raise  # the answer may be on record and charged; if it is not, the unit, the question and the key expire
-        except ClientDisconnectedError:
-            await self._end(question, usage, charged=usage.spent)
-            raise
-        except BaseException as error:
-            await self._end(question, usage, charged=False)
-            spent = question.engine.paid and (asked or not isinstance(error, UnavailableError))
-            await self._release(claim, spent=spent)
-            raise
+                else:
+                    raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
+            except CommitOutcomeUnknownError:
+                raise  # the answer may be stored and charged; if it is not, the unit and the question expire
+            except ClientDisconnectedError:
+                await self._end(question, usage, charged=usage.spent)
+                raise
+            except BaseException:
+                await self._end(question, usage, charged=False)
+                raise
         yield result  # settled: what happens to the reader from here on changes nothing
 
     async def read(self, message_id: UUID) -> AskResult:
-        """An answer as it was given; costs nothing."""
+        """Return an answer as it was given. This costs nothing."""
         async with self._database.tenant(self._tenant_id) as session:
             message = await MessageRepo(session, self._tenant_id).answer(message_id)
         if message is None:
@@ -151,20 +120,20 @@ class QueryService:
         return _as_result(message)
 
     async def search(self, request: SearchRequest, *, caller_left: Callable[[], Awaitable[bool]]) -> SearchResult:
-        """Costs no message, but wants a subscription: a provider may be paid for it.
+        """Return the passages that fit best. This costs no message, but a provider may be paid for it.
 
         Raises:
-            ProjectNotFoundError: the id is unknown.
-            SubscriptionRequiredError: nothing was searched.
-            ClientDisconnectedError: nobody hears it, and the engine was stopped.
+            ProjectNotFoundError: The id is unknown.
+            SubscriptionRequiredError: The tenant has no plan; nothing was searched.
+            ClientDisconnectedError: The caller left, and the engine was stopped.
         """
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
             await BillingService(session, self._tenant_id).required()
-        engine = engine_named(self._engines, project.engine or self._settings.default_engine)
+        engine = engine_of(project, self._engines, default=self._settings.default_engine)
         searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit)
         found = await cancel_on_disconnect(searching, caller_left)
-        # asked last, so that a file which was removed meanwhile is not among them
+        # the names are read last, so that no file is shown that was removed meanwhile
         names = await self.names({passage.document_id for passage in found})
         return SearchResult(
             results=[
@@ -176,26 +145,25 @@ class QueryService:
         )
 
     async def names(self, document_ids: Collection[UUID]) -> Names:
-        """The file that callers know each document by; a document without one is missing."""
+        """Return the file that callers know each document by. Documents without a file are left out."""
         async with self._database.tenant(self._tenant_id) as session:
             return await FileRepo(session, self._tenant_id).names(document_ids)
 
     async def begin(self, request: AskRequest, claim: Claim | None) -> OpenQuestion:
-        """Put the question on record and hold a unit for it.
+        """Store the question and hold a unit for it.
 
         Raises:
-            ProjectNotFoundError, ConversationNotFoundError: unknown ids.
-            SubscriptionRequiredError, QuotaExceededError: nothing may be asked.
-            IdempotencyConflictError: the same request was made before.
+            ProjectNotFoundError, ConversationNotFoundError: The id is unknown.
+            SubscriptionRequiredError, QuotaExceededError: The tenant may ask nothing.
+            IdempotencyConflictError: The same request was made before.
         """
+        work = IdempotentWork(self._database, claim)
         async with self._database.tenant(self._tenant_id) as session:
-            idempotency = IdempotencyStore(session)
-            if claim:
-                await idempotency.claim(claim)
+            await work.begin(session)
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
-            engine = engine_named(self._engines, project.engine or self._settings.default_engine)
-            if claim and engine.paid:
-                await idempotency.mark_paid(claim)
+            engine = engine_of(project, self._engines, default=self._settings.default_engine)
+            if engine.paid:
+                await work.mark_paid(session)
             messages = MessageRepo(session, self._tenant_id)
             conversation_id = request.conversation_id
             if conversation_id and not await messages.conversation(conversation_id, request.project_id):
@@ -221,9 +189,9 @@ class QueryService:
                 )
             )
         return OpenQuestion(
+            work=work,
             text=request.question,
             project_id=request.project_id,
-            claim=claim,
             message_id=message_id,
             answer_id=new_id(),
             conversation_id=conversation_id,
@@ -232,7 +200,7 @@ class QueryService:
         )
 
     async def _settle(self, question: OpenQuestion, answer: Answer, usage: TokenUsage) -> AskResult | None:
-        """`None`: the answer holds the words of a document whose last file is removed, and must not leave."""
+        """Store and charge the answer. Return None if it cites a document without a file: it must not leave."""
         async with self._database.tenant(self._tenant_id) as session:
             citations = await self._citations(FileRepo(session, self._tenant_id), answer)
             if citations is None:
@@ -258,20 +226,18 @@ class QueryService:
             if not await UsageService(session, self._tenant_id).settle(question.reservation_id):
                 raise AnswerAbandonedError("The answer took too long; nothing was charged.")
             result = _as_result(message)
-            if question.claim:
-                resource = f"{self._settings.app.api_prefix}/v1/query/messages/{question.answer_id}"
-                await IdempotencyStore(session).complete(question.claim, resource=resource, answer=answer_of(result))
+            await question.work.complete(session, result)
         return result
 
     async def _citations(self, files: FileRepo, answer: Answer) -> list[CitationRead] | None:
-        """`None` when a cited document has no file any more."""
+        """Return the citations, or None if a cited document has no file any more."""
         names = await files.names([citation.document_id for citation in answer.citations])
         if any(citation.document_id not in names for citation in answer.citations):
             return None
         return [CitationRead.proven(citation, *names[citation.document_id]) for citation in answer.citations]
 
     async def _end(self, question: OpenQuestion, usage: TokenUsage, *, charged: bool) -> None:
-        """Without an answer. What was spent at a provider stays on record, whoever bears it."""
+        """End the question without an answer. What was spent at a provider is stored, whoever pays for it."""
         columns = _columns(usage) if usage.spent else {}
         async with self._database.tenant(self._tenant_id) as session:
             state = "cancelled" if charged else "failed"
@@ -279,14 +245,6 @@ class QueryService:
                 return
             units = UsageService(session, self._tenant_id)
             await (units.settle(question.reservation_id) if charged else units.release(question.reservation_id))
-
-    async def _release(self, claim: Claim | None, *, spent: bool) -> None:
-        """A key under which money may have been spent stays taken."""
-        if claim is None:
-            return
-        async with self._database.tenant(self._tenant_id) as session:
-            keys = IdempotencyStore(session)
-            await (keys.give_up(claim) if spent else keys.release(claim))
 
 
 def _columns(usage: TokenUsage) -> dict[str, int | bool]:

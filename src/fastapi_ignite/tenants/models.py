@@ -11,7 +11,7 @@ from fastapi_ignite.infra.db import Base, Timestamped
 
 
 class Tenant(Timestamped, Base):
-    """The customer. `plan_id` and `billing_cycle` repeat the subscription's, kept in step by it."""
+    """The customer. `plan_id` and `billing_cycle` are copies; billing updates them with the subscription."""
 
     __tablename__ = "tenants"
 

@@ -13,19 +13,19 @@ from fastapi_ignite.tenants.models import Tenant
 
 
 class TenantRepo:
-    """Sees the one tenant its transaction belongs to; in an operator's transaction, all of them."""
+    """The tenants. A tenant's transaction sees only that tenant, an operator's sees all of them."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def get(self, tenant_id: UUID, *, lock: bool = False) -> Tenant | None:
-        """The tenant, if its id is known; transactions that lock it take turns."""
+        """Return the tenant, or None. Transactions that lock it take turns."""
         return await self._session.get(Tenant, tenant_id, with_for_update=lock)
 
     async def page(
         self, *, limit: int, after: UUID | None, name: str | None, status: Literal["active", "suspended"] | None
     ) -> Sequence[Tenant]:
-        """By id, which is by time of creation."""
+        """Return a page ordered by id, which is also the order of creation."""
         statement = select(Tenant).order_by(Tenant.id).limit(limit)
         if after is not None:
             statement = statement.where(Tenant.id > after)
@@ -37,12 +37,12 @@ class TenantRepo:
         return (await self._session.scalars(statement)).all()
 
     async def add(self, tenant: Tenant) -> None:
-        """Insert at once, so that rows that refer to it may follow."""
+        """Insert the tenant at once, so that rows that refer to it may follow."""
         self._session.add(tenant)
         await self._session.flush()
 
     async def set_plan(self, tenant_id: UUID, *, plan_id: str, billing_cycle: str) -> None:
-        """Keep the cached plan in step with the subscription."""
+        """Copy the plan of the subscription into the tenant."""
         await self._session.execute(
             update(Tenant).where(Tenant.id == tenant_id).values(plan_id=plan_id, billing_cycle=billing_cycle)
         )

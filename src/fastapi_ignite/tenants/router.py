@@ -11,8 +11,9 @@ from fastapi_ignite.http.deps import OperatorDep
 from fastapi_ignite.http.fields import Text
 from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import admin_router
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 from fastapi_ignite.tenants.schemas import TENANT_EXAMPLE, Suspension, TenantList, TenantRead
-from fastapi_ignite.tenants.service import TenantAdminService, TenantNotFoundError
+from fastapi_ignite.tenants.service import TenantAdminService
 
 router = admin_router("/tenants")
 

@@ -46,7 +46,7 @@ class TenantRead(BaseModel):
 
     @classmethod
     def of(cls, tenant: Tenant) -> TenantRead:
-        """A row as administrators see it."""
+        """Build it from the row."""
         return cls(
             id=tenant.id,
             name=tenant.name,

@@ -10,21 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.errors import NotFoundError
+from fastapi_ignite.tenants.errors import TenantNotFoundError
 from fastapi_ignite.tenants.models import Tenant
 from fastapi_ignite.tenants.repository import TenantRepo
 from fastapi_ignite.tenants.schemas import TenantList, TenantRead
 
 
-class TenantNotFoundError(NotFoundError):
-    """No tenant has this id."""
-
-    code = "tenant_not_found"
-    title = "Unknown tenant"
-
-
 class TenantAdminService:
-    """Works in an operator's transaction."""
+    """Manages tenants for administrators. It works in an operator's transaction."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._tenants = TenantRepo(session)
@@ -33,18 +26,17 @@ class TenantAdminService:
     async def page(
         self, *, limit: int, after: UUID | None, name: str | None, status: Literal["active", "suspended"] | None
     ) -> TenantList:
-        """Oldest first. `name` is found anywhere in the tenant's, whatever the case."""
+        """Return a page, oldest first. `name` may be any part of a tenant's name, in any case."""
         rows = await self._tenants.page(limit=limit + 1, after=after, name=name, status=status)
         shown = [TenantRead.of(row) for row in rows[:limit]]
         has_more = len(rows) > limit
         return TenantList(tenants=shown, has_more=has_more, next_after=shown[-1].id if has_more else None)
 
     async def read(self, tenant_id: UUID) -> TenantRead:
-        """One tenant."""
         return TenantRead.of(await self._get(tenant_id))
 
     async def suspend(self, tenant_id: UUID, reason: str) -> TenantRead:
-        """Refuse the tenant's requests; its data stays. Of one suspended before, only the reason changes."""
+        """Refuse the tenant's requests; its data stays. If it is suspended already, only the reason changes."""
         tenant = await self._get(tenant_id, lock=True)
         if tenant.suspended_at is None or tenant.suspension_reason != reason:
             tenant.suspended_at = tenant.suspended_at or clock.now()
@@ -53,7 +45,7 @@ class TenantAdminService:
         return TenantRead.of(tenant)
 
     async def resume(self, tenant_id: UUID) -> TenantRead:
-        """Take requests again; nothing happens to a tenant that is not suspended."""
+        """Accept requests again. Nothing happens to a tenant that is not suspended."""
         tenant = await self._get(tenant_id, lock=True)
         if tenant.suspended_at is not None:
             tenant.suspended_at = tenant.suspension_reason = None

@@ -1,14 +1,17 @@
-"""What an operation that uses some of a cap declares."""
+"""The dependency of operations that use some of a cap."""
 
 from __future__ import annotations
 
 from fastapi import Depends, Response
 
-from fastapi_ignite.usage.quota_headers import attach_quota_headers
+from fastapi_ignite.usage.quota_state import QuotaState, listen
 
 
-async def _note_on_answer(response: Response) -> None:
-    attach_quota_headers(response.headers)
+async def _put_quota_on(response: Response) -> None:
+    def put(state: QuotaState) -> None:
+        response.headers.update(state.headers())
+
+    listen(put)
 
 
-QuotaHeadersDep = Depends(_note_on_answer)
+QuotaHeadersDep = Depends(_put_quota_on)

@@ -8,20 +8,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.errors import InvalidInputError
+from fastapi_ignite.usage.errors import InvalidRangeError
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.repository import UsageRepo
 from fastapi_ignite.usage.schemas import DayUsage, LedgerEntryRead, LedgerPage, UsageByDay, UsageTotals
 
 DEFAULT_DAYS = 30
 MAX_DAYS = 366
-
-
-class InvalidRangeError(InvalidInputError):
-    """Days in the wrong order, or too many."""
-
-    code = "invalid_range"
-    title = "Invalid range of days"
 
 
 class UsageReports:

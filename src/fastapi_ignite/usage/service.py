@@ -9,25 +9,17 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.billing.active_subscription import ActiveSubscription
 from fastapi_ignite.billing.models import Plan
-from fastapi_ignite.billing.service import ActiveSubscription, BillingService
+from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.usage import quota_headers
+from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
-from fastapi_ignite.usage.quota_headers import QuotaState
+from fastapi_ignite.usage.quota_state import QuotaState, tell
 from fastapi_ignite.usage.repository import Figures, Grant, UsageRepo
 
 HELD_RETRY_SECONDS = "5"
-
-
-class QuotaExceededError(IgniteError):
-    """The plan's cap does not hold the units asked for; none of them was taken."""
-
-    status = 402
-    code = "quota_exceeded"
-    title = "Quota exceeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +80,7 @@ class UsageService:
         )
         if grant is None:
             raise await self._refusal(metric, amount, today)
-        quota_headers.note(_state(metric, grant))
+        tell(_state(metric, grant))
         return reservation_id
 
     async def settle(self, reservation_id: UUID) -> bool:
@@ -105,7 +97,7 @@ class UsageService:
         grant = await self._repository.take(Metric.PROJECTS, amount=1, day=today)
         if grant is None:
             raise await self._refusal(Metric.PROJECTS, 1, today)
-        quota_headers.note(_state(Metric.PROJECTS, grant))
+        tell(_state(Metric.PROJECTS, grant))
 
     async def give_back_project(self) -> None:
         """Count one project less."""
@@ -119,7 +111,7 @@ class UsageService:
         current = await self._current(metric, today)
         if current.used + current.reserved >= current.cap:
             raise await self._refusal(metric, 1, today)
-        quota_headers.note(_state(metric, current))
+        tell(_state(metric, current))
 
     async def overview(self) -> tuple[ActiveSubscription, Usage] | None:
         """The subscription and the figures of today's windows, in one round trip; nothing without a subscription."""

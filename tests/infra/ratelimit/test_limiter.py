@@ -81,15 +81,6 @@ async def test_a_cost_above_the_limit_is_the_whole_minute(redis: Redis, key: str
     assert not (await window.hit(key, 3, cost=5)).allowed
 
 
-async def test_a_key_is_read_in_the_same_round_trip(redis: Redis, key: str) -> None:
-    window = RateLimiter(redis, patience=PATIENT)
-    other = f"seen:{{{key}}}"
-    assert (await window.hit(key, 9, recall=other)).recalled is None
-    await redis.set(other, b"a value", ex=60)
-    assert (await window.hit(key, 9, recall=other)).recalled == b"a value"
-    assert (await window.hit(key, 9)).recalled is None
-
-
 async def test_nothing_stays_in_redis_after_the_window(redis: Redis, key: str) -> None:
     await RateLimiter(redis, patience=PATIENT).hit(key, 5)
     assert 0 < await redis.pttl(f"rate:{{{key}}}") <= 60_060

@@ -81,8 +81,8 @@ class NextTime:
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
 
-    async def hit(self, key: str, limit: int, *, cost: int = 1, recall: str | None = None) -> RateDecision:
-        del cost, recall
+    async def hit(self, key: str, limit: int, *, cost: int = 1) -> RateDecision:
+        del cost
         self.asked[key] += 1
         return RateDecision(self.asked[key] > 1, limit, 0, reset_seconds=0.01)
 

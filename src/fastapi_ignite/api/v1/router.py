@@ -17,6 +17,7 @@ from fastapi_ignite.ingestion.router import router as ingestion
 from fastapi_ignite.items.router import router as items
 from fastapi_ignite.limits.router import router as limits
 from fastapi_ignite.onboarding.router import router as onboarding
+from fastapi_ignite.projects.router import router as projects
 from fastapi_ignite.query.router import router as query
 from fastapi_ignite.tenants.router import router as tenants
 from fastapi_ignite.usage.router import router as usage
@@ -28,7 +29,7 @@ def build_router(settings: Settings) -> APIRouter:
     router.include_router(health.router)
     if settings.app.items_enabled:
         router.include_router(items)
-    tenant_features = (onboarding, exports, plans, billing, ingestion, query, limits, usage, api_keys, audit)
+    tenant_features = (onboarding, exports, plans, billing, projects, ingestion, query, limits, usage, api_keys, audit)
     for feature in (*tenant_features, tenants, admin_plans, admin_audit):
         router.include_router(feature)
     return router

@@ -1,22 +1,22 @@
-"""Claims on idempotency keys, kept in PostgreSQL."""
+"""Requests with an `Idempotency-Key` run once. The claims on keys are rows in PostgreSQL."""
 
-from fastapi_ignite.infra.idempotency.claim import Claim
-from fastapi_ignite.infra.idempotency.outcome import (
-    Answer,
-    AnswerKeptError,
+from fastapi_ignite.infra.idempotency.claim import Claim, KeyedRequest, ResultAddress, StoredResponse
+from fastapi_ignite.infra.idempotency.errors import (
     IdempotencyConflictError,
     IdempotencyOutcomeUnknownError,
-    Outcome,
+    ResponseStoredError,
 )
-from fastapi_ignite.infra.idempotency.store import IdempotencyStore, owner_alive
+from fastapi_ignite.infra.idempotency.store import IdempotencyStore
+from fastapi_ignite.infra.idempotency.work import IdempotentWork
 
 __all__ = [
-    "Answer",
-    "AnswerKeptError",
     "Claim",
     "IdempotencyConflictError",
     "IdempotencyOutcomeUnknownError",
     "IdempotencyStore",
-    "Outcome",
-    "owner_alive",
+    "IdempotentWork",
+    "KeyedRequest",
+    "ResponseStoredError",
+    "ResultAddress",
+    "StoredResponse",
 ]

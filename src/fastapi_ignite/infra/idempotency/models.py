@@ -12,9 +12,9 @@ from fastapi_ignite.infra.db import Base
 
 
 class IdempotencyKey(Base):
-    """Keys are kept as SHA-256; the scope is tenant and route.
+    """A key that a request has claimed. The key itself is stored as SHA-256; its scope is tenant and route.
 
-    `paid`: the request may have cost money at a provider, so it is not run again when its owner dies.
+    `paid` means that the request may have cost money at a provider, so nobody runs it again when its owner dies.
     """
 
     __tablename__ = "idempotency_keys"

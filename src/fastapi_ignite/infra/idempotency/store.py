@@ -1,56 +1,49 @@
-"""One unique row a key decides who runs; the others are told where the first result is."""
+"""The rows of idempotency keys. A unique row decides who runs; the others are told where the first result is."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-import structlog
 from sqlalchemy import ColumnElement, CursorResult, Update, and_, delete, not_, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from fastapi_ignite.core import clock
-from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, acting_for
-from fastapi_ignite.infra.idempotency.claim import Claim
-from fastapi_ignite.infra.idempotency.models import IdempotencyKey
-from fastapi_ignite.infra.idempotency.outcome import (
-    MAX_ANSWER_BYTES,
-    Answer,
-    AnswerKeptError,
+from fastapi_ignite.infra.db import acting_for
+from fastapi_ignite.infra.idempotency.claim import Claim, KeyedRequest, StoredResponse
+from fastapi_ignite.infra.idempotency.errors import (
+    IdempotencyConflictError,
     IdempotencyInProgressError,
     IdempotencyKeyReusedError,
     IdempotencyOutcomeUnknownError,
-    Outcome,
+    ResponseStoredError,
 )
+from fastapi_ignite.infra.idempotency.models import IdempotencyKey
 
 WINDOW = timedelta(minutes=30)
 LEASE = timedelta(seconds=60)
-log = structlog.get_logger(__name__)
+MAX_RESPONSE_BYTES = 256 * 1024
 
 
 class IdempotencyStore:
-    """Works in the caller's transaction: the claim and the first business write are one commit.
+    """Claims keys in the caller's transaction, so that the claim and the first business write are one commit.
 
-    A claim may be of another scope than the transaction's tenant, where a request makes its tenant.
+    The scope of a claim may differ from the transaction's tenant, as where a request makes its tenant.
     """
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def claim(self, claim: Claim) -> None:
-        """Take the key, or one whose window is over, or one whose owner died.
+        """Take a key that is free, whose window is over, or whose owner died.
 
         A concurrent claim on the same key waits here for this transaction to end.
 
         Raises:
-            IdempotencyConflictError: the key is taken; the detail says by what.
-            IdempotencyKeyReusedError: the key is taken by another request.
-            AnswerKeptError: the key is taken, and the claim wants the first answer.
+            IdempotencyConflictError: The key is taken; the detail says by what.
+            IdempotencyKeyReusedError: The key is taken by another request.
+            ResponseStoredError: The key is taken, and the claim wants the first response.
         """
         now = clock.now()
         table = IdempotencyKey
@@ -81,8 +74,9 @@ class IdempotencyStore:
             if (await self._session.execute(statement)).first() is None:
                 await self._refuse(claim, now)
 
-    async def is_taken(self, claim: Claim) -> bool:
-        """Whether the key stands for some request already; which one, only `claim` tells."""
+    async def is_taken(self, request: KeyedRequest) -> bool:
+        """Tell whether the key stands for some request already, which may be this one or another."""
+        claim = request.claim(b"")
         table = IdempotencyKey
         key = (table.tenant_id, table.route, table.key_sha256)
         statement = select(table.claim_id).where(
@@ -92,46 +86,43 @@ class IdempotencyStore:
             return (await self._session.execute(statement)).first() is not None
 
     async def mark_paid(self, claim: Claim) -> None:
-        """From this commit on the request may cost money at a provider: nobody takes it over from a dead owner."""
+        """Note that the request may cost money from this commit on, so that nobody takes it over from a dead owner."""
         await self._change(claim, update(IdempotencyKey).where(*_owned(claim)).values(paid=True))
 
-    async def complete(self, claim: Claim, *, resource: str, answer: Answer | None = None) -> None:
-        """The request had its effect; `resource` is the path where the result can be read.
+    async def complete(self, claim: Claim, *, resource: str, response: StoredResponse | None = None) -> None:
+        """Note that the request had its effect. `resource` is the path where the result can be read.
 
         Raises:
-            IdempotencyInProgressError: this owner was taken for dead and another runs; nothing of this may commit.
+            IdempotencyInProgressError: This owner was taken for dead and another one runs; nothing may be committed.
         """
         owned = update(IdempotencyKey).where(*_owned(claim), IdempotencyKey.state == "in_progress")
-        done = owned.values(state="completed", resource=resource, **_kept(answer))
+        done = owned.values(state="completed", resource=resource, **_stored(response))
         if not await self._change(claim, done):
             raise IdempotencyInProgressError("Another request with this key has taken over.")
 
-    async def keep_answer(self, claim: Claim, answer: Answer | None) -> None:
-        """What a completed request answered in the end, in place of what was kept when it was completed.
-
-        Null: nothing that a duplicate could be given.
-        """
+    async def replace_response(self, claim: Claim, response: StoredResponse | None) -> None:
+        """Replace the response that was stored at the completion. With None, duplicates get no response."""
         completed = update(IdempotencyKey).where(*_owned(claim), IdempotencyKey.state == "completed")
-        await self._change(claim, completed.values(**{"answer_status": None, "answer": None, **_kept(answer)}))
+        await self._change(claim, completed.values(**{"answer_status": None, "answer": None, **_stored(response)}))
 
     async def release(self, claim: Claim) -> None:
-        """The request failed before any effect: the key is free again.
+        """Free the key of a request that failed before any effect.
 
-        Not where it was completed, and the answer to that COMMIT was lost.
+        A completed key stays: the answer to that COMMIT may have been lost.
         """
         running = delete(IdempotencyKey).where(*_owned(claim), IdempotencyKey.state == "in_progress")
         async with acting_for(self._session, claim.tenant_id):
             await self._session.execute(running)
 
     async def give_up(self, claim: Claim) -> None:
-        """The request failed where it may have cost money: its duplicates are told so at once."""
+        """Keep the key of a request that failed where it may have cost money; duplicates are told so at once."""
         running = update(IdempotencyKey).where(*_owned(claim), IdempotencyKey.state == "in_progress")
         await self._change(claim, running.values(lease_until=clock.now()))
 
-    async def extend_lease(self, claim: Claim) -> bool:
-        """The owner lives. False: the key is no longer its own, or the request is over."""
+    async def extend_lease(self, claim: Claim) -> None:
+        """Say that the owner lives. Nothing happens to a key that is another owner's or completed."""
         running = update(IdempotencyKey).where(*_owned(claim), IdempotencyKey.state == "in_progress")
-        return await self._change(claim, running.values(lease_until=clock.now() + LEASE))
+        await self._change(claim, running.values(lease_until=clock.now() + LEASE))
 
     async def _change(self, claim: Claim, statement: Update) -> bool:
         async with acting_for(self._session, claim.tenant_id):
@@ -147,13 +138,18 @@ class IdempotencyStore:
         if row is None:
             # released between the two statements: the caller may try again at once
             raise IdempotencyInProgressError(headers={"Retry-After": "1"})
-        if row.state == "completed":
-            outcome = Outcome(row.fingerprint, row.resource, row.claimed_at, row.expires_at)
-            if claim.replay and row.fingerprint == claim.fingerprint and row.answer is not None:
-                raise AnswerKeptError(Answer(row.answer_status or 200, row.answer))
-            raise outcome.refusal(claim.fingerprint)
         if row.fingerprint != claim.fingerprint:
             raise IdempotencyKeyReusedError("This Idempotency-Key was sent with another request; use a new key.")
+        if row.state == "completed":
+            if claim.replay and row.answer is not None:
+                raise ResponseStoredError(StoredResponse(row.answer_status or 200, row.answer))
+            raise IdempotencyConflictError(
+                "A request with this Idempotency-Key was carried out already; its result is at `resource`.",
+                resource=row.resource,
+                first_seen_at=row.claimed_at.isoformat(),
+                expires_at=row.expires_at.isoformat(),
+                retry_after_seconds=max(0, int((row.expires_at - clock.now()).total_seconds())),
+            )
         if row.paid and row.lease_until <= now:
             raise IdempotencyOutcomeUnknownError(
                 "The first request was cut off and may have cost money; use a new key to run it again.",
@@ -172,43 +168,15 @@ def _owned(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _kept(answer: Answer | None) -> dict[str, int | bytes]:
-    """Nothing of an answer too large: its duplicates get the resource."""
-    if answer is None or len(answer.body) > MAX_ANSWER_BYTES:
+def _stored(response: StoredResponse | None) -> dict[str, int | bytes]:
+    """Return the columns of a response; none of one that is too large, whose duplicates get the resource."""
+    if response is None or len(response.body) > MAX_RESPONSE_BYTES:
         return {}
-    return {"answer_status": answer.status, "answer": answer.body}
-
-
-@asynccontextmanager
-async def owner_alive(database: Database, claim: Claim | None) -> AsyncGenerator[None]:
-    """Extends the lease until the block ends: work under a claim, after the transaction that made it.
-
-    A process that dies in it leaves the key to the next request a minute later.
-    """
-    if claim is None:
-        yield
-        return
-
-    async def extend() -> None:
-        while True:
-            await asyncio.sleep(LEASE.total_seconds() / 3)
-            try:
-                async with database.tenant(claim.tenant_id) as session:
-                    if not await IdempotencyStore(session).extend_lease(claim):
-                        return
-            except (SQLAlchemyError, OSError, CommitOutcomeUnknownError) as error:
-                log.warning("idempotency lease not extended", error=type(error).__name__)
-
-    extending = asyncio.create_task(extend())
-    try:
-        yield
-    finally:
-        extending.cancel()
-        await asyncio.wait((extending,))
+    return {"answer_status": response.status, "answer": response.body}
 
 
 async def remove_expired(session: AsyncSession, *, limit: int) -> int:
-    """Drop keys whose window is over; returns how many. Needs a system transaction."""
+    """Delete keys whose window is over, and return how many. It needs a system transaction."""
     table = IdempotencyKey
     key = (table.tenant_id, table.route, table.key_sha256)
     over = table.expires_at <= clock.now()

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 class RateDecision:
     """`reset_seconds` is the wait until the cost is free (refused) or the oldest unit comes back (allowed).
 
-    `degraded`: decided without Redis. `recalled`: the value of the key that was read along.
+    `degraded`: decided without Redis.
     """
 
     allowed: bool
@@ -40,16 +40,15 @@ class RateDecision:
     remaining: int
     reset_seconds: float
     degraded: bool = False
-    recalled: bytes | None = None
 
 
 class Limiter(Protocol):
     """What counts units."""
 
-    async def hit(self, key: str, limit: int, *, cost: int = 1, recall: str | None = None) -> RateDecision:
+    async def hit(self, key: str, limit: int, *, cost: int = 1) -> RateDecision:
         """Take `cost` units of `key`'s `limit` in the rolling minute, if there are as many.
 
-        A cost above the limit takes the whole minute. `recall` is a Redis key whose value is wanted too.
+        A cost above the limit takes the whole minute.
         """
         ...
 
@@ -93,12 +92,12 @@ class RateLimiter:
         self._turns = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._breaker = _Breaker(timeout=patience)
 
-    async def hit(self, key: str, limit: int, *, cost: int = 1, recall: str | None = None) -> RateDecision:
+    async def hit(self, key: str, limit: int, *, cost: int = 1) -> RateDecision:
         """One round trip; see `Limiter`."""
         cost = min(cost, limit)
         debts = self._local.current(key, time.monotonic()).take_debts()
         try:
-            decision = await self._breaker.run("hit", lambda: self._ask_redis(key, limit, cost, recall, debts))
+            decision = await self._breaker.run("hit", lambda: self._ask_redis(key, limit, cost, debts))
         except _RedisAwayError:
             put_back(debts)
             DEGRADED.inc()
@@ -112,14 +111,12 @@ class RateLimiter:
             self._local.current(key, now).add(now, cost, limit=limit, owed=False)
         return decision
 
-    async def _ask_redis(
-        self, key: str, limit: int, cost: int, recall: str | None, debts: Sequence[Debt]
-    ) -> RateDecision:
+    async def _ask_redis(self, key: str, limit: int, cost: int, debts: Sequence[Debt]) -> RateDecision:
         async with self._turns:
             now = time.monotonic()
             told = [(max(0, int((now - debt.entry.at) * MICROSECONDS)), debt.units) for debt in debts]
-            allowed, remaining, wait, *found = await self._script(
-                keys=[f"rate:{{{key}}}", *([recall] if recall else [])],
+            allowed, remaining, wait = await self._script(
+                keys=[f"rate:{{{key}}}"],
                 args=[
                     limit,
                     WINDOW_SECONDS * MICROSECONDS,
@@ -129,7 +126,7 @@ class RateLimiter:
                     *(number for debt in told for number in debt),
                 ],
             )
-        return RateDecision(bool(allowed), limit, remaining, wait / 1000, recalled=found[0] if found else None)
+        return RateDecision(bool(allowed), limit, remaining, wait / 1000)
 
     def _decide(self, key: str, limit: int, cost: int) -> RateDecision:
         now = time.monotonic()

@@ -9,10 +9,10 @@ WINDOW_SECONDS = 60
 EXACT_UP_TO = 1000
 GRAIN_SECONDS = WINDOW_SECONDS / EXACT_UP_TO
 
-# KEYS: the window; optionally a key to read in the same round trip.
+# KEYS: the window.
 # ARGV: limit, window and grain in microseconds, the greatest exact limit, cost; then age and number of units that were
 # given elsewhere while Redis was away.
-# Answers {allowed, remaining, wait in ms, what was read}. The wait is the one until the cost is free (refused) or until
+# Answers {allowed, remaining, wait in ms}. The wait is the one until the cost is free (refused) or until
 # the oldest unit comes back (allowed).
 #
 # The window is one list: time and number of each entry, oldest first, then their sum and what is added to the clock.
@@ -71,6 +71,5 @@ if used > 0 then
   redis.call('RPUSH', key, used, ahead)
   redis.call('PEXPIRE', key, math.ceil((window + grain) / 1000))
 end
-local found = KEYS[2] and redis.call('GET', KEYS[2])
-return {allowed and 1 or 0, math.max(0, limit - used), math.ceil((free_at - now) / 1000), found}
+return {allowed and 1 or 0, math.max(0, limit - used), math.ceil((free_at - now) / 1000)}
 """

@@ -1,0 +1,12 @@
+"""What the item catalogue refuses."""
+
+from __future__ import annotations
+
+from fastapi_ignite.core.errors import NotFoundError
+
+
+class ItemNotFoundError(NotFoundError):
+    """No item has this id."""
+
+    code = "item_not_found"
+    title = "Unknown item"

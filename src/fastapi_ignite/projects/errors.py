@@ -1,0 +1,12 @@
+"""What the projects feature refuses."""
+
+from __future__ import annotations
+
+from fastapi_ignite.core.errors import NotFoundError
+
+
+class ProjectNotFoundError(NotFoundError):
+    """The id is unknown or another tenant's."""
+
+    code = "project_not_found"
+    title = "Unknown project"

@@ -1,0 +1,41 @@
+"""What a question or a search can end in."""
+
+from __future__ import annotations
+
+from fastapi_ignite.core.errors import IgniteError, NotFoundError, UnavailableError
+
+
+class ConversationNotFoundError(NotFoundError):
+    """The id is unknown, another tenant's, or that of a conversation about another project."""
+
+    code = "conversation_not_found"
+    title = "Unknown conversation"
+
+
+class MessageNotFoundError(NotFoundError):
+    """The id is unknown, another tenant's, or that of no answer."""
+
+    code = "message_not_found"
+    title = "Unknown message"
+
+
+class AnswerAbandonedError(UnavailableError):
+    """The answer came after its unit had expired; nothing was charged."""
+
+    code = "answer_timeout"
+    title = "The answer took too long"
+
+
+class SourcesChangedError(UnavailableError):
+    """Files were removed while each answer was made; nothing was charged."""
+
+    code = "sources_changed"
+    title = "The project's files are changing"
+
+
+class ClientDisconnectedError(IgniteError):
+    """The client closed the connection before the answer came. Only logs show it."""
+
+    status = 499
+    code = "caller_left"
+    title = "The caller left"

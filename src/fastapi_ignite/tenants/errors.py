@@ -1,0 +1,12 @@
+"""What the tenants feature refuses."""
+
+from __future__ import annotations
+
+from fastapi_ignite.core.errors import NotFoundError
+
+
+class TenantNotFoundError(NotFoundError):
+    """No tenant has this id."""
+
+    code = "tenant_not_found"
+    title = "Unknown tenant"
