@@ -23,8 +23,8 @@ from fastapi_ignite.billing.scheduled_changes import ScheduledChanges
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports import repository as exports
-from fastapi_ignite.exports.jobs import EXPORT_TENANT, REMOVE_EXPORT
 from fastapi_ignite.exports.models import ExportState
+from fastapi_ignite.exports.tasks import EXPORT_TENANT, REMOVE_EXPORT
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.idempotency.store import remove_expired
@@ -34,15 +34,15 @@ from fastapi_ignite.infra.periodic_runs import expect_runs, forget_runs, record_
 from fastapi_ignite.infra.services import Services
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion import repository as files
-from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS, DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE
 from fastapi_ignite.ingestion.models import FileState
 from fastapi_ignite.ingestion.storage_sweep import StorageSweep
+from fastapi_ignite.ingestion.tasks import BACKFILL_EMBEDDINGS, DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE
 from fastapi_ignite.ingestion.upload_reservation import end_expired_uploads
 from fastapi_ignite.query.models import RESERVATION_LIFETIME
 from fastapi_ignite.query.repository import fail_abandoned
 from fastapi_ignite.rag.engines import any_damaged
-from fastapi_ignite.usage.jobs import ROLL_UP
 from fastapi_ignite.usage.repository import release_expired
+from fastapi_ignite.usage.tasks import ROLL_UP
 
 STOP_SECONDS = 4  # an idle stack ends within five
 # of idempotency keys that are over: so many a transaction, and as many as a thousand requests a second leave in a run

@@ -12,24 +12,24 @@ from redis.asyncio import Redis
 
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.exports.jobs import EXPORT_TENANT, REMOVE_EXPORT
 from fastapi_ignite.exports.processing import ExportProcessor
+from fastapi_ignite.exports.tasks import EXPORT_TENANT, REMOVE_EXPORT
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.heap import limit_heap
 from fastapi_ignite.infra.jobs import JobBroker, JobQueue, declare, make_broker
 from fastapi_ignite.infra.jobs.heartbeat import WorkerHeartbeat
-from fastapi_ignite.infra.jobs.lane import Lane
+from fastapi_ignite.infra.jobs.serial_runner import Lane
 from fastapi_ignite.infra.process import close_to_debuggers, exit_with_parent
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import Services, open_services
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.fair_queue import FairQueue
 from fastapi_ignite.ingestion.index_rebuild import IndexRebuilder
-from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS, DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE
 from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.ingestion.tasks import BACKFILL_EMBEDDINGS, DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE
 from fastapi_ignite.rag.engines import build_engines
-from fastapi_ignite.usage.jobs import ROLL_UP
 from fastapi_ignite.usage.rollup import UsageRollUp
+from fastapi_ignite.usage.tasks import ROLL_UP
 
 # One file of each tenant is parsed at full priority; more of them take what processor time the others leave.
 SIBLING_NICENESS = 15

@@ -22,7 +22,7 @@ from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.scheduler import PERIODIC, Running, Sweeper
-from fastapi_ignite.usage.jobs import ROLL_UP
+from fastapi_ignite.usage.tasks import ROLL_UP
 from http_clients import TenantClient, client_for
 from infra.cache.flaky_redis import FlakyRedis, refused_url
 from outages import LogText, logged

@@ -16,7 +16,7 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.fair_queue import FairQueue
-from fastapi_ignite.ingestion.jobs import PROCESS_FILE
+from fastapi_ignite.ingestion.tasks import PROCESS_FILE
 from http_clients import TenantClient, TenantFactory
 
 

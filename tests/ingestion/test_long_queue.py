@@ -18,8 +18,8 @@ from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.jobs.leases import LEASE, OVERDUE, RESEND, SILENCE
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.storage import LocalStorage
-from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS, PROCESS_FILE
 from fastapi_ignite.ingestion.repository import claim_stalled
+from fastapi_ignite.ingestion.tasks import BACKFILL_EMBEDDINGS, PROCESS_FILE
 from fastapi_ignite.scheduler import Sweeper
 from http_clients import TenantClient
 

@@ -21,8 +21,8 @@ from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
-from fastapi_ignite.ingestion.jobs import PROCESS_FILE
 from fastapi_ignite.ingestion.processing import LONGEST_WAIT, FileProcessor
+from fastapi_ignite.ingestion.tasks import PROCESS_FILE
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService

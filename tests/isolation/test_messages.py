@@ -14,12 +14,12 @@ from sqlalchemy import text
 
 from bookkeeping import rows_of
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.exports.jobs import EXPORT_TENANT, REMOVE_EXPORT
+from fastapi_ignite.exports.tasks import EXPORT_TENANT, REMOVE_EXPORT
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import Job
-from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS, DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE
-from fastapi_ignite.jobs import JOBS
-from fastapi_ignite.usage.jobs import ROLL_UP
+from fastapi_ignite.ingestion.tasks import BACKFILL_EMBEDDINGS, DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE
+from fastapi_ignite.tasks import JOBS
+from fastapi_ignite.usage.tasks import ROLL_UP
 
 FILE = (
     "INSERT INTO files (tenant_id, id, project_id, batch_id, filename, byte_count, sha256, state, notified_at) "

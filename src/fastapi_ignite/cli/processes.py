@@ -20,7 +20,7 @@ from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, close_to_debuggers, exit_with_parent
 from fastapi_ignite.infra.services import open_services
-from fastapi_ignite.jobs import QUEUES
+from fastapi_ignite.tasks import QUEUES
 
 GRACEFUL_SECONDS = 25
 TABLE_WIDTH = 140  # a line a job, in a pipe too

@@ -10,10 +10,10 @@ from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.exports.errors import ExportNotFoundError, ExportNotReadyError, TooManyExportsError
-from fastapi_ignite.exports.jobs import EXPORT_TENANT
 from fastapi_ignite.exports.models import Export, ExportState
 from fastapi_ignite.exports.repository import ExportRepo
 from fastapi_ignite.exports.schemas import ExportRead
+from fastapi_ignite.exports.tasks import EXPORT_TENANT
 from fastapi_ignite.http.idempotency import answer_of
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore

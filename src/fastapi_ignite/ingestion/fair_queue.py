@@ -11,9 +11,9 @@ from uuid import UUID
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
-from fastapi_ignite.ingestion.jobs import PROCESS_FILE
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo, TenantTurn, next_waiting
+from fastapi_ignite.ingestion.tasks import PROCESS_FILE
 
 # A thread for work in the background, such as embedding, and one for a file of somebody else.
 THREADS_LEFT_FOR_OTHERS = 2

@@ -19,10 +19,10 @@ from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, StaleAttemptError, keep_lease, next_try
 from fastapi_ignite.infra.storage import Storage
-from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
+from fastapi_ignite.ingestion.tasks import BACKFILL_EMBEDDINGS
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import DocumentSource, RagEngine
 from fastapi_ignite.rag.engines import engine_named

@@ -30,10 +30,10 @@ from fastapi_ignite.ingestion.errors import (
     TooManyFilesInProgressError,
 )
 from fastapi_ignite.ingestion.incoming_upload import IncomingUpload
-from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, VectorStoreEnsured, failure
+from fastapi_ignite.ingestion.tasks import DELETE_FILE, PROCESS_FILE
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.rag.engines import engine_named

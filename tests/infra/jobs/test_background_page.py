@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from fastapi_ignite.core.config import PROJECT_ROOT
-from fastapi_ignite.jobs import JOBS
 from fastapi_ignite.scheduler import PERIODIC
+from fastapi_ignite.tasks import JOBS
 
 PAGE = (PROJECT_ROOT / "docs" / "background-work.md").read_text()
 

@@ -20,9 +20,9 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.jobs import Job, JobQueue, Priority, make_broker
 from fastapi_ignite.infra.jobs.rabbitmq import MAX_DEAD_MESSAGES
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS
+from fastapi_ignite.ingestion.tasks import BACKFILL_EMBEDDINGS
 from fastapi_ignite.main import open_state
-from fastapi_ignite.usage.jobs import ROLL_UP
+from fastapi_ignite.usage.tasks import ROLL_UP
 from http_clients import TenantClient, TenantFactory, client_for
 
 pytestmark = pytest.mark.skipif(rabbitmq.reason_to_skip() is not None, reason=str(rabbitmq.reason_to_skip()))

@@ -16,7 +16,7 @@ from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.index_rebuild import IndexRebuilder
-from fastapi_ignite.ingestion.jobs import REBUILD
+from fastapi_ignite.ingestion.tasks import REBUILD
 from fastapi_ignite.openai_sim.faults import Fault
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.errors import StoreMissingError

@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from fastapi_ignite.core.outage_log import OutageLog
 from fastapi_ignite.infra.jobs.broker_outages import QuietConsumers, WatchedRedis, broker_log
-from fastapi_ignite.infra.jobs.consumers import WatchedConsumers
+from fastapi_ignite.infra.jobs.monitored_broker import WatchedConsumers
 from fastapi_ignite.infra.jobs.tracing import JobContext
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from fastapi_ignite.infra.jobs.brokers import (
     SOCKET_TIMEOUT_SECONDS,
     middleware,
 )
-from fastapi_ignite.infra.jobs.consumers import WatchedConsumers
 from fastapi_ignite.infra.jobs.job import Priority
+from fastapi_ignite.infra.jobs.monitored_broker import WatchedConsumers
 
 MAX_DEAD_MESSAGES = 1000
 

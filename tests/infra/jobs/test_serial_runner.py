@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import structlog
 
-from fastapi_ignite.infra.jobs.lane import Lane
+from fastapi_ignite.infra.jobs.serial_runner import Lane
 
 
 class Works:
