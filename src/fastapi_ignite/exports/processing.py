@@ -183,7 +183,7 @@ class ExportProcessor:
             await ExportRepo(session, export.tenant_id).extend_lease(export.id, export.attempt)
 
     async def _retry_later(self, export: Export, error: Exception) -> None:
-        """Something of ours or around us broke: the sweeper brings the export back."""
+        """Something of ours or around us broke. The scheduler brings the export back."""
         outage = outage_of(error)
         code = outage.error.code if outage else "internal_error"
         if export.attempt >= MAX_ATTEMPTS:

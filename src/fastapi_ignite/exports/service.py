@@ -13,7 +13,7 @@ from fastapi_ignite.exports.errors import ExportNotFoundError, ExportNotReadyErr
 from fastapi_ignite.exports.models import Export, ExportState
 from fastapi_ignite.exports.repository import ExportRepo
 from fastapi_ignite.exports.schemas import ExportRead
-from fastapi_ignite.exports.tasks import EXPORT_TENANT
+from fastapi_ignite.exports.tasks import export_tenant
 from fastapi_ignite.http.idempotency import answer_of
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore
@@ -54,8 +54,8 @@ class ExportService:
             if claim:
                 resource = f"{resources}/{export.id}"
                 await idempotency.complete(claim, resource=resource, answer=answer_of(started, status=202))
-        if export.state == ExportState.QUEUED:
-            await self._jobs.send(EXPORT_TENANT, str(self._tenant_id), str(export.id))
+            if export.state == ExportState.QUEUED:
+                self._jobs.enqueue(session, export_tenant, self._tenant_id, export.id)
         return started
 
     async def _begin(self, exports: ExportRepo, audit: AuditLog, *, include_files: bool) -> Export:

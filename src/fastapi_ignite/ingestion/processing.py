@@ -22,7 +22,7 @@ from fastapi_ignite.infra.storage import Storage
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
-from fastapi_ignite.ingestion.tasks import BACKFILL_EMBEDDINGS
+from fastapi_ignite.ingestion.tasks import backfill_embeddings
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import DocumentSource, RagEngine
 from fastapi_ignite.rag.engines import engine_named
@@ -196,9 +196,9 @@ class FileProcessor:
             else:
                 await usage.release(_reserved(file))
             await self._complete(files, file, existing or source.document_id, shared=existing is not None)
+            self._jobs.enqueue(session, backfill_embeddings)
         FINISHED.labels("completed", "").inc()
         log.info("file completed", chunks=prepared.chunk_count, characters=len(extracted.text))
-        await self._jobs.send(BACKFILL_EMBEDDINGS)
 
     async def _share(self, engine: RagEngine, file: File) -> bool:
         """Equal bytes in the project already: nothing to extract, charge or embed."""
@@ -275,7 +275,7 @@ class FileProcessor:
         await self._clear_up(file, FileState.FAILED)
 
     async def _retry_later(self, file: File, error: Exception) -> None:
-        """Something of ours or around us broke: the sweeper brings the file back."""
+        """Something of ours or around us broke. The scheduler brings the file back."""
         if file.tries >= MAX_ATTEMPTS:
             code, message = _public_reason(error)
             await self._fail(file, code=code, message=message, retryable=True)

@@ -33,7 +33,7 @@ from fastapi_ignite.ingestion.incoming_upload import IncomingUpload
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, VectorStoreEnsured, failure
-from fastapi_ignite.ingestion.tasks import DELETE_FILE, PROCESS_FILE
+from fastapi_ignite.ingestion.tasks import delete_file, process_file
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.rag.engines import engine_named
@@ -175,19 +175,16 @@ class IngestionService:
                 if all(file.stored.byte_count == 0 for file in received):
                     raise EmptyFileError("The file has no bytes.", filenames=[file.filename for file in received][:20])
                 claim = keyed.claim(_digest(received)) if keyed else None
-                files = await self._accept(upload, received, claim)
+                await self._accept(upload, received, claim)
         except CommitOutcomeUnknownError:
             raise  # rows may name the bytes by now: nothing is undone
         except BaseException:
             await upload.undo(reader.received)
             raise
-        await self._announce(files)
         return claim
 
-    async def _accept(
-        self, upload: IncomingUpload, received: Sequence[ReceivedFile], claim: Claim | None
-    ) -> Sequence[File]:
-        """The rows, what was held for them, and the claim with the answer as far as it is known: one commit."""
+    async def _accept(self, upload: IncomingUpload, received: Sequence[ReceivedFile], claim: Claim | None) -> None:
+        """Commit the rows, what was held for them, the claim with the answer so far, and the messages at once."""
         # sorted: ids of one millisecond are in no order, and lists follow the ids
         ids = sorted(new_id() for _ in received)
         rows = [self._row(upload, *pair) for pair in zip(ids, received, strict=True)]
@@ -211,7 +208,9 @@ class IngestionService:
             if claim:
                 accepted = UploadResult.of(upload.project_id, vector_store_id, upload.id, rows, {})
                 await self._complete(session, claim, upload.project_id, answer_of(accepted))
-        return rows
+            for row in rows:
+                if row.state == FileState.QUEUED:
+                    self._jobs.enqueue(session, process_file, self._tenant_id, row.id)
 
     async def finish(
         self,
@@ -238,13 +237,6 @@ class IngestionService:
         if claim:
             async with self._database.tenant(self._tenant_id) as session:
                 await IdempotencyStore(session).keep_answer(claim, answer)
-
-    async def _announce(self, files: Sequence[File]) -> None:
-        for file in files:
-            if file.state == FileState.QUEUED and not await self._jobs.send(
-                PROCESS_FILE, str(self._tenant_id), str(file.id)
-            ):
-                break
 
     def _row(self, upload: IncomingUpload, file_id: UUID, file: ReceivedFile) -> File:
         empty = file.stored.byte_count == 0
@@ -338,7 +330,7 @@ class IngestionService:
                 filename=file.filename,
                 delete_raw=delete_raw,
             )
-        await self._jobs.send(DELETE_FILE, str(self._tenant_id), str(file_id))
+            self._jobs.enqueue(session, delete_file, self._tenant_id, file_id)
         return FileRemoved(
             project_id=project_id,
             vector_store_id=project.vector_store_id,
