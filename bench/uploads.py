@@ -35,13 +35,14 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import TaskContext
 from fastapi_ignite.infra.services import ServiceAddresses, Services
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.main import open_state
 from fastapi_ignite.rag.engines import build_engines
-from fastapi_ignite.scheduler import PERIODIC, Sweeper
+from fastapi_ignite.tasks import PERIODIC_JOBS
 from harness import bench_servers
 from http_clients import client_for
 
@@ -193,10 +194,15 @@ async def killed(addresses: ServiceAddresses, folder: Path) -> None:
         if await who.scalar("SELECT to_regclass('uploads')"):
             async with who.database.tenant(who.tenant_id) as session:
                 await session.execute(text("UPDATE uploads SET lease_until = now()"))
-        sweeper = Sweeper(who.database, who.state["jobs"], LocalStorage(folder / "storage"))
+        context = TaskContext(
+            settings=who.state["settings"],
+            database=who.database,
+            storage=LocalStorage(folder / "storage"),
+            jobs=who.state["jobs"],
+        )
         for _ in range(2):
-            for job in PERIODIC:
-                await getattr(sweeper, job.name)()
+            for job in PERIODIC_JOBS:
+                await job.run(context)
         counted = await who.scalar("SELECT count(*) FROM files")
         print(f"two days later: {len(who.objects())} objects for {counted} rows")
 

@@ -32,10 +32,11 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database, migrations
-from fastapi_ignite.infra.jobs import make_broker
+from fastapi_ignite.infra.jobs import TaskContext, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses, Services
+from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.main import open_state
-from fastapi_ignite.worker import Worker
+from fastapi_ignite.worker import declare_jobs
 from http_clients import TenantClient, TenantFactory, client_for, tenant_factory
 
 from embedded_services import acquire
@@ -182,6 +183,13 @@ async def state(settings: Settings, openai_settings: Settings, addresses: Servic
 
 
 @pytest.fixture(scope="session")
+def task_context(settings: Settings, database: Database, state: AppState) -> TaskContext:
+    """What the scheduler gives its periodic jobs."""
+    storage = LocalStorage(settings.ignite.data_dir / "storage")
+    return TaskContext(settings=settings, database=database, storage=storage, jobs=state["jobs"])
+
+
+@pytest.fixture(scope="session")
 def workers() -> list[dramatiq.Worker]:
     """The workers of this process: none until a test asks for one."""
     return []
@@ -200,19 +208,11 @@ def _only_wanted_worker(request: pytest.FixtureRequest, workers: list[dramatiq.W
 
 
 @pytest.fixture(scope="session")
-def worker(
-    workers: list[dramatiq.Worker], openai_settings: Settings, services: Services, addresses: ServiceAddresses
-) -> Generator[None]:
+def worker(workers: list[dramatiq.Worker], openai_settings: Settings, addresses: ServiceAddresses) -> Generator[None]:
     """A Dramatiq worker in this process, on the real broker, for projects of both engines."""
-
-    class TestServices(Services):
-        @property
-        def addresses(self) -> ServiceAddresses:
-            return addresses
-
     broker = make_broker(addresses.redis_url)
     dramatiq.set_broker(broker)
-    Worker(openai_settings, TestServices(openai_settings, services.lease), broker)
+    declare_jobs(openai_settings, addresses, broker)
     running = dramatiq.Worker(broker, worker_threads=4, worker_timeout=100)
     running.start()
     workers.append(running)

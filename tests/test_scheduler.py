@@ -8,13 +8,14 @@ from datetime import timedelta
 import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from fastapi_ignite import scheduler as scheduling
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import declarations, run_tracker
+from fastapi_ignite.infra.jobs.run_recorder import RunRecorder
+from fastapi_ignite.infra.jobs.run_tracker import RunTracker
 from fastapi_ignite.infra.periodic_runs import scheduler_state
-from fastapi_ignite.scheduler import PERIODIC, Running, SuccessRecord
-
-FIND_LOST_FILES = PERIODIC[0]
+from fastapi_ignite.ingestion.tasks import find_lost_files
+from fastapi_ignite.tasks import PERIODIC_JOBS
 
 
 async def test_a_run_under_way_ends_by_itself() -> None:
@@ -25,10 +26,10 @@ async def test_a_run_under_way_ends_by_itself() -> None:
         await may_end.wait()
         ended.set()
 
-    running = Running()
+    tracker = RunTracker()
     scheduler = AsyncIOScheduler(timezone="UTC")
     scheduler.add_job(
-        running.watch(FIND_LOST_FILES, job),
+        tracker.track(find_lost_files, job),
         "interval",
         hours=1,
         next_run_time=clock.now(),
@@ -38,14 +39,14 @@ async def test_a_run_under_way_ends_by_itself() -> None:
     scheduler.start()
     await started.wait()
     scheduler.pause()
-    waiting = asyncio.create_task(running.wait(timedelta(minutes=1).total_seconds()))
+    waiting = asyncio.create_task(tracker.wait(timedelta(minutes=1).total_seconds()))
     await asyncio.sleep(0)
     assert not waiting.done()
     may_end.set()
     await waiting
     scheduler.shutdown(wait=False)
     assert ended.is_set()
-    await running.wait(60)
+    await tracker.wait(60)
 
 
 async def test_a_run_that_never_ends_is_noticed_and_one_that_fails_is_no_success(
@@ -57,19 +58,19 @@ async def test_a_run_that_never_ends_is_noticed_and_one_that_fails_is_no_success
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    running = Running()
-    await running.watch(FIND_LOST_FILES, fail)()
-    assert running.ages() == {}
-    stuck = asyncio.ensure_future(running.watch(FIND_LOST_FILES, hang)())
+    tracker = RunTracker()
+    await tracker.track(find_lost_files, fail)()
+    assert tracker.since_success() == {}
+    stuck = asyncio.ensure_future(tracker.track(find_lost_files, hang)())
     await asyncio.sleep(0)
-    assert running.are_moving()
-    monkeypatch.setattr(scheduling, "LEAST_STUCK", timedelta(0))
-    monkeypatch.setattr(scheduling, "LEAST_PATIENCE", timedelta(0))
-    monkeypatch.setattr(scheduling, "INTERVALS_OF_PATIENCE", 0)
-    assert not running.are_moving()
+    assert tracker.none_is_stuck()
+    monkeypatch.setattr(run_tracker, "MIN_STUCK", timedelta(0))
+    monkeypatch.setattr(declarations, "MIN_PATIENCE", timedelta(0))
+    monkeypatch.setattr(declarations, "PATIENCE_INTERVALS", 0)
+    assert not tracker.none_is_stuck()
     stuck.cancel()
     await asyncio.wait([stuck])
-    assert running.are_moving()
+    assert tracker.none_is_stuck()
 
 
 async def test_its_record_comes_with_the_first_run_and_goes_with_the_last(database: Database) -> None:
@@ -77,9 +78,9 @@ async def test_its_record_comes_with_the_first_run_and_goes_with_the_last(databa
         async with database.system() as session:
             return await scheduler_state(session)
 
-    record = SuccessRecord(database, Running())
+    recorder = RunRecorder(database, RunTracker(), PERIODIC_JOBS)
     assert await state() == "missing"
-    keeping = asyncio.create_task(record.keep())
+    keeping = asyncio.create_task(recorder.run())
     for _ in range(1000):
         if await state() != "missing":
             break
@@ -87,10 +88,10 @@ async def test_its_record_comes_with_the_first_run_and_goes_with_the_last(databa
     assert await state() == "ok"
     keeping.cancel()
     await asyncio.wait([keeping])
-    await record.remove()
+    await recorder.remove()
     assert await state() == "missing"
 
 
 def test_every_job_has_patience_for_more_than_one_interval() -> None:
-    assert all(job.patience > timedelta(seconds=job.seconds) for job in PERIODIC)
-    assert FIND_LOST_FILES.patience == timedelta(minutes=1)
+    assert all(job.patience > job.every for job in PERIODIC_JOBS)
+    assert find_lost_files.patience == timedelta(minutes=1)

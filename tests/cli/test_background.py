@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from command_line import CommandLine
-from fastapi_ignite.scheduler import PERIODIC
+from fastapi_ignite.tasks import PERIODIC_JOBS
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def commands(tmp_path: Path) -> CommandLine:
 
 def test_an_unknown_queue_is_refused_before_anything_starts(commands: CommandLine) -> None:
     error = commands.run("worker", "--queues", "ingestion", "--queues", "embeddings").refused_with()
-    assert error == ("--queues: unknown queue embeddings; must be one of ingestion, embedding, exports, maintenance")
+    assert error == "--queues: unknown queue embeddings; must be one of ingestion, embedding, maintenance, exports"
     assert not commands.data_dir.exists()
 
 
@@ -26,8 +26,8 @@ def test_the_periodic_jobs_are_listed_with_their_next_run(commands: CommandLine)
     header, *lines = commands.run("scheduler", "--list").succeeded().splitlines()
     assert header.split("  ")[0].strip() == "id"
     listed = {line.split()[0]: line for line in lines}
-    assert listed.keys() == {job.name for job in PERIODIC}
-    for job in PERIODIC:
+    assert listed.keys() == {job.name for job in PERIODIC_JOBS}
+    for job in PERIODIC_JOBS:
         assert job.interval in listed[job.name]
         assert job.purpose
         assert job.purpose in listed[job.name]

@@ -9,8 +9,6 @@ from fastapi_ignite.exports.processing import ExportProcessor
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
-from fastapi_ignite.infra.storage import LocalStorage
-from fastapi_ignite.scheduler import Sweeper
 from http_clients import TenantClient, TenantFactory, client_for
 
 
@@ -24,11 +22,6 @@ def unreachable_jobs() -> JobQueue:
 def processor(database: Database, state: AppState) -> ExportProcessor:
     """A worker's hands, moved by the test."""
     return ExportProcessor(database=database, storage=state["storage"])
-
-
-@pytest.fixture
-def sweeper(database: Database, state: AppState, settings: Settings) -> Sweeper:
-    return Sweeper(database, state["jobs"], LocalStorage(settings.ignite.data_dir / "storage"))
 
 
 @pytest.fixture

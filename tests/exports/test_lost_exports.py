@@ -18,12 +18,13 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.models import IN_PROGRESS, ExportState
 from fastapi_ignite.exports.processing import ExportProcessor
 from fastapi_ignite.exports.repository import ExportRepo
+from fastapi_ignite.exports.tasks import expire_exports, find_lost_exports
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import TaskContext
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, SILENCE, StaleAttemptError
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.infra.storage.local import BUFFER_BYTES, LocalWriter
-from fastapi_ignite.scheduler import Sweeper
 from http_clients import TenantClient
 
 
@@ -88,9 +89,9 @@ class FullStorage(LocalStorage):
 
 
 @pytest.mark.usefixtures("worker")
-async def test_the_sweeper_finds_an_unheard_export(scene: Scene, sweeper: Sweeper) -> None:
+async def test_the_scheduler_finds_an_unheard_export(scene: Scene, task_context: TaskContext) -> None:
     await scene.change("notified_at = :then", then=clock.now() - SILENCE)
-    assert await sweeper.find_lost_exports() >= 1
+    assert await find_lost_exports.run(task_context)
 
     async def completed() -> bool:
         return (await scene.public())["status"] == "completed"
@@ -210,19 +211,19 @@ async def test_an_attempt_that_is_cut_off_leaves_no_half_archive(
 
 @pytest.mark.usefixtures("worker")
 async def test_an_export_ends_with_its_bytes_after_seven_days(
-    scene: Scene, processor: ExportProcessor, sweeper: Sweeper
+    scene: Scene, processor: ExportProcessor, task_context: TaskContext
 ) -> None:
     await processor.process(scene.tenant.id, scene.id)
     export = await scene.row()
     assert export is not None
     assert export["expires_at"] == export["completed_at"] + timedelta(days=7)  # type: ignore[operator]  # a datetime
-    await sweeper.expire_exports()
+    await expire_exports.run(task_context)
     assert (await scene.public())["status"] == "completed"
 
     await scene.change("expires_at = now()")
     for path in (f"/tenants/exports/{scene.id}", f"/tenants/exports/{scene.id}/download"):
         assert (await scene.tenant.get(path)).status_code == 404, "it was shown after its time"
-    await sweeper.expire_exports()
+    await expire_exports.run(task_context)
 
     async def gone() -> bool:
         return await scene.row() is None
@@ -233,11 +234,11 @@ async def test_an_export_ends_with_its_bytes_after_seven_days(
 
 @pytest.mark.usefixtures("worker")
 async def test_a_removal_that_nobody_heard_of_is_carried_out(
-    scene: Scene, processor: ExportProcessor, sweeper: Sweeper
+    scene: Scene, processor: ExportProcessor, task_context: TaskContext
 ) -> None:
     await processor.process(scene.tenant.id, scene.id)
     await scene.change("state = 'expired', notified_at = :then", then=clock.now() - SILENCE)
-    await sweeper.find_lost_exports()
+    await find_lost_exports.run(task_context)
 
     async def gone() -> bool:
         return await scene.row() is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,18 +14,18 @@ from sqlalchemy import text
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bookkeeping import counter, make_plan, rows_of, waits_for_a_lock
-from fastapi_ignite import scheduler
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
+from fastapi_ignite.infra import tasks as infra_tasks
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError, IdempotencyStore
 from fastapi_ignite.infra.idempotency.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from fastapi_ignite.infra.idempotency.store import LEASE, remove_expired
+from fastapi_ignite.infra.jobs import TaskContext
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.main import create_app
 from fastapi_ignite.rag.engines import build_engines
 from http_clients import TenantClient, TenantFactory, WithState, client_for
@@ -187,18 +186,17 @@ class TestTheStore:
     async def test_however_many_are_over_one_run_removes_them(
         self,
         keys: Keys,
-        state: AppState,
+        task_context: TaskContext,
         database: Database,
         hands: Clock,
         monkeypatch: pytest.MonkeyPatch,
-        tmp_path: Path,
     ) -> None:
-        monkeypatch.setattr(scheduler, "KEYS_A_BATCH", 2)
+        monkeypatch.setattr(infra_tasks, "KEYS_A_BATCH", 2)
         hands.forward(-WINDOW)
         for number in range(7):
             await keys.claim(keys.ask(key=f"old-{number}"))
         hands.forward(WINDOW + SECOND)
-        await scheduler.Sweeper(database, state["jobs"], LocalStorage(tmp_path)).clean()
+        await infra_tasks.clean.run(task_context)
         assert await rows_of(database, keys.tenant_id, "SELECT state FROM idempotency_keys") == []
 
     async def test_an_expired_key_that_is_claimed_anew_is_not_removed(

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ from databases import fetch, new_database
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.jobs import JobQueue, TaskContext, make_broker
+from fastapi_ignite.infra.jobs.run_tracker import RunTracker
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.storage import LocalStorage
-from fastapi_ignite.scheduler import PERIODIC, Running, Sweeper
-from fastapi_ignite.usage.jobs import ROLL_UP
+from fastapi_ignite.tasks import PERIODIC_JOBS
+from fastapi_ignite.usage.tasks import roll_up
 from http_clients import TenantClient, client_for
 from infra.cache.flaky_redis import FlakyRedis, refused_url
 from outages import LogText, logged
@@ -106,7 +108,7 @@ async def test_a_worker_says_once_that_redis_is_away_and_goes_on_afterwards(
         commands.environment |= {"REDIS_URL": redis.url, "DRAMATIQ_PROCESSES": "1", "DRAMATIQ_THREADS": "2"}
         worker = Process(commands, "worker")
         try:
-            await jobs.send(ROLL_UP)
+            await jobs.send(roll_up)
             await worker.says("outcome=done")
 
             before = worker.log()
@@ -121,14 +123,14 @@ async def test_a_worker_says_once_that_redis_is_away_and_goes_on_afterwards(
             before = worker.log()
             async with closed(own):
                 for _ in range(JOBS):
-                    await jobs.send(ROLL_UP)
+                    await jobs.send(roll_up)
                 await worker.says("outcome=failed", times=JOBS, after=before)
                 meanwhile = worker.log(after=before)
             assert len(meanwhile.failures()) == JOBS
             assert meanwhile.tracebacks == len(meanwhile.outages) >= 1, meanwhile.text
 
             before = worker.log()
-            await jobs.send(ROLL_UP)
+            await jobs.send(roll_up)
             await worker.says("outcome=done", after=before)
         finally:
             worker.stop()
@@ -163,9 +165,11 @@ async def test_a_scheduler_says_in_one_line_what_failed(own: ServiceAddresses, s
     database = Database(own.worker_url, pool_size=2)
     async with FlakyRedis(number) as redis:
         jobs = JobQueue(make_broker(redis.url))
-        sweeper = Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir / "storage"))
-        running = Running()
-        every_job = [running.watch(job, getattr(sweeper, job.name)) for job in PERIODIC]
+        context = TaskContext(
+            settings=settings, database=database, storage=LocalStorage(settings.ignite.data_dir / "storage"), jobs=jobs
+        )
+        tracker = RunTracker()
+        every_job = [tracker.track(job, partial(job.run, context)) for job in PERIODIC_JOBS]
         with logged(settings) as log:
             async with closed(own):
                 await redis.cut()
@@ -175,7 +179,7 @@ async def test_a_scheduler_says_in_one_line_what_failed(own: ServiceAddresses, s
     await database.close()
     failed = [line for line in log.failures() if "periodic job failed" in line]
     away = [line for line in log.failures() if "job broker away" in line]
-    assert len(failed) == 2 * len([job for job in PERIODIC if job.name not in OF_THE_BROKER])
+    assert len(failed) == 2 * len([job for job in PERIODIC_JOBS if job.name not in OF_THE_BROKER])
     assert len(away) == 1
     assert log.failures() == sorted([*failed, *away])
     assert log.tracebacks == len(log.outages) >= 1, log.text

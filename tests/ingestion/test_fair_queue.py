@@ -16,7 +16,7 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.fair_queue import FairQueue
-from fastapi_ignite.ingestion.jobs import PROCESS_FILE
+from fastapi_ignite.ingestion.tasks import process_file
 from http_clients import TenantClient, TenantFactory
 
 
@@ -105,9 +105,9 @@ async def test_one_tenant_leaves_threads_for_another(waiting: Waiting, jobs: Job
         assert [await waiting.start(queue, running) for _ in range(3)] == ["many", "many", ""]
         await waiting.add("other", 1)
         assert [await waiting.start(queue, running) for _ in range(2)] == ["other", ""]
-        assert await jobs.backlog(PROCESS_FILE) == 0
+        assert await jobs.backlog(process_file) == 0
     # the messages of those that could not start are used up: each file of the full share has called for the next one
-    assert await jobs.backlog(PROCESS_FILE) == 2
+    assert await jobs.backlog(process_file) == 2
 
 
 async def test_a_file_that_another_worker_took_is_passed_over(waiting: Waiting) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,16 +12,13 @@ import pytest
 from bookkeeping import rows_of
 from both_engines import of_the_local_engine
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.jobs import JobQueue, make_broker
-from fastapi_ignite.infra.jobs.leases import LEASE, OVERDUE, RESEND, SILENCE
+from fastapi_ignite.infra.jobs import JobQueue, TaskContext, make_broker
+from fastapi_ignite.infra.jobs.leases import LEASE, OVERDUE, RESEND, SILENCE, claim_stalled
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.infra.storage import LocalStorage
-from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS, PROCESS_FILE
-from fastapi_ignite.ingestion.repository import claim_stalled
-from fastapi_ignite.scheduler import Sweeper
+from fastapi_ignite.ingestion.models import File
+from fastapi_ignite.ingestion.repository import FileRepo
+from fastapi_ignite.ingestion.tasks import backfill_embeddings, find_lost_files, process_file, resume_embedding
 from http_clients import TenantClient
 
 pytestmark = of_the_local_engine  # rows of files that no engine has seen
@@ -46,7 +44,8 @@ class QueuedFile:
 
     async def is_taken(self, *, now: datetime, queue_empty: bool) -> bool:
         async with self._database.system() as session:
-            return self.id in {file.id for file in await claim_stalled(session, now=now, queue_empty=queue_empty)}
+            lost = await claim_stalled(session, File, FileRepo.unfinished, now=now, queue_empty=queue_empty)
+            return self.id in {file.id for file in lost}
 
 
 @pytest.fixture
@@ -63,41 +62,41 @@ async def jobs(addresses: ServiceAddresses) -> AsyncGenerator[JobQueue]:
     broker = make_broker(f"{url}/{8 + int(number)}")
     queue = JobQueue(broker)
     yield queue
-    broker.flush(PROCESS_FILE.queue)
-    broker.flush(BACKFILL_EMBEDDINGS.queue)
+    broker.flush(process_file.queue)
+    broker.flush(backfill_embeddings.queue)
     queue.close()
 
 
 @pytest.fixture
-def sweeper(database: Database, jobs: JobQueue, settings: Settings) -> Sweeper:
-    return Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir / "storage"))
+def context(task_context: TaskContext, jobs: JobQueue) -> TaskContext:
+    return replace(task_context, jobs=jobs)
 
 
 async def test_files_are_not_sent_again_while_the_queue_holds_messages(
-    file: QueuedFile, sweeper: Sweeper, jobs: JobQueue
+    file: QueuedFile, context: TaskContext, jobs: JobQueue
 ) -> None:
-    await sweeper.find_lost_files()  # those that other tests left behind
-    jobs._broker.flush(PROCESS_FILE.queue)
+    await find_lost_files.run(context)  # those that other tests left behind
+    jobs._broker.flush(process_file.queue)
     silent_since = clock.now() - SILENCE - MOMENT
     await file.change("notified_at = :then", then=silent_since)
-    await jobs.send(PROCESS_FILE, str(new_id()), str(new_id()))
+    await jobs.send(process_file)
     for _ in range(3):
-        await sweeper.find_lost_files()
-        await sweeper.resume_embedding()
+        await find_lost_files.run(context)
+        await resume_embedding.run(context)
     assert await file.told_at() == silent_since
-    assert (await jobs.backlog(PROCESS_FILE), await jobs.backlog(BACKFILL_EMBEDDINGS)) == (1, 1)
-    jobs._broker.flush(PROCESS_FILE.queue)
-    await sweeper.find_lost_files()
+    assert (await jobs.backlog(process_file), await jobs.backlog(backfill_embeddings)) == (1, 1)
+    jobs._broker.flush(process_file.queue)
+    await find_lost_files.run(context)
     assert await file.told_at() > silent_since
-    assert await jobs.backlog(PROCESS_FILE)
+    assert await jobs.backlog(process_file)
 
 
 async def test_while_nobody_knows_the_backlog_files_are_sent(
-    file: QueuedFile, database: Database, unreachable_jobs: JobQueue, settings: Settings
+    file: QueuedFile, task_context: TaskContext, unreachable_jobs: JobQueue
 ) -> None:
     silent_since = clock.now() - SILENCE - MOMENT
     await file.change("notified_at = :then", then=silent_since)
-    await Sweeper(database, unreachable_jobs, LocalStorage(settings.ignite.data_dir)).find_lost_files()
+    await find_lost_files.run(replace(task_context, jobs=unreachable_jobs))
     assert await file.told_at() > silent_since
 
 

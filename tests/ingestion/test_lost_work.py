@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -16,23 +17,21 @@ from bookkeeping import counter, eventually, rows_of, stored_objects
 from both_engines import of_the_local_engine
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.jobs import JobQueue, leases
-from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, OVERDUE
+from fastapi_ignite.infra.jobs import TaskContext, leases
+from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, OVERDUE, claim_stalled
+from fastapi_ignite.infra.jobs.run_tracker import RunTracker
 from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.infra.tasks import clean
+from fastapi_ignite.ingestion.models import File
 from fastapi_ignite.ingestion.processing import FileProcessor
-from fastapi_ignite.ingestion.repository import claim_stalled
-from fastapi_ignite.scheduler import Running, Sweeper, schedule
+from fastapi_ignite.ingestion.repository import FileRepo
+from fastapi_ignite.ingestion.tasks import find_lost_files
+from fastapi_ignite.scheduler import schedule
 from http_clients import TenantClient
 
 ORCHARD = b"The orchard keeps nine apple trees. "
 ProcessorFactory = Callable[..., FileProcessor]
-
-
-@pytest.fixture
-def sweeper(database: Database, state: AppState, settings: Settings) -> Sweeper:
-    return Sweeper(database, state["jobs"], LocalStorage(settings.ignite.data_dir / "storage"))
 
 
 class Scene:
@@ -92,9 +91,9 @@ async def scene(unheard_tenant: TenantClient, database: Database) -> Scene:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_the_scheduler_brings_an_unheard_upload_to_its_end(scene: Scene, sweeper: Sweeper) -> None:
+async def test_the_scheduler_brings_an_unheard_upload_to_its_end(scene: Scene, task_context: TaskContext) -> None:
     await scene.lose()
-    scheduler = schedule(sweeper, Running())
+    scheduler = schedule(task_context, RunTracker())
     scheduler.start()
     try:
         await scene.reaches("completed")
@@ -105,7 +104,7 @@ async def test_the_scheduler_brings_an_unheard_upload_to_its_end(scene: Scene, s
 
 @pytest.mark.usefixtures("worker")
 async def test_a_removal_nobody_heard_of_is_carried_out(
-    scene: Scene, sweeper: Sweeper, make_processor: ProcessorFactory, settings: Settings
+    scene: Scene, task_context: TaskContext, make_processor: ProcessorFactory, settings: Settings
 ) -> None:
     await make_processor().process(scene.tenant.id, scene.file_id)
     await scene.tenant.delete(
@@ -113,7 +112,7 @@ async def test_a_removal_nobody_heard_of_is_carried_out(
         params={"openai_file_id": str(scene.file_id), "delete_raw": True},
     )
     await scene.lose()
-    assert await sweeper.find_lost_files() >= 1
+    assert await find_lost_files.run(task_context)
     await scene.reaches("deleted")
     assert stored_objects(settings, scene.tenant.id) == []
 
@@ -122,7 +121,8 @@ async def test_a_removal_nobody_heard_of_is_carried_out(
 async def test_a_lost_file_is_handed_out_once(scene: Scene, database: Database) -> None:
     async def take() -> int:
         async with database.system() as session:
-            return sum(file.id == scene.file_id for file in await claim_stalled(session, now=clock.now()))
+            lost = await claim_stalled(session, File, FileRepo.unfinished, now=clock.now(), queue_empty=True)
+            return sum(file.id == scene.file_id for file in lost)
 
     assert await take() == 0
     await scene.lose()
@@ -276,14 +276,12 @@ async def test_a_working_attempt_keeps_its_lease_and_an_overtaken_one_stops(
     assert (row["state"], row["attempt"], row["last_error"]) == ("chunking", 2, None)
 
 
-async def test_uploads_that_a_crash_cut_off_are_cleared_away(
-    tmp_path: Path, database: Database, unreachable_jobs: JobQueue
-) -> None:
+async def test_uploads_that_a_crash_cut_off_are_cleared_away(tmp_path: Path, task_context: TaskContext) -> None:
     storage = LocalStorage(tmp_path)
     kept, abandoned = tmp_path / "incoming" / "new", tmp_path / "incoming" / "old"
     kept.parent.mkdir()
     for path in (kept, abandoned):
         path.write_bytes(b"half a file")
     os.utime(abandoned, (0, time.time() - 7200))
-    await Sweeper(database, unreachable_jobs, storage).clean()
+    await clean.run(replace(task_context, storage=storage))
     assert list(kept.parent.glob("*")) == [kept]

@@ -21,8 +21,8 @@ from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
-from fastapi_ignite.ingestion.jobs import PROCESS_FILE
 from fastapi_ignite.ingestion.processing import LONGEST_WAIT, FileProcessor
+from fastapi_ignite.ingestion.tasks import process_file
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
@@ -178,7 +178,8 @@ async def test_messages_that_come_again_change_nothing(
     project = await tenant.create_project()
     (file,) = (await tenant.upload(project, ("guide.txt", THIRTY))).json()["files"]
     for _ in range(3):
-        await state["jobs"].send(PROCESS_FILE, str(tenant.id), file["id"])
+        async with database.system() as session:
+            state["jobs"].enqueue(session, process_file, tenant.id, UUID(file["id"]))
         await processor.process(tenant.id, UUID(file["id"]))
     (last,) = (await tenant.upload(project, ("next.txt", b"The queue is worked off in order."))).json()["files"]
     assert last["status"] == "completed"

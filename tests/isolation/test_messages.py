@@ -14,12 +14,12 @@ from sqlalchemy import text
 
 from bookkeeping import rows_of
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.exports.jobs import EXPORT_TENANT, REMOVE_EXPORT
+from fastapi_ignite.exports.tasks import export_tenant, remove_export
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import Job
-from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS, DELETE_FILE, PROCESS_FILE, REBUILD, RECONCILE
-from fastapi_ignite.jobs import JOBS
-from fastapi_ignite.usage.jobs import ROLL_UP
+from fastapi_ignite.ingestion.tasks import backfill_embeddings, delete_file, process_file, rebuild, remove_orphans
+from fastapi_ignite.tasks import JOBS
+from fastapi_ignite.usage.tasks import roll_up
 
 FILE = (
     "INSERT INTO files (tenant_id, id, project_id, batch_id, filename, byte_count, sha256, state, notified_at) "
@@ -30,12 +30,12 @@ EXPORT = (
 )
 # the row that each job works on, in the state in which it would
 WORK = {
-    DELETE_FILE: (FILE, "files", "deleting"),
-    EXPORT_TENANT: (EXPORT, "exports", "queued"),
-    REMOVE_EXPORT: (EXPORT, "exports", "expired"),
+    delete_file: (FILE, "files", "deleting"),
+    export_tenant: (EXPORT, "exports", "queued"),
+    remove_export: (EXPORT, "exports", "expired"),
 }
 # the database chooses what these work on, whatever the message names
-OF_NO_ROW = {PROCESS_FILE, BACKFILL_EMBEDDINGS, ROLL_UP, REBUILD, RECONCILE}
+OF_NO_ROW = {process_file, backfill_embeddings, roll_up, rebuild, remove_orphans}
 
 
 @dataclass(frozen=True, slots=True)

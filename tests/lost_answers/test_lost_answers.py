@@ -14,12 +14,13 @@ from books import books_of
 from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database, commit_outcome
+from fastapi_ignite.infra.jobs import TaskContext
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.ingestion.tasks import end_expired_uploads, find_lost_files
 from fastapi_ignite.main import open_state
-from fastapi_ignite.scheduler import Sweeper
+from fastapi_ignite.query.tasks import fail_abandoned_questions
+from fastapi_ignite.usage import tasks as usage_tasks
 from http_clients import TenantClient, TenantFactory, client_for
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -35,7 +36,7 @@ class Scene:
     proxy: CommitProxy
     database: Database
     settings: Settings
-    sweeper: Sweeper
+    task_context: TaskContext
 
     def each_commit(self, loss: Loss) -> Iterator[int]:
         """Lose the first COMMIT of what the loop's body does, then the second, until it has no more of them."""
@@ -79,8 +80,8 @@ class Scene:
             "UPDATE files SET notified_at = :earlier WHERE state = 'queued' AND lease_until IS NULL",
         ):
             await rows_of(self.database, self.tenant.id, statement, earlier=earlier)
-        await self.sweeper.end_expired()
-        await self.sweeper.find_lost_files()
+        for job in (fail_abandoned_questions, usage_tasks.end_expired, end_expired_uploads, find_lost_files):
+            await job.run(self.task_context)
 
     async def at_rest(self, project: str, names: list[str]) -> None:
         """These files are there, once each, searchable and charged; and nothing is held, or stored beside them."""
@@ -104,21 +105,20 @@ class Scene:
 async def scene(
     make_tenant: TenantFactory,
     settings: Settings,
-    state: AppState,
+    task_context: TaskContext,
     addresses: ServiceAddresses,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncGenerator[Scene]:
     monkeypatch.setattr(commit_outcome, "PATIENCE_SECONDS", 0.3)
     tenant = await make_tenant("pro")
-    sweeper = Sweeper(database, state["jobs"], LocalStorage(settings.ignite.data_dir / "storage"))
     async with (
         CommitProxy(addresses.api_url) as proxy,
         open_state(settings, replace(addresses, api_url=proxy.url())) as opened,
         client_for(settings, opened) as client,
     ):
         through = TenantClient(tenant.id, client, tenant.headers)
-        yield Scene(through, proxy, database, settings, sweeper)
+        yield Scene(through, proxy, database, settings, task_context)
 
 
 class TestAnUpload:

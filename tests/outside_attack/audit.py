@@ -13,11 +13,13 @@ from sqlalchemy import text
 
 from books import books_of
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.jobs import JobQueue, TaskContext, make_broker
 from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.ingestion.tasks import end_expired_uploads
 from fastapi_ignite.query.repository import fail_abandoned
-from fastapi_ignite.scheduler import Sweeper
+from fastapi_ignite.tasks import sweep_storage
 from fastapi_ignite.usage.repository import release_expired
 from outside_attack.attacked_stack import AttackedStack
 from outside_attack.tenants import PersistentTenant
@@ -59,17 +61,20 @@ async def _expire_what_is_held(stack: AttackedStack, database: Database) -> None
         await fail_abandoned(session, before=later)
         await release_expired(session, now=later)
         await session.execute(text("UPDATE uploads SET lease_until = now() - interval '1 s'"))
-    storage = LocalStorage(stack.storage)
-    jobs = JobQueue(make_broker(stack.addresses.redis_url))
-    sweeper = Sweeper(database, jobs, storage)
-    await sweeper.end_expired()
+    context = TaskContext(
+        settings=load_settings(env_file=None),
+        database=database,
+        storage=LocalStorage(stack.storage),
+        jobs=JobQueue(make_broker(stack.addresses.redis_url)),
+    )
+    await end_expired_uploads.run(context)
     long_ago = time.time() - timedelta(hours=25).total_seconds()
     for path in (stack.storage / "objects").rglob("*"):
         if path.is_file():
             os.utime(path, (long_ago, long_ago))
-    await sweeper.sweep_storage()
-    await sweeper.sweep_storage()  # the one before may have gone on in the middle
-    jobs.close()
+    await sweep_storage.run(context)
+    await sweep_storage.run(context)  # the one before may have gone on in the middle
+    context.jobs.close()
 
 
 async def find_faults(stack: AttackedStack, tenants: Sequence[PersistentTenant]) -> list[str]:

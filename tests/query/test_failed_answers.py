@@ -5,6 +5,7 @@ A key is free again where the lost answer had cost nothing; for those that were 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -15,10 +16,11 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.infra.jobs import TaskContext
 from fastapi_ignite.query.models import RESERVATION_LIFETIME
 from fastapi_ignite.query.service import MOST_ANSWERS
-from fastapi_ignite.scheduler import Sweeper
+from fastapi_ignite.query.tasks import fail_abandoned_questions
+from fastapi_ignite.usage import tasks as usage_tasks
 from http_clients import TenantClient
 
 QUESTION = "How many apple trees does the orchard keep?"
@@ -130,8 +132,14 @@ async def test_sources_that_vanish_every_time_are_a_503_and_cost_nothing(
 
 
 @pytest.fixture
-def sweeper(database: Database, state: AppState, settings: Settings) -> Sweeper:
-    return Sweeper(database, state["jobs"], LocalStorage(settings.ignite.data_dir / "storage"))
+def end_expired(task_context: TaskContext) -> Callable[[], Awaitable[None]]:
+    """End questions and units whose process died, as the scheduler does."""
+
+    async def end() -> None:
+        await fail_abandoned_questions.run(task_context)
+        await usage_tasks.end_expired.run(task_context)
+
+    return end
 
 
 async def pass_the_lifetime(database: Database, tenant: TenantClient) -> None:
@@ -144,12 +152,17 @@ async def pass_the_lifetime(database: Database, tenant: TenantClient) -> None:
 
 
 async def test_an_answer_that_comes_too_late_costs_nothing(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database, sweeper: Sweeper
+    tenant: TenantClient,
+    project: str,
+    engine_settings: Settings,
+    state: AppState,
+    database: Database,
+    end_expired: Callable[[], Awaitable[None]],
 ) -> None:
     async def take_too_long() -> None:
         assert await counter(database, tenant.id, "messages") == (0, 1)
         await pass_the_lifetime(database, tenant)
-        await sweeper.end_expired()
+        await end_expired()
 
     async with interrupted(tenant, engine_settings, state, take_too_long) as (caller, _):
         answer = await caller.ask(project, QUESTION)
@@ -159,14 +172,19 @@ async def test_an_answer_that_comes_too_late_costs_nothing(
 
 
 async def test_an_answer_whose_unit_was_released_is_not_given_for_nothing(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database, sweeper: Sweeper
+    tenant: TenantClient,
+    project: str,
+    engine_settings: Settings,
+    state: AppState,
+    database: Database,
+    end_expired: Callable[[], Awaitable[None]],
 ) -> None:
     """The question itself is still open: it is younger than its unit by the database's clock."""
 
     async def let_the_unit_expire() -> None:
         statement = "UPDATE usage_reservations SET expires_at = :now"
         await rows_of(database, tenant.id, statement, now=clock.now())
-        await sweeper.end_expired()
+        await end_expired()
 
     async with interrupted(tenant, engine_settings, state, let_the_unit_expire) as (caller, _):
         answer = await caller.ask(project, QUESTION)
@@ -175,10 +193,15 @@ async def test_an_answer_whose_unit_was_released_is_not_given_for_nothing(
     assert await counter(database, tenant.id, "messages") == (0, 0)
 
 
-async def test_the_sweeper_leaves_questions_in_time_alone(
-    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database, sweeper: Sweeper
+async def test_the_scheduler_leaves_questions_in_time_alone(
+    tenant: TenantClient,
+    project: str,
+    engine_settings: Settings,
+    state: AppState,
+    database: Database,
+    end_expired: Callable[[], Awaitable[None]],
 ) -> None:
-    async with interrupted(tenant, engine_settings, state, sweeper.end_expired) as (caller, _):
+    async with interrupted(tenant, engine_settings, state, end_expired) as (caller, _):
         answer = await caller.ask(project, QUESTION)
     assert answer.status_code == 200
     assert await counter(database, tenant.id, "messages") == (1, 0)

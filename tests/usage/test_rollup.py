@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -13,15 +14,13 @@ from sqlalchemy.exc import ProgrammingError
 
 from bookkeeping import eventually, rows_of
 from books import hold
-from fastapi_ignite.core.config import Settings
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.jobs import JobQueue, TaskContext, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.infra.storage import LocalStorage
-from fastapi_ignite.scheduler import Sweeper
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.repository import UsageRepo
 from fastapi_ignite.usage.rollup import UsageRollUp
+from fastapi_ignite.usage.tasks import roll_up_usage
 from http_clients import TenantFactory
 
 FIRST_DAY = date(2025, 11, 20)
@@ -126,11 +125,11 @@ async def test_a_tenant_reads_its_own_months_and_writes_none(activity: Activity,
 
 @pytest.mark.usefixtures("worker")
 async def test_the_scheduler_has_a_worker_roll_up(
-    activity: Activity, database: Database, addresses: ServiceAddresses, settings: Settings
+    activity: Activity, addresses: ServiceAddresses, task_context: TaskContext
 ) -> None:
     await activity.happens(5)
     jobs = JobQueue(make_broker(addresses.redis_url))
-    await Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir)).roll_up_usage()
+    await roll_up_usage.run(replace(task_context, jobs=jobs))
 
     async def rolled_up() -> bool:
         return await activity.months() == activity.expected

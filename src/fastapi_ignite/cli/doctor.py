@@ -25,8 +25,8 @@ from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.periodic_runs import scheduler_state
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.infra.storage.free_space import free_space
-from fastapi_ignite.jobs import QUEUES
 from fastapi_ignite.rag.extraction.guards import examine_guards
+from fastapi_ignite.tasks import QUEUES
 
 from embedded_services import EmbeddedServerError, status
 

@@ -21,7 +21,7 @@ from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent, protect_process_memory
 from fastapi_ignite.infra.services import open_services
-from fastapi_ignite.jobs import QUEUES
+from fastapi_ignite.tasks import PERIODIC_JOBS, QUEUES
 
 GRACEFUL_SECONDS = 25
 TABLE_WIDTH = 140  # one line for each job, also when the output is a pipe
@@ -148,11 +148,11 @@ def run_scheduler(
 
 def print_periodic_jobs() -> None:
     """Print the periodic jobs. The next run follows from the clock; each job also runs when a scheduler starts."""
-    from fastapi_ignite.scheduler import PERIODIC  # noqa: PLC0415
+    from fastapi_ignite.scheduler import next_run  # noqa: PLC0415
 
     table = Table("id", "interval (UTC)", "next run (UTC)", "what it does", box=None)
-    for job in PERIODIC:
-        table.add_row(job.name, job.interval, f"{job.next_run():%Y-%m-%d %H:%M:%S}", job.purpose)
+    for job in PERIODIC_JOBS:
+        table.add_row(job.name, job.interval, f"{next_run(job):%Y-%m-%d %H:%M:%S}", job.purpose)
     Console(highlight=False, width=TABLE_WIDTH).print(table)
 
 

@@ -183,7 +183,7 @@ class ExportProcessor:
             await ExportRepo(session, export.tenant_id).extend_lease(export.id, export.attempt)
 
     async def _retry_later(self, export: Export, error: Exception) -> None:
-        """Leave the export to the sweeper, which tries again later."""
+        """Leave the export to the scheduler, which has it tried again later."""
         outage = outage_of(error)
         code = outage.error.code if outage else "internal_error"
         if export.attempt >= MAX_ATTEMPTS:

@@ -15,7 +15,6 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.exports.models import ENDED, IN_PROGRESS, RUNNING_CONDITION, Export, ExportState
 from fastapi_ignite.exports.sections import Section
 from fastapi_ignite.exports.storage_keys import archive_of
-from fastapi_ignite.infra.jobs import leases
 from fastapi_ignite.infra.jobs.leases import LeasedRepo, StalledJob
 
 
@@ -97,11 +96,6 @@ async def named_keys(session: AsyncSession, keys: Collection[str]) -> set[str]:
     statement = select(Export.tenant_id, Export.id).where(tuple_(Export.tenant_id, Export.id).in_(known))
     found = {(row.tenant_id, row.id) for row in await session.execute(statement)} if known else set()
     return {key for key, owner in owners.items() if owner in found}
-
-
-async def claim_stalled(session: AsyncSession, *, now: datetime, queue_empty: bool) -> list[StalledJob]:
-    """Return exports whose worker died or whose message was lost. It needs a system transaction."""
-    return await leases.claim_stalled(session, Export, ExportRepo.unfinished, now=now, queue_empty=queue_empty)
 
 
 async def claim_expired(session: AsyncSession, *, now: datetime, limit: int = 500) -> list[StalledJob]:

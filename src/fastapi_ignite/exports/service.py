@@ -11,10 +11,10 @@ from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.exports.errors import ExportNotFoundError, ExportNotReadyError, TooManyExportsError
-from fastapi_ignite.exports.jobs import EXPORT_TENANT
 from fastapi_ignite.exports.models import Export, ExportState
 from fastapi_ignite.exports.repository import ExportRepo
 from fastapi_ignite.exports.schemas import ExportRead
+from fastapi_ignite.exports.tasks import export_tenant
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotentWork
 from fastapi_ignite.infra.jobs import JobQueue
@@ -63,8 +63,8 @@ class ExportService:
             export = await self._begin(exports, AuditLog(session), include_files=include_files)
             started = ExportRead.of(export)
             await work.complete(session, started)
-        if export.state == ExportState.QUEUED:
-            await self._jobs.send(EXPORT_TENANT, str(self._tenant_id), str(export.id))
+            if export.state == ExportState.QUEUED:
+                self._jobs.enqueue(session, export_tenant, self._tenant_id, export.id)
         return started
 
     async def _begin(self, exports: ExportRepo, audit: AuditLog, *, include_files: bool) -> Export:

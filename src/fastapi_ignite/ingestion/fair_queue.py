@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from itertools import count
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
-from fastapi_ignite.ingestion.jobs import PROCESS_FILE
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo, TenantTurn, next_waiting
+from fastapi_ignite.ingestion.tasks import process_file
 
 # A thread for work in the background, such as embedding, and one for a file of somebody else.
 THREADS_LEFT_FOR_OTHERS = 2
@@ -61,18 +63,19 @@ class FairQueue:
             yield claimed
         finally:
             self._release(claimed.file.tenant_id)
-        following = await self._choose()
-        if following is not None:
-            await self._jobs.send(PROCESS_FILE, *map(str, following))
-
-    async def _choose(self) -> tuple[UUID, UUID] | None:
-        turns = [TenantTurn(tenant_id, self._running[tenant_id], turn) for tenant_id, turn in self._served.items()]
         async with self._database.system() as session:
-            return await next_waiting(session, turns, share=self.share)
+            following = await self._choose(session)
+            if following is not None:
+                self._jobs.enqueue(session, process_file, *following)
+
+    async def _choose(self, session: AsyncSession) -> tuple[UUID, UUID] | None:
+        turns = [TenantTurn(tenant_id, self._running[tenant_id], turn) for tenant_id, turn in self._served.items()]
+        return await next_waiting(session, turns, share=self.share)
 
     async def _claim(self) -> ClaimedFile | None:
         for _ in range(TRIES):
-            chosen = await self._choose()
+            async with self._database.system() as session:
+                chosen = await self._choose(session)
             if chosen is None:
                 return None
             tenant_id, file_id = chosen

@@ -19,10 +19,10 @@ from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, StaleAttemptError, keep_lease, next_try
 from fastapi_ignite.infra.storage import Storage
-from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
+from fastapi_ignite.ingestion.tasks import backfill_embeddings
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.documents.repository import DocumentRepository
@@ -199,9 +199,9 @@ class FileProcessor:
             else:
                 await usage.release(_reserved(file))
             await self._complete(files, file, existing or source.document_id, shared=existing is not None)
+            self._jobs.enqueue(session, backfill_embeddings)
         FINISHED.labels("completed", "").inc()
         log.info("file completed", chunks=prepared.chunk_count, characters=len(extracted.text))
-        await self._jobs.send(BACKFILL_EMBEDDINGS)
 
     async def _share(self, file: File) -> bool:
         """Equal bytes in the project already: nothing to extract, charge or embed."""
@@ -278,7 +278,7 @@ class FileProcessor:
         await self._clear_up(file, FileState.FAILED)
 
     async def _retry_later(self, file: File, error: Exception) -> None:
-        """Something of ours or around us broke: the sweeper brings the file back."""
+        """Something of ours or around us broke. The scheduler brings the file back."""
         if file.tries >= MAX_ATTEMPTS:
             code, message = _public_reason(error)
             await self._fail(file, code=code, message=message, retryable=True)

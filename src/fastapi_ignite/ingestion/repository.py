@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -13,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from fastapi_ignite.core import clock
-from fastapi_ignite.infra.jobs import leases
-from fastapi_ignite.infra.jobs.leases import LeasedRepo, StalledJob
+from fastapi_ignite.infra.jobs.leases import LeasedRepo
 from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
 
 # removed, and its bytes are to stay until they are removed too
@@ -149,11 +147,6 @@ class FileRepo(LeasedRepo[File]):
         """What holds the file's characters."""
         statement = select(File.reservation_id).where(File.tenant_id == self._tenant_id, File.id == file_id)
         return (await self.session.execute(statement)).scalar_one()
-
-
-async def claim_stalled(session: AsyncSession, *, now: datetime, queue_empty: bool = True) -> list[StalledJob]:
-    """Files whose worker died or whose message was lost. Needs a system transaction."""
-    return await leases.claim_stalled(session, File, FileRepo.unfinished, now=now, queue_empty=queue_empty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,10 +28,10 @@ from fastapi_ignite.ingestion.errors import (
     TooManyFilesInProgressError,
 )
 from fastapi_ignite.ingestion.incoming_upload import IncomingUpload
-from fastapi_ignite.ingestion.jobs import DELETE_FILE, PROCESS_FILE
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, VectorStoreEnsured, failure
+from fastapi_ignite.ingestion.tasks import delete_file, process_file
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.service import ProjectService
@@ -183,19 +183,16 @@ class IngestionService:
                 if all(file.stored.byte_count == 0 for file in received):
                     raise EmptyFileError("The file has no bytes.", filenames=[file.filename for file in received][:20])
                 work = IdempotentWork(self._database, keyed.claim(_digest(received)) if keyed else None)
-                files = await self._accept(upload, received, work)
+                await self._accept(upload, received, work)
         except CommitOutcomeUnknownError:
             raise  # rows may name the bytes by now: nothing is undone
         except BaseException:
             await upload.undo(body.received)
             raise
-        await self._announce(files)
         return work
 
-    async def _accept(
-        self, upload: IncomingUpload, received: Sequence[ReceivedFile], work: IdempotentWork
-    ) -> Sequence[File]:
-        """The rows, what was held for them, and the claim with the answer as far as it is known: one commit."""
+    async def _accept(self, upload: IncomingUpload, received: Sequence[ReceivedFile], work: IdempotentWork) -> None:
+        """Commit the rows, what was held for them, the claim with the answer so far, and the messages at once."""
         # sorted: ids of one millisecond are in no order, and lists follow the ids
         ids = sorted(new_id() for _ in received)
         rows = [self._row(upload, *pair) for pair in zip(ids, received, strict=True)]
@@ -216,14 +213,9 @@ class IngestionService:
                 files=len(rows),
             )
             await work.complete(session, UploadResult.of(upload.project_id, vector_store_id, upload.id, rows, {}))
-        return rows
-
-    async def _announce(self, files: Sequence[File]) -> None:
-        for file in files:
-            if file.state == FileState.QUEUED and not await self._jobs.send(
-                PROCESS_FILE, str(self._tenant_id), str(file.id)
-            ):
-                break
+            for row in rows:
+                if row.state == FileState.QUEUED:
+                    self._jobs.enqueue(session, process_file, self._tenant_id, row.id)
 
     def _row(self, upload: IncomingUpload, file_id: UUID, file: ReceivedFile) -> File:
         empty = file.stored.byte_count == 0
@@ -317,7 +309,7 @@ class IngestionService:
                 filename=file.filename,
                 delete_raw=delete_raw,
             )
-        await self._jobs.send(DELETE_FILE, str(self._tenant_id), str(file_id))
+            self._jobs.enqueue(session, delete_file, self._tenant_id, file_id)
         return FileRemoved(
             project_id=project_id,
             vector_store_id=project.vector_store_id,

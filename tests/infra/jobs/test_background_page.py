@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from fastapi_ignite.core.config import PROJECT_ROOT
-from fastapi_ignite.jobs import JOBS
-from fastapi_ignite.scheduler import PERIODIC
+from fastapi_ignite.tasks import JOBS, PERIODIC_JOBS
 
 PAGE = (PROJECT_ROOT / "docs" / "background-work.md").read_text()
 
@@ -18,4 +17,4 @@ def test_every_job_stands_there_with_its_queue_and_priority() -> None:
 
 def test_every_periodic_job_stands_there_with_its_interval() -> None:
     rows = re.findall(r"^\| `([a-z_]+)` \| (\d+ s|day, [\d:]+) ", PAGE, re.MULTILINE)
-    assert rows == [(job.name, job.interval.replace("daily", "day")) for job in PERIODIC]
+    assert rows == [(job.name, job.interval.replace("daily", "day")) for job in PERIODIC_JOBS]

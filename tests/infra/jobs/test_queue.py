@@ -14,10 +14,14 @@ from fastapi_ignite.infra.services import ServiceAddresses
 SCHEMES = ("redis", "amqp")
 
 
+async def nothing(*_: object) -> None:
+    """Do what no worker will be asked to do."""
+
+
 @pytest.fixture
 def job() -> Job:
     """A kind of work of this test alone, that no worker knows."""
-    return Job("test.nothing", f"queue_{new_id().hex}", Priority.BULK)
+    return Job("test.nothing", f"queue_{new_id().hex}", Priority.BULK, nothing)
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ async def test_the_backlog_is_what_was_sent_and_not_fetched(
 ) -> None:
     assert await jobs.backlog(job) == 0
     for _ in range(3):
-        assert await jobs.send(job, str(new_id()))
+        assert await jobs.send(job)
     assert await jobs.backlog(job) == 3
     worker = make_broker(addresses.redis_url)
     assert next(worker.consume(job.queue, prefetch=2)) is not None
@@ -43,17 +47,17 @@ async def test_the_backlog_is_what_was_sent_and_not_fetched(
 @pytest.mark.parametrize("scheme", SCHEMES)
 async def test_a_broker_that_is_away_is_told_and_not_raised(scheme: str, job: Job) -> None:
     jobs = JobQueue(make_broker(f"{scheme}://127.0.0.1:1/0"))
-    assert await jobs.send(job, "id") is False
+    assert await jobs.send(job) is False
     assert await jobs.backlog(job) is None
     jobs.close()
-    assert await jobs.send(job, "id") is False
+    assert await jobs.send(job) is False
     jobs.close()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 async def test_the_event_loop_goes_on_while_a_broker_is_silent(scheme: str, job: Job, silent_server: int) -> None:
     jobs = JobQueue(make_broker(f"{scheme}://127.0.0.1:{silent_server}/0"))
-    sending = asyncio.create_task(jobs.send(job, "id"))
+    sending = asyncio.create_task(jobs.send(job))
     turns = 0
     while not sending.done():
         await asyncio.sleep(0.01)
@@ -65,7 +69,7 @@ async def test_the_event_loop_goes_on_while_a_broker_is_silent(scheme: str, job:
 async def test_while_one_call_is_without_an_answer_no_other_waits(job: Job, silent_server: int) -> None:
     """Redis's client tries twice: the thread is busy with the first call for a while yet."""
     jobs = JobQueue(make_broker(f"redis://127.0.0.1:{silent_server}/0"))
-    assert await jobs.send(job, "id") is False
+    assert await jobs.send(job) is False
     async with asyncio.timeout(1):
-        assert [await jobs.send(job, "id") for _ in range(100)] == [False] * 100
+        assert [await jobs.send(job) for _ in range(100)] == [False] * 100
         assert await jobs.backlog(job) is None

@@ -20,9 +20,9 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.jobs import Job, JobQueue, Priority, make_broker
 from fastapi_ignite.infra.jobs.rabbitmq import MAX_DEAD_MESSAGES
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.ingestion.jobs import BACKFILL_EMBEDDINGS
+from fastapi_ignite.ingestion.tasks import backfill_embeddings
 from fastapi_ignite.main import open_state
-from fastapi_ignite.usage.jobs import ROLL_UP
+from fastapi_ignite.usage.tasks import roll_up
 from http_clients import TenantClient, TenantFactory, client_for
 
 pytestmark = pytest.mark.skipif(rabbitmq.reason_to_skip() is not None, reason=str(rabbitmq.reason_to_skip()))
@@ -81,10 +81,14 @@ async def test_an_upload_is_ingested_by_a_worker_that_listens_to_one_queue(
     answer = await tenant.ask(project, "How many apple trees does the orchard keep?")
     assert answer.json()["answerable"] is True
     jobs = JobQueue(make_broker(server))
-    assert await jobs.backlog(BACKFILL_EMBEDDINGS) == 1, "a worker of another queue took it, or it was never sent"
+    assert await jobs.backlog(backfill_embeddings) == 1, "a worker of another queue took it, or it was never sent"
     jobs.close()
     with Redis.from_url(CommandLine.on_servers(folder, addresses).environment["REDIS_URL"]) as redis:
         assert redis.exists("heartbeat:worker")
+
+
+async def nothing(*_: object) -> None:
+    """Do what no worker will be asked to do."""
 
 
 @pytest.fixture
@@ -95,9 +99,9 @@ def jobs(server: str) -> Iterator[JobQueue]:
 
 
 async def test_the_backlog_counts_what_was_confirmed_and_not_fetched(jobs: JobQueue, server: str) -> None:
-    job = Job("test.nothing", f"queue_{new_id().hex}", Priority.BULK)
+    job = Job("test.nothing", f"queue_{new_id().hex}", Priority.BULK, nothing)
     assert await jobs.backlog(job) == 0
-    assert all([await jobs.send(job, str(new_id())) for _ in range(3)])
+    assert all([await jobs.send(job) for _ in range(3)])
     assert await jobs.backlog(job) == 3
     worker = make_broker(server)
     consumer = worker.consume(job.queue, prefetch=2)
@@ -109,9 +113,9 @@ async def test_the_backlog_counts_what_was_confirmed_and_not_fetched(jobs: JobQu
 
 async def test_the_doctor_looks_at_the_queues(jobs: JobQueue, server: str, addresses: ServiceAddresses) -> None:
     led_there = replace(addresses, rabbitmq_url=server)
-    await jobs.send(ROLL_UP)
+    await jobs.send(roll_up)
     waiting = doctor._rabbitmq(led_there)
-    await jobs.send(ROLL_UP)
+    await jobs.send(roll_up)
     assert int(doctor._rabbitmq(led_there).split()[0]) == int(waiting.split()[0]) + 1
     away = doctor._attempt("rabbitmq", lambda: doctor._rabbitmq(replace(addresses, rabbitmq_url="amqp://127.0.0.1:1")))
     assert away.verdict == "fail"
@@ -121,7 +125,7 @@ async def test_interactive_messages_overtake_bulk(jobs: JobQueue, server: str) -
     queue = f"queue_{new_id().hex}"
     order = (Priority.BULK, Priority.BACKGROUND, Priority.INTERACTIVE)
     for priority in order:
-        assert await jobs.send(Job(f"test.{priority.name}", queue, priority))
+        assert await jobs.send(Job(f"test.{priority.name}", queue, priority, nothing))
     worker = make_broker(server)
     consumer = worker.consume(queue, prefetch=1)
     fetched = []
@@ -136,7 +140,7 @@ async def test_interactive_messages_overtake_bulk(jobs: JobQueue, server: str) -
 
 
 async def test_dead_messages_do_not_grow_for_ever(jobs: JobQueue, server: str) -> None:
-    job = Job("test.nothing", f"queue_{new_id().hex}", Priority.BULK)
+    job = Job("test.nothing", f"queue_{new_id().hex}", Priority.BULK, nothing)
     assert await jobs.send(job)
     with pika.BlockingConnection(pika.URLParameters(server)) as connection:
         channel = connection.channel()
@@ -147,7 +151,7 @@ async def test_dead_messages_do_not_grow_for_ever(jobs: JobQueue, server: str) -
 
 
 async def test_a_connection_that_broke_is_replaced(jobs: JobQueue) -> None:
-    job = Job("test.nothing", f"queue_{new_id().hex}", Priority.BULK)
+    job = Job("test.nothing", f"queue_{new_id().hex}", Priority.BULK, nothing)
     assert await jobs.send(job)
     (connection,) = jobs._broker.connections
     connection._impl._transport._sock.shutdown(socket.SHUT_RDWR)

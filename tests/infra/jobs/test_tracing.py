@@ -15,7 +15,7 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.jobs import JobBroker, JobQueue, make_broker
-from fastapi_ignite.infra.jobs.tracing import JobContext
+from fastapi_ignite.infra.jobs.tracing import JobLogging
 from http_clients import TenantClient, TenantFactory, client_for
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -111,7 +111,7 @@ def test_a_job_is_one_line_with_its_outcome_and_no_words(
     broker: JobBroker, lines: Lines, error: Exception | None, outcome: str, named: str | None
 ) -> None:
     identifier = str(new_id())
-    context, sent = JobContext(), message(identifier, "secret words", request_id="r-1")
+    context, sent = JobLogging(), message(identifier, "secret words", request_id="r-1")
     context.before_process_message(broker, sent)
     context.after_process_message(broker, sent, exception=error)
     (line,) = lines()
@@ -121,7 +121,7 @@ def test_a_job_is_one_line_with_its_outcome_and_no_words(
 
 
 def test_a_message_knows_nothing_of_the_one_before(broker: JobBroker, lines: Lines) -> None:
-    context, first, second = JobContext(), message(request_id="r-1"), message()
+    context, first, second = JobLogging(), message(request_id="r-1"), message()
     context.before_process_message(broker, first)
     structlog.contextvars.bind_contextvars(file_id="of the first")
     context.before_process_message(broker, second)

@@ -53,7 +53,7 @@ def test_it_beats_and_is_announced(pipe: HeartbeatPipe, broker: JobBroker, redis
     wait_until(lambda: beats(pipe), "it beats")
     wait_until(lambda: beats(pipe), "it goes on")
     wait_until(lambda: bool(redis.exists("heartbeat:worker")), "it is announced")
-    assert set(broker.consumers_moved) == {*broker.queues, *broker.delay_queues}
+    assert set(broker.last_polls) == {*broker.queues, *broker.delay_queues}
 
 
 @pytest.mark.usefixtures("broker")
@@ -80,10 +80,10 @@ def test_it_does_not_while_nothing_fetches_messages(
     pipe: HeartbeatPipe, broker: JobBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait_until(lambda: beats(pipe), "it beats")
-    monkeypatch.setitem(broker.consumers_moved, "another queue", time.monotonic() - heartbeat.CONSUMER_SECONDS)
+    monkeypatch.setitem(broker.last_polls, "another queue", time.monotonic() - heartbeat.CONSUMER_SECONDS)
     time.sleep(0.2)  # a beat that was under way
     pipe.read()
     time.sleep(1.5)
     assert pipe.read() == []
-    del broker.consumers_moved["another queue"]
+    del broker.last_polls["another queue"]
     wait_until(lambda: beats(pipe), "it beats again")

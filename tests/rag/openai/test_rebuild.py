@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,17 +13,15 @@ from bookkeeping import counter, eventually
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.jobs import JobQueue, TaskContext, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
-from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.index_rebuild import IndexRebuilder
-from fastapi_ignite.ingestion.jobs import REBUILD
+from fastapi_ignite.ingestion.tasks import rebuild, rebuild_indexes
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.errors import StoreMissingError
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
-from fastapi_ignite.scheduler import Sweeper
 from openai_scene import SHEEP, TREES, Scene
 
 from openai_simulator.faults import Fault
@@ -138,19 +137,19 @@ async def test_one_run_makes_all_again_that_is_lost(
         assert (await scene.hosted.api.ask(project, TREES)).json()["answerable"]
 
 
-async def test_the_sweeper_tells_a_worker(
-    scene: Scene, database: Database, settings: Settings, addresses: ServiceAddresses
+async def test_the_scheduler_tells_a_worker(
+    scene: Scene, addresses: ServiceAddresses, task_context: TaskContext
 ) -> None:
     url, _, number = addresses.redis_url.rpartition("/")
     broker = make_broker(f"{url}/{8 + int(number)}")  # where no worker listens
-    broker.flush(REBUILD.queue)
+    broker.flush(rebuild.queue)
     jobs = JobQueue(broker)
-    sweeper = Sweeper(database, jobs, LocalStorage(settings.ignite.data_dir / "storage"))
+    context = replace(task_context, jobs=jobs)
     await scene.lose("expire")
     await scene.notice()
-    await sweeper.rebuild_indexes()
-    await sweeper.rebuild_indexes()
-    assert await jobs.backlog(REBUILD) == 1
+    await rebuild_indexes.run(context)
+    await rebuild_indexes.run(context)
+    assert await jobs.backlog(rebuild) == 1
     jobs.close()
 
 

@@ -1,5 +1,6 @@
 """PostgreSQL: the declarative base, and transactions that carry their role and tenant."""
 
+from fastapi_ignite.infra.db.after_commit import after_commit
 from fastapi_ignite.infra.db.base import Base, TenantScoped, Timestamped
 from fastapi_ignite.infra.db.commit_outcome import CommitOutcomeUnknownError
 from fastapi_ignite.infra.db.fixed_statement import FixedStatement
@@ -15,4 +16,5 @@ __all__ = [
     "TenantScoped",
     "Timestamped",
     "acting_for",
+    "after_commit",
 ]

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
 
+from fastapi_ignite.infra.db.after_commit import ACTIONS, Actions, run_actions, take_actions
 from fastapi_ignite.infra.db.commit_outcome import CommitOutcome, CommitOutcomeUnknownError, TransactionId, find_outcome
 from fastapi_ignite.infra.db.connections import connection_options
 from fastapi_ignite.infra.db.role_connection import SET_ROLE, RoleConnection, connect, opening
@@ -34,6 +35,13 @@ def _set_role(session: Session, _transaction: SessionTransaction, connection: Co
     driver = _driver_of(connection.connection)
     driver.prepare_transaction(opening(session.info["role"], session.info["tenant_id"]))
     session.info["driver"] = driver
+
+
+@event.listens_for(_RoleSession, "after_soft_rollback")
+def _forget_actions(session: Session, ended: SessionTransaction) -> None:
+    """Drop what was to follow the COMMIT. A savepoint drops nothing: the messages of its rows find no row."""
+    if not ended.nested:
+        session.info.pop(ACTIONS, None)
 
 
 def _driver_of(connection: DBAPIConnection | PoolProxiedConnection) -> RoleConnection:
@@ -91,11 +99,14 @@ class Database:
         session = self._sessions(info={"role": role, "tenant_id": tenant_id})
         try:
             yield session
+            actions = take_actions(session)  # a COMMIT without an answer rolls the session back, committed or not
             await self._commit(session)
         except BaseException:
             async with session:  # rolls back, and lets no cancellation cut it short
                 raise
         session.sync_session.close()  # the commit gave the connection back: nothing is left to wait for
+        if actions:
+            await _run_to_the_end(actions)
 
     async def _commit(self, session: AsyncSession) -> None:
         """Raise when the transaction was rolled back.
@@ -132,7 +143,7 @@ class Database:
         return self._transaction(TENANT_ROLE, tenant_id)
 
     def system(self) -> AbstractAsyncContextManager[AsyncSession]:
-        """A transaction over all tenants, for sweepers, the scheduler and the command line."""
+        """A transaction over all tenants, for the scheduler and the command line."""
         return self._transaction(SYSTEM_ROLE, None)
 
     def operator(self) -> AbstractAsyncContextManager[AsyncSession]:
@@ -153,6 +164,15 @@ class Database:
     async def close(self) -> None:
         """Return every connection."""
         await self.engine.dispose()
+
+
+async def _run_to_the_end(actions: Actions) -> None:
+    """Run the actions even where the caller is cancelled meanwhile; it then waits for them no longer."""
+    running = asyncio.create_task(run_actions(actions))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        _cancel_later()
 
 
 def _cancel_later() -> None:

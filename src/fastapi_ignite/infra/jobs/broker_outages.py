@@ -1,4 +1,4 @@
-"""What a process says about a broker that is away: one line, where Dramatiq has one per queue every three seconds."""
+"""The log of a broker that is away. It is one line, where Dramatiq writes one per queue every three seconds."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ log = structlog.get_logger(__name__)
 
 
 def broker_log() -> OutageLog:
-    """Return what a process tells of its broker."""
+    """Return the log of a broker's outages."""
     return OutageLog(log, away="job broker away", back="job broker back")
 
 
-class WatchedRedis(Redis):
-    """A client that tells `outages` of each call that had no answer.
+class OutageReportingRedis(Redis):
+    """A client that reports each call without an answer to `outages`.
 
-    Dramatiq retries after a connection that broke, and takes an answer that does not come in time for a defect of its
-    own: here both are the same error.
+    Dramatiq retries after a broken connection, but takes an answer that is late for a defect of its own. So this
+    client raises the error of a broken connection in both cases.
     """
 
     outages: OutageLog
 
     @classmethod
-    def told_to(cls, outages: OutageLog, url: str, **options: Any) -> Self:
-        """Return a client of the server at `url` which tells this log."""
+    def at(cls, url: str, outages: OutageLog, **options: Any) -> Self:
+        """Return a client of the server at `url` which reports to this log."""
         client = cls(connection_pool=ConnectionPool.from_url(url, **options))
         client.outages = outages
         client.auto_close_connection_pool = True  # as a client made of an address does
@@ -51,14 +51,14 @@ class WatchedRedis(Redis):
         return answer
 
 
-class QuietConsumers(Middleware):
-    """Takes Dramatiq's lines about lost connections for `outages`, which tells them once."""
+class ConsumerLogFilter(Middleware):
+    """Removes Dramatiq's log lines about lost connections and reports them to `outages`, which logs them once."""
 
     def __init__(self, outages: OutageLog) -> None:
         self._outages = outages
 
     def after_consumer_thread_boot(self, _broker: Broker, thread: Any) -> None:
-        """Each consumer has a logger of its own."""
+        """Filter the logger that each consumer has for itself."""
         thread.logger.addFilter(self._is_no_outage)
 
     def _is_no_outage(self, record: logging.LogRecord) -> bool:

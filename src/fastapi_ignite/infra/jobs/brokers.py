@@ -1,4 +1,4 @@
-"""The two brokers. Both carry hints only: a message they lose is found again in the database."""
+"""The two brokers. A message that they lose does no harm: its row is found again in the database."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fastapi_ignite.core.outage_log import OutageLog
-from fastapi_ignite.infra.jobs.broker_outages import QuietConsumers, WatchedRedis, broker_log
-from fastapi_ignite.infra.jobs.consumers import WatchedConsumers
-from fastapi_ignite.infra.jobs.tracing import JobContext
+from fastapi_ignite.infra.jobs.broker_outages import ConsumerLogFilter, OutageReportingRedis, broker_log
+from fastapi_ignite.infra.jobs.monitored_broker import MonitoredBroker
+from fastapi_ignite.infra.jobs.tracing import JobLogging
 
 if TYPE_CHECKING:
     from fastapi_ignite.infra.jobs.rabbitmq import RabbitmqJobBroker
@@ -24,14 +24,14 @@ RABBITMQ_HEARTBEAT_SECONDS = 10
 DEAD_MESSAGE_MILLISECONDS = 24 * 3_600_000
 
 
-class RedisJobBroker(WatchedConsumers, RedisBroker):
-    """Messages in Redis, under `ignite-jobs:*`."""
+class RedisJobBroker(MonitoredBroker, RedisBroker):
+    """Keeps messages in Redis, under `ignite-jobs:*`."""
 
     def __init__(self, url: str) -> None:
         self.outages = broker_log()
-        client = WatchedRedis.told_to(
-            self.outages,
+        client = OutageReportingRedis.at(
             url,
+            self.outages,
             socket_timeout=SOCKET_TIMEOUT_SECONDS,
             socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 1),  # a connection that Redis closed while it was idle
@@ -44,25 +44,25 @@ class RedisJobBroker(WatchedConsumers, RedisBroker):
         )
 
     def waiting(self, queue: str) -> int:
-        """Messages that no worker has fetched."""
+        """Return how many messages no worker has fetched."""
         return int(self.client.llen(f"{self.namespace}:{queue}"))
 
     def close(self) -> None:
-        """Dramatiq leaves the connections open."""
+        """Close the connections, which Dramatiq leaves open."""
         self.client.close()
 
     def reset(self) -> None:
-        """Nothing: the client drops a connection that failed."""
+        """Do nothing: the client drops a connection that failed."""
 
     def keep_alive(self) -> None:
-        """Nothing: Redis closes no idle connection that the client would not open again."""
+        """Do nothing: the client opens an idle connection again that Redis closed."""
 
 
 JobBroker: TypeAlias = "RedisJobBroker | RabbitmqJobBroker"
 
 
 def make_broker(url: str) -> JobBroker:
-    """RabbitMQ's for `amqp://` and `amqps://`, else Redis's. Connects when it is first used.
+    """Return a broker on RabbitMQ for `amqp://` and `amqps://`, else on Redis. It connects when it is first used.
 
     Raises:
         ConfigurationError: the address has options that RabbitMQ's client does not know.
@@ -75,5 +75,8 @@ def make_broker(url: str) -> JobBroker:
 
 
 def middleware(outages: OutageLog) -> list[Middleware]:
-    """No retries and no age limit: attempts are counted in the row, and a late message does no harm."""
-    return [JobContext(), QuietConsumers(outages), TimeLimit(), ShutdownNotifications(), AsyncIO()]
+    """Return the middleware of both brokers.
+
+    There are no retries and no age limit: attempts are counted in the row, and a late message does no harm.
+    """
+    return [JobLogging(), ConsumerLogFilter(outages), TimeLimit(), ShutdownNotifications(), AsyncIO()]

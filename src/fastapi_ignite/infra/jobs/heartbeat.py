@@ -1,4 +1,4 @@
-"""The heart of a worker process beats while it is able to take work."""
+"""The signs of life of a worker process. They come while the process is able to take jobs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.jobs.brokers import JobBroker
 from fastapi_ignite.infra.worker_presence import TELL_SECONDS, announce_worker
 
-# A consumer that lost its broker tries again every three seconds, so one that works moves more often than this.
+# A consumer that lost its broker tries again every three seconds, so one that works polls more often than this.
 CONSUMER_SECONDS = 60
 REDIS_TIMEOUT_SECONDS = 2
 log = structlog.get_logger(__name__)
 
 
 class WorkerHeartbeat(Middleware):
-    """Beats on the event loop that runs the jobs, and only while each thread that fetches messages moves.
+    """Beats on the event loop that runs the jobs, and only while each thread that fetches messages polls its queue.
 
-    A worker whose threads are all busy beats: long jobs are work, and end by their time limit.
+    A worker whose threads are all busy beats too: long jobs end by their time limit.
     """
 
     def __init__(self, broker: JobBroker, redis_url: str) -> None:
@@ -36,20 +36,20 @@ class WorkerHeartbeat(Middleware):
         self._beating: Future[None] | None = None
 
     def after_worker_boot(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  Dramatiq's signature
-        """The middleware AsyncIO has started the event loop."""
+        """Begin to beat. The middleware AsyncIO has started the event loop before."""
         thread = get_event_loop_thread()
         if thread is None:
             raise RuntimeError("the broker has no AsyncIO middleware")
         self._beating = asyncio.run_coroutine_threadsafe(self._beat(), thread.loop)
 
     def before_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  the same
-        """From here on only the supervisor's patience with a stop counts."""
+        """Stop beating; from here on the supervisor waits as long as for any process that stops."""
         if self._beating:
             self._beating.cancel()
 
     async def _beat(self) -> None:
         async with (
-            beating(self._consumers_move),
+            beating(self._consumers_poll),
             Redis.from_url(
                 self._redis_url,
                 socket_timeout=REDIS_TIMEOUT_SECONDS,
@@ -58,13 +58,13 @@ class WorkerHeartbeat(Middleware):
             ) as redis,
         ):
             while True:
-                if self._consumers_move():
+                if self._consumers_poll():
                     await _announce(redis)
                 await asyncio.sleep(TELL_SECONDS)
 
-    def _consumers_move(self) -> bool:
+    def _consumers_poll(self) -> bool:
         now = time.monotonic()
-        return all(now - moved < CONSUMER_SECONDS for moved in self._broker.consumers_moved.values())
+        return all(now - polled < CONSUMER_SECONDS for polled in self._broker.last_polls.values())
 
 
 async def _announce(redis: Redis) -> None:

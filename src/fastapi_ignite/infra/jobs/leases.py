@@ -31,12 +31,13 @@ log = structlog.get_logger(__name__)
 
 
 class StaleAttemptError(Exception):
-    """Another worker, a cancellation or a deletion took the row over: this attempt changes nothing more."""
+    """Another worker, a cancellation or a deletion took the row over, so this attempt may change nothing more."""
 
 
 class Leased(TenantScoped):
-    """`attempt` fences writers: a worker's every write names the attempt it holds, and a stale one changes nothing.
+    """The columns of a row that is a job.
 
+    `attempt` fences writers: a worker's every write names the attempt that it holds, and a stale one changes nothing.
     `notified_at` is when a message about the row was last sent.
     """
 
@@ -51,7 +52,7 @@ Row = TypeVar("Row", bound=Leased)
 
 
 class LeasedRepo(Generic[Row]):
-    """The rows of one tenant. A subclass names its model and the states in which there is work to do."""
+    """Reads and writes the rows of one tenant. A subclass names its model and the states in which there is work."""
 
     model: type[Row]
     unfinished: Sequence[str]
@@ -61,7 +62,7 @@ class LeasedRepo(Generic[Row]):
         self._tenant_id = tenant_id
 
     async def claim(self, row_id: UUID, *, states: Sequence[str], state: str) -> Row | None:
-        """Begin the next attempt, unless another worker holds the lease or there is nothing to do."""
+        """Begin the next attempt and return the row, or None when another worker holds its lease or no work is left."""
         now = clock.now()
         model = self.model
         return (
@@ -79,7 +80,7 @@ class LeasedRepo(Generic[Row]):
         ).scalar_one_or_none()
 
     async def advance(self, row_id: UUID, attempt: int, **values: Any) -> None:
-        """A worker's write.
+        """Write values of the attempt's worker.
 
         Raises:
             StaleAttemptError: the row moved on without this attempt.
@@ -99,7 +100,7 @@ class LeasedRepo(Generic[Row]):
             raise StaleAttemptError
 
     async def extend_lease(self, row_id: UUID, attempt: int) -> None:
-        """The worker lives. Does not wait for the attempt's own last transaction, nor mind that it ended the row.
+        """Extend the lease. It does not wait for the attempt's own last transaction, which may have ended the row.
 
         Raises:
             StaleAttemptError: the row moved on without this attempt.
@@ -121,9 +122,9 @@ class LeasedRepo(Generic[Row]):
 
 
 def next_try(attempt: int, *, at_least: timedelta = timedelta()) -> datetime:
-    """When the row may be claimed again after this attempt failed; each pause is twice the one before, up to a limit.
+    """Return when the row may be claimed again after this attempt failed.
 
-    `at_least` is what somebody else asked us to wait.
+    Each pause is twice the one before, up to a limit. A provider may have asked for a pause of `at_least`.
     """
     doublings = min(max(attempt - 1, 0), 16)  # beyond, the limit holds anyway
     return clock.now() + max(min(FIRST_RETRY * (1 << doublings), LONGEST_RETRY), at_least)
@@ -131,7 +132,7 @@ def next_try(attempt: int, *, at_least: timedelta = timedelta()) -> datetime:
 
 @asynccontextmanager
 async def keep_lease(extend: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
-    """Extends the lease while the work lasts, and ends the work when the lease is lost.
+    """Extend the lease while the block runs, and end the block when the lease is lost.
 
     Raises:
         StaleAttemptError: the row moved on without this attempt.
@@ -155,6 +156,8 @@ async def keep_lease(extend: Callable[[], Awaitable[None]]) -> AsyncGenerator[No
     beating = asyncio.create_task(beat())
     try:
         yield
+        if overtaken.is_set():
+            await asyncio.sleep(0)  # a transaction may have put the cancellation off: it must reach this block
     except asyncio.CancelledError:
         if work is None or not overtaken.is_set():
             raise
@@ -182,10 +185,10 @@ async def claim_stalled(
     queue_empty: bool,
     limit: int = 500,
 ) -> list[StalledJob]:
-    """Rows that want a message, each marked as told. Needs a system transaction.
+    """Return rows that need a message, and note that they got one. The transaction must be of the system role.
 
-    A row whose lease is over is handed out at once. Otherwise, and for rows that were never claimed, a message may
-    still wait in the queue: while it holds any, a row is handed out again only when it is long overdue.
+    A row whose lease is over is returned at once. Of other rows, and of those that were never claimed, a message may
+    still wait in the queue: while the queue holds any, such a row is returned only when it is long overdue.
     """
     silence, resend = (SILENCE, RESEND) if queue_empty else (OVERDUE, OVERDUE)
     lost = (

@@ -1,53 +1,33 @@
-"""Sending messages to, and declaring actors on, the Dramatiq broker."""
+"""Sending messages through the broker."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 
 import structlog
-from dramatiq import Actor, Broker, Message
+from dramatiq import Message
 from prometheus_client import Counter
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.infra.db import after_commit
 from fastapi_ignite.infra.jobs.brokers import RABBITMQ_HEARTBEAT_SECONDS, JobBroker
-from fastapi_ignite.infra.jobs.job import Job
+from fastapi_ignite.infra.jobs.declarations import Job
 from fastapi_ignite.infra.jobs.sender import SenderThread
-from fastapi_ignite.infra.jobs.tracing import JobFailedError, trace
+from fastapi_ignite.infra.jobs.tracing import trace
 
 ANSWER_SECONDS = 2
-UNSENT = Counter("ignite_jobs_unsent_total", "Messages that could not be sent; the sweeper finds their rows", ["job"])
+UNSENT = Counter("ignite_jobs_unsent_total", "Messages that could not be sent; the scheduler finds their rows", ["job"])
 Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
 
-def declare(broker: Broker, job: Job, handler: Callable[..., Awaitable[None]]) -> None:
-    """Let workers on `broker` run `handler` for messages of `job`.
-
-    No message of a handler that fails is retried: the sweeper finds the row that it names. `JobContext` says in one
-    line what went wrong; Dramatiq would say it again, each time with the traceback.
-    """
-
-    async def run(*arguments: str) -> None:
-        try:
-            await handler(*arguments)
-        except Exception as error:
-            raise JobFailedError from error
-
-    Actor[[str], None](
-        run,
-        broker=broker,
-        actor_name=job.name,
-        queue_name=job.queue,
-        priority=job.priority,
-        options={"time_limit": job.time_limit, "throws": JobFailedError},
-    )
-
-
 class JobQueue:
-    """Sends after the commit. A message that cannot be sent is only slower: its row is found by the sweeper.
+    """Sends messages. One that cannot be sent only makes the work later: a periodic job finds its row.
 
     No call waits longer than two seconds, and none waits at all while an earlier one is still without an answer.
     """
@@ -59,25 +39,39 @@ class JobQueue:
         )
         self._unanswered: Future[Any] | None = None
 
-    async def send(self, job: Job, *arguments: str) -> bool:
-        """Arguments are ids. Never raises; false when the broker did not confirm it in time."""
-        options = {"broker_priority": job.priority.of_message, **trace()}
-        message: Message[None] = Message(job.queue, job.name, arguments, {}, options)
+    def enqueue(self, session: AsyncSession, job: Job, *ids: UUID) -> None:
+        """Send a message when the session's transaction has committed; none is sent when it is rolled back.
+
+        The ids are the handler's arguments.
+        """
+        after_commit(session, self._send_all, _message(job, *ids))
+
+    async def send(self, job: Job) -> bool:
+        """Send a message that names no row, now. Never raises; false when the broker did not confirm it in time."""
+        return await self._send(_message(job))
+
+    async def _send_all(self, messages: Sequence[Message[None]]) -> None:
+        """Stop at the first one that cannot be sent: the broker is away, and the others would only take time."""
+        for message in messages:
+            if not await self._send(message):
+                return
+
+    async def _send(self, message: Message[None]) -> bool:
         try:
-            await self._ask(partial(self._enqueue, job, message))
+            await self._ask(partial(self._hand_over, message))
         except Exception as error:  # noqa: BLE001  whatever the broker raises, the row is already committed
-            UNSENT.labels(job.name).inc()
-            self._broker.outages.failed(error, unsent_job=job.name)
+            UNSENT.labels(message.actor_name).inc()
+            self._broker.outages.failed(error, unsent_job=message.actor_name)
             return False
         return True
 
-    def _enqueue(self, job: Job, message: Message[None]) -> None:
-        self._broker.declare_queue(job.queue)
+    def _hand_over(self, message: Message[None]) -> None:
+        self._broker.declare_queue(message.queue_name)
         self._broker.enqueue(message)
         self._broker.outages.answered()
 
     async def backlog(self, job: Job) -> int | None:
-        """Messages in the job's queue that no worker has fetched yet; null when the broker does not say."""
+        """Return how many messages of the job's queue no worker has fetched, or None when the broker does not say."""
         try:
             return await self._ask(partial(self._broker.waiting, job.queue))
         except Exception as error:  # noqa: BLE001  the caller learns that nobody knows
@@ -96,10 +90,15 @@ class JobQueue:
             raise
 
     def close(self) -> None:
-        """Return the broker's connections; waits a moment for the thread that has them."""
+        """Close the broker's connections, waiting at most two seconds for the thread that uses them."""
         try:
             closing = self._thread.submit(self._broker.close)
             self._thread.stop()
             closing.exception(ANSWER_SECONDS)
         except (TimeoutError, RuntimeError):
             log.debug("the broker's connections are left to the end of the process")
+
+
+def _message(job: Job, *ids: UUID) -> Message[None]:
+    options = {"broker_priority": job.priority.of_message, **trace()}
+    return Message(job.queue, job.name, tuple(map(str, ids)), {}, options)

@@ -19,14 +19,14 @@ from fastapi_ignite.infra.jobs.brokers import (
     SOCKET_TIMEOUT_SECONDS,
     middleware,
 )
-from fastapi_ignite.infra.jobs.consumers import WatchedConsumers
-from fastapi_ignite.infra.jobs.job import Priority
+from fastapi_ignite.infra.jobs.declarations import Priority
+from fastapi_ignite.infra.jobs.monitored_broker import MonitoredBroker
 
 MAX_DEAD_MESSAGES = 1000
 
 
-class RabbitmqJobBroker(WatchedConsumers, RabbitmqBroker):
-    """Messages in durable queues of RabbitMQ, each confirmed before it counts as sent."""
+class RabbitmqJobBroker(MonitoredBroker, RabbitmqBroker):
+    """Keeps messages in durable queues of RabbitMQ. Each is confirmed before it counts as sent."""
 
     def __init__(self, url: str) -> None:
         self.outages = broker_log()
@@ -46,7 +46,7 @@ class RabbitmqJobBroker(WatchedConsumers, RabbitmqBroker):
         return consumer
 
     def waiting(self, queue: str) -> int:
-        """Messages that no worker has fetched."""
+        """Return how many messages no worker has fetched."""
         try:
             return int(self.channel.queue_declare(queue, passive=True).method.message_count)
         except ChannelClosedByBroker:  # nobody has used the queue yet
@@ -54,7 +54,7 @@ class RabbitmqJobBroker(WatchedConsumers, RabbitmqBroker):
             return 0
 
     def reset(self) -> None:
-        """Drop this thread's connection: after a failure nobody knows what state it is in."""
+        """Drop this thread's connection, because after a failure nobody knows its state."""
         del self.connection
 
     def keep_alive(self) -> None:
@@ -63,7 +63,7 @@ class RabbitmqJobBroker(WatchedConsumers, RabbitmqBroker):
             self.connection.process_data_events()
 
     def _declare_xq_queue(self, queue_name: str) -> Any:
-        """Dead messages are for a person to look at; nobody reads them again, so a few of the last day are enough."""
+        """Bound the dead messages: only a person looks at them, so a few of the last day are enough."""
         return self.channel.queue_declare(
             queue=xq_name(queue_name),
             durable=True,

@@ -1,4 +1,4 @@
-"""The one thread of a process that talks to the broker."""
+"""The one thread of a process that sends to the broker."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = structlog.get_logger(__name__)
 class SenderThread:
     """Runs calls one after the other. Connections to RabbitMQ belong to the thread that opened them.
 
-    A daemon, unlike the threads of an executor: a broker that never answers must not hold up the end of the process.
+    It is a daemon, unlike the threads of an executor: a broker that never answers must not keep the process alive.
     """
 
     def __init__(self, *, idle: Callable[[], None], idle_seconds: float, failed: Callable[[], None]) -> None:
-        """`idle` is called while there is nothing to do, `failed` after a call or `idle` raised."""
+        """`idle` is called while there is nothing to do, and `failed` after a call or `idle` raised an error."""
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._idle = idle
         self._idle_seconds = idle_seconds
@@ -32,10 +32,10 @@ class SenderThread:
         self._stopped = False
 
     def submit(self, call: Callable[[], Result]) -> Future[Result]:
-        """The call's future. Cancelling it takes a call that has not begun out of the line.
+        """Return the call's future. Cancelling it removes a call that has not begun.
 
         Raises:
-            RuntimeError: the thread was stopped.
+            RuntimeError: The thread was stopped.
         """
         future: Future[Any] = Future()
         with self._lock:

@@ -1,4 +1,4 @@
-"""The request's id follows its jobs, and each job leaves one line in the log."""
+"""The id of a request, which goes along with the jobs that it causes, and the log line of each job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 def trace() -> dict[str, str]:
-    """The options that a message takes along from whoever sends it."""
+    """Return the options of a message that name the request which sends it."""
     request_id = structlog.contextvars.get_contextvars().get(REQUEST_ID)
     return {REQUEST_ID: request_id} if isinstance(request_id, str) else {}
 
@@ -26,8 +26,8 @@ class JobFailedError(Exception):
     """A handler failed; the cause is its exception."""
 
 
-class JobContext(Middleware):
-    """Must be the first middleware: what the others log then carries the ids too.
+class JobLogging(Middleware):
+    """Logs one line for each job. It must be the first middleware: what the others log then carries the ids too.
 
     Values set here reach an async actor: its task copies the context of the worker thread that starts it.
     """
@@ -36,7 +36,7 @@ class JobContext(Middleware):
         self._began = threading.local()
 
     def before_process_message(self, _broker: Broker, message: MessageProxy) -> None:
-        """Forget the message before, know this one."""
+        """Replace the ids of the message before by those of this one."""
         context = {"job": message.actor_name, "message_id": message.message_id}
         if isinstance(message.options.get(REQUEST_ID), str):
             context[REQUEST_ID] = message.options[REQUEST_ID]
@@ -52,7 +52,7 @@ class JobContext(Middleware):
         result: object = None,  # noqa: ARG002  Dramatiq names it
         exception: BaseException | None = None,
     ) -> None:
-        """How it went."""
+        """Log how the job ended."""
         if exception is None:
             self._log(message, "done")
         elif isinstance(exception, Interrupt):
@@ -64,7 +64,7 @@ class JobContext(Middleware):
             self._log(message, "failed", error=type(exception).__name__)
 
     def after_skip_message(self, _broker: Broker, message: MessageProxy) -> None:
-        """Some middleware did not want it to run."""
+        """Log that another middleware did not let the job run."""
         self._log(message, "skipped")
 
     def _log(self, message: MessageProxy, outcome: str, level: int = logging.INFO, **values: Any) -> None:

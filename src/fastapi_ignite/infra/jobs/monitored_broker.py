@@ -1,4 +1,4 @@
-"""When the threads that fetch messages last did so."""
+"""When the threads that fetch messages last polled their queues."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any
 from dramatiq import Broker, Consumer, MessageProxy
 
 
-class WatchedConsumers(Broker):
+class MonitoredBroker(Broker):
     """A broker that knows, by queue, when its consumer last asked for a message (`time.monotonic`)."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.consumers_moved: dict[str, float] = {}
+        self.last_polls: dict[str, float] = {}
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
-        """A consumer that lost its broker comes back here every three seconds."""
+        """Return a consumer. One that lost its broker is made anew every three seconds."""
 
-        def moved() -> None:
-            self.consumers_moved[queue_name] = time.monotonic()
+        def note_poll() -> None:
+            self.last_polls[queue_name] = time.monotonic()
 
-        moved()
-        return _WatchedConsumer(super().consume(queue_name, prefetch, timeout), moved)
+        note_poll()
+        return _MonitoredConsumer(super().consume(queue_name, prefetch, timeout), note_poll)
 
 
-class _WatchedConsumer(Consumer):
-    def __init__(self, consumer: Consumer, moved: Callable[[], None]) -> None:
+class _MonitoredConsumer(Consumer):
+    def __init__(self, consumer: Consumer, note_poll: Callable[[], None]) -> None:
         self._consumer = consumer
-        self._moved = moved
+        self._note_poll = note_poll
 
     def __next__(self) -> MessageProxy | None:
-        self._moved()
+        self._note_poll()
         return next(self._consumer)
 
     def ack(self, message: MessageProxy) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import structlog
 
-from fastapi_ignite.infra.jobs.lane import Lane
+from fastapi_ignite.infra.jobs.serial_runner import SerialRunner
 
 
 class Works:
@@ -28,29 +28,29 @@ class Works:
             raise ValueError(name)
 
 
-async def in_request(lane: Lane, name: str) -> None:
+async def in_request(runner: SerialRunner, name: str) -> None:
     structlog.contextvars.bind_contextvars(request_id=f"of {name}")
-    await lane.take(name)
+    await runner.run(name)
 
 
 async def test_what_comes_meanwhile_is_noted_once_and_done_by_whoever_works() -> None:
     works = Works()
-    lane = Lane(works)
-    first = asyncio.create_task(in_request(lane, "a"))
+    runner = SerialRunner(works)
+    first = asyncio.create_task(in_request(runner, "a"))
     await asyncio.sleep(0)
     for name in ("b", "c", "b"):
-        await asyncio.create_task(in_request(lane, name))
+        await asyncio.create_task(in_request(runner, name))
     assert not first.done()
     works.may_end.set()
     await first
     assert works.done == [("a", "of a"), ("b", "of b"), ("c", "of c")]
 
 
-async def test_work_that_fails_does_not_close_the_lane() -> None:
+async def test_work_that_fails_does_not_block_the_runner() -> None:
     works = Works()
     works.may_end.set()
-    lane = Lane(works)
+    runner = SerialRunner(works)
     with pytest.raises(ValueError, match="broken"):
-        await lane.take("broken")
-    await lane.take("a")
+        await runner.run("broken")
+    await runner.run("a")
     assert [name for name, _ in works.done] == ["broken", "a"]

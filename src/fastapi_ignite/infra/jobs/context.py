@@ -1,0 +1,23 @@
+"""What jobs and periodic jobs may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.storage import LocalStorage
+
+if TYPE_CHECKING:
+    from fastapi_ignite.infra.jobs.queue import JobQueue
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskContext:
+    """What the jobs of one process share."""
+
+    settings: Settings
+    database: Database
+    storage: LocalStorage
+    jobs: JobQueue

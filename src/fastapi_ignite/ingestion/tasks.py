@@ -1,0 +1,114 @@
+"""The background work of ingestion. The arguments of a job that has any are the tenant and the file."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from fastapi_ignite.core import clock
+from fastapi_ignite.infra.jobs import Job, Priority, TaskContext, job, periodic
+from fastapi_ignite.infra.jobs.lost_work import resend_lost
+from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
+from fastapi_ignite.ingestion.upload_reservation import end_expired_uploads as end_expired_reservations
+from fastapi_ignite.rag.engine import EmbeddingBackfill, StoreMaintenance
+from fastapi_ignite.rag.engines import any_damaged
+from fastapi_ignite.worker_context import WorkerContext
+
+if TYPE_CHECKING:
+    from fastapi_ignite.ingestion.fair_queue import FairQueue
+    from fastapi_ignite.ingestion.processing import FileProcessor
+
+# One file of each tenant is parsed at full priority; more of them take what processor time the others leave.
+SIBLING_NICENESS = 15
+
+
+@cache
+def _fair_queue(context: WorkerContext) -> FairQueue:
+    """Return the one queue of the process: it counts each tenant's files in progress."""
+    from fastapi_ignite.ingestion.fair_queue import FairQueue
+
+    return FairQueue(context.database, context.jobs, threads=context.settings.dramatiq.threads)
+
+
+def _processor(context: WorkerContext) -> FileProcessor:
+    from fastapi_ignite.ingestion.processing import FileProcessor
+
+    return FileProcessor(database=context.database, storage=context.storage, engines=context.engines, jobs=context.jobs)
+
+
+@job("ingestion.process_file", "ingestion", Priority.INTERACTIVE, time_limit=1_800_000)
+async def process_file(context: WorkerContext, _tenant_id: UUID, _file_id: UUID) -> None:
+    """Ingest the file whose turn it is. The message's own file may have to wait for those of other tenants."""
+    async with _fair_queue(context).next_file() as claimed:
+        if claimed is not None:
+            niceness = SIBLING_NICENESS if claimed.siblings else 0
+            await _processor(context).work_on(claimed.file, niceness=niceness)
+
+
+@job("ingestion.delete_file", "ingestion", Priority.BACKGROUND)
+async def delete_file(context: WorkerContext, tenant_id: UUID, file_id: UUID) -> None:
+    """Remove what a deleted file left behind."""
+    await _processor(context).delete(tenant_id, file_id)
+
+
+# More than one loop in a process would only fight for the same cores.
+@job("ingestion.backfill_embeddings", "embedding", Priority.BACKGROUND, time_limit=3_600_000, serial=True)
+async def backfill_embeddings(context: WorkerContext) -> None:
+    """Embed whatever waits."""
+    for engine in context.engines.values():
+        while isinstance(engine, EmbeddingBackfill) and await engine.backfill_embeddings():
+            pass
+
+
+# One run rebuilds several indexes at once.
+@job("ingestion.rebuild", "maintenance", Priority.BACKGROUND, time_limit=3_600_000, serial=True)
+async def rebuild(context: WorkerContext) -> None:
+    """Make the indexes again that a provider lost."""
+    from fastapi_ignite.ingestion.index_rebuild import IndexRebuilder
+
+    await IndexRebuilder(context.database, context.engines).run()
+
+
+@job("ingestion.reconcile", "maintenance", Priority.BULK, time_limit=3_600_000)
+async def remove_orphans(context: WorkerContext) -> None:
+    """Remove what is ours at a provider and belongs to nothing any more."""
+    for engine in context.engines.values():
+        if isinstance(engine, StoreMaintenance):
+            await engine.reconcile()
+
+
+@periodic(seconds=5)
+async def find_lost_files(context: TaskContext) -> int:
+    """Tell a worker again of files whose worker died or whose message was lost."""
+    jobs: dict[str, Job] = {**dict.fromkeys(UNFINISHED, process_file), FileState.DELETING: delete_file}
+    return await resend_lost(context, File, jobs)
+
+
+@periodic(seconds=10)
+async def end_expired_uploads(context: TaskContext) -> None:
+    """Free the room that uploads held whose process died."""
+    async with context.database.system() as session:
+        await end_expired_reservations(session, now=clock.now())
+
+
+@periodic(seconds=10)
+async def rebuild_indexes(context: TaskContext) -> None:
+    """Have indexes made again that a provider lost."""
+    async with context.database.system() as session:
+        damaged = await any_damaged(session)
+    if damaged and not await context.jobs.backlog(rebuild):
+        await context.jobs.send(rebuild)
+
+
+@periodic(seconds=30)
+async def resume_embedding(context: TaskContext) -> None:
+    """Tell a worker to embed what waits, in case it missed the message."""
+    if not await context.jobs.backlog(backfill_embeddings):
+        await context.jobs.send(backfill_embeddings)
+
+
+@periodic(seconds=3600)
+async def reconcile(context: TaskContext) -> None:
+    """Have orphans at providers removed."""
+    await context.jobs.send(remove_orphans)

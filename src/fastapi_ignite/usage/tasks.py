@@ -1,0 +1,29 @@
+"""The background work of usage."""
+
+from __future__ import annotations
+
+from datetime import time
+
+from fastapi_ignite.core import clock
+from fastapi_ignite.infra.jobs import Priority, TaskContext, job, periodic
+from fastapi_ignite.usage.repository import release_expired
+from fastapi_ignite.usage.rollup import UsageRollUp
+
+
+@job("usage.roll_up", "maintenance", Priority.BULK)
+async def roll_up(context: TaskContext) -> None:
+    """Sum up the days of usage to months."""
+    await UsageRollUp(context.database).run()
+
+
+@periodic(daily_at=time(0, 20))
+async def roll_up_usage(context: TaskContext) -> None:
+    """Have the days of usage summed up to months."""
+    await context.jobs.send(roll_up)
+
+
+@periodic(seconds=10)
+async def end_expired(context: TaskContext) -> None:
+    """Free units of a plan whose process died."""
+    async with context.database.system() as session:
+        await release_expired(session, now=clock.now())

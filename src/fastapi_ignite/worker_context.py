@@ -1,0 +1,16 @@
+"""What the jobs of a worker may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastapi_ignite.infra.jobs import TaskContext
+from fastapi_ignite.rag.engine import RagEngine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorkerContext(TaskContext):
+    """What the jobs of one worker process share."""
+
+    engines: Mapping[str, RagEngine]
