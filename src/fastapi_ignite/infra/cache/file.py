@@ -124,9 +124,11 @@ class GenerationFile:
             os.fdatasync(file.fileno())
 
     def _open(self) -> FileIO:
-        if not self._path.exists():
+        try:
+            return FileIO(self._path, "r+")
+        except FileNotFoundError:
             write_file(self._path, secrets.token_bytes(TAG_SLOTS * SLOT_BYTES))
-        return self._path.open("r+b", buffering=0)
+            return FileIO(self._path, "r+")
 
 
 def _offset(tag: str) -> int:

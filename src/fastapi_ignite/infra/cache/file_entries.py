@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import struct
 from collections.abc import Generator, Iterable, Iterator
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
-from tempfile import mkstemp
 
 from fastapi_ignite.core import clock
 
@@ -139,20 +139,20 @@ class EntryFiles:
 def write_file(path: Path, content: bytes) -> None:
     """Write beside the place and rename, so that nobody sees half a file; only its owner may read it."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file, name = mkstemp(prefix=".", dir=path.parent)
+    partial = path.with_name(f".{secrets.token_hex(8)}")
     try:
-        with os.fdopen(file, "wb") as partial:
-            partial.write(content)
-        Path(name).replace(path)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+        partial.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
 def acquire_lock(path: Path) -> FileIO | None:
     """Return the open file of a lock that nobody held, or None. The kernel frees it when its process dies."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = path.open("ab", buffering=0)
+    file = FileIO(path, "a")
     with contextlib.suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(file.fileno()), path.stat()):

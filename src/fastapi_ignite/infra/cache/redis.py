@@ -27,6 +27,15 @@ for i = 2, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
+# KEYS: tags. ARGV: milliseconds, a new generation for each tag that has none.
+_GENERATIONS = """
+local current = {}
+for i = 1, #KEYS do
+  redis.call('SET', KEYS[i], ARGV[i + 1], 'NX', 'PX', ARGV[1])
+  current[i] = redis.call('GET', KEYS[i])
+end
+return current
+"""
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
@@ -47,6 +56,7 @@ class RedisBackend:
         )
         self._namespace = f"{namespace}:" if namespace else ""
         self._write = self._redis.register_script(_WRITE)
+        self._generations = self._redis.register_script(_GENERATIONS)
         self._release = self._redis.register_script(_RELEASE)
 
     async def read(self, key: str, tags: Sequence[str]) -> Snapshot:
@@ -65,13 +75,8 @@ class RedisBackend:
         return bool(await self._write(keys=[self._entry(key), *self._tags(tags)], args=arguments))
 
     async def generations(self, tags: Sequence[str]) -> tuple[str, ...]:
-        if not tags:
-            return ()
-        async with self._redis.pipeline(transaction=True) as transaction:
-            for name in self._tags(tags):
-                transaction.set(name, secrets.token_hex(8), nx=True, px=GENERATION_MILLISECONDS)
-            transaction.mget(self._tags(tags))
-            *_, current = await transaction.execute()
+        new = [secrets.token_hex(8) for _ in tags]
+        current = await self._generations(keys=self._tags(tags), args=[GENERATION_MILLISECONDS, *new])
         return tuple(generation.decode() for generation in current)
 
     async def invalidate(self, tags: Sequence[str]) -> None:
