@@ -1,4 +1,4 @@
-"""A circuit breaker: calls to a service that is down cost one short wait every few seconds, not one a request."""
+"""A circuit breaker: a service that is down costs one short wait every few seconds, not one for each request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WAITS = 20
 
 @asynccontextmanager
 async def patience(seconds: float) -> AsyncGenerator[None]:
-    """A timeout that an event loop's own lag does not run into.
+    """Bound the time of a block, without counting the event loop's own lag.
 
     The time is given in many short waits, and each lasts at least one round of the loop: a process too busy to hear
     an answer that has come does not take its own slowness for the silence of the other side.
@@ -43,7 +43,7 @@ async def patience(seconds: float) -> AsyncGenerator[None]:
 
 
 class CircuitBreaker:
-    """Bounds each call in time; after an outage refuses all but one attempt in `retry_after` seconds.
+    """Bounds each call in time. After an outage it refuses all but one attempt in `retry_after` seconds.
 
     A subclass says which error its callers see (`unavailable`); it may bound calls in another way, and watch what
     happens.
@@ -62,10 +62,10 @@ class CircuitBreaker:
         self._quiet.set()
 
     async def run(self, operation: str, call: Callable[[], Awaitable[T]], *, timeout: float | None = None) -> T:  # noqa: ASYNC109  the bound is the point of this class
-        """The call's result.
+        """Return the call's result.
 
         Raises:
-            unavailable: it failed, took too long, or was not tried.
+            unavailable: the call failed, took too long, or was not tried.
         """
         began = asyncio.get_running_loop().time()
         if self._ended or began < self._closed_until:
@@ -91,22 +91,22 @@ class CircuitBreaker:
         return result
 
     async def close(self) -> None:
-        """No call is tried from now on; those under way end first, which their limits bound."""
+        """Refuse every new call, and wait for those under way, which their time limits bound."""
         self._ended = True
         await self._quiet.wait()
 
     def _bound(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """What ends a call that takes too long, by `TimeoutError`."""
+        """Return the context that ends a call that takes too long, by `TimeoutError`."""
         return patience(seconds)
 
     def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
-        """A call failed."""
+        """Hear that a call failed."""
 
     def _went_away(self, operation: str, error: Exception) -> None:
-        """An outage began."""
+        """Hear that an outage began."""
 
     def _recovered(self) -> None:
-        """An outage is over."""
+        """Hear that an outage is over."""
 
     def _begin(self) -> None:
         self._under_way += 1
@@ -118,7 +118,7 @@ class CircuitBreaker:
             self._quiet.set()
 
     def _answered(self) -> None:
-        """By a result, or by an error of this call alone."""
+        """Hear that the service answered: by a result, or by an error of this call alone."""
         if self._closed_until:
             self._closed_until = 0.0
             self._recovered()

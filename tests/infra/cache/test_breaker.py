@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from fastapi_ignite.infra.cache import CacheUnavailableError, MemoryBackend
-from fastapi_ignite.infra.cache.breaker import Breaker
+from fastapi_ignite.infra.cache.backend import BackendBreaker
 
 FOR_EVER = 3600.0
 
@@ -29,11 +29,11 @@ class Call:
 
 
 @pytest.fixture
-def breaker() -> Breaker:
-    return Breaker(MemoryBackend(max_bytes=1), timeout=0.05, retry_after=FOR_EVER)
+def breaker() -> BackendBreaker:
+    return BackendBreaker(MemoryBackend(max_bytes=1), timeout=0.05, retry_after=FOR_EVER)
 
 
-async def refused(breaker: Breaker, call: Callable[[], Awaitable[object]]) -> bool:
+async def refused(breaker: BackendBreaker, call: Callable[[], Awaitable[object]]) -> bool:
     try:
         await breaker.run("read", call)
     except CacheUnavailableError:
@@ -42,7 +42,7 @@ async def refused(breaker: Breaker, call: Callable[[], Awaitable[object]]) -> bo
 
 
 async def test_after_an_outage_nothing_is_tried_until_it_is_time() -> None:
-    breaker = Breaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.05)
+    breaker = BackendBreaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.05)
     failing, working = Call(TimeoutError()), Call()
     assert await refused(breaker, failing)
     assert await refused(breaker, working)
@@ -54,7 +54,7 @@ async def test_after_an_outage_nothing_is_tried_until_it_is_time() -> None:
 
 
 async def test_only_one_call_at_a_time_tries_again() -> None:
-    breaker = Breaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.05)
+    breaker = BackendBreaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.05)
     await refused(breaker, Call(TimeoutError()))
     await asyncio.sleep(0.06)
     go_on = asyncio.Event()
@@ -73,14 +73,14 @@ async def test_only_one_call_at_a_time_tries_again() -> None:
     assert trials == 1
 
 
-async def test_an_error_that_is_no_outage_does_not_keep_others_away(breaker: Breaker) -> None:
+async def test_an_error_that_is_no_outage_does_not_keep_others_away(breaker: BackendBreaker) -> None:
     assert await refused(breaker, Call(KeyError()))
     assert not await refused(breaker, Call())
 
 
 async def test_a_trial_that_ends_with_an_error_of_its_own_was_answered() -> None:
     """Else as many calls of that kind as come would keep the others away."""
-    breaker = Breaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.05)
+    breaker = BackendBreaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.05)
     await refused(breaker, Call(TimeoutError()))
     await asyncio.sleep(0.06)
     wrong, working = Call(KeyError()), Call()
@@ -90,7 +90,7 @@ async def test_a_trial_that_ends_with_an_error_of_its_own_was_answered() -> None
 
 
 async def test_a_cancelled_trial_tells_nothing_and_another_follows() -> None:
-    breaker = Breaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.2)
+    breaker = BackendBreaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.2)
     await refused(breaker, Call(TimeoutError()))
     await asyncio.sleep(0.21)
     trial = asyncio.create_task(breaker.run("read", asyncio.Event().wait))
@@ -105,7 +105,7 @@ async def test_a_cancelled_trial_tells_nothing_and_another_follows() -> None:
     assert working.runs == 1
 
 
-async def test_a_loop_that_lags_is_no_outage(breaker: Breaker) -> None:
+async def test_a_loop_that_lags_is_no_outage(breaker: BackendBreaker) -> None:
     """Under load every timer is late; to give the cache up then would make it worse."""
 
     async def heard_late() -> str:
@@ -117,7 +117,7 @@ async def test_a_loop_that_lags_is_no_outage(breaker: Breaker) -> None:
     assert not await refused(breaker, heard_late)
 
 
-async def test_a_loop_that_lags_still_sees_an_outage(breaker: Breaker) -> None:
+async def test_a_loop_that_lags_still_sees_an_outage(breaker: BackendBreaker) -> None:
     """Else every request would pay for a dead backend, just when there are many."""
     working = Call()
     waiting = asyncio.create_task(refused(breaker, asyncio.Event().wait))
@@ -128,7 +128,7 @@ async def test_a_loop_that_lags_still_sees_an_outage(breaker: Breaker) -> None:
     assert working.runs == 0
 
 
-async def test_a_cancelled_caller_says_nothing_about_the_backend(breaker: Breaker) -> None:
+async def test_a_cancelled_caller_says_nothing_about_the_backend(breaker: BackendBreaker) -> None:
     task = asyncio.create_task(breaker.run("read", asyncio.Event().wait))
     await asyncio.sleep(0)
     task.cancel()
@@ -138,7 +138,7 @@ async def test_a_cancelled_caller_says_nothing_about_the_backend(breaker: Breake
 
 
 async def test_closing_waits_for_the_calls_under_way_and_lets_none_begin() -> None:
-    breaker = Breaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=FOR_EVER)
+    breaker = BackendBreaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=FOR_EVER)
     go_on = asyncio.Event()
     called = asyncio.create_task(refused(breaker, go_on.wait))
     await asyncio.sleep(0)

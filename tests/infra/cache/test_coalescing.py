@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from fastapi_ignite.infra.cache.backend import Snapshot
-from fastapi_ignite.infra.cache.coalesced_reads import CoalescedReads
+from fastapi_ignite.infra.cache.single_flight import CoalescedReads
 
 
 class Store:

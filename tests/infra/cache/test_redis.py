@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from fastapi_ignite.infra.cache import Cache, RedisBackend, cached, use_cache
-from fastapi_ignite.infra.cache.backend import MAX_TTL_SECONDS
+from fastapi_ignite.infra.cache.entries import MAX_TTL_SECONDS
 from fastapi_ignite.infra.services import ServiceAddresses
 
 

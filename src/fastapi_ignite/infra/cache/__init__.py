@@ -1,7 +1,7 @@
 """Caching of functions and of responses on Redis, files or memory. See docs/caching.md."""
 
-from fastapi_ignite.infra.cache.backend import CacheBackend, CacheUnavailableError, Snapshot
-from fastapi_ignite.infra.cache.cache import Cache, Found, Outcome, Policy
+from fastapi_ignite.infra.cache.backend import CacheBackend, CacheUnavailableError
+from fastapi_ignite.infra.cache.cache import Cache, CacheStatus
 from fastapi_ignite.infra.cache.decorators import cached, invalidate_cache
 from fastapi_ignite.infra.cache.file import FileBackend
 from fastapi_ignite.infra.cache.keys import tag
@@ -14,14 +14,11 @@ __all__ = [
     "NOT_MODIFIED",
     "Cache",
     "CacheBackend",
+    "CacheStatus",
     "CacheUnavailableError",
     "FileBackend",
-    "Found",
     "MemoryBackend",
-    "Outcome",
-    "Policy",
     "RedisBackend",
-    "Snapshot",
     "cached",
     "cached_response",
     "get_cache",

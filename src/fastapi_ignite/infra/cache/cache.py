@@ -1,36 +1,46 @@
-"""The cache itself: look up, load once, store unless outdated, renew in time, and never stand in a request's way."""
+"""The cache: look up, load once, store unless outdated, renew in time, and never stand in a request's way."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import random
+import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import KW_ONLY, dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import structlog
+from prometheus_client import Counter, Histogram
 
+from fastapi_ignite.core import clock
 from fastapi_ignite.core.errors import NotFoundError
-from fastapi_ignite.infra.cache.backend import CacheBackend, CacheUnavailableError, Snapshot
-from fastapi_ignite.infra.cache.breaker import Breaker
-from fastapi_ignite.infra.cache.codec import UncacheableValueError
-from fastapi_ignite.infra.cache.entries import CorruptEntryError, Entry
-from fastapi_ignite.infra.cache.locking import LoadLock
-from fastapi_ignite.infra.cache.metrics import CORRUPT, LOAD_SECONDS, NOT_STORED, REQUESTS
+from fastapi_ignite.infra.cache.backend import BackendBreaker, CacheBackend, CacheUnavailableError, Snapshot
+from fastapi_ignite.infra.cache.entries import CorruptEntryError, Entry, Policy, UncacheableValueError
+from fastapi_ignite.infra.cache.keys import EVERY_ENTRY
 from fastapi_ignite.infra.cache.pending_invalidations import PendingInvalidations
-from fastapi_ignite.infra.cache.single_flight import SingleFlight
+from fastapi_ignite.infra.cache.single_flight import CoalescedReads, SingleFlight
 
 T = TypeVar("T")
-EVERY_ENTRY = "~all"  # the tag that every entry carries
 CLEAR_TIMEOUT_SECONDS = 10.0
+FIRST_PAUSE_SECONDS = 0.02
+LONGEST_PAUSE_SECONDS = 0.25
+JITTER = 0.1  # entries written together must not expire together
+
+# `cache` is a key's name without its values, so the series stay few
+REQUESTS = Counter("ignite_cache_requests_total", "Look-ups by how they were answered", ["cache", "outcome"])
+LOAD_SECONDS = Histogram("ignite_cache_load_seconds", "Time taken by the functions behind the cache", ["cache"])
+NOT_STORED = Counter("ignite_cache_not_stored_total", "Loaded values that were not stored", ["cache", "reason"])
+CORRUPT = Counter("ignite_cache_corrupt_total", "Entries that could not be read and were taken for a miss", ["cache"])
 log = structlog.get_logger(__name__)
 
 
-class Outcome(StrEnum):
+class CacheStatus(StrEnum):
     """How a look-up was answered."""
 
     HIT = "hit"
@@ -42,112 +52,64 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy(Generic[T]):
-    """How the values of one function are kept. `ttl` null: the cache's default.
-
-    `absence`: the refusal that is remembered for the negative TTL, as the value `None` is.
-    """
-
-    name: str
-    encode: Callable[[T], bytes]
-    decode: Callable[[bytes], T]
-    ttl: int | None = None
-    absence: type[NotFoundError] | None = None
-
-    def refusal(self, body: bytes) -> NotFoundError:
-        """As it was raised, made anew for each caller."""
-        if self.absence is None:
-            raise ValueError("this function remembers no refusals")
-        detail, extra = json.loads(body)
-        return self.absence(detail, **extra)
-
-
-@dataclass(frozen=True, slots=True)
-class Found(Generic[T]):
-    """A value, where it came from and how many seconds ago it was loaded."""
+class LookupResult(Generic[T]):
+    """A value, where it came from, and its stored form if it has one."""
 
     value: T
-    outcome: Outcome
-    age: float = 0.0
+    status: CacheStatus
+    entry: Entry | None
+
+    @property
+    def age(self) -> float:
+        """Seconds since the value was loaded."""
+        return self.entry.age if self.entry else 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Job(Generic[T]):
+class _Lookup(Generic[T]):
     policy: Policy[T]
     key: str
     tags: tuple[str, ...]
     load: Callable[[], Awaitable[T]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Copy(Generic[T]):
-    """A stored value, or a stored refusal."""
-
-    entry: Entry
-    value: T | None
-    refusal: NotFoundError | None
-
-    def shown(self) -> T:
-        if self.refusal is not None:
-            raise self.refusal
-        return cast("T", self.value)
+# A "not found" stands in the place of a value until the end of the look-up, where it is raised.
+_Result = LookupResult[T | NotFoundError]
 
 
-@dataclass(frozen=True, slots=True)
-class _Landing(Generic[T]):
-    """What came of a load, and the entry that others can copy it from."""
-
-    entry: Entry | None
-    value: T
-    outcome: Outcome
-
-
+@dataclass(eq=False)
 class Cache:
-    """One for the process. A backend that is away, slow or full of garbage costs time, never an answer."""
+    """The cache of a process. A backend that is away, slow or full of garbage costs time, never an answer."""
 
-    def __init__(
-        self,
-        backend: CacheBackend,
-        *,
-        default_ttl: int = 300,
-        negative_ttl: int = 10,
-        max_value_bytes: int = 2**20,
-        timeout: float = 0.25,
-        lock_seconds: float = 10.0,
-        retry_after: float = 5.0,
-    ) -> None:
-        self._backend = backend
-        self._breaker = Breaker(backend, timeout=timeout, retry_after=retry_after)
-        self._pending = PendingInvalidations(
-            self._invalidate, backend=backend.name, retry_after=retry_after, every_entry=EVERY_ENTRY
-        )
-        self._single_flight: SingleFlight[_Landing[Any]] = SingleFlight()
-        self._default_ttl = default_ttl
-        self._negative_ttl = negative_ttl
-        self._max_value_bytes = max_value_bytes
-        self._lock_seconds = lock_seconds
+    backend: CacheBackend
+    _: KW_ONLY
+    default_ttl: int = 300
+    negative_ttl: int = 10
+    max_value_bytes: int = 2**20
+    timeout: float = 0.25
+    lock_seconds: float = 10.0
+    retry_after: float = 5.0
+
+    def __post_init__(self) -> None:
+        self._breaker = BackendBreaker(self.backend, timeout=self.timeout, retry_after=self.retry_after)
+        self._pending = PendingInvalidations(self._invalidate, backend=self.backend.name, retry_after=self.retry_after)
+        read = self._read_backend
+        self._read_snapshot = CoalescedReads(read).read if self.backend.coalesced else read
+        self._loads: SingleFlight[_Result[Any]] = SingleFlight()
 
     async def get_or_load(
         self, policy: Policy[T], key: str, tags: Iterable[str], load: Callable[[], Awaitable[T]]
-    ) -> Found[T]:
-        """The stored value, or what `load` returns; `load` runs at most once, within this call.
+    ) -> LookupResult[T]:
+        """Return the stored value, or what `load` returns; `load` runs at most once, within this call.
 
         A caller shares only a load that began with the generations its tags have now: a value from before an
         invalidation is never given to someone who asked after it.
         """
-        job = _Job(policy, key, (*tags, EVERY_ENTRY), load)
-        try:
-            snapshot = await self._read(job)
-        except CacheUnavailableError:
-            return self._landed(job, await self._load(job, None, Outcome.BYPASS))
-        copy = self._usable(job, snapshot)
-        if copy is None:
-            flight = (key, snapshot.generations)
-            landing, shared = await self._single_flight.share(flight, partial(self._load_alone, job, snapshot))
-            return self._handed_on(job, landing) if shared else self._landed(job, landing)
-        if copy.entry.refresh_due():
-            return await self._refresh(job, copy, snapshot)
-        return self._shown(job, copy, Outcome.HIT)
+        result = await self._look_up(_Lookup(policy, key, (*tags, EVERY_ENTRY), load))
+        REQUESTS.labels(policy.name, result.status).inc()
+        if isinstance(result.value, NotFoundError):
+            raise result.value
+        return cast("LookupResult[T]", result)
 
     async def invalidate(self, *tags: str) -> None:
         """Let no entry with one of these tags be shown any more. Call it after the commit.
@@ -159,180 +121,198 @@ class Cache:
             return
         try:
             await self._invalidate(tags)
-        except CacheUnavailableError:
+        except BaseException as error:  # also of a cancelled request, whose write is done
             self._pending.add(tags)
-        except BaseException:  # a cancelled request: its write is done
-            self._pending.add(tags)
-            raise
+            if not isinstance(error, CacheUnavailableError):
+                raise
 
     def invalidate_soon(self, *tags: str) -> None:
-        """As `invalidate`, in the background; until it is done this process does without the cache."""
+        """Invalidate in the background; until that is done this process does without the cache."""
         self._pending.add(tags)
 
     async def clear(self, prefix: str) -> int:
-        """Remove every entry whose key begins so; returns how many there were that could still be shown.
+        """Remove every entry whose key begins so; return how many there were that could still be shown.
 
-        Entries that an invalidation outdated go too, uncounted. For writes use `invalidate`: a load that is under way
-        stores its value after this.
+        For writes use `invalidate`: a load that is under way stores its value after this.
         """
         removed = 0
 
         async def remove() -> None:
             nonlocal removed
-            async for page in self._backend.scan(prefix):
-                entries = dict(page)
-                dead = await self._outdated(entries)
-                removed += await self._backend.delete([key for key in entries if key not in dead])
-                await self._backend.delete(dead)
+            async for page in self.backend.scan(prefix):
+                valid = await self._valid(page)
+                removed += await self.backend.delete(list(valid))
+                await self.backend.delete([key for key, _ in page if key not in valid])
 
         with suppress(CacheUnavailableError):
             await self._breaker.run("clear", remove, timeout=CLEAR_TIMEOUT_SECONDS)
         return removed
 
     async def close(self) -> None:
-        """Return the backend's resources, when the calls that use them have ended."""
+        """Return the backend's resources when the calls that use them have ended."""
         await self._pending.close()
         await self._breaker.close()
-        await self._backend.close()
+        await self.backend.close()
 
-    async def _read(self, job: _Job[T]) -> Snapshot:
+    async def _look_up(self, lookup: _Lookup[T]) -> _Result[T]:
+        try:
+            snapshot = await self._read(lookup)
+        except CacheUnavailableError:
+            return await self._load(lookup, None, CacheStatus.BYPASS)
+        copy = self._stored(lookup, snapshot, CacheStatus.HIT)
+        if copy is None:
+            work = partial(self._load_alone, lookup, snapshot)
+            result, shared = await self._loads.share((lookup.key, snapshot.generations), work)
+            return self._copied(lookup, result) if shared else result
+        if copy.entry is not None and copy.entry.refresh_due():
+            return await self._refresh(lookup, snapshot, replace(copy, status=CacheStatus.STALE))
+        return copy
+
+    async def _read(self, lookup: _Lookup[T]) -> Snapshot:
         if self._pending:
             raise CacheUnavailableError
-        return await self._breaker.run("read", lambda: self._backend.read(job.key, job.tags))
+        return await self._read_snapshot(lookup.key, lookup.tags)
+
+    async def _read_backend(self, key: str, tags: Sequence[str]) -> Snapshot:
+        return await self._breaker.run("read", lambda: self.backend.read(key, tags))
 
     async def _invalidate(self, tags: Sequence[str]) -> None:
-        await self._breaker.run("invalidate", lambda: self._backend.invalidate(tags))
+        await self._breaker.run("invalidate", lambda: self.backend.invalidate(tags))
 
-    def _usable(self, job: _Job[T], snapshot: Snapshot) -> _Copy[T] | None:
-        """Null for everything that must not or cannot be shown: a miss."""
+    def _stored(self, lookup: _Lookup[T], snapshot: Snapshot, status: CacheStatus) -> _Result[T] | None:
+        """Return the stored copy, or None where there is none that may and can be shown."""
         if snapshot.data is None:
             return None
         try:
-            entry = Entry.from_bytes(job.key, snapshot.data)
+            entry = Entry.from_bytes(lookup.key, snapshot.data)
             if entry.expired or entry.generations != snapshot.generations:
                 return None
-            if entry.absent:
-                return _Copy(entry, None, job.policy.refusal(entry.body))
-            return _Copy(entry, job.policy.decode(entry.body), None)
-        except (CorruptEntryError, ValueError):
-            CORRUPT.labels(job.policy.name).inc()
+            return LookupResult(lookup.policy.result(entry), status, entry)
+        except ValueError:
+            CORRUPT.labels(lookup.policy.name).inc()
             return None
 
-    async def _refresh(self, job: _Job[T], copy: _Copy[T], snapshot: Snapshot) -> Found[T]:
-        """One caller renews the copy, within its own request; the others are given the copy."""
-        lock = self._lock(job, snapshot)
-        try:
-            if not await lock.take():
-                return self._shown(job, copy, Outcome.STALE)
-        except CacheUnavailableError:
-            return self._shown(job, copy, Outcome.STALE)
-        try:
-            landing = await self._load(job, snapshot, Outcome.REFRESH)
-        except NotFoundError:
-            raise
-        except Exception as error:  # noqa: BLE001  whatever the function raises, the copy is still good
-            log.warning("early refresh failed", cache=job.policy.name, error=type(error).__name__)
-            return self._shown(job, copy, Outcome.STALE)
-        finally:
-            await lock.release()
-        return self._landed(job, landing)
+    @staticmethod
+    def _copied(lookup: _Lookup[T], result: _Result[T]) -> _Result[T]:
+        """Give a caller that shared a load a value of its own to change, wherever it has a stored form."""
+        value = result.value
+        if result.entry is not None:
+            with suppress(ValueError):
+                value = lookup.policy.result(result.entry)
+        return LookupResult(value, CacheStatus.SHARED, result.entry)
 
-    async def _load_alone(self, job: _Job[T], snapshot: Snapshot) -> _Landing[T]:
-        """Load unless another process does; then wait for its entry."""
-        lock = self._lock(job, snapshot)
-        try:
-            latest, copy = await lock.wait(lambda: self._read(job), lambda found: self._usable(job, found))
-            if copy is not None:
-                return _Landing(copy.entry, copy.shown(), Outcome.SHARED)
-            return await self._load(job, latest, Outcome.MISS)
-        finally:
-            await lock.release()
+    async def _refresh(self, lookup: _Lookup[T], snapshot: Snapshot, copy: _Result[T]) -> _Result[T]:
+        """Let one caller renew the copy, within its own request; the others are given the copy."""
+        async with self._lock(lookup, snapshot) as acquire:
+            try:
+                return await self._load(lookup, snapshot, CacheStatus.REFRESH) if await acquire() else copy
+            except CacheUnavailableError:
+                return copy
+            except Exception as error:  # noqa: BLE001  whatever the function raises, the copy is still good
+                log.warning("early refresh failed", cache=lookup.policy.name, error=type(error).__name__)
+                return copy
 
-    def _lock(self, job: _Job[T], snapshot: Snapshot) -> LoadLock:
-        """Of a key at one generation: a load that an invalidation outdated keeps nobody waiting."""
+    async def _load_alone(self, lookup: _Lookup[T], snapshot: Snapshot) -> _Result[T]:
+        """Load unless another process does; then wait for its entry, but not for longer than two owners may take."""
+        give_up = time.monotonic() + 2 * self.lock_seconds
+        pause = FIRST_PAUSE_SECONDS
+        async with self._lock(lookup, snapshot) as acquire:
+            while True:
+                try:
+                    acquired = await acquire()
+                    # after the lock, not before: its last owner may have stored the value and left in between
+                    latest = await self._read(lookup)
+                except CacheUnavailableError:
+                    return await self._load(lookup, None, CacheStatus.MISS)
+                copy = self._stored(lookup, latest, CacheStatus.SHARED)
+                if copy is not None:
+                    return copy
+                if acquired or time.monotonic() >= give_up:
+                    return await self._load(lookup, latest, CacheStatus.MISS)
+                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  spread, not secrecy
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    @asynccontextmanager
+    async def _lock(self, lookup: _Lookup[T], snapshot: Snapshot) -> AsyncGenerator[Callable[[], Awaitable[bool]]]:
+        """Yield a function that tries to take the lock of a key at one generation; give it back at the end.
+
+        A load that an invalidation outdated keeps nobody waiting, since its generation is another one.
+        """
         generations = hashlib.blake2b("".join(snapshot.generations).encode(), digest_size=8).hexdigest()
-        return LoadLock(self._backend, self._breaker, f"{job.key}:{generations}", seconds=self._lock_seconds)
+        name, owner = f"{lookup.key}:{generations}", secrets.token_hex(8)
+        held = False
 
-    async def _load(self, job: _Job[T], snapshot: Snapshot | None, outcome: Outcome) -> _Landing[T]:
-        """The one place where the function runs. Without a snapshot nothing is stored."""
-        policy = job.policy
+        async def acquire() -> bool:
+            nonlocal held
+            held = await self._breaker.run("acquire", lambda: self.backend.acquire(name, owner, self.lock_seconds))
+            return held
+
+        try:
+            yield acquire
+        finally:
+            if held:
+                with suppress(CacheUnavailableError):
+                    await self._breaker.run("release", lambda: self.backend.release(name, owner))
+
+    async def _load(self, lookup: _Lookup[T], snapshot: Snapshot | None, status: CacheStatus) -> _Result[T]:
+        """Run the function, which happens nowhere else. Without a snapshot nothing is stored."""
+        value: T | NotFoundError
         began = time.perf_counter()
         try:
-            value = await job.load()
+            value = await lookup.load()
+            LOAD_SECONDS.labels(lookup.policy.name).observe(time.perf_counter() - began)
         except NotFoundError as error:
-            REQUESTS.labels(policy.name, outcome).inc()
-            if snapshot and policy.absence and isinstance(error, policy.absence):
-                body = json.dumps([error.detail, error.extra], default=str).encode()
-                await self._store(job, self._entry(job, snapshot, body, began, self._negative_ttl, absent=True))
-            raise
-        LOAD_SECONDS.labels(policy.name).observe(time.perf_counter() - began)
-        if snapshot is None:
-            return _Landing(None, value, outcome)
-        try:
-            body = policy.encode(value)
-        except UncacheableValueError:
-            NOT_STORED.labels(policy.name, "type").inc()
-            log.warning("value is not what the function declares", cache=policy.name)
-            return _Landing(None, value, outcome)
-        ttl = self._negative_ttl if value is None else policy.ttl or self._default_ttl
-        entry = self._entry(job, snapshot, body, began, ttl)
-        await self._store(job, entry)
-        return _Landing(entry, value, outcome)
+            value = error
+        entry = None
+        if snapshot is not None:
+            entry = self._entry(lookup, snapshot, value, time.perf_counter() - began)
+        if entry is not None and entry.expires > entry.created:
+            await self._store(lookup, entry)
+        return LookupResult(value, status, entry)
 
-    @staticmethod
     def _entry(
-        job: _Job[T], snapshot: Snapshot, body: bytes, began: float, ttl: float, *, absent: bool = False
-    ) -> Entry:
-        return Entry.of(
-            body,
-            ttl=ttl,
-            load_seconds=time.perf_counter() - began,
-            tags=job.tags,
-            generations=snapshot.generations,
-            absent=absent,
-        )
+        self, lookup: _Lookup[T], snapshot: Snapshot, value: T | NotFoundError, load_seconds: float
+    ) -> Entry | None:
+        policy = lookup.policy
+        absent = isinstance(value, NotFoundError)
+        if isinstance(value, NotFoundError):
+            if policy.absence is None or not isinstance(value, policy.absence):
+                return None
+            body = json.dumps([value.detail, value.extra], default=str).encode()
+        else:
+            try:
+                body = policy.encode(value)
+            except UncacheableValueError:
+                NOT_STORED.labels(policy.name, "type").inc()
+                log.warning("value is not what the function declares", cache=policy.name)
+                return None
+        ttl = self.negative_ttl if absent or value is None else policy.ttl or self.default_ttl
+        created = clock.now().timestamp()
+        expires = created + ttl * random.uniform(1 - JITTER, 1)  # noqa: S311  spread, not secrecy
+        return Entry(body, lookup.tags, snapshot.generations, created, expires, load_seconds, absent)
 
-    async def _store(self, job: _Job[T], entry: Entry) -> None:
-        """Unless a tag was invalidated since the load began, or the value is too large."""
-        lifetime = entry.expires - entry.created
-        data = entry.to_bytes(job.key)
-        if lifetime <= 0:
-            return
-        if len(data) > self._max_value_bytes:
-            NOT_STORED.labels(job.policy.name, "size").inc()
+    async def _store(self, lookup: _Lookup[T], entry: Entry) -> None:
+        """Store unless a tag was invalidated since the load began, or the value is too large."""
+        key, data, ttl = lookup.key, entry.to_bytes(lookup.key), entry.expires - entry.created
+        if len(data) > self.max_value_bytes:
+            NOT_STORED.labels(lookup.policy.name, "size").inc()
             return
         with suppress(CacheUnavailableError):
-            stored = await self._breaker.run(
-                "write", lambda: self._backend.write(job.key, data, lifetime, entry.tags, entry.generations)
-            )
-            if not stored:
-                NOT_STORED.labels(job.policy.name, "refused").inc()
+            if not await self._breaker.run(
+                "write", lambda: self.backend.write(key, data, ttl, entry.tags, entry.generations)
+            ):
+                NOT_STORED.labels(lookup.policy.name, "refused").inc()
 
-    def _shown(self, job: _Job[T], copy: _Copy[T], outcome: Outcome) -> Found[T]:
-        REQUESTS.labels(job.policy.name, outcome).inc()
-        return Found(copy.shown(), outcome, copy.entry.age)
-
-    def _landed(self, job: _Job[T], landing: _Landing[T]) -> Found[T]:
-        REQUESTS.labels(job.policy.name, landing.outcome).inc()
-        return Found(landing.value, landing.outcome, landing.entry.age if landing.entry else 0.0)
-
-    def _handed_on(self, job: _Job[T], landing: _Landing[T]) -> Found[T]:
-        """Each caller has a value of its own to change, wherever it has a form to copy it from."""
-        value = landing.value
-        if landing.entry is not None:
-            with suppress(ValueError):
-                value = job.policy.decode(landing.entry.body)
-        return self._landed(job, _Landing(landing.entry, value, Outcome.SHARED))
-
-    async def _outdated(self, entries: dict[str, bytes]) -> list[str]:
-        parsed: dict[str, Entry] = {}
-        for key, data in entries.items():
+    async def _valid(self, page: list[tuple[str, bytes]]) -> set[str]:
+        """Return the keys of the entries that may still be shown."""
+        entries: dict[str, Entry] = {}
+        for key, data in page:
             with suppress(CorruptEntryError):
-                parsed[key] = Entry.from_bytes(key, data)
-        tags = sorted({tag for entry in parsed.values() for tag in entry.tags})
-        current = dict(zip(tags, await self._backend.generations(tags), strict=True))
-        return [
+                entries[key] = Entry.from_bytes(key, data)
+        tags = sorted({tag for entry in entries.values() for tag in entry.tags})
+        current = dict(zip(tags, await self.backend.generations(tags), strict=True))
+        return {
             key
-            for key, entry in parsed.items()
-            if entry.expired or entry.generations != tuple(current[tag] for tag in entry.tags)
-        ]
+            for key, entry in entries.items()
+            if not entry.expired and entry.generations == tuple(current[tag] for tag in entry.tags)
+        }

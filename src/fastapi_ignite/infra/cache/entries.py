@@ -1,4 +1,4 @@
-"""What is stored under a key: a value's bytes with what is needed to trust them and to renew them in time."""
+"""What is stored under a key: a result as JSON, with what is needed to trust it and to renew it in time."""
 
 from __future__ import annotations
 
@@ -6,21 +6,100 @@ import hashlib
 import json
 import math
 import random
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Generic, NamedTuple, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter
 
 from fastapi_ignite.core import clock
+from fastapi_ignite.core.errors import NotFoundError
 
+T = TypeVar("T")
+FORMAT = 1  # of entries; a new one makes every older entry unreachable
+MAX_TTL_SECONDS = 86_400
 DIGEST_BYTES = 16
-JITTER = 0.1  # entries written together must not expire together
 
 
-class CorruptEntryError(Exception):
-    """The bytes were not written under this key by this code, or were damaged since."""
+class CorruptEntryError(ValueError):
+    """The bytes were damaged, or were not written under this key by this code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """`absent` marks a remembered "not found", whose body describes the refusal."""
+class UncacheableValueError(Exception):
+    """The value is not what the function declares, or has no JSON form."""
+
+
+class Policy(Generic[T]):
+    """Says how the results of one function are kept: as JSON of its return annotation, for `ttl` seconds.
+
+    A `ttl` of None is the cache's default. `absence` is the error that is remembered for the negative TTL, as the
+    result None is. The annotation is read at the first call: it may name what is defined further down.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], name: str, *, ttl: int | None, absence: type[NotFoundError] | None
+    ) -> None:
+        if ttl is not None and not 1 <= ttl <= MAX_TTL_SECONDS:
+            raise ValueError(f"ttl takes 1 to {MAX_TTL_SECONDS} seconds")
+        self.name = name
+        self.ttl = ttl
+        self.absence = absence
+        self._function = function
+
+    @cached_property
+    def version(self) -> str:
+        """A digest of the type's shape. A deploy that changes the shape reads none of the old entries."""
+        shape = json.dumps([FORMAT, self.adapter.json_schema(mode="serialization")], sort_keys=True)
+        return hashlib.blake2b(shape.encode(), digest_size=4).hexdigest()
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        hints = get_type_hints(self._function, include_extras=True)
+        if "return" not in hints:
+            raise TypeError(f"{self._function.__qualname__} needs a return annotation: cached values are read by it")
+        return TypeAdapter(hints["return"])
+
+    def encode(self, value: T) -> bytes:
+        """Return JSON that `decode` turns into an equal value.
+
+        Raises:
+            UncacheableValueError: the value is not of the declared type and would come back as something else.
+        """
+        try:
+            return self.adapter.dump_json(value, round_trip=True, warnings="error")
+        except ValueError as error:
+            raise UncacheableValueError(str(error)) from error
+
+    def decode(self, body: bytes) -> T:
+        """Read a value; bytes that do not fit the type raise `ValueError`."""
+        value: T = self.adapter.validate_json(body, by_alias=False, by_name=True)
+        return value
+
+    def result(self, entry: Entry) -> T | NotFoundError:
+        """Return the value of an entry, or a new error like the one that was raised."""
+        if not entry.absent:
+            return self.decode(entry.body)
+        if self.absence is None:
+            raise ValueError("this function remembers no errors")
+        detail, extra = json.loads(entry.body)
+        return self.absence(detail, **extra)
+
+
+class ResponsePolicy(Policy[bytes]):
+    """Keeps the JSON that a client is sent, as it is."""
+
+    def render(self, value: Any) -> bytes:
+        return self.adapter.dump_json(value, by_alias=True, warnings="error")
+
+    def encode(self, value: bytes) -> bytes:
+        return value
+
+    def decode(self, body: bytes) -> bytes:
+        return body
+
+
+class Entry(NamedTuple):
+    """A stored result. `absent` marks a remembered error, which the body describes. Times are Unix seconds."""
 
     body: bytes
     tags: tuple[str, ...]
@@ -31,57 +110,37 @@ class Entry:
     absent: bool = False
 
     @classmethod
-    def of(
-        cls,
-        body: bytes,
-        *,
-        ttl: float,
-        load_seconds: float,
-        tags: tuple[str, ...],
-        generations: tuple[str, ...],
-        absent: bool = False,
-    ) -> Entry:
-        """An entry from now on; it lives up to a tenth less than `ttl`, never longer."""
-        now = clock.now().timestamp()
-        lifetime = ttl * random.uniform(1 - JITTER, 1)  # noqa: S311  spread, not secrecy
-        return cls(body, tags, generations, now, now + lifetime, load_seconds, absent)
-
-    @classmethod
     def from_bytes(cls, key: str, data: bytes) -> Entry:
-        """Raises: CorruptEntryError: garbage, half an entry, or one that was written under another key."""
+        """Read an entry; garbage, half an entry and another key's entry raise `CorruptEntryError`."""
         content = data[DIGEST_BYTES:]
         if data[:DIGEST_BYTES] != _digest(key, content):
             raise CorruptEntryError
         header, _, body = content.partition(b"\n")
-        tags, generations, created, expires, load_seconds, absent = json.loads(header)
-        return cls(body, tuple(tags), tuple(generations), created, expires, load_seconds, absent)
+        tags, generations, *rest = json.loads(header)
+        return cls(body, tuple(tags), tuple(generations), *rest)
 
     def to_bytes(self, key: str) -> bytes:
-        """For the backend."""
-        header = [self.tags, self.generations, self.created, self.expires, self.load_seconds, self.absent]
-        content = json.dumps(header, separators=(",", ":")).encode() + b"\n" + self.body
+        content = json.dumps(self[1:], separators=(",", ":")).encode() + b"\n" + self.body
         return _digest(key, content) + content
 
     @property
     def age(self) -> float:
-        """Seconds since it was loaded."""
         return max(0.0, clock.now().timestamp() - self.created)
 
     @property
     def expired(self) -> bool:
-        """Whether its time is over, whatever the backend thinks."""
         return self.expires <= clock.now().timestamp()
 
     def refresh_due(self) -> bool:
-        """XFetch: the nearer the end and the longer the load, the likelier; never long before the end.
+        """Throw a die whether this reader renews the entry: the nearer its end and the longer the load, the likelier.
 
-        Of many readers one is very likely to renew the entry before it ends, without any word between them
+        Of many readers one is very likely to renew it before it ends, without any word between them
         (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015).
         """
-        head_start = -self.load_seconds * math.log(1 - random.random())  # noqa: S311  a dice, no secret
+        head_start = -self.load_seconds * math.log(1 - random.random())  # noqa: S311  no secret
         return clock.now().timestamp() + head_start >= self.expires
 
 
 def _digest(key: str, content: bytes) -> bytes:
-    """Against accidents, not against enemies: who can write to the backend can compute it."""
+    """Return a digest that detects accidents. It is no signature: who can write to the backend can compute it."""
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES, key=hashlib.sha256(key.encode()).digest()).digest()

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -16,6 +16,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+EVERY_ENTRY = "~all"  # the tag that every entry carries
 SHARED = "-"  # stands where a tenant's id would
 MAX_NAME_LENGTH = 200
 MAX_PLAIN_DIGITS = 40
@@ -26,44 +27,37 @@ _TEMPLATE = re.compile(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Template:
-    """`name:{parameter}:{parameter}`."""
+    """`name:{parameter}:{parameter}`, from which a key or a tag is made."""
 
     name: str
     parameters: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        """Raises: ValueError: the text is not of this form."""
+        """Read a template; a text of another form raises `ValueError`."""
         match = _TEMPLATE.fullmatch(text)
         if match is None or len(match["name"]) > MAX_NAME_LENGTH:
             raise ValueError(f"{text!r} is not of the form name:{{parameter}}, the name in plain ASCII")
         return cls(match["name"], tuple(re.findall(r"\{(\w+)\}", match["parameters"])))
 
-    def values(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-        """The arguments this template names, in key form."""
-        return tuple(key_value(arguments[parameter]) for parameter in self.parameters)
+    def tag(self, arguments: Mapping[str, Any], tenant_id: UUID | None) -> str:
+        return tag(self.name, *(arguments[name] for name in self.parameters), tenant_id=tenant_id)
 
 
-def tenant_part(tenant_id: UUID | None) -> str:
-    """Null is what belongs to no tenant."""
-    return str(tenant_id) if tenant_id else SHARED
-
-
-def entry_key(name: str, version: str, tenant_id: UUID | None, values: Sequence[str]) -> str:
-    """The key of an entry."""
-    return ":".join((name, version, tenant_part(tenant_id), *values))
+def entry_key(name: str, version: str, tenant_id: UUID | None, *values: str) -> str:
+    return ":".join((name, version, str(tenant_id or SHARED), *values))
 
 
 def tag(name: str, *values: Any, tenant_id: UUID | None) -> str:
-    """A tag of one tenant, or of none: no tenant can reach another's."""
-    return ":".join((tenant_part(tenant_id), name, *(key_value(value) for value in values)))
+    """Return a tag of one tenant, or of nobody. No tenant can reach a tag of another one."""
+    return ":".join((str(tenant_id or SHARED), name, *map(key_value, values)))
 
 
 def key_value(value: Any) -> str:
-    """A short ASCII text without separators; equal only for equal values of one type.
+    """Return a short ASCII text without separators, which is equal only for equal values of one type.
 
     Raises:
-        TypeError: the value has no such form; a session or a service is no part of a key.
+        TypeError: the value has no such form. A session or a service cannot be part of a key.
     """
     if value is None or value is True or value is False:
         return json.dumps(value)
@@ -71,15 +65,19 @@ def key_value(value: Any) -> str:
         return str(value)
     if type(value) is int and len(plain := str(value)) <= MAX_PLAIN_DIGITS:
         return plain
-    text = json.dumps(_canonical(value), sort_keys=True)
-    return "h" + hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return "h" + json_digest(_canonical(value))
 
 
-def _canonical(value: Any) -> Any:  # noqa: PLR0911  a line for each kind of value
-    """JSON in which values of different types never look alike."""
+def json_digest(value: Any) -> str:
+    text = json.dumps(value)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _canonical(value: Any) -> Any:  # noqa: C901, PLR0911  a case for each kind of value
+    """Return JSON in which values of different types never look alike."""
     match value:
         case Enum():
-            return ["enum", _name(value), _canonical(value.value)]
+            return ["enum", _type_name(value), _canonical(value.value)]
         case None | bool() | str():
             return value
         case int() | float() | Decimal():
@@ -87,39 +85,25 @@ def _canonical(value: Any) -> Any:  # noqa: PLR0911  a line for each kind of val
         case UUID():
             return ["uuid", str(value)]
         case datetime() | date() | time():
-            return [_time_kind(value), value.isoformat()]
+            kind = next(kind for kind in (datetime, date, time) if isinstance(value, kind))
+            return [kind.__name__, value.isoformat()]
         case timedelta():
             return ["timedelta", value.total_seconds()]
         case bytes():
             return ["bytes", value.hex()]
-    return _canonical_whole(value)
-
-
-def _canonical_whole(value: Any) -> Any:
-    match value:
         case BaseModel():
-            return ["model", _name(value), _canonical(dict(value))]
+            return ["model", _type_name(value), _canonical(dict(value))]
         case Mapping():
-            return ["map", _ordered([_canonical(key), _canonical(item)] for key, item in value.items())]
+            return ["map", sorted(([_canonical(key), _canonical(item)] for key, item in value.items()), key=json.dumps)]
         case list() | tuple():
             return ["list", [_canonical(item) for item in value]]
         case AbstractSet():
-            return ["set", _ordered(_canonical(item) for item in value)]
+            return ["set", sorted(map(_canonical, value), key=json.dumps)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return ["dataclass", _name(value), _canonical(fields)]
-    raise TypeError(f"a {_name(value)} cannot be part of a cache key: name the parameters that can in key=")
+        return ["dataclass", _type_name(value), _canonical(fields)]
+    raise TypeError(f"a {_type_name(value)} cannot be part of a cache key: name the parameters that can in key=")
 
 
-def _time_kind(value: date | time) -> str:
-    if isinstance(value, datetime):
-        return "datetime"
-    return "date" if isinstance(value, date) else "time"
-
-
-def _ordered(items: Any) -> list[Any]:
-    return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
-
-
-def _name(value: object) -> str:
+def _type_name(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -14,10 +13,9 @@ from fastapi import Request, Response
 
 from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.security import Principal
-from fastapi_ignite.infra.cache.cache import Found, Policy
-from fastapi_ignite.infra.cache.codec import Codec, return_type
-from fastapi_ignite.infra.cache.decorators import check_ttl
-from fastapi_ignite.infra.cache.keys import Template, entry_key, tag
+from fastapi_ignite.infra.cache.cache import LookupResult
+from fastapi_ignite.infra.cache.entries import ResponsePolicy
+from fastapi_ignite.infra.cache.keys import Template, entry_key, json_digest
 from fastapi_ignite.infra.cache.runtime import get_cache
 
 Endpoint = Callable[..., Awaitable[Any]]
@@ -42,91 +40,66 @@ def cached_response(
     a client may use its copy without asking: no invalidation reaches it there. The other parameters are those of
     `cached`. The endpoint returns a value of its return annotation, never a `Response`, and with status 200.
     """
-    check_ttl(ttl)
+    template = Template.parse(key)
+    if template.parameters:
+        raise ValueError(f"{key!r}: the URL identifies a response; its key has no parameters")
+    tag_templates = [Template.parse(text) for text in tags]
+    headers = {"Cache-Control": f"{'public' if shared else 'private'}, max-age={max_age}, must-revalidate"}
+    if varies := ", ".join(vary if shared else ("Authorization", *vary)):
+        headers["Vary"] = varies
 
     def decorate(endpoint: Endpoint) -> Endpoint:
-        name = _name(key)
-        templates = [Template.parse(text) for text in tags]
-        signature = inspect.signature(endpoint)
-        headers = _CacheHeaders(max_age, tuple(vary), shared=shared)
-
-        @functools.cache
-        def policy() -> tuple[Policy[bytes], Codec[Any]]:
-            return Policy(name, bytes, bytes, ttl, absence), Codec(return_type(endpoint))
+        policy = ResponsePolicy(endpoint, template.name, ttl=ttl, absence=absence)
 
         @functools.wraps(endpoint)
         async def respond(**arguments: Any) -> Response:
             request: Request = arguments.pop(_REQUEST)
-            rules, codec = policy()
+            tenant_id = None if shared else _tenant(request)
 
             async def load() -> bytes:
-                return codec.encode_response(await endpoint(**arguments))
+                return policy.render(await endpoint(**arguments))
 
-            tenant_id = None if shared else _tenant(request)
             found = await get_cache().get_or_load(
-                rules,
-                entry_key(name, codec.version, tenant_id, [_request_digest(request, vary)]),
-                [
-                    tag(item.name, *(arguments[each] for each in item.parameters), tenant_id=tenant_id)
-                    for item in templates
-                ],
+                policy,
+                entry_key(policy.name, policy.version, tenant_id, _request_digest(request, vary)),
+                [each.tag(arguments, tenant_id) for each in tag_templates],
                 load,
             )
-            return headers.respond(request, found)
+            return _response(request, found, headers)
 
         # FastAPI reads the signature to know what to pass
-        parameters = [
-            *signature.parameters.values(),
-            inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request),
-        ]
-        respond.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        signature = inspect.signature(endpoint)
+        added = inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+        respond.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*signature.parameters.values(), added]
+        )
         return respond
 
     return decorate
 
 
-def _name(key: str) -> str:
-    template = Template.parse(key)
-    if template.parameters:
-        raise ValueError(f"{key!r}: the URL identifies a response; its key has no parameters")
-    return template.name
-
-
-class _CacheHeaders:
-    def __init__(self, max_age: int, vary: tuple[str, ...], *, shared: bool) -> None:
-        self._control = f"{'public' if shared else 'private'}, max-age={max_age}, must-revalidate"
-        self._vary = ", ".join(vary if shared else ("Authorization", *vary))
-
-    def respond(self, request: Request, found: Found[bytes]) -> Response:
-        """The body, or 304 where the client has it already."""
-        etag = f'"{hashlib.blake2b(found.value, digest_size=16).hexdigest()}"'
-        headers = {
-            "ETag": etag,
-            "Cache-Control": self._control,
-            "Age": str(int(found.age)),
-            "X-Cache": found.outcome.value,
-        }
-        if self._vary:
-            headers["Vary"] = self._vary
-        if matches_etag(request.headers.getlist("if-none-match"), etag):
-            return Response(status_code=304, headers=headers)
-        return Response(found.value, headers=headers, media_type="application/json")
+def _response(request: Request, found: LookupResult[bytes], headers: dict[str, str]) -> Response:
+    """Return the body, or 304 where the client has it already."""
+    etag = f'"{hashlib.blake2b(found.value, digest_size=16).hexdigest()}"'
+    headers = {"ETag": etag, "Age": str(int(found.age)), "X-Cache": found.status.value, **headers}
+    if matches_etag(request.headers.getlist("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(found.value, headers=headers, media_type="application/json")
 
 
 def matches_etag(fields: list[str], etag: str) -> bool:
-    """Whether one of the `If-None-Match` fields names this representation."""
+    """Return whether one of the `If-None-Match` fields names this representation."""
     candidates = [item.strip() for field in fields for item in field.split(",")]
     return any(item == "*" or item.removeprefix("W/") == etag for item in candidates)
 
 
 def _request_digest(request: Request, vary: Sequence[str]) -> str:
-    """Path and query, in whatever order the query was sent."""
-    asked = [request.url.path, sorted(request.query_params.multi_items()), [request.headers.getlist(n) for n in vary]]
-    return hashlib.blake2b(json.dumps(asked).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    """Return a digest of path and query, in whatever order the query was sent, and of the headers in `vary`."""
+    query = sorted(request.query_params.multi_items())
+    return json_digest([request.url.path, query, [request.headers.getlist(name) for name in vary]])
 
 
 def _tenant(request: Request) -> UUID:
-    """Raises: TypeError: the route asks for no token; then the response is `shared`, or must not be kept."""
     principal = getattr(request.state, "principal", None)
     if not isinstance(principal, Principal):
         raise TypeError("a cached response belongs to the tenant of a verified token, or is shared=True")

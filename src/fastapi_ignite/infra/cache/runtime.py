@@ -12,22 +12,22 @@ from fastapi_ignite.infra.cache.file import FileBackend
 from fastapi_ignite.infra.cache.memory import MemoryBackend
 from fastapi_ignite.infra.cache.redis import RedisBackend
 
-
-class _Use:
-    """One block that uses a cache; blocks need not end in the order they began, nor differ in their cache."""
-
-    def __init__(self, cache: Cache) -> None:
-        self.cache = cache
-
-
-_in_use: list[_Use] = []
+_in_use: dict[object, Cache] = {}  # by block, since blocks need not end in the order they began
 
 
 @asynccontextmanager
 async def open_cache(settings: CacheSettings, *, redis_url: str) -> AsyncGenerator[Cache]:
-    """A cache on the backend that the settings name, in use until the block ends."""
+    """Use a cache on the backend that the settings name until the block ends."""
+    backend: CacheBackend
+    match settings.backend_type:
+        case "redis":
+            backend = RedisBackend(redis_url, namespace=settings.namespace, timeout=settings.timeout_seconds)
+        case "file":
+            backend = FileBackend(settings.file_path, max_bytes=settings.file_max_bytes)
+        case "memory":
+            backend = MemoryBackend(max_bytes=settings.memory_max_bytes)
     cache = Cache(
-        _backend(settings, redis_url),
+        backend,
         default_ttl=settings.ttl_seconds,
         negative_ttl=settings.negative_ttl_seconds,
         max_value_bytes=settings.max_value_bytes,
@@ -41,33 +41,19 @@ async def open_cache(settings: CacheSettings, *, redis_url: str) -> AsyncGenerat
         await cache.close()
 
 
-def _backend(settings: CacheSettings, redis_url: str) -> CacheBackend:
-    match settings.backend_type:
-        case "redis":
-            return RedisBackend(redis_url, namespace=settings.namespace, timeout=settings.timeout_seconds)
-        case "file":
-            return FileBackend(settings.file_path, max_bytes=settings.file_max_bytes)
-        case "memory":
-            return MemoryBackend(max_bytes=settings.memory_max_bytes)
-
-
 @contextmanager
 def use_cache(cache: Cache) -> Generator[Cache]:
-    """Let the decorators use this cache until the block ends; the one of before is back then."""
-    use = _Use(cache)
-    _in_use.append(use)
+    """Let the decorators use this cache until the block ends; then they use the previous one again."""
+    block = object()
+    _in_use[block] = cache
     try:
         yield cache
     finally:
-        _in_use.remove(use)
+        del _in_use[block]
 
 
 def get_cache() -> Cache:
-    """The cache in use. A decorated function has no other way to it: it is made before any cache is.
-
-    Raises:
-        RuntimeError: the process opened none.
-    """
+    """Return the cache in use. A decorated function has no other way to it: it is made before any cache is."""
     if not _in_use:
         raise RuntimeError("no cache is open in this process: see use_cache()")
-    return _in_use[-1].cache
+    return next(reversed(_in_use.values()))

@@ -1,4 +1,4 @@
-"""At most N units in any rolling window, over all processes."""
+"""Lets at most N units through in any rolling minute, over all processes."""
 
 from fastapi_ignite.infra.ratelimit.limiter import Limiter, RateDecision, RateLimiter
 

@@ -1,4 +1,4 @@
-"""Who decides: Redis for all processes; this process alone while Redis is away."""
+"""The rate limiter: Redis decides for all processes, or this process alone while Redis is away."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RateDecision:
-    """`reset_seconds` is the wait until the cost is free (refused) or the oldest unit comes back (allowed).
+    """Says whether the cost was taken.
 
-    `degraded`: decided without Redis.
+    After a refusal `reset_seconds` is the wait until the cost is free, else the wait until the oldest unit comes back.
+    `degraded` marks a decision without Redis.
     """
 
     allowed: bool
@@ -43,7 +44,7 @@ class RateDecision:
 
 
 class Limiter(Protocol):
-    """What counts units."""
+    """Counts units."""
 
     async def hit(self, key: str, limit: int, *, cost: int = 1) -> RateDecision:
         """Take `cost` units of `key`'s `limit` in the rolling minute, if there are as many.
@@ -54,7 +55,7 @@ class Limiter(Protocol):
 
 
 class _RedisAwayError(Exception):
-    """This process has to decide."""
+    """Redis did not decide, so this process has to."""
 
 
 class _Breaker(CircuitBreaker):
@@ -93,7 +94,7 @@ class RateLimiter:
         self._breaker = _Breaker(timeout=patience)
 
     async def hit(self, key: str, limit: int, *, cost: int = 1) -> RateDecision:
-        """One round trip; see `Limiter`."""
+        """Take units as `Limiter` says, in one round trip to Redis."""
         cost = min(cost, limit)
         debts = self._local.current(key, time.monotonic()).take_debts()
         try:

@@ -1,4 +1,4 @@
-"""The same windows from this process's own requests, for when Redis is away."""
+"""Rolling windows of this process's own requests, which decide while Redis is away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_KEYS = 100_000
 
 @dataclass(slots=True)
 class Entry:
-    """Units taken at one time; `owed` of them are unknown to Redis."""
+    """Holds the units taken at one time; Redis does not know `owed` of them."""
 
     at: float
     units: int
@@ -23,14 +23,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Debt:
-    """Units that Redis must still be told of."""
+    """Names units that Redis must still be told of."""
 
     entry: Entry
     units: int
 
 
 class ProcessWindow:
-    """One key's window, by the rules of the script. Times are of a clock that never goes back."""
+    """Counts one key's units by the rules of the script. Times are those of a clock that never goes back."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
@@ -38,16 +38,16 @@ class ProcessWindow:
 
     @property
     def used(self) -> int:
-        """Units taken within the window, as of the last `expire`."""
+        """The units taken within the window when `expire` was last called."""
         return self._used
 
     @property
     def newest(self) -> float:
-        """When the last unit was taken."""
+        """The time at which the last unit was taken."""
         return self._entries[-1].at if self._entries else -math.inf
 
     def expire(self, now: float) -> None:
-        """Give back what is a window old."""
+        """Give back the units that were taken a window ago."""
         while self._entries and self._entries[0].at + WINDOW_SECONDS <= now:
             self._used -= self._entries.popleft().units
 
@@ -64,7 +64,7 @@ class ProcessWindow:
         self._used += units
 
     def free_at(self, units: int) -> float:
-        """When so many of the units taken will be back."""
+        """Return the time at which so many of the units taken will be back."""
         freed = 0
         for entry in self._entries:
             freed += entry.units
@@ -73,7 +73,7 @@ class ProcessWindow:
         return self.newest + WINDOW_SECONDS
 
     def take_debts(self) -> list[Debt]:
-        """What Redis must be told, once."""
+        """Return what Redis must be told; each unit is returned once."""
         debts = [Debt(entry, entry.owed) for entry in self._entries if entry.owed]
         for debt in debts:
             debt.entry.owed = 0
@@ -81,19 +81,21 @@ class ProcessWindow:
 
 
 def put_back(debts: Sequence[Debt]) -> None:
-    """Redis was not told after all."""
+    """Owe these again, because Redis was not told."""
     for debt in debts:
         debt.entry.owed += debt.units
 
 
 class ProcessWindows:
-    """By key. Windows that are over are dropped as others are used; beyond a number of keys, the least used one."""
+    """Holds the windows by key. Windows that are over are dropped as others are used, and beyond `MAX_KEYS` the least
+    recently used one.
+    """
 
     def __init__(self) -> None:
         self._windows: OrderedDict[str, ProcessWindow] = OrderedDict()
 
     def current(self, key: str, now: float) -> ProcessWindow:
-        """The key's window as of now."""
+        """Return the key's window, without the units that are over."""
         window = self._windows.setdefault(key, ProcessWindow())
         self._windows.move_to_end(key)
         window.expire(now)

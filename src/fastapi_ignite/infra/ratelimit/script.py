@@ -1,4 +1,4 @@
-"""The window that all processes share, as a script in Redis: one round trip, by Redis's own clock."""
+"""The script that keeps a window in Redis for all processes, in one round trip and by Redis's own clock."""
 
 from __future__ import annotations
 
