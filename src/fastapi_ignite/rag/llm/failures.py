@@ -74,11 +74,7 @@ class ProviderBreaker(CircuitBreaker):
     unavailable: ClassVar[type[Exception]] = NotTriedError
 
     def __init__(self, *, timeout: float, retry_after: float) -> None:
-        super().__init__(
-            outages=_OUTAGES,
-            timeout=timeout,
-            retry_after=retry_after,
-        )
+        super().__init__(outages=_OUTAGES, timeout=timeout, retry_after=retry_after)
         self._in_a_row = 0
 
     async def call(self, operation: str, make: Callable[[], Awaitable[T]], *, seconds: float) -> T:

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class Embedders:
-    """The embedders of a process: `default` (`minilm`, `http`, `none`) for new projects, `server` for old ones too."""
+    """The embedders of a process: `default` (`minilm`, `http` or `none`) is for new projects, `server` for all."""
 
     def __init__(self, default: str, server: EmbeddingSettings | None = None) -> None:
         self._server = HttpEmbedder(server) if server and server.base_url else None

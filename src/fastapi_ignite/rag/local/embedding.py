@@ -53,11 +53,6 @@ class Embedder(Protocol):
         """Return whether the answerer's thresholds were chosen for the cosines of this model."""
         ...
 
-    @property
-    def available(self) -> bool:
-        """Return False while it is known that a call would fail."""
-        ...
-
     async def embed_passages(self, texts: Sequence[str]) -> list[Vectors | None]:
         """Return a vector for each text, in order, or None for a text that the model does not take.
 

@@ -45,7 +45,6 @@ class MiniLmEmbedder:
     # a work of one to three seconds
     batch = 16
     calibrated = True
-    available = True
 
     def __init__(self) -> None:
         self.runs_at_a_time = min(_usable_processors(), MAX_RUNS)

@@ -216,7 +216,7 @@ class FileIndexer:
         finally:
             # not when the write may still follow: the caller's transaction comes next
             if file.state == "working":
-                await self._release(file)
+                await self._try_to_advance(file, lease_until=func.now())
         return IndexedFile(source, file, store_id)
 
     async def discard(self, tenant_id: UUID, project_id: UUID, sha256: bytes) -> tuple[str, ...]:
@@ -318,16 +318,14 @@ class FileIndexer:
             async with self._database.tenant(file.tenant_id) as session:
                 await ProviderRepository(session, file.tenant_id).delete_file(file.id)
 
-    async def _release(self, file: ProviderFile) -> None:
-        async with self._database.tenant(file.tenant_id) as session:
-            await ProviderRepository(session, file.tenant_id).advance_file(file, lease_until=func.now())
-
     async def _extend(self, file: ProviderFile) -> None:
-        async with self._database.tenant(file.tenant_id) as session:
-            if not await ProviderRepository(session, file.tenant_id).advance_file(file):
-                raise StaleAttemptError
+        if not await self._try_to_advance(file):
+            raise StaleAttemptError
 
     async def _advance(self, file: ProviderFile, **values: object) -> None:
+        if not await self._try_to_advance(file, **values):
+            raise already_claimed()
+
+    async def _try_to_advance(self, file: ProviderFile, **values: object) -> bool:
         async with self._database.tenant(file.tenant_id) as session:
-            if not await ProviderRepository(session, file.tenant_id).advance_file(file, **values):
-                raise already_claimed()
+            return await ProviderRepository(session, file.tenant_id).advance_file(file, **values)

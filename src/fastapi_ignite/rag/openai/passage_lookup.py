@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
 from fastapi_ignite.infra.db import Database
@@ -48,14 +49,15 @@ class ProjectTexts:
     async def _locate(self, excerpts: Sequence[Excerpt]) -> Mapping[int, Passage]:
         if not excerpts:
             return {}
+        rows = [(excerpt.file_id, excerpt.text, excerpt.score) for excerpt in excerpts]
         async with self._database.tenant(self._tenant_id) as session:
-            return await ProviderRepository(session, self._tenant_id).locate(self._project_id, _rows(excerpts))
+            return await ProviderRepository(session, self._tenant_id).locate(self._project_id, rows)
 
 
 def results_of(located: Iterable[tuple[int, Passage]]) -> list[Passage]:
     """Return the passages in the order of the excerpts, each place once. Adjacent sentences are one passage."""
     places: dict[tuple[UUID, int, int], Passage] = {}
-    for _, group in groupby(sorted(located, key=_position), key=_position):
+    for _, group in groupby(sorted(located, key=itemgetter(0)), key=itemgetter(0)):
         found: list[Passage] = []
         for _, passage in group:
             joined = _joined(found[-1], passage) if found else None
@@ -63,10 +65,6 @@ def results_of(located: Iterable[tuple[int, Passage]]) -> list[Passage]:
         for passage in found:
             places.setdefault((passage.document_id, passage.char_start, passage.char_end), passage)
     return list(places.values())
-
-
-def _position(located: tuple[int, Passage]) -> int:
-    return located[0]
 
 
 def _joined(one: Passage, other: Passage) -> Passage | None:
@@ -88,7 +86,3 @@ def _sentences_of_others(excerpts: Sequence[Excerpt], whole: Collection[int]) ->
         if position not in whole
         for sentence in split_excerpts([excerpt])
     ]
-
-
-def _rows(excerpts: Sequence[Excerpt]) -> list[tuple[str, str, float]]:
-    return [(excerpt.file_id, excerpt.text, excerpt.score) for excerpt in excerpts]

@@ -57,8 +57,7 @@ class OpenAIService:
     async def create_store(self, name: str, metadata: Mapping[str, str]) -> str:
         """Create a vector store and return its id."""
         made = await self._client.call(
-            "create_store",
-            lambda: self._sdk.vector_stores.create(name=name, metadata=dict(metadata)),
+            "create_store", lambda: self._sdk.vector_stores.create(name=name, metadata=dict(metadata))
         )
         return made.id
 
@@ -91,8 +90,7 @@ class OpenAIService:
     async def upload(self, filename: str, content: bytes) -> str:
         """Upload a file and return its id."""
         made = await self._client.call(
-            "upload",
-            lambda: self._sdk.files.create(file=(filename, content), purpose="assistants"),
+            "upload", lambda: self._sdk.files.create(file=(filename, content), purpose="assistants")
         )
         return made.id
 
@@ -157,16 +155,14 @@ class OpenAIService:
     async def batch(self, store_id: str, batch_id: str) -> VectorStoreFileBatch:
         """Return the batch's state. Its `id` has been seen to be the store's: keep the one of `attach_batch`."""
         return await self._client.call(
-            "retrieve_batch",
-            lambda: self._sdk.vector_stores.file_batches.retrieve(batch_id, vector_store_id=store_id),
+            "retrieve_batch", lambda: self._sdk.vector_stores.file_batches.retrieve(batch_id, vector_store_id=store_id)
         )
 
     def batch_files(self, store_id: str, batch_id: str) -> AsyncGenerator[VectorStoreFile]:
         """Yield each file of a batch, with its own status and error."""
         batches = self._sdk.vector_stores.file_batches
         return self._all(
-            "list_batch",
-            lambda after: batches.list_files(batch_id, vector_store_id=store_id, limit=PAGE, after=after),
+            "list_batch", lambda after: batches.list_files(batch_id, vector_store_id=store_id, limit=PAGE, after=after)
         )
 
     async def detach(self, store_id: str, file_id: str) -> None:

@@ -74,11 +74,12 @@ class AnswerModel:
                 await self._respond(prompt, generation)
             elif self._api == "chat" or not await self._try_responses(prompt, generation):
                 await self._chat(prompt, generation)
-                self._remember("chat", generation)
+                self._api = "chat" if generation.started else self._api
         except APIStatusError as error:
             if error.status_code not in _MISSING or error.code == NO_MODEL:
                 raise
-            self._forget()
+            if self._settings.api == "auto":  # another server, or another version, may answer at the address now
+                self._api = None
             raise ProviderUnavailableError(
                 "The model server does not have the model or the API it is asked for."
             ) from error
@@ -92,7 +93,7 @@ class AnswerModel:
             if not _lacks_responses(error):
                 raise
             return False
-        self._remember("responses", generation)
+        self._api = "responses" if generation.started else self._api
         return generation.started
 
     async def _respond(self, prompt: Prompt, generation: Generation) -> None:
@@ -148,15 +149,6 @@ class AnswerModel:
             yield stream
         if not generation.started:
             generation.working = False
-
-    def _remember(self, api: Literal["responses", "chat"], generation: Generation) -> None:
-        if generation.started:
-            self._api = api
-
-    def _forget(self) -> None:
-        """Find the API out again: another server, or another version, may answer at the address now."""
-        if self._settings.api == "auto":
-            self._api = None
 
 
 def _lacks_responses(error: APIStatusError) -> bool:
