@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -19,16 +20,16 @@ START_SECONDS = 60
 
 
 class RunningStack:
-    """`up` in the background, on a folder and a port of its own."""
+    """`up` in the background, on a folder and a port of its own. A `launcher` is a command that executes another."""
 
-    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
+    def __init__(self, folder: Path, *options: str, launcher: Sequence[str] = (), **variables: str) -> None:
         self.port = free_port()
         self.commands = CommandLine(folder, PORT=str(self.port), **variables)
         self._log = folder / "up.log"
         self._seen: set[int] = set()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own program
-                self.commands.command("up", *options),
+                [*launcher, *self.commands.command("up", *options)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -61,13 +61,19 @@ def make_tenant(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory
 
 
 @pytest.fixture
-def hosted_settings(settings: Settings, provider: RunningSimulator) -> Settings:
+def ask_timeout_seconds() -> int:
+    """The longest time that an answer may take; short, because many tests wait for its end."""
+    return 2
+
+
+@pytest.fixture
+def hosted_settings(settings: Settings, provider: RunningSimulator, ask_timeout_seconds: int) -> Settings:
     """With a key, so that new projects are OpenAI's."""
     openai = OpenAISettings(
         api_key=SecretStr("sk-test"),
         base_url=provider.base_url,
         timeout_seconds=5,
-        ask_timeout_seconds=2,
+        ask_timeout_seconds=ask_timeout_seconds,
         index_timeout_seconds=1,
     )
     return settings.model_copy(update={"openai": openai})

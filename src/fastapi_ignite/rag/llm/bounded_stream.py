@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx2
@@ -31,11 +31,17 @@ class _BoundedStream(httpx2.AsyncByteStream):
         self._left = limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._stream:
-            self._left -= len(part)
-            if self._left < 0:
-                raise httpx2.ReadError("the answer is longer than an answer can be")
-            yield part
+        parts = aiter(self._stream)
+        try:
+            async for part in parts:
+                self._left -= len(part)
+                if self._left < 0:
+                    raise httpx2.ReadError("the answer is longer than an answer can be")
+                yield part
+        finally:
+            # an abandoned generator is closed by the garbage collector, at the same time as those it reads from
+            if isinstance(parts, AsyncGenerator):
+                await parts.aclose()
 
     async def aclose(self) -> None:
         await self._stream.aclose()
