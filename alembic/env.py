@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection, Index, text
 from sqlalchemy.schema import SchemaItem
 
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.infra.db.connections import single_use_engine
 from fastapi_ignite.infra.db.logins import provide_logins, refuse_foreign_logins
+from fastapi_ignite.infra.db.migrations import history
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.models import metadata
 
@@ -43,6 +45,12 @@ def run(connection: Connection) -> None:
     try:
         with context.begin_transaction():
             context.run_migrations()
+    except CommandError as error:
+        schema = history()
+        merged = [each for each in context.get_context().get_current_heads() if schema.is_merged(each)]
+        if merged:
+            raise CommandError(schema.advice(merged[0])) from error
+        raise
     finally:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})

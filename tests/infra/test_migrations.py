@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import asyncpg
@@ -16,7 +16,6 @@ import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 
-from books import books_of
 from command_line import CommandLine
 from databases import fetch, new_database, run
 from fastapi_ignite.cli.schema import require_schema
@@ -24,11 +23,11 @@ from fastapi_ignite.core.config import PROJECT_ROOT, Settings, load_settings
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database, migrations
+from fastapi_ignite.infra.db.schema_history import MERGED_REVISIONS
 from fastapi_ignite.infra.services import ServiceAddresses, Services, open_services
 from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
-from fastapi_ignite.usage.models import LEVEL_PERIOD, Metric
 from infra.postgres_16 import postgres_16
 
 MIGRATION_LOCK = 4_846_210_137  # as in alembic/env.py
@@ -41,7 +40,8 @@ WITH ours AS (
 SELECT 'table', relname::text, concat_ws(' ', relkind, relacl, relrowsecurity, relforcerowsecurity, reloptions)
     FROM ours
 UNION ALL SELECT 'column', concat_ws('.', relname, attname),
-        concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attstorage, pg_get_expr(adbin, adrelid))
+        concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attstorage, attcollation::regcollation, attacl,
+            pg_get_expr(adbin, adrelid))
     FROM ours JOIN pg_attribute ON attrelid = ours.oid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE attnum > 0 AND NOT attisdropped
 UNION ALL SELECT 'constraint', conname::text, concat_ws(' ', conrelid::regclass, pg_get_constraintdef(oid))
@@ -49,6 +49,8 @@ UNION ALL SELECT 'constraint', conname::text, concat_ws(' ', conrelid::regclass,
 UNION ALL SELECT 'index', indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'public'
 UNION ALL SELECT 'policy', concat_ws('.', tablename, policyname), concat_ws(' ', roles, cmd, qual, with_check)
     FROM pg_policies WHERE schemaname = 'public'
+UNION ALL SELECT 'trigger', concat_ws('.', tgrelid::regclass, tgname), pg_get_triggerdef(oid)
+    FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM ours) AND NOT tgisinternal
 UNION ALL SELECT 'function', proname::text, concat_ws(' ', proowner::regrole, proacl, pg_get_functiondef(oid))
     FROM pg_proc WHERE pronamespace = 'public'::regnamespace
         AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
@@ -98,7 +100,9 @@ class TestUpAndDown:
         migrations.upgrade(empty)
         first = run(empty.owner_url, SCHEMA)
         assert {"tenants", "chunks", "messages"} <= {name for kind, name, _ in first if kind == "table"}
-        assert ("function", "search_lexical") in {(kind, name) for kind, name, _ in first}
+        assert {("function", "search_lexical"), ("trigger", "audit_events.append_only")} <= {
+            (kind, name) for kind, name, _ in first
+        }
         run(
             empty.owner_url,
             "INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'Acme', 'hobby', 'monthly')",
@@ -195,7 +199,7 @@ class TestTurns:
         holder = await asyncpg.connect(commands.environment["DATABASE_URL"])
         try:
             await holder.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
-            with commands.start("db", "migrate") as first, _bare_alembic(commands) as second:
+            with commands.start("db", "migrate") as first, _bare_alembic(commands, "upgrade", "head") as second:
                 try:
                     waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
                     async with asyncio.timeout(60):
@@ -215,7 +219,7 @@ class TestTurns:
         assert len(await fetch(empty.owner_url, "SELECT * FROM plans")) == 2
 
     async def test_a_table_in_use_is_not_waited_for_long_and_stays_as_it_was(self, migrated: ServiceAddresses) -> None:
-        uses_messages = "files_and_messages"
+        uses_messages = "conversations"
         await asyncio.to_thread(migrations.downgrade, migrated, uses_messages)
         reader = await asyncpg.connect(plain(migrated.owner_url))
         try:
@@ -230,10 +234,51 @@ class TestTurns:
         assert await fetch(migrated.owner_url, "SELECT count(*) FROM messages") == [(0,)]
 
 
-def _bare_alembic(commands: CommandLine) -> subprocess.Popen[str]:
-    """`alembic upgrade head` as the seed shows it."""
+class TestMergedMigrations:
+    """A database at one of the eighteen of before the first release."""
+
+    @pytest.fixture
+    def merged(self, migrated: ServiceAddresses) -> ServiceAddresses:
+        run(migrated.owner_url, "UPDATE alembic_version SET version_num = 'periodic_runs'")
+        return migrated
+
+    def test_no_migration_of_today_has_the_name_of_one_of_them(self) -> None:
+        assert len(MERGED_REVISIONS) == 18
+        assert MERGED_REVISIONS.isdisjoint(migrations.history().revisions)
+
+    def test_migrating_says_what_to_do_and_a_reset_helps(self, merged: ServiceAddresses, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match=r"run 'python cli\.py db reset'") as refused:
+            migrations.upgrade(merged)
+        commands = CommandLine.on_servers(tmp_path, merged)
+        with _bare_alembic(commands, "upgrade", "head") as process:
+            output, _ = process.communicate(timeout=60)
+        assert (process.returncode, output) == (255, f"FAILED: {refused.value.detail}\n")
+        commands.run("db", "reset", "--yes").succeeded()
+        assert asyncio.run(migrations.current(merged)) == migrations.head()
+
+    def test_no_process_takes_it_for_one_that_newer_code_has_migrated(
+        self, merged: ServiceAddresses, settings: Settings
+    ) -> None:
+        class OnDatabase(Services):
+            addresses = merged
+
+        with pytest.raises(ConfigurationError, match="from before the first release"):
+            require_schema(OnDatabase(settings, None))
+        assert migrations.history().state_of("periodic_runs") == "behind"  # so readiness says: unavailable
+
+    def test_its_data_can_be_kept(self, merged: ServiceAddresses, tmp_path: Path) -> None:
+        """As docs/operations.md says."""
+        with _bare_alembic(CommandLine.on_servers(tmp_path, merged), "stamp", "--purge", "items") as process:
+            process.communicate(timeout=60)
+        assert process.returncode == 0
+        migrations.upgrade(merged)
+        migrations.check(merged)
+
+
+def _bare_alembic(commands: CommandLine, *arguments: str) -> subprocess.Popen[str]:
+    """`alembic …` as the seed shows it."""
     return subprocess.Popen(  # noqa: S603  # our own interpreter
-        [sys.executable, "-m", "alembic", "-c", str(PROJECT_ROOT / "alembic.ini"), "upgrade", "head"],
+        [sys.executable, "-m", "alembic", "-c", str(PROJECT_ROOT / "alembic.ini"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -278,24 +323,28 @@ class TestOutsideServer:
         answer, _ = asyncio.run(ask_about(second, "The key lies under the mat at the door.", "key under which mat"))
         assert answer.answerable
 
-    async def test_usage_of_before_the_ledger_is_in_it(self, owned: ServiceAddresses) -> None:
+    async def test_a_migration_changes_rows_of_tenants(
+        self, owned: ServiceAddresses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The owner's own rights show it no row of a tenant's table."""
-        for revision in ("billing_and_ledger", "-1"):
-            await asyncio.to_thread(migrations.downgrade, owned, revision)
-        tenant_id, day = new_id(), date(2026, 11, 20)
         database = Database(owned.worker_url, pool_size=1)
+        tenant_id = new_id()
+        values = {"tenant": tenant_id, "project": new_id()}
+        head, names = migrations.head(), "SELECT name FROM projects WHERE tenant_id = :tenant"
         try:
             async with database.system() as session:
-                for statement in USED_BEFORE:
-                    values = {"tenant": tenant_id, "day": day, "first": new_id(), "second": new_id()}
+                for statement in PROJECT_OF_A_TENANT:
                     await session.execute(text(statement), values)
-            await asyncio.to_thread(migrations.upgrade, owned)
-            books = await books_of(database, tenant_id)
+            assert await fetch(owned.owner_url, names, tenant=tenant_id) == []
+            with monkeypatch.context() as patch:
+                _add_migration(tmp_path, patch, CAPITALS.format(head=head))
+                await asyncio.to_thread(migrations.upgrade, owned)
+                assert await fetch(owned.owner_url, names, tenant=tenant_id) == []
+                async with database.system() as session:
+                    assert (await session.scalars(text(names), {"tenant": tenant_id})).all() == ["DOCS"]
+                await asyncio.to_thread(migrations.downgrade, owned, head)
         finally:
             await database.close()
-        assert books.add_up()
-        assert books.ledger_by_day[Metric.CHARACTERS, day] == 70
-        assert books.ledger_by_window[Metric.PROJECTS, LEVEL_PERIOD] == 2
 
 
 class TestTwoInstallations:
@@ -374,19 +423,37 @@ class TestTwoInstallations:
         assert self.marks(owned) == {"acme"}
 
 
-USED_BEFORE = (
+PROJECT_OF_A_TENANT = (
     "INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:tenant, 'Acme', 'hobby', 'monthly')",
-    (
-        "INSERT INTO usage_counters (tenant_id, metric, period_start, used, reserved) "
-        "VALUES (:tenant, 'characters', :day, 70, 5), (:tenant, 'projects', '1970-01-01', 2, 0)"
-    ),
-    (
-        "INSERT INTO usage_reservations (tenant_id, id, metric, period_start, day, amount, state) "
-        "VALUES (:tenant, :first, 'characters', :day, :day, 70, 'settled'), "
-        "(:tenant, :second, 'characters', :day, :day, 5, 'held')"
-    ),
-    "INSERT INTO usage_daily (tenant_id, metric, day, amount) VALUES (:tenant, 'characters', :day, 70)",
+    "INSERT INTO projects (tenant_id, id, name) VALUES (:tenant, :project, 'Docs')",
 )
+# As DEVELOPER-GUIDE.md says
+CAPITALS = """
+from alembic import op
+
+revision = "capitals"
+down_revision = "{head}"
+
+
+def upgrade():
+    op.execute("ALTER TABLE projects NO FORCE ROW LEVEL SECURITY")
+    op.execute("UPDATE projects SET name = upper(name)")
+    op.execute("ALTER TABLE projects FORCE ROW LEVEL SECURITY")
+
+
+def downgrade():
+    pass
+"""
+
+
+def _add_migration(folder: Path, patch: pytest.MonkeyPatch, content: str) -> None:
+    """Make `migrations` read a copy of the project's, to which this one is added."""
+    shutil.copy(PROJECT_ROOT / "alembic.ini", folder)
+    shutil.copytree(PROJECT_ROOT / "alembic", folder / "alembic")
+    versions = folder / "alembic" / "versions"
+    (versions / "added.py").write_text(content)
+    patch.setattr(migrations, "PROJECT_ROOT", folder)
+    patch.setattr(migrations, "_VERSIONS", versions)
 
 
 def migrate_outside(owner: URL, redis_url: str) -> ServiceAddresses:

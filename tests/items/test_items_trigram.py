@@ -11,7 +11,7 @@ from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.services import ServiceAddresses
 
-BEFORE = "exports_and_usage_months"
+BEFORE = "tenant_exports"
 
 
 @pytest.fixture
@@ -38,9 +38,6 @@ def test_a_server_without_pg_trgm_is_migrated_up_and_down(migrated: ServiceAddre
 def test_the_models_agree_with_a_server_that_has_the_index(migrated: ServiceAddresses) -> None:
     run(migrated.owner_url, "CREATE INDEX ix_items_trigram ON items (name)")
     migrations.check(migrated)
-    migrations.downgrade(migrated, BEFORE)
-    assert "ix_items_trigram" not in indexes(migrated)
     run(migrated.owner_url, "CREATE INDEX ix_items_forgotten ON items (name)")
-    migrations.upgrade(migrated)
     with pytest.raises(ConfigurationError, match="ix_items_forgotten"):
         migrations.check(migrated)

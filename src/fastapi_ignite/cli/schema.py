@@ -28,9 +28,6 @@ async def schema_position(addresses: ServiceAddresses) -> tuple[SchemaState, str
     current, history = await migrations.current(addresses), migrations.history()
     state = history.state_of(current)
     if state == "behind":
-        raise ConfigurationError(
-            f"The database is at migration {current or 'none'}, the code at {history.head}: "
-            "run 'python cli.py db migrate'."
-        )
+        raise ConfigurationError(history.advice(current))
     newer = f", newer than the code, which is at {history.head}" if state == "ahead" else ""
     return state, f"at migration {current}{newer}"

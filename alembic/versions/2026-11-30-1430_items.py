@@ -1,17 +1,18 @@
-"""A trigram index for the search of items, where the server offers pg_trgm; without it the search reads the table."""
+"""The demo items, with a trigram index for their search where the server offers pg_trgm."""
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
 
-revision = "items_trigram"
-down_revision = "exports_and_usage_months"
+revision = "items"
+down_revision = "tenant_exports"
 branch_labels = None
 depends_on = None
 
 # The extension may stand in a schema that is not on the search path. Owners without the right to create it lose
-# nothing but the index.
-CREATE_INDEX = """
+# nothing but the index: the search then reads the table.
+TRIGRAM_INDEX = """
 DO $$
 DECLARE
     place text;
@@ -37,9 +38,20 @@ $$
 
 
 def upgrade() -> None:
-    op.execute(CREATE_INDEX)
+    op.create_table(
+        "items",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text()),
+        sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+    )
+    op.create_index("ix_items_created_at_id", "items", ["created_at", "id"])
+    op.execute(TRIGRAM_INDEX)
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON items TO ignite_tenant, ignite_system")
 
 
 def downgrade() -> None:
     """The extension stays: others in the database may use it."""
-    op.execute("DROP INDEX IF EXISTS ix_items_trigram")
+    op.drop_table("items")

@@ -1,4 +1,4 @@
-"""Documents, chunks and the search function of the local engine."""
+"""The local engine's index: chunks, term statistics and the search function."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from fastapi_ignite.infra.db.policies import protect
 
-revision = "local_engine"
-down_revision = "foundation"
+revision = "local_search"
+down_revision = "documents_and_files"
 branch_labels = None
 depends_on = None
+
+PROJECT = (["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"])
 
 SEARCH_ROLE = """
 DO $$
@@ -36,13 +38,16 @@ $$
 # Under row-level security && is not leakproof, so the GIN index would not be used and every chunk of the tenant read.
 # This function reads as a role whose policy admits it, filters by tenant and project itself, and gives out ids and
 # scores, no text. IS TRUE keeps the B-trees out: a tenant younger than the last ANALYZE looks to the planner like one
-# row, whose chunks it would all read. plan_cache_mode: the right plan differs from question to question.
+# row, whose chunks it would all read. For the same reason it may not scan the table: the terms it is given are bounded
+# in their number of chunks, so their index is always cheaper. plan_cache_mode: the right plan differs from question to
+# question.
 SEARCH_FUNCTION = """
 CREATE FUNCTION search_lexical(project uuid, generating integer[], question sparsevec, row_limit integer)
 RETURNS TABLE (chunk_id uuid, score double precision)
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SECURITY DEFINER ROWS 100
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
 AS $$
 DECLARE
     tenant CONSTANT uuid := NULLIF(current_setting('app.tenant_id', true), '')::uuid;
@@ -64,13 +69,12 @@ $$
 """
 SIGNATURE = "search_lexical(uuid, integer[], sparsevec, integer)"
 
-PROJECT = (["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"])
-
 
 def upgrade() -> None:
+    op.execute("CREATE EXTENSION IF NOT EXISTS vector")
     tables()
     storage()
-    for table in ("rag_indexes", "documents", "chunks", "term_stats"):
+    for table in ("rag_indexes", "chunks", "term_stats"):
         protect(table)
     search_function()
 
@@ -88,42 +92,6 @@ def tables() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.ForeignKeyConstraint(*PROJECT, ondelete="CASCADE"),
         sa.CheckConstraint("chunk_count >= 0", name="chunk_count"),
-    )
-    op.create_table(
-        "documents",
-        sa.Column("tenant_id", sa.Uuid(), primary_key=True),
-        sa.Column("id", sa.Uuid(), primary_key=True),
-        sa.Column("project_id", sa.Uuid(), nullable=False),
-        sa.Column("sha256", sa.LargeBinary(), nullable=False),
-        sa.Column("media_type", sa.Text(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("char_count", sa.BigInteger(), nullable=False),
-        sa.Column("page_starts", ARRAY(sa.Integer())),
-        sa.Column("chunk_count", sa.Integer(), nullable=False),
-        sa.Column("unembedded_count", sa.Integer(), nullable=False),
-        sa.Column("embedding_lease_until", sa.DateTime(timezone=True)),
-        sa.Column("hidden_at", sa.DateTime(timezone=True)),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
-        sa.ForeignKeyConstraint(*PROJECT, ondelete="CASCADE"),
-    )
-    op.create_index(
-        "uq_documents_visible_sha256",
-        "documents",
-        ["tenant_id", "project_id", "sha256"],
-        unique=True,
-        postgresql_where=sa.text("hidden_at IS NULL"),
-    )
-    op.create_index(
-        "ix_documents_hidden",
-        "documents",
-        ["tenant_id", "project_id"],
-        postgresql_where=sa.text("hidden_at IS NOT NULL"),
-    )
-    op.create_index(
-        "ix_documents_unembedded",
-        "documents",
-        ["created_at", "id"],
-        postgresql_where=sa.text("hidden_at IS NULL AND unembedded_count > 0"),
     )
     op.create_table(
         "chunks",
@@ -169,14 +137,19 @@ def storage() -> None:
     op.execute("ALTER TABLE term_stats SET (fillfactor = 70)")
 
 
-def search_function() -> None:
-    """Made by the migration's login, then given to a role that can do nothing but read the two tables."""
+def schema_of_vector() -> str:
     schema = op.get_bind().scalar(
         sa.text(
             "SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace "
             "WHERE extname = 'vector'"
         )
     )
+    return str(schema)
+
+
+def search_function() -> None:
+    """The migration's login makes it, then gives it to a role that can do nothing but read the two tables."""
+    schema = schema_of_vector()
     op.execute(SEARCH_ROLE)
     op.execute(f"GRANT USAGE ON SCHEMA public, {schema} TO ignite_search")
     op.execute("GRANT SELECT ON chunks, documents TO ignite_search")
@@ -192,10 +165,12 @@ def search_function() -> None:
 
 
 def downgrade() -> None:
-    """The role stays: it belongs to the server, and another database of it may use it."""
+    """The extension and the role stay: others in the database, and other databases of the server, may use them."""
     op.execute("SET LOCAL ROLE ignite_search")
     op.execute(f"DROP FUNCTION {SIGNATURE}")
     op.execute("RESET ROLE")
-    for table in ("term_stats", "chunks", "documents", "rag_indexes"):
+    for table in ("term_stats", "chunks", "rag_indexes"):
         op.drop_table(table)
-    op.execute("REVOKE USAGE ON SCHEMA public FROM ignite_search")
+    op.execute("DROP POLICY search ON documents")
+    op.execute("REVOKE SELECT ON documents FROM ignite_search")
+    op.execute(f"REVOKE USAGE ON SCHEMA public, {schema_of_vector()} FROM ignite_search")
