@@ -47,8 +47,9 @@ def run(connection: Connection) -> None:
             context.run_migrations()
     except CommandError as error:
         schema = history()
-        for revision in filter(schema.is_merged, context.get_context().get_current_heads()):
-            raise CommandError(schema.advice(revision)) from error
+        merged = [each for each in context.get_context().get_current_heads() if schema.is_merged(each)]
+        if merged:
+            raise CommandError(schema.advice(merged[0])) from error
         raise
     finally:
         connection.rollback()

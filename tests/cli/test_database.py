@@ -35,7 +35,10 @@ class TestInitAndMigrate:
 
     def test_migrate_goes_as_far_as_told(self, folder: Path, empty: ServiceAddresses) -> None:
         commands = CommandLine.on_servers(folder, empty)
-        assert commands.run("db", "migrate", "foundation").succeeded() == "The schema is at revision foundation.\n"
+        assert (
+            commands.run("db", "migrate", "tenants_and_projects").succeeded()
+            == "The schema is at revision tenants_and_projects.\n"
+        )
         assert commands.run("db", "migrate").succeeded() == f"The schema is at revision {migrations.head()}.\n"
         assert "'no-such-one'" in commands.run("db", "migrate", "no-such-one").refused_with()
 

@@ -12,10 +12,11 @@ import pytest
 
 from command_line import CommandLine, open_folder
 from databases import new_database
-from fastapi_ignite.infra.embedded.processes import command_of
 from fastapi_ignite.infra.services import ServiceAddresses
 from infra.embedded_instances import wait_until
 from running_stack import RunningStack
+
+from embedded_services.processes import command_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="dumpable processes are a notion of Linux")
 

@@ -41,7 +41,7 @@ class SchemaHistory:
     revisions: frozenset[str]
 
     def state_of(self, revision: str | None) -> SchemaState:
-        """`behind`: the database lacks what this code needs.
+        """`behind`: the database lacks what this code needs, or is at a merged migration.
 
         `ahead`: it is at a revision this code does not know, so newer code has migrated it. A migration leaves the
         code of the version before working (DEVELOPER-GUIDE.md), which is what this process then is.

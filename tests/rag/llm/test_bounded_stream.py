@@ -1,4 +1,4 @@
-"""The bound on a streamed answer: what it reads from is closed with it, not some time later by the garbage collector."""
+"""The bound on a streamed answer: its source is closed with it, not some time later by the garbage collector."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from fastapi_ignite.rag.openai.bounded_stream import bounded
+from fastapi_ignite.rag.llm.bounded_stream import bounded
 
 
 class Source(httpx2.AsyncByteStream):
