@@ -1,4 +1,4 @@
-"""The audit over HTTP."""
+"""HTTP operations of the audit log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = tenant_router("/audit", "audit")
 admin = admin_router("/audit")
 
 Limit = Annotated[int, Query(ge=1, le=100)]
-After = Annotated[UUID | None, Query(description="`next_after` of the page before.")]
+After = Annotated[UUID | None, Query(description="`next_after` of the previous page.")]
 OnlyAction = Annotated[Action | None, Query(description="Only events of this action.")]
 
 
@@ -30,13 +30,13 @@ async def list_events(
     after: After = None,
     action: OnlyAction = None,
 ) -> EventList:
-    """What was done in the tenant, by whom, newest first. Nobody can change or remove an event."""
-    return await AuditLog(session).page(principal.tenant_id, limit=limit, after=after, action=action)
+    """List what was done in the tenant, and by whom, newest first. Nobody can change or remove an event."""
+    return await AuditLog(session).list_events(principal.tenant_id, limit=limit, after=after, action=action)
 
 
 @admin.get("")
 async def list_admin_events(
     session: OperatorDep, limit: Limit = 50, after: After = None, action: OnlyAction = None
 ) -> EventList:
-    """What administrators did to plans and admin keys, newest first."""
-    return await AuditLog(session).page_of_service_events(limit=limit, after=after, action=action)
+    """List what administrators did to plans and admin keys, newest first."""
+    return await AuditLog(session).list_service_events(limit=limit, after=after, action=action)

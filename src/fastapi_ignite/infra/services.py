@@ -1,6 +1,6 @@
-"""PostgreSQL and Redis: outside servers by setting, else the embedded ones.
+"""Find PostgreSQL and Redis: the servers in the settings, or else the embedded ones.
 
-`cli.py up` holds these for as long as it runs, and needs no SQLAlchemy (20 MB) for that.
+`cli.py up` keeps these open as long as it runs, so this module does not import SQLAlchemy (20 MB) at the top.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServiceAddresses:
-    """Full addresses, passwords included: none of them is ever logged."""
+    """URLs with passwords. They must not be logged."""
 
     owner_url: URL = field(repr=False)
     api_url: URL = field(repr=False)
@@ -29,12 +29,12 @@ class ServiceAddresses:
 
     @property
     def broker_url(self) -> str:
-        """Where job messages go."""
+        """Return the URL of the message broker."""
         return self.rabbitmq_url or self.redis_url
 
 
 class Services:
-    """The addresses, and the lease that keeps embedded servers up until `close`."""
+    """The URLs of the servers, and the lease that keeps embedded servers running until `close`."""
 
     def __init__(self, settings: Settings, lease: EmbeddedLease | None) -> None:
         self._settings = settings
@@ -42,18 +42,18 @@ class Services:
 
     @property
     def addresses(self) -> ServiceAddresses:
-        """Read again after `heal`: a restarted server may listen elsewhere."""
+        """Return the current URLs. Read them again after `heal`, as a restarted server may use another port."""
         from fastapi_ignite.infra.addresses import read_addresses  # noqa: PLC0415  # SQLAlchemy
 
         return read_addresses(self._settings, self.lease.endpoints if self.lease else None)
 
     def heal(self) -> None:
-        """Bring back the guardian of the embedded servers, which brings them back."""
+        """Restart the guardian of the embedded servers if it has died. It restarts the servers."""
         if self.lease:
             self.lease.ensure()
 
     def close(self) -> None:
-        """The last process out stops the embedded servers."""
+        """Release the lease. The embedded servers stop when the last process has done so."""
         if self.lease:
             self.lease.release()
 
@@ -65,18 +65,18 @@ class Services:
 
 
 def open_services(settings: Settings) -> Services:
-    """Start, or share, the embedded servers where no outside one is set.
+    """Start or share the embedded servers, unless the settings name other servers.
 
     Raises:
         EmbeddedServerError: a server did not start.
-        ConfigurationError: an address is malformed.
+        ConfigurationError: a URL is malformed.
     """
-    outside_database = settings.database.database_url or settings.postgres.host
-    outside_redis = settings.redis.url or settings.redis.host
-    if outside_database:
+    configured_database = settings.database.database_url or settings.postgres.host
+    configured_redis = settings.redis.url or settings.redis.host
+    if configured_database:
         from fastapi_ignite.infra.addresses import owner_url  # noqa: PLC0415  # SQLAlchemy
 
-        owner_url(settings, None)  # what is malformed is said before a server starts
-    if outside_database and outside_redis:
+        owner_url(settings, None)  # reports a malformed URL before a server starts
+    if configured_database and configured_redis:
         return Services(settings, None)
     return Services(settings, acquire(settings.ignite.data_dir, hung_seconds=settings.ignite.hung_seconds))

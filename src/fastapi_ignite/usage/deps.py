@@ -1,4 +1,4 @@
-"""What an operation that uses some of a cap declares."""
+"""The dependency that adds quota headers to the answers of an operation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from fastapi import Depends, Response
 from fastapi_ignite.usage.quota_headers import attach_quota_headers
 
 
-async def _note_on_answer(response: Response) -> None:
+async def _add_to_response(response: Response) -> None:
     attach_quota_headers(response.headers)
 
 
-QuotaHeadersDep = Depends(_note_on_answer)
+QuotaHeadersDep = Depends(_add_to_response)

@@ -1,4 +1,4 @@
-"""What is left of a cap, told with the answer that used some of it."""
+"""Response headers that tell how much of a quota is left."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from fastapi_ignite.core import clock
 
 
 class Headers(Protocol):
-    """Those of an answer, by whichever framework."""
+    """The headers of a response, of any framework."""
 
     def __setitem__(self, name: str, value: str, /) -> None: ...
 
 
-_answer: ContextVar[Headers | None] = ContextVar("quota_headers", default=None)
+_response_headers: ContextVar[Headers | None] = ContextVar("quota_headers", default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaState:
-    """A cap after a decision on it. `resets_at` null: it never does."""
+    """A quota after a reservation or a refusal. `resets_at` is None if it never resets."""
 
     metric: str
     cap: int
@@ -30,25 +30,25 @@ class QuotaState:
     resets_at: datetime | None
 
     def headers(self) -> dict[str, str]:
-        """As the rate limit's: what is left, and the seconds until all of it is back."""
-        told = {
+        """Return the headers: what is left, and the seconds until the quota resets."""
+        headers = {
             "X-Quota-Metric": self.metric,
             "X-Quota-Limit": str(self.cap),
             "X-Quota-Remaining": str(max(0, self.cap - self.used - self.reserved)),
         }
         if self.resets_at is not None:
-            told["X-Quota-Reset"] = str(max(1, -int((clock.now() - self.resets_at).total_seconds() // 1)))
-        return told
+            headers["X-Quota-Reset"] = str(max(1, -int((clock.now() - self.resets_at).total_seconds() // 1)))
+        return headers
 
 
 def attach_quota_headers(headers: Headers) -> None:
-    """From now on in this task: the service that decides knows of no request."""
-    _answer.set(headers)
+    """Let `add_quota_headers` write to these headers in this task, because services do not know the response."""
+    _response_headers.set(headers)
 
 
-def note(state: QuotaState) -> None:
-    """Put it on the answer of the operation under way; a worker has none."""
-    headers = _answer.get()
+def add_quota_headers(state: QuotaState) -> None:
+    """Add the quota's headers to the current response. In a worker there is none, so nothing happens."""
+    headers = _response_headers.get()
     if headers is not None:
         for name, value in state.headers().items():
             headers[name] = value

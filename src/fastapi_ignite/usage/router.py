@@ -1,4 +1,4 @@
-"""Usage over time over HTTP."""
+"""HTTP operations of usage reports."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ router = tenant_router("/usage", "usage")
 async def read_usage(
     principal: PrincipalDep,
     session: SessionDep,
-    start: Annotated[date | None, Query(description="First UTC day; default 29 days before `end`.")] = None,
-    end: Annotated[date | None, Query(description="Last UTC day, included; default today.")] = None,
+    start: Annotated[date | None, Query(description="First UTC day. Default: 29 days before `end`.")] = None,
+    end: Annotated[date | None, Query(description="Last UTC day, included. Default: today.")] = None,
 ) -> UsageByDay:
-    """What was used, by day and metric, up to 366 days at a time."""
+    """Report usage by day and metric, for up to 366 days."""
     return await UsageReports(session, principal.tenant_id).by_day(start=start, end=end)
 
 
@@ -34,7 +34,7 @@ async def read_ledger(
     principal: PrincipalDep,
     session: SessionDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
-    after: Annotated[UUID | None, Query(description="`next_after` of the page before.")] = None,
+    after: Annotated[UUID | None, Query(description="`next_after` of the previous page.")] = None,
 ) -> LedgerPage:
-    """Every unit that was counted, newest first."""
+    """List every unit that was counted, newest first."""
     return await UsageReports(session, principal.tenant_id).ledger(after=after, limit=limit)
