@@ -16,7 +16,7 @@ def test_a_sound_installation_passes(commands: CommandLine) -> None:
     assert found["JWT_SECRET"].startswith("warn the development default")
     assert found["redis"].startswith("ok valkey 9")
     assert found["database"].startswith("ok at migration ")
-    assert found["logins"] == "ok ignite_api and ignite_worker connect"
+    assert found["logins"] == "ok ignite_api and ignite_worker can connect"
     assert found["scheduler"].startswith("warn no scheduler runs")
     assert found["embedder"] == "ok minilm, 384 dimensions"
     assert "production" not in found
@@ -46,7 +46,7 @@ def test_a_redis_that_is_not_there_fails_alone(commands: CommandLine) -> None:
 def test_a_malformed_address_is_a_finding(commands: CommandLine) -> None:
     finished = commands.run("doctor", DATABASE_URL="hunter2")
     assert finished.code == 1
-    assert finished.findings()["servers"].startswith("fail DATABASE_URL: takes postgresql://")
+    assert finished.findings()["servers"].startswith("fail DATABASE_URL: must be postgresql://")
     assert "hunter2" not in finished.output + finished.error
 
 

@@ -57,7 +57,7 @@ class TestSet:
         self, commands: CommandLine, plan_id: str
     ) -> None:
         refused = commands.run("plans", "set", plan_id, "--max-projects", "1").refused_with()
-        assert refused == f"{plan_id} is a new plan: it needs --max-projects, --message-cap and --upload-char-cap"
+        assert refused == f"{plan_id} is a new plan. It needs --max-projects, --message-cap and --upload-char-cap."
 
         commands.run("plans", "set", plan_id, *FIGURES, "--rate-limit-rpm", "9").succeeded()
         commands.run("plans", "set", plan_id, "--message-cap", "0", "--name", "[/] Small [bold]").succeeded()

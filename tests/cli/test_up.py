@@ -86,7 +86,7 @@ def test_what_hangs_is_replaced_and_work_goes_on(stack: RunningStack) -> None:
 
     wait_until(lambda: not any(map(command_of, stopped)), "all of them were replaced", 60)
     for name in ("api", "worker", "scheduler"):
-        assert re.search(rf"supervisor \| {name} \(process \d+\) hangs: no sign of life", stack.printed), stack.printed
+        assert re.search(rf"supervisor \| {name} \(process \d+\) hangs: no heartbeat", stack.printed), stack.printed
     stack.wait_until_healthy()
     wait_until(lambda: stack.readiness()["status"] == "ready", "worker and scheduler are back", 60)
     uploaded = httpx2.post(

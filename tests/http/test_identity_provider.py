@@ -216,7 +216,7 @@ class TestRotation:
         provider.server.keys = [public_entry(ELLIPTIC, "elliptic")]
         pass_time(jwks.REFRESH_SECONDS + 1)
         await provider.call(provider.token())  # the fetch goes on beside it
-        await provider.keys.settled()
+        await provider.keys.wait_for_fetch()
         problem(await provider.call(provider.token()), 401, "invalid_token")
 
     async def test_forged_key_ids_do_not_make_requests_of_their_number(self, provider: Provider) -> None:
@@ -268,7 +268,7 @@ class TestOutage:
         for _ in range(3):
             pass_time(jwks.REFRESH_SECONDS + 1)
             assert (await provider.call(provider.token())).status_code == 200
-            await provider.keys.settled()
+            await provider.keys.wait_for_fetch()
         problem(await provider.call(provider.token(OTHER, key_id="new")), 503, "identity_provider_unavailable")
         pass_time(jwks.STALE_SECONDS)
         problem(await provider.call(provider.token()), 503, "identity_provider_unavailable")

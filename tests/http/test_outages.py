@@ -215,7 +215,7 @@ async def test_a_standby_takes_keys_whose_use_should_be_noted(scene: Scene, own_
             assert await AdminAuthenticator(admin_database, scene.settings).authenticate(admin_key)
         await admin_database.close()
     assert [answer.status_code for answer in answers] == [200, 200]
-    assert [line for line in log.failures() if "use of a key not noted" in line] == log.failures() != []
+    assert [line for line in log.failures() if "last use of a key not recorded" in line] == log.failures() != []
 
 
 async def test_what_the_server_says_decides_on_the_code(scene: Scene) -> None:

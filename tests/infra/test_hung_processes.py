@@ -72,13 +72,13 @@ class Watch:
         steps: list[Step] = []
         for _ in range(int(seconds * 4)):
             self.now += 0.25
-            steps += self._hung.look(self.groups)
+            steps += self._hung.check(self.groups)
         return steps
 
     def after_standing_still(self, seconds: float) -> list[Step]:
         """One look, after none for this long."""
         self.now += seconds
-        return self._hung.look(self.groups)
+        return self._hung.check(self.groups)
 
 
 @pytest.fixture

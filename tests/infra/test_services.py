@@ -82,7 +82,7 @@ class TestOutsideServers:
         monkeypatch.setenv("DATABASE_URL", url)
         with pytest.raises(ConfigurationError) as caught:
             open_services(load_settings(env_file=None))
-        assert caught.value.detail == "DATABASE_URL: takes postgresql://user:password@host:port/database"
+        assert caught.value.detail == "DATABASE_URL: must be postgresql://user:password@host:port/database"
         assert not own_folder.exists()
 
     def test_a_failure_of_the_embedded_servers_says_which_settings_help(self, own_folder: Path) -> None:
@@ -96,9 +96,9 @@ class TestOutsideServers:
     @pytest.mark.parametrize(
         ("parameters", "complaint"),
         [
-            ("sslmode=hunter2", "sslmode takes one of disable, allow, prefer, require, verify-ca, verify-full"),
-            ("sslmode=disable&sslmode=require", "sslmode takes one of "),
-            ("sslmode=require&channel_binding=require", "takes the parameters .*, and not channel_binding$"),
+            ("sslmode=hunter2", "sslmode must be one of disable, allow, prefer, require, verify-ca, verify-full"),
+            ("sslmode=disable&sslmode=require", "sslmode must be one of "),
+            ("sslmode=require&channel_binding=require", "may have the parameters .*, but not channel_binding$"),
         ],
     )
     def test_a_parameter_that_nobody_would_heed_is_refused(
@@ -169,7 +169,7 @@ class TestLogins:
             "REDIS_TLS": "off",
             "POSTGRES_API_PASSWORD": "of the api",
         }
-        with pytest.raises(ConfigurationError, match=r"POSTGRES_API_PASSWORD, .* wants all three"):
+        with pytest.raises(ConfigurationError, match=r"POSTGRES_API_PASSWORD, .* requires all"):
             addresses_of(monkeypatch, OUTSIDE | production)
         others = {"POSTGRES_WORKER_PASSWORD": "of the worker", "POSTGRES_ADMIN_PASSWORD": "of the admin"}
         addresses_of(monkeypatch, OUTSIDE | production | others)

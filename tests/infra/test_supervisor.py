@@ -157,7 +157,7 @@ class TestHanging:
         told = impatient(f"api:{BEATING}")
         first = int(told.expect(r"pid (\d+)")[1])
         os.kill(first, signal.SIGSTOP)
-        told.expect(rf"api \(process {first}\) hangs: no sign of life for \d s; it is told to end\n")
+        told.expect(rf"api \(process {first}\) hangs: no heartbeat for \d s; it gets SIGTERM\n")
         told.expect(rf"api \(process {first}\) hangs: .*; it is killed with all its processes\n")
         told.expect(r"api ended \(signal 9, Killed\); starting it again in 1 s")
         told.expect(rf"pid (?!{first}\b)\d+")
@@ -165,7 +165,7 @@ class TestHanging:
 
     def test_one_whose_event_loop_is_blocked_ends_by_the_first_signal(self, impatient: StartStack) -> None:
         told = impatient(f"worker:{BLOCKED}", f"api:{BEATING}")
-        told.expect(r"worker \(process \d+\) hangs: .*told to end(.|\n)*worker ended \(signal 15")
+        told.expect(r"worker \(process \d+\) hangs: .*gets SIGTERM(.|\n)*worker ended \(signal 15")
         assert "api (process" not in told.printed
 
     def test_one_process_of_a_child_is_left_to_the_child(self, impatient: StartStack) -> None:
@@ -180,7 +180,7 @@ class TestHanging:
 
     def test_without_a_pipe_the_children_run_all_the_same(self, stack: StartStack) -> None:
         told = stack(f"api:{BEATING}", options=", hung=HungPolicy(Path('/proc/none/beats'), 2, 30)")
-        told.expect(r"/proc/none/beats cannot be made \(.*\): a child that hangs will not be replaced")
+        told.expect(r"cannot create /proc/none/beats \(.*\), so a child that hangs will not be replaced")
         told.expect(r"pid \d+")
 
 

@@ -259,7 +259,7 @@ async def test_a_copy_whose_twin_takes_too_long_says_that_it_did_not_fit(
     assert (first["status"], second["status"]) == ("completed", "failed")
     assert second["last_error"] == {
         "code": "quota_exceeded",
-        "message": "The plan allows 30 characters; 30 are used or held, and 30 more were asked for.",
+        "message": "The plan allows 30 characters. 30 are used or reserved, and 30 more were requested.",
         "stage": "extracting",
         "retryable": False,
     }

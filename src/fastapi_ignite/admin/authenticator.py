@@ -1,4 +1,4 @@
-"""Tells which administrator owns a key that a request brought."""
+"""Find the administrator who owns an admin key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi_ignite.infra.db.stored_keys import LastUsedRecorder
 
 
 class AdminAuthenticator:
-    """It asks the database each time: administrators are few, and a revoked key ends at once."""
+    """Looks up admin keys. It does not cache them, so a revoked key stops working at once."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
@@ -28,5 +28,5 @@ class AdminAuthenticator:
         now = clock.now()
         if found is None or not found.is_active(now):
             return None
-        await self._uses.note(found, now, self._database.operator)
+        await self._uses.record(found, now, self._database.operator)
         return Actor("admin", str(found.id))

@@ -1,4 +1,4 @@
-"""Keys of whoever runs the service."""
+"""The table of admin keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi_ignite.infra.db import Base, StoredKey
 
 
 class AdminKey(StoredKey, Base):
-    """Made and revoked by the command line alone: no key can make another."""
+    """A key for operators of the service. Only the command line creates them, so no key can create another."""
 
     __tablename__ = "admin_keys"
     __table_args__ = (UniqueConstraint("digest"),)

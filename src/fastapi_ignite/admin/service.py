@@ -1,4 +1,4 @@
-"""Making and revoking admin keys."""
+"""Create, list and revoke admin keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastapi_ignite.core.ids import new_id
 
 
 class AdminKeyService:
-    """Works in an operator's transaction."""
+    """It works in the operator transaction of the caller."""
 
     def __init__(self, session: AsyncSession, settings: Settings) -> None:
         self._settings = settings
@@ -28,7 +28,7 @@ class AdminKeyService:
         self._audit = AuditLog(session)
 
     async def create(self, name: str, *, lifetime: timedelta | None) -> tuple[AdminKey, str]:
-        """The row, and the key itself, which nobody can show again."""
+        """Create a key. Return its row and the key itself, which cannot be shown again."""
         secret, now = new_admin_key(), clock.now()
         key = AdminKey(
             id=new_id(),
@@ -43,14 +43,14 @@ class AdminKeyService:
         return key, secret
 
     async def list_all(self) -> Sequence[AdminKey]:
-        """Oldest first, ended ones too."""
+        """Return all keys, oldest first, also revoked and expired ones."""
         return await self._keys.list_all()
 
     async def revoke(self, key_id: UUID) -> AdminKey:
-        """End the key; doing it again changes nothing.
+        """Revoke the key. It is no error if it is revoked already.
 
         Raises:
-            AdminKeyNotFoundError: there is none of this id.
+            AdminKeyNotFoundError: there is no key with this id.
         """
         key = await self._keys.get(key_id)
         if key is None:

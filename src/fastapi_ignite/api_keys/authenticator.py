@@ -1,4 +1,4 @@
-"""Tells which tenant owns an API key that a request brought."""
+"""Find the tenant that owns an API key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastapi_ignite.core.security import Principal
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.db.stored_keys import LastUsedRecorder
 
-REMEMBERED_SECONDS = 1.0
+CACHE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +27,18 @@ class _Known:
 
 
 class ApiKeyAuthenticator:
-    """It remembers its answers for a second: a revoked key works no longer than that."""
+    """Looks up API keys, and caches the results for a second. A revoked key may work for that long."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
         self._uses = LastUsedRecorder()
-        self._known = Remembered(self._look_up, seconds=REMEMBERED_SECONDS)
+        self._known = Remembered(self._look_up, seconds=CACHE_SECONDS)
 
     async def authenticate(self, key: str) -> Principal | None:
         """Return the key's tenant and scopes, or None.
 
-        A malformed key, or one of another environment, costs no query.
+        A malformed key, or a key of another environment, needs no query.
         """
         tenant_id = tenant_id_in_key(key, self._settings)
         if tenant_id is None:
@@ -55,6 +55,6 @@ class ApiKeyAuthenticator:
         now = clock.now()
         if key is None or not key.is_active(now):
             return None
-        await self._uses.note(key, now, lambda: self._database.tenant(tenant_id))
+        await self._uses.record(key, now, lambda: self._database.tenant(tenant_id))
         principal = Principal(tenant_id, granted(key.role, key.scopes), Actor("api_key", str(key.id)))
         return _Known(principal, key.expires_at)

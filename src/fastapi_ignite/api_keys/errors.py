@@ -1,4 +1,4 @@
-"""What API keys refuse."""
+"""Errors of the API keys."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from fastapi_ignite.core.errors import IgniteError, InvalidInputError, NotFoundE
 
 
 class ApiKeyNotFoundError(NotFoundError):
-    """Unknown, or another tenant's."""
+    """The key is unknown, or belongs to another tenant."""
 
     code = "api_key_not_found"
     title = "Unknown API key"
 
 
 class ApiKeyEndedError(IgniteError):
-    """Revoked or expired: it cannot be rotated."""
+    """The key is revoked, expired or replaced, so it cannot be rotated."""
 
     status = 409
     code = "api_key_ended"
@@ -21,7 +21,7 @@ class ApiKeyEndedError(IgniteError):
 
 
 class TooManyApiKeysError(IgniteError):
-    """The tenant has as many keys in force as one tenant may have."""
+    """The tenant has as many active keys as allowed."""
 
     status = 409
     code = "too_many_api_keys"
@@ -29,7 +29,7 @@ class TooManyApiKeysError(IgniteError):
 
 
 class ExpiryNotAheadError(InvalidInputError):
-    """A key that would have expired already."""
+    """The expiry of the new key is in the past."""
 
     code = "expiry_not_ahead"
     title = "Expiry in the past"

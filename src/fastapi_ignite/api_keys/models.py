@@ -1,4 +1,4 @@
-"""A tenant's keys."""
+"""The table of API keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi_ignite.infra.db import Base, StoredKey, TenantScoped
 
 
 class ApiKey(TenantScoped, StoredKey, Base):
-    """Allowed is what its role and its scopes allow together; null scopes narrow nothing."""
+    """A key may do what both its role and its scopes allow. If `scopes` is null, only the role counts."""
 
     __tablename__ = "api_keys"
     __table_args__ = (

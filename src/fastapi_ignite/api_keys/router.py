@@ -1,4 +1,4 @@
-"""API keys over HTTP."""
+"""HTTP operations of API keys."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ KeyId = Annotated[UUID, Path(examples=[KEY_EXAMPLE])]
     responses=responses(TenantNotFoundError, TooManyApiKeysError, ExpiryNotAheadError),
 )
 async def create_api_key(service: ApiKeyServiceDep, wanted: ApiKeyCreate) -> ApiKeyCreated:
-    """Make a key that may do no more than the caller. The answer is the only place where the key is shown.
+    """Create a key that may do no more than the caller. Only this answer shows the key.
 
-    Keys carry `ign_live_` in production and `ign_test_` elsewhere, and work nowhere else.
+    Keys begin with `ign_live_` in production and with `ign_test_` elsewhere, and work only there.
     """
     return await service.create(wanted)
 
@@ -59,9 +59,9 @@ async def create_api_key(service: ApiKeyServiceDep, wanted: ApiKeyCreate) -> Api
 async def list_api_keys(
     service: ApiKeyServiceDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    after: Annotated[UUID | None, Query(description="`next_after` of the page before.")] = None,
+    after: Annotated[UUID | None, Query(description="`next_after` of the previous page.")] = None,
 ) -> ApiKeyList:
-    """The tenant's keys, newest first; ended ones stay listed."""
+    """List the keys of the tenant, newest first, also revoked and expired ones."""
     return await service.page(limit=limit, after=after)
 
 
@@ -73,11 +73,11 @@ async def list_api_keys(
     responses=responses(ApiKeyNotFoundError, ApiKeyEndedError, TenantNotFoundError, TooManyApiKeysError),
 )
 async def rotate_api_key(service: ApiKeyServiceDep, key_id: KeyId, wanted: ApiKeyRotate) -> ApiKeyCreated:
-    """Replace a key by a new one with the same rights; the old one works on for `overlap_seconds`."""
+    """Replace a key by a new one with the same rights. The old key still works for `overlap_seconds`."""
     return await service.rotate(key_id, overlap_seconds=wanted.overlap_seconds)
 
 
 @router.delete("/{key_id}", openapi_extra=requires(Scope.API_KEYS_WRITE), responses=responses(ApiKeyNotFoundError))
 async def revoke_api_key(service: ApiKeyServiceDep, key_id: KeyId) -> ApiKeyRead:
-    """End a key, within a second on every process."""
+    """Revoke a key. Within a second it stops working in every process."""
     return await service.revoke(key_id)

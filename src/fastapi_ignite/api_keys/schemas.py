@@ -1,4 +1,4 @@
-"""Shapes of API keys."""
+"""Requests and responses of API keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastapi_ignite.http.fields import Name
 
 KEY_EXAMPLE = "01932c5d-1a2b-7c3d-8e4f-5a6b7c8d9e0f"
 DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:")
-END_OF_EXPIRIES = datetime(2200, 1, 1, tzinfo=UTC)  # far enough from the year 9999 to add a lifetime to
+END_OF_EXPIRIES = datetime(2200, 1, 1, tzinfo=UTC)  # so that adding a lifetime stays below the year 9999
 MAX_OVERLAP_SECONDS = 30 * 86400
 _READ_EXAMPLE: dict[str, Any] = {
     "id": KEY_EXAMPLE,
@@ -39,20 +39,20 @@ _ENDED_EXAMPLE = {
 
 
 def _date_and_time(value: object) -> object:
-    """Pydantic would take numbers too, and guess from their size whether they are seconds or milliseconds."""
+    """Refuse numbers. Pydantic would accept them, and guess whether they are seconds or milliseconds."""
     if not isinstance(value, str) or not DATE_AND_TIME.match(value):
-        raise ValueError("takes a date and a time with an offset, like 2030-01-01T00:00:00Z")
+        raise ValueError("must be a date and a time with an offset, like 2030-01-01T00:00:00Z")
     return value
 
 
-def _computable(value: datetime) -> datetime:
+def _before_year_2200(value: datetime) -> datetime:
     if value >= END_OF_EXPIRIES:
-        raise ValueError("takes a date before the year 2200; null is never")
+        raise ValueError("must be before the year 2200; null means never")
     return value
 
 
 class ApiKeyCreate(BaseModel):
-    """A key to be made."""
+    """The request for a new key."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -60,52 +60,49 @@ class ApiKeyCreate(BaseModel):
     )
 
     name: Name
-    role: Role = Field(Role.MEMBER, description="What the key may do at most.")
+    role: Role = Field(Role.MEMBER, description="Role that limits what the key may do.")
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] | None = Field(
-        None, description="Narrows the role; null is all that the role may."
+        None, description="Scopes that restrict the role. null means all scopes of the role."
     )
-    expires_at: Annotated[AwareDatetime, BeforeValidator(_date_and_time), AfterValidator(_computable)] | None = Field(
-        None, description="With an offset, and before the year 2200; null is never."
+    expires_at: Annotated[AwareDatetime, BeforeValidator(_date_and_time), AfterValidator(_before_year_2200)] | None = (
+        Field(None, description="Must have an offset, and be before the year 2200. null means never.")
     )
 
 
 class ApiKeyRotate(BaseModel):
-    """How a key is replaced."""
+    """The request to replace a key."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 86400}]})
 
-    overlap_seconds: int = Field(
-        86400, ge=0, le=MAX_OVERLAP_SECONDS, description="How long the old key works beside the new one."
-    )
+    overlap_seconds: int = Field(86400, ge=0, le=MAX_OVERLAP_SECONDS, description="How long the old key still works.")
 
 
 class ApiKeyRead(BaseModel):
-    """A key without its secret, which nobody can show again."""
+    """A key without its secret, which cannot be shown again."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_READ_EXAMPLE, _ENDED_EXAMPLE]})
 
     id: UUID
     name: str
-    hint: str = Field(description="The key's last characters.")
+    hint: str = Field(description="The last characters of the key.")
     role: Role
     scopes: list[Scope] | None
     created_by: str = Field(
-        description="Who made it: `token:` with the token's `sub`, or `api_key:` with the key's id."
+        description="Who created it: `token:` with the token's `sub`, or `api_key:` with the key's id."
     )
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
-    last_used_at: datetime | None = Field(description="To the minute.")
-    replaced_by: UUID | None = Field(description="The key that rotation put in its place.")
+    last_used_at: datetime | None = Field(description="Precise to the minute.")
+    replaced_by: UUID | None = Field(description="Id of the key that replaced it.")
 
     @classmethod
     def of(cls, key: ApiKey) -> ApiKeyRead:
-        """A row as callers see it."""
         return cls.model_validate({name: getattr(key, name) for name in ApiKeyRead.model_fields})
 
 
 class ApiKeyCreated(ApiKeyRead):
-    """The one answer that holds the key itself."""
+    """The only answer that contains the key itself."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -115,11 +112,10 @@ class ApiKeyCreated(ApiKeyRead):
         }
     )
 
-    key: str = Field(description="Store it now: it is shown this once. Send it as `Authorization: Bearer <key>`.")
+    key: str = Field(description="Store it now. It is not shown again. Send it as `Authorization: Bearer <key>`.")
 
     @classmethod
     def shown(cls, key: ApiKey, secret: str) -> ApiKeyCreated:
-        """With the key itself."""
         return cls(**ApiKeyRead.of(key).model_dump(), key=secret)
 
 

@@ -1,4 +1,4 @@
-"""Making, rotating and revoking a tenant's keys."""
+"""Create, rotate and revoke the API keys of a tenant."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_ACTIVE_KEYS = 100
 
 
 class ApiKeyService:
-    """Works in the caller's transaction."""
+    """It works in the transaction of the caller."""
 
     def __init__(self, session: AsyncSession, principal: Principal, settings: Settings) -> None:
         self._tenant_id = principal.tenant_id
@@ -43,14 +43,14 @@ class ApiKeyService:
         self._audit = AuditLog(session)
 
     async def create(self, wanted: ApiKeyCreate) -> ApiKeyCreated:
-        """A key that may do no more than its maker.
+        """Create a key that may do no more than its creator.
 
         Raises:
-            InsufficientScopeError: the maker lacks a scope of it.
-            TooManyApiKeysError: enough keys are in force.
+            InsufficientScopeError: the creator lacks a scope of the key.
+            TooManyApiKeysError: the tenant has too many active keys.
         """
         if wanted.expires_at is not None and wanted.expires_at <= clock.now():
-            raise ExpiryNotAheadError("expires_at lies in the past.")
+            raise ExpiryNotAheadError("expires_at is in the past.")
         scopes = None if wanted.scopes is None else sorted(set(wanted.scopes))
         self._require_no_more_than_own(wanted.role, scopes)
         created = await self._add(name=wanted.name, role=wanted.role, scopes=scopes, expires_at=wanted.expires_at)
@@ -66,7 +66,7 @@ class ApiKeyService:
         return created
 
     async def rotate(self, key_id: UUID, *, overlap_seconds: int) -> ApiKeyCreated:
-        """A new key of the same name, rights and lifetime; the old one works for `overlap_seconds` beside it.
+        """Create a key with the same name, rights and lifetime. The old key still works for `overlap_seconds`.
 
         Raises:
             ApiKeyNotFoundError: the tenant has no such key.
@@ -76,7 +76,7 @@ class ApiKeyService:
         """
         old = await self._get(key_id)
         if old.replaced_by is not None or not old.is_active(clock.now()):
-            raise ApiKeyEndedError("This key was revoked, expired or replaced; make a new one.")
+            raise ApiKeyEndedError("This key was revoked, expired or replaced. Create a new one.")
         self._require_no_more_than_own(old.role, old.scopes)
         lifetime = old.expires_at - old.created_at if old.expires_at else None
         created = await self._add(
@@ -99,7 +99,7 @@ class ApiKeyService:
         return created
 
     async def revoke(self, key_id: UUID) -> ApiKeyRead:
-        """End the key; doing it again changes nothing."""
+        """Revoke the key. It is no error if it is revoked already."""
         key = await self._get(key_id)
         if key.revoked_at is None:
             key.revoked_at = clock.now()
@@ -107,7 +107,7 @@ class ApiKeyService:
         return ApiKeyRead.of(key)
 
     async def page(self, *, limit: int, after: UUID | None) -> ApiKeyList:
-        """Newest first, ended keys included."""
+        """Return a page of keys, newest first, also revoked and expired ones."""
         keys = await self._keys.page(limit=limit + 1, after=after)
         shown = [ApiKeyRead.of(key) for key in keys[:limit]]
         has_more = len(keys) > limit
@@ -128,11 +128,13 @@ class ApiKeyService:
         expires_at: datetime | None,
         replacing: bool = False,
     ) -> ApiKeyCreated:
-        if await self._tenants.get(self._tenant_id, lock=True) is None:  # two that make the last key take turns
+        if (
+            await self._tenants.get(self._tenant_id, lock=True) is None
+        ):  # the lock serialises two requests for the last allowed key
             raise TenantNotFoundError("The token's tenant does not exist.")
-        most = MAX_ACTIVE_KEYS * (2 if replacing else 1)  # room to rotate every one of them
+        most = MAX_ACTIVE_KEYS * (2 if replacing else 1)  # so that every key can be rotated
         if await self._keys.count_active(clock.now()) >= most:
-            raise TooManyApiKeysError(f"{most} keys are in force; revoke one first.", limit=most)
+            raise TooManyApiKeysError(f"The tenant has {most} active keys. Revoke one first.", limit=most)
         secret = new_tenant_key(self._tenant_id, self._settings)
         actor = self._principal.actor
         key = ApiKey(
@@ -154,5 +156,6 @@ class ApiKeyService:
         missing = sorted(granted(role, scopes) - self._principal.scopes)
         if missing:
             raise InsufficientScopeError(
-                "A key may do no more than who makes or rotates it.", missing_scopes=[str(scope) for scope in missing]
+                "A key may not do more than the caller who creates or rotates it.",
+                missing_scopes=[str(scope) for scope in missing],
             )

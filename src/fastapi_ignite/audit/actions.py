@@ -1,4 +1,4 @@
-"""The names of what is audited."""
+"""The names of the actions in the audit log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """`thing.what happened`."""
+    """The form is `object.event`."""
 
     TENANT_CREATED = "tenant.created"
     TENANT_SUSPENDED = "tenant.suspended"

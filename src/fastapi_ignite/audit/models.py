@@ -1,4 +1,4 @@
-"""What was done, by whom, to what. Rows are never changed: grants and a trigger see to it."""
+"""Tables of the audit log. Database privileges and a trigger ensure that rows are never changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi_ignite.infra.db import Base, TenantScoped
 
 
 class Event:
-    """`target` is the id of what the action was done to."""
+    """The columns of an audit event. `target` is the id of the object that was changed."""
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     actor_kind: Mapped[str]
@@ -26,13 +26,13 @@ class Event:
 
 
 class AuditEvent(TenantScoped, Event, Base):
-    """Of one tenant. It outlives the tenant."""
+    """An event of one tenant. It is kept after the tenant was deleted."""
 
     __tablename__ = "audit_events"
 
 
 class AdminEvent(Event, Base):
-    """Of the whole service: plans, admin keys."""
+    """An event of the whole service, about a plan or an admin key."""
 
     __tablename__ = "admin_events"
 

@@ -1,4 +1,4 @@
-"""SQL of the audit."""
+"""Queries of the audit log."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ E = TypeVar("E", AuditEvent, AdminEvent)
 
 
 class AuditRepo:
-    """Events by id, which is by time, newest first."""
+    """Lists events by id, newest first. Ids sort by time."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def of_tenant(
+    async def list_for_tenant(
         self, tenant_id: UUID, *, limit: int, after: UUID | None, action: str | None
     ) -> Sequence[AuditEvent]:
-        """A tenant's."""
         return await self._page(
             select(AuditEvent).where(AuditEvent.tenant_id == tenant_id), AuditEvent, limit, after, action
         )
 
-    async def of_service(self, *, limit: int, after: UUID | None, action: str | None) -> Sequence[AdminEvent]:
-        """The service's. Needs an operator's transaction."""
+    async def list_for_service(self, *, limit: int, after: UUID | None, action: str | None) -> Sequence[AdminEvent]:
+        """List events of the whole service. This needs an operator transaction."""
         return await self._page(select(AdminEvent), AdminEvent, limit, after, action)
 
     async def _page(

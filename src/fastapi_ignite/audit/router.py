@@ -1,4 +1,4 @@
-"""The audit over HTTP."""
+"""HTTP operations of the audit log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def _admin_service(session: OperatorDep) -> AuditLog:
 AuditLogDep = Annotated[AuditLog, Depends(_service)]
 AdminAuditLogDep = Annotated[AuditLog, Depends(_admin_service)]
 Limit = Annotated[int, Query(ge=1, le=100)]
-After = Annotated[UUID | None, Query(description="`next_after` of the page before.")]
+After = Annotated[UUID | None, Query(description="`next_after` of the previous page.")]
 OnlyAction = Annotated[Action | None, Query(description="Only events of this action.")]
 
 
@@ -41,13 +41,13 @@ async def list_events(
     after: After = None,
     action: OnlyAction = None,
 ) -> EventList:
-    """What was done in the tenant, by whom, newest first. Nobody can change or remove an event."""
-    return await service.page(principal.tenant_id, limit=limit, after=after, action=action)
+    """List what was done in the tenant, and by whom, newest first. Nobody can change or remove an event."""
+    return await service.list_events(principal.tenant_id, limit=limit, after=after, action=action)
 
 
 @admin.get("")
 async def list_admin_events(
     service: AdminAuditLogDep, limit: Limit = 50, after: After = None, action: OnlyAction = None
 ) -> EventList:
-    """What administrators did to plans and admin keys, newest first."""
-    return await service.page_of_service_events(limit=limit, after=after, action=action)
+    """List what administrators did to plans and admin keys, newest first."""
+    return await service.list_service_events(limit=limit, after=after, action=action)

@@ -1,4 +1,4 @@
-"""Shapes of the audit."""
+"""Responses of the audit log."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ SYSTEM_EXAMPLE = {
 
 
 class EventActor(BaseModel):
-    """Who acted."""
+    """The actor of an event."""
 
     kind: str = Field(description="`token`, `api_key`, `admin`, `anonymous` or `system`.")
     id: str | None = Field(description="The token's `sub`, or the key's id.")
 
 
 class EventRead(BaseModel):
-    """One thing that was done."""
+    """One audited action."""
 
     id: UUID
     created_at: datetime
     actor: EventActor
     action: str
-    target: str | None = Field(description="Id of what it was done to.")
+    target: str | None = Field(description="Id of the object that was changed.")
     details: dict[str, Any]
     request_id: str | None
     address: str | None
@@ -68,7 +68,7 @@ class EventList(BaseModel):
 
     @classmethod
     def of(cls, rows: Sequence[AuditEvent] | Sequence[AdminEvent], limit: int) -> EventList:
-        """`rows` holds one more than the page where there is a next one."""
+        """Build a page. If there is a next page, `rows` has one row more than `limit`."""
         has_more = len(rows) > limit
         events = [
             EventRead(

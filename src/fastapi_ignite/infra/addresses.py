@@ -1,4 +1,4 @@
-"""The addresses of PostgreSQL, Redis and the message broker, out of settings or of the embedded servers."""
+"""Build the URLs of PostgreSQL, Redis and the message broker, from the settings or for the embedded servers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from embedded_services import EmbeddedEndpoints
 
 DRIVER = "postgresql+asyncpg"
-# Those of libpq that the driver or this program understands: what nobody would heed is refused.
+# Parameters of libpq that the driver or this program uses. Others are refused, because they would have no effect.
 URL_PARAMETERS = frozenset({"host", "port", "ssl", "sslmode", "sslrootcert", "target_session_attrs"})
 
 
 def read_addresses(settings: Settings, endpoints: EmbeddedEndpoints | None) -> ServiceAddresses:
-    """Where API, worker, scheduler and migrations connect.
+    """Return the URLs for API, worker, scheduler and migrations.
 
     Raises:
-        ConfigurationError: an address is malformed, or production lacks a password.
+        ConfigurationError: a URL is malformed, or a password is missing in production.
     """
     owner = owner_url(settings, endpoints)
     prefix = settings.postgres.login_prefix
@@ -35,8 +35,8 @@ def read_addresses(settings: Settings, endpoints: EmbeddedEndpoints | None) -> S
     }
     if settings.app.production and not owner.password and not all(configured.values()):
         raise ConfigurationError(
-            "POSTGRES_API_PASSWORD, POSTGRES_WORKER_PASSWORD and POSTGRES_ADMIN_PASSWORD: production wants all three "
-            "where the owner has no password"
+            "POSTGRES_API_PASSWORD, POSTGRES_WORKER_PASSWORD and POSTGRES_ADMIN_PASSWORD: production requires all "
+            "three if the owner has no password"
         )
     passwords = {
         login: secret.get_secret_value() if secret else derive_password(owner.password or "", login)
@@ -55,10 +55,10 @@ def read_addresses(settings: Settings, endpoints: EmbeddedEndpoints | None) -> S
 
 
 def owner_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> URL:
-    """PostgreSQL's, for the owner of the schema.
+    """Return the URL of PostgreSQL for the owner of the schema.
 
     Raises:
-        ConfigurationError: it is malformed.
+        ConfigurationError: the URL is malformed.
     """
     postgres = settings.postgres
     if settings.database.database_url:
@@ -69,7 +69,7 @@ def owner_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> URL:
         url = URL.create(DRIVER, postgres.user, password, postgres.host, postgres.port, postgres.db)
         return with_tls(url, postgres.sslmode, postgres.sslrootcert)
     if endpoints is None:
-        raise ConfigurationError("neither an outside nor an embedded PostgreSQL is available")
+        raise ConfigurationError("No PostgreSQL is configured, and none is embedded.")
     return URL.create(
         DRIVER,
         endpoints.postgres_user,
@@ -86,21 +86,21 @@ def _parse_database_url(value: str) -> URL:
     except (ArgumentError, ValueError):
         url = URL.create("unknown")
     if url.get_backend_name() not in {"postgresql", "postgres"}:
-        raise ConfigurationError("DATABASE_URL: takes postgresql://user:password@host:port/database")
+        raise ConfigurationError("DATABASE_URL: must be postgresql://user:password@host:port/database")
     unknown = sorted(set(url.query) - URL_PARAMETERS)
     if unknown:
         raise ConfigurationError(
-            f"DATABASE_URL: takes the parameters {', '.join(sorted(URL_PARAMETERS))}, and not {', '.join(unknown)}"
+            f"DATABASE_URL: may have the parameters {', '.join(sorted(URL_PARAMETERS))}, but not {', '.join(unknown)}"
         )
-    if "ssl" in url.query:  # the driver's own name for it
+    if "ssl" in url.query:  # the driver's name of the parameter
         url = url.difference_update_query(["ssl"]).update_query_dict({"sslmode": url.query["ssl"]})
     if url.query.get("sslmode", "prefer") not in MODES:
-        raise ConfigurationError(f"DATABASE_URL: sslmode takes one of {', '.join(MODES)}")
+        raise ConfigurationError(f"DATABASE_URL: sslmode must be one of {', '.join(MODES)}")
     return url.set(drivername=DRIVER)
 
 
 def _shared_url(settings: Settings, owner: URL) -> URL:
-    """Where API, worker and scheduler connect. Migrations hold a session's lock, so the owner's address is direct."""
+    """Return the URL for API, worker and scheduler. Migrations do not use pgbouncer, as they need a session lock."""
     postgres = settings.postgres
     if postgres.pgbouncer_host is None:
         return owner
@@ -113,12 +113,12 @@ def _redis_url(settings: Settings, endpoints: EmbeddedEndpoints | None) -> str:
         return settings.redis.url.get_secret_value()
     if settings.redis.host:
         password = settings.redis.password.get_secret_value() if settings.redis.password else None
-        username = None if password is None else ""  # without one SQLAlchemy renders no password either
+        username = None if password is None else ""  # without a username SQLAlchemy writes no password either
         host, port, database = settings.redis.host, settings.redis.port, str(settings.redis.db)
         scheme = "rediss" if settings.redis.tls == "on" else "redis"
         return URL.create(scheme, username, password, host, port, database).render_as_string(hide_password=False)
     if endpoints is None:
-        raise ConfigurationError("neither an outside nor an embedded Redis is available")
+        raise ConfigurationError("No Redis is configured, and none is embedded.")
     return f"redis://:{endpoints.redis_password}@{endpoints.redis_host}:{endpoints.redis_port}/0"
 
 

@@ -1,6 +1,6 @@
-"""The allocator of the C library, where it can be told how much of what is free it may keep.
+"""Limit how much free memory the C library's allocator (malloc) keeps.
 
-Python's own objects are not its business: it serves numpy, the model, parsers in C, and every object above 512 bytes.
+Python itself allocates objects up to 512 bytes. malloc serves larger ones, numpy, the model and parsers written in C.
 """
 
 from __future__ import annotations
@@ -8,25 +8,25 @@ from __future__ import annotations
 import ctypes
 import os
 
-# of glibc's malloc.h
+# constants of glibc's malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 
 MAX_HEAPS = 2
-# A larger block goes back to the system when it is freed: a document's text, not the buffers of a request.
+# Larger blocks return to the system when they are freed. A document's text is larger, a request's buffers are not.
 LARGE_BLOCK_BYTES = 2**20
 MAX_FREE_BYTES = 4 * 2**20
-# whoever sets one of these has made up their mind
+# with one of these variables the operator has chosen an allocator or its settings
 _CHOSEN_BY_OPERATOR = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def limit_heap() -> None:
-    """Bound what the allocator keeps for itself; call it first in a process that lives long.
+    """Limit the free memory that malloc keeps. Call this at the start of a long-running process.
 
-    By default glibc makes eight heaps a processor, one for each thread that allocates, and gives nothing of what was
-    freed in the middle of them back; after one large free it also keeps all blocks up to that size, 32 MB at most.
-    Other C libraries have no such settings and are left alone.
+    By default glibc creates up to eight heaps for each CPU, and does not return memory that was freed in the middle of
+    a heap. After one large block was freed, it also keeps later blocks of up to that size, at most 32 MB. Other C
+    libraries have no such settings, so nothing happens there.
     """
     mallopt = _function("mallopt")
     if mallopt is None or any(name in os.environ for name in _CHOSEN_BY_OPERATOR):
@@ -37,12 +37,12 @@ def limit_heap() -> None:
 
 
 def release_free_memory() -> None:
-    """Give the pages that hold nothing back to the system. Takes milliseconds: for after something large."""
+    """Return free pages to the system. It takes milliseconds, so call it only after a large piece of work."""
     trim = _function("malloc_trim")
     if trim is not None:
         trim(0)
 
 
 def _function(name: str) -> ctypes._NamedFuncPointer | None:
-    """Nothing on macOS, and in musl."""
+    """Return the function of the C library, or None on macOS and with musl."""
     return getattr(ctypes.CDLL(None), name, None)

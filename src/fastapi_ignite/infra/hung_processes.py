@@ -1,4 +1,4 @@
-"""Which processes of a supervisor's children have given no sign of life for too long, and what to do about each."""
+"""Find processes below a supervisor that have sent no heartbeat for too long, and decide how to end each."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from fastapi_ignite.infra.heartbeat import HeartbeatPipe
 
-# A look counts for no longer than this: where the supervisor itself stood still (a suspended laptop, a machine that is
-# out of breath, a stopped terminal), the others had no chance either, and what they said meanwhile is read first.
-LONGEST_LOOK_SECONDS = 1.0
+# At most this much silence is added at a check. If the supervisor itself was stopped (a suspended laptop, an overloaded
+# machine, a stopped terminal), the other processes were too, and the heartbeats in the pipe are read first.
+MAX_INTERVAL_SECONDS = 1.0
 KILL_AFTER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do now about a process: send it this signal, or kill its whole group."""
+    """What to do now with a process: send it this signal, or kill its whole process group."""
 
     pid: int
     group: int
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass(slots=True)
 class _Silence:
-    """How long a process has been silent, and how many steps were taken against it since it last beat."""
+    """How long a process has been silent, and how many steps were taken since its last heartbeat."""
 
     group: int
     seconds: float = 0
@@ -37,10 +37,10 @@ class _Silence:
 
 
 class HungProcesses:
-    """Hears of every process of the groups: API workers and worker processes each beat for themselves.
+    """Watches every process of the groups. API workers and worker processes send their own heartbeats.
 
-    A process is known from its first beat to its farewell. A group that has no such process is starting or stopping,
-    and has `start_seconds` for that.
+    A process is watched from its first heartbeat until its ending message. A group without a watched process is
+    starting or stopping, and may take `start_seconds` for that.
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class HungProcesses:
         self._hung_seconds = hung_seconds
         self._start_seconds = start_seconds
         self._clock = clock
-        self._looked_at = clock()
+        self._checked_at = clock()
         self._processes: dict[int, _Silence] = {}
         self._groups: dict[int, _Silence] = {}
 
-    def look(self, groups: Collection[int]) -> list[Step]:
-        """Call it several times a second with the groups that run; a group is named by its first process."""
+    def check(self, groups: Collection[int]) -> list[Step]:
+        """Return the steps to take now. Call this several times a second; `groups` are the pids of the leaders."""
         now = self._clock()
-        elapsed, self._looked_at = min(now - self._looked_at, LONGEST_LOOK_SECONDS), now
-        self._listen()
+        elapsed, self._checked_at = min(now - self._checked_at, MAX_INTERVAL_SECONDS), now
+        self._read_heartbeats()
         self._processes = {
             pid: silence
             for pid, silence in self._processes.items()
@@ -83,7 +83,7 @@ class HungProcesses:
             ),
         ]
 
-    def _listen(self) -> None:
+    def _read_heartbeats(self) -> None:
         for pid, works in self._pipe.read():
             self._processes.pop(pid, None)
             group = _group_of(pid)
@@ -91,7 +91,7 @@ class HungProcesses:
                 self._processes[pid] = _Silence(group)
 
     def _next(self, pid: int, silence: _Silence, elapsed: float) -> Iterator[Step]:
-        """Ask it to end, kill it, and if that changed nothing, kill those who should have replaced it too."""
+        """Send SIGTERM, then SIGKILL. If the process is still there, kill its whole group."""
         silence.seconds += elapsed
         patience = self._start_seconds if silence is self._groups.get(pid) else self._hung_seconds
         if silence.seconds < patience + silence.steps * KILL_AFTER_SECONDS:

@@ -1,4 +1,4 @@
-"""Public keys of an identity provider (RFC 7517), fetched from the one address that the settings name."""
+"""Fetch and cache the public keys of an identity provider (RFC 7517), from the URL in the settings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fastapi_ignite.core.security import KeysUnavailableError
 
 ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
 REFRESH_SECONDS = 600
-# An unknown key id fetches anew (the provider may have rotated), but a stream of forged ids must not become a stream
-# of requests to the provider.
+# An unknown key id causes a new fetch, because the provider may have rotated its keys. But many forged ids must not
+# cause many requests to the provider.
 UNKNOWN_KEY_SECONDS = 15
-# How long keys are believed while the provider cannot be reached.
+# How long cached keys are trusted while the provider cannot be reached.
 STALE_SECONDS = 24 * 3600
 TIMEOUT_SECONDS = 3
 MAX_BYTES = 256 * 1024
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class KeySet:
-    """The keys of one address by their id. One fetch at a time, and none that a request with a known key waits for."""
+    """The keys of one URL by their id. Fetches do not overlap, and a request with a known key waits for none."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -42,10 +42,10 @@ class KeySet:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str) -> jwt.PyJWK | None:
-        """The key of this id; None when the provider does not have it.
+        """Return the key with this id, or None if the provider does not have it.
 
         Raises:
-            KeysUnavailableError: the id is unknown and the provider cannot be asked, or could not for a day.
+            KeysUnavailableError: the id is unknown and the provider cannot be reached, or not since a day.
         """
         key = self._known(key_id)
         if key is None or self._age > REFRESH_SECONDS:
@@ -57,13 +57,12 @@ class KeySet:
             raise KeysUnavailableError("The identity provider's keys cannot be fetched.", headers={"Retry-After": "15"})
         return key
 
-    async def settled(self) -> None:
-        """When no fetch is under way."""
+    async def wait_for_fetch(self) -> None:
+        """Wait until no fetch is running."""
         if self._fetching is not None:
             await asyncio.wait([self._fetching])
 
     async def close(self) -> None:
-        """Give up a fetch under way."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.gather(self._fetching, return_exceptions=True)
@@ -76,7 +75,7 @@ class KeySet:
         return self._keys.get(key_id) if self._age < STALE_SECONDS else None
 
     def _refresh_if_due(self) -> asyncio.Task[None] | None:
-        """The fetch to wait for: a new one, the one under way, or none so soon after the last."""
+        """Return the fetch to wait for: the running one, a new one, or None if the last one was too recent."""
         if self._fetching is None or self._fetching.done():
             if time.monotonic() - self._tried_at < UNKNOWN_KEY_SECONDS:
                 return None
@@ -96,7 +95,7 @@ class KeySet:
         self._tried_at = self._fetched_at = began
 
     async def _fetch(self) -> Any:
-        """No redirect is followed: where the keys come from is configured, not told."""
+        """Fetch the key set. Redirects are not followed, because only the settings may decide where keys come from."""
         async with (
             asyncio.timeout(TIMEOUT_SECONDS),
             httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False) as client,
@@ -113,7 +112,7 @@ class KeySet:
 
 
 def _usable_keys(document: Any) -> dict[str, jwt.PyJWK]:
-    """Signature keys with an id, of the two kinds we verify; whatever else is in the set is left out."""
+    """Return the signature keys that have an id and an algorithm that we support. Others are ignored."""
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
         raise ValueError("not a key set")

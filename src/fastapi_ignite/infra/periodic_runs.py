@@ -1,6 +1,6 @@
-"""When each periodic job last succeeded, and by when it has to succeed again.
+"""Record when each periodic job last succeeded, and when it must succeed again.
 
-PostgreSQL keeps it, by its own clock: what finds lost work has to be watched where Redis is away, too.
+PostgreSQL stores this, with its own clock, because the jobs that find lost work must be watched while Redis is away.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SchedulerState = Literal["ok", "missing", "hung"]
 
 
 class PeriodicRun(Base):
-    """A periodic job that some scheduler runs. Belongs to no tenant."""
+    """A periodic job that a scheduler runs. The table belongs to no tenant."""
 
     __tablename__ = "periodic_runs"
 
@@ -30,9 +30,9 @@ class PeriodicRun(Base):
 
 
 async def expect_runs(session: AsyncSession, patience: Mapping[str, timedelta]) -> None:
-    """A scheduler starts: jobs it does not know are forgotten, and those that are overdue stay so until they succeed.
+    """Register the jobs of a starting scheduler. Unknown jobs are removed; overdue ones stay so until they succeed.
 
-    `patience` says for each job how long after a success the next one has to come.
+    `patience` is for each job the longest time between two successes.
     """
     await session.execute(delete(PeriodicRun).where(PeriodicRun.job.not_in(patience)))
     for job, within in patience.items():
@@ -43,7 +43,7 @@ async def expect_runs(session: AsyncSession, patience: Mapping[str, timedelta]) 
 async def record_successes(
     session: AsyncSession, ages: Mapping[str, timedelta], patience: Mapping[str, timedelta]
 ) -> None:
-    """`ages`: how long ago each job last succeeded. Of several schedulers' successes the latest counts."""
+    """Record successes. `ages` is how long ago each job succeeded. With several schedulers the latest counts."""
     for job, age in sorted(ages.items()):
         row = insert(PeriodicRun).values(
             job=job, succeeded_at=func.now() - age, due_by=func.now() - age + patience[job]
@@ -56,12 +56,12 @@ async def record_successes(
 
 
 async def forget_runs(session: AsyncSession, jobs: Collection[str]) -> None:
-    """A scheduler stops in order. Another one that goes on records its own again within seconds."""
+    """Remove the jobs of a scheduler that stops normally. Another one that still runs adds its own within seconds."""
     await session.execute(delete(PeriodicRun).where(PeriodicRun.job.in_(jobs)))
 
 
 async def scheduler_state(session: AsyncSession) -> SchedulerState:
-    """`missing`: none has started since the last one stopped in order. `hung`: a job did not succeed in time."""
+    """Return `missing` if no scheduler runs, `hung` if a job did not succeed in time, else `ok`."""
     jobs, overdue = (
         await session.execute(
             select(func.count(), func.count().filter(PeriodicRun.due_by < func.now())).select_from(PeriodicRun)

@@ -1,4 +1,4 @@
-"""What a process asks of its system: to end with its parent, enough descriptors, closed to other processes."""
+"""Settings of the current process: ending with its parent, open files, and protection of its memory."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SUPERVISOR_PID_VARIABLE = "IGNITE_SUPERVISOR_PID"
 
 
 def protect_process_memory(*, debug: bool) -> None:
-    """Keep settings and memory from other processes of the same user (`prevent_dumps`), unless `debug` is wanted.
+    """Forbid other processes of the same user to read memory and environment (`prevent_dumps`), except with `debug`.
 
-    Call it first in each process that holds secrets: what exec starts has to do it again.
+    Call this at the start of each process that has secrets. A program that exec starts must call it again.
     """
     if not debug:
         prevent_dumps()
 
 
 def exit_with_parent() -> None:
-    """Sends this process SIGTERM once its parent, or the supervisor above it, is gone; ends it hard after a grace.
+    """Send this process SIGTERM when its parent or supervisor has ended, and kill it 20 seconds later.
 
-    Call it once in each process: threads do not survive a fork. What this process starts from now on hangs on it
-    alone and hears of the supervisor's end from it: told twice to stop, a worker drops its work and hangs.
+    Call this once in each process, because threads do not survive a fork. Processes that this one starts later watch
+    only this one, and not the supervisor: a worker that gets SIGTERM twice drops its work and hangs.
     """
     supervisor = int(os.environ.get(SUPERVISOR_PID_VARIABLE, "0"))
     os.environ[SUPERVISOR_PID_VARIABLE] = str(os.getpid())
@@ -37,7 +37,7 @@ def exit_with_parent() -> None:
 
 
 def raise_descriptor_limit(wanted: int) -> int:
-    """Raise the soft limit on file descriptors to `wanted` where the hard limit allows it; return the one in force."""
+    """Raise the soft limit of open files to `wanted`, if the hard limit allows it, and return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return wanted
@@ -57,7 +57,7 @@ def _watch(parent: int, supervisor: int) -> None:
 
 
 def _exists(supervisor: int) -> bool:
-    """The supervisor may have died before this process could note its parent; without one there is nothing to lose."""
+    """Tell whether the supervisor runs; 0 means none. It may have died before this process started to watch."""
     if supervisor == 0:
         return True
     try:

@@ -1,6 +1,6 @@
-"""PostgreSQL and Redis: outside servers by setting, else the embedded ones.
+"""Find PostgreSQL and Redis: the servers in the settings, or else the embedded ones.
 
-`cli.py up` holds these for as long as it runs, and needs no SQLAlchemy (20 MB) for that.
+`cli.py up` keeps these open as long as it runs, so this module does not import SQLAlchemy (20 MB) at the top.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def embedded_errors(hint: str = "") -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ServiceAddresses:
-    """Full addresses, passwords included: none of them is ever logged."""
+    """URLs with passwords. They must not be logged."""
 
     owner_url: URL = field(repr=False)
     api_url: URL = field(repr=False)
@@ -51,12 +51,12 @@ class ServiceAddresses:
 
     @property
     def broker_url(self) -> str:
-        """Where job messages go."""
+        """Return the URL of the message broker."""
         return self.rabbitmq_url or self.redis_url
 
 
 class Services:
-    """The addresses, and the lease that keeps embedded servers up until `close`."""
+    """The URLs of the servers, and the lease that keeps embedded servers running until `close`."""
 
     def __init__(self, settings: Settings, lease: EmbeddedLease | None) -> None:
         self._settings = settings
@@ -64,7 +64,7 @@ class Services:
 
     @property
     def addresses(self) -> ServiceAddresses:
-        """Read again after `heal`: a restarted server may listen elsewhere."""
+        """Return the current URLs. Read them again after `heal`, as a restarted server may use another port."""
         from fastapi_ignite.infra.addresses import read_addresses  # noqa: PLC0415  # SQLAlchemy
 
         with embedded_errors():
@@ -72,13 +72,13 @@ class Services:
         return read_addresses(self._settings, endpoints)
 
     def heal(self) -> None:
-        """Bring back the guardian of the embedded servers, which brings them back."""
+        """Restart the guardian of the embedded servers if it has died. It restarts the servers."""
         if self.lease:
             with embedded_errors():
                 self.lease.ensure()
 
     def close(self) -> None:
-        """The last process out stops the embedded servers."""
+        """Release the lease. The embedded servers stop when the last process has done so."""
         if self.lease:
             self.lease.release()
 
@@ -90,19 +90,19 @@ class Services:
 
 
 def open_services(settings: Settings) -> Services:
-    """Start, or share, the embedded servers where no outside one is set.
+    """Start or share the embedded servers, unless the settings name other servers.
 
     Raises:
         EmbeddedServicesError: a server did not start.
-        ConfigurationError: an address is malformed.
+        ConfigurationError: a URL is malformed.
     """
-    outside_database = settings.database.database_url or settings.postgres.host
-    outside_redis = settings.redis.url or settings.redis.host
-    if outside_database:
+    configured_database = settings.database.database_url or settings.postgres.host
+    configured_redis = settings.redis.url or settings.redis.host
+    if configured_database:
         from fastapi_ignite.infra.addresses import owner_url  # noqa: PLC0415  # SQLAlchemy
 
-        owner_url(settings, None)  # what is malformed is said before a server starts
-    if outside_database and outside_redis:
+        owner_url(settings, None)  # reports a malformed URL before a server starts
+    if configured_database and configured_redis:
         return Services(settings, None)
     with embedded_errors(HINT):
         lease = acquire(settings.ignite.data_dir, hung_seconds=settings.ignite.hung_seconds)

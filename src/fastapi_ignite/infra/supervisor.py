@@ -1,4 +1,4 @@
-"""Runs the parts of the stack as child processes, with one merged log, until it is told to stop."""
+"""Run the parts of the stack as child processes, with one merged log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _COLOURS = ("36", "32", "35", "33", "34", "31")
 
 @dataclass(frozen=True, slots=True)
 class ChildProcess:
-    """`env` is the whole environment of the child, None ours; the supervisor adds its marks to either."""
+    """`env` is the whole environment of the child, or None for ours. The supervisor adds its own variables."""
 
     name: str
     argv: Sequence[str]
@@ -46,7 +46,7 @@ class ChildProcess:
 
 @dataclass(frozen=True, slots=True)
 class HungPolicy:
-    """When a child counts as hung. Each of its processes beats once a second through the pipe, see `heartbeat.py`."""
+    """When a child counts as hung. Each of its processes sends a heartbeat every second, see `heartbeat.py`."""
 
     pipe: Path
     hung_seconds: float
@@ -54,8 +54,8 @@ class HungPolicy:
 
 
 @dataclass(slots=True)
-class _Seat:
-    """A child's place: the process in it changes with each restart."""
+class _ManagedChild:
+    """A child and its current process, which changes with each restart."""
 
     child: ChildProcess
     process: subprocess.Popen[bytes] | None = None
@@ -68,18 +68,21 @@ class _Seat:
         return self.process is not None and self.process.poll() is None
 
     def kill_group(self) -> None:
-        """Also reaches what the child forked and left behind; the child is the leader of its group."""
+        """Kill the process group of the child, also forked processes that it has left behind."""
         if self.process is not None:
             try:
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):  # empty; macOS says "not permitted" of zombies
+            except (
+                ProcessLookupError,
+                PermissionError,
+            ):  # the group is empty; for zombies macOS reports "not permitted"
                 return
 
 
 class MergedLog:
-    """Lines of several processes on one stream, each behind its writer's name.
+    """Writes the lines of several processes to one stream, each with the name of its process.
 
-    `file` is what the stream appends to, where that is to be kept small.
+    `file` is the file behind the stream, if its size should be limited.
     """
 
     def __init__(self, names: Sequence[str], stream: BinaryIO, file: Path | None = None) -> None:
@@ -102,7 +105,7 @@ class MergedLog:
                 self._stream.flush()
                 self._bound_file(len(line))
             except (OSError, ValueError):
-                # nobody reads any more (`| head`); the children must not block on a full pipe because of that
+                # nobody reads the stream any more (`| head`), but the children must not block on a full pipe
                 return
 
     def _bound_file(self, written: int) -> None:
@@ -118,10 +121,10 @@ class MergedLog:
 
 
 class Supervisor:
-    """Keeps `children` running, and replaces one that ends or, with a `hung` policy, one that hangs.
+    """Keeps `children` running. It replaces one that ends and, with a `hung` policy, one that hangs.
 
-    `heartbeat` is called about once a second from the thread of `run()`. `log_file` is the file behind `output`, to be
-    kept small.
+    `heartbeat` is called about once a second from the thread of `run()`. `log_file` is the file behind `output`, if its
+    size should be limited.
     """
 
     def __init__(
@@ -134,7 +137,7 @@ class Supervisor:
         hung: HungPolicy | None = None,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        self._seats = [_Seat(child) for child in children]
+        self._children = [_ManagedChild(child) for child in children]
         self._heartbeat = heartbeat
         self._heartbeat_at = 0.0
         self._heartbeat_failure = ""
@@ -147,15 +150,15 @@ class Supervisor:
         self._stop_requests = 0
 
     def run(self) -> int:
-        """Blocks until SIGTERM, SIGINT, SIGHUP or `request_stop()`; must be called in the main thread.
+        """Run until SIGTERM, SIGINT, SIGHUP or `request_stop()`. Call this in the main thread.
 
-        Returns 0 when every child ended by itself in time, 1 when one had to be killed.
+        Returns 0 if every child ended in time, or 1 if one had to be killed.
         """
         numbers = [signal.SIGTERM, signal.SIGINT]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` sets it
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` sets it
             numbers.append(signal.SIGHUP)
         previous = {number: signal.signal(number, self._on_signal) for number in numbers}
-        self._listen()
+        self._open_heartbeat_pipe()
         try:
             while not self._stop_requests:
                 self._keep_running()
@@ -164,8 +167,8 @@ class Supervisor:
                 time.sleep(POLL_SECONDS)
             return self._stop()
         except BaseException:
-            for seat in self._seats:
-                seat.kill_group()
+            for managed in self._children:
+                managed.kill_group()
             raise
         finally:
             if self._pipe:
@@ -174,35 +177,41 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def request_stop(self) -> None:
-        """The first request stops the children in order, the second kills them."""
+        """Stop the children at the first call, and kill them at the second."""
         self._stop_requests += 1
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # as signal.signal wants it
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature that signal.signal requires
         self.request_stop()
 
-    def _listen(self) -> None:
+    def _open_heartbeat_pipe(self) -> None:
         policy = self._hung_policy
         if policy is None:
             return
         try:
             self._pipe = HeartbeatPipe(policy.pipe)
         except OSError as error:
-            self._say(f"{policy.pipe} cannot be made ({error.strerror}): a child that hangs will not be replaced")
+            self._log_line(
+                f"cannot create {policy.pipe} ({error.strerror}), so a child that hangs will not be replaced"
+            )
             return
         self._hung_processes = HungProcesses(
             self._pipe, hung_seconds=policy.hung_seconds, start_seconds=policy.start_seconds
         )
 
     def _end_hung_processes(self) -> None:
-        """The child's own end, and what follows, is seen by `_keep_running`."""
+        """Send signals to hung processes. `_keep_running` notices when a child has ended."""
         if self._hung_processes is None:
             return
-        names = {seat.process.pid: seat.child.name for seat in self._seats if seat.process and seat.is_running()}
-        for step in self._hung_processes.look(names):
-            what = "is told to end" if step.number == signal.SIGTERM else "is killed"
+        names = {
+            managed.process.pid: managed.child.name
+            for managed in self._children
+            if managed.process and managed.is_running()
+        }
+        for step in self._hung_processes.check(names):
+            what = "gets SIGTERM" if step.number == signal.SIGTERM else "is killed"
             whole = " with all its processes" if step.whole_group else ""
-            self._say(
-                f"{names[step.group]} (process {step.pid}) hangs: no sign of life for {step.silent_seconds:.0f} s; "
+            self._log_line(
+                f"{names[step.group]} (process {step.pid}) hangs: no heartbeat for {step.silent_seconds:.0f} s; "
                 f"it {what}{whole}"
             )
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -212,49 +221,52 @@ class Supervisor:
                     os.kill(step.pid, step.number)
 
     def _keep_running(self) -> None:
-        for seat in self._seats:
-            if seat.is_running():
+        for managed in self._children:
+            if managed.is_running():
                 continue
             now = time.monotonic()
-            if seat.process is not None:
-                self._settle_exit(seat, seat.process.returncode, now)
-            elif now >= seat.restart_at:
-                self._start(seat, now)
+            if managed.process is not None:
+                self._handle_exit(managed, managed.process.returncode, now)
+            elif now >= managed.restart_at:
+                self._start(managed, now)
 
-    def _settle_exit(self, seat: _Seat, code: int, now: float) -> None:
-        seat.kill_group()
-        seat.process = None
-        if now - seat.started_at >= STABLE_AFTER_SECONDS:
-            seat.restart_delay = FIRST_RESTART_SECONDS
-        self._schedule_restart(seat, f"ended ({_exit_text(code)})", now)
+    def _handle_exit(self, managed: _ManagedChild, code: int, now: float) -> None:
+        managed.kill_group()
+        managed.process = None
+        if now - managed.started_at >= STABLE_AFTER_SECONDS:
+            managed.restart_delay = FIRST_RESTART_SECONDS
+        self._schedule_restart(managed, f"ended ({_exit_text(code)})", now)
 
-    def _schedule_restart(self, seat: _Seat, what_happened: str, now: float) -> None:
-        self._say(f"{seat.child.name} {what_happened}; starting it again in {seat.restart_delay:g} s")
-        seat.restart_at = now + seat.restart_delay
-        seat.restart_delay = min(seat.restart_delay * 2, MAX_RESTART_SECONDS)
+    def _schedule_restart(self, managed: _ManagedChild, what_happened: str, now: float) -> None:
+        self._log_line(f"{managed.child.name} {what_happened}; starting it again in {managed.restart_delay:g} s")
+        managed.restart_at = now + managed.restart_delay
+        managed.restart_delay = min(managed.restart_delay * 2, MAX_RESTART_SECONDS)
 
-    def _start(self, seat: _Seat, now: float) -> None:
-        environment = dict(os.environ if seat.child.env is None else seat.child.env)
+    def _start(self, managed: _ManagedChild, now: float) -> None:
+        environment = dict(os.environ if managed.child.env is None else managed.child.env)
         marks = {"IGNITE_SUPERVISED": "1", SUPERVISOR_PID_VARIABLE: str(os.getpid())}
         if self._pipe:
             marks[PIPE_VARIABLE] = str(self._pipe.path)
         try:
             process = subprocess.Popen(  # noqa: S603  # the caller's own programs
-                list(seat.child.argv),
+                list(managed.child.argv),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env=environment | marks,
-                start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor only
+                start_new_session=True,  # Ctrl-C in the terminal reaches only the supervisor
             )
         except OSError as error:
-            self._schedule_restart(seat, f"cannot be started: {error}", now)
+            self._schedule_restart(managed, f"cannot be started: {error}", now)
             return
-        seat.process, seat.started_at = process, now
-        seat.reader = threading.Thread(
-            target=self._log.follow, args=(seat.child.name, process.stdout), name=f"log-{seat.child.name}", daemon=True
+        managed.process, managed.started_at = process, now
+        managed.reader = threading.Thread(
+            target=self._log.follow,
+            args=(managed.child.name, process.stdout),
+            name=f"log-{managed.child.name}",
+            daemon=True,
         )
-        seat.reader.start()
+        managed.reader.start()
 
     def _beat(self) -> None:
         if self._heartbeat is None or time.monotonic() < self._heartbeat_at:
@@ -262,36 +274,36 @@ class Supervisor:
         self._heartbeat_at = time.monotonic() + HEARTBEAT_SECONDS
         try:
             self._heartbeat()
-        except Exception as error:  # noqa: BLE001  # whatever ails the caller, the children go on
+        except Exception as error:  # noqa: BLE001  # an error of the caller must not stop the children
             if str(error) != self._heartbeat_failure:
-                self._say(f"{type(error).__name__}: {error}")
+                self._log_line(f"{type(error).__name__}: {error}")
             self._heartbeat_failure = str(error)
         else:
             self._heartbeat_failure = ""
 
     def _stop(self) -> int:
-        self._say("stopping")
-        running = [seat for seat in self._seats if seat.is_running()]
-        for seat in running:
-            if seat.process is not None:
-                # to the child alone: it tells its own workers, which would take a second signal for impatience
-                seat.process.terminate()
+        self._log_line("stopping")
+        running = [managed for managed in self._children if managed.is_running()]
+        for managed in running:
+            if managed.process is not None:
+                # only the child gets the signal, as it stops its workers itself, and they abort at a second one
+                managed.process.terminate()
         deadline = time.monotonic() + self._stop_seconds
         while running and time.monotonic() < deadline and self._stop_requests == 1:
             self._beat()
             time.sleep(POLL_SECONDS / 2)
-            running = [seat for seat in running if seat.is_running()]
-        for seat in running:
-            self._say(f"{seat.child.name} did not end in time and is killed")
-        for seat in self._seats:
-            seat.kill_group()
-            if seat.process is not None:
-                seat.process.wait()
-            if seat.reader is not None:
-                seat.reader.join(DRAIN_SECONDS)
+            running = [managed for managed in running if managed.is_running()]
+        for managed in running:
+            self._log_line(f"{managed.child.name} did not end in time and is killed")
+        for managed in self._children:
+            managed.kill_group()
+            if managed.process is not None:
+                managed.process.wait()
+            if managed.reader is not None:
+                managed.reader.join(DRAIN_SECONDS)
         return 1 if running else 0
 
-    def _say(self, text: str) -> None:
+    def _log_line(self, text: str) -> None:
         self._log.write(OWN_NAME, text.encode())
 
 

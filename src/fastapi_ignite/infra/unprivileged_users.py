@@ -1,7 +1,7 @@
-"""The user numbers under which root runs what should not be root, each its own.
+"""User ids under which root runs programs that must not be root. Each program has its own.
 
-None of them needs an entry in /etc/passwd. The embedded servers have users of their own
-(`embedded_services/account.py`): PostgreSQL is `nobody`, Valkey is 65530.
+They need no entry in /etc/passwd. The embedded servers have user ids of their own (`embedded_services/account.py`):
+PostgreSQL runs as `nobody`, Valkey as 65530.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 from typing import Final
 
-# 65520 to 65533 belong to no distribution, and exist in containers that map no more than 65536 users.
+# No distribution uses 65520 to 65533, and they exist in containers that map only 65536 users.
 SHARED_PARSER_ID: Final = 65_531
-# systemd's list of user numbers leaves these free. Linux numbers its processes up to 2**22.
+# systemd's list of user ids leaves these free. Process ids of Linux are below 2**22.
 FIRST_PARSER_ID: Final = 0x7000_0000
 
 
 def drop_root_privileges() -> int | None:
-    """Turn root into a user that no other running process is, in all threads, and return its number.
+    """Change root, in all threads, to a user that no other running process has, and return its id.
 
-    The number follows from the process number, so two that run at the same time never share one. Where the machine maps
-    no such number, all parsers share another. None: this is not root, or root that may not change its user.
+    The user id follows from the process id, so two running processes never share one. If the machine does not map such
+    an id, all parsers share another one. Returns None if this is not root, or root may not change its user.
     """
     if os.geteuid() != 0:
         return None

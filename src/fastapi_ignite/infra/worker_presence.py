@@ -1,4 +1,4 @@
-"""Whether any worker is at work, told through Redis to all machines."""
+"""Tell all machines through Redis whether any worker is running."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _KEY = "heartbeat:worker"
 
 
 async def announce_worker(redis: Redis) -> None:
-    """Good for 35 seconds; others may go on when this one stops, so that nothing takes it back.
+    """Announce a worker for 35 seconds. A worker that stops does not remove this, as others may still run.
 
     Raises:
         RedisError, OSError: Redis does not answer.
@@ -19,9 +19,9 @@ async def announce_worker(redis: Redis) -> None:
 
 
 async def is_worker_present(redis: Redis) -> bool:
-    """Whether a worker was announced within the last 35 seconds.
+    """Tell whether a worker was announced within the last 35 seconds.
 
     Raises:
-        RedisError, OSError: Redis does not answer, so nobody knows.
+        RedisError, OSError: Redis does not answer, so this is unknown.
     """
     return bool(await redis.exists(_KEY))

@@ -1,4 +1,4 @@
-"""The dependency of operations that use some of a cap."""
+"""The dependency that adds quota headers to the answers of an operation."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from fastapi import Depends, Response
 from fastapi_ignite.usage.quota_state import QuotaState, listen
 
 
-async def _put_quota_on(response: Response) -> None:
-    def put(state: QuotaState) -> None:
+async def _add_quota_headers(response: Response) -> None:
+    def add(state: QuotaState) -> None:
         response.headers.update(state.headers())
 
-    listen(put)
+    listen(add)
 
 
-QuotaHeadersDep = Depends(_put_quota_on)
+QuotaHeadersDep = Depends(_add_quota_headers)

@@ -1,4 +1,4 @@
-"""Counters that decide, reservations that hold, and rows by day and month that report."""
+"""Tables of usage: counters, reservations, the ledger, and sums by day and month."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
 
-# projects are a level, not a flow: their one window begins here
+# projects are not counted by month: their only window begins here
 PROJECTS_PERIOD_START = date(1970, 1, 1)
 
 
 class Metric(StrEnum):
-    """What is counted."""
+    """What quotas count."""
 
     PROJECTS = "projects"
     MESSAGES = "messages"
@@ -24,7 +24,7 @@ class Metric(StrEnum):
 
 
 class UsageCounter(Timestamped, Base):
-    """One row decides one window of one metric: every reservation goes through its row lock."""
+    """The units of one metric in one window. Every reservation locks this row."""
 
     __tablename__ = "usage_counters"
     __table_args__ = (
@@ -41,9 +41,9 @@ class UsageCounter(Timestamped, Base):
 
 
 class UsageReservation(TenantScoped, Timestamped, Base):
-    """Units held for work in progress. Settle and release act on `held` only, so repeating them changes nothing.
+    """Units reserved for work in progress. Only `held` ones can be settled or released, so repeating has no effect.
 
-    `expires_at` null: the owner of the work (a file's state machine) always ends it.
+    If `expires_at` is null, the owner of the work (like the state machine of a file) must end it.
     """
 
     __tablename__ = "usage_reservations"
@@ -63,7 +63,7 @@ class UsageReservation(TenantScoped, Timestamped, Base):
 
 
 class LedgerReason(StrEnum):
-    """Why units were counted. `opening`: what a database held before it had a ledger."""
+    """Why units were counted. `opening` is the usage from before the ledger existed."""
 
     SETTLED = "settled"
     TAKEN = "taken"
@@ -72,9 +72,9 @@ class LedgerReason(StrEnum):
 
 
 class LedgerEntry(TenantScoped, Base):
-    """Units counted for good. Rows are added only: no role of the program may change or remove one.
+    """Units that were finally counted. Rows are only added: no role of the program may change or remove one.
 
-    The entries of a window sum to its counter's `used`, those of a day to its row in `usage_daily`.
+    The entries of a window add up to the `used` of its counter, and those of a day to its row in `usage_daily`.
     """
 
     __tablename__ = "usage_ledger"
@@ -93,10 +93,10 @@ class LedgerEntry(TenantScoped, Base):
 
 
 class UsageDaily(Base):
-    """Counted units by UTC day of their reservation; the days of a window sum to its counter.
+    """Counted units by the UTC day of their reservation. The days of a window add up to its counter.
 
-    Of projects it is what the day added, below zero when more were removed. A day may still grow when it is long over:
-    `updated_at` tells the roll-up.
+    For projects it is the change on the day, which is negative if more were removed than added. A past day may still
+    change, which the roll-up sees by `updated_at`.
     """
 
     __tablename__ = "usage_daily"
@@ -113,7 +113,7 @@ class UsageDaily(Base):
 
 
 class UsageMonthly(Base):
-    """The days of a calendar month summed up by the roll-up; `month` is its first day."""
+    """The sum of a calendar month, which the roll-up computes. `month` is its first day."""
 
     __tablename__ = "usage_monthly"
     __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),)
@@ -125,7 +125,7 @@ class UsageMonthly(Base):
 
 
 class UsageWatermark(Base):
-    """How far a roll-up has come. Belongs to no tenant."""
+    """The time up to which a roll-up has processed changes. The table belongs to no tenant."""
 
     __tablename__ = "usage_watermarks"
 

@@ -1,4 +1,4 @@
-"""Usage over time."""
+"""Reports of usage by day, and of the ledger."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MAX_DAYS = 366
 
 
 class UsageReports:
-    """Works in the caller's transaction; changes nothing."""
+    """It reads in the transaction of the caller."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._repository = UsageRepo(session, tenant_id)
 
     async def by_day(self, *, start: date | None, end: date | None) -> UsageByDay:
-        """Every day of the range; by default the last thirty.
+        """Return the usage of every day of the range. The default is the last thirty days.
 
         Raises:
             InvalidRangeError: `start` is after `end`, or there are more than `MAX_DAYS` days.
@@ -33,7 +33,9 @@ class UsageReports:
         start = start or date.fromordinal(max(1, end.toordinal() - DEFAULT_DAYS + 1))
         number = (end - start).days + 1
         if not 1 <= number <= MAX_DAYS:
-            raise InvalidRangeError(f"A range has 1 to {MAX_DAYS} days, from start to end.", max_days=MAX_DAYS)
+            raise InvalidRangeError(
+                f"The range must have 1 to {MAX_DAYS} days, with start before end.", max_days=MAX_DAYS
+            )
         days = {day: DayUsage(day=day) for day in (start + timedelta(days=offset) for offset in range(number))}
         for row in await self._repository.days(start, end):
             setattr(days[row.day], row.metric, row.amount)
@@ -41,7 +43,7 @@ class UsageReports:
         return UsageByDay(start=start, end=end, days=list(days.values()), totals=UsageTotals(**totals))
 
     async def ledger(self, *, after: UUID | None, limit: int) -> LedgerPage:
-        """A page of entries."""
+        """Return a page of the ledger, newest first."""
         entries = await self._repository.entries(after=after, limit=limit + 1)
         shown = [LedgerEntryRead.of(entry) for entry in entries[:limit]]
         return LedgerPage(entries=shown, next_after=shown[-1].id if len(entries) > limit else None)

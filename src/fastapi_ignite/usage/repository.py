@@ -1,4 +1,4 @@
-"""The counters, the ledger and the days of usage."""
+"""Queries of counters, reservations, the ledger and the sums of usage."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ LONGEST_MONTH = timedelta(days=31)
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """A counter. Units held for work in progress are not used yet."""
+class CounterValues:
+    """The values of a counter. Reserved units are not used yet."""
 
     used: int = 0
     reserved: int = 0
@@ -38,7 +38,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A cap that held the units asked for, and its counter with them. `resets_on` null: it never does."""
+    """A granted request: the cap, and its counter afterwards. `resets_on` is None if the quota never resets."""
 
     cap: int
     used: int
@@ -56,27 +56,27 @@ class UsageRepo:
     async def reserve(
         self, metric: Metric, *, reservation_id: UUID, amount: int, day: date, expires_at: datetime | None
     ) -> Grant | None:
-        """Hold `amount` units if the day's plan allows all of them; nothing changes otherwise."""
+        """Reserve all units if the day's plan allows them. Else change nothing and return None."""
         return await self._grant(
             statements.RESERVE, metric, id=reservation_id, day=day, amount=amount, expires_at=expires_at
         )
 
     async def settle(self, reservation_id: UUID) -> bool:
-        """The work was done: what was held is used. False: it was not held any more, and nothing changed."""
+        """Count the reserved units as used. Return False if they are not reserved any more."""
         values = {"tenant_id": self._tenant_id, "id": reservation_id, "entry_id": new_id()}
         return (await statements.SETTLE.execute(self._session, values)).first() is not None
 
     async def release(self, reservation_id: UUID) -> None:
-        """The work was not done: what was held is free. Repeating it changes nothing."""
+        """Give the reserved units back. It is no error if that was done before."""
         await statements.RELEASE.execute(self._session, {"tenant_id": self._tenant_id, "id": reservation_id})
 
     async def take(self, metric: Metric, *, amount: int, day: date) -> Grant | None:
-        """Use units at once, with the business row of the same transaction, if the day's plan allows all of them."""
+        """Count units as used without a reservation, if the day's plan allows them. Else return None."""
         reason = LedgerReason.TAKEN.value
         return await self._grant(statements.TAKE, metric, entry_id=new_id(), day=day, amount=amount, reason=reason)
 
     async def give_back(self, metric: Metric, *, amount: int, period_start: date, day: date) -> None:
-        """Undo `take` when the thing counted is gone."""
+        """Undo `take`, when the counted object was removed."""
         await statements.GIVE_BACK.execute(
             self._session,
             {
@@ -90,8 +90,8 @@ class UsageRepo:
             },
         )
 
-    async def figures(self, metric: Metric, period_start: date) -> Figures:
-        """A counter; a window without a row is empty."""
+    async def counter(self, metric: Metric, period_start: date) -> CounterValues:
+        """Return the values of a counter. They are zero if it has no row yet."""
         row = (
             await self._session.execute(
                 select(UsageCounter.used, UsageCounter.reserved).where(
@@ -101,10 +101,10 @@ class UsageRepo:
                 )
             )
         ).one_or_none()
-        return Figures(*row) if row else Figures()
+        return CounterValues(*row) if row else CounterValues()
 
-    async def overview(self, today: date) -> tuple[Subscription | None, dict[tuple[str, date], Figures]]:
-        """The subscription and every counter of a month that may hold `today`, in one statement."""
+    async def overview(self, today: date) -> tuple[Subscription | None, dict[tuple[str, date], CounterValues]]:
+        """Return the subscription and the counters of every window that may contain `today`, in one query."""
         counter = UsageCounter
         recent = counter.period_start.between(today - LONGEST_MONTH, today)
         rows = (
@@ -121,11 +121,11 @@ class UsageRepo:
                 .options(*WITH_PLANS)
             )
         ).all()
-        figures = {(row.metric, row.period_start): Figures(row.used, row.reserved) for row in rows if row.metric}
-        return (rows[0][0] if rows else None), figures
+        counters = {(row.metric, row.period_start): CounterValues(row.used, row.reserved) for row in rows if row.metric}
+        return (rows[0][0] if rows else None), counters
 
     async def days(self, start: date, end: date) -> Sequence[UsageDaily]:
-        """What was counted on the days from `start` to `end`, both included."""
+        """Return the days with usage from `start` to `end`, both included."""
         return (
             await self._session.scalars(
                 select(UsageDaily)
@@ -135,7 +135,7 @@ class UsageRepo:
         ).all()
 
     async def entries(self, *, after: UUID | None, limit: int) -> Sequence[LedgerEntry]:
-        """A page of the ledger, newest first."""
+        """Return a page of the ledger, newest first."""
         statement = select(LedgerEntry).where(LedgerEntry.tenant_id == self._tenant_id)
         if after is not None:
             statement = statement.where(LedgerEntry.id < after)
@@ -149,7 +149,7 @@ class UsageRepo:
 
 @dataclass(frozen=True, slots=True, order=True)
 class MonthKey:
-    """A row of `usage_monthly`."""
+    """The primary key of `usage_monthly`."""
 
     tenant_id: UUID
     metric: str
@@ -157,7 +157,7 @@ class MonthKey:
 
 
 class MonthlyUsageRepo:
-    """The months of all tenants, and the watermark of their roll-up. Needs a system transaction."""
+    """The monthly sums of all tenants, and the watermark of the roll-up. It needs a system transaction."""
 
     _NAME: ClassVar = {"name": "monthly"}
 
@@ -165,28 +165,28 @@ class MonthlyUsageRepo:
         self._session = session
 
     async def watermark(self) -> tuple[datetime, datetime]:
-        """How far the roll-up has come, and the database's time."""
+        """Return the time up to which the roll-up has processed changes, and the database's current time."""
         await self._session.execute(statements.ADD_WATERMARK, self._NAME)
         row = (await self._session.execute(statements.WATERMARK, self._NAME)).one()
         return row.reached, row.now
 
     async def lock(self) -> None:
-        """Take turns until the transaction ends.
+        """Lock the watermark until the transaction ends.
 
-        Whoever comes next looks at the days later than whoever came before: no older sum replaces a newer one.
+        So roll-ups run one after the other, and an older sum never replaces a newer one.
         """
         await self._session.execute(statements.LOCK_WATERMARK, self._NAME)
 
     async def sum_changed(self, *, since: datetime, after: MonthKey, limit: int) -> list[MonthKey]:
-        """Write the next months of which a day changed; returns them in order."""
+        """Write the sums of the next months in which a day changed, and return their keys in order."""
         rows = await self._session.execute(statements.SUM_MONTHS, {"since": since, "limit": limit, **asdict(after)})
         return [MonthKey(row.tenant_id, row.metric, row.month) for row in rows]
 
     async def advance(self, reached: datetime) -> None:
-        """What changed before is summed up."""
+        """Move the watermark, because all changes before `reached` are summed up."""
         await self._session.execute(statements.ADVANCE_WATERMARK, {"reached": reached, **self._NAME})
 
 
 async def release_expired(session: AsyncSession, *, now: datetime, limit: int = 1000) -> None:
-    """Free what died holding units. Needs a system transaction."""
+    """Release expired reservations, whose process has died. This needs a system transaction."""
     await session.execute(statements.RELEASE_EXPIRED, {"now": now, "limit": limit})

@@ -1,4 +1,4 @@
-"""Days become months. Safe to run at any time, any number of times and in any number of processes."""
+"""Sum up days to months. This may run at any time, repeatedly, and in several processes at once."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.usage.repository import MonthKey, MonthlyUsageRepo
 
 BATCH = 5000
-# A changed day carries the time at which its transaction began: what was still open when a run looked, the next sees
+# `updated_at` is when a transaction began. One that was still open during a run must be found by the next run.
 OVERLAP = timedelta(hours=1)
 FIRST = MonthKey(UUID(int=0), "", date.min)
 log = structlog.get_logger(__name__)
 
 
 class UsageRollUp:
-    """Sums up the months of which a day changed since the last run. A run that was cut off is run again whole."""
+    """Sums up the months in which a day changed since the last run. An interrupted run is repeated completely."""
 
     def __init__(self, database: Database, *, batch: int = BATCH) -> None:
         self._database = database
         self._batch = batch
 
     async def run(self) -> int:
-        """Write the months, one short transaction a batch; returns how many."""
+        """Write the sums in batches, each in a short transaction, and return the number of months."""
         async with self._database.system() as session:
             reached, began = await MonthlyUsageRepo(session).watermark()
         after, count = FIRST, 0

@@ -1,4 +1,4 @@
-"""Usage over time over HTTP."""
+"""HTTP operations of usage reports."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ UsageReportsDep = Annotated[UsageReports, Depends(_service)]
 @router.get("", openapi_extra=requires(Scope.USAGE_READ), responses=responses(InvalidRangeError))
 async def read_usage(
     service: UsageReportsDep,
-    start: Annotated[date | None, Query(description="First UTC day; default 29 days before `end`.")] = None,
-    end: Annotated[date | None, Query(description="Last UTC day, included; default today.")] = None,
+    start: Annotated[date | None, Query(description="First UTC day. Default: 29 days before `end`.")] = None,
+    end: Annotated[date | None, Query(description="Last UTC day, included. Default: today.")] = None,
 ) -> UsageByDay:
-    """What was used, by day and metric, up to 366 days at a time."""
+    """Report usage by day and metric, for up to 366 days."""
     return await service.by_day(start=start, end=end)
 
 
@@ -40,7 +40,7 @@ async def read_usage(
 async def read_ledger(
     service: UsageReportsDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
-    after: Annotated[UUID | None, Query(description="`next_after` of the page before.")] = None,
+    after: Annotated[UUID | None, Query(description="`next_after` of the previous page.")] = None,
 ) -> LedgerPage:
-    """Every unit that was counted, newest first."""
+    """List every unit that was counted, newest first."""
     return await service.ledger(after=after, limit=limit)

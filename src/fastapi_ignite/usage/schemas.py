@@ -1,4 +1,4 @@
-"""Shapes of usage over time."""
+"""Responses of usage reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENTRY_EXAMPLE: JsonDict = {
 
 
 class DayUsage(BaseModel):
-    """What a UTC day added. Projects may be below zero: more were removed than made."""
+    """The usage of a UTC day. Projects are negative if more were removed than created."""
 
     day: date
     projects: int = 0
@@ -40,7 +40,7 @@ class UsageTotals(BaseModel):
 
 
 class UsageByDay(BaseModel):
-    """Every day of the range, also those on which nothing happened."""
+    """The usage of every day of the range, also of days without usage."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -65,20 +65,21 @@ class UsageByDay(BaseModel):
 
 
 class LedgerEntryRead(BaseModel):
-    """Units counted for good; an entry never changes."""
+    """Units that were counted. An entry never changes."""
 
     id: UUID
     metric: Metric
-    amount: int = Field(description="Below zero when units were given back.")
+    amount: int = Field(description="Negative if units were given back.")
     reason: LedgerReason
-    day: date = Field(description="The UTC day it counts on: that of the reservation.")
-    quota_period_start: date | None = Field(description="The quota month it counts in; null for projects.")
+    day: date = Field(description="The UTC day on which the units count: the day of the reservation.")
+    quota_period_start: date | None = Field(
+        description="First day of the quota month in which the units count; null for projects."
+    )
     reservation_id: UUID | None
     created_at: datetime
 
     @classmethod
     def of(cls, entry: LedgerEntry) -> LedgerEntryRead:
-        """An entry as callers see it."""
         return cls(
             id=entry.id,
             metric=Metric(entry.metric),
@@ -92,11 +93,11 @@ class LedgerEntryRead(BaseModel):
 
 
 class LedgerPage(BaseModel):
-    """Entries, newest first."""
+    """A page of entries, newest first."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"entries": [ENTRY_EXAMPLE], "next_after": ENTRY_EXAMPLE["id"]}]}
     )
 
     entries: list[LedgerEntryRead]
-    next_after: UUID | None = Field(description="Send as `after` for the next page; null on the last one.")
+    next_after: UUID | None = Field(description="Send it as `after` to get the next page. It is null on the last page.")

@@ -1,4 +1,4 @@
-"""Reserve, then work, then settle or release."""
+"""Quotas: reserve units, do the work, then settle or release the reservation."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
 from fastapi_ignite.usage.quota_state import QuotaState, tell
-from fastapi_ignite.usage.repository import Figures, Grant, UsageRepo
+from fastapi_ignite.usage.repository import CounterValues, Grant, UsageRepo
 
-HELD_RETRY_SECONDS = "5"
+RESERVED_RETRY_SECONDS = "5"
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What counts against the caps now. Units held for work in progress are not used yet."""
+    """The units that are used now. Reserved units are not included."""
 
     projects: int
     messages_used: int
@@ -32,7 +32,6 @@ class Usage:
 
 
 def cap_of(plan: Plan, metric: Metric) -> int:
-    """The plan's cap on a metric."""
     return {
         Metric.PROJECTS: plan.max_projects,
         Metric.MESSAGES: plan.monthly_message_cap,
@@ -55,7 +54,7 @@ def _state(metric: Metric, grant: Grant) -> QuotaState:
 
 
 class UsageService:
-    """Works in the caller's transaction, so a reservation and what it is for are one commit."""
+    """It works in the caller's transaction, so a reservation and its purpose are one commit."""
 
     def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
         self._session = session
@@ -63,11 +62,11 @@ class UsageService:
         self._repository = UsageRepo(session, tenant_id)
 
     async def reserve(self, metric: Metric, amount: int, *, lifetime: timedelta | None) -> UUID:
-        """Hold units for work about to begin. `lifetime` null: the caller always ends it.
+        """Reserve units for work that will begin. Without a `lifetime` the caller must always settle or release them.
 
         Raises:
             SubscriptionRequiredError: the tenant has no plan.
-            QuotaExceededError: the cap is too small.
+            QuotaExceededError: too few units are left.
         """
         reservation_id, now = new_id(), clock.now()
         today = now.date()
@@ -84,15 +83,20 @@ class UsageService:
         return reservation_id
 
     async def settle(self, reservation_id: UUID) -> bool:
-        """The work was done. False: the units were settled or released before, and nothing changed."""
+        """Count the reserved units as used. Return False if the reservation was settled or released before."""
         return await self._repository.settle(reservation_id)
 
     async def release(self, reservation_id: UUID) -> None:
-        """The work was not done."""
+        """Give the reserved units back, because the work was not done."""
         await self._repository.release(reservation_id)
 
     async def take_project(self) -> None:
-        """Count one more project."""
+        """Count one more project.
+
+        Raises:
+            SubscriptionRequiredError: the tenant has no plan.
+            QuotaExceededError: the plan allows no more projects.
+        """
         today = clock.today()
         grant = await self._repository.take(Metric.PROJECTS, amount=1, day=today)
         if grant is None:
@@ -106,7 +110,7 @@ class UsageService:
         )
 
     async def require_room(self, metric: Metric) -> None:
-        """Refuse early when nothing at all is left; reserves nothing."""
+        """Raise QuotaExceededError if no unit is left. Nothing is reserved."""
         today = clock.today()
         current = await self._current(metric, today)
         if current.used + current.reserved >= current.cap:
@@ -114,30 +118,30 @@ class UsageService:
         tell(_state(metric, current))
 
     async def overview(self) -> tuple[ActiveSubscription, Usage] | None:
-        """The subscription and the figures of today's windows, in one round trip; nothing without a subscription."""
+        """Return the subscription and the current usage, in one round trip, or None without a subscription."""
         today = clock.today()
-        subscription, figures = await self._repository.overview(today)
+        subscription, counters = await self._repository.overview(today)
         active = ActiveSubscription.of(subscription, today) if subscription else None
         if active is None:
             return None
-        return active, _usage(active, figures)
+        return active, _usage(active, counters)
 
     async def _current(self, metric: Metric, day: date) -> Grant:
         active = await BillingService(self._session, self._tenant_id).required(day)
-        figures = await self._repository.figures(metric, _period_start(active, metric))
+        counter = await self._repository.counter(metric, _period_start(active, metric))
         resets_on = None if metric is Metric.PROJECTS else active.quota.resets_on
-        return Grant(cap_of(active.plan, metric), figures.used, figures.reserved, resets_on)
+        return Grant(cap_of(active.plan, metric), counter.used, counter.reserved, resets_on)
 
     async def _refusal(self, metric: Metric, amount: int, day: date) -> QuotaExceededError:
-        """Why nothing was granted; without a subscription that is another error.
+        """Return the error to raise, or raise SubscriptionRequiredError without a subscription.
 
-        Where the cap has room beside what is only held for work in progress, asking again soon may help.
+        If only reserved units are in the way, the error has a Retry-After, because they may be released soon.
         """
         state = _state(metric, await self._current(metric, day))
-        wait = {"Retry-After": HELD_RETRY_SECONDS} if state.used + amount <= state.cap else {}
+        wait = {"Retry-After": RESERVED_RETRY_SECONDS} if state.used + amount <= state.cap else {}
         return QuotaExceededError(
-            f"The plan allows {state.cap} {metric.value}; {state.used + state.reserved} are used or held, and "
-            f"{amount} more were asked for.",
+            f"The plan allows {state.cap} {metric.value}. {state.used + state.reserved} are used or reserved, and "
+            f"{amount} more were requested.",
             headers={**state.headers(), **wait},
             metric=metric.value,
             cap=state.cap,
@@ -148,8 +152,10 @@ class UsageService:
         )
 
 
-def _usage(active: ActiveSubscription, figures: Mapping[tuple[str, date], Figures]) -> Usage:
-    used = {metric: figures.get((metric.value, _period_start(active, metric)), Figures()).used for metric in Metric}
+def _usage(active: ActiveSubscription, counters: Mapping[tuple[str, date], CounterValues]) -> Usage:
+    used = {
+        metric: counters.get((metric.value, _period_start(active, metric)), CounterValues()).used for metric in Metric
+    }
     return Usage(
         projects=used[Metric.PROJECTS],
         messages_used=used[Metric.MESSAGES],

@@ -1,4 +1,4 @@
-"""SQL of counters, reservations, ledger and months. Each decision is one statement under one row lock."""
+"""SQL of counters, reservations, ledger and months. Each decision is one statement that locks one row."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from sqlalchemy import text
 
 from fastapi_ignite.infra.db import FixedStatement
 
-# What holds on a day: the plan, a change whose day has come included, its cap, and the month that the cap counts in.
-# The same as `billing.terms`, where a request reads it; here it is part of the decision, so that a cap that changes
-# meanwhile cannot come between the two, and nobody has to ask first.
+# The terms of a day: the plan (with scheduled changes that are due), its cap, and the month in which the cap counts.
+# `billing.terms` computes the same for reading. Here it is part of the statement that decides, so that no change of
+# the plan can happen in between, and no query is needed before.
 _TERMS = """
 WITH terms AS (
     SELECT

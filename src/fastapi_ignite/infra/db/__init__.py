@@ -1,4 +1,4 @@
-"""PostgreSQL: the declarative base, and transactions that carry their role and tenant."""
+"""PostgreSQL: the declarative base, and transactions that run with a role and a tenant."""
 
 from fastapi_ignite.infra.db.after_commit import after_commit
 from fastapi_ignite.infra.db.base import Base, TenantScoped, Timestamped

@@ -20,7 +20,7 @@ NAMING = {
 
 
 class Base(DeclarativeBase):
-    """Timestamps carry an offset; strings have no length in the database (the API bounds them)."""
+    """Timestamps have a time zone. Strings have no maximum length in the database, because the API limits them."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
@@ -32,14 +32,14 @@ class Base(DeclarativeBase):
 
 
 class TenantScoped:
-    """Rows of one tenant. `(tenant_id, id)` is the key, so that a foreign key cannot cross tenants."""
+    """Adds the primary key `(tenant_id, id)`, so that a foreign key cannot refer to another tenant."""
 
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
 
 
 class Timestamped:
-    """`updated_at` is set by the statement that changes the row."""
+    """Adds `created_at` and `updated_at`. SQLAlchemy sets the latter in each UPDATE of the row."""
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

@@ -1,8 +1,9 @@
-"""Finding out what became of a transaction when the answer to its COMMIT was lost.
+"""Find out whether a transaction was committed when the connection broke during its COMMIT.
 
-The server may have carried the COMMIT out before the connection broke, or not. Whoever undoes work after an error has
-to know which: undoing work that was committed destroys it. `Database` asks here, so callers see one of three ends: the
-transaction committed (no error), it rolled back (the first error), or nobody can say (`CommitOutcomeUnknownError`).
+The server may have executed the COMMIT before the connection broke, or not. Code that undoes work after an error must
+know which, because undoing committed work destroys it. `Database` calls this module, so callers see one of three
+results: the transaction was committed (no error), it was rolled back (the original error), or the outcome is unknown
+(`CommitOutcomeUnknownError`).
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fastapi_ignite.core.errors import UnavailableError
 
-# longer than a restart of the server takes; the caller waits meanwhile
+# longer than a restart of the server takes, as the caller waits for it
 PATIENCE_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.5
-ID_IN_THE_FUTURE = "22023"  # what `pg_xact_status` raises for an id that was never given out
+ID_IN_THE_FUTURE = "22023"  # SQLSTATE of `pg_xact_status` for an id that was never assigned
 
-# The first eight digits of a WAL file's name are the timeline, which changes when a standby takes over.
+# The first eight digits of a WAL file name are the timeline, which changes when a standby becomes the primary.
 IDENTIFY = """
 SELECT pg_current_xact_id_if_assigned()::text AS id, clock_timestamp() AS asked_at,
     left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS timeline
 """
 
-# A crash resets the statistics. What had not reached the disk then is gone, and its transaction id is given out again.
+# A crash resets the statistics. Transactions that were not on disk are lost then, and their ids are assigned again.
 _LOOK_UP = text("""
 SELECT pg_xact_status(CAST(CAST(:id AS text) AS xid8)) AS status,
     left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) = :timeline
@@ -41,9 +42,9 @@ log = structlog.get_logger(__name__)
 
 
 class CommitOutcomeUnknownError(UnavailableError):
-    """The connection broke during COMMIT, and the database does not say whether the transaction was carried out.
+    """The connection broke during COMMIT, and the database cannot tell whether the transaction was committed.
 
-    Nothing may be undone after this error: rows, bytes and units of the transaction may be there.
+    Do not undo anything after this error. The rows, bytes and units of the transaction may exist.
     """
 
     code = "commit_outcome_unknown"
@@ -52,14 +53,12 @@ class CommitOutcomeUnknownError(UnavailableError):
     def __init__(self) -> None:
         super().__init__(
             "The connection to the database broke while the change was saved. Send the request again with the same "
-            "Idempotency-Key: it is not carried out twice.",
+            "Idempotency-Key, so that it is not executed twice.",
             headers={"Retry-After": "5"},
         )
 
 
 class CommitOutcome(StrEnum):
-    """What became of a transaction."""
-
     COMMITTED = "committed"
     ROLLED_BACK = "rolled back"
     UNKNOWN = "unknown"
@@ -67,7 +66,7 @@ class CommitOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TransactionId:
-    """A transaction that wrote something, and the server it ran on."""
+    """The id of a transaction that wrote something, and the timeline of the server that ran it."""
 
     id: str
     asked_at: datetime
@@ -75,7 +74,7 @@ class TransactionId:
 
 
 async def find_outcome(engine: AsyncEngine, transaction: TransactionId) -> CommitOutcome:
-    """Ask over another connection, again and again while the server is away or still at work, for five seconds."""
+    """Query the outcome over another connection. Retry for five seconds while the server is away or not finished."""
     outcome = CommitOutcome.UNKNOWN
     pause = FIRST_PAUSE_SECONDS
     try:
@@ -97,7 +96,7 @@ async def _look_up(engine: AsyncEngine, transaction: TransactionId) -> CommitOut
     except DBAPIError as error:
         future = getattr(error.orig, "sqlstate", None) == ID_IN_THE_FUTURE
         return CommitOutcome.ROLLED_BACK if future else CommitOutcome.UNKNOWN
-    except Exception:  # noqa: BLE001  the server is away, in whatever way: it is asked again
+    except Exception:  # noqa: BLE001  whatever failed, the caller tries again
         return CommitOutcome.UNKNOWN
     if row.status == "aborted":
         return CommitOutcome.ROLLED_BACK

@@ -1,4 +1,4 @@
-"""How the driver is told what an address says beside host, login and database: of pgbouncer, and of TLS."""
+"""Turn the pgbouncer and TLS parameters of a URL into options of the driver."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fastapi_ignite.infra.db.tls import tls_options
 
 
 def connection_options(url: URL) -> tuple[URL, dict[str, Any]]:
-    """The address for the driver, and the options that its connections need."""
+    """Return the URL for the driver, without these parameters, and the options of its connections."""
     address, pooling = pgbouncer_options(url)
     address, encryption = tls_options(address)
     return address, {**pooling, **encryption}
 
 
 def single_use_engine(url: URL, **options: Any) -> AsyncEngine:
-    """An engine that keeps no connection, for work that is done once: migrations and the command line."""
+    """Make an engine without a pool, for single tasks like migrations and commands."""
     address, connect_args = connection_options(url)
     return create_async_engine(address, poolclass=NullPool, connect_args=connect_args, **options)

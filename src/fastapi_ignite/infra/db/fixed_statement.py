@@ -1,4 +1,4 @@
-"""Statements that never change, for the paths where SQLAlchemy's own work would cost more than the database's."""
+"""Constant SQL statements, for code where SQLAlchemy would need more time than the database."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 
 class FixedStatement:
-    """SQL with `:name` parameters, compiled once for the driver and run in the session's transaction.
+    """SQL with `:name` parameters that is compiled once, and runs in the transaction of a session.
 
-    Takes and gives the driver's own types; pending objects are not flushed before it, as with `text`.
+    Values have the types of the driver. Unlike a query of the ORM, it does not flush pending objects first.
     """
 
     def __init__(self, sql: str) -> None:
@@ -23,11 +23,11 @@ class FixedStatement:
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
 
     def arguments(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        """In the order of the driver's `$1`, `$2`, ..."""
+        """Return the values in the order of the driver's `$1`, `$2`, ..."""
         return tuple([values[name] for name in self._names])
 
     async def execute(self, session: AsyncSession, values: Mapping[str, Any]) -> CursorResult[Any]:
-        """One switch into SQLAlchemy for connection and statement; its result is read already."""
+        """Run the statement. Its result is buffered. One greenlet switch serves both connection and statement."""
         return await session.run_sync(self._execute, self.arguments(values))
 
     def _execute(self, session: Session, arguments: tuple[Any, ...]) -> CursorResult[Any]:

@@ -1,7 +1,7 @@
-"""The three logins of the program: members of roles, with no grants of their own.
+"""The three database logins of the program. They are members of roles and have no privileges of their own.
 
-Roles belong to the whole server. The roles without a login may serve several installations on one server; a login
-belongs to one, whose password it has, and its comment names that installation's database.
+Roles belong to the whole server. Several installations on one server share the roles without login, but each has its
+own logins, with its own passwords. The comment of a login names the database of its installation.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ ROLES = {
     "admin": ("ignite_operator",),
 }
 _MARK = "FastAPI-Ignite: login of the database "
-_MEETINGS = ("concurrently updated", "already exists", "duplicate key")
-_LOGIN_REFUSED = ("28", "42501")  # SQLSTATE: a wrong password and its like; no right to connect to this database
+_CONFLICTS = ("concurrently updated", "already exists", "duplicate key")
+_LOGIN_REFUSED = ("28", "42501")  # SQLSTATE: a wrong password and similar; no right to connect to this database
 _ITERATIONS = 4096
 _ATTEMPTS = 10
 
 
 def login_name(prefix: str, part: Part) -> str:
-    """The login of a part of the program, by `POSTGRES_LOGIN_PREFIX`."""
+    """Return the login of a part of the program; `prefix` is `POSTGRES_LOGIN_PREFIX`."""
     return f"{prefix}_{part}"
 
 
 def derive_password(owner_password: str, login: str) -> str:
-    """A login's password when none is set: an HMAC of its name under the owner's, so every process agrees on it."""
+    """Derive a default password from the owner's, so that every process computes the same one."""
     return hmac.new(owner_password.encode(), f"fastapi-ignite:{login}".encode(), hashlib.sha256).hexdigest()
 
 
 def scram_verifier(password: str) -> str:
-    """What PostgreSQL stores (RFC 5803), made here so that no password travels in SQL or lands in a server log."""
+    """Return what PostgreSQL stores (RFC 5803), so that no password is sent in SQL or logged by the server."""
     salt = secrets.token_bytes(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS)
     stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
@@ -58,7 +58,7 @@ def scram_verifier(password: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Login:
-    """A login as the server has it. `database` is the one of its mark, where that exists."""
+    """A login on the server. `database` is the one that its comment names, if that database exists."""
 
     exists: bool
     database: str | None = None
@@ -70,13 +70,13 @@ class _Login:
 
 
 async def refuse_foreign_logins(owner: URL, passwords: Mapping[str, str]) -> None:
-    """Call it before the first change: a new password would lock out the installation that has the login now.
+    """Check that no login belongs to another installation. Call this before the first change.
 
-    A login without a mark counts as this database's where that was migrated before, and else as another's. Whoever has
-    the same password may share a login.
+    A new password would lock out the other installation. A login without our comment counts as ours if this database
+    was migrated before. Installations with the same password may share a login.
 
     Raises:
-        ConfigurationError: a login is another installation's.
+        ConfigurationError: a login belongs to another installation.
     """
     engine = single_use_engine(owner)
     try:
@@ -89,17 +89,17 @@ async def refuse_foreign_logins(owner: URL, passwords: Mapping[str, str]) -> Non
         ours = login.database == owner.database or (login.database is None and (login.marked or migrated))
         if not login.exists or ours or await _opens(owner, name, passwords[name]):
             continue
-        whose = f"the database {login.database}" if login.database else "something else on this server"
+        owner_name = f"the database {login.database}" if login.database else "something else on this server"
         raise ConfigurationError(
-            f"The login {name} belongs to {whose}, with another password. Set POSTGRES_LOGIN_PREFIX to give this "
-            f"installation logins of its own, or drop the role {name} if nothing uses it any more."
+            f"The login {name} belongs to {owner_name}, with another password. Set POSTGRES_LOGIN_PREFIX to give this "
+            f"installation logins of its own, or drop the role {name} if nothing uses it."
         )
 
 
 async def provide_logins(engine: AsyncEngine, passwords: Mapping[str, str]) -> None:
-    """Make the logins whose roles the migrations have made, and give each its password and its mark.
+    """Create the logins whose roles the migrations have created, and set their passwords and comments.
 
-    Migrations of several databases may meet here, and the loser tries again.
+    Migrations of several databases may run at the same time. One that conflicts with another tries again.
     """
     for name, password in passwords.items():
         for attempt in range(_ATTEMPTS):
@@ -108,7 +108,7 @@ async def provide_logins(engine: AsyncEngine, passwords: Mapping[str, str]) -> N
                     await _provide(connection, name, password)
                 break
             except DBAPIError as error:
-                if not any(sign in str(error) for sign in _MEETINGS) or attempt == _ATTEMPTS - 1:
+                if not any(sign in str(error) for sign in _CONFLICTS) or attempt == _ATTEMPTS - 1:
                     raise
                 await asyncio.sleep(0.05 * (attempt + 1))
 
@@ -117,7 +117,7 @@ async def _provide(connection: AsyncConnection, name: str, password: str) -> Non
     roles = ROLES[name.rpartition("_")[2]]
     made = await connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = ANY(:roles)"), {"roles": roles})
     if made != len(roles):
-        return  # migrated to an early revision
+        return  # the database is at an early revision
     login = await _look_up(connection, name)
     if not login.exists:
         await connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN NOINHERIT")
@@ -126,7 +126,7 @@ async def _provide(connection: AsyncConnection, name: str, password: str) -> Non
         if not await connection.scalar(member, {"name": name, "role": role}):
             await connection.exec_driver_sql(f"GRANT {role} TO {name}")
     await connection.exec_driver_sql(f"ALTER ROLE {name} PASSWORD '{scram_verifier(password)}'")
-    if login.database is None and (login.marked or not login.comment):  # a comment of somebody else stays
+    if login.database is None and (login.marked or not login.comment):  # we keep a comment that somebody else wrote
         mark = text("SELECT format('COMMENT ON ROLE %I IS %L', CAST(:name AS text), :mark || current_database())")
         await connection.exec_driver_sql(str(await connection.scalar(mark, {"name": name, "mark": _MARK})))
 

@@ -1,6 +1,6 @@
-"""The schema's revisions, and running Alembic from the program. The files are in `alembic/` at the project's root.
+"""Read the revisions of the schema, and run Alembic. Its files are in `alembic/` in the root of the project.
 
-Every process asks for the newest revision when it starts. Alembic itself, with Mako 8 MB, is loaded by who migrates.
+Every process reads the newest revision at its start. Alembic (8 MB with Mako) is imported only to migrate.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _DOWN_REVISION: Final = re.compile(r"""^down_revision = ["'](\w+)["']""", re.MUL
 
 
 def upgrade(addresses: ServiceAddresses, revision: str = HEAD) -> None:
-    """Bring the schema up, one deploy at a time. Must not be called from a running event loop.
+    """Migrate the schema up. Do not call it from a running event loop.
 
-    Where newer code has migrated the database already, the way to the head is none: nothing happens.
+    If newer code has already migrated the database beyond our head, nothing happens.
     """
     if revision == HEAD and history().state_of(asyncio.run(current(addresses))) == "ahead":
         return
@@ -41,23 +41,23 @@ def upgrade(addresses: ServiceAddresses, revision: str = HEAD) -> None:
 
 
 def downgrade(addresses: ServiceAddresses, revision: str) -> None:
-    """Take migrations back."""
+    """Undo migrations down to `revision`."""
     _run("downgrade", addresses, revision)
 
 
 def check(addresses: ServiceAddresses) -> None:
-    """Fail when the models and the migrated schema differ."""
+    """Raise a ConfigurationError if the models differ from the migrated schema."""
     _run("check", addresses)
 
 
 def _run(command_name: str, addresses: ServiceAddresses, *arguments: str) -> None:
-    from alembic import command  # noqa: PLC0415  # see above
+    from alembic import command  # noqa: PLC0415  # see the module docstring
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
 
     ini = PROJECT_ROOT / "alembic.ini"
     if not ini.is_file():
-        raise ConfigurationError(f"{ini} is missing: run from a checkout of the project")
+        raise ConfigurationError(f"{ini} is missing. Run this in a checkout of the project.")
     config = Config(ini)
     config.attributes["addresses"] = addresses
     try:
@@ -68,15 +68,15 @@ def _run(command_name: str, addresses: ServiceAddresses, *arguments: str) -> Non
 
 
 def head() -> str:
-    """Return the newest revision in the files: the one that none other comes after."""
+    """Return the newest revision in the files."""
     return history().head
 
 
 def history() -> SchemaHistory:
-    """Every revision in the files, which are read and not imported.
+    """Return every revision in the files. They are parsed, not imported.
 
     Raises:
-        ConfigurationError: none of them is the newest, or more than one is.
+        ConfigurationError: there is no newest revision, or more than one.
     """
     files = [path.read_text(encoding="utf-8") for path in sorted(_VERSIONS.glob("*.py"))]
     revisions = frozenset(found[1] for text in files if (found := _REVISION.search(text)))
@@ -84,13 +84,13 @@ def history() -> SchemaHistory:
     if len(newest) != 1:
         named = ", ".join(sorted(newest)) or "none"
         raise ConfigurationError(
-            f"{_VERSIONS} must have one newest migration and has {named}: run from a whole checkout of the project"
+            f"{_VERSIONS} must have one newest migration, but has {named}. Run this in a complete checkout."
         )
     return SchemaHistory(head=next(iter(newest)), revisions=revisions)
 
 
 async def current(addresses: ServiceAddresses) -> str | None:
-    """The revision the database is at; null before the first migration."""
+    """Return the revision of the database, or None before the first migration."""
     engine = single_use_engine(addresses.owner_url)
     try:
         with naming_postgres_in_errors(addresses):
@@ -105,10 +105,10 @@ async def current(addresses: ServiceAddresses) -> str | None:
 
 @contextlib.contextmanager
 def naming_postgres_in_errors(addresses: ServiceAddresses) -> Iterator[None]:
-    """Say which server does not work: the system's own errors do not name it.
+    """Add the address of PostgreSQL to errors, because the operating system's errors do not name it.
 
     Raises:
-        UnavailableError: PostgreSQL cannot be used.
+        UnavailableError: PostgreSQL cannot be reached or used.
     """
     try:
         yield

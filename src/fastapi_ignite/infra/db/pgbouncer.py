@@ -1,4 +1,4 @@
-"""Connections through pgbouncer in transaction mode: each transaction may meet another server connection."""
+"""Connect through pgbouncer in transaction mode, where each transaction may use another server connection."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from sqlalchemy import URL
 
 _MARK = "pgbouncer"
 
-# Statements without a name, parsed again with each use: a named one would stay on a server connection where the next
-# transaction of this client does not find it, and another client's of the same name would be in its way.
+# Statements have no name, so they are parsed at each use. A named one would stay on its server connection, where the
+# next transaction of this client may not find it, and where the same name of another client conflicts with it.
 _NO_PREPARED_STATEMENTS = {
     "statement_cache_size": 0,
     "prepared_statement_cache_size": 0,
@@ -18,12 +18,12 @@ _NO_PREPARED_STATEMENTS = {
 
 
 def through_pgbouncer(url: URL, *, host: str, port: int) -> URL:
-    """The same login and database by way of this pgbouncer."""
+    """Return the URL of the same login and database through this pgbouncer."""
     return url.set(host=host, port=port).update_query_dict({_MARK: "true"})
 
 
 def pgbouncer_options(url: URL) -> tuple[URL, dict[str, Any]]:
-    """The address for the driver, and the options that such a connection needs."""
+    """Return the URL for the driver, and the options that a connection through pgbouncer needs."""
     if _MARK not in url.query:
         return url, {}
     return url.difference_update_query([_MARK]), _NO_PREPARED_STATEMENTS

@@ -1,4 +1,4 @@
-"""Row-level security, written once. Called by migrations."""
+"""Create the row-level security of a table, for migrations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 
 
 def protect(table: str, *, key: str = "tenant_id", grant: str = EVERYTHING, system_grant: str = EVERYTHING) -> None:
-    """One tenant's rows for `ignite_tenant`, all rows for `ignite_system`, none for anybody else, the owner included.
+    """Let `ignite_tenant` access the rows of one tenant, `ignite_system` all rows, and nobody else (nor the owner) any.
 
-    After a transaction-local setting has ended PostgreSQL reads it as '', not NULL: hence the NULLIF.
+    NULLIF is needed because a setting of an ended transaction reads as '' and not as NULL.
     """
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")

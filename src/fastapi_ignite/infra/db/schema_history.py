@@ -1,4 +1,4 @@
-"""What this code knows of the schema's history, and where a database stands in it."""
+"""Compare the revision of a database with the revisions that this code knows."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ MERGED_REVISIONS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SchemaHistory:
-    """`head` is the revision this code was written for, `revisions` all that lead to it, itself included."""
+    """`head` is the revision that this code was written for, `revisions` are all revisions up to it."""
 
     head: str
     revisions: frozenset[str]
 
     def state_of(self, revision: str | None) -> SchemaState:
-        """`behind`: the database lacks what this code needs, or is at a merged migration.
+        """Return `behind` if the database is older than this code needs, or is at a merged migration.
 
-        `ahead`: it is at a revision this code does not know, so newer code has migrated it. A migration leaves the
-        code of the version before working (DEVELOPER-GUIDE.md), which is what this process then is.
+        `ahead` means that this code does not know the revision, so newer code has migrated the database. Migrations
+        keep the code of the previous version working (see DEVELOPER-GUIDE.md), so this code still works.
         """
         if revision == self.head:
             return "ok"

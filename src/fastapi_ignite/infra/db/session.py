@@ -1,4 +1,4 @@
-"""Transactions. Each one begins by taking a role and a tenant, before its first statement."""
+"""Transactions that run with a database role and a tenant, which are set before the first statement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from fastapi_ignite.infra.db.after_commit import ACTIONS, Actions, run_actions, take_actions
 from fastapi_ignite.infra.db.commit_outcome import CommitOutcome, CommitOutcomeUnknownError, TransactionId, find_outcome
 from fastapi_ignite.infra.db.connections import connection_options
-from fastapi_ignite.infra.db.role_connection import SET_ROLE, RoleConnection, connect, opening
+from fastapi_ignite.infra.db.role_connection import SET_ROLE, RoleConnection, begin_statement, connect
 
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
@@ -26,14 +26,14 @@ OPERATOR_ROLE = "ignite_operator"
 
 
 class _RoleSession(Session):
-    """The sync session behind an `AsyncSession`; its `info` names the role and the tenant of its transactions."""
+    """The sync session of an `AsyncSession`. Its `info` has the role and the tenant of its transactions."""
 
 
 @event.listens_for(_RoleSession, "after_begin")
 def _set_role(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
-    """Costs no round trip: it goes along with the BEGIN."""
+    """Set role and tenant. This needs no round trip of its own, as it is sent with the BEGIN."""
     driver = _driver_of(connection.connection)
-    driver.prepare_transaction(opening(session.info["role"], session.info["tenant_id"]))
+    driver.prepare_transaction(begin_statement(session.info["role"], session.info["tenant_id"]))
     session.info["driver"] = driver
 
 
@@ -49,27 +49,27 @@ def _driver_of(connection: DBAPIConnection | PoolProxiedConnection) -> RoleConne
 
 
 def _check(connection: DBAPIConnection, _record: object, _fairy: object) -> None:
-    """A closed connection is refused, and the pool opens another one.
+    """Refuse a closed connection, so that the pool opens another one.
 
-    The driver has seen the end of the socket of a server that went away. Asking the server instead (`pool_pre_ping`)
-    costs three round trips, as many as a short transaction itself.
+    The driver notices when the server closes the socket. `pool_pre_ping` would ask the server instead, which costs
+    three round trips, as many as a short transaction.
     """
     driver = _driver_of(connection)
-    driver.opening = None  # of a transaction that ended before its first statement
+    driver.begin_sql = None  # left by a transaction that ended before its first statement
     if driver.is_closed():
         raise DisconnectionError
 
 
 def _note_write(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-    """Only of a transaction that may have written something it matters what became of its COMMIT."""
+    """Note that the transaction may have written something, so that the outcome of its COMMIT matters."""
     if not statement.startswith("SELECT"):
-        _driver_of(connection.connection).wrote = True
+        _driver_of(connection.connection).has_written = True
 
 
 class Database:
-    """The engine of one login and the transactions on it.
+    """The engine of one login, and its transactions.
 
-    The logins hold no grants of their own: a transaction that took no role reads nothing.
+    The logins have no privileges of their own, so a statement without a role can read nothing.
     """
 
     def __init__(self, url: URL, *, pool_size: int = 10, application_name: str = "fastapi-ignite") -> None:
@@ -80,7 +80,7 @@ class Database:
             max_overflow=pool_size,
             pool_timeout=10,
             pool_recycle=1800,
-            hide_parameters=True,  # errors are logged whole, and a parameter may be a question or a document
+            hide_parameters=True,  # errors are logged, and a parameter may be a question or a document
             connect_args={
                 "timeout": 10,
                 "command_timeout": 60,
@@ -102,17 +102,17 @@ class Database:
             actions = take_actions(session)  # a COMMIT without an answer rolls the session back, committed or not
             await self._commit(session)
         except BaseException:
-            async with session:  # rolls back, and lets no cancellation cut it short
+            async with session:  # it rolls back, and a cancellation does not interrupt that
                 raise
-        session.sync_session.close()  # the commit gave the connection back: nothing is left to wait for
+        session.sync_session.close()  # no await, because the commit has returned the connection to the pool
         if actions:
             await _run_to_the_end(actions)
 
     async def _commit(self, session: AsyncSession) -> None:
-        """Raise when the transaction was rolled back.
+        """Commit, and raise the error if the transaction was rolled back.
 
         Raises:
-            CommitOutcomeUnknownError: nobody knows; see `infra.db.commit_outcome`.
+            CommitOutcomeUnknownError: the outcome is unknown, see `infra.db.commit_outcome`.
         """
         try:
             await session.commit()
@@ -120,7 +120,7 @@ class Database:
             driver: RoleConnection | None = session.info.get("driver")
             if driver is None or not driver.commit_unanswered:
                 raise
-            outcome = await self._find_outcome(driver.written)
+            outcome = await self._find_outcome(driver.transaction_id)
             if outcome is CommitOutcome.ROLLED_BACK:
                 raise
             if outcome is CommitOutcome.UNKNOWN:
@@ -129,40 +129,38 @@ class Database:
             if isinstance(error, asyncio.CancelledError):
                 _cancel_later()
 
-    async def _find_outcome(self, written: TransactionId | None) -> CommitOutcome:
-        if written is None:  # what was read is as good as it was
+    async def _find_outcome(self, transaction: TransactionId | None) -> CommitOutcome:
+        if transaction is None:  # it wrote nothing, so its COMMIT cannot have failed
             return CommitOutcome.COMMITTED
-        looking = asyncio.create_task(find_outcome(self.engine, written))
+        lookup = asyncio.create_task(find_outcome(self.engine, transaction))
         try:
-            return await asyncio.shield(looking)
-        except asyncio.CancelledError:  # whoever cancels does not wait
+            return await asyncio.shield(lookup)
+        except asyncio.CancelledError:  # a cancelled caller does not wait for the outcome
             return CommitOutcome.UNKNOWN
 
     def tenant(self, tenant_id: UUID | None) -> AbstractAsyncContextManager[AsyncSession]:
-        """A transaction that sees one tenant's rows, and with `None` only tables that belong to no tenant."""
+        """Begin a transaction that sees the rows of one tenant, or with `None` only tables that have no tenant."""
         return self._transaction(TENANT_ROLE, tenant_id)
 
     def system(self) -> AbstractAsyncContextManager[AsyncSession]:
-        """A transaction over all tenants, for the scheduler and the command line."""
+        """Begin a transaction that sees all tenants, for the scheduler and the command line."""
         return self._transaction(SYSTEM_ROLE, None)
 
     def operator(self) -> AbstractAsyncContextManager[AsyncSession]:
-        """A transaction that sees tenants, plans and subscriptions, and nothing that a tenant has stored."""
+        """Begin a transaction that sees tenants, plans and subscriptions, but nothing that a tenant has stored."""
         return self._transaction(OPERATOR_ROLE, None)
 
     async def ping(self) -> None:
-        """Raise when no connection can be had."""
+        """Raise if the database does not answer."""
         async with self.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
 
     async def schema_revision(self) -> str | None:
-        """The migration the database is at."""
         async with self.tenant(None) as session:
             revision: str | None = await session.scalar(text("SELECT version_num FROM alembic_version"))
             return revision
 
     async def close(self) -> None:
-        """Return every connection."""
         await self.engine.dispose()
 
 
@@ -176,7 +174,7 @@ async def _run_to_the_end(actions: Actions) -> None:
 
 
 def _cancel_later() -> None:
-    """The transaction is committed, and its block ends as committed: the cancellation comes with the next wait."""
+    """Delay a cancellation to the next await, because the transaction is committed and must not look failed."""
     task = asyncio.current_task()
     if task:
         task.uncancel()
@@ -185,17 +183,17 @@ def _cancel_later() -> None:
 
 @asynccontextmanager
 async def acting_for(session: AsyncSession, tenant_id: UUID) -> AsyncGenerator[None]:
-    """Until the block ends the transaction sees another tenant's rows instead of its own's."""
+    """Make the transaction see another tenant's rows instead of its own, until the block ends."""
     own = session.info["tenant_id"]
     if own == tenant_id:
         yield
         return
-    await _become(session, tenant_id)
+    await _switch_tenant(session, tenant_id)
     yield
-    await _become(session, own)  # not after an error: that ends the transaction
+    await _switch_tenant(session, own)  # not after an error, which ends the transaction
 
 
-async def _become(session: AsyncSession, tenant_id: UUID | None) -> None:
+async def _switch_tenant(session: AsyncSession, tenant_id: UUID | None) -> None:
     await session.flush()
     session.info["tenant_id"] = tenant_id
     connection = await session.connection()

@@ -1,4 +1,4 @@
-"""What every kind of key that we hand out keeps in its row."""
+"""Columns and behaviour that API keys and admin keys share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAST_USED_PRECISION = timedelta(minutes=1)
 
 
 class StoredKey:
-    """The key itself is not kept, only its HMAC. An ended key stays as a row: the audit names it."""
+    """Only the HMAC of the key is stored. The row of a revoked key is kept, because the audit refers to it."""
 
     name: Mapped[str]
     digest: Mapped[bytes] = mapped_column(LargeBinary)
@@ -31,27 +31,27 @@ class StoredKey:
     last_used_at: Mapped[datetime | None]
 
     def is_active(self, now: datetime) -> bool:
-        """Neither revoked nor expired."""
+        """Tell whether the key is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     def last_used_is_stale(self, now: datetime) -> bool:
-        """Tell whether the time of use should be written again: not every request shall write."""
+        """Tell whether the time of use should be written again. Most requests need not write it."""
         return self.last_used_at is None or self.last_used_at < now - LAST_USED_PRECISION
 
 
 class LastUsedRecorder:
-    """Writes when keys were last used, to the minute.
+    """Writes when a key was last used, with a precision of one minute.
 
-    It does so in a transaction of its own: a database that takes no changes must not refuse a key that it can read.
+    It uses a transaction of its own, so that a valid key still works while the database is read-only.
     """
 
     def __init__(self) -> None:
-        self._outage = OutageLog(log, away="use of a key not noted", back="use of keys noted again")
+        self._outage = OutageLog(log, away="last use of a key not recorded", back="last use of keys recorded again")
 
-    async def note(
+    async def record(
         self, key: StoredKey, now: datetime, transaction: Callable[[], AbstractAsyncContextManager[AsyncSession]]
     ) -> None:
-        """Write `now` into the row of this `key`, where it is due. No outage of the database is raised."""
+        """Set the `last_used_at` of the key if it is stale. An outage of the database is logged, and not raised."""
         if not key.last_used_is_stale(now):
             return
         try:

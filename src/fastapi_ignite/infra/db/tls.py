@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL: mode and authorities travel in the address, as in libpq's, and become options of the driver."""
+"""TLS to PostgreSQL. The URL carries `sslmode` and `sslrootcert` as in libpq; here they become driver options."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _MODE, _AUTHORITIES = "sslmode", "sslrootcert"
 
 
 def with_tls(url: URL, mode: str | None, authorities: str | None) -> URL:
-    """The address with these, where it names none itself. Without a mode the driver tries TLS and goes on without."""
+    """Add these parameters if the URL has none. Without a mode the driver tries TLS, and works without it too."""
     wanted = {_MODE: mode, _AUTHORITIES: authorities}
     return url.update_query_dict({name: value for name, value in wanted.items() if value and name not in url.query})
 
 
 def with_mode(url: URL, mode: str | None) -> URL:
-    """The address with another mode."""
+    """Replace the TLS mode of the URL, if `mode` is given."""
     return url.update_query_dict({_MODE: mode}) if mode else url
 
 
 def tls_options(url: URL) -> tuple[URL, dict[str, Any]]:
-    """The address for the driver, and the options that make it use TLS as the address says.
+    """Return the URL for the driver, and the options for the TLS mode in the URL.
 
     Raises:
-        ConfigurationError: the file of authorities cannot be read.
+        ConfigurationError: the file of certificate authorities cannot be read.
     """
     mode, authorities = url.query.get(_MODE), url.query.get(_AUTHORITIES)
     address = url.difference_update_query([_MODE, _AUTHORITIES])
@@ -46,5 +46,5 @@ def tls_options(url: URL) -> tuple[URL, dict[str, Any]]:
 def _context(authorities: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=None if authorities == SYSTEM_AUTHORITIES else authorities)
-    except (OSError, ValueError) as error:  # an SSLError, of a file without a certificate, is an OSError
+    except (OSError, ValueError) as error:  # an SSLError (the file has no certificate) is an OSError
         raise ConfigurationError(f"POSTGRES_SSLROOTCERT: {authorities} holds no certificates: {error}") from error

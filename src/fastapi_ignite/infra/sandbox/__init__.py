@@ -1,4 +1,4 @@
-"""What a process can do to protect itself with the kernel's help: Landlock, seccomp, undumpable memory.
+"""Restrictions that a process puts on itself through the kernel: Landlock, seccomp, no memory dumps.
 
-Nothing is imported here, as a parser's child process starts for each file and must start fast.
+This file imports nothing, because the parser's child process starts for each file and must start fast.
 """

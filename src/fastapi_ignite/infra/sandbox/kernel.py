@@ -1,4 +1,4 @@
-"""System calls for which Python has no function, by ctypes. Linux only: elsewhere each of them raises OSError."""
+"""System calls for which Python has no function, called by ctypes. They raise OSError except on Linux."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PR_SET_NO_NEW_PRIVS: Final = 38
 
 
 def prctl(option: int, value: int = 0) -> int:
-    """Change or ask an attribute of this process, as the manual page of prctl describes.
+    """Set or get an attribute of this process, see the manual page of prctl.
 
     Raises:
         OSError: the kernel refused, or this is not Linux.
@@ -24,7 +24,7 @@ def prctl(option: int, value: int = 0) -> int:
 
 
 def system_call(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
-    """Call the system call `number`; a buffer is passed by its address, None as a null pointer.
+    """Call the system call `number`. A buffer is passed by its address, and None as a null pointer.
 
     Raises:
         OSError: the kernel refused, does not know the call, or this is not Linux.
@@ -34,10 +34,10 @@ def system_call(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | Non
 
 
 def prevent_dumps() -> bool:
-    """Close this process to others of the same user, and return whether the kernel did it.
+    """Protect the memory of this process from others of the same user, and return whether the kernel did it.
 
-    /proc/PID/environ, mem and fd belong to root from then on, nobody without its capabilities can attach a debugger,
-    and no core is written. Forked children inherit it; a program started by exec begins anew.
+    From then on root owns /proc/PID/environ, mem and fd, only root can attach a debugger, and no core is written.
+    Forked children inherit this; a program that exec starts does not.
     """
     try:
         prctl(PR_SET_DUMPABLE, 0)

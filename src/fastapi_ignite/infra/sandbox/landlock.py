@@ -1,7 +1,7 @@
-"""Landlock: a thread gives up access to files, TCP, signals and abstract sockets, for itself and what it starts.
+"""Landlock: a thread gives up access to files, TCP, signals and abstract sockets, for itself and its children.
 
 The kernel documents the interface in Documentation/userspace-api/landlock.rst. Each version of its ABI can restrict
-more; what the running kernel does not know yet is left out.
+more; restrictions that the running kernel does not know are left out.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ MAKE_DIR: Final = 1 << 7
 MAKE_REG: Final = 1 << 8
 TRUNCATE: Final = 1 << 14
 READ: Final = READ_FILE | READ_DIR
-_RIGHTS_OF_A_FILE: Final = READ_FILE | WRITE_FILE | TRUNCATE  # those of a folder are refused there
-# All that can be done with ordinary files; to run a program is not among it.
+_RIGHTS_OF_A_FILE: Final = READ_FILE | WRITE_FILE | TRUNCATE  # the kernel refuses rights of folders on a file
+# All rights on ordinary files, except to execute a program.
 MANAGE: Final = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | TRUNCATE
 
 _FILE_RIGHTS_BITS: Final = {1: 13, 2: 14, 3: 15, 4: 15}  # bind and connect came with ABI 4
@@ -44,7 +44,7 @@ _ABSTRACT_SOCKETS_AND_SIGNALS: Final = 0b11
 
 
 def abi_version() -> int:
-    """The version of the running kernel; 0 where there is no Landlock, or a container forbids it."""
+    """Return the ABI version of the running kernel, or 0 without Landlock, also if a container forbids it."""
     try:
         return system_call(_CREATE_RULESET, None, 0, _ASK_VERSION)
     except OSError:
@@ -52,10 +52,10 @@ def abi_version() -> int:
 
 
 def restrict(allowed: Mapping[str, int]) -> int:
-    """Deny the calling thread everything but the rights given for what lies beneath each path of `allowed`.
+    """Deny the calling thread everything except the given rights below each path of `allowed`.
 
-    Open descriptors stay usable. Paths that do not exist are left out. Threads that already run are not restricted.
-    Returns the ABI version in force; 0 means that nothing is restricted.
+    Open descriptors stay usable. Paths that do not exist are ignored. Threads that already run are not restricted.
+    Returns the ABI version that was applied; 0 means that nothing is restricted.
     """
     version = abi_version()
     if version == 0:

@@ -1,7 +1,7 @@
-"""A seccomp filter: the system calls a process may still make. Everything it does not name does not exist for it.
+"""A seccomp filter: the list of system calls that a process may still make.
 
-The filter is a small program for the kernel's classic BPF machine (Documentation/userspace-api/seccomp_filter.rst),
-put together here because the wrappers on PyPI need libseccomp.so of the system.
+The filter is a small program for the kernel's classic BPF machine (Documentation/userspace-api/seccomp_filter.rst). We
+build it here because the packages on PyPI need the system's libseccomp.so.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from fastapi_ignite.infra.sandbox.syscalls import NUMBERS
 _MACHINES: Final = {"x86_64": 0, "aarch64": 1}
 _AUDIT_ARCHES: Final = (0xC000003E, 0xC00000B7)
 
-# Instructions: load a word of the call's description, compare it, mask it, return a verdict.
+# Instructions: load a word of the call's description, compare it, mask it, return a decision.
 _LOAD: Final = 0x20
 _JUMP_IF_EQUAL: Final = 0x15
 _AND: Final = 0x54
 _RETURN: Final = 0x06
-# Where the description of a call holds its number, the architecture, and the low half of its first argument.
+# Offsets of the number, the architecture, and the low half of the first argument in the description of a call.
 _NUMBER: Final = 0
 _ARCHITECTURE: Final = 4
 _FIRST_ARGUMENT: Final = 16
@@ -50,15 +50,15 @@ _UNIX_SOCKET: Final = 1
 def install(
     allowed: Collection[str], *, allowed_fully: Collection[str] = (), refused_paths: Collection[str] = ()
 ) -> bool:
-    """Restrict all threads of this process for good; returns whether the kernel did it.
+    """Restrict all threads of this process permanently, and return whether the kernel did it.
 
-    Of what is `allowed`, `clone` makes threads only, `tgkill` reaches this process only, `prctl` names a thread only,
-    `prlimit64` reads limits only and `socketpair` makes Unix sockets only; calls in `allowed_fully` are taken with any
-    arguments. Calls in `refused_paths` fail with EACCES, as where a file may not be opened. All others fail with
-    ENOSYS, as in an older kernel, so that libraries fall back to what they used before.
+    Some `allowed` calls are limited: `clone` can only create threads, `tgkill` only reach this process, `prctl` only
+    name a thread, `prlimit64` only read limits, and `socketpair` only create Unix sockets. Calls in `allowed_fully`
+    may have any arguments. Calls in `refused_paths` fail with EACCES, like a file without permission. All others fail
+    with ENOSYS, as in an older kernel, so that libraries use older calls instead.
     """
     machine = _MACHINES.get(os.uname().machine)
-    if machine is None or sys.maxsize < _ALL_BITS:  # a program of 32 bits makes calls of other numbers
+    if machine is None or sys.maxsize < _ALL_BITS:  # a 32-bit program uses other system call numbers
         return False
     conditions = {name: check for name, check in _conditions(os.getpid()).items() if name not in allowed_fully}
     code = _build(machine, {*allowed, *allowed_fully}, refused_paths, conditions)
@@ -67,7 +67,7 @@ def install(
         filter_text = ctypes.create_string_buffer(code, len(code))
         program = struct.pack("@HP", len(code) // 8, ctypes.addressof(filter_text))
         buffer = ctypes.create_string_buffer(program, len(program))
-        # A positive answer is the number of a thread that could not be restricted.
+        # A positive result is the id of a thread that could not be restricted.
         return system_call(NUMBERS["seccomp"][machine] or 0, _SET_MODE_FILTER, _ALL_THREADS, buffer) == 0
     except OSError:
         return False
@@ -95,7 +95,7 @@ def _build(
     for names, verdict in ((allowed, _ALLOW), (refused_paths, _ERROR | errno.EACCES)):
         for name in names:
             number = NUMBERS[name][machine]
-            if number is None:  # the processor never had this call
+            if number is None:  # this architecture does not have the call
                 continue
             body = [*conditions.get(name, []), _instruction(_RETURN, verdict)]
             code += [_instruction(_JUMP_IF_EQUAL, number, if_not=len(body)), *body]
@@ -104,7 +104,7 @@ def _build(
 
 
 def _masked(argument: int, mask: int, wanted: int) -> list[bytes]:
-    """Goes on if the low half of the argument is `wanted` under the mask; returns ENOSYS otherwise."""
+    """Build instructions that return ENOSYS unless the low half of the argument, masked, equals `wanted`."""
     return [
         _instruction(_LOAD, _FIRST_ARGUMENT + argument * _ARGUMENT_BYTES),
         _instruction(_AND, mask),

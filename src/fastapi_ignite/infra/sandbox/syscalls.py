@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# On x86_64 and on aarch64, which never had what later calls replaced.
+# The numbers on x86_64 and on aarch64. The latter (None) does not have calls that newer ones replaced.
 NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "access": (21, None),
     "brk": (12, 214),

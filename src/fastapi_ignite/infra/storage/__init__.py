@@ -1,4 +1,4 @@
-"""Uploaded bytes, outside the database."""
+"""Storage of uploaded files, outside the database."""
 
 from fastapi_ignite.infra.storage.base import ListedObject, Storage, StoredObject, UploadWriter
 from fastapi_ignite.infra.storage.incoming import ReceivedFile, UploadBody, UploadTarget

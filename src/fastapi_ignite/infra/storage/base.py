@@ -1,4 +1,4 @@
-"""What a storage must do. Keys are made of ids, never of names that callers choose."""
+"""The interface of a storage. Keys consist of ids, and never of names that callers choose."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What arrived."""
+    """A complete object in storage, with its size and hash."""
 
     key: str
     byte_count: int
@@ -21,67 +21,67 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class ListedObject:
-    """What is in storage under a key, and since when."""
+    """An object as `objects` lists it."""
 
     key: str
     stored_at: datetime
 
 
 class UploadWriter(Protocol):
-    """One object on its way in. Nothing is visible under its key before `finish`."""
+    """Writes one object. Nothing is visible under its key before `finish`."""
 
     @property
     def byte_count(self) -> int:
-        """Bytes written so far."""
+        """Return the number of bytes written so far."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """Append."""
+        """Append the data."""
         ...
 
     async def finish(self) -> StoredObject:
-        """Make it durable and visible."""
+        """Make the object durable and visible."""
         ...
 
     async def abort(self) -> None:
-        """Leave nothing behind. Harmless after `finish`."""
+        """Remove what was written. After `finish` it does nothing."""
         ...
 
 
 class Storage(Protocol):
-    """Local disk or an object store."""
+    """A local disk or an object store."""
 
     async def writer(self, key: str) -> UploadWriter:
-        """Begin an object."""
+        """Return a writer for a new object."""
         ...
 
     def local_copy(self, key: str) -> AbstractAsyncContextManager[Path]:
-        """The object as a file on this machine, for as long as the context is open.
+        """Provide the object as a file on this machine until the context ends.
 
         Raises:
-            FileNotFoundError: there is no such object.
+            FileNotFoundError: there is no object with this key.
         """
         ...
 
     async def read(self, key: str) -> AsyncGenerator[bytes]:
-        """The object in blocks; nothing is held open once they are all read or forgotten.
+        """Return the object in blocks. The file is closed after the last one, or when the generator is closed.
 
         Raises:
-            FileNotFoundError: there is no such object.
+            FileNotFoundError: there is no object with this key.
         """
         ...
 
     def objects(self, *, after: str) -> AsyncGenerator[list[ListedObject]]:
-        """Everything whose key comes after this one, in pages, in the order of the keys' bytes.
+        """List all objects with a key greater than `after`, in pages, in the byte order of the keys.
 
-        What is stored or removed meanwhile may be listed or not.
+        Objects that are stored or removed meanwhile may be listed or not.
         """
         ...
 
     async def exists(self, key: str) -> bool:
-        """Whether there is an object."""
+        """Tell whether there is an object with this key."""
         ...
 
     async def delete(self, key: str) -> None:
-        """Remove the object; one that is gone already is no error."""
+        """Remove the object. It is no error if there is none."""
         ...

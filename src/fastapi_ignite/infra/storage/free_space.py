@@ -1,4 +1,4 @@
-"""How much room is left for uploads."""
+"""Measure the free space for uploads."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ DiskState = Literal["ok", "low", "full"]
 
 @dataclass(frozen=True, slots=True)
 class FreeSpace:
-    """What the file system would give to this user. Some file systems do not count files."""
+    """What the file system has free for this user. Some file systems do not limit the number of files."""
 
     bytes_free: int
     without_files: bool
 
     def state(self, settings: Settings) -> DiskState:
-        """`full`: the largest file that may be uploaded does not fit, or no file at all."""
+        """Return `full` if the largest allowed upload does not fit, `low` if little space is left, else `ok`."""
         if self.without_files or self.bytes_free < settings.upload.max_file_bytes:
             return "full"
         return "low" if self.bytes_free < settings.ignite.low_disk_bytes else "ok"
 
 
 def free_space(folder: Path) -> FreeSpace:
-    """Of the folder, or where it would be made. Blocks where a network file system does not answer.
+    """Measure the file system of the folder, which need not exist. It blocks while a network file system is away.
 
     Raises:
-        OSError: the folder cannot be looked at.
+        OSError: the folder cannot be examined.
     """
     existing = folder.absolute()
     while not existing.exists():

@@ -1,4 +1,4 @@
-"""Storage in a folder of this machine."""
+"""Store objects in a folder of this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE_OBJECTS = 1000
 
 
 class LocalWriter:
-    """Writes beside the target and renames, so a crash leaves no half object under its key."""
+    """Writes to a temporary file and renames it, so that a crash leaves no incomplete object under the key."""
 
     def __init__(self, root: Path, partial: Path, target: Path, key: str) -> None:
         self._root = root
@@ -37,7 +37,7 @@ class LocalWriter:
         self.byte_count = 0
 
     async def write(self, data: bytes) -> None:
-        """Collects a megabyte before it bothers the disk."""
+        """Append the data. It is written to the disk in blocks of a megabyte."""
         self._buffer += data
         self.byte_count += len(data)
         if len(self._buffer) >= BUFFER_BYTES:
@@ -54,14 +54,14 @@ class LocalWriter:
         self._buffer.clear()
 
     async def finish(self) -> StoredObject:
-        """Accepted means durable: file and folder are synced."""
+        """Sync the file and its folder, so that an accepted object is durable."""
         await asyncio.to_thread(self._finish)
         return StoredObject(self._key, self.byte_count, self._hash.digest())
 
     def _finish(self) -> None:
         self._flush()
         if self._file is not None:
-            self._file.flush()  # of Python's own buffer, which `fsync` knows nothing of
+            self._file.flush()  # writes Python's buffer, which `fsync` does not include
             os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
@@ -74,12 +74,11 @@ class LocalWriter:
             raise
 
     async def abort(self) -> None:
-        """Drops the partial file."""
         await asyncio.to_thread(self._abort)
 
     def _abort(self) -> None:
         if self._file is not None:
-            with suppress(OSError):  # closing writes out what a full disk did not take before
+            with suppress(OSError):  # closing writes the buffer, which a full disk refuses again
                 self._file.close()
             self._file = None
         self._partial.unlink(missing_ok=True)
@@ -96,42 +95,39 @@ class LocalStorage:
         self._incoming = root / "incoming"
 
     async def writer(self, key: str) -> LocalWriter:
-        """Begin an object."""
         return LocalWriter(self._root, self._incoming / str(new_id()), self._objects / key, key)
 
     @asynccontextmanager
     async def local_copy(self, key: str) -> AsyncGenerator[Path]:
-        """The object itself; nothing is copied."""
+        """Provide the path of the object itself. Nothing is copied."""
         path = self._objects / key
         if not await asyncio.to_thread(path.is_file):
             raise FileNotFoundError(key)
         yield path
 
     async def read(self, key: str) -> AsyncGenerator[bytes]:
-        """The first block is read at once: what is missing is said before an answer has begun."""
+        """Read the first block at once, so that a missing object raises before a response has begun."""
         blocks = _blocks(self._objects / key)
         return _resume(await anext(blocks, b""), blocks)
 
     async def objects(self, *, after: str) -> AsyncGenerator[list[ListedObject]]:
-        """By walking the folders; a folder's names are held at a time, not its tree's."""
+        """Walk through the folders. Only the names of one path of folders are in memory."""
         found = _walk(self._objects, "", after)
         while page := await asyncio.to_thread(lambda: list(islice(found, PAGE_OBJECTS))):
             yield page
 
     async def exists(self, key: str) -> bool:
-        """Whether there is an object."""
         return await asyncio.to_thread((self._objects / key).is_file)
 
     async def delete(self, key: str) -> None:
-        """Remove the object; one that is gone already is no error."""
         await asyncio.to_thread((self._objects / key).unlink, missing_ok=True)
 
     def remove_abandoned(self) -> int:
-        """Uploads that a crash cut off; returns how many were removed."""
+        """Remove temporary files that a crash left behind, and return their number."""
         oldest = time.time() - ABANDONED_AFTER_SECONDS
         removed = 0
         for partial in self._incoming.glob("*"):
-            with suppress(FileNotFoundError):  # finished, or removed by another process, since it was listed
+            with suppress(FileNotFoundError):  # it was finished, or removed by another process, after it was listed
                 if partial.stat().st_mtime < oldest:
                     partial.unlink()
                     removed += 1
@@ -147,7 +143,7 @@ def _sync_folder(path: Path) -> None:
 
 
 def _walk(folder: Path, prefix: str, after: str) -> Iterator[ListedObject]:
-    """In the order of the whole keys: a folder's name is compared with the `/` that follows it."""
+    """Yield objects in the order of their whole keys, so a folder is compared by its name with a `/`."""
     try:
         names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in os.scandir(folder))
     except FileNotFoundError:
@@ -158,12 +154,12 @@ def _walk(folder: Path, prefix: str, after: str) -> Iterator[ListedObject]:
             if key > after or after.startswith(key):
                 yield from _walk(folder / name, key, after)
         elif key > after:
-            with suppress(FileNotFoundError):  # removed since it was listed
+            with suppress(FileNotFoundError):  # it was removed after it was listed
                 yield ListedObject(key, datetime.fromtimestamp((folder / name).stat().st_mtime, UTC))
 
 
 def _forbid_access_by_others(folder: Path) -> None:
-    """Uploads of all tenants are for the program's user, and for its group where an operator shares them so."""
+    """Remove the permissions of other users. The group keeps its own, in case the operator has granted some."""
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & stat.S_IRWXO:
         folder.chmod(mode & ~stat.S_IRWXO)
