@@ -1,4 +1,4 @@
-"""Indexes that a provider lost, made again."""
+"""Rebuilds indexes that a provider lost."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ log = structlog.get_logger(__name__)
 
 
 class IndexRebuilder:
-    """May run at any time, any number of times, in any number of processes."""
+    """Rebuilds indexes. It may run at any time, any number of times, in any number of processes."""
 
     def __init__(self, database: Database, engines: Mapping[str, RagEngine]) -> None:
         self._database = database
         self._engines = engines
 
     async def run(self) -> None:
-        """Until nothing is left whose turn it is."""
+        """Rebuild until no index is left that is due."""
         for engine in self._engines.values():
             while damaged := await engine.damaged(AT_ONCE):
                 await asyncio.gather(*(self.rebuild(engine, *index) for index in damaged))
 
     async def rebuild(self, engine: RagEngine, tenant_id: UUID, project_id: UUID) -> None:
-        """One of them, unless somebody else does."""
+        """Rebuild one index unless another process does."""
         try:
             rebuilt = await engine.rebuild(tenant_id, project_id)
             if rebuilt is None:
@@ -43,5 +43,5 @@ class IndexRebuilder:
                 )
         except StaleAttemptError:
             log.info("attempt overtaken", project_id=str(project_id))
-        except Exception:  # whatever broke, it is this index's trouble: its lease brings it back
+        except Exception:  # whatever broke, the other indexes go on; the lease of this one brings it back
             log.exception("rebuild failed", project_id=str(project_id))
