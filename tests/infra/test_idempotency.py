@@ -10,18 +10,24 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bookkeeping import counter, make_plan, rows_of, waits_for_a_lock
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.errors import IgniteError, UnavailableError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra import tasks as infra_tasks
-from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError, IdempotencyStore
+from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
+from fastapi_ignite.infra.idempotency import (
+    Claim,
+    IdempotencyConflictError,
+    IdempotencyOutcomeUnknownError,
+    IdempotencyStore,
+    IdempotentWork,
+)
 from fastapi_ignite.infra.idempotency.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 from fastapi_ignite.infra.idempotency.store import LEASE, remove_expired
 from fastapi_ignite.infra.jobs import TaskContext
@@ -216,6 +222,51 @@ class TestTheStore:
             await waits_for_a_lock(addresses, "DELETE FROM idempotency_keys%")
         await removing
         assert type(await keys.refusal()) is IdempotencyInProgressError
+
+
+class TestWorkUnderAKey:
+    """What becomes of the key when the work fails between its first transaction and its last."""
+
+    async def fail(self, database: Database, claim: Claim, error: Exception, *, paid: bool = False) -> None:
+        async def work_and_fail() -> None:
+            async with IdempotentWork(database, claim) as work:
+                async with database.tenant(claim.tenant_id) as session:
+                    await work.begin(session)
+                    if paid:
+                        await work.mark_paid(session)
+                raise error
+
+        with pytest.raises(type(error)):
+            await work_and_fail()
+
+    @pytest.mark.parametrize("paid", [False, True])
+    async def test_it_is_free_where_nothing_was_spent(self, keys: Keys, database: Database, *, paid: bool) -> None:
+        await self.fail(database, keys.ask(), UnavailableError(), paid=paid)
+        await keys.claim()
+
+    async def test_it_stays_taken_where_money_may_have_been_spent(self, keys: Keys, database: Database) -> None:
+        await self.fail(database, keys.ask(), ZeroDivisionError(), paid=True)
+        assert type(await keys.refusal()) is IdempotencyOutcomeUnknownError
+
+    async def test_it_stays_in_progress_where_nobody_knows(self, keys: Keys, database: Database) -> None:
+        await self.fail(database, keys.ask(), CommitOutcomeUnknownError())
+        assert type(await keys.refusal()) is IdempotencyInProgressError
+
+    async def test_a_refused_duplicate_frees_nothing(self, keys: Keys, database: Database) -> None:
+        await keys.claim()
+        with pytest.raises(IdempotencyInProgressError):
+            async with IdempotentWork(database, keys.ask()) as work, database.tenant(keys.tenant_id) as session:
+                await work.begin(session)
+        assert type(await keys.refusal()) is IdempotencyInProgressError
+
+    async def test_the_first_error_is_told_when_the_database_is_away(self, keys: Keys, database: Database) -> None:
+        away = Database(make_url("postgresql+asyncpg://nobody@127.0.0.1:1/nothing"))
+        work = IdempotentWork(away, keys.ask())
+        async with database.tenant(keys.tenant_id) as session:
+            await work.begin(session)
+        with pytest.raises(ZeroDivisionError):
+            async with work:
+                raise ZeroDivisionError
 
 
 class Caller:

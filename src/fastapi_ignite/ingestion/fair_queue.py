@@ -1,4 +1,4 @@
-"""Which waiting file a worker takes next: tenants in turn, however many files each of them has."""
+"""Decides which waiting file a worker takes next. Tenants take turns, however many files each of them has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo, TenantTurn, next_waiting
 from fastapi_ignite.ingestion.tasks import process_file
 
-# A thread for work in the background, such as embedding, and one for a file of somebody else.
+# One thread is for background work such as embedding, and one for a file of another tenant.
 THREADS_LEFT_FOR_OTHERS = 2
 # Other workers may take a chosen file first.
 TRIES = 5

@@ -1,4 +1,4 @@
-"""An upload on its way in: what it holds, and its objects in storage until rows name them."""
+"""An upload in progress: what it reserves, and its objects in storage until rows name them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ log = structlog.get_logger(__name__)
 
 
 class IncomingUpload:
-    """Where the reader puts the files of one request. The upload's id is that of the batch its files will be.
+    """Stores the files of one request. The id of the upload becomes the id of the batch of its files.
 
-    `refusal` is why the upload is not taken, unless its body shows that it is one of those that are: with no character
-    left the files that the project has already, and with no room the repetition of an upload that was accepted.
+    `refusal` is the error that the upload ends with, unless its body shows that it may be accepted. With no character
+    left, files are accepted that the project has already. With no room, a repetition of an accepted upload is answered.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class IncomingUpload:
         self._file_count = 0
 
     async def begin_file(self) -> UploadWriter:
-        """A writer for the next file, for which there is room in the queue."""
+        """Return a writer for the next file, after reserving its place in the queue."""
         if not self.stores:
             return _Comparing()
         self._file_count += 1
@@ -58,7 +58,7 @@ class IncomingUpload:
         return await self._storage.writer(f"{self._prefix}{new_id()}")
 
     async def make_room(self, byte_count: int) -> None:
-        """See that so many more bytes may be stored."""
+        """Reserve room for so many more bytes."""
         if not self.stores:
             return
         self._byte_count += byte_count
@@ -70,10 +70,10 @@ class IncomingUpload:
 
     @asynccontextmanager
     async def kept_alive(self) -> AsyncGenerator[None]:
-        """While the block runs nobody takes the upload for dead.
+        """Extend the lease of the upload while the block runs.
 
         Raises:
-            UploadExpiredError: somebody did, while the database was away.
+            UploadExpiredError: The lease ended while the database was away.
         """
         try:
             async with keep_lease(self.reservation.extend):
@@ -82,13 +82,13 @@ class IncomingUpload:
             raise UploadExpiredError(headers={"Retry-After": "5"}) from None
 
     async def settle(self, session: AsyncSession) -> None:
-        """In the transaction that writes the files' rows."""
+        """End the reservation in the transaction that writes the files' rows."""
         await self.reservation.settle(session)
 
     async def undo(self, received: Sequence[ReceivedFile]) -> None:
-        """Remove what was stored, and give back what was held, when it is certain that no row names it.
+        """Remove the stored files and release the reservation. Call it only when no row names the files.
 
-        Never raises: what stays behind here is found by the sweep of the storage, and what is held expires.
+        It never raises: the sweep of the storage finds files that stay behind, and the reservation expires.
         """
         try:
             for file in received if self.stores else ():
@@ -99,7 +99,7 @@ class IncomingUpload:
 
 
 class _Comparing:
-    """A writer that stores nothing: it only tells what the bytes are."""
+    """A writer that stores nothing and only computes length and hash."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()

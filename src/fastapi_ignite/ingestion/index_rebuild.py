@@ -25,13 +25,13 @@ class IndexRebuilder:
         self._engines = engines
 
     async def run(self) -> None:
-        """Rebuild until no index is left that waits for it now."""
+        """Rebuild until no index is left that is due."""
         for engine in self._engines.values():
             while isinstance(engine, StoreMaintenance) and (damaged := await engine.damaged(AT_ONCE)):
                 await asyncio.gather(*(self.rebuild(engine, *index) for index in damaged))
 
     async def rebuild(self, engine: StoreMaintenance, tenant_id: UUID, project_id: UUID) -> None:
-        """Rebuild one index, unless somebody else does."""
+        """Rebuild one index unless another process does."""
         try:
             rebuilt = await engine.rebuild(tenant_id, project_id)
             if rebuilt is None:
@@ -43,5 +43,5 @@ class IndexRebuilder:
                 )
         except StaleAttemptError:
             log.info("attempt overtaken", project_id=str(project_id))
-        except Exception:  # whatever broke, it is this index's trouble: its lease brings it back
+        except Exception:  # whatever broke, the other indexes go on; the lease of this one brings it back
             log.exception("rebuild failed", project_id=str(project_id))

@@ -16,7 +16,7 @@ from fastapi_ignite.infra.jobs.leases import Leased
 
 
 class FileState(StrEnum):
-    """Where a file is. Callers see OpenAI's words: `public_status`."""
+    """The state of a file. Callers see OpenAI's words for it: `public_status`."""
 
     QUEUED = "queued"
     EXTRACTING = "extracting"
@@ -35,16 +35,16 @@ GONE = (FileState.DELETING, FileState.DELETED)
 
 
 def public_status(state: str) -> str:
-    """`in_progress`, `completed`, `failed` or `cancelled`."""
+    """Return `in_progress`, `completed`, `failed` or `cancelled`; a removed file keeps its own state."""
     return "in_progress" if state in UNFINISHED else state
 
 
 class File(Leased, Timestamped, Base):
-    """`receipt` says what a deletion removed; `waits` is how many attempts ended because something was away:
-    a provider, a disk or the database.
+    """An uploaded file. `receipt` says what a deletion removed.
 
-    `bytes_missing_at` is when the storage was found not to have the object of `storage_key` any more. A trigger counts
-    stored bytes and unfinished files in `StorageUsage`.
+    `waits` counts the attempts that ended because a provider, a disk or the database was away. `bytes_missing_at` is
+    when the object of `storage_key` was found to be missing. A trigger counts stored bytes and unfinished files in
+    `StorageUsage`.
     """
 
     __tablename__ = "files"
@@ -93,20 +93,20 @@ class File(Leased, Timestamped, Base):
 
     @property
     def tries(self) -> int:
-        """Attempts that count: a worker died, or something failed that waiting may not mend."""
+        """The attempts that count: a worker died, or something failed that a later attempt may not mend."""
         return self.attempt - self.waits
 
     @property
     def stored_bytes(self) -> int:
-        """What the file takes of the tenant's storage."""
+        """The bytes that the file takes of the tenant's storage."""
         return self.byte_count if self.storage_key and not self.bytes_missing_at else 0
 
 
 class StorageUsage(Base):
-    """What a tenant stores and queues, and what its uploads in progress hold on top of that.
+    """What a tenant stores and queues, and what its uploads in progress reserve beyond that.
 
-    One row decides for all uploads of a tenant: each takes its part under this row's lock. The database itself keeps
-    `stored_bytes` and `unfinished_files` (the trigger on `files`); uploads change the reserved ones.
+    One row decides for all uploads of a tenant: each reserves under the lock of this row. A trigger on `files` keeps
+    `stored_bytes` and `unfinished_files`; uploads change the reserved columns.
     """
 
     __tablename__ = "storage_usage"
@@ -124,9 +124,9 @@ class StorageUsage(Base):
 
 
 class Upload(TenantScoped, Base):
-    """An upload in progress, and what it holds. The row goes in the transaction that writes the files' rows.
+    """An upload in progress, and what it reserves. The transaction that writes the files' rows deletes this one.
 
-    While there is a row, the objects of the upload may lie in storage without rows of their own.
+    While there is a row, the objects of the upload may be in storage without rows of their own.
     """
 
     __tablename__ = "uploads"
@@ -142,7 +142,7 @@ class Upload(TenantScoped, Base):
 
 
 class SweepPosition(Base):
-    """How far a sweep has come that goes through everything, a part in each run. Belongs to no tenant."""
+    """How far a sweep has come that does a part of its work in each run. It belongs to no tenant."""
 
     __tablename__ = "sweep_positions"
 

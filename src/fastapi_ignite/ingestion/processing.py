@@ -35,7 +35,7 @@ from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
 FINISHED = Counter("ignite_files_finished_total", "Files that reached an end", ["state", "code"])
-# what is away this long after the upload will not come back for it
+# a file fails when something is away for so long after its upload
 LONGEST_WAIT = timedelta(hours=24)
 log = structlog.get_logger(__name__)
 
@@ -52,14 +52,14 @@ class FileProcessor:
         self._jobs = jobs
 
     async def process(self, tenant_id: UUID, file_id: UUID) -> None:
-        """Work on the file if nobody else does. Safe to call at any time and any number of times."""
+        """Work on the file if nobody else does. It is safe to call at any time and any number of times."""
         file = await self._claim(tenant_id, file_id, UNFINISHED, FileState.EXTRACTING)
         if file is not None:
             await self.work_on(file)
 
     async def work_on(self, file: File, *, niceness: int = 0) -> None:
         """Bring a claimed file to an end, or leave it for a later attempt. `niceness` is the parser's, 0 to 19."""
-        # of the file's own upload: the message that led here may have come with another one
+        # the request that uploaded this file; the message that led here may name another one
         structlog.contextvars.bind_contextvars(
             tenant_id=str(file.tenant_id), file_id=str(file.id), attempt=file.attempt, request_id=file.request_id
         )
@@ -71,12 +71,14 @@ class FileProcessor:
                 await self._index(file, niceness)
         except StaleAttemptError:
             log.info("attempt overtaken")
-            await self._clear_up(file, FileState.FAILED, FileState.DELETED)  # it may have been at work after the end
+            await self._clear_up(
+                file, FileState.FAILED, FileState.DELETED
+            )  # this attempt may have worked on after the file had ended
         except Exception as error:  # noqa: BLE001  whatever broke, the file must come to an end
             await self._ended_by(file, error)
 
     async def _ended_by(self, file: File, error: Exception) -> None:
-        """The owner's fault ends the file; what may pass brings it back later."""
+        """Fail the file where its owner has to act, and try again later where the cause may pass."""
         if isinstance(error, ExtractionError) and not error.retryable:
             await self._fail(file, code=error.code, message=error.message)
         elif isinstance(error, QuotaExceededError):
@@ -143,7 +145,7 @@ class FileProcessor:
             )
 
     async def _abandon(self, engine: StoreMaintenance, file: File, *states: FileState) -> bool:
-        """Whether the file is in one of the states, and none will make a document of what it left behind."""
+        """Let nobody make a document of what the file left behind. Return False if it has none of the states."""
         async with self._database.tenant(file.tenant_id) as session:
             if not await FileRepo(session, file.tenant_id).left_behind(file, states):
                 return False
@@ -151,7 +153,7 @@ class FileProcessor:
             return True
 
     async def _clear_up(self, file: File, *states: FileState) -> None:
-        """Where this fails, what stays is in no answer, and the reconciliation removes it."""
+        """Remove unfinished work at the provider. If this fails, the reconciliation removes it; no answer shows it."""
         try:
             engine = await self._engine_of(file)
             if not isinstance(engine, StoreMaintenance) or not await self._abandon(engine, file, *states):
@@ -204,7 +206,7 @@ class FileProcessor:
         log.info("file completed", chunks=prepared.chunk_count, characters=len(extracted.text))
 
     async def _share(self, file: File) -> bool:
-        """Equal bytes in the project already: nothing to extract, charge or embed."""
+        """Complete the file with the document of equal bytes, if the project has one, and return whether it has."""
         async with self._database.tenant(file.tenant_id) as session:
             existing = await DocumentRepository(session, file.tenant_id).find(file.project_id, file.sha256)
             if existing is None:
@@ -230,7 +232,7 @@ class FileProcessor:
         )
 
     async def _equal_bytes_in_progress(self, file: File) -> bool:
-        """Another file of these bytes holds characters: once it is completed, this one needs none."""
+        """Tell whether another file of these bytes holds characters; when that is completed, this one needs none."""
         async with self._database.tenant(file.tenant_id) as session:
             return await FileRepo(session, file.tenant_id).equal_bytes_in_progress(file)
 
@@ -241,11 +243,11 @@ class FileProcessor:
             return await extract(path, filename=file.filename, niceness=niceness)
 
     async def _reserve(self, file: File, characters: int) -> None:
-        """A reservation of an earlier attempt is given back first: its text may have been another."""
+        """Reserve the characters, after releasing those of an earlier attempt, whose text may have been another."""
         async with self._database.tenant(file.tenant_id) as session:
             files = FileRepo(session, file.tenant_id)
             usage = UsageService(session, file.tenant_id)
-            # the file's row before the counter's, as in a removal: the other order could deadlock with it
+            # lock the file's row before the counter's, as a removal does: the other order could deadlock
             await files.advance(file.id, file.attempt, state=FileState.CHUNKING, char_count=characters)
             if file.reservation_id:
                 await usage.release(file.reservation_id)
@@ -268,7 +270,7 @@ class FileProcessor:
                     char_count=None,
                     last_error=failure(code=code, message=message, stage=stage, retryable=retryable, quota=quota or {}),
                 )
-                # the row's: of the commit that wrote it the answer may have been lost
+                # read it from the row: the answer to the commit that wrote it may have been lost
                 if reservation_id := await files.reservation(file.id):
                     await UsageService(session, file.tenant_id).release(reservation_id)
         except StaleAttemptError:
@@ -278,7 +280,7 @@ class FileProcessor:
         await self._clear_up(file, FileState.FAILED)
 
     async def _retry_later(self, file: File, error: Exception) -> None:
-        """Something of ours or around us broke. The scheduler brings the file back."""
+        """Leave the file to the scheduler, which has it tried again later."""
         if file.tries >= MAX_ATTEMPTS:
             code, message = _public_reason(error)
             await self._fail(file, code=code, message=message, retryable=True)
@@ -286,9 +288,9 @@ class FileProcessor:
             await self._put_off(file, error, lease_until=next_try(file.tries))
 
     async def _wait_out(self, file: File, error: UnavailableError) -> None:
-        """Try again while a provider, the database or a disk is away.
+        """Try again later because a provider, the database or a disk is away.
 
-        Nothing is wrong with the file, so this was none of its tries; but it does not wait for ever.
+        This does not count as one of the tries, because nothing is wrong with the file. After a day it fails.
         """
         if clock.now() - file.created_at > LONGEST_WAIT:
             await self._fail(file, code=error.code, message=error.detail, retryable=True)

@@ -15,7 +15,7 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.infra.jobs.leases import LeasedRepo
 from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
 
-# removed, and its bytes are to stay until they are removed too
+# removed files whose bytes stay until somebody removes them too
 _KEPT_RAW = (File.state.in_(GONE), File.storage_key.is_not(None), File.delete_raw.is_(False))
 
 
@@ -26,12 +26,11 @@ class FileRepo(LeasedRepo[File]):
     unfinished = (*UNFINISHED, FileState.DELETING)
 
     async def add_all(self, files: Sequence[File]) -> None:
-        """Insert."""
         self.session.add_all(files)
         await self.session.flush()
 
     async def get(self, project_id: UUID, file_id: UUID, *, lock: bool = False) -> File | None:
-        """A file that is not removed."""
+        """Return the file unless it is removed."""
         statement = select(File).where(
             File.tenant_id == self._tenant_id,
             File.project_id == project_id,
@@ -41,19 +40,19 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.execute(statement.with_for_update() if lock else statement)).scalar_one_or_none()
 
     async def get_kept_raw(self, project_id: UUID, file_id: UUID) -> File | None:
-        """A removed file whose bytes were kept; locked."""
+        """Return and lock a removed file whose bytes were kept."""
         statement = select(File).where(
             File.tenant_id == self._tenant_id, File.project_id == project_id, File.id == file_id, *_KEPT_RAW
         )
         return (await self.session.execute(statement.with_for_update())).scalar_one_or_none()
 
     async def batch(self, batch_id: UUID) -> Sequence[File]:
-        """The files of one upload, in order."""
+        """Return the files of one upload, in order."""
         statement = select(File).where(File.tenant_id == self._tenant_id, File.batch_id == batch_id).order_by(File.id)
         return (await self.session.scalars(statement)).all()
 
     async def page(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> Sequence[File]:
-        """Files by id, which is by time of upload; or the removed ones whose bytes were kept."""
+        """Return files ordered by id, which is the order of upload; or the removed ones whose bytes were kept."""
         wanted = _KEPT_RAW if removed else (File.state.not_in(GONE),)
         statement = (
             select(File)
@@ -66,7 +65,7 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.scalars(statement)).all()
 
     async def any_as_small(self, project_id: UUID, *, byte_count: int | None) -> bool:
-        """Whether a file of the project that is or will be searchable has at most so many bytes."""
+        """Tell whether the project has a file of at most so many bytes that is or will be searchable."""
         statement = select(File.id).where(
             File.tenant_id == self._tenant_id, File.project_id == project_id, File.state.in_(SEARCHABLE)
         )
@@ -75,7 +74,7 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.execute(statement.limit(1))).first() is not None
 
     async def any_equal(self, project_id: UUID, hashes: Collection[bytes]) -> bool:
-        """Whether a file of the project that is or will be searchable has one of these hashes."""
+        """Tell whether the project has a file with one of these hashes that is or will be searchable."""
         statement = select(File.id).where(
             File.tenant_id == self._tenant_id,
             File.project_id == project_id,
@@ -85,7 +84,7 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.execute(statement.limit(1))).first() is not None
 
     async def others_share(self, document_id: UUID, *, besides: UUID) -> bool:
-        """Whether another live file is made of the same document."""
+        """Tell whether another file that is not removed has the same document."""
         statement = select(File.id).where(
             File.tenant_id == self._tenant_id,
             File.document_id == document_id,
@@ -95,7 +94,7 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.execute(statement.limit(1))).first() is not None
 
     async def equal_bytes_in_progress(self, file: File) -> bool:
-        """Whether an unfinished file of the same bytes in the same project holds characters."""
+        """Tell whether another unfinished file of the project with the same bytes holds characters."""
         statement = select(File.id).where(
             File.tenant_id == self._tenant_id,
             File.project_id == file.project_id,
@@ -107,7 +106,7 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.execute(statement.limit(1))).first() is not None
 
     async def left_behind(self, file: File, states: Collection[FileState]) -> bool:
-        """Whether the file is in one of the states, and no unfinished one of its project has equal bytes."""
+        """Tell whether the file has one of the states and no unfinished file of its project has equal bytes."""
         twin = aliased(File)
         wanted = (
             select(twin.id)
@@ -125,7 +124,7 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.execute(statement)).first() is not None
 
     async def names(self, document_ids: Collection[UUID]) -> dict[UUID, tuple[UUID, str]]:
-        """The oldest live file of each document: its id and name."""
+        """Return id and name of the oldest completed file of each document."""
         statement = (
             select(File.document_id, File.id, File.filename)
             .ext(distinct_on(File.document_id))
@@ -139,12 +138,12 @@ class FileRepo(LeasedRepo[File]):
         return {row.document_id: (row.id, row.filename) for row in await self.session.execute(statement)}
 
     async def stage(self, file_id: UUID) -> str:
-        """The state the file is in."""
+        """Return the state of the file."""
         statement = select(File.state).where(File.tenant_id == self._tenant_id, File.id == file_id)
         return (await self.session.execute(statement)).scalar_one()
 
     async def reservation(self, file_id: UUID) -> UUID | None:
-        """What holds the file's characters."""
+        """Return the reservation of the file's characters."""
         statement = select(File.reservation_id).where(File.tenant_id == self._tenant_id, File.id == file_id)
         return (await self.session.execute(statement)).scalar_one()
 
@@ -176,9 +175,9 @@ LIMIT 1
 
 
 async def next_waiting(session: AsyncSession, turns: Sequence[TenantTurn], *, share: int) -> tuple[UUID, UUID] | None:
-    """Return tenant and id of the file to process next, or None. Needs a system transaction.
+    """Return tenant and id of the file to process next, or None. It needs a system transaction.
 
-    Tenants that have `share` files in progress are left out; of those unknown to the caller none is in progress.
+    Tenants that have `share` files in progress are left out. A tenant without a turn counts as having none.
     """
     values = {
         "tenants": [turn.tenant_id for turn in turns],

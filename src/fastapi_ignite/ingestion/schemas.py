@@ -74,7 +74,7 @@ class FileRead(BaseModel):
 
     @classmethod
     def of(cls, file: File, embedded: Mapping[UUID, float]) -> FileRead:
-        """A row as callers see it; `embedded` is by document."""
+        """Build it from the row. `embedded` is by document id."""
         return cls.model_validate(
             {
                 "id": file.id,
@@ -136,7 +136,7 @@ class UploadResult(BaseModel):
         files: Sequence[File],
         embedded: Mapping[UUID, float],
     ) -> UploadResult:
-        """Removed files count as cancelled."""
+        """Build it from the rows; removed files count as cancelled."""
         counts = FileCounts(total=len(files))
         for file in files:
             status = public_status(file.state)
@@ -215,5 +215,5 @@ class FileRemoved(BaseModel):
 
 
 def failure(*, code: str, message: str, stage: str, retryable: bool, **extra: Any) -> dict[str, Any]:
-    """A `last_error` as it is stored; `extra` is for our own use."""
+    """Return a `last_error` as it is stored. Callers do not see `extra`."""
     return {"code": code, "message": message, "stage": stage, "retryable": retryable, **extra}

@@ -1,4 +1,4 @@
-"""Uploading, listing and removing files. Nothing here waits with a database session in its hands."""
+"""Uploads, lists and removes files. No transaction is open while it waits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ LAST_LOOK_SECONDS = 0.5
 
 
 class IngestionService:
-    """The files of one tenant. Opens its own short transactions."""
+    """The files of one tenant. It opens its own short transactions."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class IngestionService:
         return engine_of(project, self._engines, default=self._settings.default_engine)
 
     async def ensure_vector_store(self, project_id: UUID, claim: Claim | None) -> VectorStoreEnsured:
-        """The project's vector store, made if there is none.
+        """Make the project's vector store if there is none.
 
         Raises:
-            ProjectNotFoundError: unknown project.
-            IdempotencyConflictError: the same request was made before.
+            ProjectNotFoundError: The id is unknown.
+            IdempotencyConflictError: The same request was made before.
         """
         async with IdempotentWork(self._database, claim) as work:
             async with self._database.tenant(self._tenant_id) as session:
@@ -89,7 +89,7 @@ class IngestionService:
         return ensured
 
     async def _ensure_index(self, project_id: UUID) -> tuple[str, bool]:
-        """The project's vector store id and whether it is new. The engine works outside transactions."""
+        """Return the project's vector store id and whether it is new. No transaction is open while it is made."""
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
         if project.vector_store_id:
@@ -128,18 +128,18 @@ class IngestionService:
     async def _admit(
         self, project_id: UUID, keyed: KeyedRequest | None, *, declared_bytes: int | None
     ) -> IncomingUpload:
-        """Refuse an upload before its body is read, or hold what it needs of the tenant's storage.
+        """Refuse an upload before its body is read, or reserve what it needs of the tenant's storage.
 
-        With no character left the body is read all the same where the project has files that may be equal to those that
-        come: they cost none. With no room it is read, and not stored, where the key was used before: this may be the
-        repetition of the upload that took the last of it.
+        With no character left, the body is read if the project has files that may be equal to the new ones, which then
+        cost nothing. With no room, the body is read and not stored if the key was used before: the request may be the
+        repetition of the upload that took the last room.
 
         Raises:
-            ProjectNotFoundError: unknown project.
-            SubscriptionRequiredError: no plan.
-            QuotaExceededError: no character is left.
-            StorageFullError: no byte is left.
-            TooManyFilesInProgressError, TooManyBytesInFlightError: too much at a time.
+            ProjectNotFoundError: The id is unknown.
+            SubscriptionRequiredError: The tenant has no plan.
+            QuotaExceededError: No character is left.
+            StorageFullError: No byte is left.
+            TooManyFilesInProgressError, TooManyBytesInFlightError: The tenant uploads too much at a time.
         """
         upload = IncomingUpload(
             self._database,
@@ -166,14 +166,14 @@ class IngestionService:
         return upload
 
     async def _receive(self, upload: IncomingUpload, body: UploadBody, keyed: KeyedRequest | None) -> IdempotentWork:
-        """Read the body into storage and queue its files, all or none; return the work under the request's key.
+        """Read the body into storage and queue all of its files or none. Return the work under the request's key.
 
         Raises:
-            IdempotencyConflictError: the same files were sent before; these ones are dropped.
-            QuotaExceededError: no character is left, and the project has none of these files already.
-            StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError: the body passed a cap; reading
+            IdempotencyConflictError: The same files were sent before; these are dropped.
+            QuotaExceededError: No character is left, and the project has none of these files already.
+            StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError: The body passed a cap; reading
                 stopped there.
-            CommitOutcomeUnknownError: whether the files were accepted is not known; their bytes are kept.
+            CommitOutcomeUnknownError: Nobody knows whether the files were accepted; their bytes are kept.
         """
         try:
             async with upload.kept_alive():
@@ -185,7 +185,7 @@ class IngestionService:
                 work = IdempotentWork(self._database, keyed.claim(_digest(received)) if keyed else None)
                 await self._accept(upload, received, work)
         except CommitOutcomeUnknownError:
-            raise  # rows may name the bytes by now: nothing is undone
+            raise  # nothing is undone: rows may name the bytes by now
         except BaseException:
             await upload.undo(body.received)
             raise
@@ -241,10 +241,10 @@ class IngestionService:
     async def wait(
         self, project_id: UUID, batch_id: UUID, *, seconds: int, caller_left: Callable[[], Awaitable[bool]]
     ) -> UploadResult:
-        """The batch when all its files are done, when `seconds` are over, or when the caller left.
+        """Return the batch when all its files are done, when `seconds` are over, or when the caller left.
 
         Raises:
-            QuotaExceededError: every file was refused for want of characters.
+            QuotaExceededError: Every file was refused because no character is left.
         """
         deadline = asyncio.get_running_loop().time() + seconds
         pause = FIRST_LOOK_SECONDS
@@ -263,7 +263,7 @@ class IngestionService:
         return UploadResult.of(project_id, project.vector_store_id or "", batch_id, files, embedded)
 
     async def list_files(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> FileList:
-        """A page of the project's files, oldest first; or of the removed ones whose bytes are still stored."""
+        """Return a page of the project's files, oldest first; or of the removed ones whose bytes are still stored."""
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
             files = await FileRepo(session, self._tenant_id).page(
@@ -282,9 +282,9 @@ class IngestionService:
         )
 
     async def remove(self, project_id: UUID, file_id: UUID, *, delete_raw: bool) -> FileRemoved:
-        """Take the file out of every answer now; work in progress on it ends without effect.
+        """Take the file out of every answer now. Work in progress on it ends without effect.
 
-        With `delete_raw` also a file that was removed before, while its bytes were kept.
+        With `delete_raw` it also takes a file that was removed before while its bytes were kept.
         """
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
@@ -318,7 +318,7 @@ class IngestionService:
         )
 
     async def _take_out(self, session: AsyncSession, project: Project, file: File) -> None:
-        """Out of every answer, and out of the plan's count where the work was not done yet."""
+        """Take the file out of every answer, and release its characters if the work was not done yet."""
         if file.reservation_id and file.state in UNFINISHED:
             await UsageService(session, self._tenant_id).release(file.reservation_id)
         hidden = await self._hide_unless_shared(project, FileRepo(session, self._tenant_id), file)
@@ -337,7 +337,7 @@ class IngestionService:
 
 
 def _digest(received: Sequence[ReceivedFile]) -> bytes:
-    """What makes two uploads the same; boundaries between the parts differ each time."""
+    """Return what makes two uploads the same. The boundaries between the parts differ each time."""
     return json.dumps([(file.filename, file.stored.byte_count, file.stored.sha256.hex()) for file in received]).encode()
 
 

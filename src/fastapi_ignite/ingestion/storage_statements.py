@@ -1,4 +1,4 @@
-"""SQL of what uploads in progress hold of a tenant's storage. Each decision is one statement under one row lock.
+"""SQL of what uploads in progress reserve of a tenant's storage. Each decision is one statement under one row lock.
 
 Every transaction here locks the upload's row before the tenant's, so that no two of them wait for each other.
 """

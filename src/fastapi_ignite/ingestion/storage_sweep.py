@@ -1,8 +1,8 @@
-"""Storage and database compared: objects that no row names are removed, rows whose object is gone are corrected.
+"""Compares storage and database: it removes objects that no row names, and corrects rows whose object is gone.
 
-Objects come before their rows, so a process that is killed in between leaves bytes that nobody could count or remove.
-And a disk can lose what a row names. One pass over the objects and the rows, in the order of their keys, finds both;
-each run does a part of it.
+Objects are written before their rows, so a process that is killed in between leaves bytes that nobody counts. A disk
+can also lose an object that a row names. One pass over objects and rows, in the order of their keys, finds both; each
+run does a part of it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from fastapi_ignite.ingestion.schemas import failure
 from fastapi_ignite.ingestion.stored_files import NamedObject, StoredFiles
 from fastapi_ignite.usage.service import UsageService
 
-# An object of an upload that is over, by the database's word, is removed when it is so old; clocks may differ a little.
+# An object whose upload has ended is removed when it is so old; clocks may differ a little.
 MIN_AGE = timedelta(minutes=10)
-# Of objects that name no upload (an earlier release wrote them) only their age tells that no row will follow.
+# An earlier release wrote objects that name no upload. Only their age tells that no row will follow.
 MIN_AGE_OF_UNKNOWN = timedelta(hours=24)
 OBJECTS_A_RUN = 20_000
 ROWS_A_PAGE = 5000
-# More files than so many, and more than half of those looked at, are not lost one by one: the disk is another one.
+# If so many files are missing, and more than half of those looked at, then this is not the disk that held them.
 IMPLAUSIBLE = 20
 POSITION = "storage"
 FOUND = Counter("ignite_storage_faults_total", "What the sweep of the storage corrected", ["fault"])
@@ -40,9 +40,9 @@ NamedElsewhere = Callable[[AsyncSession, Collection[str]], Awaitable[set[str]]]
 
 
 class StorageSweep:
-    """May run at any time, in any number of processes, beside uploads and removals.
+    """Sweeps the storage. It may run at any time, in any number of processes, beside uploads and removals.
 
-    `named_elsewhere` tells which of some keys other features' rows name.
+    `named_elsewhere` returns those keys that rows of other features name.
     """
 
     def __init__(self, database: Database, storage: Storage, named_elsewhere: NamedElsewhere) -> None:
@@ -51,7 +51,7 @@ class StorageSweep:
         self._named_elsewhere = named_elsewhere
 
     async def run(self) -> None:
-        """Go on where the run before stopped, for 20,000 objects at most; at the end begin anew."""
+        """Go on where the run before stopped, for at most 20,000 objects. After the last one, begin anew."""
         async with self._database.system() as session:
             place = await StoredFiles(session).position(POSITION)
         began_at = place
@@ -92,11 +92,11 @@ class StorageSweep:
         await self._remove(await self._orphans([each for each in page if each.key not in named]))
 
     async def _exists(self, row: NamedObject) -> bool:
-        """Asked again one by one: the row may be younger than the list."""
+        """Ask the storage again for one object: the row may be younger than the list."""
         return await self._storage.exists(row.storage_key)
 
     async def _orphans(self, unnamed: Sequence[ListedObject]) -> list[str]:
-        """Those that no row names and no upload in progress wrote, in one snapshot of the database."""
+        """Return objects that no row names and that no upload in progress wrote, by one snapshot of the database."""
         old_enough = [
             each.key for each in unnamed if _is_ours(each.key) and clock.now() - each.stored_at > _min_age(each)
         ]
@@ -115,7 +115,7 @@ class StorageSweep:
             log.warning("stored objects that no row names were removed", count=len(orphans), keys=list(orphans)[:20])
 
     async def _correct(self, row: NamedObject) -> None:
-        """The owner of an unfinished file has to upload it again; of another one only the stored bytes are less."""
+        """Fail an unfinished file, whose owner must upload it again; of any other one correct the stored bytes."""
         async with self._database.tenant(row.tenant_id) as session:
             files = StoredFiles(session)
             if row.state in UNFINISHED:
@@ -146,7 +146,7 @@ def _is_implausible(missing: int, of: int) -> bool:
 
 
 def _is_ours(key: str) -> bool:
-    """What somebody else put into the folder stays."""
+    """Tell whether the object is ours; what somebody else put into the folder stays."""
     first, *_ = key.split("/")
     try:
         return bool(UUID(first)) and key.count("/") == 2  # noqa: PLR2004  tenant, project or kind, object

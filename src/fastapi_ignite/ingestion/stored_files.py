@@ -1,4 +1,4 @@
-"""SQL of the comparison of files' rows with the objects in storage."""
+"""SQL that compares files' rows with the objects in storage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.ingestion.models import UNFINISHED, File, SweepPosition
 
-# One statement is one snapshot: an upload that ends at this moment is either still there or has left its rows.
+# One statement is one snapshot: an upload that ends now still has its row, or its files have theirs.
 _UNNAMED = text("""
 SELECT key FROM unnest(CAST(:keys AS text[]), CAST(:tenants AS uuid[]), CAST(:uploads AS uuid[]))
     AS candidate (key, tenant_id, upload_id)
@@ -27,7 +27,7 @@ WHERE NOT EXISTS (SELECT FROM files WHERE storage_key = candidate.key)
 
 @dataclass(frozen=True, slots=True)
 class NamedObject:
-    """A file whose row names an object. `missing`: the object was not there when somebody looked."""
+    """A file whose row names an object. `missing` is true if the object was not there when the sweep looked."""
 
     tenant_id: UUID
     id: UUID
@@ -38,7 +38,7 @@ class NamedObject:
 
 @dataclass(frozen=True, slots=True)
 class FailedFile:
-    """What an unfinished file held that was failed."""
+    """The reservation of an unfinished file that was failed."""
 
     reservation_id: UUID | None
 
@@ -50,19 +50,19 @@ class StoredFiles:
         self._session = session
 
     async def position(self, name: str) -> str:
-        """Where the sweep of this name stopped; empty at the beginning."""
+        """Return where the sweep of this name stopped; an empty string at the beginning."""
         row = await self._session.get(SweepPosition, name)
         return row.position if row else ""
 
     async def set_position(self, name: str, position: str) -> None:
-        """Where the next run begins."""
+        """Store where the next run begins."""
         statement = insert(SweepPosition).values(name=name, position=position)
         await self._session.execute(
             statement.on_conflict_do_update(index_elements=[SweepPosition.name], set_={"position": position})
         )
 
     async def between(self, after: str, until: str | None, *, limit: int) -> list[NamedObject]:
-        """Files whose key is greater than `after` and not greater than `until`; none that a removal is at work on."""
+        """Return files with a key after `after` and up to `until`, except those that are being removed."""
         statement = (
             select(File.tenant_id, File.id, File.state, File.storage_key, File.bytes_missing_at)
             .where(File.storage_key > after, File.delete_raw.is_(False))
@@ -77,7 +77,7 @@ class StoredFiles:
         ]
 
     async def unnamed(self, keys: Sequence[str], uploads: Sequence[tuple[UUID, UUID] | None]) -> list[str]:
-        """Those of the keys that no file names and that are of no upload in progress."""
+        """Return those keys that no file names and that belong to no upload in progress."""
         values = {
             "keys": list(keys),
             "tenants": [upload[0] if upload else None for upload in uploads],
@@ -86,7 +86,7 @@ class StoredFiles:
         return list((await self._session.scalars(_UNNAMED, values)).all())
 
     async def fail_missing(self, row: NamedObject, *, last_error: dict[str, Any], now: datetime) -> FailedFile | None:
-        """End an unfinished file that nobody works on; null where that has changed. The attempt fences its workers."""
+        """Fail an unfinished file that nobody works on, or return None. The new attempt number stops its workers."""
         statement = (
             update(File)
             .where(*_same(row), File.state.in_(UNFINISHED), or_(File.lease_until.is_(None), File.lease_until <= now))
@@ -104,7 +104,7 @@ class StoredFiles:
         return FailedFile(failed.reservation_id) if failed else None
 
     async def set_missing(self, row: NamedObject, *, now: datetime | None) -> bool:
-        """Since when the object is missing, or that it is not. False: nothing changed."""
+        """Store since when the object is missing, or None. Return False if nothing changed."""
         known = File.bytes_missing_at.is_(None) if now else File.bytes_missing_at.is_not(None)
         statement = update(File).where(*_same(row), known).values(bytes_missing_at=now).returning(File.id)
         return (await self._session.execute(statement)).first() is not None

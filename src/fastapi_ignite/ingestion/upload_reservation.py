@@ -1,4 +1,4 @@
-"""What an upload holds of its tenant's storage while its body is read: taken in parts, given back whole."""
+"""Reserves a part of its tenant's storage for an upload while its body is read."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from fastapi_ignite.ingestion.errors import (
     UploadExpiredError,
 )
 
-# how long an upload's part stays taken when its process dies; a living one extends it every five seconds
+# how long a reservation stays when its process dies; a living process extends it every five seconds
 LEASE = timedelta(seconds=60)
-# A body of unknown length takes as much again as it has, within these bounds: it neither asks the database for every
-# block nor takes all of the room for itself.
+# A body of unknown length reserves as much again as it has, within these bounds. So it does not ask the database for
+# every block, and does not reserve all of the room.
 SMALLEST_SLICE_BYTES = 64 * 1024
 LARGEST_SLICE_BYTES = 8 * 1024 * 1024
 LARGEST_SLICE_FILES = 64
-# Of a declared length so much may be boundaries and headers, and need not fit.
+# So much of a declared length may be boundaries and headers, which need no room.
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 RETRY_SECONDS = {"held": "5", "files": "30"}
-# How long a body waits for room that other uploads hold: each another time, so that of many which wait for each other
-# some give up and the rest goes on.
+# How long a body waits for room that other uploads hold. The time is random, so that of uploads which wait for each
+# other some give up and the rest go on.
 PATIENCE_SECONDS = (1.0, 3.0)
 PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Bytes and files."""
+    """A number of bytes and a number of files."""
 
     byte_count: int
     file_count: int
 
 
 class _HeldByOthersError(Exception):
-    """There would be room if other uploads were over. `refusal` is what the caller is told in the end."""
+    """There would be room if other uploads ended. `refusal` is the error for the caller if they do not."""
 
     def __init__(self, refusal: IgniteError) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class _HeldByOthersError(Exception):
 class UploadReservation:
     """One upload's part of the tenant's caps on stored bytes, queued files and bytes in flight.
 
-    Its row says to everybody that the upload is alive. No transaction is open while the body is read.
+    Its row tells other processes that the upload is alive. No transaction is open while the body is read.
     """
 
     def __init__(self, database: Database, *, tenant_id: UUID, upload_id: UUID, bounds: UploadSettings) -> None:
@@ -71,10 +71,10 @@ class UploadReservation:
         self.held = Amount(0, 0)
 
     async def begin(self, session: AsyncSession, *, declared_bytes: int | None) -> None:
-        """Take room for the whole body where its length is declared, or else for its first slice.
+        """Reserve room for the whole body if its length is declared, or else for its first slice.
 
         Raises:
-            StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError: there is none.
+            StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError: There is no room.
         """
         await statements.ADD_USAGE.execute(session, self._key)
         await statements.ADD_UPLOAD.execute(session, {**self._key, "lease_until": _lease()})
@@ -88,11 +88,11 @@ class UploadReservation:
             raise held.refusal from None
 
     async def hold(self, total: Amount) -> None:
-        """See that so much is held in all, and take more where it is not; wait a moment where others hold it.
+        """Reserve more until so much is reserved in all. Wait a moment if other uploads hold the room.
 
         Raises:
-            StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError: there is no room.
-            UploadExpiredError: the upload was taken for dead.
+            StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError: There is no room.
+            UploadExpiredError: The lease of the upload had ended.
         """
         held = self.held
         needed = Amount(max(0, total.byte_count - held.byte_count), max(0, total.file_count - held.file_count))
@@ -120,27 +120,27 @@ class UploadReservation:
                 return
 
     async def extend(self) -> None:
-        """The upload lives.
+        """Extend the lease of the upload.
 
         Raises:
-            StaleAttemptError: it was taken for dead.
+            StaleAttemptError: The lease had ended.
         """
         async with self._database.tenant(self._key["tenant_id"]) as session:
             if not await self._extend(session) and not self._ending:
                 raise StaleAttemptError
 
     async def settle(self, session: AsyncSession) -> None:
-        """Give everything back in the transaction that writes the files' rows, which count from then on.
+        """Release everything in the transaction that writes the files' rows, which count from then on.
 
         Raises:
-            UploadExpiredError: the upload was taken for dead; nothing of it may be kept.
+            UploadExpiredError: The lease of the upload had ended; nothing of it may be kept.
         """
         self._ending = True
         if not await self._end(session):
             raise self._expired()
 
     async def release(self) -> None:
-        """Give everything back: nothing of the upload is kept."""
+        """Release everything after an upload of which nothing is kept."""
         self._ending = True
         async with self._database.tenant(self._key["tenant_id"]) as session:
             await self._end(session)
@@ -155,7 +155,7 @@ class UploadReservation:
         if await self._reserve(session, wanted) or await self._reserve(session, needed):
             return
         usage = (await statements.USAGE.execute(session, self._key)).one()
-        # under the lock of these figures: others may have given room back since the attempts before
+        # this attempt runs under the lock of these figures; others may have released room since the ones before
         if not await self._reserve(session, needed):
             raise self._refusal(usage, needed)
 
@@ -175,7 +175,7 @@ class UploadReservation:
         return True
 
     def _refusal(self, usage: Row[Any], needed: Amount) -> Exception:
-        """Which of the caps it was."""
+        """Return the error of the cap that was reached."""
         bounds, own = self._bounds, self.held
         stored_alone = usage.stored_bytes + own.byte_count + needed.byte_count
         queued_alone = usage.unfinished_files + own.file_count + needed.file_count
@@ -218,5 +218,5 @@ def _lease() -> datetime:
 
 
 async def end_expired_uploads(session: AsyncSession, *, now: datetime, limit: int = 1000) -> None:
-    """Free what uploads held whose process died. Needs a system transaction."""
+    """Release what uploads reserved whose process died. It needs a system transaction."""
     await session.execute(statements.END_EXPIRED, {"now": now, "limit": limit})
