@@ -16,6 +16,7 @@ from typing import Self
 
 from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.infra.services import ServiceAddresses
+from prepared_interpreter import prepared_interpreter
 
 # Nothing else of the tester's environment; wide enough that no table breaks its lines.
 ENVIRONMENT = {"PATH": os.environ["PATH"], "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
@@ -72,10 +73,10 @@ class CommandLine:
         return [sys.executable, str(PROJECT_ROOT / "cli.py"), *arguments]
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Finished:
-        """Waits for the end."""
-        with self.start(*arguments, **variables) as process:
-            output, error = process.communicate(stdin, timeout=90)
-        return Finished(process.returncode, output, error)
+        """Run a command to its end, in a process forked from one that has imported the program."""
+        prepared = prepared_interpreter(**ENVIRONMENT)
+        environment = self.environment | variables
+        return Finished(*prepared.run(arguments, folder=self.folder, environment=environment, stdin=stdin, seconds=90))
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """In a session of its own, like a terminal's."""

@@ -33,10 +33,14 @@ async def attack(
     names: Sequence[str],
     *,
     tenants: int,
+    at_once: int = 1,
     audit_every: int = 25,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Let the named disasters strike in turn while tenants work, and audit after every `audit_every` of them."""
+    """Let the named disasters strike in turn, `at_once` of them together, while tenants work.
+
+    The stack comes to rest and is audited after every `audit_every` disasters.
+    """
     report = Report()
     callers = [PersistentTenant(stack.api, report.answers, seed) for seed in range(tenants)]
     for caller in callers:
@@ -44,8 +48,10 @@ async def attack(
     try:
         for start in range(0, len(names), audit_every):
             async with _at_work(callers):
-                for number, name in enumerate(names[start : start + audit_every], start + 1):
-                    say(f"{number:3} {name:22} {await _strike(stack, name, callers)}")
+                end = min(start + audit_every, len(names))
+                for first in range(start, end, at_once):
+                    struck = names[first : min(first + at_once, end)]
+                    say(f"{first + 1:3} {', '.join(struck):22} {await _strike(stack, struck, callers)}")
             seconds = await audit.come_to_rest(stack)
             report.faults += await audit.find_faults(stack, callers)
             say(f"    at rest after {seconds:.0f} s: {len(report.faults)} faults, {dict(report.answers.statuses)}")
@@ -69,15 +75,21 @@ async def _at_work(callers: Sequence[PersistentTenant]) -> AsyncIterator[None]:
             stopping.set()
 
 
-async def _strike(stack: AttackedStack, name: str, callers: Sequence[PersistentTenant]) -> str:
+async def _strike(stack: AttackedStack, names: Sequence[str], callers: Sequence[PersistentTenant]) -> str:
     """Return what happened, once every tenant can read and search again."""
-    await asyncio.sleep(random.uniform(0, WORK_SECONDS))  # so that it strikes at any point of the work
-    what = await DISASTERS[name](stack)
+    happened = await asyncio.gather(*(_disaster(stack, name) for name in names))
     began = time.monotonic()
     try:
         async with asyncio.timeout(RECOVERY_SECONDS):
             for caller in callers:
                 await caller.read()
     except TimeoutError:
-        raise AssertionError(f"{name}: no recovery in {RECOVERY_SECONDS} s\n{stack.printed[-4000:]}") from None
-    return f"served again after {time.monotonic() - began:4.1f} s{', ' * bool(what)}{what}"
+        raise AssertionError(
+            f"{', '.join(names)}: no recovery in {RECOVERY_SECONDS} s\n{stack.printed[-4000:]}"
+        ) from None
+    return ", ".join(filter(None, (f"served again after {time.monotonic() - began:4.1f} s", *happened)))
+
+
+async def _disaster(stack: AttackedStack, name: str) -> str:
+    await asyncio.sleep(random.uniform(0, WORK_SECONDS))  # so that it strikes at any point of the work
+    return await DISASTERS[name](stack)

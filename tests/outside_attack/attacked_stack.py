@@ -39,7 +39,7 @@ RATE = ("--rate-limit-rpm", "1000000")
 class AttackedStack:
     """PostgreSQL is reached through a proxy that can drop the answers of COMMIT; its parts can be found by name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
         self._lease = acquire(folder / "servers")
         self._healing = _Healing(self._lease)
@@ -57,6 +57,7 @@ class AttackedStack:
             IGNITE_HUNG_SECONDS=HANG_SECONDS,
             IGNITE_START_SECONDS=FIRST_BEAT_SECONDS,
             RATE_LIMIT_ANONYMOUS_RPM="1000000",
+            **variables,
         )
         self._log = (folder / "up.log").open("ab")
         self._up = self._start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from uuid import UUID
@@ -14,6 +15,8 @@ from sqlalchemy.exc import ProgrammingError
 
 from bookkeeping import eventually, rows_of
 from books import hold
+from databases import new_database
+from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, TaskContext, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
@@ -62,71 +65,93 @@ class Activity:
         )
 
 
+@pytest.fixture(scope="module")
+def own(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
+    """A roll-up works on the days of all tenants: those that other tests have left behind are elsewhere."""
+    with new_database(addresses, template="template_migrated") as made:
+        yield made
+
+
 @pytest.fixture
-async def activity(database: Database, make_tenant: TenantFactory) -> Activity:
-    return Activity(database, [(await make_tenant()).id for _ in range(3)])
+async def books(own: ServiceAddresses) -> AsyncGenerator[Database]:
+    """The worker's login to that database."""
+    database = Database(own.worker_url, pool_size=5)
+    yield database
+    await database.close()
 
 
-async def test_months_are_the_sums_of_their_days(activity: Activity, database: Database) -> None:
+@pytest.fixture
+async def activity(books: Database) -> Activity:
+    tenants = [new_id() for _ in range(3)]
+    for tenant_id in tenants:
+        await rows_of(
+            books,
+            tenant_id,
+            "INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'Acme', 'hobby', 'monthly')",
+            id=tenant_id,
+        )
+    return Activity(books, tenants)
+
+
+async def test_months_are_the_sums_of_their_days(activity: Activity, books: Database) -> None:
     for _ in range(3):
         await activity.happens(40)
-        await asyncio.gather(*(UsageRollUp(database, batch=3).run() for _ in range(2)))
+        await asyncio.gather(*(UsageRollUp(books, batch=3).run() for _ in range(2)))
         assert await activity.months() == activity.expected
-    await UsageRollUp(database).run()
+    await UsageRollUp(books).run()
     assert await activity.months() == activity.expected
 
 
-async def test_what_happens_during_a_run_is_in_the_next(activity: Activity, database: Database) -> None:
+async def test_what_happens_during_a_run_is_in_the_next(activity: Activity, books: Database) -> None:
     await activity.happens(20)
-    roll_up = UsageRollUp(database, batch=1)
+    roll_up = UsageRollUp(books, batch=1)
     await asyncio.gather(activity.happens(30), *(roll_up.run() for _ in range(3)))
     await roll_up.run()
     assert await activity.months() == activity.expected
 
 
-async def test_a_run_looks_at_what_changed_since_the_last(activity: Activity, database: Database) -> None:
+async def test_a_run_looks_at_what_changed_since_the_last(activity: Activity, books: Database) -> None:
     """Rows of long ago that carry an old time are as they were summed up then."""
     await activity.happens(10)
-    await UsageRollUp(database).run()
+    await UsageRollUp(books).run()
     tenant_id = activity.tenants[0]
-    await rows_of(
-        database, tenant_id, "UPDATE usage_daily SET amount = amount + 1, updated_at = now() - interval '1 day'"
-    )
-    await UsageRollUp(database).run()
+    await rows_of(books, tenant_id, "UPDATE usage_daily SET amount = amount + 1, updated_at = now() - interval '1 day'")
+    await UsageRollUp(books).run()
     assert await activity.months() == activity.expected
-    await rows_of(database, tenant_id, "UPDATE usage_daily SET updated_at = now()")
-    await UsageRollUp(database).run()
+    await rows_of(books, tenant_id, "UPDATE usage_daily SET updated_at = now()")
+    await UsageRollUp(books).run()
     assert await activity.months() != activity.expected
 
 
-async def test_a_day_of_long_ago_that_grows_is_summed_up_again(activity: Activity, database: Database) -> None:
+async def test_a_day_of_long_ago_that_grows_is_summed_up_again(activity: Activity, books: Database) -> None:
     """A file may wait for days between its reservation and its end."""
     await activity.happens(60)
-    await UsageRollUp(database).run()
+    await UsageRollUp(books).run()
     for tenant_id in activity.tenants:
-        await rows_of(database, tenant_id, "UPDATE usage_daily SET updated_at = now() - interval '30 days'")
-    (row, *_) = await rows_of(database, activity.tenants[0], "SELECT metric, day FROM usage_daily ORDER BY day")
-    await use(database, activity.tenants[0], Metric(row["metric"]), row["day"], 77)
+        await rows_of(books, tenant_id, "UPDATE usage_daily SET updated_at = now() - interval '30 days'")
+    (row, *_) = await rows_of(books, activity.tenants[0], "SELECT metric, day FROM usage_daily ORDER BY day")
+    await use(books, activity.tenants[0], Metric(row["metric"]), row["day"], 77)
     activity.expected[activity.tenants[0], row["metric"], row["day"].replace(day=1)] += 77
-    await UsageRollUp(database).run()
+    await UsageRollUp(books).run()
     assert await activity.months() == activity.expected
 
 
-async def test_a_tenant_reads_its_own_months_and_writes_none(activity: Activity, database: Database) -> None:
+async def test_a_tenant_reads_its_own_months_and_writes_none(activity: Activity, books: Database) -> None:
     await activity.happens(30)
-    await UsageRollUp(database).run()
+    await UsageRollUp(books).run()
     for tenant_id in activity.tenants:
-        rows = await rows_of(database, tenant_id, "SELECT DISTINCT tenant_id FROM usage_monthly")
+        rows = await rows_of(books, tenant_id, "SELECT DISTINCT tenant_id FROM usage_monthly")
         assert [row["tenant_id"] for row in rows] == [tenant_id]
     for statement in ("UPDATE usage_monthly SET amount = 0", "SELECT * FROM usage_watermarks"):
         with pytest.raises(ProgrammingError, match="permission denied"):
-            await rows_of(database, activity.tenants[0], statement)
+            await rows_of(books, activity.tenants[0], statement)
 
 
 @pytest.mark.usefixtures("worker")
 async def test_the_scheduler_has_a_worker_roll_up(
-    activity: Activity, addresses: ServiceAddresses, task_context: TaskContext
+    make_tenant: TenantFactory, database: Database, addresses: ServiceAddresses, task_context: TaskContext
 ) -> None:
+    activity = Activity(database, [(await make_tenant()).id])
     await activity.happens(5)
     jobs = JobQueue(make_broker(addresses.redis_url))
     await roll_up_usage.run(replace(task_context, jobs=jobs))
