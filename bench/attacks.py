@@ -24,7 +24,7 @@ import httpx2
 
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.core.security import sign_token
-from running_stack import RunningStack
+from support.running_stack import RunningStack
 
 HOSTILE_FILE = b"<html><body>" + b"<!-- " * 100_000
 HOSTILE_FILES = 320

@@ -26,7 +26,7 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
 from harness import bench_servers
-from http_clients import client_for
+from support.http_clients import client_for
 
 CHUNK = 500_000
 FEW = 10

@@ -23,11 +23,11 @@ from statistics import median
 
 import httpx2
 
-from command_line import open_folder
-from documents import make_docx, make_pdf, make_xlsx
 from fastapi_ignite.core.config import load_settings
-from http_clients import EventReader, TenantClient, tenant_factory
-from running_stack import RunningStack
+from support.command_line import open_folder
+from support.http_clients import EventReader, TenantClient, tenant_factory
+from support.running_stack import RunningStack
+from support.sample_files import make_docx, make_pdf, make_xlsx
 
 PLAN = "--max-projects 50 --message-cap 1000000 --upload-char-cap 1000000000 --rate-limit-rpm 1000000"
 QUESTIONERS, SEARCHERS, LISTENERS, UPLOADERS, READERS = 4, 2, 2, 2, 2

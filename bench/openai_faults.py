@@ -30,14 +30,14 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from api_processes import ApiProcess, api_processes, make_plan, make_tenant, worker_process
-from books import books_of
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
 from fastapi_ignite.rag.openai.service import OpenAIService
 from harness import bench_servers
-from http_clients import EventReader
+from support.http_clients import EventReader
+from support.usage_records import books_of
 
 from openai_simulator.faults import FailureRate, Fault
 from openai_simulator.server import RunningSimulator, running_simulator

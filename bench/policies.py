@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from databases import run
 from fastapi_ignite.infra.services import ServiceAddresses
 from harness import bench_servers
 from isolation.catalogue import owner_connection
 from isolation.policies import Policy, policies_of
+from support.databases import run
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ("tests/isolation/test_database.py", "tests/isolation/test_foreign_ids.py")

@@ -30,7 +30,6 @@ from uuid import UUID
 import httpx2
 from sqlalchemy import text
 
-from books import books_of
 from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.schemas import PlanChange
 from fastapi_ignite.core import clock
@@ -40,6 +39,7 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.query.repository import fail_abandoned
 from fastapi_ignite.usage.repository import release_expired
 from harness import bench_servers
+from support.usage_records import books_of
 
 ROOT = Path(__file__).resolve().parents[1]
 MESSAGES, CHARACTERS = 500, 40_000

@@ -12,7 +12,7 @@ import time
 
 from billing.subscription_machine import SubscriptionMachine, make_plans
 from harness import bench_servers
-from machines import ground, play
+from support.state_machines import ground, play
 from usage.quota_machine import QuotaMachine
 
 MACHINES = {"subscriptions": SubscriptionMachine, "quotas": QuotaMachine}

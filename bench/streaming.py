@@ -20,7 +20,7 @@ import httpx2
 from api_processes import ApiProcess, api_processes, make_plan, make_tenant, worker_process
 from fastapi_ignite.infra.services import ServiceAddresses
 from harness import bench_servers
-from http_clients import EventReader
+from support.http_clients import EventReader
 
 from openai_simulator.server import running_simulator
 

@@ -29,7 +29,6 @@ from uuid import UUID
 import httpx2
 from sqlalchemy import text
 
-from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import sign_token
@@ -44,7 +43,8 @@ from fastapi_ignite.main import open_state
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.tasks import PERIODIC_JOBS
 from harness import bench_servers
-from http_clients import client_for
+from support.commit_proxy import CommitProxy, Loss
+from support.http_clients import client_for
 
 from embedded_services import acquire
 

@@ -37,7 +37,7 @@ from fastapi_ignite.infra.services import ServiceAddresses, Services
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.main import open_state
 from fastapi_ignite.worker import declare_jobs
-from http_clients import TenantClient, TenantFactory, client_for, tenant_factory
+from support.http_clients import TenantClient, TenantFactory, client_for, tenant_factory
 
 from embedded_services import acquire
 from openai_simulator.server import RunningSimulator, running_simulator

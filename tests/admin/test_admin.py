@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from databases import fetch
 from fastapi_ignite.admin.service import AdminKeyService
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.services import ServiceAddresses
-from http_clients import TenantClient, TenantFactory
-from http_contract import Operation, operations, problem
-from tokens import bearer, signed
+from support.databases import fetch
+from support.http_clients import TenantClient, TenantFactory
+from support.http_contract import Operation, operations, problem
+from support.tokens import bearer, signed
 
 OPERATIONS = [operation for operation in operations() if operation.path.startswith("/admin/")]
 REMEMBERED = 1.1  # seconds after which no process remembers a tenant's access any more

@@ -8,15 +8,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from bookkeeping import waits_for_a_lock
 from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.schemas import PlanChange
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
-from http_clients import TenantFactory
-from http_contract import problem
-from tokens import bearer
+from support.http_clients import TenantFactory
+from support.http_contract import problem
+from support.tenant_records import waits_for_a_lock
+from support.tokens import bearer
 
 CAPS = {"max_projects": 1, "monthly_message_cap": 5, "monthly_upload_char_cap": 100}
 

@@ -17,7 +17,7 @@ from fastapi_ignite.infra.db.schema_history import SchemaHistory
 from fastapi_ignite.infra.periodic_runs import expect_runs, forget_runs, record_successes
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.worker_presence import announce_worker
-from http_clients import client_for
+from support.http_clients import client_for
 
 NOBODY_LISTENS = 1
 Runs = Callable[[timedelta], Awaitable[None]]

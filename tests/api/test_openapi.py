@@ -12,8 +12,8 @@ from fastapi.openapi.models import OpenAPI
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
-from http_clients import client_for
-from http_contract import PROBLEM, Operation, document, operations
+from support.http_clients import client_for
+from support.http_contract import PROBLEM, Operation, document, operations
 
 OPERATIONS = operations()
 # names of methods in every generated client: to change one breaks their callers

@@ -8,7 +8,7 @@ import pytest
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
-from http_clients import client_for
+from support.http_clients import client_for
 
 
 def with_proxies(settings: Settings, *proxies: str) -> Settings:

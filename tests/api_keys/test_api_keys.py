@@ -12,7 +12,6 @@ import httpx2
 import pytest
 from sqlalchemy import event, text
 
-from bookkeeping import eventually, rows_of, waiting_for
 from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
 from fastapi_ignite.api_keys.service import MAX_ACTIVE_KEYS
 from fastapi_ignite.core import clock
@@ -22,9 +21,10 @@ from fastapi_ignite.core.permissions import Role
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
-from http_clients import TenantClient, TenantFactory, client_for
-from http_contract import problem
-from tokens import bearer, signed
+from support.http_clients import TenantClient, TenantFactory, client_for
+from support.http_contract import problem
+from support.tenant_records import eventually, rows_of, waiting_for
+from support.tokens import bearer, signed
 
 REMEMBERED = 1.1  # seconds after which no process remembers a key any more
 

@@ -9,16 +9,16 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bookkeeping import eventually
-from databases import fetch
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
-from http_clients import TenantClient, TenantFactory
-from http_contract import problem
-from tokens import bearer, signed
+from support.databases import fetch
+from support.http_clients import TenantClient, TenantFactory
+from support.http_contract import problem
+from support.tenant_records import eventually
+from support.tokens import bearer, signed
 
 OF_TENANTS = {action for action in Action if not action.startswith(("admin_key.", "plan."))}
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import text
 
-from days import ONE_DAY, Calendar, calendar_at, window_by_walking
 from fastapi_ignite.billing.active_subscription import ActiveSubscription
 from fastapi_ignite.billing.errors import PaymentOverdueError, SubscriptionRequiredError
 from fastapi_ignite.billing.models import BillingCycle
@@ -28,7 +27,8 @@ from fastapi_ignite.onboarding.service import OnboardingService
 from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
-from machines import Ground, put_plan
+from support.fixed_days import ONE_DAY, Calendar, calendar_at, window_by_walking
+from support.state_machines import Ground, put_plan
 
 PLANS = ("machine-small", "machine-medium", "machine-large")  # each lesser than the next
 CAPS = {"machine-small": 5, "machine-medium": 12, "machine-large": 30}

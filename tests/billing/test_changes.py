@@ -12,8 +12,6 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from bookkeeping import rows_of, waits_for_a_lock
-from days import ONE_DAY, Calendar, calendar_at
 from fastapi_ignite.billing.models import BillingCycle, Subscription
 from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.provider import Account, PaymentStatus
@@ -26,7 +24,9 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
-from http_clients import TenantClient, TenantFactory
+from support.fixed_days import ONE_DAY, Calendar, calendar_at
+from support.http_clients import TenantClient, TenantFactory
+from support.tenant_records import rows_of, waits_for_a_lock
 
 START = date(2031, 1, 31)
 END_OF_WINDOW = date(2031, 2, 28)

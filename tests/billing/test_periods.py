@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from days import ONE_DAY, walk, window_by_walking
 from fastapi_ignite.billing.periods import window_at
+from support.fixed_days import ONE_DAY, walk, window_by_walking
 
 LAST_DAY = date(2034, 12, 31)
 ANCHORS = [date(2024, 1, day) for day in range(1, 32)] + [date(2024, 2, 29), date(2027, 2, 28), date(2025, 12, 31)]

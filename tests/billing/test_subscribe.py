@@ -11,7 +11,7 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.infra.db import Database
-from http_clients import TenantClient
+from support.http_clients import TenantClient
 
 
 async def test_an_upgrade_acts_at_once(tenant: TenantClient) -> None:

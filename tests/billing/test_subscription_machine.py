@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from billing.subscription_machine import SubscriptionMachine, make_plans
 from fastapi_ignite.infra.services import ServiceAddresses
-from machines import ground, play
+from support.state_machines import ground, play
 
 
 def test_any_order_of_changes_is_what_living_through_the_days_gives(addresses: ServiceAddresses) -> None:

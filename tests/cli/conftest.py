@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from command_line import CommandLine, open_folder
-from databases import new_database
 from fastapi_ignite.infra.services import ServiceAddresses
+from support.command_line import CommandLine, open_folder
+from support.databases import new_database
 
 
 @pytest.fixture

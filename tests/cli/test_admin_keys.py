@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from command_line import CommandLine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
-from http_clients import client_for
-from tokens import bearer
+from support.command_line import CommandLine
+from support.http_clients import client_for
+from support.tokens import bearer
 
 
 @pytest.fixture

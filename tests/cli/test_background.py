@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from command_line import CommandLine
 from fastapi_ignite.tasks import PERIODIC_JOBS
+from support.command_line import CommandLine
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import jwt
 import pytest
 from typer.testing import CliRunner
 
-from command_line import CommandLine
 from fastapi_ignite.cli import MODULES, build_app
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import TokenVerifier
-from tokens import STRONG_SECRET
+from support.command_line import CommandLine
+from support.tokens import STRONG_SECRET
 
 PRODUCTION = {"ENV": "production", "JWT_SECRET": STRONG_SECRET, "TENANT_SIGNUP": "open"}
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from command_line import CommandLine
-from databases import new_database, run
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.services import ServiceAddresses
-from tokens import STRONG_SECRET
+from support.command_line import CommandLine
+from support.databases import new_database, run
+from support.tokens import STRONG_SECRET
 
 NOWHERE = "redis://127.0.0.1:1/0"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from command_line import CommandLine
 from fastapi_ignite.infra.services import ServiceAddresses
-from tokens import STRONG_SECRET
+from support.command_line import CommandLine
+from support.tokens import STRONG_SECRET
 
 
 def test_a_sound_installation_passes(commands: CommandLine) -> None:

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from command_line import ENVIRONMENT
 from fastapi_ignite.core.config import PROJECT_ROOT
+from support.command_line import ENVIRONMENT
 
 ENGINES = {"numpy", "onnxruntime", "openai"}
 

@@ -11,13 +11,13 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from command_line import CommandLine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
-from http_clients import TenantClient, client_for
+from support.command_line import CommandLine
+from support.http_clients import TenantClient, client_for
 
 FIGURES = ("--max-projects", "1", "--message-cap", "20", "--upload-char-cap", "3000")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from command_line import CommandLine, free_port, open_folder
 from infra.embedded_instances import ENVIRONMENT, wait_until
-from running_stack import RunningStack
+from support.command_line import CommandLine, free_port, open_folder
+from support.running_stack import RunningStack
 
 from embedded_services import status
 from embedded_services.processes import command_of

@@ -21,13 +21,13 @@ import uvicorn
 import yaml
 from dotenv import dotenv_values
 
-from command_line import free_port
 from fastapi_ignite.cli import build_app
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, default_settings, load_settings, sections, variable_name
 from fastapi_ignite.core.production_checks import plaintext_warnings
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.main import create_app
-from tokens import STRONG_SECRET
+from support.command_line import free_port
+from support.tokens import STRONG_SECRET
 
 PROGRAM = ("migrate", "api", "worker", "scheduler")
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+):-(?P<default>[^}]*)\}")

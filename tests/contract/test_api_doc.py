@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from pytest import Subtests  # noqa: PT013  a type
 
-from both_engines import ENGINES
-from command_line import open_folder
-from doc_pages import Example, blocks, differences, page, reference, run_blocks
-from http_contract import Operation, operations
-from running_stack import RunningStack
+from support.both_engines import ENGINES
+from support.command_line import open_folder
+from support.doc_pages import Example, blocks, differences, page, reference, run_blocks
+from support.http_contract import Operation, operations
+from support.running_stack import RunningStack
 
 from openai_simulator.server import RunningSimulator
 

@@ -13,14 +13,14 @@ from pkgutil import walk_packages
 import httpx2
 
 import fastapi_ignite
-from doc_pages import page
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, default_settings
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.http import problems
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.rag.extraction.errors import ErrorCode
-from http_clients import client_for
-from http_contract import operations
+from support.doc_pages import page
+from support.http_clients import client_for
+from support.http_contract import operations
 
 SOURCE = PROJECT_ROOT / "src" / "fastapi_ignite"
 SECTION = re.compile(r"^### `(?P<code>[a-z_]+)`\n\n(?P<text>.*?)(?=^#|\Z)", re.MULTILINE | re.DOTALL)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from doc_pages import page
-from http_contract import PROBLEM, Operation, document, operations
+from support.doc_pages import page
+from support.http_contract import PROBLEM, Operation, document, operations
 
 JSON = "application/json"
 

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from doc_pages import blocks, page
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, load_settings, sections, variable_name
 from fastapi_ignite.core.security import TokenVerifier
-from tokens import STRONG_SECRET
+from support.doc_pages import blocks, page
+from support.tokens import STRONG_SECRET
 
 PAGES = sorted(str(path.relative_to(PROJECT_ROOT)) for path in PROJECT_ROOT.glob("docs/**/*.md"))
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")

@@ -15,9 +15,9 @@ from starlette.types import Message
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
-from http_clients import TenantClient, TenantFactory, WithState, application
-from http_contract import Operation, document, operations, problem
-from outages import logged
+from support.http_clients import TenantClient, TenantFactory, WithState, application
+from support.http_contract import Operation, document, operations, problem
+from support.outages import logged
 
 HALF = "\ud800"
 RAW_HALF = b"\xed\xa0\x80"  # the same as bytes: no UTF-8, though Python's own JSON reader lets it pass

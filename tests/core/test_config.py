@@ -17,7 +17,7 @@ import pytest
 from fastapi_ignite.core.config import Settings, default_settings, load_settings, sections, variable_name
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.production_checks import plaintext_warnings
-from tokens import OTHER_STRONG_SECRET, STRONG_SECRET
+from support.tokens import OTHER_STRONG_SECRET, STRONG_SECRET
 
 PRODUCTION = {
     "ENV": "production",

@@ -18,7 +18,7 @@ from jwt.utils import base64url_encode
 from fastapi_ignite.core.config import default_settings
 from fastapi_ignite.core.permissions import ROLE_SCOPES, Role, Scope
 from fastapi_ignite.core.security import InvalidTokenError, Principal, TokenVerifier
-from tokens import SECRET
+from support.tokens import SECRET
 
 TENANT = "2cb9e69e-6fe7-4f5c-8f4d-5a9c6a2bd5d4"
 VERIFIER = TokenVerifier(default_settings())

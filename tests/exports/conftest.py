@@ -9,7 +9,7 @@ from fastapi_ignite.exports.processing import ExportProcessor
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
-from http_clients import TenantClient, TenantFactory, client_for
+from support.http_clients import TenantClient, TenantFactory, client_for
 
 
 @pytest.fixture(scope="session")

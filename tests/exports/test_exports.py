@@ -10,8 +10,6 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from bookkeeping import eventually, rows_of
-from both_engines import *  # noqa: F403  fixtures: archives hold the projects of both engines
 from exports.archives import DownloadedArchive
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
@@ -19,7 +17,9 @@ from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.exports.processing import ExportProcessor
 from fastapi_ignite.exports.service import MOST_KEPT
 from fastapi_ignite.infra.db import Database
-from http_clients import TenantClient, TenantFactory
+from support.both_engines import *  # noqa: F403  fixtures: archives hold the projects of both engines
+from support.http_clients import TenantClient, TenantFactory
+from support.tenant_records import eventually, rows_of
 
 ORCHARD = b"The orchard keeps nine apple trees."
 METERS = "\ufeffMeter 7 läuft.".encode()

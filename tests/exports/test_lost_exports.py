@@ -11,7 +11,6 @@ from uuid import UUID
 
 import pytest
 
-from bookkeeping import eventually, rows_of, stored_objects
 from exports.archives import DownloadedArchive
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
@@ -25,7 +24,8 @@ from fastapi_ignite.infra.jobs import TaskContext
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, SILENCE, StaleAttemptError
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.infra.storage.local import BUFFER_BYTES, LocalWriter
-from http_clients import TenantClient
+from support.http_clients import TenantClient
+from support.tenant_records import eventually, rows_of, stored_objects
 
 
 class Scene:

@@ -22,9 +22,9 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.http.state import AppState
-from http_clients import TenantClient, TenantFactory, UnreadBody, client_for
-from http_contract import Operation, operations, problem
-from tokens import SECRET, STRONG_SECRET, bearer, signed
+from support.http_clients import TenantClient, TenantFactory, UnreadBody, client_for
+from support.http_contract import Operation, operations, problem
+from support.tokens import SECRET, STRONG_SECRET, bearer, signed
 
 PROTECTED = [operation for operation in operations() if not operation.public]
 HELPER = """

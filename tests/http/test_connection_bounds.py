@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from command_line import free_port
 from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.infra.process import raise_descriptor_limit
+from support.command_line import free_port
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
 CLOSING_HELLO = HELLO.replace(b"Host: a", b"Host: a\r\nConnection: close")

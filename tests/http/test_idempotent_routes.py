@@ -14,9 +14,6 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from bookkeeping import rows_of, stored_objects
-from both_engines import *  # noqa: F403  fixtures: the operations below run on both engines
-from both_engines import ENGINES, of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.permissions import Scope
@@ -30,8 +27,11 @@ from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import store
 from fastapi_ignite.main import create_app
-from http_clients import TenantClient, WithState
-from http_contract import operations, problem
+from support.both_engines import *  # noqa: F403  fixtures: the operations below run on both engines
+from support.both_engines import ENGINES, of_the_local_engine
+from support.http_clients import TenantClient, WithState
+from support.http_contract import operations, problem
+from support.tenant_records import rows_of, stored_objects
 
 REPLAY = {"Prefer": "idempotency=replay"}
 FILES = [("files", ("guide.txt", b"Grease the bearing once a week."))]

@@ -24,10 +24,10 @@ from fastapi_ignite.core.security import TokenVerifier, sign_token
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra import jwks
 from fastapi_ignite.infra.jwks import KeySet
-from http_clients import TenantClient, client_for
-from http_contract import problem
-from key_server import KeyServer, PrivateKey, elliptic_key, key_server, public_entry, rsa_key
-from tokens import SECRET, bearer
+from support.http_clients import TenantClient, client_for
+from support.http_contract import problem
+from support.key_server import KeyServer, PrivateKey, elliptic_key, key_server, public_entry, rsa_key
+from support.tokens import SECRET, bearer
 
 ISSUER = "https://idp.example.com/"
 AUDIENCE = "fastapi-ignite"

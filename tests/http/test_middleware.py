@@ -11,8 +11,8 @@ import pytest
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.middleware import MAX_BODY_BYTES
 from fastapi_ignite.http.state import AppState
-from http_clients import TenantClient, client_for
-from http_contract import problem
+from support.http_clients import TenantClient, client_for
+from support.http_contract import problem
 
 JSON = {"Content-Type": "application/json"}
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}

@@ -19,7 +19,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from databases import new_database
 from fastapi_ignite.admin.authenticator import AdminAuthenticator
 from fastapi_ignite.admin.service import AdminKeyService
 from fastapi_ignite.core.config import Settings
@@ -30,9 +29,10 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.engines import build_engines
-from http_clients import TenantClient, client_for, tenant_factory
-from http_contract import problem
-from outages import PASSWORD, BreakableDatabase, breakable_installation, logged, statuses
+from support.databases import new_database
+from support.http_clients import TenantClient, client_for, tenant_factory
+from support.http_contract import problem
+from support.outages import PASSWORD, BreakableDatabase, breakable_installation, logged, statuses
 
 
 @dataclass(frozen=True, slots=True)

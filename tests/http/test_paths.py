@@ -7,8 +7,8 @@ import asyncio
 import httpx2
 import pytest
 
-from http_clients import TenantClient
-from http_contract import Operation, document, operations, problem
+from support.http_clients import TenantClient
+from support.http_contract import Operation, document, operations, problem
 
 ORIGIN = "http://ignite.test"
 READS = [operation for operation in operations() if operation.method == "GET"]

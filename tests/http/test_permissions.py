@@ -12,9 +12,9 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.permissions import ROLE_SCOPES, Role, Scope
 from fastapi_ignite.core.security import TokenVerifier
 from fastapi_ignite.http.routing import requires, tenant_router
-from http_clients import TenantClient, UnreadBody
-from http_contract import Operation, operations, problem
-from tokens import bearer, signed
+from support.http_clients import TenantClient, UnreadBody
+from support.http_contract import Operation, operations, problem
+from support.tokens import bearer, signed
 
 OPERATIONS = [operation for operation in operations() if operation.for_tenants]
 # by the contract, not by what the program says: who may call what

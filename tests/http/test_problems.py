@@ -10,15 +10,15 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from bookkeeping import rows_of
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.deps import SessionDep
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import create_app
-from http_clients import TenantClient, WithState, client_for
-from http_contract import operations, problem
+from support.http_clients import TenantClient, WithState, client_for
+from support.http_contract import operations, problem
+from support.tenant_records import rows_of
 
 JSON = {"Content-Type": "application/json"}
 SECRET = "sekret-4711"

@@ -18,7 +18,6 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy import event, text
 
-from days import calendar_at
 from fastapi_ignite.billing.tenant_access import TenantAccessReader
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
@@ -32,8 +31,9 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import create_app
-from http_clients import TenantClient, TenantFactory, WithState
-from http_contract import problem
+from support.fixed_days import calendar_at
+from support.http_clients import TenantClient, TenantFactory, WithState
+from support.http_contract import problem
 
 LimitedApi = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 HEADERS = ("ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")

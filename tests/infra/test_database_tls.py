@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from command_line import CommandLine
-from databases import new_database
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.db.tls import with_tls
 from fastapi_ignite.infra.services import ServiceAddresses
-from tls_front import Certificate, certificate, tls_front
+from support.command_line import CommandLine
+from support.databases import new_database
+from support.tls_proxy import Certificate, certificate, tls_front
 
 
 @pytest.fixture(scope="module")

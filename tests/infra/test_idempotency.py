@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import make_url, text
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bookkeeping import counter, make_plan, rows_of, waits_for_a_lock
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import IgniteError, UnavailableError
@@ -34,8 +33,9 @@ from fastapi_ignite.infra.jobs import TaskContext
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import create_app
 from fastapi_ignite.rag.engines import build_engines
-from http_clients import TenantClient, TenantFactory, WithState, client_for
-from http_contract import problem
+from support.http_clients import TenantClient, TenantFactory, WithState, client_for
+from support.http_contract import problem
+from support.tenant_records import counter, make_plan, rows_of, waits_for_a_lock
 
 WINDOW = timedelta(minutes=30)
 SECOND = timedelta(seconds=1)

@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bookkeeping import eventually, rows_of
-from commit_proxy import CommitProxy, Loss
-from databases import fetch
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, commit_outcome
 from fastapi_ignite.infra.db.commit_outcome import CommitOutcome, TransactionId, find_outcome
 from fastapi_ignite.infra.services import ServiceAddresses
+from support.commit_proxy import CommitProxy, Loss
+from support.databases import fetch
+from support.tenant_records import eventually, rows_of
 
 ADD = text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'Acme', 'hobby', 'monthly')")
 

@@ -16,9 +16,6 @@ import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 
-from command_line import CommandLine
-from databases import fetch, new_database, run
-from engines import answer_of
 from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, load_settings
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
@@ -30,6 +27,9 @@ from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
 from infra.postgres_16 import postgres_16
+from support.command_line import CommandLine
+from support.databases import fetch, new_database, run
+from support.interrupted_engines import answer_of
 
 MIGRATION_LOCK = 4_846_210_137  # as in alembic/env.py
 # Everything in the schema that a migration makes, one line a thing

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from bookkeeping import eventually
-from databases import fetch
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
+from support.databases import fetch
+from support.tenant_records import eventually
 
 PID = text("SELECT pg_backend_pid()")
 WHO = text("SELECT current_user::text, current_setting('app.tenant_id', true), pg_backend_pid()")

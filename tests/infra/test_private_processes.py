@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from command_line import CommandLine, open_folder
-from databases import new_database
 from fastapi_ignite.infra.services import ServiceAddresses
 from infra.embedded_instances import wait_until
-from running_stack import RunningStack
+from support.command_line import CommandLine, open_folder
+from support.databases import new_database
+from support.running_stack import RunningStack
 
 from embedded_services.processes import command_of
 

@@ -12,9 +12,6 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from bookkeeping import eventually
-from command_line import CommandLine, open_folder
-from databases import fetch, new_database
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
@@ -25,9 +22,12 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.tasks import PERIODIC_JOBS
 from fastapi_ignite.usage.tasks import roll_up
-from http_clients import TenantClient, client_for
 from infra.cache.flaky_redis import FlakyRedis, refused_url
-from outages import LogText, logged
+from support.command_line import CommandLine, open_folder
+from support.databases import fetch, new_database
+from support.http_clients import TenantClient, client_for
+from support.outages import LogText, logged
+from support.tenant_records import eventually
 
 AWAY_SECONDS = 4  # two of Dramatiq's attempts to connect, which come every three
 JOBS = 5

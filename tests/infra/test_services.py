@@ -9,7 +9,7 @@ import pytest
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.services import HINT, EmbeddedServicesError, ServiceAddresses, open_services
-from tokens import STRONG_SECRET
+from support.tokens import STRONG_SECRET
 
 OUTSIDE = {"DATABASE_URL": "postgresql://owner:hunter2@db.example:6543/acme", "REDIS_URL": "redis://:hunter2@cache:1/2"}
 

@@ -4,8 +4,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 
 import pytest
 
-from both_engines import *  # noqa: F403  fixtures: every suite here runs on both engines
-from engines import Event, InterruptedEngine, nothing
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
@@ -13,7 +11,9 @@ from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.rag.engines import build_engines
-from http_clients import TenantClient, TenantFactory, client_for
+from support.both_engines import *  # noqa: F403  fixtures: every suite here runs on both engines
+from support.http_clients import TenantClient, TenantFactory, client_for
+from support.interrupted_engines import Event, InterruptedEngine, nothing
 
 ProcessorFactory = Callable[..., FileProcessor]
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-import documents
-from bookkeeping import counter, eventually, rows_of
 from fastapi_ignite.infra.db import Database
-from http_clients import TenantClient
+from support import sample_files
+from support.http_clients import TenantClient
+from support.tenant_records import counter, eventually, rows_of
 
 GOOD = b"The orchard keeps nine apple trees."
 BAD = {
-    "secret.docx": (documents.make_encrypted_office_file(), "password_protected"),
-    "files.zip": (documents.make_zip({"a.txt": "text"}), "unsupported_type"),
+    "secret.docx": (sample_files.make_encrypted_office_file(), "password_protected"),
+    "files.zip": (sample_files.make_zip({"a.txt": "text"}), "unsupported_type"),
     "picture.txt": (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(64), "unsupported_type"),
     "blank.txt": (b" \n\t\n", "no_text"),
-    "scan.pdf": (documents.make_pdf([""]), "no_text"),
+    "scan.pdf": (sample_files.make_pdf([""]), "no_text"),
     "cut.pdf": (b"%PDF-1.7\nnothing of use", "corrupt_file"),
-    "bomb.docx": (documents.make_docx_bomb(64), "too_large"),
+    "bomb.docx": (sample_files.make_docx_bomb(64), "too_large"),
     "empty.txt": (b"", "empty_file"),
 }
 
@@ -68,7 +68,7 @@ async def test_a_failed_file_can_be_removed_and_sent_again(tenant: TenantClient,
     path = f"/ingestion/projects/{project}"
     params = {"openai_file_id": bad["id"], "delete_raw": True}
     assert (await tenant.delete(f"{path}/remove_file", params=params)).status_code == 200
-    (good,) = (await tenant.upload(project, ("guide.pdf", documents.make_pdf(["Nine trees."])))).json()["files"]
+    (good,) = (await tenant.upload(project, ("guide.pdf", sample_files.make_pdf(["Nine trees."])))).json()["files"]
     assert good["status"] == "completed"
     listed = (await tenant.get(f"{path}/files")).json()["files"]
     assert [file["id"] for file in listed] == [good["id"]]

@@ -9,15 +9,15 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
-from both_engines import of_the_local_engine
-from databases import fetch, new_database
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.fair_queue import FairQueue
 from fastapi_ignite.ingestion.tasks import process_file
-from http_clients import TenantClient, TenantFactory
+from support.both_engines import of_the_local_engine
+from support.databases import fetch, new_database
+from support.http_clients import TenantClient, TenantFactory
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from both_engines import of_the_local_engine
 from fastapi_ignite.core.ids import new_id
-from http_clients import TenantClient, TenantFactory
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient, TenantFactory
 
 pytestmark = of_the_local_engine  # rows of files that no engine has seen
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from bookkeeping import counter, rows_of
-from both_engines import of_the_local_engine
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.processing import FileProcessor
-from http_clients import TenantClient
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient
+from support.tenant_records import counter, rows_of
 
 pytestmark = of_the_local_engine  # no engine sees a text that was never extracted
 CONTENT = b"The orchard keeps nine apple trees."

@@ -9,8 +9,6 @@ from uuid import UUID
 
 import pytest
 
-from bookkeeping import rows_of
-from both_engines import of_the_local_engine
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, TaskContext, make_broker
@@ -19,7 +17,9 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.models import File
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.tasks import backfill_embeddings, find_lost_files, process_file, resume_embedding
-from http_clients import TenantClient
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient
+from support.tenant_records import rows_of
 
 pytestmark = of_the_local_engine  # rows of files that no engine has seen
 MOMENT = timedelta(seconds=1)

@@ -13,8 +13,6 @@ from uuid import UUID
 
 import pytest
 
-from bookkeeping import counter, eventually, rows_of, stored_objects
-from both_engines import of_the_local_engine
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.infra.db import Database
@@ -28,7 +26,9 @@ from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.tasks import find_lost_files
 from fastapi_ignite.scheduler import schedule
-from http_clients import TenantClient
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient
+from support.tenant_records import counter, eventually, rows_of, stored_objects
 
 ORCHARD = b"The orchard keeps nine apple trees. "
 ProcessorFactory = Callable[..., FileProcessor]

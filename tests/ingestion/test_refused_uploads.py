@@ -7,15 +7,15 @@ from collections.abc import AsyncGenerator
 import httpx2
 import pytest
 
-from bookkeeping import partial_uploads, rows_of, stored_objects
-from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
-from http_clients import TenantClient, TenantFactory, client_for
-from multipart_bodies import BOUNDARY, LAST_BOUNDARY, WatchedBody, file_part, send_body
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient, TenantFactory, client_for
+from support.multipart_bodies import BOUNDARY, LAST_BOUNDARY, WatchedBody, file_part, send_body
+from support.tenant_records import partial_uploads, rows_of, stored_objects
 
 pytestmark = of_the_local_engine  # refused before any engine is asked
 

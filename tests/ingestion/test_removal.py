@@ -9,13 +9,13 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from bookkeeping import counter, eventually, rows_of, stored_objects
-from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.ingestion.processing import FileProcessor
-from http_clients import TenantClient, TenantFactory
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient, TenantFactory
+from support.tenant_records import counter, eventually, rows_of, stored_objects
 
 ProcessorFactory = Callable[..., FileProcessor]
 ORCHARD = b"The orchard keeps nine apple trees. "

@@ -12,8 +12,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from bookkeeping import eventually, partial_uploads, rows_of, stored_objects
-from both_engines import of_the_local_engine
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
@@ -21,8 +19,10 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.ingestion import upload_reservation
 from fastapi_ignite.ingestion.upload_reservation import LEASE, end_expired_uploads
-from http_clients import TenantClient, TenantFactory, client_for
-from multipart_bodies import HEADERS, LAST_BOUNDARY, WatchedBody, file_part, send_body
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient, TenantFactory, client_for
+from support.multipart_bodies import HEADERS, LAST_BOUNDARY, WatchedBody, file_part, send_body
+from support.tenant_records import eventually, partial_uploads, rows_of, stored_objects
 
 pytestmark = of_the_local_engine  # before any engine is asked
 KILOBYTE = 1000

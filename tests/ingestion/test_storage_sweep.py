@@ -14,8 +14,6 @@ from uuid import UUID
 
 import pytest
 
-from bookkeeping import counter, rows_of
-from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.exports.repository import named_keys
@@ -32,8 +30,10 @@ from fastapi_ignite.ingestion.storage_sweep import (
     StorageSweep,
 )
 from fastapi_ignite.ingestion.stored_files import StoredFiles
-from http_clients import TenantClient
-from multipart_bodies import HEADERS, LAST_BOUNDARY, file_part
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient
+from support.multipart_bodies import HEADERS, LAST_BOUNDARY, file_part
+from support.tenant_records import counter, rows_of
 
 pytestmark = of_the_local_engine  # no engine has a part in it
 ORCHARD = b"The orchard keeps nine apple trees."

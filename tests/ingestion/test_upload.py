@@ -9,9 +9,6 @@ from uuid import UUID
 import pytest
 from starlette.types import Message
 
-import documents
-from bookkeeping import counter, eventually, rows_of, stored_objects
-from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
@@ -19,22 +16,25 @@ from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.main import create_app
-from http_clients import TenantClient, TenantFactory, WithState, client_for
+from support import sample_files
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient, TenantFactory, WithState, client_for
+from support.tenant_records import counter, eventually, rows_of, stored_objects
 
 FORMATS = {
     "guide.txt": b"The orchard keeps nine apple trees.",
     "notes.md": b"# Orchard\n\nThe *orchard* keeps nine apple trees.",
     "page.html": b"<html><body><p>The orchard keeps nine apple trees.</p></body></html>",
-    "report.pdf": documents.make_pdf(["The orchard keeps nine apple trees.", "A second page on pears."]),
-    "letter.docx": documents.make_docx(["The orchard keeps nine apple trees."]),
-    "talk.pptx": documents.make_pptx(["The orchard keeps nine apple trees."]),
-    "trees.xlsx": documents.make_xlsx([["tree", "count"], ["apple", 9]]),
+    "report.pdf": sample_files.make_pdf(["The orchard keeps nine apple trees.", "A second page on pears."]),
+    "letter.docx": sample_files.make_docx(["The orchard keeps nine apple trees."]),
+    "talk.pptx": sample_files.make_pptx(["The orchard keeps nine apple trees."]),
+    "trees.xlsx": sample_files.make_xlsx([["tree", "count"], ["apple", 9]]),
     "trees.csv": b"tree,count\napple,9\n",
     "trees.json": b'{"orchard": {"apple": 9}}',
-    "mail.eml": documents.make_eml("Orchard", "The orchard keeps nine apple trees."),
-    "letter.rtf": documents.make_rtf(["The orchard keeps nine apple trees."]),
-    "letter.odt": documents.make_odt(["The orchard keeps nine apple trees."]),
-    "book.epub": documents.make_epub(["The orchard keeps nine apple trees."]),
+    "mail.eml": sample_files.make_eml("Orchard", "The orchard keeps nine apple trees."),
+    "letter.rtf": sample_files.make_rtf(["The orchard keeps nine apple trees."]),
+    "letter.odt": sample_files.make_odt(["The orchard keeps nine apple trees."]),
+    "book.epub": sample_files.make_epub(["The orchard keeps nine apple trees."]),
     "orchard.py": b"def trees() -> int:\n    return 9\n",
 }
 

@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bookkeeping import counter, make_plan, rows_of, stored_objects
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
@@ -26,8 +25,9 @@ from fastapi_ignite.ingestion.tasks import process_file
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
-from http_clients import TenantClient, TenantFactory, client_for
-from multipart_bodies import WatchedBody, send_body
+from support.http_clients import TenantClient, TenantFactory, client_for
+from support.multipart_bodies import WatchedBody, send_body
+from support.tenant_records import counter, make_plan, rows_of, stored_objects
 
 ProcessorFactory = Callable[..., FileProcessor]
 THIRTY = b"Thirty characters, no more. :-)"[:30]

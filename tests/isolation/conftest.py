@@ -7,7 +7,6 @@ from functools import partial
 import httpx2
 import pytest
 
-from both_engines import *  # noqa: F403  fixtures: tenants of the tests here are of both engines
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
@@ -15,6 +14,7 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from isolation.catalogue import TenantTable, owner_connection, tenant_tables
 from isolation.household import Household, HouseholdFactory, settle
 from isolation.probes import Ground
+from support.both_engines import *  # noqa: F403  fixtures: tenants of the tests here are of both engines
 
 
 @pytest.fixture(scope="session")

@@ -10,15 +10,15 @@ from uuid import UUID
 import httpx2
 from sqlalchemy import text
 
-from bookkeeping import eventually
 from fastapi_ignite.core.config import Settings, default_settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.ingestion.upload_reservation import UploadReservation
 from fastapi_ignite.usage.rollup import UsageRollUp
-from http_clients import TenantClient
 from isolation.catalogue import TenantTable
+from support.http_clients import TenantClient
+from support.tenant_records import eventually
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from http_contract import Operation, document, operations
+from support.http_contract import Operation, document, operations
 
 # ids of what belongs to no tenant
 EVERYBODYS = frozenset({"plan_id", "item_id"})

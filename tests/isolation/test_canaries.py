@@ -12,15 +12,15 @@ import httpx2
 import pytest
 from redis import Redis
 
-from bookkeeping import rows_of
-from both_engines import ENGINES
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.infra.db import Database
-from http_contract import Operation
 from isolation.household import Household, HouseholdFactory
 from isolation.id_places import OPERATIONS, Place, places, request
 from isolation.redis_traffic import recorded
+from support.both_engines import ENGINES
+from support.http_contract import Operation
+from support.tenant_records import rows_of
 
 KEEPER, VISITOR = "heliotropium", "callithrix"
 PROVIDER_IDS = "SELECT provider_id FROM provider_stores UNION ALL SELECT provider_id FROM provider_files"

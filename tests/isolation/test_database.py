@@ -14,7 +14,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from databases import fetch
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.ids import new_id
@@ -24,7 +23,8 @@ from fastapi_ignite.main import open_state
 from isolation.catalogue import CHECKS, Check, owner_connection
 from isolation.household import Household
 from isolation.probes import DENIED, PROBES, Ground, Probe, sqlstate
-from tokens import STRONG_SECRET
+from support.databases import fetch
+from support.tokens import STRONG_SECRET
 
 LOGINS = ("ignite_admin", "ignite_api", "ignite_worker")
 ALL_TABLES = """

@@ -10,13 +10,13 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from both_engines import ENGINES
 from fastapi_ignite.infra.db import Database
-from http_clients import TenantClient
-from http_contract import Operation
 from isolation.catalogue import TenantTable
 from isolation.household import Household, HouseholdFactory, fingerprint
 from isolation.id_places import OPERATIONS, Place, places, request
+from support.both_engines import ENGINES
+from support.http_clients import TenantClient
+from support.http_contract import Operation
 
 OF_TENANTS = [operation for operation in OPERATIONS if operation.for_tenants]
 # an id that the caller has not is 404, but for these

@@ -21,8 +21,8 @@ from fastapi_ignite.http.routing import TenantRoute, requires
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import create_app
-from http_clients import TenantClient, TenantFactory, WithState
-from tokens import STRONG_SECRET
+from support.http_clients import TenantClient, TenantFactory, WithState
+from support.tokens import STRONG_SECRET
 
 DOCUMENT = "The heliotrope vault is behind the third bookshelf."
 QUESTION = "Is the heliotrope vault behind the third bookshelf, asked the marmoset?"

@@ -12,7 +12,6 @@ import dramatiq
 import pytest
 from sqlalchemy import text
 
-from bookkeeping import rows_of
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.exports.tasks import export_tenant, remove_export
 from fastapi_ignite.infra.db import Database
@@ -20,6 +19,7 @@ from fastapi_ignite.infra.jobs import Job
 from fastapi_ignite.ingestion.tasks import backfill_embeddings, delete_file, process_file, rebuild, remove_orphans
 from fastapi_ignite.tasks import JOBS
 from fastapi_ignite.usage.tasks import roll_up
+from support.tenant_records import rows_of
 
 FILE = (
     "INSERT INTO files (tenant_id, id, project_id, batch_id, filename, byte_count, sha256, state, notified_at) "

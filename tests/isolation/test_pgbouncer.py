@@ -11,7 +11,6 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from databases import fetch, new_database
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import sign_token
@@ -20,8 +19,9 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.main import open_state
-from http_clients import TenantClient, client_for
-from pgbouncer import reason_to_skip, running_pgbouncer
+from support.databases import fetch, new_database
+from support.http_clients import TenantClient, client_for
+from support.pgbouncer_server import reason_to_skip, running_pgbouncer
 
 pytestmark = pytest.mark.skipif(reason_to_skip() is not None, reason=str(reason_to_skip()))
 POOL_SIZE = 2

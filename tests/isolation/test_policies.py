@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from databases import new_database
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from isolation.catalogue import TenantTable, owner_connection, policies_are_regular, tables_are_protected
 from isolation.household import Household
 from isolation.policies import policies_of
 from isolation.probes import PROBES, Ground
+from support.databases import new_database
 
 
 @pytest.fixture(scope="module")

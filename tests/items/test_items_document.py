@@ -6,8 +6,8 @@ import pytest
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
-from http_clients import client_for
-from http_contract import operations
+from support.http_clients import client_for
+from support.http_contract import operations
 
 # names of methods in every generated client: to change one breaks their callers
 STABLE_IDS = {

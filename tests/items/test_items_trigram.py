@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from databases import new_database, run
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.services import ServiceAddresses
+from support.databases import new_database, run
 
 BEFORE = "tenant_exports"
 

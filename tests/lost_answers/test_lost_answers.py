@@ -9,9 +9,6 @@ from datetime import timedelta
 import httpx2
 import pytest
 
-from bookkeeping import counter, eventually, rows_of, stored_objects
-from books import books_of
-from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.infra.db import Database, commit_outcome
@@ -21,7 +18,10 @@ from fastapi_ignite.ingestion.tasks import end_expired_uploads, find_lost_files
 from fastapi_ignite.main import open_state
 from fastapi_ignite.query.tasks import fail_abandoned_questions
 from fastapi_ignite.usage import tasks as usage_tasks
-from http_clients import TenantClient, TenantFactory, client_for
+from support.commit_proxy import CommitProxy, Loss
+from support.http_clients import TenantClient, TenantFactory, client_for
+from support.tenant_records import counter, eventually, rows_of, stored_objects
+from support.usage_records import books_of
 
 pytestmark = pytest.mark.usefixtures("worker")
 REPLAY = {"Prefer": "idempotency=replay"}

@@ -8,9 +8,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from bookkeeping import counter, rows_of, stored_objects
-from books import books_of
-from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.processing import ExportProcessor
 from fastapi_ignite.http.state import AppState
@@ -19,7 +16,10 @@ from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.engines import build_engines
-from http_clients import TenantClient, TenantFactory, client_for
+from support.commit_proxy import CommitProxy, Loss
+from support.http_clients import TenantClient, TenantFactory, client_for
+from support.tenant_records import counter, rows_of, stored_objects
+from support.usage_records import books_of
 
 # the worker's own process survives them: Dramatiq logs them, and the sweeper sends the row again
 BREAKS = (OSError, SQLAlchemyError, CommitOutcomeUnknownError)

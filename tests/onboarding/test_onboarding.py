@@ -9,7 +9,7 @@ import pytest
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.http.state import AppState
-from http_clients import client_for
+from support.http_clients import client_for
 
 
 async def test_a_tenant_is_made_with_its_first_subscription(client: httpx2.AsyncClient) -> None:

@@ -12,10 +12,10 @@ import httpx2
 import pytest
 from openai import APIConnectionError, OpenAI
 
-from command_line import CommandLine, free_port
 from infra.embedded_instances import wait_until
 from openai_sim.conftest import SIGHT
-from tokens import STRONG_SECRET
+from support.command_line import CommandLine, free_port
+from support.tokens import STRONG_SECRET
 
 MODEL = "gpt-4.1-mini"
 

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError, RateLimitError
 
-from documents import make_docx
 from openai_sim.conftest import SIGHT, TIDES, Upload
+from support.sample_files import make_docx
 
 from openai_simulator import file_text
 from openai_simulator.server import RunningSimulator

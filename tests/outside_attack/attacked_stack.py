@@ -17,12 +17,12 @@ from typing import Any
 import httpx2
 from sqlalchemy import URL
 
-from command_line import CommandLine, free_port
-from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.services import Services
 from infra.embedded_instances import wait_until
+from support.command_line import CommandLine, free_port
+from support.commit_proxy import CommitProxy, Loss
 
 from embedded_services import EmbeddedLease, EmbeddedServerError, acquire, status
 

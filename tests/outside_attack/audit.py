@@ -11,7 +11,6 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from books import books_of
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.infra.db import Database
@@ -23,6 +22,7 @@ from fastapi_ignite.tasks import sweep_storage
 from fastapi_ignite.usage.repository import release_expired
 from outside_attack.attacked_stack import AttackedStack
 from outside_attack.tenants import PersistentTenant
+from support.usage_records import books_of
 
 REST_SECONDS = 300
 STORED = "SELECT storage_key FROM files WHERE storage_key IS NOT NULL AND byte_count > 0"

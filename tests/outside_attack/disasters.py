@@ -14,8 +14,8 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from commit_proxy import Loss
 from outside_attack.attacked_stack import AttackedStack
+from support.commit_proxy import Loss
 
 KILLED = ("up", "api", "worker", "worker process", "scheduler", "guardian", "postgres", "backend", "valkey", "parser")
 # a worker above its processes only starts and stops them: it is missed when one of them has ended (ADR 8)

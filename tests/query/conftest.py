@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from both_engines import *  # noqa: F403  fixtures: every suite here runs on both engines
-from http_clients import TenantClient, TenantFactory
 from query.library import Library, fill
+from support.both_engines import *  # noqa: F403  fixtures: every suite here runs on both engines
+from support.http_clients import TenantClient, TenantFactory
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import documents
-from http_clients import TenantClient
+from support import sample_files
+from support.http_clients import TenantClient
 
 HANDBOOK = (
     "Reisekosten 🚆\n\n"
@@ -52,11 +52,11 @@ async def fill(tenant: TenantClient) -> Library:
         "handbook.md": HANDBOOK.encode(),
         "handbook-wide.txt": "Überstunden werden jeden Donnerstag um 16 Uhr ausbezahlt.".encode("utf-16"),
         "notes.txt": WINDOWS_NOTES,
-        "report.pdf": documents.make_pdf(PAGES),
-        "deck.pptx": documents.make_pptx(
+        "report.pdf": sample_files.make_pdf(PAGES),
+        "deck.pptx": sample_files.make_pptx(
             ["Welcome to the lighthouse", "The lighthouse keeper lights 37 lamps a night."]
         ),
-        "letter.docx": documents.make_docx(["Dear Ada,", "The violin was repaired by a luthier in Cremona."]),
+        "letter.docx": sample_files.make_docx(["Dear Ada,", "The violin was repaired by a luthier in Cremona."]),
     }
     body = (await tenant.upload(project, *sent.items(), wait_seconds=60)).json()
     assert body["file_counts"]["processed"] == len(sent), body

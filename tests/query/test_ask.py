@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from bookkeeping import counter, rows_of
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
-from http_clients import TenantClient, TenantFactory
+from support.http_clients import TenantClient, TenantFactory
+from support.tenant_records import counter, rows_of
 
 FACT = "The orchard keeps nine apple trees."
 QUESTION = "How many apple trees does the orchard keep?"

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from bookkeeping import counter, rows_of
-from both_engines import of_the_local_engine
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
-from http_clients import TenantClient
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient
+from support.tenant_records import counter, rows_of
 
 JSON = {"Content-Type": "application/json"}
 

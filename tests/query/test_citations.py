@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from bookkeeping import rows_of
 from fastapi_ignite.infra.db import Database
 from query.library import PAGES, Library
+from support.tenant_records import rows_of
 
 
 @pytest.mark.parametrize(

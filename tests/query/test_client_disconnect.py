@@ -9,13 +9,13 @@ from uuid import UUID
 
 import httpx2
 
-from bookkeeping import counter, rows_of
-from engines import InterruptedEngine
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import AnswerEvent, FoundPassage, RagEngine, TokenUsage
-from http_clients import TenantClient, client_for
+from support.http_clients import TenantClient, client_for
+from support.interrupted_engines import InterruptedEngine
+from support.tenant_records import counter, rows_of
 
 QUESTION = "How many apple trees does the orchard keep?"
 

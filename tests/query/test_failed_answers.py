@@ -10,8 +10,6 @@ from datetime import timedelta
 
 import pytest
 
-from bookkeeping import counter, rows_of
-from engines import interrupted
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
@@ -21,7 +19,9 @@ from fastapi_ignite.query.models import RESERVATION_LIFETIME
 from fastapi_ignite.query.service import MOST_ANSWERS
 from fastapi_ignite.query.tasks import fail_abandoned_questions
 from fastapi_ignite.usage import tasks as usage_tasks
-from http_clients import TenantClient
+from support.http_clients import TenantClient
+from support.interrupted_engines import interrupted
+from support.tenant_records import counter, rows_of
 
 QUESTION = "How many apple trees does the orchard keep?"
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bookkeeping import counter, eventually, rows_of
-from engines import interrupted
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.idempotency import store
-from http_clients import TenantClient
-from http_contract import problem
+from support.http_clients import TenantClient
+from support.http_contract import problem
+from support.interrupted_engines import interrupted
+from support.tenant_records import counter, eventually, rows_of
 
 KEY = {"Idempotency-Key": "question-1"}
 

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from bookkeeping import counter, make_plan, rows_of
 from fastapi_ignite.infra.db import Database
-from http_clients import TenantFactory
+from support.http_clients import TenantFactory
+from support.tenant_records import counter, make_plan, rows_of
 
 
 @pytest.mark.usefixtures("worker")

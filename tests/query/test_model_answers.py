@@ -7,15 +7,15 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from bookkeeping import counter, eventually, rows_of
-from both_engines import of_the_local_engine
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
-from http_clients import TenantClient, client_for, served_client
-from model_server import ModelServer
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient, client_for, served_client
+from support.model_server import ModelServer
+from support.tenant_records import counter, eventually, rows_of
 
 from openai_simulator.server import RunningSimulator
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-import documents
-from bookkeeping import counter, make_plan, rows_of
-from both_engines import of_the_local_engine
-from engines import interrupted
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
-from http_clients import TenantClient, TenantFactory
 from query.library import Library
+from support import sample_files
+from support.both_engines import of_the_local_engine
+from support.http_clients import TenantClient, TenantFactory
+from support.interrupted_engines import interrupted
+from support.tenant_records import counter, make_plan, rows_of
 
 FACT = "The orchard keeps nine apple trees."
 QUERY = "apple trees of the orchard"
@@ -84,7 +84,7 @@ async def test_a_passage_names_the_page_it_begins_on(tenant: TenantClient, worke
     filler = "\n".join(f"Line {number} of the report speaks of nothing that anybody looks for." for number in range(45))
     pages = [f"Chapter {number}\n{filler}" for number in range(1, 6)] + [f"{filler}\nThe ferry leaves at noon."]
     project = await tenant.create_project()
-    await tenant.upload(project, ("report.pdf", documents.make_pdf(pages)), wait_seconds=60)
+    await tenant.upload(project, ("report.pdf", sample_files.make_pdf(pages)), wait_seconds=60)
     best = (await tenant.search(project, "when does the ferry leave", limit=1)).json()["results"][0]
     assert "The ferry leaves at noon." in best["text"]
     (row,) = await rows_of(database, tenant.id, STORED, id=best["file_id"])

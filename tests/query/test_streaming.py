@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from bookkeeping import counter, make_plan, rows_of
-from engines import InterruptedEngine, interrupted
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
-from http_clients import Event, EventReader, TenantClient, TenantFactory, client_for
+from support.http_clients import Event, EventReader, TenantClient, TenantFactory, client_for
+from support.interrupted_engines import InterruptedEngine, interrupted
+from support.tenant_records import counter, make_plan, rows_of
 
 QUESTION = "How many apple trees does the orchard keep?"
 FACT = "The orchard keeps nine apple trees."

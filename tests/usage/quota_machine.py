@@ -12,8 +12,6 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
-from books import Books, books_of
-from days import Calendar, calendar_at, window_by_walking
 from fastapi_ignite.billing.models import BillingCycle
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
@@ -22,7 +20,9 @@ from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
 from fastapi_ignite.usage.repository import release_expired
 from fastapi_ignite.usage.service import UsageService
-from machines import Ground, put_plan
+from support.fixed_days import Calendar, calendar_at, window_by_walking
+from support.state_machines import Ground, put_plan
+from support.usage_records import Books, books_of
 
 FLOWS = (Metric.MESSAGES, Metric.CHARACTERS)
 Window = tuple[Metric, date]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from fastapi_ignite.infra.services import ServiceAddresses
-from machines import ground, play
+from support.state_machines import ground, play
 from usage.quota_machine import QuotaMachine
 
 

@@ -10,8 +10,6 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import text
 
-from books import books_of
-from days import calendar_at
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
@@ -19,7 +17,9 @@ from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.repository import release_expired
 from fastapi_ignite.usage.service import UsageService
-from http_clients import TenantClient, TenantFactory
+from support.fixed_days import calendar_at
+from support.http_clients import TenantClient, TenantFactory
+from support.usage_records import books_of
 
 
 async def make_plan(database: Database, **caps: int) -> str:

@@ -8,14 +8,14 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import ProgrammingError
 
-from bookkeeping import make_plan, rows_of
-from books import books_of
-from days import calendar_at
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
-from http_clients import TenantClient, TenantFactory
+from support.fixed_days import calendar_at
+from support.http_clients import TenantClient, TenantFactory
+from support.tenant_records import make_plan, rows_of
+from support.usage_records import books_of
 
 
 async def use(database: Database, tenant: TenantClient, metric: Metric, amount: int) -> None:

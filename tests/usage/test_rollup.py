@@ -13,9 +13,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from bookkeeping import eventually, rows_of
-from books import hold
-from databases import new_database
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, TaskContext, make_broker
@@ -24,7 +21,10 @@ from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.repository import UsageRepo
 from fastapi_ignite.usage.rollup import UsageRollUp
 from fastapi_ignite.usage.tasks import roll_up_usage
-from http_clients import TenantFactory
+from support.databases import new_database
+from support.http_clients import TenantFactory
+from support.tenant_records import eventually, rows_of
+from support.usage_records import hold
 
 FIRST_DAY = date(2025, 11, 20)
 Months = Counter[tuple[UUID, str, date]]

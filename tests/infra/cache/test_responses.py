@@ -21,8 +21,8 @@ from fastapi_ignite.http.deps import PrincipalDep
 from fastapi_ignite.http.routing import public_router, requires, tenant_router
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.cache import Cache, RedisBackend, cached_response, get_cache, tag, use_cache
-from http_clients import WithState
 from infra.cache.flaky_redis import refused_url
+from support.http_clients import WithState
 
 
 class Note(BaseModel):

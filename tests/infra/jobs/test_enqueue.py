@@ -11,13 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bookkeeping import eventually, rows_of
-from commit_proxy import CommitProxy, Loss
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, after_commit, commit_outcome
 from fastapi_ignite.infra.jobs import Job, JobQueue, Priority, leases, make_broker
 from fastapi_ignite.infra.jobs.leases import StaleAttemptError, keep_lease
 from fastapi_ignite.infra.services import ServiceAddresses
+from support.commit_proxy import CommitProxy, Loss
+from support.tenant_records import eventually, rows_of
 
 ADD = text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'Acme', 'hobby', 'monthly')")
 

@@ -12,8 +12,6 @@ import pika
 import pytest
 from redis import Redis
 
-import rabbitmq
-from command_line import CommandLine, open_folder
 from fastapi_ignite.cli import doctor
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
@@ -23,7 +21,9 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.tasks import backfill_embeddings
 from fastapi_ignite.main import open_state
 from fastapi_ignite.usage.tasks import roll_up
-from http_clients import TenantClient, TenantFactory, client_for
+from support import rabbitmq_server as rabbitmq
+from support.command_line import CommandLine, open_folder
+from support.http_clients import TenantClient, TenantFactory, client_for
 
 pytestmark = pytest.mark.skipif(rabbitmq.reason_to_skip() is not None, reason=str(rabbitmq.reason_to_skip()))
 

@@ -10,13 +10,13 @@ import structlog
 from dramatiq import Message, MessageProxy
 from dramatiq.middleware import TimeLimitExceeded
 
-from bookkeeping import eventually
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.jobs import JobBroker, JobQueue, make_broker
 from fastapi_ignite.infra.jobs.tracing import JobLogging
-from http_clients import TenantClient, TenantFactory, client_for
+from support.http_clients import TenantClient, TenantFactory, client_for
+from support.tenant_records import eventually
 
 Lines = Callable[[], list[dict[str, Any]]]
 

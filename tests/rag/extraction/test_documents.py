@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-import documents
 from fastapi_ignite.rag.extraction import ExtractedText, page_at
+from support import sample_files
 
 Read = Callable[..., Awaitable[ExtractedText]]
 
@@ -18,7 +18,7 @@ def page_of(found: ExtractedText, phrase: str) -> int | None:
 
 class TestPdf:
     async def test_each_page_is_found_by_code_points(self, read: Read) -> None:
-        found = await read(documents.make_pdf(["Première page à 15 €", "Zweite Seite: Größe", "Third page"]))
+        found = await read(sample_files.make_pdf(["Première page à 15 €", "Zweite Seite: Größe", "Third page"]))
         assert found.media_type == "application/pdf"
         assert found.page_starts is not None
         assert [found.text[start:].split("\n", 1)[0] for start in found.page_starts] == [
@@ -28,20 +28,20 @@ class TestPdf:
         ]
 
     async def test_a_blank_page_keeps_its_number(self, read: Read) -> None:
-        found = await read(documents.make_pdf(["first", "", "", "fourth", *["", "odd page"] * 30]))
+        found = await read(sample_files.make_pdf(["first", "", "", "fourth", *["", "odd page"] * 30]))
         assert (page_of(found, "first"), page_of(found, "fourth")) == (1, 4)
         assert found.page_starts is not None
         assert len(found.page_starts) == 64
         assert found.text[found.page_starts[63] :] == "odd page"
 
     async def test_lines_end_in_newlines_only(self, read: Read) -> None:
-        found = await read(documents.make_pdf(["one\ntwo", "three"]))
+        found = await read(sample_files.make_pdf(["one\ntwo", "three"]))
         assert found.text.split() == ["one", "two", "three"]
         assert "\r" not in found.text
 
     async def test_what_repeats_on_every_page_is_kept(self, read: Read) -> None:
         pages = [f"ACME Corp confidential\nbody number {number}" for number in range(12)]
-        found = await read(documents.make_pdf(pages))
+        found = await read(sample_files.make_pdf(pages))
         assert found.text.count("ACME Corp confidential") == 12
 
 
@@ -49,10 +49,10 @@ class TestOfficeAndBooks:
     @pytest.mark.parametrize(
         ("data", "media_type"),
         [
-            (documents.make_docx(["Übergröße & more", "Second"]), "wordprocessingml.document"),
-            (documents.make_odt(["Übergröße & more", "Second"]), "opendocument.text"),
-            (documents.make_rtf(["Übergröße & more", "Second"]), "application/rtf"),
-            (documents.make_epub(["Übergröße & more", "Second"]), "application/epub+zip"),
+            (sample_files.make_docx(["Übergröße & more", "Second"]), "wordprocessingml.document"),
+            (sample_files.make_odt(["Übergröße & more", "Second"]), "opendocument.text"),
+            (sample_files.make_rtf(["Übergröße & more", "Second"]), "application/rtf"),
+            (sample_files.make_epub(["Übergröße & more", "Second"]), "application/epub+zip"),
         ],
         ids=["docx", "odt", "rtf", "epub"],
     )
@@ -64,24 +64,24 @@ class TestOfficeAndBooks:
 
     async def test_special_characters_of_a_word_file_survive(self, read: Read) -> None:
         text = "AT&T, R&D & <b> \"quoted\" 'single' a<b>c"
-        assert (await read(documents.make_docx([text]))).text == text
+        assert (await read(sample_files.make_docx([text]))).text == text
 
     async def test_slides_are_pages(self, read: Read) -> None:
-        found = await read(documents.make_pptx(["Erste Größe " * 40, "", "Dritte ✓ " * 30, "Last slide"]))
+        found = await read(sample_files.make_pptx(["Erste Größe " * 40, "", "Dritte ✓ " * 30, "Last slide"]))
         assert found.page_starts is not None
         assert len(found.page_starts) == 4
         assert [page_of(found, phrase) for phrase in ("Erste", "Dritte", "Last slide")] == [1, 3, 4]
         assert found.text[found.page_starts[3] :] == "Last slide"
 
     async def test_a_table_row_is_a_line(self, read: Read) -> None:
-        found = await read(documents.make_xlsx([["Umsatz €", 2023], ["Café", 12.5]]))
+        found = await read(sample_files.make_xlsx([["Umsatz €", 2023], ["Café", 12.5]]))
         assert found.text == "Sheet1\n\nUmsatz € 2023\nCafé 12.5"
         assert found.page_starts is None
 
 
 class TestEmail:
     async def test_headers_body_and_names_of_attachments(self, read: Read) -> None:
-        found = await read(documents.make_eml("Grüße", "Ein schöner Tag.\n", attachment=b"\0\1\2"), "mail.eml")
+        found = await read(sample_files.make_eml("Grüße", "Ein schöner Tag.\n", attachment=b"\0\1\2"), "mail.eml")
         assert found.media_type == "message/rfc822"
         assert "Subject: Grüße\nFrom: Ada Lovelace <ada@example.com>" in found.text
         assert "Ein schöner Tag." in found.text
@@ -89,7 +89,7 @@ class TestEmail:
 
     async def test_a_web_page_as_body(self, read: Read) -> None:
         html = "<style>p{color:red}</style><p>Hello <b>thére</b></p>"
-        found = await read(documents.make_eml("Hi", "", html=html), "mail.eml")
+        found = await read(sample_files.make_eml("Hi", "", html=html), "mail.eml")
         assert found.text.endswith("\n\nHello thére")
 
     async def test_an_unknown_charset_falls_back_to_the_bytes(self, read: Read) -> None:
@@ -97,7 +97,7 @@ class TestEmail:
         assert (await read(raw, "m.eml")).text.endswith("Grüße")
 
     async def test_a_message_is_known_by_its_headers(self, read: Read) -> None:
-        found = await read(documents.make_eml("Hi", "Body", html="<p>Body</p>"), "message-without-suffix")
+        found = await read(sample_files.make_eml("Hi", "Body", html="<p>Body</p>"), "message-without-suffix")
         assert found.media_type == "message/rfc822"
 
 
@@ -131,7 +131,7 @@ class TestHtml:
 class TestContentDecides:
     @pytest.mark.parametrize("name", ["a.txt", "a.docx", "a.html", "a.png", "noname", "a.tar.gz"])
     async def test_a_pdf_under_any_name(self, read: Read, name: str) -> None:
-        found = await read(documents.make_pdf(["the real content"]), name)
+        found = await read(sample_files.make_pdf(["the real content"]), name)
         assert (found.media_type, found.text.strip()) == ("application/pdf", "the real content")
 
     async def test_a_web_page_named_pdf(self, read: Read) -> None:

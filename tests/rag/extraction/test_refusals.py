@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import documents
 from fastapi_ignite.rag.extraction import ErrorCode, ExtractedText, ExtractionError, ExtractionLimits
 from fastapi_ignite.rag.extraction.process import extract
+from support import sample_files
 
 Refusal = Callable[..., Awaitable[ExtractionError]]
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(64)
@@ -27,7 +27,7 @@ def tar() -> bytes:
 
 
 def encrypted_odt() -> bytes:
-    return documents.make_zip(
+    return sample_files.make_zip(
         {
             "mimetype": "application/vnd.oasis.opendocument.text",
             "META-INF/manifest.xml": "<manifest:encryption-data/>",
@@ -42,16 +42,16 @@ def encrypted_odt() -> bytes:
         ("empty.txt", b"", ErrorCode.EMPTY_FILE),
         ("blank.txt", b" \n\t\r\n", ErrorCode.NO_TEXT),
         ("mark.txt", b"\xef\xbb\xbf", ErrorCode.NO_TEXT),
-        ("scan.pdf", documents.make_pdf(["", ""]), ErrorCode.NO_TEXT),
-        ("empty.docx", documents.make_docx([]), ErrorCode.NO_TEXT),
-        ("empty.pptx", documents.make_pptx([]), ErrorCode.NO_TEXT),
-        ("empty.xlsx", documents.make_xlsx([]), ErrorCode.NO_TEXT),
-        ("secret.docx", documents.make_encrypted_office_file(), ErrorCode.PASSWORD_PROTECTED),
+        ("scan.pdf", sample_files.make_pdf(["", ""]), ErrorCode.NO_TEXT),
+        ("empty.docx", sample_files.make_docx([]), ErrorCode.NO_TEXT),
+        ("empty.pptx", sample_files.make_pptx([]), ErrorCode.NO_TEXT),
+        ("empty.xlsx", sample_files.make_xlsx([]), ErrorCode.NO_TEXT),
+        ("secret.docx", sample_files.make_encrypted_office_file(), ErrorCode.PASSWORD_PROTECTED),
         ("secret.odt", encrypted_odt(), ErrorCode.PASSWORD_PROTECTED),
         ("secret.eml", b"From: a@b.c\nContent-Type: multipart/encrypted\n\nx", ErrorCode.PASSWORD_PROTECTED),
-        ("old.doc", documents.make_old_word_file(), ErrorCode.UNSUPPORTED_TYPE),
-        ("files.zip", documents.make_zip({"a.txt": "text"}), ErrorCode.UNSUPPORTED_TYPE),
-        ("none.zip", documents.make_zip({}), ErrorCode.UNSUPPORTED_TYPE),
+        ("old.doc", sample_files.make_old_word_file(), ErrorCode.UNSUPPORTED_TYPE),
+        ("files.zip", sample_files.make_zip({"a.txt": "text"}), ErrorCode.UNSUPPORTED_TYPE),
+        ("none.zip", sample_files.make_zip({}), ErrorCode.UNSUPPORTED_TYPE),
         ("a.gz", gzip.compress(b"text", mtime=0), ErrorCode.UNSUPPORTED_TYPE),
         ("a.tar", tar(), ErrorCode.UNSUPPORTED_TYPE),
         ("a.png", PNG, ErrorCode.UNSUPPORTED_TYPE),
@@ -59,11 +59,11 @@ def encrypted_odt() -> bytes:
         ("nul.txt", b"some text\x00more text", ErrorCode.UNSUPPORTED_TYPE),
         ("wide.txt", "some text\0more".encode("utf-16"), ErrorCode.UNSUPPORTED_TYPE),
         ("noise.txt", random.Random(7).randbytes(5000), ErrorCode.UNSUPPORTED_TYPE),
-        ("cut.docx", documents.make_docx(["words " * 100])[:-30], ErrorCode.CORRUPT_FILE),
+        ("cut.docx", sample_files.make_docx(["words " * 100])[:-30], ErrorCode.CORRUPT_FILE),
         ("cut.pdf", b"%PDF-1.7\nnothing of use", ErrorCode.CORRUPT_FILE),
         ("odd.txt", b"\xff\xfea\x00b", ErrorCode.CORRUPT_FILE),
-        ("bomb.docx", documents.make_docx_bomb(64), ErrorCode.TOO_LARGE),
-        ("liar.docx", documents.make_lying_docx_bomb(64), ErrorCode.TOO_LARGE),
+        ("bomb.docx", sample_files.make_docx_bomb(64), ErrorCode.TOO_LARGE),
+        ("liar.docx", sample_files.make_lying_docx_bomb(64), ErrorCode.TOO_LARGE),
     ],
 )
 async def test_refused_for_good(refusal: Refusal, name: str, data: bytes, code: ErrorCode) -> None:
@@ -74,11 +74,11 @@ async def test_refused_for_good(refusal: Refusal, name: str, data: bytes, code: 
 
 
 async def test_a_scan_is_told_to_be_recognised_first(refusal: Refusal) -> None:
-    assert "OCR" in (await refusal(documents.make_pdf([""]))).message
+    assert "OCR" in (await refusal(sample_files.make_pdf([""]))).message
 
 
 async def test_entities_are_not_expanded(refusal: Refusal) -> None:
-    error = await refusal(documents.make_entity_bomb(), "a.docx", ExtractionLimits(cpu_seconds=10))
+    error = await refusal(sample_files.make_entity_bomb(), "a.docx", ExtractionLimits(cpu_seconds=10))
     assert error.code in {ErrorCode.NO_TEXT, ErrorCode.CORRUPT_FILE, ErrorCode.TOO_LARGE}
 
 

@@ -8,12 +8,12 @@ from uuid import UUID
 import hypothesis
 import pytest
 
-from databases import new_database
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.local.engine import LocalEngine
-from rag_projects import RagProject, RagProjectFactory
+from support.databases import new_database
+from support.rag_projects import RagProject, RagProjectFactory
 
 # a busy machine is no failure
 hypothesis.settings.register_profile("without a deadline", deadline=None)

@@ -15,7 +15,7 @@ from fastapi_ignite.rag.engine import Answer, TokenUsage
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.retrieval import Retrieved, Retriever
-from rag_projects import RagProject, RagProjectFactory
+from support.rag_projects import RagProject, RagProjectFactory
 
 PUMP = (
     "The pump P-200 moves 40 litres of water a minute. Its warranty ends 24 months after delivery. "

@@ -10,7 +10,7 @@ import pytest
 from fastapi_ignite.rag.local.embedding import Vectors, halfvec_text
 from fastapi_ignite.rag.local.minilm import MiniLmEmbedder, load_minilm
 from fastapi_ignite.rag.text.tokens import count_tokens
-from rag_projects import RagProjectFactory
+from support.rag_projects import RagProjectFactory
 
 PAIRS = [
     ("The pump may be returned within thirty days.", "You have a month to send the pump back."),

@@ -12,7 +12,7 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.minilm import MiniLmEmbedder
-from rag_projects import RagProject, RagProjectFactory
+from support.rag_projects import RagProject, RagProjectFactory
 
 pytestmark = pytest.mark.usefixtures("nothing_waits")
 EMBED_BATCH = MiniLmEmbedder.batch

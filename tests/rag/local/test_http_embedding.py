@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from bookkeeping import eventually
-from embedding_server import EmbeddingServer, running_embedding_server, vector_of
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.rag.local import http_embedding
 from fastapi_ignite.rag.local.embedding import EmbeddingError, EmbeddingModel
 from fastapi_ignite.rag.local.http_embedding import CUTS, REFUSED_REQUESTS, HttpEmbedder, verify_server
+from support.embedding_server import EmbeddingServer, running_embedding_server, vector_of
+from support.tenant_records import eventually
 
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator

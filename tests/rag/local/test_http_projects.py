@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator
 import pytest
 from structlog.testing import capture_logs
 
-from embedding_server import EmbeddingServer, running_embedding_server, vector_of
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.http_embedding import LANES
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
-from rag_projects import RagProject, RagProjectFactory
+from support.embedding_server import EmbeddingServer, running_embedding_server, vector_of
+from support.rag_projects import RagProject, RagProjectFactory
 
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator

@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from bookkeeping import rows_of
-from command_line import CommandLine, Finished, open_folder
-from embedding_server import EmbeddingServer, running_embedding_server
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
-from http_clients import TenantClient, TenantFactory, client_for
+from support.command_line import CommandLine, Finished, open_folder
+from support.embedding_server import EmbeddingServer, running_embedding_server
+from support.http_clients import TenantClient, TenantFactory, client_for
+from support.tenant_records import rows_of
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local import engine as local_engine
-from rag_projects import RagProject, RagProjectFactory, gather_all
+from support.rag_projects import RagProject, RagProjectFactory, gather_all
 
 WORDS = [f"{first}{last}ub" for first in "bdfgklmnp" for last in "aeiou"]
 

@@ -30,7 +30,7 @@ from fastapi_ignite.rag.local.lexical import (
     sparsevec_text,
 )
 from fastapi_ignite.rag.local.search_repository import CANDIDATES
-from rag_projects import RagProject, RagProjectFactory, gather_all
+from support.rag_projects import RagProject, RagProjectFactory, gather_all
 
 # no stop words, no question words, and each is its own stem
 VOCABULARY = [f"{first}{last}ub" for first in "bdfgklmnprtvz" for last in "aeiou"]

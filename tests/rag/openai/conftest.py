@@ -9,7 +9,6 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from databases import new_database
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import AppState
@@ -21,9 +20,10 @@ from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.main import open_state
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
-from http_clients import TenantClient, TenantFactory, client_for, tenant_factory
-from openai_scene import SHEEP, TREES, Scene
-from openai_stack import HostedTenant
+from support.databases import new_database
+from support.http_clients import TenantClient, TenantFactory, client_for, tenant_factory
+from support.openai_projects import SHEEP, TREES, Scene
+from support.openai_stack import HostedTenant
 
 from openai_simulator.server import RunningSimulator
 

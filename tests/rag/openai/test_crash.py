@@ -11,12 +11,12 @@ from collections import Counter
 
 import pytest
 
-from bookkeeping import counter
 from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
-from openai_scene import SHEEP, TREES, Scene
-from openai_stack import HostedTenant
+from support.openai_projects import SHEEP, TREES, Scene
+from support.openai_stack import HostedTenant
+from support.tenant_records import counter
 
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator

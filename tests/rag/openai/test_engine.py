@@ -8,8 +8,6 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from bookkeeping import counter, eventually
-from engines import answer_of
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import AppState
@@ -21,8 +19,10 @@ from fastapi_ignite.rag.llm.token_usage import CHARACTERS_A_TOKEN
 from fastapi_ignite.rag.openai import service
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.service import INSTRUCTIONS
-from http_clients import TenantClient, client_for
-from openai_stack import HostedTenant
+from support.http_clients import TenantClient, client_for
+from support.interrupted_engines import answer_of
+from support.openai_stack import HostedTenant
+from support.tenant_records import counter, eventually
 
 from openai_simulator import model_output
 from openai_simulator.faults import Fault, FaultKind

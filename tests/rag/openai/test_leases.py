@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from bookkeeping import eventually
 from fastapi_ignite.infra.jobs import leases
 from fastapi_ignite.rag.openai import indexing, repository
-from openai_stack import HostedTenant
+from support.openai_stack import HostedTenant
+from support.tenant_records import eventually
 
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator

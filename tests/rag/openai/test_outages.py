@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from bookkeeping import counter
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.processing import LONGEST_WAIT
 from fastapi_ignite.rag.openai.repository import ProviderRepository
-from openai_stack import HostedTenant
+from support.openai_stack import HostedTenant
+from support.tenant_records import counter
 
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator

@@ -10,7 +10,6 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
-from bookkeeping import counter
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.ratelimit import RateDecision, RateLimiter
@@ -21,8 +20,9 @@ from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.indexing import MAX_STORE_FILES
 from fastapi_ignite.rag.openai.provider_limits import ATTACHMENTS_A_MINUTE, ProviderLimits
-from openai_scene import SHEEP, TREES, Scene
-from openai_stack import HostedTenant
+from support.openai_projects import SHEEP, TREES, Scene
+from support.openai_stack import HostedTenant
+from support.tenant_records import counter
 
 from openai_simulator.server import RunningSimulator
 

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import pytest
 
-from bookkeeping import counter, eventually
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
@@ -22,7 +21,8 @@ from fastapi_ignite.rag.errors import StoreMissingError
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
-from openai_scene import SHEEP, TREES, Scene
+from support.openai_projects import SHEEP, TREES, Scene
+from support.tenant_records import counter, eventually
 
 from openai_simulator.faults import Fault
 

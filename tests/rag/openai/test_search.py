@@ -10,7 +10,6 @@ from uuid import UUID
 import pytest
 from openai import AsyncOpenAI
 
-from bookkeeping import counter
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
@@ -18,9 +17,10 @@ from fastapi_ignite.rag.llm.failures import FAILURES_IN_A_ROW
 from fastapi_ignite.rag.openai import repository
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
 from fastapi_ignite.rag.openai.response_parsing import Excerpt, split_excerpts
-from http_clients import TenantClient, client_for
-from openai_scene import SHEEP, TREES, Scene
-from openai_stack import HostedTenant
+from support.http_clients import TenantClient, client_for
+from support.openai_projects import SHEEP, TREES, Scene
+from support.openai_stack import HostedTenant
+from support.tenant_records import counter
 
 from openai_simulator.server import RunningSimulator
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bookkeeping import counter, eventually
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
-from http_clients import Event, TenantClient, served_client
-from openai_stack import HostedTenant
+from support.http_clients import Event, TenantClient, served_client
+from support.openai_stack import HostedTenant
+from support.tenant_records import counter, eventually
 
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator

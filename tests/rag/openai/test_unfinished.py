@@ -10,15 +10,15 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from bookkeeping import eventually
-from engines import Event, InterruptedEngine
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.openai import repository
 from fastapi_ignite.rag.openai.repository import ProviderRepository
-from openai_stack import HostedTenant
+from support.interrupted_engines import Event, InterruptedEngine
+from support.openai_stack import HostedTenant
+from support.tenant_records import eventually
 
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator

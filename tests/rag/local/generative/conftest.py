@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
-from model_server import PUMP, ModelServer, asking
-from rag_projects import RagProject, RagProjectFactory
+from support.model_server import PUMP, ModelServer, asking
+from support.rag_projects import RagProject, RagProjectFactory
 
 from openai_simulator.server import RunningSimulator
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from bookkeeping import eventually
 from fastapi_ignite.rag.answers.passage import REFUSAL
 from fastapi_ignite.rag.engine import Answer, TokenUsage
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
 from fastapi_ignite.rag.text.tokens import count_tokens
-from model_server import PUMP, ModelServer, asking
-from rag_projects import RagProject, RagProjectFactory
+from support.model_server import PUMP, ModelServer, asking
+from support.rag_projects import RagProject, RagProjectFactory
+from support.tenant_records import eventually
 
 QUESTION = "When does the warranty end after delivery?"
 WARRANTY = "Its warranty ends 24 months after delivery."

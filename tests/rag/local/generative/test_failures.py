@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from bookkeeping import eventually
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.errors import ProviderAuthError, ProviderError, ProviderUnavailableError
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
-from model_server import ModelServer, asking
-from rag_projects import RagProject
+from support.model_server import ModelServer, asking
+from support.rag_projects import RagProject
+from support.tenant_records import eventually
 
 QUESTION = "When does the warranty end after delivery?"
 APIS = {"responses": "responses.create", "chat": "chat.completions.create"}

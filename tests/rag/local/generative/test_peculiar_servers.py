@@ -13,8 +13,8 @@ import pytest
 from fastapi_ignite.rag.engine import Final, Text, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
-from model_server import ModelServer, asking
-from rag_projects import RagProject
+from support.model_server import ModelServer, asking
+from support.rag_projects import RagProject
 
 QUESTION = "When does the warranty end after delivery?"
 QUOTE = "Its warranty ends 24 months after delivery."

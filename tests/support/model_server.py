@@ -8,7 +8,7 @@ from typing import Any
 from fastapi_ignite.core.model_sections import AnswerSettings
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
-from rag_projects import RagProject
+from support.rag_projects import RagProject
 
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator

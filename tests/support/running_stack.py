@@ -11,8 +11,8 @@ from typing import Self
 
 import httpx2
 
-from command_line import CommandLine, free_port
 from infra.embedded_instances import server_processes, wait_until
+from support.command_line import CommandLine, free_port
 
 from embedded_services.processes import command_of
 

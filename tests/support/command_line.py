@@ -16,7 +16,7 @@ from typing import Self
 
 from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.infra.services import ServiceAddresses
-from prepared_interpreter import prepared_interpreter
+from support.prepared_interpreter import prepared_interpreter
 
 # Nothing else of the tester's environment; wide enough that no table breaks its lines.
 ENVIRONMENT = {"PATH": os.environ["PATH"], "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8"}

@@ -19,7 +19,7 @@ from fastapi_ignite.rag.engine import (
     RagEngine,
     TokenUsage,
 )
-from http_clients import TenantClient, client_for
+from support.http_clients import TenantClient, client_for
 
 Event = Callable[[], Awaitable[None]]
 

@@ -11,13 +11,13 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from engines import answer_of
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
+from support.interrupted_engines import answer_of
 
 COUNTS = """
 SELECT (SELECT chunk_count FROM rag_indexes WHERE project_id = :project),

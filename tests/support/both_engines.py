@@ -12,7 +12,7 @@ import pytest
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.rag.engine import RagEngine
-from http_clients import TenantFactory, tenant_factory
+from support.http_clients import TenantFactory, tenant_factory
 
 __all__ = ["ENGINES", "engine", "engine_name", "engine_settings", "make_tenant", "of_the_local_engine"]
 

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-PROGRAM = Path(__file__).parents[1] / "cli.py"
+PROGRAM = Path(__file__).parents[2] / "cli.py"
 STREAMS = {"stdin": os.O_RDONLY, "stdout": os.O_WRONLY, "stderr": os.O_WRONLY}
 # without them no command would find its modules imported; those of the engines are left to whoever needs them
 LIBRARIES = ("alembic.command", "asyncpg", "fastapi_ignite.main", "sqlalchemy.dialects.postgresql.asyncpg")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import httpx2
 from sqlalchemy import URL
 
-from databases import fetch
 from fastapi_ignite.admin.authenticator import AdminAuthenticator
 from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
 from fastapi_ignite.billing.tenant_access import TenantAccessReader
@@ -22,6 +21,7 @@ from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.engines import build_engines
+from support.databases import fetch
 
 PASSWORD = "of-this-test-alone"
 

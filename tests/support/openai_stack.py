@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from bookkeeping import rows_of
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.ingestion.index_rebuild import IndexRebuilder
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
-from http_clients import TenantClient
+from support.http_clients import TenantClient
+from support.tenant_records import rows_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import httpx2
 
-from http_clients import TenantClient
+from support.http_clients import TenantClient
 
 BOUNDARY = "----frontier"
 HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
