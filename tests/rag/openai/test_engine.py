@@ -294,7 +294,7 @@ class TestAnswers:
         self, database: Database, hosted: HostedTenant, provider: RunningSimulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """By its length: nothing waits for it to be slow."""
-        monkeypatch.setattr(service, "BYTES_BESIDE", 2**17)
+        monkeypatch.setattr(service, "OTHER_BYTES", 2**17)
         settings = OpenAISettings(
             api_key=SecretStr("sk-test"), base_url=provider.base_url, max_output_tokens=16, ask_timeout_seconds=60
         )

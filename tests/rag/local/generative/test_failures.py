@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 
 import pytest
 
-from fastapi_ignite.rag.engine import TokenUsage
+from fastapi_ignite.rag.engine import Text, TokenUsage
 from fastapi_ignite.rag.errors import ProviderAuthError, ProviderError, ProviderUnavailableError
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
 from support.model_server import ModelServer, asking
@@ -129,6 +130,22 @@ async def test_cancelling_stops_the_model_and_tells_what_was_spent(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (usage.estimated, usage.tokens_in > 0) == (True, True)
+    await upstream_stops(server)
+
+
+async def test_closing_the_events_stops_the_model_and_tells_what_was_spent(
+    project: RagProject, server: ModelServer, answering: MakeAnswerer, api: str
+) -> None:
+    quote = "Its warranty ends 24 months after delivery."
+    server.script(f'After two years [1: "{quote}"]. ' + "It does not stop there. " * 100)
+    server.running.simulator.behaviour.delta_seconds = 0.05
+    usage = TokenUsage()
+    engine = asking(project, answering(api=api)).engine
+    async with aclosing(engine.ask(project.tenant_id, project.project_id, QUESTION, usage, stream=True)) as events:
+        async for event in events:
+            if isinstance(event, Text):
+                break
+    assert (usage.estimated, usage.tokens_in > 0, usage.tokens_out > 0) == (True, True, True)
     await upstream_stops(server)
 
 
