@@ -17,7 +17,7 @@ from fastapi_ignite.core.outages import outage_of
 from fastapi_ignite.exports.archive import Archive, Entry
 from fastapi_ignite.exports.models import IN_PROGRESS, Export, ExportState
 from fastapi_ignite.exports.repository import ExportRepo
-from fastapi_ignite.exports.sections import FILES, SECTIONS, Section, upload_path
+from fastapi_ignite.exports.sections import FILES, SECTIONS, ExportSection, upload_path
 from fastapi_ignite.exports.storage_keys import storage_key
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, StaleAttemptError, keep_lease, next_try
@@ -121,7 +121,7 @@ class ExportProcessor:
         await archive.add("manifest.json", _once(json.dumps(manifest, indent=2).encode() + b"\n"))
         await archive.finish()
 
-    async def _add_section(self, archive: Archive, export: Export, section: Section) -> dict[str, Any]:
+    async def _add_section(self, archive: Archive, export: Export, section: ExportSection) -> dict[str, Any]:
         began, count = clock.now(), 0
 
         async def lines() -> AsyncGenerator[bytes]:
@@ -140,7 +140,7 @@ class ExportProcessor:
             "read_until": clock.now().isoformat(),
         }
 
-    async def _pages(self, export: Export, section: Section) -> AsyncGenerator[list[dict[str, Any]]]:
+    async def _pages(self, export: Export, section: ExportSection) -> AsyncGenerator[list[dict[str, Any]]]:
         """Yield the pages of a table. The transaction of a page ends before the page is written."""
         after = None
         while True:
@@ -209,7 +209,7 @@ class ExportProcessor:
             log.info("attempt overtaken")
 
 
-def _shown(row: dict[str, Any], export: Export, section: Section) -> dict[str, Any]:
+def _shown(row: dict[str, Any], export: Export, section: ExportSection) -> dict[str, Any]:
     """Return the row with the path in the archive in place of the key in our storage."""
     if section is not FILES:
         return row

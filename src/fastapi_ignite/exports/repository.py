@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.exports.models import ENDED, IN_PROGRESS, RUNNING_CONDITION, Export, ExportState
-from fastapi_ignite.exports.sections import Section
+from fastapi_ignite.exports.sections import ExportSection
 from fastapi_ignite.exports.storage_keys import archive_of
 from fastapi_ignite.infra.jobs.leases import LeasedRepo, StalledJob
 
@@ -71,7 +71,7 @@ class ExportRepo(LeasedRepo[Export]):
             delete(Export).where(Export.tenant_id == self._tenant_id, Export.id == export_id, Export.attempt == attempt)
         )
 
-    async def page(self, section: Section, *, after: Sequence[Any] | None, limit: int) -> list[dict[str, Any]]:
+    async def page(self, section: ExportSection, *, after: Sequence[Any] | None, limit: int) -> list[dict[str, Any]]:
         """Return the next rows of a table in the order of its key."""
         table = section.table
         key = [table.c[name] for name in section.key]

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ExportSection:
     """One file of JSON lines. `key` orders the rows, and its columns must be selected."""
 
     name: str
@@ -34,8 +34,8 @@ LONGEST_EXTENSION = 10
 TIMES = ("created_at", "updated_at")
 
 SECTIONS = (
-    Section("tenant", _table("tenants", "id", "name", "plan_id", "billing_cycle", *TIMES), tenant_column="id"),
-    Section(
+    ExportSection("tenant", _table("tenants", "id", "name", "plan_id", "billing_cycle", *TIMES), tenant_column="id"),
+    ExportSection(
         "subscription",
         _table(
             "subscriptions",
@@ -54,8 +54,8 @@ SECTIONS = (
             *TIMES,
         ),
     ),
-    Section("projects", _table("projects", "tenant_id", "id", "name", "engine", "vector_store_id", *TIMES)),
-    Section(
+    ExportSection("projects", _table("projects", "tenant_id", "id", "name", "engine", "vector_store_id", *TIMES)),
+    ExportSection(
         "files",
         _table(
             "files",
@@ -77,8 +77,8 @@ SECTIONS = (
         ),
         conditions=(column("state").not_in(("deleting", "deleted")),),
     ),
-    Section("conversations", _table("conversations", "tenant_id", "id", "project_id", *TIMES)),
-    Section(
+    ExportSection("conversations", _table("conversations", "tenant_id", "id", "project_id", *TIMES)),
+    ExportSection(
         "messages",
         _table(
             "messages",
@@ -102,7 +102,7 @@ SECTIONS = (
             json=("citations",),
         ),
     ),
-    Section(
+    ExportSection(
         "api_keys",
         _table(
             "api_keys",
@@ -120,7 +120,7 @@ SECTIONS = (
             "replaced_by",
         ),
     ),
-    Section(
+    ExportSection(
         "audit",
         _table(
             "audit_events",
@@ -137,8 +137,8 @@ SECTIONS = (
             json=("details",),
         ),
     ),
-    Section("usage", _table("usage_daily", "tenant_id", "metric", "day", "amount"), key=("metric", "day")),
-    Section(
+    ExportSection("usage", _table("usage_daily", "tenant_id", "metric", "day", "amount"), key=("metric", "day")),
+    ExportSection(
         "usage_ledger",
         _table(
             "usage_ledger",
@@ -153,7 +153,9 @@ SECTIONS = (
             "created_at",
         ),
     ),
-    Section("usage_months", _table("usage_monthly", "tenant_id", "metric", "month", "amount"), key=("metric", "month")),
+    ExportSection(
+        "usage_months", _table("usage_monthly", "tenant_id", "metric", "month", "amount"), key=("metric", "month")
+    ),
 )
 FILES = next(section for section in SECTIONS if section.name == "files")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastapi_ignite.rag.text.chunking import Chunk, chunk_text
+from fastapi_ignite.rag.text.chunking import TextChunk, chunk_text
 
 LONGEST = 900
 words = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
@@ -15,7 +15,7 @@ texts = st.lists(st.tuples(words, st.sampled_from(["", " ", "\n", "\n\n", ". ", 
 )
 
 
-def assert_sound(text: str, chunks: list[Chunk]) -> None:
+def assert_sound(text: str, chunks: list[TextChunk]) -> None:
     assert [chunk.ordinal for chunk in chunks] == list(range(len(chunks)))
     covered_to = 0
     last_start = -1

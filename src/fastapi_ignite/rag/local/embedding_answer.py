@@ -41,7 +41,7 @@ class _Embedded(BaseModel):
     embedding: list[float] | str
 
 
-class _Answer(BaseModel):
+class _EmbeddingsResponse(BaseModel):
     data: list[_Embedded]
 
 
@@ -73,7 +73,7 @@ def read_vectors(body: bytes, count: int, dimensions: int | None) -> Vectors:
         TextRefusedError: a vector is not a number, or has no direction.
     """
     try:
-        data = _Answer.model_validate_json(body).data
+        data = _EmbeddingsResponse.model_validate_json(body).data
         if sorted(each.index for each in data) != list(range(count)):
             raise ServerFailedError(
                 f"the server answered {len(data)} vectors for {count} texts, or numbers them wrongly"

@@ -23,7 +23,7 @@ _GAP: Final = re.compile(rf"(?<!\s)\s{{{_CAPACITY[1]},}}")
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class TextChunk:
     """A passage, which is `[char_start:char_end]` of the document in code points. `page` is where it begins."""
 
     ordinal: int
@@ -33,7 +33,7 @@ class Chunk:
     text: str
 
 
-def chunk_text(text: str, page_starts: tuple[int, ...] | None) -> list[Chunk]:
+def chunk_text(text: str, page_starts: tuple[int, ...] | None) -> list[TextChunk]:
     """Return passages of at most 900 characters, in order. Together they hold all of the text but blanks."""
     splitter = TextSplitter(_CAPACITY, overlap=_OVERLAP)
     passages = (
@@ -43,7 +43,7 @@ def chunk_text(text: str, page_starts: tuple[int, ...] | None) -> list[Chunk]:
         if passage.strip()  # the splitter takes ASCII's separator characters for text
     )
     return [
-        Chunk(ordinal, start, start + len(passage), page_at(page_starts, start), passage)
+        TextChunk(ordinal, start, start + len(passage), page_at(page_starts, start), passage)
         for ordinal, (start, passage) in enumerate(passages)
     ]
 
