@@ -20,6 +20,8 @@ from fastapi_ignite.infra.embedded.processes import command_of
 from infra.embedded_instances import ENVIRONMENT, wait_until
 from running_stack import RunningStack
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[RunningStack]:

@@ -20,6 +20,8 @@ from fastapi_ignite.openai_sim.server import RunningSimulator
 from http_contract import Operation, operations
 from running_stack import RunningStack
 
+pytestmark = pytest.mark.slow
+
 README_BLOCK = re.compile(r"^## First requests\n\n```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 URL = re.compile(r'"\$API_V1([^"?]*)')
 

@@ -17,7 +17,10 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from infra.embedded_instances import wait_until
 from running_stack import RunningStack
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="dumpable processes are a notion of Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="dumpable processes are a notion of Linux"),
+]
 
 # An ordinary user of whoever runs the tests: root may look into every process, unless it gives its capabilities away.
 ORDINARY = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()

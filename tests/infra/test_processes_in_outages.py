@@ -27,6 +27,8 @@ from http_clients import TenantClient, client_for
 from infra.cache.flaky_redis import FlakyRedis, refused_url
 from outages import LogText, logged
 
+pytestmark = pytest.mark.slow
+
 AWAY_SECONDS = 4  # two of Dramatiq's attempts to connect, which come every three
 JOBS = 5
 # these only send a message, which fails without a word of their own

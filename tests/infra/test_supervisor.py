@@ -17,6 +17,8 @@ import pytest
 from fastapi_ignite.infra.embedded.processes import command_of
 from infra.embedded_instances import ENVIRONMENT, wait_until
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys, time
 from pathlib import Path

@@ -18,6 +18,8 @@ from fastapi_ignite.infra.embedded import EmbeddedLease, acquire, status
 from fastapi_ignite.infra.embedded.processes import is_stopped
 from infra.embedded_instances import OtherUser, postgres, server_processes, valkey, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 async def healed(lease: EmbeddedLease) -> float:
     """Calls `ensure()` until both servers answer again; the seconds it took."""

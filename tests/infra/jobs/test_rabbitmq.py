@@ -25,7 +25,10 @@ from fastapi_ignite.main import open_state
 from fastapi_ignite.usage.jobs import ROLL_UP
 from http_clients import TenantClient, TenantFactory, client_for
 
-pytestmark = pytest.mark.skipif(rabbitmq.reason_to_skip() is not None, reason=str(rabbitmq.reason_to_skip()))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(rabbitmq.reason_to_skip() is not None, reason=str(rabbitmq.reason_to_skip())),
+]
 
 
 @pytest.fixture(scope="module")
