@@ -21,6 +21,8 @@ from support.running_stack import RunningStack
 from embedded_services import status
 from embedded_services.processes import command_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[RunningStack]:

@@ -21,6 +21,8 @@ from support.running_stack import RunningStack
 
 from openai_simulator.server import RunningSimulator
 
+pytestmark = pytest.mark.slow
+
 README_BLOCK = re.compile(r"^## First requests\n\n```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 URL = re.compile(r'"\$API_V1([^"?]*)')
 

@@ -18,7 +18,10 @@ from support.running_stack import RunningStack
 
 from embedded_services.processes import command_of
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="dumpable processes are a notion of Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="dumpable processes are a notion of Linux"),
+]
 
 # An ordinary user of whoever runs the tests: root may look into every process, unless it gives its capabilities away.
 ORDINARY = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()

@@ -29,6 +29,8 @@ from support.http_clients import TenantClient, client_for
 from support.outages import LogText, logged
 from support.tenant_records import eventually
 
+pytestmark = pytest.mark.slow
+
 AWAY_SECONDS = 4  # two of Dramatiq's attempts to connect, which come every three
 JOBS = 5
 # these only send a message, which fails without a word of their own

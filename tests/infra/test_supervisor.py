@@ -18,6 +18,8 @@ from infra.embedded_instances import ENVIRONMENT, wait_until
 
 from embedded_services.processes import command_of
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys, time
 from pathlib import Path

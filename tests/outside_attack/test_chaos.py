@@ -13,6 +13,8 @@ from outside_attack.attack import attack
 from outside_attack.attacked_stack import AttackedStack
 from outside_attack.small_disk import small_disk
 
+pytestmark = pytest.mark.slow
+
 # in groups of four: a parser is looked for while uploads arrive
 QUICK = (
     "kill parser",

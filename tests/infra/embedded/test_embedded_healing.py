@@ -19,6 +19,8 @@ from infra.embedded_instances import OtherUser, postgres, server_processes, valk
 from embedded_services import EmbeddedLease, acquire, status
 from embedded_services.processes import is_stopped
 
+pytestmark = pytest.mark.slow
+
 
 async def healed(lease: EmbeddedLease) -> float:
     """Calls `ensure()` until both servers answer again; the seconds it took."""

@@ -25,7 +25,10 @@ from support import rabbitmq_server as rabbitmq
 from support.command_line import CommandLine, open_folder
 from support.http_clients import TenantClient, TenantFactory, client_for
 
-pytestmark = pytest.mark.skipif(rabbitmq.reason_to_skip() is not None, reason=str(rabbitmq.reason_to_skip()))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(rabbitmq.reason_to_skip() is not None, reason=str(rabbitmq.reason_to_skip())),
+]
 
 
 @pytest.fixture(scope="module")

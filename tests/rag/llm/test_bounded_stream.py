@@ -1,4 +1,4 @@
-"""The bound on a streamed answer: its source is closed with it, not some time later by the garbage collector."""
+"""The bound on a streamed answer: what it reads from is closed with it, not later by the garbage collector."""
 
 from __future__ import annotations
 
