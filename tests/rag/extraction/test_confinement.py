@@ -173,10 +173,6 @@ EVERYTHING = {
 }
 
 
-def scratch_folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("ignite-parser-*"))
-
-
 class TestNothingIsReached:
     async def test_as_root(self, root: Surroundings) -> None:
         assert await root.attack() == set()
@@ -245,11 +241,12 @@ class TestGuardsOfTheProgram:
             assert guards.own_user > FIRST_PARSER_ID
             assert guards.own_user != others.own_user
 
-    async def test_nothing_is_left_behind(self, ordinary: Surroundings) -> None:
-        upload = ordinary.folder / "any.txt"
+    async def test_nothing_is_left_behind(self, ordinary: Surroundings, monkeypatch: pytest.MonkeyPatch) -> None:
+        upload, scratch = ordinary.folder / "any.txt", ordinary.folder / "scratch"
         upload.write_text("a text")
-        before = scratch_folders()
+        scratch.mkdir(mode=0o777)
+        monkeypatch.setattr(tempfile, "tempdir", str(scratch))
         await extract(upload, filename="any.txt")
         with pytest.raises(ExtractionError):
             await run_child((sys.executable, "-c", KILLED_WITH_A_FILE), upload, ExtractionLimits())
-        assert scratch_folders() <= before
+        assert list(scratch.iterdir()) == []

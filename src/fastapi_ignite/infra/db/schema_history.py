@@ -62,6 +62,6 @@ class SchemaHistory:
                 "all data. To keep the data see docs/operations.md."
             )
         return (
-            f"The database is at migration {revision or 'none'}, the code at {self.head}: "
-            "run 'python cli.py db migrate'."
+            f"The database is at migration {revision or 'none'}, but the code needs {self.head}. "
+            "Run 'python cli.py db migrate'."
         )
