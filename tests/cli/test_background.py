@@ -38,4 +38,4 @@ def test_the_periodic_jobs_are_listed_with_their_next_run(commands: CommandLine)
 def test_a_scheduler_that_is_switched_off_still_lists_and_says_so(commands: CommandLine) -> None:
     printed = commands.run("scheduler", "--list", SCHEDULER_ENABLED="false").succeeded()
     assert "find_lost_files" in printed
-    assert printed.splitlines()[-1] == "SCHEDULER_ENABLED is false: nothing to do."
+    assert printed.splitlines()[-1] == "SCHEDULER_ENABLED is false, so no periodic job runs."

@@ -117,7 +117,7 @@ class TestErrors:
         assert refused == "--reload and --workers cannot be used together."
 
     def test_a_scheduler_that_is_switched_off_ends_at_once(self, commands: CommandLine) -> None:
-        assert "nothing to do" in commands.run("scheduler", SCHEDULER_ENABLED="false").succeeded()
+        assert "no periodic job runs" in commands.run("scheduler", SCHEDULER_ENABLED="false").succeeded()
         assert not commands.data_dir.exists()
 
     def test_a_data_folder_that_is_a_file_is_named(self, commands: CommandLine) -> None:

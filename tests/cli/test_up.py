@@ -166,7 +166,7 @@ class TestRefused:
             other.listen()
             port = other.getsockname()[1]
             refused = commands.run("up", "--port", str(port)).refused_with()
-        assert refused.endswith("choose another with --port or PORT.")
+        assert refused.endswith("Choose another port with --port or PORT.")
 
     def test_a_default_secret_on_every_address(self, commands: CommandLine) -> None:
         refused = commands.run("up", HOST="0.0.0.0").refused_with()  # noqa: S104  # refused

@@ -75,7 +75,7 @@ def _parameters(url: str) -> pika.URLParameters:
     try:
         parameters = pika.URLParameters(url)
     except (ValueError, TypeError, KeyError):
-        raise ConfigurationError("DRAMATIQ_RABBITMQ_URL: takes amqp://user:password@host:port/vhost") from None
+        raise ConfigurationError("DRAMATIQ_RABBITMQ_URL: must be amqp://user:password@host:port/vhost") from None
     parameters.socket_timeout = SOCKET_TIMEOUT_SECONDS
     parameters.stack_timeout = SOCKET_TIMEOUT_SECONDS
     parameters.blocked_connection_timeout = SOCKET_TIMEOUT_SECONDS
