@@ -143,7 +143,7 @@ async def broken(scene: Scene, failure: Failure) -> AsyncGenerator[None]:
 
     async def run(statement: str) -> None:
         for pool in ("database", "admin_database"):
-            await scene.state[pool].engine.dispose()  # type: ignore[literal-required]  # both are databases
+            await scene.state[pool].engine.dispose()
         await database.end_sessions()
         await database.owner(statement.format(login=database.login, name=database.name))
         await database.end_sessions()

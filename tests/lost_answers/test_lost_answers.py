@@ -182,8 +182,8 @@ class TestAQuestion:
                 again = await scene.tenant.ask(project, QUESTION, headers={**key, **REPLAY})
                 assert (again.status_code, again.json()["answerable"]) == (200, True), again.text
             assert await counter(scene.database, scene.tenant.id, "messages") == (number + 1, 0)
-        # the lost one may also be the COMMIT that extends a lease while the answer is made
-        assert bool(unknown) is (loss is Loss.ANSWER_AND_SERVER)
+        if loss is Loss.COMMIT:  # else it depends on the moment: some COMMITs lost are looked-up tenants' or leases'
+            assert unknown == 0
         assert (await books_of(scene.database, scene.tenant.id)).add_up()
 
 
