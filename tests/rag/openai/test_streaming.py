@@ -178,7 +178,7 @@ async def test_twenty_streams_hold_no_connection_to_the_database(
         assert max(pool.size() for pool in pools) < 20
 
         async def nearly_none_in_use() -> bool:
-            return sum(pool.checkedout() for pool in pools) <= 2
+            return bool(sum(pool.checkedout() for pool in pools) <= 2)
 
         await eventually(nearly_none_in_use)
         assert provider.simulator.journal.streams_open == 20
