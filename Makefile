@@ -6,8 +6,15 @@ PY     := $(BIN)/python
 # the source folders of the product and of the packages beside it, as PYTHONPATH takes them
 SOURCES := $(shell echo src packages/*/src | tr ' ' ':')
 
+# Units, and what a tenant does from its token to a cited answer, on the local engine
+FAST := $(addprefix tests/, \
+  admin api api_keys audit billing containers contract core items onboarding usage \
+  http/test_auth.py http/test_paths.py http/test_permissions.py http/test_problems.py \
+  infra/cache/test_cached.py infra/cache/test_entries.py infra/cache/test_responses.py infra/ratelimit \
+  ingestion/test_upload.py query/test_ask.py query/test_citations.py isolation/test_database.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test check lint types layers migrations bench openapi lock
+.PHONY: help demo up down test test-fast coverage check lint types layers migrations bench openapi lock
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +45,15 @@ down: $(VENV)/.runtime ## Stop what make demo or make up started
 test: $(VENV)/.dev ## Run the tests (own servers, own data; a running stack is not touched)
 	@$(PY) -m pytest
 
+test-fast: $(VENV)/.dev ## Run the tests to run while working, in less than a minute
+	@$(PY) -m pytest -m "not slow" -k "not openai" $(FAST)
+
+coverage: $(VENV)/.dev ## Run the tests and fail where less than 95 % of the branches of src/ were taken
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
 check: lint types layers migrations test ## Everything CI runs
 
 lint: $(VENV)/.dev ## Format and lint check
@@ -53,8 +69,8 @@ migrations: $(VENV)/.dev ## The models and the migrations agree
 	@$(PY) cli.py db check
 
 bench: $(VENV)/.dev ## Measure ingestion and answers; with DATA=folder, retrieval on collections in BEIR layout
-	@PYTHONPATH=src $(PY) bench/ingestion.py
-	@test -z "$(DATA)" || PYTHONPATH=src $(PY) bench/retrieval.py --data "$(DATA)"
+	@PYTHONPATH=src:tests $(PY) bench/ingestion.py
+	@test -z "$(DATA)" || PYTHONPATH=src:tests $(PY) bench/retrieval.py --data "$(DATA)"
 
 openapi: $(VENV)/.runtime ## Write docs/openapi.json
 	@$(PY) cli.py openapi > docs/openapi.json

@@ -1,7 +1,7 @@
 """What other callers wait for while somebody attacks the server below the application.
 
-    PYTHONPATH=src:bench python bench/connections.py [--protocol httptools] [--seconds 6]
-    PYTHONPATH=src:bench python bench/connections.py --rate [--seconds 5]
+    PYTHONPATH=src:tests:bench python bench/connections.py [--protocol httptools] [--seconds 6]
+    PYTHONPATH=src:tests:bench python bench/connections.py --rate [--seconds 5]
 
 One API process that may open 1,024 files. The attacker is 127.0.0.1; others, at other addresses of the loopback
 network, open a connection twenty times a second and ask for `/health` (or `limits/current`). `--protocol httptools` is

@@ -9,13 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import text
-
 from fastapi_ignite.core.config import load_settings
-from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.services import ServiceAddresses, Services
 from fastapi_ignite.rag.local.engine import LocalEngine
+from support.databases import insert_project
 
 from embedded_services import acquire
 
@@ -38,16 +36,7 @@ def bench_servers(*, durable: bool = True) -> Iterator[tuple[ServiceAddresses, P
 
 async def make_project(database: Database, engine: LocalEngine) -> tuple[UUID, UUID]:
     """A tenant and an indexed project of its own: `(tenant_id, project_id)`."""
-    tenant_id, project_id = new_id(), new_id()
-    async with database.tenant(tenant_id) as session:
-        await session.execute(
-            text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'bench', 'pro', 'monthly')"),
-            {"id": tenant_id},
-        )
-        await session.execute(
-            text("INSERT INTO projects (tenant_id, id, name) VALUES (:tenant_id, :id, 'bench')"),
-            {"tenant_id": tenant_id, "id": project_id},
-        )
+    tenant_id, project_id = await insert_project(database)
     await engine.create_index(tenant_id, project_id)
     return tenant_id, project_id
 

@@ -1,6 +1,6 @@
 """What isolation costs: the same reads as a tenant, and as an owner whom neither role nor policy holds.
 
-    PYTHONPATH=src python bench/isolation_cost.py [--megabytes 8] [--rounds 30]
+    PYTHONPATH=src:tests python bench/isolation_cost.py [--megabytes 8] [--rounds 30]
 
 All ways take turns in every round, so that what else the machine does hits them alike; ratios are taken within a round.
 """

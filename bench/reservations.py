@@ -1,6 +1,6 @@
 """How many reservations a second the service makes, beside its bare SQL, in one run.
 
-    PYTHONPATH=src python bench/reservations.py [--seconds 1] [--rounds 15] [--clients 16] [--processes 1]
+    PYTHONPATH=src:tests python bench/reservations.py [--seconds 1] [--rounds 15] [--clients 16] [--processes 1]
 
 One transaction a step, written through to the disk, on one hot tenant and over 200 tenants; the ways take turns, on the
 event loop of the API, in so many processes at once, each with its clients. service: what a request does. The others are

@@ -11,11 +11,12 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import dramatiq
-import httpx2
+import hypothesis
 import pytest
 from anyio.from_thread import start_blocking_portal
 from pydantic import SecretStr
@@ -27,7 +28,6 @@ from sqlalchemy.pool import NullPool
 from fastapi_ignite.admin.models import AdminKey
 from fastapi_ignite.admin.service import AdminKeyService
 from fastapi_ignite.core.config import Settings, load_settings
-from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import AppState
@@ -35,12 +35,20 @@ from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.jobs import TaskContext, make_broker
 from fastapi_ignite.infra.services import ServiceAddresses, Services
 from fastapi_ignite.infra.storage import LocalStorage
-from fastapi_ignite.main import open_state
 from fastapi_ignite.worker import declare_jobs
-from support.http_clients import TenantClient, TenantFactory, client_for, tenant_factory
+from support.databases import insert_project
+from support.http_clients import TenantClient, TenantFactory
+from support.installation import client, database, make_tenant, openai_client, state
 
 from embedded_services import acquire
 from openai_simulator.server import RunningSimulator, running_simulator
+
+__all__ = ["client", "database", "make_tenant", "openai_client", "state"]  # fixtures of `support/installation.py`
+
+# A busy machine is no failure. `--hypothesis-profile=thorough` looks longer.
+hypothesis.settings.register_profile("suite", deadline=None, max_examples=40)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
+hypothesis.settings.load_profile("suite")
 
 DATA_DIR_VARIABLE = "IGNITE_TEST_DATA_DIR"
 PREFIXES = ("POSTGRES_", "REDIS_", "DRAMATIQ_", "RATE_LIMIT_", "IGNITE_", "OPENAI_", "RAG_")
@@ -173,14 +181,6 @@ async def _create_database(addresses: ServiceAddresses, name: str, template: str
 
 
 @pytest.fixture(scope="session")
-async def database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
-    """Transactions under the worker's login, which may take both roles."""
-    database = Database(addresses.worker_url, pool_size=5, application_name="tests")
-    yield database
-    await database.close()
-
-
-@pytest.fixture(scope="session")
 def redis(addresses: ServiceAddresses) -> Generator[Redis]:
     """A blocking client of this worker's Redis number."""
     with Redis.from_url(addresses.redis_url) as client:
@@ -188,12 +188,6 @@ def redis(addresses: ServiceAddresses) -> Generator[Redis]:
 
 
 @pytest.fixture(scope="session")
-async def state(settings: Settings, openai_settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[AppState]:
-    """What the lifespan gives the application, which can run both engines; projects start on the local one."""
-    async with open_state(openai_settings, addresses) as opened:
-        yield {**opened, "settings": settings}
-
-
 @pytest.fixture(scope="session")
 def task_context(settings: Settings, database: Database, state: AppState) -> TaskContext:
     """What the scheduler gives its periodic jobs."""
@@ -236,26 +230,6 @@ def worker(workers: list[dramatiq.Worker], openai_settings: Settings, addresses:
 
 
 @pytest.fixture(scope="session")
-async def client(settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
-    """An anonymous caller."""
-    async with client_for(settings, state) as anonymous:
-        yield anonymous
-
-
-@pytest.fixture(scope="session")
-async def openai_client(openai_settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
-    """An anonymous caller of the same installation, where it starts new projects at OpenAI."""
-    async with client_for(openai_settings, state) as anonymous:
-        yield anonymous
-
-
-@pytest.fixture(scope="session")
-def make_tenant(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory:
-    """New tenants on a plan."""
-    return tenant_factory(client, settings)
-
-
-@pytest.fixture(scope="session")
 async def made_admin_key(state: AppState, settings: Settings) -> tuple[AdminKey, str]:
     """As `cli.py admin-key` makes one."""
     async with state["admin_database"].operator() as session:
@@ -283,18 +257,4 @@ async def tenant(make_tenant: TenantFactory) -> TenantClient:
 @pytest.fixture
 def make_project(database: Database) -> Callable[[], Awaitable[tuple[UUID, UUID]]]:
     """A tenant and a project straight in the database: `(tenant_id, project_id)`."""
-
-    async def make() -> tuple[UUID, UUID]:
-        tenant_id, project_id = new_id(), new_id()
-        async with database.tenant(tenant_id) as session:
-            await session.execute(
-                text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:t, 'Acme', 'hobby', 'monthly')"),
-                {"t": tenant_id},
-            )
-            await session.execute(
-                text("INSERT INTO projects (tenant_id, id, name) VALUES (:t, :p, 'Docs')"),
-                {"t": tenant_id, "p": project_id},
-            )
-        return tenant_id, project_id
-
-    return make
+    return partial(insert_project, database)

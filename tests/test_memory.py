@@ -22,12 +22,10 @@ KINDS = {
     "import fastapi_ignite.cli.processes, fastapi_ignite.scheduler": (
         WEB | MODELS | MIGRATIONS | RABBITMQ | {"numpy", "tokenizers", "httpx2"}
     ),
-    "import fastapi_ignite.cli.processes, fastapi_ignite.worker": WEB
-    | MODELS
-    | MIGRATIONS
-    | RABBITMQ
-    | {"apscheduler"},
-    "import fastapi_ignite.main": MODELS | MIGRATIONS | RABBITMQ | {"apscheduler"},
+    "import fastapi_ignite.cli.processes, fastapi_ignite.worker": (
+        WEB | MODELS | MIGRATIONS | RABBITMQ | {"apscheduler", "numpy"}
+    ),
+    "import fastapi_ignite.main": MODELS | MIGRATIONS | RABBITMQ | {"apscheduler", "numpy"},
     # the engine is built when an API or a worker starts, the model is loaded by the first question or passage
     "import fastapi_ignite.rag.local.engine": MODELS,
 }

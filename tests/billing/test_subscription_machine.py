@@ -10,4 +10,4 @@ def test_any_order_of_changes_is_what_living_through_the_days_gives(addresses: S
     with ground(addresses.worker_url) as own:
         own.run(make_plans(own))
         SubscriptionMachine.ground = own
-        play(SubscriptionMachine, runs=20, steps=15)
+        play(SubscriptionMachine, runs=12, steps=15)

@@ -1,4 +1,4 @@
-"""What a process must not load: seconds of a user's time, and memory for as long as it runs."""
+"""What short-lived processes must not load: seconds of a user's time. Of others see `tests/test_memory.py`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ import pytest
 from fastapi_ignite.core.config import PROJECT_ROOT
 from support.command_line import ENVIRONMENT
 
-ENGINES = {"numpy", "onnxruntime", "openai"}
-
 
 @pytest.mark.parametrize(
     ("code", "heavy"),
     [
-        ("from fastapi_ignite.cli import build_app; build_app()", {*ENGINES, "uvicorn", "fastapi", "apscheduler"}),
-        ("import fastapi_ignite.scheduler", ENGINES),
-        ("import fastapi_ignite.main, fastapi_ignite.worker", ENGINES),
+        (
+            "from fastapi_ignite.cli import build_app; build_app()",
+            {"numpy", "onnxruntime", "openai", "uvicorn", "fastapi", "apscheduler"},
+        ),
         ("import fastapi_ignite.rag.extraction.child", {"asyncio", "kreuzberg", "pydantic"}),
     ],
-    ids=["help of all commands", "scheduler", "API and worker without an engine", "extraction of a text"],
+    ids=["help of all commands", "extraction of a text"],
 )
 def test_what_is_not_needed_is_not_imported(code: str, heavy: set[str]) -> None:
     loaded = subprocess.run(  # noqa: S603  our own interpreter

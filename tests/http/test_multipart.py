@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message
@@ -107,7 +107,6 @@ PLACES = st.lists(st.integers(0, 5000), max_size=20)
 
 
 @given(contents=st.lists(TRICKY, min_size=1, max_size=3), places=PLACES)
-@settings(max_examples=40, deadline=None)
 async def test_files_arrive_as_sent_however_the_body_is_cut(
     tmp_path_factory: pytest.TempPathFactory, contents: list[bytes], places: list[int]
 ) -> None:
@@ -117,7 +116,6 @@ async def test_files_arrive_as_sent_however_the_body_is_cut(
 
 
 @given(seed=st.integers(0, 2**32), places=PLACES)
-@settings(max_examples=60, deadline=None)
 async def test_a_damaged_body_is_read_or_refused_and_leaves_nothing(
     tmp_path_factory: pytest.TempPathFactory, seed: int, places: list[int]
 ) -> None:

@@ -136,5 +136,5 @@ def test_any_sequence_ends_as_in_a_dictionary(addresses: ServiceAddresses) -> No
     with asyncio.Runner() as runner:
         database = Database(addresses.api_url, pool_size=1)
         machine = type("Machine", (AgainstAModel,), {"runner": runner, "database": database})
-        run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=15, deadline=None))
+        run_state_machine_as_test(machine, settings=settings(stateful_step_count=15))
         runner.run(database.close())

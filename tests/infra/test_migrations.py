@@ -28,7 +28,7 @@ from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.engine import LocalEngine
 from infra.postgres_16 import postgres_16
 from support.command_line import CommandLine
-from support.databases import fetch, new_database, run
+from support.databases import fetch, insert_project, new_database, run
 from support.interrupted_engines import answer_of
 
 MIGRATION_LOCK = 4_846_210_137  # as in alembic/env.py
@@ -472,17 +472,8 @@ async def ask_about(addresses: ServiceAddresses, document: str, question: str) -
     """The answer from a project that holds one document, and its quotes."""
     database = Database(addresses.worker_url, pool_size=2)
     engine = LocalEngine(database, embedder="none")
-    tenant_id, project_id = new_id(), new_id()
     try:
-        async with database.tenant(tenant_id) as session:
-            await session.execute(
-                text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:t, 'Acme', 'hobby', 'monthly')"),
-                {"t": tenant_id},
-            )
-            await session.execute(
-                text("INSERT INTO projects (tenant_id, id, name) VALUES (:t, :p, 'Docs')"),
-                {"t": tenant_id, "p": project_id},
-            )
+        tenant_id, project_id = await insert_project(database)
         await engine.create_index(tenant_id, project_id)
         digest = hashlib.sha256(document.encode()).digest()
         extracted = ExtractedText(document, None, "text/plain")

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 
 
@@ -30,6 +32,21 @@ async def fetch(url: URL, statement: str, **parameters: object) -> list[tuple[An
 def run(url: URL, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
     """The same outside of an event loop."""
     return asyncio.run(fetch(url, statement, **parameters))
+
+
+async def insert_project(database: Database) -> tuple[UUID, UUID]:
+    """Make a tenant with a project, past the API; returns `(tenant_id, project_id)`."""
+    tenant_id, project_id = new_id(), new_id()
+    async with database.tenant(tenant_id) as session:
+        await session.execute(
+            text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:t, 'Acme', 'hobby', 'monthly')"),
+            {"t": tenant_id},
+        )
+        await session.execute(
+            text("INSERT INTO projects (tenant_id, id, name) VALUES (:t, :p, 'Docs')"),
+            {"t": tenant_id, "p": project_id},
+        )
+    return tenant_id, project_id
 
 
 @contextmanager

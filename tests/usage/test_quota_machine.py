@@ -9,4 +9,4 @@ def test_counters_days_and_ledger_add_up_after_any_order_of_steps(addresses: Ser
     """`bench/state_machines.py` runs more of them."""
     with ground(addresses.worker_url) as own:
         QuotaMachine.ground = own
-        play(QuotaMachine, runs=20, steps=15)
+        play(QuotaMachine, runs=12, steps=15)

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -189,7 +188,6 @@ class TestWithoutRedis:
 class TestTheProcessesOwnWindow:
     """The rules of the script, without Redis."""
 
-    @hypothesis_settings(max_examples=100, deadline=None)
     @given(st.lists(st.tuples(st.floats(0, 70), st.integers(1, 4)), max_size=40), st.integers(1, 6))
     def test_any_sequence_is_decided_as_by_a_list_of_times(self, steps: list[tuple[float, int]], limit: int) -> None:
         window, now, taken = ProcessWindow(), 1000.0, list[float]()

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from uuid import UUID
 
-import hypothesis
 import pytest
 
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.local.engine import LocalEngine
-from support.databases import new_database
+from support.own_database import *  # noqa: F403  fixtures
 from support.rag_projects import RagProject, RagProjectFactory
-
-# a busy machine is no failure
-hypothesis.settings.register_profile("without a deadline", deadline=None)
-hypothesis.settings.load_profile("without a deadline")
-
-
-@pytest.fixture(scope="session")
-def rag_addresses(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """At the head."""
-    with new_database(addresses, template="template_migrated") as own:
-        yield own
-
-
-@pytest.fixture(scope="session")
-async def database(rag_addresses: ServiceAddresses) -> AsyncGenerator[Database]:
-    """In place of the one that the other tests share."""
-    database = Database(rag_addresses.worker_url, pool_size=8, application_name="rag-tests")
-    yield database
-    await database.close()
 
 
 @pytest.fixture

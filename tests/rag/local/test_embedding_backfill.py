@@ -20,9 +20,9 @@ MARKER = "[" + ",".join(["1"] + ["0"] * 383) + "]"
 
 
 @pytest.fixture
-async def second_process(rag_addresses: ServiceAddresses) -> AsyncIterator[LocalEngine]:
+async def second_process(addresses: ServiceAddresses) -> AsyncIterator[LocalEngine]:
     """Another engine on connections of its own."""
-    database = Database(rag_addresses.worker_url, pool_size=2)
+    database = Database(addresses.worker_url, pool_size=2)
     yield LocalEngine(database, embedder="minilm")
     await database.close()
 

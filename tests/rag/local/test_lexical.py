@@ -113,9 +113,9 @@ class TestRanking:
 
 
 @pytest.fixture
-async def fresh_database(rag_addresses: ServiceAddresses) -> AsyncGenerator[Database]:
+async def fresh_database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
     """A connection that has not scanned anything yet: a server process counts scans until it reports them."""
-    database = Database(rag_addresses.worker_url, pool_size=1)
+    database = Database(addresses.worker_url, pool_size=1)
     yield database
     await database.close()
 

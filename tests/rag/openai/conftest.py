@@ -1,11 +1,13 @@
-"""The hosted engine against the simulator, over real HTTP."""
+"""The hosted engine against the simulator, over real HTTP.
+
+On a database of their own: a reconciliation with `provider` takes all stores there for lost that are elsewhere.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 
-import httpx2
 import pytest
 from pydantic import SecretStr
 
@@ -15,49 +17,15 @@ from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
 from fastapi_ignite.infra.ratelimit import RateLimiter
-from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.ingestion.processing import FileProcessor
-from fastapi_ignite.main import open_state
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
-from support.databases import new_database
-from support.http_clients import TenantClient, TenantFactory, client_for, tenant_factory
+from support.http_clients import TenantClient, TenantFactory, client_for
 from support.openai_projects import SHEEP, TREES, Scene
 from support.openai_stack import HostedTenant
+from support.own_database import *  # noqa: F403  fixtures
 
 from openai_simulator.server import RunningSimulator
-
-
-@pytest.fixture(scope="session")
-def addresses(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database of their own: a reconciliation with `provider` takes all stores there for lost that are elsewhere."""
-    with new_database(addresses, template="template_migrated") as own:
-        yield own
-
-
-@pytest.fixture(scope="session")
-async def database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
-    """In place of the one that the other tests share; so are the next ones."""
-    database = Database(addresses.worker_url, pool_size=5, application_name="openai-tests")
-    yield database
-    await database.close()
-
-
-@pytest.fixture(scope="session")
-async def state(settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[AppState]:
-    async with open_state(settings, addresses) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="session")
-async def client(settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
-    async with client_for(settings, state) as anonymous:
-        yield anonymous
-
-
-@pytest.fixture(scope="session")
-def make_tenant(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory:
-    return tenant_factory(client, settings)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response
 
@@ -25,7 +25,6 @@ def response(parts: list[dict[str, Any]]) -> Response:
     return Response.construct(id="r", object="response", status="completed", output=[message])
 
 
-@settings(max_examples=300, deadline=None)  # a busy machine is no failure
 @given(st.lists(PART, max_size=3), st.integers(0, 60))
 def test_what_is_told_while_it_comes_is_how_it_begins(spoken: list[list[tuple[str, str | None]]], seen: int) -> None:
     events: list[dict[str, Any]] = []

@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastapi_ignite.rag.text.chunking import TextChunk, chunk_text
@@ -31,7 +31,6 @@ def assert_sound(text: str, chunks: list[TextChunk]) -> None:
 
 
 @given(texts)
-@settings(max_examples=150, deadline=None)
 def test_chunks_are_slices_that_cover_the_text_in_order(text: str) -> None:
     assert_sound(text, chunk_text(text, None))
 

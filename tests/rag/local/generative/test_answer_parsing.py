@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastapi_ignite.rag.answers.passage import Passage, Quote
@@ -160,7 +160,6 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
 @given(st.lists(PIECES, max_size=12).map("".join), st.data())
 def test_what_is_told_while_it_is_said_is_how_it_begins(said: str, data: st.DataObject) -> None:
     reader = AnswerReader(PASSAGES)

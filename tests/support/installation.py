@@ -1,0 +1,54 @@
+"""An application on the database of `addresses`, and its callers.
+
+pytest makes each of these fixtures anew for a `conftest.py` that imports them: once for all tests, and once more for
+those with a database of their own (`own_database.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import httpx2
+import pytest
+
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import AppState
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.main import open_state
+from support.http_clients import TenantFactory, client_for, tenant_factory
+
+
+@pytest.fixture(scope="session")
+async def database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
+    """Transactions under the worker's login, which may take both roles."""
+    database = Database(addresses.worker_url, pool_size=8, application_name="tests")
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+async def state(settings: Settings, openai_settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[AppState]:
+    """What the lifespan gives the application, which can run both engines; projects start on the local one."""
+    async with open_state(openai_settings, addresses) as opened:
+        yield {**opened, "settings": settings}
+
+
+@pytest.fixture(scope="session")
+async def client(settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
+    """An anonymous caller."""
+    async with client_for(settings, state) as anonymous:
+        yield anonymous
+
+
+@pytest.fixture(scope="session")
+async def openai_client(openai_settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
+    """An anonymous caller of the same installation, where it starts new projects at OpenAI."""
+    async with client_for(openai_settings, state) as anonymous:
+        yield anonymous
+
+
+@pytest.fixture(scope="session")
+def make_tenant(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory:
+    """New tenants on a plan."""
+    return tenant_factory(client, settings)

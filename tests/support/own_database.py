@@ -1,0 +1,20 @@
+"""For a `conftest.py` whose tests must not meet the rows of others: all of `installation.py` on another database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from fastapi_ignite.infra.services import ServiceAddresses
+from support.databases import new_database
+from support.installation import client, database, make_tenant, openai_client, state
+
+__all__ = ["addresses", "client", "database", "make_tenant", "openai_client", "state"]
+
+
+@pytest.fixture(scope="session")
+def addresses(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
+    """The same servers, with a migrated database of these tests alone."""
+    with new_database(addresses, template="template_migrated") as own:
+        yield own
