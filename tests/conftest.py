@@ -188,7 +188,6 @@ def redis(addresses: ServiceAddresses) -> Generator[Redis]:
 
 
 @pytest.fixture(scope="session")
-@pytest.fixture(scope="session")
 def task_context(settings: Settings, database: Database, state: AppState) -> TaskContext:
     """What the scheduler gives its periodic jobs."""
     storage = LocalStorage(settings.ignite.data_dir / "storage")
