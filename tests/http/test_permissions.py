@@ -113,7 +113,7 @@ async def test_it_is_refused_before_the_body_is_read(tenant: TenantClient) -> No
 
 def test_an_operation_that_names_no_scope_does_not_start() -> None:
     router = tenant_router("/x", "x")
-    with pytest.raises(ValueError, match=r"/x/open: .*takes\(Scope"):
+    with pytest.raises(ValueError, match=r"/x/open: .*requires\(Scope"):
         router.get("/open")(lambda: None)
     router.get("/closed", openapi_extra=requires(Scope.USAGE_READ))(lambda: None)
 

@@ -18,10 +18,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 import fastapi_ignite
+from command_line import MEASURED
 from fastapi_ignite.infra.embedded import EmbeddedEndpoints, folders, processes
 
 # What a program of ours needs to be found and run; nothing else of the tester's environment
-ENVIRONMENT = {
+ENVIRONMENT = MEASURED | {
     "PYTHONPATH": os.pathsep.join((str(Path(fastapi_ignite.__path__[0]).parent), os.environ.get("PYTHONPATH", ""))),
     "PATH": os.environ["PATH"],
 }
