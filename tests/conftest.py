@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from dataclasses import replace
@@ -44,6 +45,9 @@ from embedded_services import acquire
 from openai_simulator.server import RunningSimulator, running_simulator
 
 __all__ = ["client", "database", "make_tenant", "openai_client", "state"]  # fixtures of `support/installation.py`
+
+# Each process of a run would otherwise compile all tests anew where PYTHONDONTWRITEBYTECODE is set.
+sys.dont_write_bytecode = False
 
 # A busy machine is no failure. `--hypothesis-profile=thorough` looks longer.
 hypothesis.settings.register_profile("suite", deadline=None, max_examples=40)
@@ -89,8 +93,7 @@ def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end; nobody needs to look through all of it again and again."""
     gc.collect()
     gc.freeze()
-    young, middle, _ = gc.get_threshold()
-    gc.set_threshold(young, middle, 50)
+    gc.set_threshold(10_000, 10, 50)
 
 
 @pytest.fixture(scope="session")

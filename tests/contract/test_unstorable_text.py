@@ -109,7 +109,7 @@ async def test_half_a_character_in_a_body_is_found_by_its_place(
     client: httpx2.AsyncClient, callers: dict[str, dict[str, str]]
 ) -> None:
     found = list(bodies())
-    assert len(found) > 15
+    assert len(found) > 10
     for operation, path in found:
         for value in (HALF, f"a{HALF}b", "\udc00\ud800", "a\0b"):
             body = example_body(operation)

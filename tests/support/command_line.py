@@ -18,8 +18,16 @@ from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.infra.services import ServiceAddresses
 from support.prepared_interpreter import prepared_interpreter
 
+# Set while coverage is measured, so that it is in the processes that tests start
+MEASURED = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
 # Nothing else of the tester's environment; wide enough that no table breaks its lines.
-ENVIRONMENT = {"PATH": os.environ["PATH"], "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
+ENVIRONMENT = MEASURED | {
+    "PATH": os.environ["PATH"],
+    "COLUMNS": "200",
+    "NO_COLOR": "1",
+    "TERM": "dumb",
+    "LC_ALL": "C.UTF-8",
+}
 
 
 @dataclass(frozen=True, slots=True)
