@@ -132,7 +132,8 @@ async def test_interleaved_tenants_see_their_own_and_nothing_else(
         "SELECT usename::text, count(*) FROM pg_stat_activity WHERE datname = current_database() "
         "AND usename IN ('ignite_api', 'ignite_worker') GROUP BY 1 ORDER BY 1",
     )
-    assert connections == [("ignite_api", POOL_SIZE), ("ignite_worker", POOL_SIZE)], "as many as pgbouncer has"
+    assert [login for login, _ in connections] == ["ignite_api", "ignite_worker"]
+    assert all(int(str(count)) <= POOL_SIZE for _, count in connections), "more than pgbouncer has"
 
 
 async def test_a_transaction_leaves_nothing_on_the_connection_that_the_next_one_gets(pooled_state: AppState) -> None:

