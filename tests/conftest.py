@@ -33,18 +33,24 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database, migrations
-from fastapi_ignite.infra.jobs import TaskContext, make_broker
+from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.services import ServiceAddresses, Services
-from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.worker import declare_jobs
 from support.databases import insert_project
 from support.http_clients import TenantClient, TenantFactory
-from support.installation import client, database, make_tenant, openai_client, state
+from support.installation import client, database, make_tenant, openai_client, state, task_context
 
 from embedded_services import acquire
 from openai_simulator.server import RunningSimulator, running_simulator
 
-__all__ = ["client", "database", "make_tenant", "openai_client", "state"]  # fixtures of `support/installation.py`
+__all__ = [
+    "client",
+    "database",
+    "make_tenant",
+    "openai_client",
+    "state",
+    "task_context",
+]  # fixtures of `support/installation.py`
 
 # Each process of a run would otherwise compile all tests anew where PYTHONDONTWRITEBYTECODE is set.
 sys.dont_write_bytecode = False
@@ -188,13 +194,6 @@ def redis(addresses: ServiceAddresses) -> Generator[Redis]:
     """A blocking client of this worker's Redis number."""
     with Redis.from_url(addresses.redis_url) as client:
         yield client
-
-
-@pytest.fixture(scope="session")
-def task_context(settings: Settings, database: Database, state: AppState) -> TaskContext:
-    """What the scheduler gives its periodic jobs."""
-    storage = LocalStorage(settings.ignite.data_dir / "storage")
-    return TaskContext(settings=settings, database=database, storage=storage, jobs=state["jobs"])
 
 
 @pytest.fixture(scope="session")

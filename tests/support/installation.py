@@ -14,7 +14,9 @@ import pytest
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import TaskContext
 from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.main import open_state
 from support.http_clients import TenantFactory, client_for, tenant_factory
 
@@ -52,3 +54,10 @@ async def openai_client(openai_settings: Settings, state: AppState) -> AsyncGene
 def make_tenant(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory:
     """New tenants on a plan."""
     return tenant_factory(client, settings)
+
+
+@pytest.fixture(scope="session")
+def task_context(settings: Settings, database: Database, state: AppState) -> TaskContext:
+    """What the scheduler gives its periodic jobs."""
+    storage = LocalStorage(settings.ignite.data_dir / "storage")
+    return TaskContext(settings=settings, database=database, storage=storage, jobs=state["jobs"])

@@ -8,9 +8,9 @@ import pytest
 
 from fastapi_ignite.infra.services import ServiceAddresses
 from support.databases import new_database
-from support.installation import client, database, make_tenant, openai_client, state
+from support.installation import client, database, make_tenant, openai_client, state, task_context
 
-__all__ = ["addresses", "client", "database", "make_tenant", "openai_client", "state"]
+__all__ = ["addresses", "client", "database", "make_tenant", "openai_client", "state", "task_context"]
 
 
 @pytest.fixture(scope="session")
