@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import dramatiq
 from dramatiq import Broker
 from redis.asyncio import Redis
@@ -21,6 +23,8 @@ from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.tasks import JOBS
 from fastapi_ignite.worker_context import WorkerContext
 
+# Where both want the same processor, requests go before background work.
+NICENESS = 5
 # The limiter itself waits less.
 REDIS_TIMEOUT_SECONDS = 5
 
@@ -53,6 +57,7 @@ def build_broker() -> Broker:
     configure_logging(settings)
     exit_with_parent()
     services = open_services(settings)
+    os.nice(NICENESS)  # after the servers, which would inherit it
     broker = make_broker(services.addresses.broker_url)
     dramatiq.set_broker(broker)
     broker.add_middleware(WorkerHeartbeat(broker, services.addresses.redis_url))

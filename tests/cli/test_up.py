@@ -54,6 +54,13 @@ class TestRunning:
         assert re.match(r"ok PostgreSQL on \d+, Valkey on \d+$", found["embedded"])
         assert found["database"].startswith("ok at migration ")
 
+    def test_requests_go_before_background_work(self, stack: RunningStack) -> None:
+        def niceness(part: str) -> int:
+            found = [pid for pid in stack.processes() if part in (command_of(pid) or "")]
+            return max(os.getpriority(os.PRIO_PROCESS, pid) for pid in found)
+
+        wait_until(lambda: niceness("cli worker") > niceness("cli api"), "the worker gives way", 30)
+
     def test_a_second_one_on_its_folder_is_refused(self, stack: RunningStack) -> None:
         refused = stack.commands.run("up", "--port", str(free_port())).refused_with()
         assert refused.startswith(f"A stack is already running on {stack.commands.data_dir}")
