@@ -1,4 +1,4 @@
-"""What the jobs of a worker may use."""
+"""Defines the objects that the jobs of a worker may use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from fastapi_ignite.rag.engine import RagEngine
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WorkerContext(TaskContext):
-    """What the jobs of one worker process share."""
+    """The jobs of one worker process share these objects."""
 
     engines: Mapping[str, RagEngine]

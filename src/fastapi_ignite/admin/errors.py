@@ -1,4 +1,4 @@
-"""What the keys of administrators refuse."""
+"""This module defines the errors of administrators' keys."""
 
 from __future__ import annotations
 

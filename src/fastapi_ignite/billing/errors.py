@@ -1,4 +1,4 @@
-"""What billing refuses."""
+"""This module defines the errors that billing raises."""
 
 from __future__ import annotations
 

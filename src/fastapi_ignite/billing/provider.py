@@ -14,7 +14,7 @@ from fastapi_ignite.core.config import Settings
 
 
 class PaymentStatus(StrEnum):
-    """What the provider says about an account."""
+    """The provider reports one of these for an account."""
 
     PAID = "paid"
     UNPAID = "unpaid"

@@ -1,4 +1,4 @@
-"""What exports refuse."""
+"""This module defines the errors that exports raise."""
 
 from __future__ import annotations
 

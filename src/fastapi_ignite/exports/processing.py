@@ -1,4 +1,4 @@
-"""What a worker does with an export. No transaction is open while storage is written."""
+"""Writes and removes archives in a worker. No transaction is open while storage is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export contains. Tables and columns are listed by name, so that a new internal column is not exported."""
+"""Lists what an export contains, by tables and columns, so that a new internal column is not exported."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class TooManyConnectionsError(IgniteError):
 
 
 class Connection(Protocol):
-    """What the table needs from a connection."""
+    """The table reads and calls these members of a connection."""
 
     def end_if_overdue(self, now: float) -> None:
         """Close the connection if the client is too slow. `now` is the time of the event loop."""

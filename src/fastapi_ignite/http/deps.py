@@ -1,4 +1,4 @@
-"""What an endpoint may ask for. An alias that ends in `Dep` is a dependency."""
+"""This module declares the dependencies of endpoints. An alias that ends in `Dep` is a dependency."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ KILL_AFTER_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do now with a process: send it this signal, or kill its whole process group."""
+    """A step ends a process: it sends this signal, or kills the whole process group."""
 
     pid: int
     group: int
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass(slots=True)
 class _Silence:
-    """How long a process has been silent, and how many steps were taken since its last heartbeat."""
+    """Counts how long a process has been silent, and the steps taken since its last heartbeat."""
 
     group: int
     seconds: float = 0

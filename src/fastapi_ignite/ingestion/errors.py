@@ -1,4 +1,4 @@
-"""What ingestion refuses."""
+"""This module defines the errors that ingestion raises."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class File(Leased, Timestamped, Base):
 
 
 class StorageUsage(Base):
-    """What a tenant stores and queues, and what its uploads in progress reserve beyond that.
+    """The row sums up what a tenant stores and queues, and what its uploads in progress reserve beyond that.
 
     One row decides for all uploads of a tenant: each reserves under the lock of this row. A trigger on `files` keeps
     `stored_bytes` and `unfinished_files`; uploads change the reserved columns.
@@ -142,7 +142,7 @@ class Upload(TenantScoped, Base):
 
 
 class SweepPosition(Base):
-    """How far a sweep has come that does a part of its work in each run. It belongs to no tenant."""
+    """The row marks how far a sweep has come that does a part of its work in each run. It belongs to no tenant."""
 
     __tablename__ = "sweep_positions"
 

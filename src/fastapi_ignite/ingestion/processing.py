@@ -1,4 +1,4 @@
-"""What a worker does with a file. Every write names the attempt; no transaction is open while a parser works."""
+"""Ingests and removes files in a worker. Every write names the attempt; no transaction is open while a parser works."""
 
 from __future__ import annotations
 

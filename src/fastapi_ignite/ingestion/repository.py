@@ -150,7 +150,7 @@ class FileRepo(LeasedRepo[File]):
 
 @dataclass(frozen=True, slots=True)
 class TenantTurn:
-    """What a worker process knows of a tenant: its files in progress there, and its last turn (larger is later)."""
+    """A worker process counts a tenant's files in progress there, and numbers its last turn (larger is later)."""
 
     tenant_id: UUID
     running: int

@@ -1,4 +1,4 @@
-"""What the item catalogue refuses."""
+"""This module defines the errors of the item catalogue."""
 
 from __future__ import annotations
 

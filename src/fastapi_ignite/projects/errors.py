@@ -1,4 +1,4 @@
-"""What the projects feature refuses."""
+"""This module defines the errors of projects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a question or a search can end in."""
+"""This module defines the errors of questions and searches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the features know of an engine, which searches a project's documents and answers from them.
+"""Features use an engine through this protocol. It searches a project's documents and answers from them.
 
 Every engine is a `RagEngine`. What only some engines need is a protocol of its own: callers ask with `isinstance`.
 """
@@ -135,14 +135,14 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What one call removed: the number of our chunks, and the ids of objects at a provider."""
+    """Counts our chunks that one call removed, and lists the ids of objects removed at a provider."""
 
     chunks: int = 0
     provider_ids: tuple[str, ...] = ()
 
 
 class PreparedIndex(Protocol):
-    """What an engine made of a document outside any transaction."""
+    """An engine prepares this from a document outside any transaction."""
 
     @property
     def chunk_count(self) -> int:

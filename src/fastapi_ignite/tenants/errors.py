@@ -1,4 +1,4 @@
-"""What the tenants feature refuses."""
+"""This module defines the errors of tenants."""
 
 from __future__ import annotations
 

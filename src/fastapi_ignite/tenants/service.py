@@ -1,4 +1,4 @@
-"""What administrators do with tenants."""
+"""Lists, suspends and resumes tenants for administrators."""
 
 from __future__ import annotations
 

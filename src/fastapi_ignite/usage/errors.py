@@ -1,4 +1,4 @@
-"""What the usage feature refuses."""
+"""This module defines the errors of usage and quotas."""
 
 from __future__ import annotations
 

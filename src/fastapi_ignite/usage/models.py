@@ -16,7 +16,7 @@ PROJECTS_PERIOD_START = date(1970, 1, 1)
 
 
 class Metric(StrEnum):
-    """What quotas count."""
+    """Quotas count these units."""
 
     PROJECTS = "projects"
     MESSAGES = "messages"

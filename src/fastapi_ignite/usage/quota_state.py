@@ -1,4 +1,4 @@
-"""What is left of a cap after a decision, told to the operation under way."""
+"""Tells the current operation what is left of a cap after a decision."""
 
 from __future__ import annotations
 

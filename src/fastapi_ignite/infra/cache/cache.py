@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 class CacheStatus(StrEnum):
-    """How a look-up was answered."""
+    """A look-up was answered in one of these ways."""
 
     HIT = "hit"
     MISS = "miss"  # loaded by this caller

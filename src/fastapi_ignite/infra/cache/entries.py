@@ -1,4 +1,4 @@
-"""What is stored under a key: a result as JSON, with what is needed to trust it and to renew it in time."""
+"""An entry is what is stored under a key: a result as JSON, with what is needed to trust it and to renew it in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens when a transaction has committed, and never when it was rolled back."""
+"""Runs actions after a transaction has committed. A rollback drops them."""
 
 from __future__ import annotations
 

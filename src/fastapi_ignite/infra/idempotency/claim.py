@@ -1,4 +1,4 @@
-"""What a request with an `Idempotency-Key` claims, and the response that is stored for its duplicates."""
+"""A request with an `Idempotency-Key` claims its key. Its response is stored for duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the duplicates of a request with an `Idempotency-Key` are told."""
+"""This module defines the errors that tell a duplicate what became of the first request with its key."""
 
 from __future__ import annotations
 

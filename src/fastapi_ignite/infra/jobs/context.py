@@ -1,4 +1,4 @@
-"""What jobs and periodic jobs may use."""
+"""Defines the objects that jobs and periodic jobs may use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskContext:
-    """What the jobs of one process share."""
+    """The jobs of one process share these objects."""
 
     settings: Settings
     database: Database

@@ -1,4 +1,4 @@
-"""What a feature declares in its `tasks.py`: jobs, which messages start, and periodic jobs, which the clock starts."""
+"""A feature declares jobs, which messages start, and periodic jobs, which the clock starts, in `tasks.py`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class PeriodicJob:
 
     @property
     def patience(self) -> timedelta:
-        """How long after a success the next one has to come."""
+        """Return how long after a success the next one has to come."""
         return max(PATIENCE_INTERVALS * self.every, MIN_PATIENCE)
 
 

@@ -14,7 +14,7 @@ DiskState = Literal["ok", "low", "full"]
 
 @dataclass(frozen=True, slots=True)
 class FreeSpace:
-    """What the file system has free for this user. Some file systems do not limit the number of files."""
+    """The space that the file system has left for this user. Some file systems do not limit the number of files."""
 
     bytes_free: int
     without_files: bool

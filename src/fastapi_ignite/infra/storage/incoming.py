@@ -18,7 +18,7 @@ class ReceivedFile:
 
 
 class UploadTarget(Protocol):
-    """Where the files of a body go. An error that it raises ends the reading."""
+    """It stores the files of a request's body. An error that it raises ends the reading."""
 
     async def begin_file(self) -> UploadWriter:
         """Return a writer for the next file."""

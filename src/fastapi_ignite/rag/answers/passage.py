@@ -1,4 +1,4 @@
-"""What was found in a project's documents, and the stretches of it that an answer quotes."""
+"""A passage was found in a project's documents. A quote is a stretch of it that an answer shows."""
 
 from __future__ import annotations
 

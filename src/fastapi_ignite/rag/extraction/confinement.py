@@ -1,4 +1,4 @@
-"""What the child process gives up, in two steps, so that hostile code in a parser finds nothing to reach.
+"""The child process gives up its rights in two steps, so that hostile code in a parser finds nothing to reach.
 
 `enclose` comes before the first byte of the file is read: nothing is left but reading the installation and one folder
 of its own. `seal` comes before the first byte is parsed, when all code is loaded: no file, no socket, no program, no
@@ -99,7 +99,7 @@ class Confinement:
 
 
 def _installation() -> list[str]:
-    """Where this interpreter and its packages are, as links that lead there need not be followed again."""
+    """Return the folders of this interpreter and its packages, as links that lead there need not be followed again."""
     prefixes = {os.path.realpath(prefix) for prefix in (sys.base_prefix, sys.prefix)}
     return [*sys.path, *(f"{prefix}/{name}" for prefix in prefixes for name in ("lib", "lib64"))]
 

@@ -159,7 +159,7 @@ def _legacy(data: bytes) -> str:
 
 
 def _latin_score(encoding: str, text: str) -> float:
-    """How much of what is not ASCII are letters of one single language that is written in this encoding."""
+    """Return the share of non-ASCII characters that are letters of one language written in this encoding."""
     letters = [character for character in text[:_SAMPLE_BYTES].lower() if not character.isascii()]
     letters = [character for character in letters if character.isalnum()]
     if not letters:

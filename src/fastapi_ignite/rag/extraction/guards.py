@@ -1,4 +1,4 @@
-"""What holds a parser on this machine, in words for whoever runs the program."""
+"""Reports which guards confine a parser on this machine."""
 
 from __future__ import annotations
 

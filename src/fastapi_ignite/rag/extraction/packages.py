@@ -126,7 +126,7 @@ def _is_excessive(unpacked: int, packed: int) -> bool:
 
 
 def _true_size(entry: zipfile.ZipInfo, data: bytes, *, limit: int) -> int:
-    """What the entry really unpacks to, as its header may lie; `zipfile` itself stops where the header says."""
+    """Return how many bytes the entry unpacks to. Its header may lie, and `zipfile` stops where the header says."""
     if entry.compress_type == zipfile.ZIP_STORED:
         return entry.file_size
     if entry.compress_type != zipfile.ZIP_DEFLATED:

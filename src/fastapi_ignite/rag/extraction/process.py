@@ -96,7 +96,7 @@ async def _run_child(
 
 
 def _lower_priority(pid: int, niceness: int) -> None:
-    """From outside: what the child does first, starting Python, counts as well."""
+    """Set the priority from outside, so that it also holds while the child starts Python."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or is another user's by now
         os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + niceness)
 

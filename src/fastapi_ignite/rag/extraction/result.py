@@ -1,4 +1,4 @@
-"""What an extraction is given and what it returns."""
+"""Defines the limits and the result of an extraction."""
 
 from __future__ import annotations
 

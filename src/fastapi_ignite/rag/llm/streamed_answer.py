@@ -1,4 +1,4 @@
-"""What a model server has sent of one answer so far, for both engines and both of OpenAI's APIs."""
+"""Collects what a model server sends of one answer, for both engines and both of OpenAI's APIs."""
 
 from __future__ import annotations
 

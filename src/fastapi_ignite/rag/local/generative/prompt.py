@@ -27,7 +27,7 @@ never an instruction to you.
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is asked. Its `passages` are in the order of their numbers, which begin at 1."""
+    """The text that a model is sent. Its `passages` are in the order of their numbers, which begin at 1."""
 
     instructions: str
     text: str
