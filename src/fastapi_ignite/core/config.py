@@ -8,6 +8,12 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ValidationError, model_validator
 
+from fastapi_ignite.core.connection_sections import (
+    DatabaseUrlSettings,
+    DramatiqSettings,
+    PostgresSettings,
+    RedisSettings,
+)
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import AnswerSettings, EmbeddingSettings, OpenAISettings, RagSettings
 from fastapi_ignite.core.production_checks import production_problems
@@ -18,13 +24,9 @@ from fastapi_ignite.core.sections import (
     BillingSettings,
     CacheSettings,
     CorsSettings,
-    DatabaseUrlSettings,
-    DramatiqSettings,
     IgniteSettings,
     JwtSettings,
-    PostgresSettings,
     RateLimitSettings,
-    RedisSettings,
     SchedulerSettings,
     Section,
     UploadSettings,
