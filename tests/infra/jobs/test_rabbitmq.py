@@ -84,6 +84,7 @@ async def test_an_upload_is_ingested_by_a_worker_that_listens_to_one_queue(
     answer = await tenant.ask(project, "How many apple trees does the orchard keep?")
     assert answer.json()["answerable"] is True
     jobs = JobQueue(make_broker(server))
+    # one for each file that it ingests, and files of other tests may wait in the same database
     assert await jobs.backlog(backfill_embeddings), "a worker of another queue took it, or it was never sent"
     jobs.close()
     with Redis.from_url(CommandLine.on_servers(folder, addresses).environment["REDIS_URL"]) as redis:
