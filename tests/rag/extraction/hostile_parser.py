@@ -145,7 +145,7 @@ def reached(targets: dict[str, Any]) -> list[str]:
 def execute(found: list[str]) -> None:
     """Comes last, as it ends this program where it succeeds: the shell then answers in its place."""
     text = json.dumps([*found, "run a program"])
-    header = json.dumps({"media_type": "text/plain", "page_starts": None, "bytes": len(text)})
+    header = json.dumps({"media_type": "text/plain", "page_starts": None, "spans": [], "bytes": len(text)})
     try:
         script = f'printf "%s\\n%s" "$0" "$1" >&{ANSWER}'
         os.execv("/bin/sh", ["sh", "-c", script, header, text])  # noqa: S606  # must fail

@@ -76,7 +76,7 @@ class TestLimits:
         assert error.code == "too_many_characters"
 
     async def test_endless_complaints_do_not_stop_it(self, run: Run) -> None:
-        header = json.dumps({"media_type": "text/plain", "page_starts": None, "bytes": 2})
+        header = json.dumps({"media_type": "text/plain", "page_starts": None, "spans": [], "bytes": 2})
         program = f"[os.write(2, b'e' * 65536) for _ in range(200)]; os.write(1, {header.encode()!r} + b'\\nok')"
         assert (await run(program)).text == "ok"
 
@@ -91,7 +91,7 @@ class TestIsolation:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
         program = """
 names = json.dumps(sorted(os.environ)).encode()
-print(json.dumps({"media_type": "text/plain", "page_starts": None, "bytes": len(names)}), flush=True)
+print(json.dumps({"media_type": "text/plain", "page_starts": None, "spans": [], "bytes": len(names)}), flush=True)
 os.write(1, names)
 """
         allowed = {"PATH", "PYTHONPATH", "LANG", "LC_CTYPE", "PYTHONUTF8", "TMPDIR"}

@@ -7,5 +7,6 @@ secrets in its environment and without the rights of the worker. The worker keep
 
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits, page_at
+from fastapi_ignite.rag.extraction.structure import Span, SpanKind
 
-__all__ = ["ErrorCode", "ExtractedText", "ExtractionError", "ExtractionLimits", "page_at"]
+__all__ = ["ErrorCode", "ExtractedText", "ExtractionError", "ExtractionLimits", "Span", "SpanKind", "page_at"]

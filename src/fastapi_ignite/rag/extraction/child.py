@@ -19,20 +19,13 @@ from typing import Any, BinaryIO
 from fastapi_ignite.rag.extraction import decoding
 from fastapi_ignite.rag.extraction.confinement import Confinement
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
-from fastapi_ignite.rag.extraction.formats import (
-    OLE_MAGIC,
-    PDF_MAGIC,
-    RTF_MAGIC,
-    ZIP_MAGIC,
-    MediaType,
-    binary_type,
-    text_type,
-)
+from fastapi_ignite.rag.extraction.formats import ZIP_MAGIC, MediaType, binary_type, text_type
 from fastapi_ignite.rag.extraction.packages import package_type
+from fastapi_ignite.rag.extraction.readers import load_readers, read_document
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
+from fastapi_ignite.rag.extraction.structure import spans_to_json
 
 _OPEN_FILES = 64
-_PDF_PREAMBLE_BYTES = 1024
 
 
 def extract_text(data: bytes, suffix: str) -> ExtractedText:
@@ -41,10 +34,7 @@ def extract_text(data: bytes, suffix: str) -> ExtractedText:
         raise ExtractionError(ErrorCode.EMPTY_FILE)
     media_type = package_type(data) if data.startswith(ZIP_MAGIC) else binary_type(data)
     if media_type is not None:
-        from fastapi_ignite.rag.extraction.documents import read_document  # noqa: PLC0415 - text never needs it
-
-        text, page_starts = read_document(data, media_type)
-        return ExtractedText(text, page_starts, media_type.value)
+        return read_document(data, media_type)
     text = decoding.decode(data, declared=True)
     kind = text_type(text, suffix)
     if kind == MediaType.HTML:
@@ -79,9 +69,13 @@ def main() -> None:
             _answer(output, {"error": ErrorCode.EXTRACTION_CRASHED.value, "retryable": True})
         else:
             text = found.text.encode()
-            _answer(
-                output, {"media_type": found.media_type, "page_starts": found.page_starts, "bytes": len(text)}, text
-            )
+            header = {
+                "media_type": found.media_type,
+                "page_starts": found.page_starts,
+                "spans": spans_to_json(found.spans),
+                "bytes": len(text),
+            }
+            _answer(output, header, text)
 
 
 @contextlib.contextmanager
@@ -104,11 +98,7 @@ def _limit(limits: ExtractionLimits) -> None:
 def _load_code(data: bytes) -> None:
     """Import all that the file may need: once sealed, the process can open nothing."""
     codecs.lookup("cp437")  # zip names
-    is_pdf = PDF_MAGIC in data[:_PDF_PREAMBLE_BYTES]
-    if is_pdf or data.startswith((*ZIP_MAGIC, OLE_MAGIC, RTF_MAGIC)):
-        documents = importlib.import_module("fastapi_ignite.rag.extraction.documents")
-        documents.load_library(pdf=is_pdf)
-    else:
+    if not load_readers(data):
         importlib.import_module("fastapi_ignite.rag.extraction.webpage")
         importlib.import_module("fastapi_ignite.rag.extraction.mail")
         decoding.load_codecs(data)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi_ignite.rag.extraction.decoding import unix_newlines
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
-from fastapi_ignite.rag.extraction.formats import MediaType
+from fastapi_ignite.rag.extraction.formats import PDF_MAGIC, PDF_PREAMBLE_BYTES, MediaType
+from fastapi_ignite.rag.extraction.result import ExtractedText
 from fastapi_ignite.rag.extraction.word_entities import restored, without_references
 
 if TYPE_CHECKING:
@@ -18,30 +19,32 @@ if TYPE_CHECKING:
 _PAGED: Final = frozenset({MediaType.PDF, MediaType.PPTX})
 
 
-def read_document(data: bytes, media_type: MediaType) -> tuple[str, tuple[int, ...] | None]:
-    """The text and the offset of each page; None for formats without fixed pages.
-
-    Only PDF pages and slides count: a Word file knows just the page breaks set by hand, a sheet is no page.
+def read(data: bytes, media_type: MediaType) -> ExtractedText:
+    """Read a document. Only PDF pages and slides are pages: Word knows just the breaks set by hand, a sheet is none.
 
     Raises:
         ExtractionError: encrypted, damaged, or beyond the parser's own limits.
     """
     if media_type in _PAGED:
-        return _pages(data, media_type)
+        return ExtractedText(*_pages(data, media_type), media_type.value)
     if media_type is MediaType.DOCX:
-        text = _parsed(without_references(data), media_type, _config()).content
-        return _clean(restored(text)), None
-    return _clean(_parsed(data, media_type, _config()).content), None
+        text = restored(_parsed(without_references(data), media_type, _config()).content)
+    else:
+        text = _parsed(data, media_type, _config()).content
+    return ExtractedText(_clean(text), None, media_type.value)
 
 
-def load_library(*, pdf: bool) -> None:
+def load(data: bytes) -> None:
     """Start the parser on an empty document: its threads, their descriptors and, for PDF, pdfium are there then.
 
     kreuzberg writes pdfium to TMPDIR and opens it from there. That is a directory of this process alone, so that what
     is opened is what was written.
     """
     with contextlib.suppress(ExtractionError):
-        _parsed(b"%PDF-" if pdf else b"{\\rtf1 }", MediaType.PDF if pdf else MediaType.RTF, _config())
+        if PDF_MAGIC in data[:PDF_PREAMBLE_BYTES]:
+            _parsed(b"%PDF-", MediaType.PDF, _config())
+        else:
+            _parsed(b"{\\rtf1 }", MediaType.RTF, _config())
 
 
 def _pages(data: bytes, media_type: MediaType) -> tuple[str, tuple[int, ...] | None]:

@@ -28,6 +28,8 @@ class MediaType(StrEnum):
 ZIP_MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 OLE_MAGIC: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 PDF_MAGIC: Final = b"%PDF-"
+# so far into a file the magic may stand, behind bytes that a mail or a web server left there
+PDF_PREAMBLE_BYTES: Final = 1024
 RTF_MAGIC: Final = b"{\\rtf"
 
 _ARCHIVE: Final = "Archives are not unpacked; upload the files inside it one by one."
@@ -162,7 +164,7 @@ def _begins_with_mail_headers(start: str, *, named: bool) -> bool:
 
 
 def _pdf_behind_a_preamble(data: bytes) -> bool:
-    return b"\n" + PDF_MAGIC in data[:1024] and b"startxref" in data[-2048:] and not _is_ascii(data)
+    return b"\n" + PDF_MAGIC in data[:PDF_PREAMBLE_BYTES] and b"startxref" in data[-2048:] and not _is_ascii(data)
 
 
 def _is_ascii(data: bytes) -> bool:

@@ -19,6 +19,7 @@ import fastapi_ignite
 from fastapi_ignite.rag.extraction.confinement import Guards
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
+from fastapi_ignite.rag.extraction.structure import spans_from_json
 
 _CHILD: Final = "fastapi_ignite.rag.extraction.child"
 _PROBE: Final = "fastapi_ignite.rag.extraction.confinement"
@@ -210,6 +211,11 @@ def _understood(answer: bytes) -> ExtractedText:
         if header["bytes"] != len(text):
             raise ExtractionError(ErrorCode.EXTRACTION_CRASHED)
         starts = header["page_starts"]
-        return ExtractedText(text.decode(), None if starts is None else tuple(starts), header["media_type"])
+        return ExtractedText(
+            text.decode(),
+            None if starts is None else tuple(starts),
+            header["media_type"],
+            spans_from_json(header["spans"]),
+        )
     except (ValueError, KeyError, TypeError) as garbled:
         raise ExtractionError(ErrorCode.EXTRACTION_CRASHED) from garbled
