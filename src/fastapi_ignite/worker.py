@@ -15,7 +15,7 @@ from fastapi_ignite.infra.heap import limit_heap
 from fastapi_ignite.infra.jobs import JobBroker, JobQueue, make_broker
 from fastapi_ignite.infra.jobs.actors import declare
 from fastapi_ignite.infra.jobs.heartbeat import WorkerHeartbeat
-from fastapi_ignite.infra.process import exit_with_parent, protect_process_memory
+from fastapi_ignite.infra.process import exit_with_parent, lower_session_priority, protect_process_memory
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
 from fastapi_ignite.infra.storage import LocalStorage
@@ -53,6 +53,7 @@ def build_broker() -> Broker:
     """Return the broker of a worker process that boots; its services stay open until it dies."""
     limit_heap()
     settings = get_settings()
+    lower_session_priority(NICENESS)
     protect_process_memory(debug=settings.app.debug)
     configure_logging(settings)
     exit_with_parent()

@@ -59,7 +59,14 @@ class TestRunning:
             found = [pid for pid in stack.processes() if part in (command_of(pid) or "")]
             return max(os.getpriority(os.PRIO_PROCESS, pid) for pid in found)
 
+        def session_niceness(part: str) -> int:
+            """Return the niceness of the scheduling group in which Linux puts the processes of a session."""
+            found = [pid for pid in stack.processes() if part in (command_of(pid) or "")]
+            return max(int(Path(f"/proc/{pid}/autogroup").read_text().rpartition("nice")[2]) for pid in found)
+
         wait_until(lambda: niceness("cli worker") > niceness("cli api"), "the worker gives way", 30)
+        if Path("/proc/self/autogroup").exists():
+            assert session_niceness("cli worker") > session_niceness("cli api")
 
     def test_a_second_one_on_its_folder_is_refused(self, stack: RunningStack) -> None:
         refused = stack.commands.run("up", "--port", str(free_port())).refused_with()

@@ -8,12 +8,15 @@ import resource
 import signal
 import threading
 import time
+from pathlib import Path
 
 from fastapi_ignite.infra.sandbox.kernel import prevent_dumps
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 20
 SUPERVISOR_PID_VARIABLE = "IGNITE_SUPERVISOR_PID"
+SUPERVISED_VARIABLE = "IGNITE_SUPERVISED"
+_SESSION_PRIORITY = Path("/proc/self/autogroup")
 
 
 def protect_process_memory(*, debug: bool) -> None:
@@ -23,6 +26,18 @@ def protect_process_memory(*, debug: bool) -> None:
     """
     if not debug:
         prevent_dumps()
+
+
+def lower_session_priority(niceness: int) -> None:
+    """Let the processes of other sessions go first, if a supervisor has given this process a session of its own.
+
+    Linux gives each session an equal share of the processor and applies `os.nice` within a session only (autogroup in
+    sched(7)), except where a container or systemd divides the processor. Call this before `protect_process_memory`:
+    afterwards only root may write the file.
+    """
+    if SUPERVISED_VARIABLE in os.environ:
+        with contextlib.suppress(OSError):  # another kernel, or another process of this user did it just now
+            _SESSION_PRIORITY.write_text(str(niceness))
 
 
 def exit_with_parent() -> None:

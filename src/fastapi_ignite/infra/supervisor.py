@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from fastapi_ignite.infra.heartbeat import PIPE_VARIABLE, HeartbeatPipe
 from fastapi_ignite.infra.hung_processes import HungProcesses
-from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE
+from fastapi_ignite.infra.process import SUPERVISED_VARIABLE, SUPERVISOR_PID_VARIABLE
 
 from embedded_services import logfiles
 
@@ -244,7 +244,7 @@ class Supervisor:
 
     def _start(self, managed: _ManagedChild, now: float) -> None:
         environment = dict(os.environ if managed.child.env is None else managed.child.env)
-        marks = {"IGNITE_SUPERVISED": "1", SUPERVISOR_PID_VARIABLE: str(os.getpid())}
+        marks = {SUPERVISED_VARIABLE: "1", SUPERVISOR_PID_VARIABLE: str(os.getpid())}
         if self._pipe:
             marks[PIPE_VARIABLE] = str(self._pipe.path)
         try:

@@ -70,6 +70,8 @@ async def _run_child(
 ) -> ExtractedText:
     file = await asyncio.to_thread(path.open, "rb")
     with file:
+        # a process group of its own, to be killed as a whole; not a session, which would get a share of the processor
+        # as large as the worker's, whatever its niceness
         child = await asyncio.create_subprocess_exec(
             *command,
             stdin=file,
@@ -77,7 +79,7 @@ async def _run_child(
             stderr=asyncio.subprocess.PIPE,
             env=_environment() | scratch,
             cwd="/",
-            start_new_session=True,
+            process_group=0,
         )
     _lower_priority(child.pid, niceness)
     complaints = asyncio.create_task(_read_end(_pipe(child.stderr)))
@@ -129,7 +131,7 @@ async def probe_guards() -> Guards:
         stderr=asyncio.subprocess.PIPE,
         env=_environment(),
         cwd="/",
-        start_new_session=True,
+        process_group=0,
     )
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
