@@ -30,8 +30,8 @@ from openai_simulator.server import RunningSimulator
 
 @pytest.fixture
 def ask_timeout_seconds() -> int:
-    """The longest time that an answer may take; short, because many tests wait for its end."""
-    return 2
+    """Return the longest time that an answer may take. Tests that wait for its end set a shorter one."""
+    return 30
 
 
 @pytest.fixture

@@ -207,7 +207,6 @@ class TestAnswers:
             ({"kind": "status", "status": 500}, 502, "provider_failed"),
             ({"kind": "status", "status": 503}, 503, "provider_unavailable"),
             ({"kind": "reset"}, 502, "provider_failed"),
-            ({"kind": "timeout"}, 504, "provider_timeout"),
             ({"kind": "failed"}, 502, "provider_failed"),
             ({"kind": "content_filter"}, 502, "provider_content_filter"),
             ({"kind": "incomplete", "tokens": 0}, 502, "provider_failed"),
@@ -216,7 +215,6 @@ class TestAnswers:
             ({"kind": "stream_error_event", "after_events": 9}, 502, "provider_failed"),
             ({"kind": "stream_error_object", "after_events": 9}, 502, "provider_failed"),
             ({"kind": "stream_break", "after_events": 9}, 502, "provider_failed"),
-            ({"kind": "stream_stall", "after_events": 9}, 504, "provider_timeout"),
         ],
     )
     async def test_a_failure_has_its_code_and_costs_nothing(
@@ -236,6 +234,16 @@ class TestAnswers:
         assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
         (store,) = await hosted.rows("SELECT state FROM provider_stores")
         assert store["state"] == "ready", "a store that is there is not lost"
+
+    @pytest.mark.parametrize("ask_timeout_seconds", [2])
+    @pytest.mark.parametrize("fault", [{"kind": "timeout"}, {"kind": "stream_stall", "after_events": 9}])
+    async def test_an_answer_that_takes_too_long_costs_nothing(
+        self, hosted: HostedTenant, provider: RunningSimulator, project: str, fault: dict[str, object]
+    ) -> None:
+        fail(provider, "responses.create", **fault)
+        answer = await hosted.api.ask(project, QUESTION)
+        assert (answer.status_code, answer.json()["code"]) == (504, "provider_timeout")
+        assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
 
     @pytest.mark.parametrize(
         ("kind", "estimated"),

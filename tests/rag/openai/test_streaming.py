@@ -6,12 +6,17 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
+from fastapi_ignite.rag.engine import Cited, SourcesFound, Text
+from fastapi_ignite.rag.llm.streamed_answer import StreamedAnswer
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
+from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
+from fastapi_ignite.rag.openai.stream_progress import StreamProgress
 from support.http_clients import Event, TenantClient, served_client
 from support.openai_stack import HostedTenant
 from support.tenant_records import counter, eventually
@@ -74,6 +79,7 @@ async def test_a_sentence_leaves_with_its_proof_while_the_model_goes_on(
     await eventually(charged)
 
 
+@pytest.mark.parametrize("ask_timeout_seconds", [6])  # ample for the sources, which come before the stall
 async def test_nothing_leaves_before_its_proof(
     hosted: HostedTenant, caller: TenantClient, project: str, provider: RunningSimulator
 ) -> None:
@@ -83,6 +89,23 @@ async def test_nothing_leaves_before_its_proof(
     assert kinds(events) == ["meta", "sources", "error"]
     assert events[-1][1]["code"] == "provider_timeout"
     assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
+
+
+async def test_sources_and_words_that_come_in_one_burst_leave_at_once(hosted: HostedTenant, project: str) -> None:
+    """What comes last may be the last for long: the model may think, and the provider may hang."""
+    (file,) = await hosted.rows("SELECT provider_id FROM provider_files")
+    answer = StreamedAnswer(QUESTION, max_output_tokens=100)
+    found = {"file_id": file["provider_id"], "text": f"{TREES} {PEARS}", "score": 1.0}
+    cited = {"type": "file_citation", "file_id": file["provider_id"], "index": len(TREES)}
+    events: list[dict[str, Any]] = [
+        {"type": "response.output_item.done", "item": {"type": "file_search_call", "results": [found]}},
+        {"type": "response.output_text.delta", "delta": TREES},
+        {"type": "response.output_text.annotation.added", "annotation": cited},
+    ]
+    for event in events:
+        answer.add_event(event)
+    progress = StreamProgress(answer, ProjectTexts(hosted.database, hosted.api.id, UUID(project)))
+    assert [type(event) for event in await progress.read()] == [SourcesFound, Cited, Text]
 
 
 async def test_what_cites_nothing_true_is_told_as_the_refusal_it_is(

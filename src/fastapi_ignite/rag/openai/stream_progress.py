@@ -27,15 +27,17 @@ class StreamProgress:
         self._citation_count = 0
 
     async def read(self) -> Sequence[AnswerEvent]:
-        """Return the events for what has come since the last call. The model may search several times."""
+        """Return the events for all that has come since the last call: the sources and cited words may come at once.
+
+        The model may search several times.
+        """
         excerpts = read_sources(self._answer)
-        if excerpts and excerpts != self._excerpts:
-            return await self.locate(excerpts)
+        events = [*(await self.locate(excerpts) if excerpts else ())]
         if self._excerpts is None or self._answer.citation_count == self._citation_count:
-            return ()
+            return events
         self._citation_count = self._answer.citation_count
         text, found = await asyncio.to_thread(_read_beginning, self._answer.parts, self.sources)
-        return await self._verified.advance(text, found)
+        return [*events, *await self._verified.advance(text, found)]
 
     async def locate(self, excerpts: Sequence[Excerpt]) -> Sequence[AnswerEvent]:
         """Find all excerpts in our documents. The event for them is left out once a word of the answer has left."""
