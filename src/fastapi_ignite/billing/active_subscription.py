@@ -53,5 +53,5 @@ class ActiveSubscription:
 
     @property
     def billing_cycle(self) -> BillingCycle:
-        """How long a billing window lasts."""
+        """The length of a billing window."""
         return self.terms.cycle

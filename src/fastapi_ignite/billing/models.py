@@ -23,7 +23,7 @@ __all__ = ["BillingCycle", "Plan", "Subscription"]
 
 
 class Plan(Timestamped, Base):
-    """What a subscription buys. `rate_limit_rpm` null means the setting `RATE_LIMIT_RPM`.
+    """A plan that tenants subscribe to. `rate_limit_rpm` null means the setting `RATE_LIMIT_RPM`.
 
     Prices are in the currency's smallest unit. A plan that is not active can be kept, but not taken.
     """

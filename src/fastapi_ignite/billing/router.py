@@ -84,7 +84,7 @@ async def read_subscription(service: BillingServiceDep) -> SubscriptionRead | No
     responses=responses(SubscriptionRequiredError),
 )
 async def cancel(service: BillingServiceDep) -> SubscriptionRead | NotSubscribed:
-    """End the subscription with its billing window. Nothing is deleted, and `resume` takes it back until then.
+    """End the subscription with its billing window. Nothing is deleted. Until then `resume` undoes it.
 
     One that ended unpaid stays ended: `{"subscribed": false}`.
     """
@@ -131,5 +131,5 @@ async def put_plan(service: PlanAdminServiceDep, plan_id: PlanId, change: PlanCh
 
 @admin.delete("/{plan_id}", responses=responses(UnknownPlanError))
 async def deactivate_plan(service: PlanAdminServiceDep, plan_id: PlanId) -> PlanRead:
-    """Nobody can take the plan any more; who has it keeps it. `PUT` with `active` takes that back."""
+    """Make the plan inactive: nobody can subscribe to it, but its tenants keep it. `PUT` with `active` undoes this."""
     return PlanRead.of(await service.deactivate(plan_id))

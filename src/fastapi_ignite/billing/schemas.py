@@ -104,7 +104,7 @@ class PlanList(BaseModel):
 
 
 class PlanChange(BaseModel):
-    """What to change of a plan; a new plan needs its caps. Only `rate_limit_rpm` may be set to null."""
+    """Changes to a plan. A new plan needs its caps. Only `rate_limit_rpm` may be set to null."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"monthly_message_cap": 50000}]})
 
@@ -154,7 +154,7 @@ class SubscriptionPeriods(BaseModel):
 
 
 class ScheduledChange(BaseModel):
-    """What the subscription becomes."""
+    """A change of the plan that applies from a later day on."""
 
     model_config = ConfigDict(from_attributes=True)
 

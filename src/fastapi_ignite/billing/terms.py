@@ -14,7 +14,7 @@ from fastapi_ignite.billing.periods import Window, window_at
 
 
 class BillingCycle(StrEnum):
-    """How long a billing window lasts."""
+    """The length of a billing window."""
 
     MONTHLY = "monthly"
     ANNUAL = "annual"

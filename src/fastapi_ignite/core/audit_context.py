@@ -16,7 +16,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class AuditContext:
-    """What the audit records about a request. `address` is the caller's; only trusted proxies can replace it."""
+    """The facts about a request that the audit records. Only a trusted proxy can set another `address` than its own."""
 
     actor: Actor
     request_id: str | None = None

@@ -61,7 +61,7 @@ async def start_export(
     "/exports/{export_id}", openapi_extra=requires(Scope.EXPORTS_READ), responses=responses(ExportNotFoundError)
 )
 async def read_export(service: ExportServiceDep, export_id: ExportId) -> ExportRead:
-    """How far an export is."""
+    """Return the state of an export."""
     return await service.read(export_id)
 
 

@@ -30,14 +30,14 @@ async def remove_export(context: TaskContext, tenant_id: UUID, export_id: UUID) 
 
 @periodic(seconds=5)
 async def find_lost_exports(context: TaskContext) -> int:
-    """Tell a worker again of exports whose worker died or whose message was lost."""
+    """Send a message again for exports whose worker died or whose message was lost."""
     jobs: dict[str, Job] = {**dict.fromkeys(IN_PROGRESS, export_tenant), ExportState.EXPIRED: remove_export}
     return await resend_lost(context, Export, jobs)
 
 
 @periodic(seconds=300)
 async def expire_exports(context: TaskContext) -> None:
-    """Hide exports whose seven days are over, and have them removed."""
+    """Hide exports after seven days and start their removal."""
     async with context.database.system() as session:
         for row in await claim_expired(session, now=clock.now()):
             context.jobs.enqueue(session, remove_export, row.tenant_id, row.id)

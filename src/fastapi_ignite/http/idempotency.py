@@ -64,7 +64,7 @@ def _keyed(request: Request, principal: Principal | None, key: str | None, path:
     visible = all("!" <= character <= "~" for character in key)
     if len(request.headers.getlist("idempotency-key")) > 1 or not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY or not visible:
         raise InvalidIdempotencyKeyError(
-            f"Idempotency-Key takes one value of 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters."
+            f"Idempotency-Key must be one value of 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters."
         )
     preferences = ",".join(request.headers.getlist("prefer")).replace(";", ",").replace('"', "").lower().split(",")
     return KeyedRequest(

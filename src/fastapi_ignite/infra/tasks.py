@@ -13,7 +13,7 @@ KEYS_A_BATCH, MAX_BATCHES = 5000, 60
 
 @periodic(seconds=300)
 async def clean(context: TaskContext) -> None:
-    """Drop idempotency keys that are over and uploads that a crash cut off."""
+    """Remove expired idempotency keys, and uploads that a crash cut off."""
     for _ in range(MAX_BATCHES):
         async with context.database.system() as session:
             removed = await remove_expired(session, limit=KEYS_A_BATCH)

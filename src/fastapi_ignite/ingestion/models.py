@@ -98,7 +98,7 @@ class File(Leased, Timestamped, Base):
 
     @property
     def stored_bytes(self) -> int:
-        """The bytes that the file takes of the tenant's storage."""
+        """The bytes of the tenant's storage that the file uses."""
         return self.byte_count if self.storage_key and not self.bytes_missing_at else 0
 
 

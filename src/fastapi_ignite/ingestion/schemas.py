@@ -64,7 +64,7 @@ class FileRead(BaseModel):
     stage: str
     bytes: int
     stored_bytes: int = Field(
-        description="What the file takes of the tenant's storage: 0 when the uploaded bytes are not stored any more."
+        description="The bytes of storage that the file uses: 0 if the uploaded bytes are not stored any more."
     )
     characters: int | None = Field(description="Counted against the plan; null until the text is extracted.")
     deduplicated: bool = Field(description="The project held the same bytes already: nothing was charged or embedded.")
@@ -93,7 +93,7 @@ class FileRead(BaseModel):
 
 
 class FileCounts(BaseModel):
-    """How many files of the upload are where."""
+    """The number of files of the upload in each state."""
 
     processed: int = 0
     in_progress: int = 0

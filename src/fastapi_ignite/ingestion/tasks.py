@@ -80,21 +80,21 @@ async def remove_orphans(context: WorkerContext) -> None:
 
 @periodic(seconds=5)
 async def find_lost_files(context: TaskContext) -> int:
-    """Tell a worker again of files whose worker died or whose message was lost."""
+    """Send a message again for files whose worker died or whose message was lost."""
     jobs: dict[str, Job] = {**dict.fromkeys(UNFINISHED, process_file), FileState.DELETING: delete_file}
     return await resend_lost(context, File, jobs)
 
 
 @periodic(seconds=10)
 async def end_expired_uploads(context: TaskContext) -> None:
-    """Free the room that uploads held whose process died."""
+    """Free the bytes that were reserved for uploads whose process died."""
     async with context.database.system() as session:
         await end_expired_reservations(session, now=clock.now())
 
 
 @periodic(seconds=10)
 async def rebuild_indexes(context: TaskContext) -> None:
-    """Have indexes made again that a provider lost."""
+    """Start the rebuild of indexes that a provider lost."""
     async with context.database.system() as session:
         damaged = await any_damaged(session)
     if damaged and not await context.jobs.backlog(rebuild):
@@ -103,12 +103,12 @@ async def rebuild_indexes(context: TaskContext) -> None:
 
 @periodic(seconds=30)
 async def resume_embedding(context: TaskContext) -> None:
-    """Tell a worker to embed what waits, in case it missed the message."""
+    """Start the embedding of passages that wait for it."""
     if not await context.jobs.backlog(backfill_embeddings):
         await context.jobs.send(backfill_embeddings)
 
 
 @periodic(seconds=3600)
 async def reconcile(context: TaskContext) -> None:
-    """Have orphans at providers removed."""
+    """Start the removal of objects at providers that no row names."""
     await context.jobs.send(remove_orphans)

@@ -26,7 +26,7 @@ class ItemCreate(BaseModel):
 
 
 class ItemUpdate(BaseModel):
-    """What to change; null and absent fields are left as they are."""
+    """Changes to an item. Fields that are null or absent stay unchanged."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Lined pages"}]})
 
@@ -63,7 +63,7 @@ class ItemRead(BaseModel):
 
 
 class CacheCleared(BaseModel):
-    """How many cached items were dropped."""
+    """The number of cached entries that were removed."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"message": "Successfully cleared 3 cached items", "deleted_count": 3}]}

@@ -10,7 +10,7 @@ from fastapi_ignite.billing.schemas import PERIODS_EXAMPLE, SubscriptionPeriods
 
 
 class UsageFigures(BaseModel):
-    """What counts against the caps."""
+    """The usage that counts against the caps."""
 
     projects: int
     messages_used: int

@@ -39,7 +39,7 @@ async def create_tenant(
     plan_id: Annotated[Text, Query(min_length=1, max_length=100, examples=["hobby"])],
     billing_cycle: Annotated[Cycle, Query()] = "monthly",
 ) -> TenantCreated:
-    """Make a tenant with its first subscription. Open in development; production wants an admin key as bearer."""
+    """Create a tenant with its first subscription. Production requires an admin key as bearer token."""
     if not settings.app.signup_open:
         await require_admin(request)
     return await service.create(name=name, plan_id=plan_id, cycle=parse_cycle(billing_cycle), claim=claim)

@@ -41,7 +41,7 @@ class AskRequest(BaseModel):
 
 
 class SourceRead(BaseModel):
-    """Where a passage stands. Offsets count code points of the stored text, end exclusive; `page` is 1-based."""
+    """The place of a passage. Offsets count code points of the stored text, end exclusive; `page` is 1-based."""
 
     file_id: UUID
     filename: str
@@ -149,7 +149,7 @@ class StreamUsage(BaseModel):
 
 
 class SearchRequest(BaseModel):
-    """What to look for in a project."""
+    """A search in a project."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -10,6 +10,6 @@ from fastapi_ignite.query.repository import fail_abandoned
 
 @periodic(seconds=10)
 async def fail_abandoned_questions(context: TaskContext) -> None:
-    """Mark questions as failed whose process died."""
+    """Mark questions as failed if their process died."""
     async with context.database.system() as session:
         await fail_abandoned(session, before=clock.now() - RESERVATION_LIFETIME)

@@ -90,7 +90,7 @@ class StoreMissingError(ProviderUnavailableError):
 
 
 class TextTooLargeError(ProviderRejectedError):
-    """The file holds more text than the provider takes of one file."""
+    """The text of the file is longer than the provider accepts."""
 
     code = "text_too_large"
     title = "The file holds too much text"

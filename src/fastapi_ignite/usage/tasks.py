@@ -18,12 +18,12 @@ async def roll_up(context: TaskContext) -> None:
 
 @periodic(daily_at=time(0, 20))
 async def roll_up_usage(context: TaskContext) -> None:
-    """Have the days of usage summed up to months."""
+    """Start adding up the days of usage to months."""
     await context.jobs.send(roll_up)
 
 
 @periodic(seconds=10)
 async def end_expired(context: TaskContext) -> None:
-    """Free units of a plan whose process died."""
+    """Free reserved units of a plan if their process died."""
     async with context.database.system() as session:
         await release_expired(session, now=clock.now())

@@ -40,7 +40,7 @@ class Policy(Generic[T]):
         self, function: Callable[..., Any], name: str, *, ttl: int | None, absence: type[NotFoundError] | None
     ) -> None:
         if ttl is not None and not 1 <= ttl <= MAX_TTL_SECONDS:
-            raise ValueError(f"ttl takes 1 to {MAX_TTL_SECONDS} seconds")
+            raise ValueError(f"ttl must be 1 to {MAX_TTL_SECONDS} seconds")
         self.name = name
         self.ttl = ttl
         self.absence = absence

@@ -23,7 +23,7 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class ResultAddress:
-    """Where the result of an operation is read, and the status of its response.
+    """The path at which the result of an operation can be read, and the status of its response.
 
     The path may name parameters of the request's own path and fields of the response: `/notes/{id}`.
     """

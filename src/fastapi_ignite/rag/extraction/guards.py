@@ -47,14 +47,14 @@ def _identity(guards: Guards) -> GuardReport:
 def _landlock(guards: Guards) -> GuardReport:
     if guards.landlock:
         return GuardReport("landlock", holds=True, detail=f"parsers open no file (ABI {guards.landlock})")
-    return GuardReport("landlock", holds=False, detail="missing: wants Linux 5.13, and a container that allows it")
+    return GuardReport("landlock", holds=False, detail="missing: it needs Linux 5.13 and a container that allows it")
 
 
 def _seccomp(guards: Guards) -> GuardReport:
     if guards.seccomp:
         return GuardReport("seccomp", holds=True, detail="parsers have no network, programs, signals or files")
     return GuardReport(
-        "seccomp", holds=False, detail="missing: wants Linux on x86_64 or aarch64, and a container that allows it"
+        "seccomp", holds=False, detail="missing: it needs Linux on x86_64 or aarch64 and a container that allows it"
     )
 
 
@@ -64,4 +64,4 @@ def _undumpable(guards: Guards, *, debug: bool) -> GuardReport:
     if guards.undumpable:
         detail = "environment and memory are closed to the same user; no core dumps"
         return GuardReport("undumpable", holds=True, detail=detail)
-    return GuardReport("undumpable", holds=False, detail="missing: wants Linux")
+    return GuardReport("undumpable", holds=False, detail="missing: it needs Linux")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from fastapi_ignite.core import clock
 from fastapi_ignite.rag.local.embedding import EmbeddingError, Vectors
 
-# what an index on a halfvec column takes
+# the most dimensions that an index on a halfvec column can have
 MAX_DIMENSIONS = 4000
 LONGEST_WAIT = 600
 # The service, or a proxy before it, says that this input will not do.
@@ -33,7 +33,7 @@ class WrongDimensionsError(ServerFailedError):
 
 
 class TextRefusedError(EmbeddingError):
-    """The server takes one of the texts not at all. It may take the others."""
+    """The server refuses one of the texts. It may accept the others."""
 
 
 class _Embedded(BaseModel):

@@ -32,7 +32,7 @@ VERIFY_SECONDS = 5
 PASSAGES_SECONDS = 100
 # documents of a few passages each make small requests, of which a server answers several in the time of one
 LANES = 4
-# OpenAI takes 300,000 tokens in a request, TEI two megabytes
+# OpenAI accepts 300,000 tokens in a request, TEI two megabytes
 REQUEST_CHARACTERS = 200_000
 # One refused passage among 64 is found in seven requests and cut short in three more; a server that refuses
 # everything is not asked for each.
@@ -88,7 +88,7 @@ class HttpEmbedder:
 
     def __init__(self, settings: EmbeddingSettings) -> None:
         if settings.base_url is None or settings.model is None:
-            raise ConfigurationError("EMBEDDING_BASE_URL and EMBEDDING_MODEL: the embedder http wants both")
+            raise ConfigurationError("Set EMBEDDING_BASE_URL and EMBEDDING_MODEL: the embedder http needs both")
         self.batch = settings.batch_size
         self.lanes = min(LANES, settings.max_concurrency)
         self._settings = settings

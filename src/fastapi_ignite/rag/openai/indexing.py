@@ -37,7 +37,7 @@ from fastapi_ignite.rag.openai.service import OpenAIService
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 CLAIM_SECONDS = 10.0
-# what OpenAI takes of one file; a token is at least one byte of text, and of prose about four
+# the longest text that OpenAI accepts as a file; a token is at least one byte of text, and of prose about four
 MAX_BYTES = 512 * 10**6
 MAX_TOKENS = 5_000_000
 BYTES_OF_A_TOKEN = 4
@@ -195,7 +195,7 @@ class FileIndexer:
         """
         content = source.extracted.text.encode()
         if len(content) > MAX_BYTES or len(content) > MAX_TOKENS * BYTES_OF_A_TOKEN:
-            raise TextTooLargeError("The file holds more text than OpenAI takes of one file; upload its parts.")
+            raise TextTooLargeError("The text of the file is too long for OpenAI. Split it and upload the parts.")
         file = await self._claimed(source)
         if file.document_id:  # the caller finds that document, and writes nothing
             return IndexedFile(source, file, store_id)
@@ -258,7 +258,7 @@ class FileIndexer:
                 return done
             claimed = await files.claim_file(source.project_id, source.sha256)
             if claimed and await files.count_files(source.project_id) > MAX_STORE_FILES:
-                raise StoreFullError("The project holds as many files as OpenAI takes; remove some, or make another.")
+                raise StoreFullError("The project is full: OpenAI allows no more files. Use another project.")
             return claimed
 
     async def _gone(self, file: ProviderFile) -> bool:

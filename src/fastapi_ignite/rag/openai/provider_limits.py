@@ -49,7 +49,7 @@ class ProviderLimits:
             if not wait:
                 later = decision.reset_seconds + random.uniform(0, SPREAD_SECONDS)  # noqa: S311  no secret
                 raise ProviderRateLimitedError(
-                    "More files are on their way to the provider than it takes in a minute.",
+                    "More files wait for the provider than it accepts in a minute.",
                     headers={"Retry-After": str(math.ceil(later))},
                 )
             await asyncio.sleep(decision.reset_seconds)

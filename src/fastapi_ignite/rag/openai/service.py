@@ -211,7 +211,7 @@ class OpenAIService:
                 max_num_results=limit,
                 rewrite_query=False,
             )
-            if "data" not in page.model_fields_set:  # the SDK takes any object for a page
+            if "data" not in page.model_fields_set:  # the SDK accepts any object as a page
                 raise ProviderError("The provider's answer to a search is none.")
             return page.data
 

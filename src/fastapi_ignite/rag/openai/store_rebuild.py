@@ -30,7 +30,7 @@ from fastapi_ignite.rag.openai.reconciliation import installation_of
 from fastapi_ignite.rag.openai.repository import ProviderRepository
 from fastapi_ignite.rag.openai.service import OpenAIService
 
-# the provider takes 2,000; one file that vanished refuses all
+# the provider accepts 2,000, but refuses them all if one file is missing
 BATCH = 500
 ROUNDS = 3
 # files that could not be put into a store hold nobody up, and are tried again

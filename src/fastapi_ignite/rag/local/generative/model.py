@@ -21,7 +21,7 @@ from fastapi_ignite.rag.local.generative.prompt import Prompt
 T = TypeVar("T")
 CONNECT_SECONDS = 5
 OTHER_BYTES = 2**18
-# the SDK wants a key; servers that want none do not look at it
+# the SDK needs a key; servers that need none ignore it
 NO_KEY = "none"
 # what OpenAI says; of other servers a 404 does not tell what is missing
 NO_MODEL = "model_not_found"
