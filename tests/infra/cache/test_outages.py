@@ -232,3 +232,33 @@ async def test_a_folder_that_cannot_be_used_fails_no_call(tmp_path: Path) -> Non
         await cache.invalidate("-:t")
     assert source.runs == 5
     await cache.close()
+
+
+async def test_a_lock_that_an_outage_kept_is_released_when_the_disk_is_back(tmp_path: Path) -> None:
+    folder, away = tmp_path / "cache", tmp_path / "away"
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @cached(key="slow:{number}", shared=True)
+    async def slow(number: int) -> int:
+        if number == 0:
+            begun.set()
+            await go_on.wait()
+        return number
+
+    cache = Cache(FileBackend(folder, max_bytes=2**20), timeout=5, retry_after=0.2, lock_seconds=60)
+    elsewhere = Cache(FileBackend(folder, max_bytes=2**20), timeout=5, lock_seconds=60)
+    with use_cache(cache):
+        loading = asyncio.create_task(slow(0))
+        await begun.wait()
+        folder.rename(away)
+        folder.write_text("no folder")  # storing the value fails, so the lock is not released either
+        go_on.set()
+        assert await loading == 0
+        folder.unlink()
+        away.rename(folder)
+        await asyncio.sleep(0.3)
+        assert await slow(1) == 1
+    with use_cache(elsewhere):  # another process would wait for the lock for up to two minutes
+        assert await asyncio.wait_for(slow(0), 20) == 0
+    await cache.close()
+    await elsewhere.close()

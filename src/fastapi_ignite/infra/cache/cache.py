@@ -91,6 +91,7 @@ class Cache:
     retry_after: float = 5.0
 
     def __post_init__(self) -> None:
+        self._unreleased: list[tuple[str, str]] = []
         self._breaker = BackendBreaker(self.backend, timeout=self.timeout, retry_after=self.retry_after)
         self._pending = PendingInvalidations(self._invalidate, backend=self.backend.name, retry_after=self.retry_after)
         read = self._read_backend
@@ -244,6 +245,7 @@ class Cache:
 
         async def acquire() -> bool:
             nonlocal held
+            await self._release_locks()
             held = await self._breaker.run("acquire", lambda: self.backend.acquire(name, owner, self.lock_seconds))
             return held
 
@@ -251,8 +253,18 @@ class Cache:
             yield acquire
         finally:
             if held:
-                with suppress(CacheUnavailableError):
-                    await self._breaker.run("release", lambda: self.backend.release(name, owner))
+                self._unreleased.append((name, owner))
+                await self._release_locks()
+
+    async def _release_locks(self) -> None:
+        """Release the locks of loads that have ended, also those that an outage kept from being released before."""
+        while self._unreleased:
+            name, owner = self._unreleased.pop()
+            try:
+                await self._breaker.run("release", partial(self.backend.release, name, owner))
+            except CacheUnavailableError:
+                self._unreleased.append((name, owner))
+                return
 
     async def _load(self, lookup: _Lookup[T], snapshot: Snapshot | None, status: CacheStatus) -> _Result[T]:
         """Run the function, which happens nowhere else. Without a snapshot nothing is stored."""
