@@ -75,7 +75,7 @@ class TestOfficeAndBooks:
 
     async def test_a_table_row_is_a_line(self, read: Read) -> None:
         found = await read(sample_files.make_xlsx([["Umsatz €", 2023], ["Café", 12.5]]))
-        assert found.text == "Sheet1\n\nUmsatz € 2023\nCafé 12.5"
+        assert found.text == "Sheet1\n\nUmsatz €\t2023\nCafé\t12.5"
         assert found.page_starts is None
 
 

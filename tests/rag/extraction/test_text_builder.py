@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fastapi_ignite.rag.extraction import SpanKind, page_at
 from fastapi_ignite.rag.extraction.structure import spans_from_json, spans_to_json
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
@@ -55,3 +57,11 @@ def test_a_table_whose_header_is_empty_has_none() -> None:
     builder.table([["", ""], ["Ada", "42"]], header_rows=1)
     (table,) = builder.spans
     assert table.level == 0
+
+
+@pytest.mark.parametrize("dirt", ["a\nb", "a\tb", "a\u2028b", " a b", "a b ", "a\x00 b", "a\r\nb\n"])
+def test_a_cell_with_blanks_or_line_ends_is_one_cell(dirt: str) -> None:
+    builder = TextBuilder()
+    builder.table([["x", "", "y"], [], ["", dirt, "z"], [dirt]], header_rows=2)
+    assert builder.text == "x\t\ty\n\ta b\tz\na b"
+    assert builder.spans[0].level == 1

@@ -26,14 +26,14 @@ _READERS: Final = {
     MediaType.PDF: "documents",
     MediaType.RTF: "documents",
     MediaType.DOCX: "documents",
-    MediaType.PPTX: "documents",
-    MediaType.XLSX: "documents",
+    MediaType.PPTX: "pptx",
+    MediaType.XLSX: "xlsx",
     MediaType.ODT: "documents",
     MediaType.ODS: "documents",
     MediaType.ODP: "documents",
     MediaType.EPUB: "documents",
-    MediaType.PPT: "documents",
-    MediaType.OUTLOOK_MESSAGE: "documents",
+    MediaType.PPT: "ppt",
+    MediaType.OUTLOOK_MESSAGE: "msg",
 }
 _OF_ZIP: Final = (
     *(MediaType.DOCX, MediaType.PPTX, MediaType.XLSX),

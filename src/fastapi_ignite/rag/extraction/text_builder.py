@@ -10,6 +10,7 @@ from fastapi_ignite.rag.extraction.structure import Span, SpanKind
 
 CELL_SEPARATOR: Final = "\t"
 _LINE_END: Final = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_BLANKS_AT_EDGE_OF_CELL: Final = (" \t", "\t ", "\n ", "\x00")
 _BLANKS_IN_CELL: Final = re.compile(r"[\t\n]+")
 
 
@@ -52,14 +53,14 @@ class TextBuilder:
         Line ends and tabs inside a cell become blanks. Rows without text are left out, and so are empty cells at the
         end of a row.
         """
-        lines: list[str] = []
-        for number, row in enumerate(rows):
-            line = CELL_SEPARATOR.join(map(_one_line, row)).rstrip()
-            if line:
-                lines.append(line)
-            elif number < header_rows:
-                header_rows -= 1
-        self._add("\n".join(lines), SpanKind.TABLE, "\n\n", level=min(header_rows, len(lines)), cells=CELL_SEPARATOR)
+        table = list(rows)
+        lines = [CELL_SEPARATOR.join(row) for row in table]
+        if not _is_clean(lines, sum(map(len, table))):
+            lines = [CELL_SEPARATOR.join(map(_one_line, row)) for row in table]
+        lines = [line.rstrip() for line in lines]
+        header_rows = sum(map(bool, lines[:header_rows]))
+        text = "\n".join(filter(None, lines))
+        self._add_clean(text, SpanKind.TABLE, "\n\n", level=header_rows, cells=CELL_SEPARATOR)
 
     def page(self) -> None:
         """Begin the next page. A document whose pages are not fixed has none."""
@@ -88,9 +89,11 @@ class TextBuilder:
     def spans(self) -> tuple[Span, ...]:
         return tuple(self._spans)
 
-    def _add(self, text: str, kind: SpanKind | None, separator: str, *, level: int = 0, cells: str = "") -> None:
-        text = _with_newlines(text).strip("\n")
-        if not text.strip():
+    def _add(self, text: str, kind: SpanKind | None, separator: str, *, level: int = 0) -> None:
+        self._add_clean(_with_newlines(text).strip("\n"), kind, separator, level=level)
+
+    def _add_clean(self, text: str, kind: SpanKind | None, separator: str, *, level: int = 0, cells: str = "") -> None:
+        if not text or text.isspace():
             return
         if self._length:
             self._append(separator if not self._page_is_pending else "\n\n")
@@ -110,6 +113,16 @@ class TextBuilder:
 
 def _with_newlines(text: str) -> str:
     return _LINE_END.sub("\n", text).replace("\x00", "")
+
+
+def _is_clean(lines: Sequence[str], cell_count: int) -> bool:
+    """Tell whether no cell has a line end, a tab or blanks at its beginning. Most tables are clean."""
+    text = "\n" + "\n".join(lines)
+    return (
+        len(text.splitlines()) == len(lines) + 1
+        and text.count(CELL_SEPARATOR) == cell_count - len(lines)
+        and not any(sign in text for sign in _BLANKS_AT_EDGE_OF_CELL)
+    )
 
 
 def _one_line(text: str) -> str:
