@@ -24,6 +24,7 @@ from fastapi_ignite.rag.extraction.packages import package_type
 from fastapi_ignite.rag.extraction.readers import load_readers, read_document
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
 from fastapi_ignite.rag.extraction.structure import spans_to_json
+from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 
 _OPEN_FILES = 64
 
@@ -38,10 +39,12 @@ def extract_text(data: bytes, suffix: str) -> ExtractedText:
     text = decoding.decode(data, declared=True)
     kind = text_type(text, suffix)
     if kind == MediaType.HTML:
-        from fastapi_ignite.rag.extraction.webpage import readable_text  # noqa: PLC0415 - as above
+        from fastapi_ignite.rag.extraction.webpage import read_page  # noqa: PLC0415 - as above
 
-        text = decoding.unix_newlines(readable_text(text)).replace("\x00", "")
-    elif kind == MediaType.EMAIL:
+        page = TextBuilder()
+        read_page(text, page)
+        return ExtractedText(page.text, None, kind, page.spans)
+    if kind == MediaType.EMAIL:
         from fastapi_ignite.rag.extraction.mail import message_text  # noqa: PLC0415 - as above
 
         # Each part of a message has its own encoding: the bytes, not the text they make together.
