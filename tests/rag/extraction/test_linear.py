@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_ignite.rag.extraction.mail import message_text
+from fastapi_ignite.rag.extraction.child import extract_text
 from fastapi_ignite.rag.extraction.webpage import readable_text
 from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.chunking import chunk_text
@@ -39,6 +39,16 @@ MAILS = {
     "parts": (MULTIPART, "--b\n\nx\n"),
     "pages": (MULTIPART, "--b\nContent-Type: text/html\n\n<!-- \n"),
     "nesting": (HEADERS, "Content-Type: message/rfc822\n\n"),
+    "messages": ("", "From a@example.com Mon Feb  2 10:00:00 2026\n" + HEADERS + "\nx\n\n"),
+    "beginnings of messages": ("From a@example.com 2026\n" + HEADERS, "\nFrom a 2026\n"),
+    "code": (HEADERS + "Content-Transfer-Encoding: base64\n\n", "QUJD\n"),
+    "words in code": (HEADERS + "Content-Transfer-Encoding: base64\n\n", "QUJD -\n"),
+    "ciphers": (HEADERS + "\n", "-----BEGIN PGP MESSAGE-----\n"),
+    "flowing lines": (HEADERS + "Content-Type: text/plain; format=flowed\n\n", "> a \n"),
+    "events": (HEADERS + "Content-Type: text/calendar\n\n", "BEGIN:VEVENT\nSUMMARY:a\n"),
+    "parameters of events": (HEADERS + "Content-Type: text/calendar\n\nBEGIN:VEVENT\nSUMMARY", ';A="'),
+    "files": (MULTIPART, "--b\nContent-Type: text/csv; name=a.csv\n\na,b\n1,2\n"),
+    "forms": (HEADERS + "Content-Type: multipart/alternative; boundary=b\n\n", "--b\n\nx\n"),
 }
 TEXTS = (
     *("a", ".", ". ", "A. ", "\n", " ", "1.", ",123", "a.", "a-1 ", "U.S.A.", "'s", '. "', "|\n", "- a\n", "?! "),
@@ -67,7 +77,7 @@ def test_pages(fragment: str) -> None:
 
 @pytest.mark.parametrize("case", MAILS)
 def test_mails(case: str) -> None:
-    assert_linear(message_text, *MAILS[case])
+    assert_linear(lambda text: extract_text(text.encode(), ".eml"), *MAILS[case])
 
 
 @pytest.mark.parametrize("fragment", TEXTS)

@@ -177,6 +177,8 @@ class PageText:
             self.gap = 1
             self._only_code = True
             self.term_waits = False
+        elif self._breaks:  # a block of nothing but a line end is how mail programs write an empty line
+            self.gap = 2
         self._breaks = 0
         self._blank = False
         self.script = ""

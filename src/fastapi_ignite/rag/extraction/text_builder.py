@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from fastapi_ignite.rag.extraction.structure import Span, SpanKind
@@ -60,6 +61,14 @@ class TextBuilder:
             elif number < header_rows:
                 header_rows -= 1
         self._add("\n".join(lines), SpanKind.TABLE, "\n\n", level=min(header_rows, len(lines)), cells=CELL_SEPARATOR)
+
+    def document(self, text: str, spans: Iterable[Span]) -> None:
+        """Add a text that was put together before, with its spans. It has only newlines as line ends, and no NUL."""
+        before = self._length
+        self._add(text, None, "\n\n")
+        if self._length > before:
+            shift = self._length - len(text.rstrip("\n"))
+            self._spans += [replace(span, start=span.start + shift, end=span.end + shift) for span in spans]
 
     def page(self) -> None:
         """Begin the next page. A document whose pages are not fixed has none."""
