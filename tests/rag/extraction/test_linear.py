@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from fastapi_ignite.rag.extraction.child import extract_text
+from fastapi_ignite.rag.extraction.plain_structure import plain_spans
 from fastapi_ignite.rag.extraction.webpage import readable_text
 from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.chunking import chunk_text
@@ -50,6 +52,10 @@ MAILS = {
     "files": (MULTIPART, "--b\nContent-Type: text/csv; name=a.csv\n\na,b\n1,2\n"),
     "forms": (HEADERS + "Content-Type: multipart/alternative; boundary=b\n\n", "--b\n\nx\n"),
 }
+PLAIN = (
+    *("# a\n", "- a\n", "    a\n", "```\n", "~~~~ a\n", "|", "|-", "| a |\n|---|\n", "a\n---\n", "- - x", "`", "1. "),
+    *("a,b\n", 'a,"', '"\n', "a;b,c\n", ",", "a::\n\n b\n", "a\n===\n", "===\n", " \t", "\\|"),
+)
 TEXTS = (
     *("a", ".", ". ", "A. ", "\n", " ", "1.", ",123", "a.", "a-1 ", "U.S.A.", "'s", '. "', "|\n", "- a\n", "?! "),
     *("日", "ก", "a\u0301", "\u0f72\u0f71", "\u200d", "\ufdfa", "x" + " " * 899, "<!-- "),
@@ -73,6 +79,12 @@ def cost(read: Callable[[str], object], text: str) -> float:
 @pytest.mark.parametrize("fragment", PAGES)
 def test_pages(fragment: str) -> None:
     assert_linear(readable_text, "<html>", fragment)
+
+
+@pytest.mark.parametrize("fragment", PLAIN)
+def test_structure_of_plain_texts(fragment: str) -> None:
+    for media_type in ("text/markdown", "text/x-rst", "text/csv"):
+        assert_linear(partial(plain_spans, media_type=media_type, suffix=""), "a", fragment)
 
 
 @pytest.mark.parametrize("case", MAILS)

@@ -21,6 +21,7 @@ from fastapi_ignite.rag.extraction.confinement import Confinement
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import ZIP_MAGIC, MediaType, binary_type, text_type
 from fastapi_ignite.rag.extraction.packages import package_type
+from fastapi_ignite.rag.extraction.plain_structure import plain_spans
 from fastapi_ignite.rag.extraction.readers import load_attached_readers, load_readers, read_document
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
 from fastapi_ignite.rag.extraction.structure import spans_to_json
@@ -58,7 +59,7 @@ def extract_text(data: bytes, suffix: str, enclosures: Enclosures | None = None)
         # character takes several NULs is the message a text that was saved once more.
         source = text.encode() if b"\x00" in data else data
         return read_message(source, enclosures or Enclosures(extract_text))
-    return ExtractedText(text, None, kind)
+    return ExtractedText(text, None, kind, plain_spans(text, kind, suffix))
 
 
 def main() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
-from fastapi_ignite.rag.extraction.structure import Span, SpanKind
+from fastapi_ignite.rag.extraction.structure import MOST_SPANS, Span, SpanKind
 
 CELL_SEPARATOR: Final = "\t"
 _LINE_END: Final = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
@@ -68,7 +69,8 @@ class TextBuilder:
         self._add(text, None, "\n\n")
         if self._length > before:
             shift = self._length - len(text.rstrip("\n"))
-            self._spans += [replace(span, start=span.start + shift, end=span.end + shift) for span in spans]
+            room = max(0, MOST_SPANS - len(self._spans))
+            self._spans += [replace(s, start=s.start + shift, end=s.end + shift) for s in islice(spans, room)]
 
     def page(self) -> None:
         """Begin the next page. A document whose pages are not fixed has none."""
@@ -108,7 +110,7 @@ class TextBuilder:
             self._page_is_pending = False
         start = self._length
         self._append(text)
-        if kind is not None:
+        if kind is not None and len(self._spans) < MOST_SPANS:
             self._spans.append(Span(kind, start, self._length, level, cells))
         self._last_kind = kind
 
