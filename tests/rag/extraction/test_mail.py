@@ -60,6 +60,15 @@ class TestBodies:
         found = read(parts("alternative", PLAIN + "x", related)).text
         assert found.endswith(f"Fire drill\nFrom: Office <office@example.com>\nTo: all@example.com\n\n{STORY}")
 
+    @pytest.mark.parametrize("kind", ["multipart/mixed", "multipart/mixed; boundary=none"])
+    def test_parts_without_a_boundary_are_a_text(self, kind: str) -> None:
+        assert body(f"{HEADERS}Content-Type: {kind}\n\n{STORY}") == STORY
+
+    def test_parts_that_were_encoded_as_a_whole(self) -> None:
+        code = base64.encodebytes(f"--b\n{HTML}<p>{STORY}</p>\n--b--\n".encode()).decode()
+        head = "Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: base64\n\n"
+        assert body(HEADERS + head + code) == STORY
+
     def test_signatures_and_ciphers_are_not_text(self) -> None:
         signature = "Content-Type: application/pgp-signature; name=signature.asc\n\niQIzBAEBCAAdFiEE"
         assert body(parts("signed", PLAIN + STORY, signature)) == STORY
@@ -128,10 +137,13 @@ class TestEncodings:
         assert body(HEADERS + quoted + "10 =3D ten =XX G=C3=BC=\nte =\n") == "10 = ten =XX Güte "
 
     def test_headers_in_any_encoding(self) -> None:
-        raw = b"Subject: Gr\xfc\xdfe aus M\xfcnchen\nFrom: =?utf-8?q?J=C3=BC?= =?utf-8?q?rgen?= <j@example.com>\nTo: "
+        raw = (
+            b"Subject: Gr\xfc\xdfe aus M\xfcnchen C:\\users =?utf-8?q?=2E?=\n"
+            b"From: =?utf-8?q?J=C3=BC?= =?utf-8?q?rgen?= <j@example.com>\nTo: "
+        )
         found = read(raw + "Zoë, =?x-unknown?b?QUJD?=\u202e\x07 x\nDate: yesterday\n\n.".encode()).text
         assert found.startswith(
-            "Subject: Grüße aus München\nFrom: Jürgen <j@example.com>\nTo: Zoë, ABC x\nDate: yesterday"
+            "Subject: Grüße aus München C:\\users .\nFrom: Jürgen <j@example.com>\nTo: Zoë, ABC x\nDate: yesterday"
         )
 
     def test_a_message_saved_as_utf_16(self) -> None:

@@ -169,22 +169,33 @@ class _Reader:
             return []
         if kind in _MAIL_IN_MAIL:
             return self._enclosed_message(part)
-        if kind == "multipart/alternative":
-            return self._richest([self.part(child, depth + 1, is_body=True) for child in _children(part)])
-        if part.is_multipart():
-            return self._all(part, depth)
+        if part.get_content_maintype() == "multipart" or part.is_multipart():
+            return self._several(part, kind, depth)
         return self._leaf(part, kind, is_body=is_body)
 
-    def _all(self, part: Message, depth: int) -> list[_Section]:
+    def _several(self, part: Message, kind: str, depth: int) -> list[_Section]:
         """Return what the parts say in their order. Pictures in `related` are shown by the page, not attached."""
-        if part.get_content_maintype() == "message":  # the fields of a report on delivery
-            return [_Section("\n\n".join(_fields(child) for child in _children(part)))]
-        related = part.get_content_type() == "multipart/related"
+        children = _children(part)
+        if not children:
+            return self._without_boundary(part, depth)
+        if kind == "multipart/alternative":
+            return self._richest([self.part(child, depth + 1, is_body=True) for child in children])
+        if kind.startswith("message/"):  # the fields of a report on delivery
+            return [_Section("\n\n".join(map(_fields, children)))]
+        related = kind == "multipart/related"
         sections: list[_Section] = []
-        for number, child in enumerate(_children(part)):
+        for number, child in enumerate(children):
             if not (related and child.get_content_maintype() == "image"):
                 sections += self.part(child, depth + 1, is_body=number == 0)
         return sections
+
+    def _without_boundary(self, part: Message, depth: int) -> list[_Section]:
+        """Read parts that a program has encoded as a whole, against the standard; otherwise there is only a text."""
+        decoded = payload(part).decode("ascii", "surrogateescape")
+        again = _parsed(f"Content-Type: {part.get('content-type', '')}\n\n{decoded}")
+        if again.is_multipart():
+            return self.part(again, depth + 1, is_body=True)
+        return [_Section(plain_text(part))]
 
     @staticmethod
     def _richest(forms: list[list[_Section]]) -> list[_Section]:
@@ -230,7 +241,8 @@ class _Reader:
             if failure.code not in {ErrorCode.UNSUPPORTED_TYPE, ErrorCode.EMPTY_FILE, ErrorCode.NO_TEXT}:
                 self.names[-1] += " (not read)"
             return []
-        return [_Section(name, is_heading=True), _Section(found.text, found.spans)]
+        text = _Section(found.text, found.spans)
+        return [_Section(name, is_heading=True), text] if text.weight else []
 
     def _enclosed_message(self, part: Message) -> list[_Section]:
         source = _source_of(part)

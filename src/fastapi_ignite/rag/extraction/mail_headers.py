@@ -18,6 +18,7 @@ _T = TypeVar("_T")
 # The standard library takes time quadratic in the length of a list of parameters, and of a header of encoded words.
 _LONGEST_PARAMETERS: Final = 4096
 _PIECE_OF_HEADER: Final = re.compile(r".{1,8192}(?!\S)|.{1,8192}", re.DOTALL)
+_ESCAPED_BYTE: Final = re.compile(rb"\\udc([89a-f][0-9a-f])")
 # They change the order in which letters are shown, so that a name or an address looks like another one.
 _DIRECTIONS: Final = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -76,6 +77,6 @@ def _decoded(word: str | bytes, charset: str | None) -> str:
             return word
         word = word.encode("utf-8", "surrogateescape")
     elif charset is None:
-        # the standard library gives what stands between encoded words in this encoding
-        word = word.decode("raw-unicode-escape", "replace").encode("utf-8", "surrogateescape")
+        # the standard library writes a byte that stands between encoded words like this
+        word = _ESCAPED_BYTE.sub(lambda found: bytes.fromhex(found[1].decode()), word)
     return decode_as(word, charset)

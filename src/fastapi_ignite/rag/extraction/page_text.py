@@ -47,7 +47,6 @@ class PageText:
         """Return the words of the block that is being read; who adds to them adds no blank."""
         return self._words
 
-    @property
     def at_question(self) -> bool:
         """Tell whether the last thing read is a question, a heading or a control, which something hidden answers."""
         if self._after_control:

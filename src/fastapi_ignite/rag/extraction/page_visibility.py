@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from fastapi_ignite.rag.extraction.markup import Tag, attributes_of
@@ -18,7 +19,7 @@ class Visibility:
     def __init__(self) -> None:
         self._unfolded: set[str] = set()
 
-    def hides(self, tag: Tag, *, below_question: bool) -> bool:
+    def hides(self, tag: Tag, below_question: Callable[[], bool]) -> bool:
         """Tell whether the element is never shown. Below a question, a hidden element is its answer."""
         source = tag.attributes
         # this stands first because it is asked of every tag; a regular expression would take most of the time of all
@@ -35,7 +36,7 @@ class Visibility:
         if not hidden and not _HIDING_STYLE.search(attributes.get("style", "")):
             return False
         return not (
-            below_question
+            below_question()
             or attributes.get("id") in self._unfolded
             or attributes.get("role", "").lower() in {"tabpanel", "region"}
         )

@@ -117,7 +117,7 @@ class _Page(TableText):
         if self._skipping:
             self._open_skipped(tag)
             return
-        if tag.attributes and self._visibility.hides(tag, below_question=self.at_question) and self._omits_parts:
+        if tag.attributes and self._visibility.hides(tag, self.at_question) and self._omits_parts:
             if name not in _VOID:
                 self._skip(name)
             return
@@ -252,7 +252,7 @@ class _Page(TableText):
 
     def _close_button(self) -> None:
         if self._button_is_line:
-            if self.words and self.at_question:
+            if self.words and self.at_question():
                 self.heading = self._level_below
             self.end_block()
             self._button_is_line = False
