@@ -140,6 +140,10 @@ class TestTables:
         page = "<table><tr><th>Seats<td><table><tr><td>ten<td>twenty</table><tr><th>Price<td>49</table>after"
         assert read(page)[0] == "Seats\tten twenty\nPrice\t49\n\nafter"
 
+    def test_a_page_in_a_table_with_a_header_keeps_its_paragraphs(self) -> None:
+        page = "<table><tr><th>Site<th>Menu<tr><td><table><tr><td><h1>News</h1><p>One.<p>Two.</table><td>Home</table>"
+        assert read(page)[0] == "Site\tMenu\n\nNews\n\nOne.\n\nTwo.\nHome"
+
     def test_tables_that_put_parts_side_by_side_are_no_tables(self) -> None:
         page = (
             "<table><tr><td><table role=presentation><tr><td>Dear Ada,<td>2 March</table>"

@@ -65,6 +65,7 @@ class Table:
     nested: int = 0
     in_head: bool = False
     has_header_cells: bool = False
+    held_tables: bool = False
     outside: list[Block] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
 
@@ -82,7 +83,7 @@ class Table:
         rows = [row for row in self.rows if any(cell.blocks for cell in row.cells)]
         if not rows:
             return self.outside
-        if self.is_layout or _is_layout(rows):
+        if self.is_layout or _is_layout(rows, may_have_header=not self.held_tables):
             return [*self.outside, *_side_by_side(rows)]
         header_rows = _count_header_rows(rows)
         texts = _without_spacers(_spread(rows))
@@ -91,10 +92,10 @@ class Table:
         return [*self.outside, Block(SpanKind.TABLE, "", header_rows, rows=texts)]
 
 
-def _is_layout(rows: Sequence[Row]) -> bool:
+def _is_layout(rows: Sequence[Row], *, may_have_header: bool) -> bool:
     if all(sum(bool(cell.blocks) for cell in row.cells) < 2 for row in rows):  # noqa: PLR2004 - one column
         return True
-    if any(cell.is_header for row in rows for cell in row.cells):
+    if may_have_header and any(cell.is_header for row in rows for cell in row.cells):
         return False
     return any(_is_article(cell) for row in rows for cell in row.cells)
 
@@ -205,6 +206,7 @@ class TableText(PageText):
         if self._table is not None and self._table.has_header_cells:
             # the cells of a table in a table of data are words of the cell it stands in
             self._table.nested += 1
+            self._table.held_tables = True
             self.boundary(1)
             return
         self.end_block(2)
