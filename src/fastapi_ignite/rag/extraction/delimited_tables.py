@@ -13,9 +13,9 @@ from fastapi_ignite.rag.extraction.header_rows import has_header
 from fastapi_ignite.rag.extraction.structure import Span, SpanKind
 
 _SEPARATORS: Final = ",;\t|"
-_SAMPLE_CHARACTERS: Final = 64 * 1024
+_SAMPLE_CHARACTERS: Final = 32 * 1024
 _DECLARATION: Final = "sep=;\n"
-_CHECKED_CHARACTERS: Final = 1024 * 1024
+_CHECKED_CHARACTERS: Final = 256 * 1024
 _ROWS_KEPT: Final = 60
 # So many of its rows must have the same number of cells: some files have notes above, below or beside their tables.
 _ALIKE_SHARE: Final = 0.6

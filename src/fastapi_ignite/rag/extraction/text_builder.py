@@ -120,8 +120,13 @@ class TextBuilder:
 
 
 def _with_newlines(text: str) -> str:
+    # a text without control characters and separators of lines, as most cells and many paragraphs are
+    if text.isprintable():
+        return text
     return _LINE_END.sub("\n", text).replace("\x00", "")
 
 
 def _one_line(text: str) -> str:
+    if text.isprintable():
+        return text.strip(" ")
     return _BLANKS_IN_CELL.sub(" ", _with_newlines(text)).strip(" \n")
