@@ -251,6 +251,45 @@ async def test_the_media_type_is_read_in_any_case_and_the_boundary_in_quotes(tmp
 
 
 @pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ("filename*=UTF-8''Gr%C3%B6%C3%9Fe.txt", "Größe.txt"),
+        ("filename*=iso-8859-1'de'Gr%F6%DFe.txt", "Größe.txt"),
+        ("filename=\"plain.txt\"; filename*=UTF-8''other.txt", "plain.txt"),
+        ("filename*=UTF-8''..%2F..%2Fetc%2Fpasswd", "passwd"),
+        ('filename="=?utf-8?B?R3LDtsOfZS50eHQ=?="', "Größe.txt"),
+        ('filename="=?iso-8859-1?Q?Gr=F6=DFe.txt?="', "Größe.txt"),
+        ('filename="=?klingon?B?QUJD?="', "=?klingon?B?QUJD?="),
+        ('filename="=?utf-8?B?A?="', "=?utf-8?B?A?="),
+    ],
+)
+async def test_names_of_files_in_other_encodings(tmp_path: Path, disposition: str, name: str) -> None:
+    assert await Upload(tmp_path, [body_of(part(b"x", f'name="files"; {disposition}'))]).read() == [(name, b"x")]
+
+
+@pytest.mark.parametrize("disposition", ["filename*=klingon''x.txt", "title=\"; filename*=utf-8''x.txt\""])
+async def test_a_part_without_a_filename_is_no_file(tmp_path: Path, disposition: str) -> None:
+    assert await Upload(tmp_path, [body_of(part(b"x", f'name="files"; {disposition}'))]).read() == []
+
+
+@given(places=PLACES)
+async def test_a_text_before_the_first_boundary_is_passed_over(
+    tmp_path_factory: pytest.TempPathFactory, places: list[int]
+) -> None:
+    body = (
+        b"This is a message --" + BOUNDARY.encode() + b"\r\nin several parts.\r\n" + body_of(file_part("a.txt", b"x"))
+    )
+    assert await Upload(tmp_path_factory.getbasetemp(), cut(body, places)).read() == [("a.txt", b"x")]
+
+
+async def test_a_body_without_a_boundary_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    upload = Upload(tmp_path, [b"x" * 30_000] * 10)
+    with pytest.raises(MalformedBodyError):
+        await upload.read(MultipartLimits(max_file_bytes=10**6, max_request_bytes=10**6, max_files=1))
+    assert upload.taken == 3
+
+
+@pytest.mark.parametrize(
     ("raw", "kept"),
     [
         (b"guide.txt", "guide.txt"),

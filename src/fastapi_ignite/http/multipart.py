@@ -15,6 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from fastapi_ignite.core.errors import InvalidInputError
+from fastapi_ignite.http.disposition import field_and_filename
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError
 from fastapi_ignite.infra.storage import ReceivedFile, UploadTarget, UploadWriter
 
@@ -70,6 +71,31 @@ class _Part:
     byte_count: int = 0
 
 
+class _Preamble:
+    """Passes over what stands before the first boundary: RFC 2046 allows a text there, which the parser does not."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self._delimiter = b"--" + boundary
+        self._read: bytes | None = b""
+
+    def behind(self, chunk: bytes) -> bytes:
+        """Return what of the chunk the parser is to read.
+
+        Raises:
+            MalformedBodyError: The preamble is too long.
+        """
+        if self._read is None:
+            return chunk
+        self._read += chunk
+        start = 0 if self._read.startswith(self._delimiter) else self._read.find(b"\n" + self._delimiter) + 1
+        if start or self._read.startswith(self._delimiter):
+            rest, self._read = self._read[start:], None
+            return rest
+        if len(self._read) > MAX_FIELD_BYTES:
+            raise MalformedBodyError("The multipart body does not begin with its boundary.")
+        return b""
+
+
 class MultipartReader:
     """Reads one request. After an error the incomplete file is removed from storage."""
 
@@ -100,10 +126,11 @@ class MultipartReader:
             FileTooLargeError: A file is over its limit; reading stopped there.
             BodyTooLargeError: The request is over its limit; reading stopped there.
         """
-        parser = MultipartParser(self._boundary(), self._callbacks())
+        boundary = self._boundary()
+        parser = MultipartParser(boundary, self._callbacks())
         self._request.state.streams_body = True
         try:
-            await self._parse(parser, target)
+            await self._parse(parser, _Preamble(boundary), target)
         except MultipartParseError:
             await self._abort()
             raise MalformedBodyError("The body is not valid multipart/form-data.") from None
@@ -115,14 +142,14 @@ class MultipartReader:
             raise
         return self._received
 
-    async def _parse(self, parser: MultipartParser, target: UploadTarget) -> None:
+    async def _parse(self, parser: MultipartParser, preamble: _Preamble, target: UploadTarget) -> None:
         require_length(self._request, self._limits)
         total = 0
         async with aclosing(self._request.stream()) as chunks:
             async for chunk in chunks:
                 total += len(chunk)
                 _require_size(total, self._limits)
-                parser.write(chunk)
+                parser.write(preamble.behind(chunk))
                 await self._handle_events(target)
         if not self._finished:
             raise MalformedBodyError("The multipart body ends before its last boundary.")
@@ -177,9 +204,8 @@ class MultipartReader:
         self._events.clear()
 
     async def _open_part(self, part: _Part, target: UploadTarget) -> None:
-        _, options = parse_options_header(part.headers.get(b"content-disposition"))
-        filename = options.get(b"filename")
-        if filename is None or options.get(b"name") != self._field_name:
+        field_name, filename = field_and_filename(part.headers.get(b"content-disposition"))
+        if filename is None or field_name != self._field_name:
             self._other_parts += 1
             if self._other_parts > MAX_PARTS_BESIDE_FILES:
                 raise TooManyFilesError("The request has too many parts that are not files.")

@@ -114,7 +114,7 @@ class TestHtml:
 
     async def test_cells_of_a_row_share_a_line(self, read: Read) -> None:
         page = b"<html><table><tr><td><p>Name</p></td><td>\n<div>Age</div></td></tr><tr><td>Ann<td>7</table>"
-        assert (await read(page)).text == "Name Age\nAnn 7"
+        assert (await read(page)).text == "Name\tAge\nAnn\t7"
 
     async def test_preformatted_text_keeps_its_shape(self, read: Read) -> None:
         assert "def f():\n    return 1" in (await read(b"<html><pre>def f():\n    return 1</pre>")).text

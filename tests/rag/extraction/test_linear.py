@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from fastapi_ignite.rag.extraction.mail import message_text
+from fastapi_ignite.rag.extraction.child import extract_text
+from fastapi_ignite.rag.extraction.plain_structure import plain_spans
 from fastapi_ignite.rag.extraction.webpage import readable_text
 from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.chunking import chunk_text
@@ -39,7 +41,21 @@ MAILS = {
     "parts": (MULTIPART, "--b\n\nx\n"),
     "pages": (MULTIPART, "--b\nContent-Type: text/html\n\n<!-- \n"),
     "nesting": (HEADERS, "Content-Type: message/rfc822\n\n"),
+    "messages": ("", "From a@example.com Mon Feb  2 10:00:00 2026\n" + HEADERS + "\nx\n\n"),
+    "beginnings of messages": ("From a@example.com 2026\n" + HEADERS, "\nFrom a 2026\n"),
+    "code": (HEADERS + "Content-Transfer-Encoding: base64\n\n", "QUJD\n"),
+    "words in code": (HEADERS + "Content-Transfer-Encoding: base64\n\n", "QUJD -\n"),
+    "ciphers": (HEADERS + "\n", "-----BEGIN PGP MESSAGE-----\n"),
+    "flowing lines": (HEADERS + "Content-Type: text/plain; format=flowed\n\n", "> a \n"),
+    "events": (HEADERS + "Content-Type: text/calendar\n\n", "BEGIN:VEVENT\nSUMMARY:a\n"),
+    "parameters of events": (HEADERS + "Content-Type: text/calendar\n\nBEGIN:VEVENT\nSUMMARY", ';A="'),
+    "files": (MULTIPART, "--b\nContent-Type: text/csv; name=a.csv\n\na,b\n1,2\n"),
+    "forms": (HEADERS + "Content-Type: multipart/alternative; boundary=b\n\n", "--b\n\nx\n"),
 }
+PLAIN = (
+    *("# a\n", "- a\n", "    a\n", "```\n", "~~~~ a\n", "|", "|-", "| a |\n|---|\n", "a\n---\n", "- - x", "`", "1. "),
+    *("a,b\n", 'a,"', '"\n', "a;b,c\n", ",", "a::\n\n b\n", "a\n===\n", "===\n", " \t", "\\|"),
+)
 TEXTS = (
     *("a", ".", ". ", "A. ", "\n", " ", "1.", ",123", "a.", "a-1 ", "U.S.A.", "'s", '. "', "|\n", "- a\n", "?! "),
     *("日", "ก", "a\u0301", "\u0f72\u0f71", "\u200d", "\ufdfa", "x" + " " * 899, "<!-- "),
@@ -65,9 +81,15 @@ def test_pages(fragment: str) -> None:
     assert_linear(readable_text, "<html>", fragment)
 
 
+@pytest.mark.parametrize("fragment", PLAIN)
+def test_structure_of_plain_texts(fragment: str) -> None:
+    for media_type in ("text/markdown", "text/x-rst", "text/csv"):
+        assert_linear(partial(plain_spans, media_type=media_type, suffix=""), "a", fragment)
+
+
 @pytest.mark.parametrize("case", MAILS)
 def test_mails(case: str) -> None:
-    assert_linear(message_text, *MAILS[case])
+    assert_linear(lambda text: extract_text(text.encode(), ".eml"), *MAILS[case])
 
 
 @pytest.mark.parametrize("fragment", TEXTS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fastapi_ignite.rag.extraction import SpanKind, page_at
@@ -31,6 +33,19 @@ def test_every_span_is_the_text_that_was_added() -> None:
     ]
     assert spans_from_json(spans_to_json(builder.spans)) == builder.spans
     assert builder.length == len(builder.text)
+
+
+def test_a_text_with_spans_of_its_own_is_added_as_it_is() -> None:
+    inner = TextBuilder()
+    inner.paragraph("Prices")
+    inner.table([["Plan", "Price"], ["Plus", "40"]], header_rows=1)
+    builder = TextBuilder()
+    builder.paragraph("See the file.")
+    builder.document("\n\n" + inner.text + "\n", [replace(s, start=s.start + 2, end=s.end + 2) for s in inner.spans])
+    builder.document("", [])
+    builder.document(inner.text, inner.spans)
+    assert builder.text == f"See the file.\n\n{inner.text}\n\n{inner.text}"
+    assert [builder.text[span.start : span.end] for span in builder.spans] == ["Plan\tPrice\nPlus\t40"] * 2
 
 
 def test_an_empty_page_keeps_its_number() -> None:

@@ -15,22 +15,30 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fastapi_ignite.rag.extraction import decoding
 from fastapi_ignite.rag.extraction.confinement import Confinement
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import ZIP_MAGIC, MediaType, binary_type, text_type
 from fastapi_ignite.rag.extraction.packages import package_type
-from fastapi_ignite.rag.extraction.readers import load_readers, read_document
+from fastapi_ignite.rag.extraction.plain_structure import plain_spans
+from fastapi_ignite.rag.extraction.readers import load_attached_readers, load_readers, read_document
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
 from fastapi_ignite.rag.extraction.structure import spans_to_json
+from fastapi_ignite.rag.extraction.text_builder import TextBuilder
+
+if TYPE_CHECKING:
+    from fastapi_ignite.rag.extraction.mail import Enclosures
 
 _OPEN_FILES = 64
 
 
-def extract_text(data: bytes, suffix: str) -> ExtractedText:
-    """`suffix` is the end of the file's name in lower case: a hint among text formats, nothing more."""
+def extract_text(data: bytes, suffix: str, enclosures: Enclosures | None = None) -> ExtractedText:
+    """Read a file. `suffix` is the end of its name in lower case: a hint among text formats, nothing more.
+
+    A file that is attached to a message comes with the `enclosures` of that message.
+    """
     if not data:
         raise ExtractionError(ErrorCode.EMPTY_FILE)
     media_type = package_type(data) if data.startswith(ZIP_MAGIC) else binary_type(data)
@@ -39,15 +47,20 @@ def extract_text(data: bytes, suffix: str) -> ExtractedText:
     text = decoding.decode(data, declared=True)
     kind = text_type(text, suffix)
     if kind == MediaType.HTML:
-        from fastapi_ignite.rag.extraction.webpage import readable_text  # noqa: PLC0415 - as above
+        # Imported here, as most files are of another format.
+        from fastapi_ignite.rag.extraction.webpage import read_page  # noqa: PLC0415
 
-        text = decoding.unix_newlines(readable_text(text)).replace("\x00", "")
-    elif kind == MediaType.EMAIL:
-        from fastapi_ignite.rag.extraction.mail import message_text  # noqa: PLC0415 - as above
+        page = TextBuilder()
+        read_page(text, page)
+        return ExtractedText(page.text, None, kind, page.spans)
+    if kind == MediaType.EMAIL:
+        from fastapi_ignite.rag.extraction.mail import Enclosures, read_message  # noqa: PLC0415 - the same
 
-        # Each part of a message has its own encoding: the bytes, not the text they make together.
-        text = message_text(data.decode("ascii", errors="surrogateescape"))
-    return ExtractedText(text, None, kind)
+        # Each part of a message has its own encoding: the bytes, not the text they make together. Only where a
+        # character takes several NULs is the message a text that was saved once more.
+        source = text.encode() if b"\x00" in data else data
+        return read_message(source, enclosures or Enclosures(extract_text))
+    return ExtractedText(text, None, kind, plain_spans(text, kind, suffix))
 
 
 def main() -> None:
@@ -101,6 +114,7 @@ def _load_code(data: bytes) -> None:
     """Import all that the file may need: once sealed, the process can open nothing."""
     codecs.lookup("cp437")  # zip names
     if not load_readers(data):
+        load_attached_readers(data)
         importlib.import_module("fastapi_ignite.rag.extraction.webpage")
         importlib.import_module("fastapi_ignite.rag.extraction.mail")
         decoding.load_codecs(data)

@@ -41,6 +41,20 @@ _LATIN_LETTERS: Final = {
     "cp1254": ("çğıiöşüâîû",),  # noqa: RUF001 - Turkish has a dotless i
     "cp1257": ("ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž"),
 }
+# Encodings that are declared while a superset of them is used.
+_SUPERSETS: Final = {
+    **dict.fromkeys(("iso-8859-1", "iso8859-1", "latin1", "latin-1", "us-ascii", "ascii"), "cp1252"),
+    **dict.fromkeys(("gb2312", "gbk", "x-gbk", "euc-cn"), "gb18030"),
+    **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis"), "cp932"),
+    **dict.fromkeys(("ks_c_5601-1987", "euc-kr"), "cp949"),
+    "big5": "cp950",
+    "iso-8859-9": "cp1254",
+    "iso-8859-8-i": "iso-8859-8",
+    "tis-620": "cp874",
+}
+_ONE_BYTE: Final = ("iso-8859", "iso8859", "windows-125", "cp125", "koi8")
+# Python knows them by name, but no text is written in them.
+_NO_CHARSETS: Final = frozenset({"punycode", "idna", "unicode_escape", "raw_unicode_escape"})
 _ISO_2022_JP: Final = re.compile(rb"\x1b\$[@B]")
 # Western text is the rule, and may mix languages; the others need more evidence than a stray letter.
 _WESTERN_BONUS: Final = 0.15
@@ -54,8 +68,9 @@ _DAMAGED_SHARE: Final = 100
 
 def load_codecs(data: bytes) -> None:
     """Imports what decoding `data` may need, for a process that is about to lose the right to read its installation."""
-    # `=?` begins an encoded word of a mail's header, which names a charset
-    named = b"charset" in data.lower() or b"=?" in data
+    # `=?` begins an encoded word of a mail's header, which names a charset; what is encoded may be in any
+    lower = data.lower()
+    named = b"charset" in lower or b"=?" in data or b"base64" in lower or b"quoted-printable" in lower
     beyond_utf8 = named or b"\x00" in data or _ISO_2022_JP.search(data)
     if beyond_utf8 or _fitting(data, "utf-8") is None:
         importlib.import_module("charset_normalizer")
@@ -74,6 +89,32 @@ def decode(data: bytes, *, declared: bool = False) -> str:
     if "\x00" in text:
         raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE, "The text holds NUL characters: it is data, not text.")
     return unix_newlines(text)
+
+
+def decode_as(data: bytes, charset: str | None, *, declared: bool = False) -> str:
+    """Return the text of a part of a message. A charset that is unknown, wrong or missing is common: the bytes decide.
+
+    What calls itself a Western or another one-byte encoding and is UTF-8 is read as that, because hardly any text in
+    such an encoding could be UTF-8 by accident.
+    """
+    name = (charset or "").lower()
+    text = None
+    if data.isascii() and not name.startswith(("utf-7", "utf7", "utf-16", "utf-32", "iso-2022", "iso2022", "hz")):
+        text = data.decode("ascii")
+    elif not name or name.startswith(_ONE_BYTE) or name in _SUPERSETS:
+        text = _fitting(data, "utf-8")
+    if text is None and name:
+        text = _fitting(data, _SUPERSETS.get(name, name))
+    if text is None:
+        text = _decode_any(data, declared=declared)
+    return unix_newlines(text).replace("\x00", "").removeprefix("\ufeff")
+
+
+def _decode_any(data: bytes, *, declared: bool) -> str:
+    try:
+        return _decode(data, declared=declared)
+    except ExtractionError:
+        return data.decode("utf-8", errors="replace")
 
 
 def unix_newlines(text: str) -> str:
@@ -108,9 +149,11 @@ def _strict(data: bytes, encoding: str) -> str:
 
 
 def _fitting(data: bytes, encoding: str) -> str | None:
+    if encoding.replace("-", "_").lower() in _NO_CHARSETS:
+        return None
     try:
         return data.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
+    except (UnicodeError, LookupError, ValueError):
         return None
 
 

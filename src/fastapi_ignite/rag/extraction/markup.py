@@ -15,12 +15,16 @@ _MARKUP: Final = re.compile(r"<(?=[a-zA-Z/!?])")
 _NAME: Final = re.compile(r"/?([a-zA-Z][^\t\n\f\r />\x00]*+)")
 # Attributes as in the standard; every quantifier is possessive, so that no character is read twice. A quotation mark
 # that has no partner is a character like any other.
-_REST_OF_TAG: Final = re.compile(
-    r"""(?:
+_ATTRIBUTES: Final = r"""(?:
         [\t\n\f\r ]++ | /(?!>)
         | =?+[^\t\n\f\r />=]++ (?:[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:"[^"]*+"|'[^']*+'|(?!["'>])[^\t\n\f\r >]++))?+
         | =
-    )*+(/?)>""",
+    )*+"""
+_TAG: Final = re.compile(rf"<(/?)([a-zA-Z][^\t\n\f\r />\x00]*+)({_ATTRIBUTES})(/?)>", re.VERBOSE)
+# The same attributes once more, one at a time.
+_ATTRIBUTE: Final = re.compile(
+    r"""(=?+[^\t\n\f\r />=]++)
+        (?:[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:"([^"]*+)"|'([^']*+)'|((?!["'>])[^\t\n\f\r >]++)))?+""",
     re.VERBOSE,
 )
 # The content of these elements is text alone, up to their own end tag; in the second kind references count.
@@ -32,14 +36,28 @@ _ENDLESS_REFERENCE: Final = re.compile(r"&#[0-9]{1000,};?")
 
 
 class Tag(NamedTuple):
-    """`name` is in lower case. `<br/>` is a start and an end."""
+    """`name` is in lower case. `<br/>` is a start and an end. `attributes` is the source that `attributes_of` reads."""
 
     name: str
     is_start: bool
+    attributes: str = ""
+
+
+def attributes_of(tag: Tag) -> dict[str, str]:
+    """Return the attributes of a tag, names in lower case, character references in values replaced.
+
+    Of an attribute that is given twice the first one counts, as in a browser.
+    """
+    found: dict[str, str] = {}
+    for attribute in _ATTRIBUTE.finditer(tag.attributes):
+        name = attribute[1].lower()
+        if name not in found:
+            found[name] = _without_references(attribute[2] or attribute[3] or attribute[4] or "")
+    return found
 
 
 def tokens(source: str) -> Iterator[Tag | str]:
-    """Tags and the text between them, character references replaced; comments and attributes are left out.
+    """Tags and the text between them, character references replaced; comments are left out.
 
     A comment, a tag or a title without an end is text, but a script without one goes on to the end of the page.
     """
@@ -54,6 +72,8 @@ class _Tokenizer:
         self._position = 0
         self._absent: set[str] = set()
         self._quotes_count = True
+        # tags without attributes are most of all, and few kinds of them
+        self._plain_tags: dict[tuple[str, str, str], tuple[Tag, ...]] = {}
 
     def run(self) -> Iterator[Tag | str]:
         """Every step goes forward: behind a piece of markup, or behind a `<` that begins none."""
@@ -61,23 +81,43 @@ class _Tokenizer:
         for_markup = 0
         while (markup := _MARKUP.search(source, for_markup)) is not None:
             start = markup.start()
-            found = self._markup(start)
-            if found is None:
-                if ">" in self._absent:  # nothing ends any more
-                    break
-                for_markup = start + 1
-                continue
+            whole = _TAG.match(source, start) if self._quotes_count else None
+            if whole is not None:
+                found = self._whole_tag(whole)
+            else:
+                broken = self._markup(start)
+                if broken is None:
+                    if ">" in self._absent:  # nothing ends any more
+                        break
+                    for_markup = start + 1
+                    continue
+                found = broken
             if text_start < start:
                 yield _without_references(source[text_start:start])
             yield from found
             text_start = for_markup = self._position
-            if found and found[-1].is_start and found[-1].name in _END_OF:
+            if found and found[-1].name in _END_OF and found[-1].is_start:
                 text = self._content_of(found[-1].name)
                 if text:
                     yield text if found[-1].name in _RAW else _without_references(text)
                 text_start = for_markup = self._position
         if text_start < len(source):
             yield _without_references(source[text_start:])
+
+    def _whole_tag(self, match: re.Match[str]) -> tuple[Tag, ...]:
+        """An end without a start of its own is left to the caller, as is a start without an end."""
+        self._position = match.end()
+        slash, name, attributes, closes_itself = match.groups()
+        if attributes and not slash:
+            start = Tag(name.lower(), True, attributes)
+            return (start, Tag(start.name, is_start=False)) if closes_itself else (start,)
+        kind = (name, slash, closes_itself)
+        found = self._plain_tags.get(kind)
+        if found is None:
+            start, end = Tag(name.lower(), is_start=True), Tag(name.lower(), is_start=False)
+            found = (end,) if slash else (start, end) if closes_itself else (start,)
+            self._plain_tags[kind] = found
+        return found
 
     def _markup(self, start: int) -> tuple[Tag, ...] | None:
         """The tags that begin at `start`, none of them for a comment; None when it is text."""
@@ -110,21 +150,16 @@ class _Tokenizer:
         return True
 
     def _tag(self, name: re.Match[str]) -> tuple[Tag, ...] | None:
-        """An end without a start of its own is left to the caller, as is a start without an end."""
-        rest = _REST_OF_TAG.match(self._source, name.end()) if self._quotes_count else None
-        if rest is not None:
-            self._position = rest.end()
-            closes_itself = bool(rest[1])
-        else:
-            # Quotation marks reach to the end of the page and would be followed there from every tag to come.
-            self._quotes_count = False
-            if not self._skip_behind(">", name.end()):
-                return None
-            closes_itself = self._source.endswith("/>", name.end(), self._position)
+        """Cut a tag whose quotation marks have no partners at the next `>`."""
+        # They reach to the end of the page and would be followed there from every tag to come.
+        self._quotes_count = False
+        if not self._skip_behind(">", name.end()):
+            return None
         word = name[1].lower()
         if name[0].startswith("/"):
             return (Tag(word, is_start=False),)
-        start = Tag(word, is_start=True)
+        start = Tag(word, True, self._source[name.end() : self._position - 1])
+        closes_itself = self._source.endswith("/>", name.end(), self._position)
         return (start, Tag(word, is_start=False)) if closes_itself else (start,)
 
     def _content_of(self, name: str) -> str:

@@ -39,6 +39,20 @@ _OF_ZIP: Final = (
     *(MediaType.DOCX, MediaType.PPTX, MediaType.XLSX),
     *(MediaType.ODT, MediaType.ODS, MediaType.ODP, MediaType.EPUB),
 )
+# How these formats begin, and what that becomes where a mail holds them.
+_ATTACHED: Final = {
+    PDF_MAGIC: b"JVBERi0",
+    ZIP_MAGIC[0]: b"UEsDB",
+    OLE_MAGIC: b"0M8R4KGxGuE",
+    RTF_MAGIC: b"e1xydG",
+}
+
+
+def load_attached_readers(data: bytes) -> None:
+    """Import the readers that documents attached to a mail may need."""
+    for magic, encoded in _ATTACHED.items():
+        if encoded in data or magic in data:
+            load_readers(magic)
 
 
 def load_readers(data: bytes) -> bool:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+# A text of millions of list items keeps its words, but items beyond this number are not told apart any more.
+MOST_SPANS: Final = 200_000
 
 
 class SpanKind(StrEnum):
@@ -16,11 +20,18 @@ class SpanKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch `[start:end]` of the text, in code points, without the line end behind it.
+    r"""A stretch `[start:end]` of the text, in code points, without the line end behind it.
 
-    `level` is the level of a heading, 1 for the highest, or the number of header rows of a table. Every row of a table
-    is one line, unless `separator` is a comma or a semicolon: then its cells follow the rules of CSV, and a quoted cell
-    may hold line ends. `separator` stands between the cells of a table: a tab, a comma, a semicolon or a vertical bar.
+    `level` is the level of a heading, 1 for the highest, or the number of header rows of a table. `separator` stands
+    between the cells of a table:
+
+    - a tab: every line is a row, and its cells are what stands between the tabs
+    - a comma or a semicolon: the rules of CSV hold; a cell in quotation marks may hold line ends
+    - a vertical bar: every line is a row; blanks around a cell and a bar at the edge of a line are no part of it, and
+      `\|` is a bar inside a cell. The line of dashes under the header of a Markdown table (`|---|:-:|`) is part of
+      the span, but no row, and `level` does not count it.
+
+    A heading of Markdown begins with its number signs. Code of Markdown stands without its fences.
     """
 
     kind: SpanKind

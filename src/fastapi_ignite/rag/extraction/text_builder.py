@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Final
 
-from fastapi_ignite.rag.extraction.structure import Span, SpanKind
+from fastapi_ignite.rag.extraction.structure import MOST_SPANS, Span, SpanKind
 
 CELL_SEPARATOR: Final = "\t"
 _LINE_END: Final = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
@@ -62,6 +64,15 @@ class TextBuilder:
         text = "\n".join(filter(None, lines))
         self._add_clean(text, SpanKind.TABLE, "\n\n", level=header_rows, cells=CELL_SEPARATOR)
 
+    def document(self, text: str, spans: Iterable[Span]) -> None:
+        """Add a text that was put together before, with its spans. It has only newlines as line ends, and no NUL."""
+        before = self._length
+        self._add(text, None, "\n\n")
+        if self._length > before:
+            shift = self._length - len(text.rstrip("\n"))
+            room = max(0, MOST_SPANS - len(self._spans))
+            self._spans += [replace(s, start=s.start + shift, end=s.end + shift) for s in islice(spans, room)]
+
     def page(self) -> None:
         """Begin the next page. A document whose pages are not fixed has none."""
         if self._page_is_pending:
@@ -102,7 +113,7 @@ class TextBuilder:
             self._page_is_pending = False
         start = self._length
         self._append(text)
-        if kind is not None:
+        if kind is not None and len(self._spans) < MOST_SPANS:
             self._spans.append(Span(kind, start, self._length, level, cells))
         self._last_kind = kind
 
@@ -112,6 +123,9 @@ class TextBuilder:
 
 
 def _with_newlines(text: str) -> str:
+    # a text without control characters and separators of lines, as most cells and many paragraphs are
+    if text.isprintable():
+        return text
     return _LINE_END.sub("\n", text).replace("\x00", "")
 
 
@@ -126,4 +140,6 @@ def _is_clean(lines: Sequence[str], cell_count: int) -> bool:
 
 
 def _one_line(text: str) -> str:
+    if text.isprintable():
+        return text.strip(" ")
     return _BLANKS_IN_CELL.sub(" ", _with_newlines(text)).strip(" \n")
