@@ -54,7 +54,7 @@ class TextBuilder:
         """
         lines: list[str] = []
         for number, row in enumerate(rows):
-            line = CELL_SEPARATOR.join(map(_one_line, row)).rstrip()
+            line = CELL_SEPARATOR.join(_one_line(cell) if cell else "" for cell in row).rstrip()
             if line:
                 lines.append(line)
             elif number < header_rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from lxml import etree
@@ -10,6 +10,7 @@ from lxml import etree
 from fastapi_ignite.rag.extraction.docx.names import ALTERNATE_CONTENT, HIDDEN, T, m, mc, w
 
 _VAL: Final = m("val")
+_FUNCTION: Final = m("func")
 _ROOTS: Final = {"": "√", "2": "√", "3": "∛", "4": "∜"}
 _BRACKETS: Final = frozenset({"()", "[]", "{}", "||", "⟨⟩"})
 _PROPERTIES: Final = frozenset(
@@ -23,22 +24,22 @@ _PROPERTIES: Final = frozenset(
 
 def equation_text(element: etree._Element) -> str:
     """Return the text of `m:oMath`, or of any part of one."""
-    return "".join(_pieces(element))
-
-
-def _pieces(element: etree._Element) -> Iterator[str]:
+    text = ""
     for child in element:
         tag = child.tag
         if tag in HIDDEN or tag in _PROPERTIES:
             continue
         write = _WRITERS.get(tag)
         if write is not None:
-            yield write(child)
+            piece = write(child)
         elif tag == ALTERNATE_CONTENT:
-            choice = child.find(mc("Choice"))
-            yield equation_text(child if choice is None else choice)
+            choice = next(child.iterchildren(mc("Choice")), child)
+            piece = equation_text(choice)
         else:
-            yield equation_text(child)
+            piece = equation_text(child)
+        # `a cos x`, not `acos x`, which is another function
+        text += f" {piece}" if tag == _FUNCTION and text[-1:].isalnum() else piece
+    return text
 
 
 def _literal(element: etree._Element) -> str:
@@ -145,7 +146,7 @@ _WRITERS: Final[dict[object, Callable[[etree._Element], str]]] = {
     m("rad"): _root,
     m("nary"): _operator,
     m("d"): _delimited,
-    m("func"): _function,
+    _FUNCTION: _function,
     m("limLow"): _limit,
     m("limUpp"): _limit,
     m("acc"): _accented,

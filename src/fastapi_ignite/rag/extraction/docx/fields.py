@@ -19,6 +19,8 @@ _EQUATION: Final = re.compile(r"\s*EQ\s(.*)", _FLAGS)
 # Of an equation field the switches (`\f`, `\up 9`) and the format switches (`\* jc2`, `\* hps10`) are no text.
 _SWITCHES: Final = re.compile(r'\\\*\s*(?:"[^"]*"|[^\s\\]+)|\\[a-z]{1,2}\s?\d*|\s+')
 _ARGUMENT_SIGNS: Final = str.maketrans({"(": " ", ")": " ", ";": " ", ",": " "})
+# Word nests no deeper; the outermost of more is given up, so that no file makes each mark cost more than the last.
+_MOST_OPEN: Final = 50
 _LAST_CODE_POINT: Final = 0x10FFFF
 _SURROGATES: Final = range(0xD800, 0xE000)
 
@@ -43,7 +45,7 @@ class Fields:
         kind = element.get(w("fldCharType"))
         shown = ""
         if kind == "begin":
-            self._open.append(_Field(form=element.find(w("ffData"))))
+            self._open = [*self._open[-_MOST_OPEN + 1 :], _Field(form=element.find(w("ffData")))]
         elif kind == "separate" and self._open:
             self._open[-1].in_instruction = False
         elif kind == "end" and self._open:

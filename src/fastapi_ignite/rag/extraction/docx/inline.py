@@ -169,7 +169,8 @@ class InlineReader:
         self.fields.instruction(element.text or "")
 
     def _equation(self, element: etree._Element, _: RunFormat) -> None:
-        self._show(equation_text(element))
+        before = element.getprevious()
+        self._show((" " if before is not None and before.tag == O_MATH else "") + equation_text(element))
 
     def _equations(self, element: etree._Element, _: RunFormat) -> None:
         """Read equations that stand on lines of their own."""

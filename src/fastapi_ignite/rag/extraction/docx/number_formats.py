@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-# Word counts no further in letters and words, and a longer number would only be written by a hostile file.
+# A hostile file may start at any number, and letters and Roman thousands grow with it.
 _LARGEST: Final = 32_767
+_MOST_REPEATED_LETTERS: Final = 30  # of Word
 _LARGEST_KANJI: Final = 9_999
 
 _ROMAN: Final = (
@@ -99,7 +100,7 @@ def written_number(number: int, number_format: str) -> str:
 def _letters(number: int, alphabet: str) -> str:
     """Write a number as Word does: behind `z` comes `aa`, then `bb`."""
     times, place = divmod(number - 1, len(alphabet))
-    return alphabet[place] * (times + 1)
+    return alphabet[place] * (times + 1) if times < _MOST_REPEATED_LETTERS else str(number)
 
 
 def _added(number: int, signs: tuple[tuple[int, str], ...]) -> str:

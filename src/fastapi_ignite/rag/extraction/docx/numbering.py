@@ -8,7 +8,7 @@ from typing import Final
 
 from lxml import etree
 
-from fastapi_ignite.rag.extraction.docx.names import ALTERNATE_CONTENT, OFF, R_PR, VAL, child_value, mc, w
+from fastapi_ignite.rag.extraction.docx.names import ALTERNATE_CONTENT, OFF, R_PR, VAL, child, child_value, mc, w
 from fastapi_ignite.rag.extraction.docx.number_formats import written_number
 from fastapi_ignite.rag.extraction.docx.styles import ListPlace, Styles, small_number
 from fastapi_ignite.rag.extraction.symbol_characters import is_private, is_symbol_font, symbol_text
@@ -52,6 +52,7 @@ class Numbering:
             self._definitions = {each.get(w("abstractNumId"), ""): each for each in root.iter(w("abstractNum"))}
             self._instances = {each.get(w("numId"), ""): each for each in root.iter(w("num"))}
         self._lists: dict[str, _List | None] = {}
+        self._levels: dict[str, dict[int, _Level]] = {}
         self._counts: dict[str, dict[int, int]] = {}
         self._started: set[tuple[str, int]] = set()
 
@@ -68,7 +69,7 @@ class Numbering:
         if level is None:
             return ""
         self._count(place.list_id, found, level_number)
-        text = self._text(found, level)[:_LONGEST_MARKER]
+        text = self._text(found, level)
         return f"{text}{level.suffix}" if text.strip() else ""
 
     def _count(self, list_id: str, found: _List, level: int) -> None:
@@ -108,26 +109,30 @@ class Numbering:
 
     def _read(self, instance: etree._Element) -> _List:
         definition = self._definition(instance)
-        found = _List("", {})
-        if definition is not None:
-            found.definition = definition.get(w("abstractNumId"), "")
-            for each in definition.iterchildren(w("lvl")):
-                found.levels[small_number(each.get(w("ilvl")), 0)] = _level(each)
+        found = _List(definition, dict(self._levels_of(definition)))
         for override in instance.iterchildren(w("lvlOverride")):
             number = small_number(override.get(w("ilvl")), 0)
-            start, level = override.find(w("startOverride")), override.find(w("lvl"))
-            if level is not None:
+            start, level = child_value(override, w("startOverride")), child(override, w("lvl"))
+            if number < _LEVELS and level is not None:
                 found.levels[number] = _level(level)
-            if start is not None:
-                found.starts[number] = small_number(start.get(VAL), 1)
+            if number < _LEVELS and start is not None:
+                found.starts[number] = small_number(start, 1)
         return found
 
-    def _definition(self, instance: etree._Element) -> etree._Element | None:
-        """Return the definition of a list. It may stand with another list, which a style names."""
-        definition: etree._Element | None = None
+    def _levels_of(self, definition: str) -> dict[int, _Level]:
+        if definition not in self._levels:
+            element = self._definitions.get(definition)
+            levels = () if element is None else element.iterchildren(w("lvl"))
+            numbers = ((small_number(each.get(w("ilvl")), 0), each) for each in levels)
+            self._levels[definition] = {number: _level(each) for number, each in numbers if number < _LEVELS}
+        return self._levels[definition]
+
+    def _definition(self, instance: etree._Element) -> str:
+        """Return the id of the definition of a list. It may stand with another list, which a style names."""
+        definition = ""
         for _ in range(_LONGEST_CHAIN):
-            definition = self._definitions.get(child_value(instance, w("abstractNumId")) or "")
-            link = None if definition is None else child_value(definition, w("numStyleLink"))
+            definition = child_value(instance, w("abstractNumId")) or ""
+            link = child_value(self._definitions.get(definition), w("numStyleLink"))
             if link is None:
                 break
             named = self._instances.get(self._styles.list_id(link) or "")
@@ -139,7 +144,7 @@ class Numbering:
 
 def _level(element: etree._Element) -> _Level:
     number_format = child_value(element, w("numFmt")) or _alternative_format(element) or "decimal"
-    text = child_value(element, w("lvlText")) or ""
+    text = (child_value(element, w("lvlText")) or "")[:_LONGEST_MARKER]
     suffix = {"nothing": "", "space": " ", None: " "}.get(child_value(element, w("suff")), " ")
     restart = child_value(element, w("lvlRestart"))
     legal = element.find(w("isLgl"))

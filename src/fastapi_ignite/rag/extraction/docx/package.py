@@ -61,9 +61,6 @@ class WordPackage:
                 found[link.get("Id", "")] = Relationship(kind, _comparable(posixpath.normpath(joined)))
         return found
 
-    def related(self, part: str, kind: str) -> list[str]:
-        return [link.part for link in self.relationships(part).values() if link.kind == kind]
-
     def content(self, part: str) -> bytes | None:
         """Return the bytes of a part, or None if the package has none of this name.
 

@@ -16,6 +16,8 @@ from fastapi_ignite.rag.extraction.docx.package import parse
 from fastapi_ignite.rag.extraction.docx.story import Document, Story
 
 _NUMBER: Final = re.compile(r"\d+")
+# It was right on the page that was laid out last, and is wrong on all others.
+_PAGE_NUMBER: Final = re.compile(r"\W*\d{1,3}(\W+\d{1,3})?\W*")
 
 
 class SideParts:
@@ -50,15 +52,19 @@ class SideParts:
                     yield block
 
     def headers_and_footers(self) -> Iterator[Block]:
-        """Yield each distinct paragraph and table of all headers, and then of all footers, once."""
+        """Yield each distinct paragraph and table of all headers, and then of all footers, once.
+
+        A paragraph that holds a page number and nothing else is left out.
+        """
         seen: set[str] = set()
         for kind in ("header", "footer"):
-            for part in sorted(set(self._document.parts(kind)), key=_by_number):
+            for part in sorted(self._document.parts(kind), key=_by_number):
                 root, story = self._open(part)
                 for block in story.blocks([root]):
                     text = block.text if isinstance(block, Paragraph) else "\n".join(map("\t".join, block.rows))
-                    if text.strip() not in seen:
-                        seen.add(text.strip())
+                    text = text.strip()
+                    if text not in seen and not _PAGE_NUMBER.fullmatch(text):
+                        seen.add(text)
                         yield block
 
     def _open(self, part: str) -> tuple[etree._Element, Story]:

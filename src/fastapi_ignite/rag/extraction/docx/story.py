@@ -55,7 +55,8 @@ class Document:
         self._taken: set[str] = set()
 
     def parts(self, kind: str) -> list[str]:
-        return [link.part for link in self.relationships.values() if link.kind == kind]
+        """Return the names of the parts that are related to the main part in this way."""
+        return list(dict.fromkeys(link.part for link in self.relationships.values() if link.kind == kind))
 
     def take(self, link: Relationship | None) -> bytes | None:
         """Return the content of a part that is shown at one place, and None if it was shown before.

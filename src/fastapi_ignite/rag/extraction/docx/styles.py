@@ -96,8 +96,9 @@ class Styles:
         )
         self.paragraph = cache(self._paragraph)
         self.run = cache(self._run)
+        self.has_header_row = cache(self._has_header_row)
 
-    def has_header_row(self, style_id: str) -> bool:
+    def _has_header_row(self, style_id: str) -> bool:
         """Return whether a table style sets off the first row."""
         return any(
             part.get(w("type")) == "firstRow"

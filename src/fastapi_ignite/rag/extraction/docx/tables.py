@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from lxml import etree
@@ -54,6 +55,11 @@ class _Row:
     cells: list[_Cell]
     columns_before: int
     is_header: bool
+
+    @property
+    def places(self) -> list[int]:
+        """Return the column of the grid at which each cell begins."""
+        return list(accumulate((cell.columns for cell in self.cells[:-1]), initial=self.columns_before))
 
 
 class TableReader:
@@ -134,21 +140,23 @@ def _first_row_names_columns(texts: list[list[str]]) -> bool:
 
 
 def _texts(rows: list[_Row]) -> list[list[str]]:
-    """Return the texts by columns. A cell over several columns stands in the first of them, the others are empty.
+    """Return the texts by columns, a column being a place at which a cell of any row begins.
 
-    A cell over several rows is repeated in each, so that every row can be understood without those above it.
+    A cell over several columns stands in the first of them, the others are empty. A cell over several rows is repeated
+    in each, so that every row can be understood without those above it.
     """
+    columns = {place: number for number, place in enumerate(sorted({place for row in rows for place in row.places}))}
     texts: list[list[str]] = []
     above: dict[int, str] = {}
     for row in rows:
-        line = [""] * row.columns_before
-        for cell in row.cells:
+        line: list[str] = []
+        for place, cell in zip(row.places, row.cells, strict=True):
             text = cell.text
             if cell.continues_above and not text.strip():
-                text = above.get(len(line), "")
-            above[len(line)] = text if len(text) <= _LONGEST_REPEATED else ""
+                text = above.get(place, "")
+            above[place] = text if len(text) <= _LONGEST_REPEATED else ""
+            line.extend([""] * (columns[place] - len(line)))
             line.append(text)
-            line.extend([""] * (cell.columns - 1))
         texts.append(line)
     return texts
 
