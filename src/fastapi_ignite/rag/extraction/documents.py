@@ -11,7 +11,6 @@ from fastapi_ignite.rag.extraction.decoding import unix_newlines
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import PDF_MAGIC, PDF_PREAMBLE_BYTES, MediaType
 from fastapi_ignite.rag.extraction.result import ExtractedText
-from fastapi_ignite.rag.extraction.word_entities import restored, without_references
 
 if TYPE_CHECKING:
     from kreuzberg import ExtractionConfig, ExtractionResult
@@ -20,18 +19,14 @@ _PAGED: Final = frozenset({MediaType.PDF, MediaType.PPTX})
 
 
 def read(data: bytes, media_type: MediaType) -> ExtractedText:
-    """Read a document. Only PDF pages and slides are pages: Word knows just the breaks set by hand, a sheet is none.
+    """Read a document. Only PDF pages and slides are pages.
 
     Raises:
         ExtractionError: encrypted, damaged, or beyond the parser's own limits.
     """
     if media_type in _PAGED:
         return ExtractedText(*_pages(data, media_type), media_type.value)
-    if media_type is MediaType.DOCX:
-        text = restored(_parsed(without_references(data), media_type, _config()).content)
-    else:
-        text = _parsed(data, media_type, _config()).content
-    return ExtractedText(_clean(text), None, media_type.value)
+    return ExtractedText(_clean(_parsed(data, media_type, _config()).content), None, media_type.value)
 
 
 def load(data: bytes) -> None:

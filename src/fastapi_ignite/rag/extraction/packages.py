@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from typing import Final
@@ -19,18 +20,17 @@ _READ_BLOCK: Final = 1024**2
 _INDEX_BYTES: Final = 4 * 1024**2
 _LOCAL_HEADER: Final = 30
 
+_OFFICE_INDEX: Final = "[content_types].xml"
 _OFFICE_PARTS: Final = (
     ("word/document.xml", MediaType.DOCX),
     ("ppt/presentation.xml", MediaType.PPTX),
     ("xl/workbook.xml", MediaType.XLSX),
 )
-_OFFICE_MARKERS: Final = (
-    (b"wordprocessingml", MediaType.DOCX),
-    (b"ms-word", MediaType.DOCX),
-    (b"presentationml", MediaType.PPTX),
-    (b"ms-powerpoint", MediaType.PPTX),
-    (b"spreadsheetml", MediaType.XLSX),
-    (b"ms-excel", MediaType.XLSX),
+# The content type of the main part; documents that are embedded in another have types of their own.
+_MAIN_CONTENT_TYPES: Final = (
+    (re.compile(rb"(?:wordprocessingml|ms-word)[\w.-]*main\+xml", re.IGNORECASE), MediaType.DOCX),
+    (re.compile(rb"(?:presentationml|ms-powerpoint)[\w.-]*main\+xml", re.IGNORECASE), MediaType.PPTX),
+    (re.compile(rb"(?:spreadsheetml|ms-excel)[\w.-]*main\+xml", re.IGNORECASE), MediaType.XLSX),
 )
 _MIMETYPES: Final = {
     MediaType.ODT.value: MediaType.ODT,
@@ -66,8 +66,9 @@ def package_type(data: bytes) -> MediaType:
 
 def _document_in(package: zipfile.ZipFile) -> MediaType:
     names = set(package.namelist())
-    if "[Content_Types].xml" in names:
-        media_type = _office_type(package, names)
+    index = next((name for name in names if name.lower() == _OFFICE_INDEX), None)
+    if index is not None:
+        media_type = _office_type(package, names, index)
     elif "mimetype" in names:
         media_type = _MIMETYPES.get(_read_start(package, "mimetype").strip().decode("ascii", "replace"))
         if media_type and _has_encrypted_content(package, names):
@@ -83,14 +84,13 @@ def _document_in(package: zipfile.ZipFile) -> MediaType:
     return media_type
 
 
-def _office_type(package: zipfile.ZipFile, names: set[str]) -> MediaType | None:
+def _office_type(package: zipfile.ZipFile, names: set[str], index_name: str) -> MediaType | None:
     for part, media_type in _OFFICE_PARTS:
         if part in names:
             return media_type
-    index = _read_start(package, "[Content_Types].xml")
-    # The main part of a document has its own content type; parts of other kinds are embedded ones.
-    for marker, media_type in _OFFICE_MARKERS:
-        if marker in index and b"main+xml" in index:
+    index = _read_start(package, index_name).replace(b"\x00", b"")  # in UTF-16 every second byte is NUL
+    for content_type, media_type in _MAIN_CONTENT_TYPES:
+        if content_type.search(index):
             return media_type
     return None
 

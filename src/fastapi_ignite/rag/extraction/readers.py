@@ -25,7 +25,7 @@ from fastapi_ignite.rag.extraction.result import ExtractedText
 _READERS: Final = {
     MediaType.PDF: "documents",
     MediaType.RTF: "documents",
-    MediaType.DOCX: "documents",
+    MediaType.DOCX: "docx",
     MediaType.PPTX: "pptx",
     MediaType.XLSX: "xlsx",
     MediaType.ODT: "documents",

@@ -1,0 +1,33 @@
+"""Reads a part in another format that Word inserts when it opens the file (`w:altChunk`): a web page, a mail, a text.
+
+Programs that make a Word file out of HTML often leave the work to Word in this way.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from fastapi_ignite.rag.extraction.decoding import decode
+from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
+from fastapi_ignite.rag.extraction.formats import OLE_MAGIC, RTF_MAGIC
+from fastapi_ignite.rag.extraction.mail import message_text
+from fastapi_ignite.rag.extraction.webpage import readable_text
+
+_UNREADABLE: Final = "The file holds a document of another format; open it in Word, save it and upload it again."
+_MAIL: Final = re.compile(rb"\s*(mime-version|from|content-type|date|subject):", re.IGNORECASE)
+_MARKUP: Final = re.compile(r"\s*<")
+
+
+def embedded_text(content: bytes) -> str:
+    """Return the text of the part, its paragraphs set off by line ends.
+
+    Raises:
+        ExtractionError: the format is none that is read here.
+    """
+    if content.startswith((RTF_MAGIC, OLE_MAGIC)):
+        raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE, _UNREADABLE)
+    if _MAIL.match(content):
+        return message_text(content.decode("ascii", errors="surrogateescape"))
+    text = decode(content, declared=True)
+    return readable_text(text) if _MARKUP.match(text) else text

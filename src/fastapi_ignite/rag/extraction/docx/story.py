@@ -1,0 +1,167 @@
+"""Reads the blocks of a story: of the body, a header, a note, a comment or a text box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from lxml import etree
+
+from fastapi_ignite.rag.extraction.docx.blocks import Block, Paragraph, Role
+from fastapi_ignite.rag.extraction.docx.fields import Fields
+from fastapi_ignite.rag.extraction.docx.graphics import graphic_blocks
+from fastapi_ignite.rag.extraction.docx.inline import InlineReader, InlineText
+from fastapi_ignite.rag.extraction.docx.names import (
+    ALTERNATE_CONTENT,
+    HIDDEN,
+    O_MATH,
+    O_MATH_PARAGRAPH,
+    P_PR,
+    TABLE,
+    P,
+    R,
+    child,
+    drawing,
+    r,
+    w,
+)
+from fastapi_ignite.rag.extraction.docx.notes import Notes
+from fastapi_ignite.rag.extraction.docx.numbering import Numbering
+from fastapi_ignite.rag.extraction.docx.package import Relationship, WordPackage, parse
+from fastapi_ignite.rag.extraction.docx.styles import ListPlace, ParagraphStyle, Styles, paragraph_properties, placed
+from fastapi_ignite.rag.extraction.docx.tables import TableReader
+
+_EMBEDDED_PART: Final = w("altChunk")
+_DRAWING_PARAGRAPH: Final = drawing("main", "p")
+_CHART: Final = drawing("chart", "chart")
+_DIAGRAM: Final = drawing("diagram", "relIds")
+# They stand among paragraphs only in files that another program than Word wrote: each is read as a paragraph.
+_INLINE: Final = frozenset((R, O_MATH, O_MATH_PARAGRAPH, w("hyperlink"), w("fldSimple")))
+_BLOCKS: Final = frozenset((P, TABLE, _EMBEDDED_PART, _DRAWING_PARAGRAPH, _CHART, _DIAGRAM, *_INLINE))
+_PLAIN: Final = ParagraphStyle()
+
+
+class Document:
+    """What all stories of a file share. `read_embedded` reads a part in another format, which Word would insert."""
+
+    def __init__(self, package: WordPackage, main_part: str, read_embedded: Callable[[bytes], Iterable[Block]]) -> None:
+        self.package = package
+        self.read_embedded = read_embedded
+        self.relationships = package.relationships(main_part)
+        self.styles = Styles(self._optional("styles"))
+        self.numbering = Numbering(self._optional("numbering"), self.styles)
+        self.notes = Notes(self._optional("settings"))
+        self._taken: set[str] = set()
+
+    def parts(self, kind: str) -> list[str]:
+        """Return the names of the parts that are related to the main part in this way."""
+        return list(dict.fromkeys(link.part for link in self.relationships.values() if link.kind == kind))
+
+    def take(self, link: Relationship | None) -> bytes | None:
+        """Return the content of a part that is shown at one place, and None if it was shown before.
+
+        Raises:
+            ExtractionError: the part is missing or damaged.
+        """
+        if link is None or link.part in self._taken:
+            return None
+        self._taken.add(link.part)
+        return self.package.text_content(link.part)
+
+    def _optional(self, kind: str) -> etree._Element | None:
+        return next(map(self.package.xml, self.parts(kind)), None)
+
+
+class Story:
+    """The paragraphs and tables of one part, in the order in which they are read."""
+
+    def __init__(self, document: Document, relationships: dict[str, Relationship]) -> None:
+        self._document = document
+        self._relationships = relationships
+        self._tables = TableReader(document.styles, self.blocks)
+        self.inline = InlineReader(document.styles, document.notes)
+
+    def blocks(self, elements: Iterable[etree._Element]) -> Iterator[Block]:
+        """Yield the blocks that these elements are or hold; of one element, those below it."""
+        waiting: list[InlineText] = []  # for the paragraph that it belongs to
+        for element in _blocks_in(elements):
+            tag = element.tag
+            if tag == P:
+                yield from self._paragraph(element, waiting)
+                continue
+            yield from self._joined(waiting)
+            if tag == TABLE:
+                yield from self._tables.read(element)
+            elif tag in _INLINE:
+                waiting.append(self.inline.read([element], self._document.styles.paragraph(None).run))
+            elif tag == _DRAWING_PARAGRAPH:
+                yield Paragraph("".join(element.itertext(drawing("main", "t"))))
+            elif tag == _EMBEDDED_PART:
+                content = self._part_of(element, "id")
+                yield from () if content is None else self._document.read_embedded(content)
+            else:
+                content = self._part_of(element, "dm" if element.tag == _DIAGRAM else "id")
+                yield from () if content is None else graphic_blocks(parse(content))
+        yield from self._joined(waiting)
+
+    def _paragraph(self, paragraph: etree._Element, waiting: list[InlineText]) -> Iterator[Block]:
+        own = paragraph_properties(child(paragraph, P_PR))
+        style = self._document.styles.paragraph(own.style_id)
+        waiting.append(self.inline.read(paragraph, style.run))
+        if not own.goes_on:
+            if own.heading_level is not None:
+                style = replace(style, heading_level=own.heading_level)
+            yield from self._joined(waiting, style, placed(own.place, style.place), own.style_id)
+
+    def _joined(
+        self,
+        waiting: list[InlineText],
+        style: ParagraphStyle = _PLAIN,
+        place: ListPlace | None = None,
+        style_id: str | None = None,
+    ) -> Iterator[Block]:
+        """Yield the paragraph that has waited for its end, and what stands beside it."""
+        if not waiting:
+            return
+        text = "".join(inline.text for inline in waiting)
+        marker = "" if place is None else self._document.numbering.marker(place, style_id)
+        notes = [note for inline in waiting for note in inline.notes]
+        boxes = [box for inline in waiting for box in inline.boxes]
+        is_bold = all(inline.is_bold for inline in waiting)
+        waiting.clear()
+        if text.strip():
+            role, text = _role_and_text(style, text, marker)
+            yield Paragraph(text, role, style.heading_level, notes, is_bold)
+        if boxes:
+            yield from self._boxes(boxes)
+
+    def _part_of(self, element: etree._Element, attribute: str) -> bytes | None:
+        return self._document.take(self._relationships.get(element.get(r(attribute), "")))
+
+    def _boxes(self, boxes: list[etree._Element]) -> Iterator[Block]:
+        """Read what floats beside a paragraph. A field around it goes on behind it."""
+        outer, self.inline.fields = self.inline.fields, Fields()
+        yield from self.blocks(boxes)
+        self.inline.fields = outer
+
+
+def _blocks_in(elements: Iterable[etree._Element]) -> Iterator[etree._Element]:
+    """Yield the paragraphs, tables and other blocks, through content controls and marks of changes."""
+    for element in elements:
+        tag = element.tag
+        if tag in _BLOCKS:
+            yield element
+        elif tag == ALTERNATE_CONTENT:
+            yield from next(filter(None, (list(_blocks_in(alternative)) for alternative in element)), [])
+        elif tag not in HIDDEN:
+            yield from _blocks_in(element)
+
+
+def _role_and_text(style: ParagraphStyle, text: str, marker: str) -> tuple[Role, str]:
+    if style.is_code and not marker:
+        return Role.CODE, text.rstrip()
+    text = f"{marker}{text.strip()}" if marker else text.rstrip()
+    if style.heading_level:
+        return Role.HEADING, text
+    return (Role.LIST_ITEM if marker else Role.BODY), text
