@@ -6,7 +6,6 @@ switched as hidden, ruby readings, alternative texts of pictures, the templates 
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from lxml import etree
@@ -20,6 +19,7 @@ from fastapi_ignite.rag.extraction.odf_slides import SlideReader
 from fastapi_ignite.rag.extraction.odf_styles import Styles, page_masters
 from fastapi_ignite.rag.extraction.odf_text import BlockReader
 from fastapi_ignite.rag.extraction.package_parts import PackageParts
+from fastapi_ignite.rag.extraction.page_numbers import is_only_page_number
 from fastapi_ignite.rag.extraction.result import ExtractedText
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 
@@ -28,15 +28,6 @@ _FOOTERS: Final = tuple(f"{STYLE}footer{suffix}" for suffix in ("-first", "", "-
 _FIELDS: Final = tuple(
     f"{TEXT}{name}" for name in ("page-number", "page-count", "sheet-name", "date", "time", "title", "file-name")
 )
-# What may stand beside the number of a page without making the line worth quoting.
-# fmt: off
-_PAGE_WORDS: Final = frozenset({
-    "page", "pages", "of", "seite", "seiten", "von", "pag", "pág", "página", "páginas", "de", "di", "pagina",
-    "pagine", "su", "sida", "av", "side", "af", "sivu", "strona", "z", "страница", "стр", "из", "oldal", "stránka",
-    "strana", "sayfa", "p", "s",
-})
-# fmt: on
-_WORD: Final = re.compile(r"\w+")
 
 
 def read(data: bytes, media_type: MediaType) -> ExtractedText:
@@ -137,5 +128,5 @@ def _drop_page_numbers(margin: etree._Element) -> None:
         for field in fields:
             rest = rest.replace("".join(map(str, field.itertext())), " ", 1)
         parent = paragraph.getparent()
-        if fields and parent is not None and set(_WORD.findall(rest.lower())) <= _PAGE_WORDS:
+        if fields and parent is not None and is_only_page_number(rest):
             parent.remove(paragraph)

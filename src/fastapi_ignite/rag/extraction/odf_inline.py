@@ -81,18 +81,19 @@ class InlineReader:
     def read(self, paragraph: etree._Element) -> str:
         """Return the text of a paragraph or heading. Its tabs and line breaks are kept."""
         style = paragraph.get(STYLE_NAME)
-        if self._styles.is_hidden("paragraph", style):
+        if style is not None and self._styles.is_hidden("paragraph", style):
             return ""
-        self._after_blank = True
         if not len(paragraph):
-            self._characters(paragraph.text, "paragraph", style)
-        else:
-            self._paragraph_is_hidden = False
-            anchored_before = len(self._anchored)
-            self._content(paragraph, "paragraph", style)
-            if self._paragraph_is_hidden:
-                self._pieces.clear()
-                del self._anchored[anchored_before:]
+            text = paragraph.text or ""
+            # most cells of a sheet end here
+            return text if text.isalnum() and text.isascii() else self._shown(text, "paragraph", style).strip(" ")
+        self._after_blank = True
+        self._paragraph_is_hidden = False
+        anchored_before = len(self._anchored)
+        self._content(paragraph, "paragraph", style)
+        if self._paragraph_is_hidden:
+            self._pieces.clear()
+            del self._anchored[anchored_before:]
         text = "".join(self._pieces).rstrip(" ")
         self._pieces.clear()
         return text
@@ -140,15 +141,18 @@ class InlineReader:
     def _characters(self, text: str | None, family: str, style: str | None) -> None:
         if not text:
             return
-        words = _BLANKS.sub(" ", text)
+        words = self._shown(text, family, style)
         if self._after_blank and words.startswith(" "):
             words = words[1:]
-        if not words:
-            return
-        self._after_blank = words.endswith(" ")
+        if words:
+            self._after_blank = words.endswith(" ")
+            self._pieces.append(words)
+
+    def _shown(self, text: str, family: str, style: str | None) -> str:
+        words = _BLANKS.sub(" ", text)
         if not words.isascii() and _PRIVATE.search(words):
             words = symbol_text(words, self._styles.font(family, style) or _SYMBOL)
-        self._pieces.append(words)
+        return words
 
     def _add(self, text: str) -> None:
         self._pieces.append(text)

@@ -44,7 +44,7 @@ Row = list[tuple[int, str]]
 
 
 class SheetReader:
-    """Writes each sheet with text as a heading and tables. An empty row ends a table; a line before a table is a paragraph."""
+    """Writes each sheet with text as a heading and tables. An empty row ends a table, and one cell alone no column."""
 
     def __init__(self, parts: PackageParts, styles: Styles, output: TextBuilder, reader: BlockReader) -> None:
         self._parts = parts
@@ -107,28 +107,33 @@ class SheetReader:
         for cell in element:
             if cell.tag not in CELLS:
                 continue
-            times = count_in(cell.get(COLUMNS_REPEATED), most=_MOST_COLUMNS)
+            repeated = cell.get(COLUMNS_REPEATED)
             text = self._cell(cell)
+            if repeated is None:
+                if text:
+                    row.append((column, text))
+                column += 1
+                continue
+            times = count_in(repeated, most=_MOST_COLUMNS)
             if text:
-                for number in range(min(times, _MOST_COLUMNS_REPEATED)):
-                    row.append((column + number, text))
+                row += [(column + number, text) for number in range(min(times, _MOST_COLUMNS_REPEATED))]
             column += times
         if not row:
             self._end_table()
             return
         times = count_in(element.get(ROWS_REPEATED), most=_MOST_ROWS_REPEATED)
-        self._reader.count_repeated([text for _, text in row], times - 1)
+        if times > 1:
+            self._reader.count_repeated([text for _, text in row], times - 1)
         if self._in_header and self._named_rows == len(self._rows):
             self._named_rows += times
         self._rows += [row] * times
 
     def _cell(self, cell: etree._Element) -> str:
-        if len(cell) == 1 and cell[0].tag == PARAGRAPH:
+        parts = len(cell)
+        if parts == 1 and cell[0].tag == PARAGRAPH:
             text = self._reader.paragraph_text(cell[0])
-        elif len(cell):
-            text = self._reader.nested_text(cell)
         else:
-            text = ""
+            text = self._reader.nested_text(cell) if parts else ""
         if text or (_VALUE_TYPE not in cell.attrib and _FORMULA not in cell.attrib):
             return text
         return shown_value(cell)

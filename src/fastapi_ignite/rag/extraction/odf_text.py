@@ -83,7 +83,8 @@ class BlockReader:
     def paragraph_text(self, paragraph: etree._Element) -> str:
         """Return the text of a paragraph alone, without what is anchored in it."""
         text = self._inline.read(paragraph)
-        self._keep_remarks(self._inline.taken_anchored())
+        if self._inline.has_anchored:
+            self._keep_remarks(self._inline.taken_anchored())
         return text
 
     def nested_text(self, container: etree._Element) -> str:
@@ -216,23 +217,30 @@ class BlockReader:
         return ""
 
     def _table(self, element: etree._Element) -> None:
+        """Write a table. One cell alone, and a row with a table in it, are frames around text."""
         rows: list[list[str]] = []
-        single = self._single_cell(element)
-        if single is not None:
-            self.blocks(single)
-            return
         named = 0
+        is_frame = not self._inside_cells and _is_one_cell(element)
         for row, is_header in _rows(element, inside_header=False):
+            if is_frame or (not self._inside_cells and next(row.iter(TABLE_ELEMENT), None) is not None):
+                self._write_rows(element, rows, named)
+                rows, named = [], 0
+                for cell in row.iterchildren(*CELLS):
+                    self.blocks(cell)
+                continue
             times = count_in(row.get(ROWS_REPEATED), most=_MOST_REPEATED)
             cells = self._cells(row)
             self.count_repeated(cells, times - 1)
             named += times if is_header and named == len(rows) else 0
             rows += [cells] * times
+        self._write_rows(element, rows, named)
+        self.end_block()
+
+    def _write_rows(self, table: etree._Element, rows: list[list[str]], named: int) -> None:
         if not named and len(rows) > 1:
-            marked = element.get(f"{TABLE}use-first-row-styles") == "true" or self._is_heading_row(element)
+            marked = table.get(f"{TABLE}use-first-row-styles") == "true" or self._is_heading_row(table)
             named = int(marked or first_row_names_columns(rows))
         self._output.table(rows, header_rows=named)
-        self.end_block()
 
     def count_repeated(self, cells: list[str], times: int) -> None:
         """Count what a repetition adds to the text, which a few bytes of a file can make endless.
@@ -265,17 +273,6 @@ class BlockReader:
         if len(cell) == 1 and cell[0].tag == PARAGRAPH and not len(cell[0]):
             return self._inline.read(cell[0])
         return self.nested_text(cell)
-
-    def _single_cell(self, table: etree._Element) -> etree._Element | None:
-        """Return the cell of a table that is only a frame around text."""
-        found: etree._Element | None = None
-        for row, _ in _rows(table, inside_header=False):
-            for cell in row:
-                if cell.tag in CELLS:
-                    if found is not None or COLUMNS_REPEATED in cell.attrib or ROWS_REPEATED in row.attrib:
-                        return None
-                    found = cell
-        return found if not self._inside_cells else None
 
     def _is_heading_row(self, table: etree._Element) -> bool:
         """Tell whether the program that wrote the first row formatted it as the heading of the table."""
@@ -349,6 +346,11 @@ class BlockReader:
 def first_row_names_columns(rows: Sequence[Sequence[str]]) -> bool:
     """Guess whether the first row is a header. Two columns of text are more often a name and its value in each row."""
     return bool(rows) and has_header(rows, certain=max(map(len, rows)) <= _NAME_AND_VALUE)
+
+
+def _is_one_cell(table: etree._Element) -> bool:
+    cells = [cell for row, _ in _rows(table, inside_header=False) for cell in row.iterchildren(*CELLS)]
+    return len(cells) == 1 and COLUMNS_REPEATED not in cells[0].attrib
 
 
 def _rows(container: etree._Element, *, inside_header: bool) -> Iterator[tuple[etree._Element, bool]]:

@@ -24,7 +24,7 @@ from fastapi_ignite.rag.extraction.result import ExtractedText
 
 _READERS: Final = {
     MediaType.PDF: "documents",
-    MediaType.RTF: "documents",
+    MediaType.RTF: "rtf",
     MediaType.DOCX: "documents",
     MediaType.PPTX: "documents",
     MediaType.XLSX: "documents",

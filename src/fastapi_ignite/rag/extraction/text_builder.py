@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from fastapi_ignite.rag.extraction.structure import Span, SpanKind
@@ -60,6 +61,15 @@ class TextBuilder:
             elif number < header_rows:
                 header_rows -= 1
         self._add("\n".join(lines), SpanKind.TABLE, "\n\n", level=min(header_rows, len(lines)), cells=CELL_SEPARATOR)
+
+    def include(self, other: TextBuilder) -> None:
+        """Add all that another builder holds, its pages excepted, as if it had been added here."""
+        before = self._length
+        self._add(other.text, None, "\n\n")
+        moved = self._length - other.length
+        if self._length > before:
+            self._spans += [replace(span, start=span.start + moved, end=span.end + moved) for span in other.spans]
+            self._last_kind = other._last_kind
 
     def page(self) -> None:
         """Begin the next page. A document whose pages are not fixed has none."""
