@@ -31,7 +31,7 @@ _READERS: Final = {
     MediaType.ODT: "odf",
     MediaType.ODS: "odf",
     MediaType.ODP: "odf",
-    MediaType.EPUB: "documents",
+    MediaType.EPUB: "epub",
     MediaType.PPT: "documents",
     MediaType.OUTLOOK_MESSAGE: "documents",
 }

@@ -63,7 +63,7 @@ class TextBuilder:
         self._add("\n".join(lines), SpanKind.TABLE, "\n\n", level=min(header_rows, len(lines)), cells=CELL_SEPARATOR)
 
     def include(self, other: TextBuilder) -> None:
-        """Add all that another builder holds, its pages excepted, as if it had been added here."""
+        """Add all that another builder holds, save its pages, as if it had been added here."""
         before = self._length
         self._add(other.text, None, "\n\n")
         moved = self._length - other.length
