@@ -18,15 +18,17 @@ _YEAR: Final = re.compile(r"(?:19|20)[0-9]{2}")
 
 
 def has_header(rows: Sequence[Sequence[str]], *, certain: bool = False) -> bool:
-    """Tell whether the first of `rows` names the columns: short and different texts, none of which is a value.
+    """Tell whether the first of `rows` names the columns: short texts, most of them different, none of
+    which is a value.
 
     With `certain`, the rows must say so themselves: some column has values in every row but the first.
     """
     names = [name.strip() for name in rows[0]]
     below = rows[1 : 1 + _ROWS_LOOKED_AT]
-    if not below or not all(names) or len({name.lower() for name in names}) < len(names):
+    named = [name.lower() for name in names if name]
+    if not below or len(named) * 2 < len(names) or len(set(named)) * 4 < len(named) * 3:
         return False
-    if any(len(name) > _LONGEST_NAME for name in names):
+    if not named or any(len(name) > _LONGEST_NAME for name in names):
         return False
     # years are names of columns too, but not of the first one
     if any(_is_value(name) and not (column and _YEAR.fullmatch(name)) for column, name in enumerate(names)):

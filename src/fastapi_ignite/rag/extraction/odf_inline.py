@@ -31,7 +31,6 @@ from fastapi_ignite.rag.extraction.symbol_characters import symbol_text
 _BLANKS: Final = re.compile(r"[ \t\r\n]+")
 _PRIVATE: Final = re.compile("[\uf000-\uf0ff]")
 _MOST_BLANKS: Final = 200
-_SYMBOL: Final = "Symbol"
 _NOTE: Final = f"{TEXT}note"
 # Blocks inside a paragraph, which follow it.
 _ANCHORED: Final = frozenset({ANNOTATION, _NOTE, PARAGRAPH, HEADING, LIST, TABLE_ELEMENT, f"{TEXT}section"})
@@ -151,7 +150,7 @@ class InlineReader:
     def _shown(self, text: str, family: str, style: str | None) -> str:
         words = _BLANKS.sub(" ", text)
         if not words.isascii() and _PRIVATE.search(words):
-            words = symbol_text(words, self._styles.font(family, style) or _SYMBOL)
+            words = symbol_text(words, self._styles.font(family, style))
         return words
 
     def _add(self, text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from lxml import etree
 
 from fastapi_ignite.rag.extraction.odf_names import (
+    CELL,
     CELLS,
     COLUMNS_REPEATED,
     OFFICE,
@@ -20,9 +21,10 @@ from fastapi_ignite.rag.extraction.odf_names import (
     count_in,
 )
 from fastapi_ignite.rag.extraction.odf_styles import Styles
-from fastapi_ignite.rag.extraction.odf_text import BlockReader, first_row_names_columns
+from fastapi_ignite.rag.extraction.odf_text import BlockReader
 from fastapi_ignite.rag.extraction.package_parts import PackageParts
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
+from fastapi_ignite.rag.extraction.unmarked_headers import first_row_names_columns
 
 _SHAPES: Final = f"{TABLE}shapes"
 _HEADER_ROWS: Final = f"{TABLE}table-header-rows"
@@ -31,6 +33,8 @@ _STYLES: Final = f"{OFFICE}automatic-styles"
 _EVENTS: Final = (TABLE_ELEMENT, ROW, _SHAPES, _HEADER_ROWS, _LINKED, _STYLES)
 _MOST_ROWS_REPEATED: Final = 1000
 _MOST_COLUMNS_REPEATED: Final = 1000
+# so many rows of one cell above a table are its titles; more are rows
+_MOST_TITLES: Final = 5
 _MOST_COLUMNS: Final = 1_048_576
 # LibreOffice keeps copies of sheets of other files under such names.
 _COPY_OF_ANOTHER_FILE: Final = "'file:"
@@ -108,7 +112,8 @@ class SheetReader:
             if cell.tag not in CELLS:
                 continue
             repeated = cell.get(COLUMNS_REPEATED)
-            text = self._cell(cell)
+            # what a merged cell covers is not shown
+            text = self._cell(cell) if cell.tag == CELL else ""
             if repeated is None:
                 if text:
                     row.append((column, text))
@@ -116,6 +121,7 @@ class SheetReader:
                 continue
             times = count_in(repeated, most=_MOST_COLUMNS)
             if text:
+                self._reader.count_repeated([text], min(times, _MOST_COLUMNS_REPEATED) - 1)
                 row += [(column + number, text) for number in range(min(times, _MOST_COLUMNS_REPEATED))]
             column += times
         if not row:
@@ -143,16 +149,17 @@ class SheetReader:
         if rows:
             self._begin_sheet()
         named, self._named_rows = self._named_rows, 0
-        columns = sorted({column for row in rows for column, _ in row})
-        while len(columns) > 1 and len(rows) > 1 and len(rows[0]) == 1 and not named:
-            self._output.paragraph(rows.pop(0)[0][1])
-            columns = sorted({column for row in rows for column, _ in row})
-        if rows:
-            self._table(rows, columns, named)
+        titles = 0 if named else next((number for number, row in enumerate(rows) if len(row) > 1), 0)
+        if titles > _MOST_TITLES:
+            titles = 0
+        for row in rows[:titles]:
+            self._output.paragraph(row[0][1])
+        self._table(rows[titles:], named)
         self._reader.end_block()
 
-    def _table(self, rows: Sequence[Row], columns: Sequence[int], named: int) -> None:
+    def _table(self, rows: Sequence[Row], named: int) -> None:
         """Columns without any text are left out, so that a far-away cell costs no endless row of tabs."""
+        columns = sorted({column for row in rows for column, _ in row})
         places = {column: place for place, column in enumerate(columns)}
         table: list[list[str]] = []
         for row in rows:

@@ -77,7 +77,7 @@ class Styles:
         if name is None:
             return frozenset()
         if name not in self._bases:
-            chain = [style.get(f"{STYLE}name", "") for style in self._chain(_FAMILY_OF_PARAGRAPHS, name)]
+            chain = [style.get(f"{STYLE}parent-style-name", "") for style in self._chain(_FAMILY_OF_PARAGRAPHS, name)]
             self._bases[name] = frozenset({name, *chain})
         return self._bases[name]
 

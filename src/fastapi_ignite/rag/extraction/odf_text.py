@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from lxml import etree
 
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
-from fastapi_ignite.rag.extraction.header_rows import has_header
 from fastapi_ignite.rag.extraction.mathml import formula_text
 from fastapi_ignite.rag.extraction.odf_inline import SKIPPED, InlineReader, note_mark
 from fastapi_ignite.rag.extraction.odf_names import (
     ANNOTATION,
+    CELL,
     CELLS,
     COLUMNS_REPEATED,
     DRAW,
@@ -33,6 +33,7 @@ from fastapi_ignite.rag.extraction.odf_names import (
 from fastapi_ignite.rag.extraction.odf_numbering import Counters, ListStyle, count_item
 from fastapi_ignite.rag.extraction.odf_styles import Styles
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
+from fastapi_ignite.rag.extraction.unmarked_headers import first_row_names_columns
 
 _SECTION: Final = f"{TEXT}section"
 _NOTE: Final = f"{TEXT}note"
@@ -43,7 +44,6 @@ _HEADER_ROWS: Final = f"{TABLE}table-header-rows"
 _ITEMS: Final = frozenset({f"{TEXT}list-item", f"{TEXT}list-header"})
 _MOST_REPEATED: Final = 1000
 _MOST_CHARACTERS: Final = 50_000_000
-_NAME_AND_VALUE: Final = 2
 _TITLE: Final = "Title"
 _TABLE_HEADING: Final = "Table_20_Heading"
 _CODE: Final = frozenset({"Preformatted_20_Text", "Preformatted Text", "HTML_20_Preformatted"})
@@ -225,7 +225,7 @@ class BlockReader:
             if is_frame or (not self._inside_cells and next(row.iter(TABLE_ELEMENT), None) is not None):
                 self._write_rows(element, rows, named)
                 rows, named = [], 0
-                for cell in row.iterchildren(*CELLS):
+                for cell in row.iterchildren(CELL):
                     self.blocks(cell)
                 continue
             times = count_in(row.get(ROWS_REPEATED), most=_MOST_REPEATED)
@@ -259,7 +259,8 @@ class BlockReader:
             if cell.tag not in CELLS:
                 continue
             times = count_in(cell.get(COLUMNS_REPEATED), most=_MOST_REPEATED)
-            text = self.cell_text(cell)
+            # what a merged cell covers is not shown
+            text = self.cell_text(cell) if cell.tag == CELL else ""
             if not text:
                 empty += times
                 continue
@@ -341,11 +342,6 @@ class BlockReader:
             return math
         target = element.get(f"{XLINK}href", "").removeprefix("./").rstrip("/")
         return self._part(f"{target}/content.xml") if self._part and target else None
-
-
-def first_row_names_columns(rows: Sequence[Sequence[str]]) -> bool:
-    """Guess whether the first row is a header. Two columns of text are more often a name and its value in each row."""
-    return bool(rows) and has_header(rows, certain=max(map(len, rows)) <= _NAME_AND_VALUE)
 
 
 def _is_one_cell(table: etree._Element) -> bool:

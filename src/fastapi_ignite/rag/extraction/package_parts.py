@@ -37,18 +37,20 @@ class PackageParts:
             raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
 
     def xml(self, name: str) -> etree._Element:
-        """Return the root element of a part. References to entities of a DTD stay unresolved.
+        """Return the root element of a part.
 
         Raises:
-            ExtractionError: the part is missing, damaged, or no XML within the parser's limits.
+            ExtractionError: the part is missing, damaged, no XML within the parser's limits, or declares entities.
         """
         parser = etree.XMLParser(
             resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
         )
         try:
-            return etree.fromstring(self.read(name), parser)
+            root = etree.fromstring(self.read(name), parser)
         except etree.XMLSyntaxError as damage:
             raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+        _refuse_entities(root)
+        return root
 
     def xml_events(self, name: str, tags: Sequence[str]) -> Iterator[tuple[str, etree._Element]]:
         """Yield `start` and `end` with each element of these names, while the part is parsed.
@@ -70,5 +72,13 @@ class PackageParts:
         )
         try:
             yield from events
+            _refuse_entities(events.root)
         except etree.XMLSyntaxError as damage:
             raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+
+
+def _refuse_entities(root: etree._Element) -> None:
+    """No program declares entities in these files. As they are not replaced, their text would be lost."""
+    declarations = root.getroottree().docinfo.internalDTD
+    if declarations is not None and any(declarations.iterentities()):
+        raise ExtractionError(ErrorCode.CORRUPT_FILE)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import MediaType
 from fastapi_ignite.rag.extraction.result import ExtractedText
 from fastapi_ignite.rag.extraction.rtf_charsets import WINDOWS_LATIN, Charset, Font, load_codecs, of_code_page
@@ -26,12 +27,16 @@ from fastapi_ignite.rag.extraction.rtf_words import (
     PARAGRAPH_ENDS,
     SKIPPED,
 )
+from fastapi_ignite.rag.extraction.symbol_characters import is_private
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 
 _CHECKBOX: Final = re.compile(rb"FORMCHECKBOX.*?\\ffres([0-9]{1,3})(?:.*?\\ffdefres([0-9]))?", re.DOTALL)
+_LONGEST_NAME: Final = 100
 _LONGEST_FIELD: Final = 2000
 _PAGE_FIELD: Final = re.compile(rb"\b(?:PAGE|NUMPAGES|SECTIONPAGES)\b")
 _HEADING_NAME: Final = re.compile(r"heading ([1-9])", re.IGNORECASE)
+_DEEPEST_FLOW: Final = 30
+_BULLET: Final = "•"
 _BODY_LEVEL: Final = 9
 _UNCHECKED_BY_DEFAULT: Final = 25
 
@@ -64,6 +69,7 @@ class _Reader(TokenReader):
         self._notes = 0
         self._note_mark = ""
         self._author = ""
+        self._open_flows = 0
 
     def read(self) -> TextBuilder:
         """Return the text: the headers first, the footers last, each different one once."""
@@ -79,10 +85,10 @@ class _Reader(TokenReader):
             self._name_of_style(text)
         else:
             font = self._fonts.setdefault(self.state.font, Font())
-            font.name = (font.name + text.decode("latin-1")).partition(";")[0].strip()
+            font.name = (font.name + text[:_LONGEST_NAME].decode("latin-1")).partition(";")[0][:_LONGEST_NAME]
 
     def _name_of_style(self, text: bytes) -> None:
-        self._style_name += text
+        self._style_name = (self._style_name + text[:_LONGEST_NAME])[:_LONGEST_NAME]
         if text.rstrip().endswith(b";"):
             name, self._style_name = self._style_name.decode("latin-1").strip(" ;"), b""
             heading = _HEADING_NAME.fullmatch(name)
@@ -224,6 +230,9 @@ class _Reader(TokenReader):
     def end_alternatives(self, _word: str, _value: int | None) -> None:
         self.state.in_alternatives = False
 
+    def page_number(self, _word: str, _value: int | None) -> None:
+        self.flow.has_page_number = True
+
     def note_reference(self, _word: str, _value: int | None) -> None:
         """Write the mark of a note where it stands; in the note itself it is written before the text."""
         if not self._note_mark:
@@ -264,12 +273,13 @@ class _Reader(TokenReader):
         outer = self._begin_flow()
 
         def end(label: Flow) -> None:
-            outer.label = label.text()
+            text = label.text()
+            outer.label = _BULLET if text and all(map(is_private, text)) else text
 
         self.state.at_end = lambda: self._end_flow(outer, end)
 
     def begin_margin(self, word: str, _value: int | None) -> None:
-        outer = self._begin_flow()
+        outer = self._begin_flow(is_margin=True)
         place = self._headers if word in HEADERS else self._footers
 
         def end(margin: Flow) -> None:
@@ -278,12 +288,16 @@ class _Reader(TokenReader):
 
         self.state.at_end = lambda: self._end_flow(outer, end)
 
-    def _begin_flow(self) -> Flow:
-        outer, self.flow = self.flow, Flow()
+    def _begin_flow(self, *, is_margin: bool = False) -> Flow:
+        self._open_flows += 1
+        if self._open_flows > _DEEPEST_FLOW:  # each would copy the text of all inside
+            raise ExtractionError(ErrorCode.TOO_LARGE)
+        outer, self.flow = self.flow, Flow(is_margin=is_margin)
         self.state.paragraph = ParagraphFormat()
         return outer
 
     def _end_flow(self, outer: Flow, use: Callable[[Flow], None]) -> None:
+        self._open_flows -= 1
         inner, self.flow = self.flow, outer
         use(inner)
 
@@ -323,6 +337,7 @@ _HANDLERS: Final[dict[str, _Handler]] = {
     "upr": _Reader.begin_alternatives,
     "ud": _Reader.end_alternatives,
     "chftn": _Reader.note_reference,
+    "chpgn": _Reader.page_number,
     "footnote": _Reader.begin_note,
     "annotation": _Reader.begin_comment,
     "atnauthor": _Reader.begin_author,

@@ -13,6 +13,7 @@ from fastapi_ignite.rag.extraction.symbol_characters import is_symbol_font, symb
 WINDOWS_LATIN: Final = "cp1252"
 _SYMBOL_CHARSET: Final = 2
 _DEFAULT_CHARSET: Final = 1
+_PRIVATE: Final = 0xF000
 # fmt: off
 # by \fcharset; those from 77 on belong to the Macintosh, 255 is what DOS had
 _CHARSETS: Final = {
@@ -54,7 +55,8 @@ class Charset:
     def decode(self, data: bytes) -> str:
         """Return the text. What is not in the character set becomes U+FFFD."""
         if self.symbol_font:
-            return symbol_text(data.decode("latin-1"), self.symbol_font)
+            # in a font that is not known, too, no place is the letter that other fonts have there
+            return symbol_text("".join(chr(_PRIVATE + place) for place in data), self.symbol_font)
         return data.decode(self.codec, "replace")
 
 
@@ -68,7 +70,7 @@ class Font:
 
     def charset(self, default: Charset) -> Charset:
         if self.charset_number == _SYMBOL_CHARSET or is_symbol_font(self.name):
-            return Charset(WINDOWS_LATIN, self.name if is_symbol_font(self.name) else "Symbol")
+            return Charset(WINDOWS_LATIN, self.name or "Symbol")
         if self.code_page is not None:
             return of_code_page(self.code_page, default)
         if self.charset_number is not None and self.charset_number != _DEFAULT_CHARSET:

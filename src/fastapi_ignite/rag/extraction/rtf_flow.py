@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fastapi_ignite.rag.extraction.header_rows import has_header
 from fastapi_ignite.rag.extraction.page_numbers import is_only_page_number
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
+from fastapi_ignite.rag.extraction.unmarked_headers import first_row_names_columns
 
-_NAME_AND_VALUE: Final = 2
 _DIGITS: Final = str.maketrans("", "", "0123456789")
 
 
@@ -32,7 +31,8 @@ class Flow:
     Notes, comments and text boxes follow the paragraph or the table in which they stand.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_margin: bool = False) -> None:
+        self._is_margin = is_margin
         self.builder = TextBuilder()
         self.label = ""
         self.has_page_number = False
@@ -63,16 +63,14 @@ class Flow:
 
     def end_paragraph(self, paragraph: ParagraphFormat) -> None:
         written = self._format or paragraph
-        text, label = self._take_text(), self.label
-        self.label = ""
-        text = f"{label} {text}" if label and text.strip() else text
+        text, label = self._take_labelled()
         if written.in_table:
             self._add_to_cell(text)
             return
         self.end_table()
-        if self.has_page_number:
-            self.has_page_number = False
-            text = "" if is_only_page_number(text.translate(_DIGITS)) else text
+        if self._is_margin and self.has_page_number and is_only_page_number(text.translate(_DIGITS)):
+            text = ""
+        self.has_page_number = False
         if written.level:
             self.builder.heading(text, written.level)
         elif label:
@@ -82,9 +80,7 @@ class Flow:
         self._write_attached()
 
     def end_cell(self) -> None:
-        text, label = self._take_text(), self.label
-        self.label = ""
-        self._add_to_cell(f"{label} {text}" if label and text.strip() else text)
+        self._add_to_cell(self._take_labelled()[0])
         self._cells.append(self._cell)
         self._cell = []
 
@@ -141,8 +137,7 @@ class Flow:
 
     def _write_table(self, rows: _Rows, named: int) -> None:
         if rows:
-            guessed = has_header(rows, certain=max(map(len, rows)) <= _NAME_AND_VALUE)
-            self.builder.table(rows, header_rows=named or int(guessed))
+            self.builder.table(rows, header_rows=named or int(first_row_names_columns(rows)))
 
     def end(self, paragraph: ParagraphFormat) -> TextBuilder:
         """End what is open and return all that was written."""
@@ -156,6 +151,12 @@ class Flow:
         """Return the runs of a flow that has no paragraphs, such as the number of a list item."""
         return self._take_text().strip()
 
+    def _take_labelled(self) -> tuple[str, str]:
+        """Return the text behind its label, and the label."""
+        text, label = self._take_text(), self.label
+        self.label = ""
+        return f"{label} {text.lstrip()}" if label and text.strip() else text, label
+
     def _take_text(self) -> str:
         text = "".join(self._pieces)
         self._pieces.clear()
@@ -163,7 +164,9 @@ class Flow:
         if self._has_surrogates:
             self._has_surrogates = False
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        return text.strip(" ")
+        # one blank before a paragraph is a slip, more of them indent it
+        text = text.rstrip(" ")
+        return text[1:] if text.startswith(" ") and not text.startswith("  ") else text
 
     def _add_to_cell(self, text: str) -> None:
         if text.strip():

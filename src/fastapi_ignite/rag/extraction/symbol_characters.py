@@ -6,6 +6,7 @@ Symbol and the names of Unicode 7, which took the other fonts in; for signs that
 the same look, such as → or ☑, that one is taken.
 """
 
+# ruff: noqa: RUF001 - signs that look like letters are what this module is about
 from __future__ import annotations
 
 from typing import Final
