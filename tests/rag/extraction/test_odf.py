@@ -39,6 +39,27 @@ def style(name: str, family: str, properties: str = "", **attributes: str) -> st
     return f'<style:style style:name="{name}" style:family="{family}"{given}>{properties}</style:style>'
 
 
+def note_with(mark: str, text: str) -> str:
+    citation = f"<text:note-citation>{mark}</text:note-citation>"
+    return f"<text:note>{citation}<text:note-body><text:p>{text}</text:p></text:note-body></text:note>"
+
+
+def comment_with(text: str) -> str:
+    return (
+        "<office:annotation><dc:creator>Ada</dc:creator><dc:date>2026-01-01</dc:date>"
+        f"<text:p>{text}</text:p></office:annotation>"
+    )
+
+
+def cell(text: str = "", **attributes: str) -> str:
+    given = "".join(f' {key.replace("_", "-").replace("--", ":")}="{value}"' for key, value in attributes.items())
+    return f"<table:table-cell{given}>" + (f"<text:p>{text}</text:p>" if text else "") + "</table:table-cell>"
+
+
+def row_of(*cells: str, times: int = 1) -> str:
+    return f'<table:table-row table:number-rows-repeated="{times}">{"".join(cells)}</table:table-row>'
+
+
 class TestInlineText:
     @pytest.mark.parametrize(
         ("paragraph", "text"),
@@ -94,19 +115,13 @@ class TestBlocks:
         assert text_of(body) == "The fee is fifty euros."
 
     def test_a_note_follows_its_paragraph_and_a_comment_names_its_author(self) -> None:
-        note = (
-            '<text:note text:note-class="footnote"><text:note-citation>1</text:note-citation><text:note-body>'
-            "<text:p>Net of tax.</text:p></text:note-body></text:note>"
-        )
-        comment = (
-            "<office:annotation><dc:creator>Ada</dc:creator><dc:date>2026-01-01</dc:date><text:p>Check.</text:p>"
-            "</office:annotation>"
-        )
+        note = note_with("1", "Net of tax.")
+        comment = comment_with("Check.")
         body = f"<text:p>Rent{note} is due{comment} now.</text:p><text:p>Next.</text:p>"
         assert text_of(body) == "Rent[1] is due now.\n\n[1] Net of tax.\n\nComment by Ada: Check.\n\nNext."
 
     def test_notes_of_a_table_follow_it(self) -> None:
-        note = "<text:note><text:note-citation>*</text:note-citation><text:note-body><text:p>n</text:p></text:note-body></text:note>"
+        note = note_with("*", "n")
         cell = "<table:table-cell><text:p>{}</text:p></table:table-cell>"
         rows = "".join(
             f"<table:table-row>{cell.format(a)}{cell.format('b')}</table:table-row>" for a in (f"a{note}", "c")
@@ -140,7 +155,8 @@ class TestBlocks:
     def test_headings_with_their_numbers(self) -> None:
         outline = (
             '<text:outline-style><text:outline-level-style text:level="1" style:num-format="1"/>'
-            '<text:outline-level-style text:level="2" style:num-format="1" text:display-levels="2"/></text:outline-style>'
+            '<text:outline-level-style text:level="2" style:num-format="1" text:display-levels="2"/>'
+            "</text:outline-style>"
         )
         heading = '<text:h text:outline-level="{}">{}</text:h>'
         body = "".join(
@@ -154,27 +170,30 @@ class TestBlocks:
     def test_lists_with_their_bullets_and_numbers(self) -> None:
         styles = (
             '<text:list-style style:name="N"><text:list-level-style-number text:level="1" style:num-format="1"'
-            ' style:num-suffix="."/><text:list-level-style-number text:level="2" style:num-format="a" style:num-suffix=")"/>'
-            '</text:list-style><text:list-style style:name="B"><text:list-level-style-bullet text:level="1"'
+            ' style:num-suffix="."/><text:list-level-style-number text:level="2" style:num-format="a"'
+            ' style:num-suffix=")"/></text:list-style><text:list-style style:name="B">'
+            '<text:list-level-style-bullet text:level="1"'
             ' text:bullet-char="\uf0b7"/></text:list-style>'
         )
         item = "<text:list-item><text:p>{}</text:p>{}</text:list-item>"
         inner = f"<text:list>{item.format('x', '')}{item.format('y', '')}</text:list>"
-        numbers = f'<text:list text:style-name="N">{item.format("one", inner)}{item.format("two", "<text:p>more</text:p>")}</text:list>'
+        second = item.format("two", "<text:p>more</text:p>")
+        numbers = f'<text:list text:style-name="N">{item.format("one", inner)}{second}</text:list>'
         going_on = (
             f'<text:list text:continue-numbering="true" text:style-name="N">{item.format("three", "")}</text:list>'
         )
-        body = f'{numbers}<text:p>Between.</text:p>{going_on}<text:list text:style-name="B">{item.format("dot", "")}</text:list>'
+        bullets = f'<text:list text:style-name="B">{item.format("dot", "")}</text:list>'
+        body = f"{numbers}<text:p>Between.</text:p>{going_on}{bullets}"
         found = found_in(TEXT, body, automatic_styles=styles)
         assert found.text == "1. one\na) x\nb) y\n2. two\nmore\n\nBetween.\n\n3. three\n• dot"
         assert spans_of(found, SpanKind.LIST_ITEM) == ["1. one", "a) x", "b) y", "2. two\nmore", "3. three", "• dot"]
 
     def test_tables_with_their_header(self) -> None:
         def row(*cells: str) -> str:
-            inside = "".join(f"<table:table-cell><text:p>{cell}</text:p></table:table-cell>" for cell in cells)
-            return f"<table:table-row>{inside}</table:table-row>"
+            return row_of(*map(cell, cells))
 
-        marked = f"<table:table><table:table-header-rows>{row('Plan', 'For')}</table:table-header-rows>{row('Plus', 'teams')}</table:table>"
+        header = f"<table:table-header-rows>{row('Plan', 'For')}</table:table-header-rows>"
+        marked = f"<table:table>{header}{row('Plus', 'teams')}</table:table>"
         guessed = f"<table:table>{row('Plan', 'Seats', 'Price')}{row('Plus', '5', '40 €')}</table:table>"
         pairs = f"<table:table>{row('Name', 'Ada')}{row('Town', 'Turin')}</table:table>"
         found = found_in(TEXT, marked + guessed + pairs)
@@ -211,8 +230,10 @@ class TestBlocks:
         assert spans_of(found, SpanKind.CODE) == ["def f():\n    return 1"]
 
     def test_formulas_stand_in_their_line_and_charts_after_it(self) -> None:
-        formula = "<math:math><math:mi>E</math:mi><math:mo>=</math:mo><math:mi>m</math:mi><math:msup><math:mi>c</math:mi><math:mn>2</math:mn></math:msup><math:annotation>no</math:annotation></math:math>"
-        formula = formula.replace("<math:math>", '<math:math xmlns:math="http://www.w3.org/1998/Math/MathML">')
+        formula = (
+            '<math xmlns="http://www.w3.org/1998/Math/MathML"><mi>E</mi><mo>=</mo><mi>m</mi>'
+            "<msup><mi>c</mi><mn>2</mn></msup><annotation>no</annotation></math>"
+        )
         body = (
             '<text:p>As <draw:frame><draw:object xlink:href="./Object 1"/></draw:frame> says.<draw:frame>'
             '<draw:object xlink:href="./Object 2"/></draw:frame></text:p>'
@@ -223,25 +244,25 @@ class TestBlocks:
 
     def test_values_of_form_fields(self) -> None:
         forms = (
-            '<office:forms><form:form><form:text form:id="c1" form:current-value="Ada Byron"/><form:checkbox form:id="c2"'
+            '<office:forms><form:form><form:text form:id="c1" form:current-value="Ada Byron"/>'
+            '<form:checkbox form:id="c2"'
             ' form:label="Pets" form:current-state="checked"/></form:form></office:forms>'
         )
-        body = f'{forms}<text:p>Applicant: <draw:control draw:control="c1"/></text:p><text:p><draw:control draw:control="c2"/></text:p>'
-        assert text_of(body) == "Applicant: Ada Byron\n\n[x] Pets"
+        control = '<text:p>{}<draw:control draw:control="{}"/></text:p>'
+        assert (
+            text_of(forms + control.format("Applicant: ", "c1") + control.format("", "c2"))
+            == "Applicant: Ada Byron\n\n[x] Pets"
+        )
 
     def test_headers_and_footers_stand_once(self) -> None:
         masters = "".join(
-            f'<style:master-page style:name="{name}"><style:header><text:p>ACME GmbH</text:p></style:header><style:footer>'
+            f'<style:master-page style:name="{name}"><style:header><text:p>ACME GmbH</text:p></style:header>'
+            "<style:footer>"
             "<text:p>Page <text:page-number>1</text:page-number> of <text:page-count>9</text:page-count></text:p>"
             "<text:p>Confidential</text:p></style:footer></style:master-page>"
             for name in ("Standard", "First")
         )
         assert text_of("<text:p>body</text:p>", masters=masters) == "ACME GmbH\n\nbody\n\nConfidential"
-
-
-def cell(text: str = "", **attributes: str) -> str:
-    given = "".join(f' {key.replace("_", "-").replace("--", ":")}="{value}"' for key, value in attributes.items())
-    return f"<table:table-cell{given}>" + (f"<text:p>{text}</text:p>" if text else "") + "</table:table-cell>"
 
 
 def sheet(name: str, *rows: str, style_name: str = "") -> str:
@@ -285,7 +306,7 @@ class TestSpreadsheets:
         assert found_in(SHEET, sheet("S", twice, endless)).text == "S\n\nx\tx\tfar\nx\tx\tfar"
 
     def test_comments_and_shapes_follow_the_table(self) -> None:
-        comment = "<table:table-cell><office:annotation><dc:creator>Ada</dc:creator><text:p>Why?</text:p></office:annotation><text:p>a</text:p></table:table-cell>"
+        comment = cell("a").replace("<text:p>", f"{comment_with('Why?')}<text:p>", 1)
         shapes = "<table:shapes><draw:custom-shape><text:p>Draft</text:p></draw:custom-shape></table:shapes>"
         body = sheet("S", comment + cell("b")).replace("</table:table>", f"{shapes}</table:table>")
         assert found_in(SHEET, body).text == "S\n\na\tb\n\nComment by Ada: Why?\n\nDraft"
@@ -293,7 +314,8 @@ class TestSpreadsheets:
     def test_only_a_header_of_ones_own_is_kept(self) -> None:
         field = "<text:p><text:sheet-name>???</text:sheet-name></text:p>"
         date = "<text:p><text:date>00/00/0000</text:date>, <text:time>00:00:00</text:time></text:p>"
-        masters = f'<style:master-page style:name="D"><style:header>{field}{date}<text:p>Draft</text:p></style:header></style:master-page>'
+        header = f"<style:header>{field}{date}<text:p>Draft</text:p></style:header>"
+        masters = f'<style:master-page style:name="D">{header}</style:master-page>'
         assert found_in(SHEET, sheet("S", cell("a")), masters=masters).text == "Draft\n\nS\n\na"
 
     def test_copies_of_other_files_are_left_out(self) -> None:
@@ -346,16 +368,17 @@ class TestPackages:
         assert (await read(make_open_document(SLIDES, "<draw:page><text:p>s</text:p></draw:page>"))).page_starts == (0,)
 
 
+WIDE = cell("x" * 9999, table__number_columns_repeated="9999")
+
+
 class TestHostileFiles:
     @pytest.mark.parametrize(
         ("kind", "body", "code"),
         [
             (TEXT, "<text:span>" * 5000, ErrorCode.CORRUPT_FILE),
             (TEXT, "<text:p>never closed", ErrorCode.CORRUPT_FILE),
-            (TEXT, "<table:table>" + f"<table:table-row table:number-rows-repeated='1000'>{cell('x' * 9999, table__number_columns_repeated='1000')}</table:table-row>" + "</table:table>",
-             ErrorCode.TOO_MANY_CHARACTERS),
-            (SHEET, sheet("S", f"<table:table-row table:number-rows-repeated='9999999'>{cell('x' * 9999, table__number_columns_repeated='9999')}</table:table-row>"),
-             ErrorCode.TOO_MANY_CHARACTERS),
+            (TEXT, f"<table:table>{row_of(WIDE, times=1000)}</table:table>", ErrorCode.TOO_MANY_CHARACTERS),
+            (SHEET, sheet("S", row_of(WIDE, times=9_999_999)), ErrorCode.TOO_MANY_CHARACTERS),
             (SHEET, sheet("S", *(cell(table__number_columns_repeated=str(n)) + cell("x") for n in range(1, 11_000))),
              ErrorCode.TOO_MANY_CHARACTERS),
         ],
@@ -400,8 +423,7 @@ def document(seed: int) -> str:
                         "{} ", "<text:span>{}</text:span> ", '<text:a xlink:href="x">{}</text:a> ', "{}<text:tab/>",
                         "{}<text:line-break/>", "<text:meta>{}</text:meta><text:s/>", "<text:soft-page-break/>{} ",
                         "<text:bookmark-ref>{}</text:bookmark-ref> ", "<text:title>{}</text:title> ",
-                        "<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>{}</text:p>"
-                        "</text:note-body></text:note> ",
+                        note_with("1", "{}"),
                         "<draw:frame><draw:text-box><text:p>{}</text:p></draw:text-box></draw:frame> ",
                         "<office:annotation><text:p>{}</text:p></office:annotation> ",
                         "<text:ruby><text:ruby-base>{}</text:ruby-base></text:ruby> ",
@@ -415,11 +437,12 @@ def document(seed: int) -> str:
         if kind <= 1:
             return f"<text:{'ph'[kind]}>{inline(choose.randint(0, 3))}</text:{'ph'[kind]}>"
         inside = "".join(block(depth - 1) for _ in range(choose.randint(1, 3)))
+        around = f"<table:table-cell>{inside}</table:table-cell>"
         return {
-            2: f"<text:list><text:list-item>{inside}</text:list-item><text:list-header>{block(0)}</text:list-header></text:list>",
-            3: f"<table:table><table:table-row><table:table-cell>{inside}</table:table-cell></table:table-row></table:table>",
-            4: f"<table:table><table:table-row><table:table-cell>{inside}</table:table-cell><table:table-cell>{block(0)}"
-            "</table:table-cell></table:table-row></table:table>",
+            2: f"<text:list><text:list-item>{inside}</text:list-item><text:list-header>{block(0)}</text:list-header>"
+            "</text:list>",
+            3: f"<table:table>{row_of(around)}</table:table>",
+            4: f"<table:table>{row_of(around, cell(next(words)))}</table:table>",
             5: f"<text:section>{inside}</text:section>",
             6: f"<draw:g><draw:frame><draw:text-box>{inside}</draw:text-box></draw:frame></draw:g>",
         }[kind]

@@ -77,8 +77,8 @@ class PackageParts:
             raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
 
 
-def _refuse_entities(root: etree._Element) -> None:
+def _refuse_entities(root: etree._Element | None) -> None:
     """No program declares entities in these files. As they are not replaced, their text would be lost."""
-    declarations = root.getroottree().docinfo.internalDTD
+    declarations = root.getroottree().docinfo.internalDTD if root is not None else None
     if declarations is not None and any(declarations.iterentities()):
         raise ExtractionError(ErrorCode.CORRUPT_FILE)
