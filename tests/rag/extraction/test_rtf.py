@@ -275,7 +275,7 @@ def written(text: str, choose: random.Random) -> str:
     return "".join(pieces)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(_WORDS, min_size=1, max_size=4), st.integers(0, 10**6))
 def test_every_character_is_read_however_it_is_written(words: list[str], seed: int) -> None:
     choose = random.Random(seed)
