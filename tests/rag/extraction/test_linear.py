@@ -50,7 +50,14 @@ TEXTS = (
 
 RTFS = (
     *("{", "}", "{}", "\\'e9", "\\u9?", "\\a", "a\\par ", "\\cell", "a\\row ", "a\\nestrow ", "\\f1 a\\f2 b"),
-    *("{\\pict 0}", "{\\fldinst FORMCHECKBOX}", "{\\stylesheet a}", "{\\footnote a}", "{\\header a\\par}", "{\\upr{a}}"),
+    *(
+        "{\\pict 0}",
+        "{\\fldinst FORMCHECKBOX}",
+        "{\\stylesheet a}",
+        "{\\footnote a}",
+        "{\\header a\\par}",
+        "{\\upr{a}}",
+    ),
 )
 OPEN_TEXTS = (
     *("<text:p>a</text:p>", "<text:p><text:span>a</text:span></text:p>", '<text:h text:outline-level="3">a</text:h>'),

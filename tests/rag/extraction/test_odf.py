@@ -262,7 +262,7 @@ class TestBlocks:
             "<text:p>Confidential</text:p></style:footer></style:master-page>"
             for name in ("Standard", "First")
         )
-        assert text_of("<text:p>body</text:p>", masters=masters) == "ACME GmbH\n\nbody\n\nConfidential"
+        assert text_of("<text:p>body</text:p>", masters=masters) == "body\n\nACME GmbH\n\nConfidential"
 
 
 def sheet(name: str, *rows: str, style_name: str = "") -> str:
@@ -316,7 +316,7 @@ class TestSpreadsheets:
         date = "<text:p><text:date>00/00/0000</text:date>, <text:time>00:00:00</text:time></text:p>"
         header = f"<style:header>{field}{date}<text:p>Draft</text:p></style:header>"
         masters = f'<style:master-page style:name="D">{header}</style:master-page>'
-        assert found_in(SHEET, sheet("S", cell("a")), masters=masters).text == "Draft\n\nS\n\na"
+        assert found_in(SHEET, sheet("S", cell("a")), masters=masters).text == "S\n\na\n\nDraft"
 
     def test_copies_of_other_files_are_left_out(self) -> None:
         assert found_in(SHEET, sheet("S", cell("a")) + sheet("'file:///x.ods'#$T", cell("b"))).text == "S\n\na"

@@ -54,15 +54,15 @@ class _Document:
 
     def text(self) -> TextBuilder:
         content = self._content()
-        self._margins(_HEADERS)
         self._reader(content).blocks(_body(content))
+        self._margins(_HEADERS)
         self._margins(_FOOTERS)
         return self._output
 
     def spreadsheet(self) -> TextBuilder:
         styles = self._styles(None)
-        self._margins(_HEADERS)
         SheetReader(self._parts, styles, self._output, BlockReader(styles, self._output, self._part)).read()
+        self._margins(_HEADERS)
         self._margins(_FOOTERS)
         return self._output
 

@@ -72,12 +72,12 @@ class _Reader(TokenReader):
         self._open_flows = 0
 
     def read(self) -> TextBuilder:
-        """Return the text: the headers first, the footers last, each different one once."""
+        """Return the text, and behind it each different header and footer once."""
         self.read_tokens()
         body = self.flow.end(self.state.paragraph)
         builder = TextBuilder()
-        for part in (*self._headers.values(), body, *self._footers.values()):
-            builder.include(part)
+        for part in (body, *self._headers.values(), *self._footers.values()):
+            builder.document(part.text, part.spans)
         return builder
 
     def name(self, text: bytes) -> None:

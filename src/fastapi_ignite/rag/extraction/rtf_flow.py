@@ -180,4 +180,4 @@ class Flow:
 
     def _include(self, attached: list[TextBuilder]) -> None:
         for builder in attached:
-            self.builder.include(builder)
+            self.builder.document(builder.text, builder.spans)

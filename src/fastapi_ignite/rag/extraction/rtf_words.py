@@ -11,7 +11,8 @@ CHARACTERS: Final = {
     "ldblquote": "“", "rdblquote": "”", "zwj": "\u200d", "zwnj": "\u200c", "zwbo": "\u200b", "zwnbo": "\u2060",
     "ltrmark": "\u200e", "rtlmark": "\u200f",
 }
-SYMBOLS: Final = {b"~": "\u00a0", b"_": "\u2011", b"-": "\u00ad", b"\t": "\t"}
+# A hyphen that does not break is found as a hyphen; an optional one shows only where a line ends.
+SYMBOLS: Final = {b"~": "\u00a0", b"_": "-", b"-": "", b"\t": "\t"}
 PARAGRAPH_ENDS: Final = frozenset({"par", "sect", "page", "column"})
 HEADERS: Final = ("header", "headerl", "headerr", "headerf")
 FOOTERS: Final = ("footer", "footerl", "footerr", "footerf")

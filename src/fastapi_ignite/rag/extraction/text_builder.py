@@ -62,14 +62,13 @@ class TextBuilder:
                 header_rows -= 1
         self._add("\n".join(lines), SpanKind.TABLE, "\n\n", level=min(header_rows, len(lines)), cells=CELL_SEPARATOR)
 
-    def include(self, other: TextBuilder) -> None:
-        """Add all that another builder holds, save its pages, as if it had been added here."""
+    def document(self, text: str, spans: Iterable[Span]) -> None:
+        """Add a text that was put together before, with its spans. It has only newlines as line ends, and no NUL."""
         before = self._length
-        self._add(other.text, None, "\n\n")
-        moved = self._length - other.length
+        self._add(text, None, "\n\n")
         if self._length > before:
-            self._spans += [replace(span, start=span.start + moved, end=span.end + moved) for span in other.spans]
-            self._last_kind = other._last_kind
+            shift = self._length - len(text.rstrip("\n"))
+            self._spans += [replace(s, start=s.start + shift, end=s.end + shift) for s in spans]
 
     def page(self) -> None:
         """Begin the next page. A document whose pages are not fixed has none."""
