@@ -242,6 +242,13 @@ class TestBlocks:
         parts = {"Object 1/content.xml": formula, "Object 2/content.xml": chart}
         assert text_of(body, parts=parts) == "As E = mc^2 says.\n\nSales"
 
+    def test_an_object_is_read_once_however_often_it_is_named(self) -> None:
+        frame = '<draw:frame><draw:object xlink:href="./Object 1"/></draw:frame>'
+        chart = content_xml("chart", "<text:p>Sales</text:p>")
+        assert (
+            text_of(f"<text:p>a{frame}</text:p>" * 3, parts={"Object 1/content.xml": chart}) == "a\n\nSales\n\na\n\na"
+        )
+
     def test_values_of_form_fields(self) -> None:
         forms = (
             '<office:forms><form:form><form:text form:id="c1" form:current-value="Ada Byron"/>'

@@ -75,7 +75,7 @@ class SlideReader:
 
     def _notes(self, notes: etree._Element) -> None:
         frames = [frame for frame in notes if frame.get(_CLASS) not in _NOT_OF_NOTES]
-        if any(self._reader.nested_text(frame) for frame in frames):
+        if any(text.strip() for frame in frames for text in map(str, frame.itertext())):
             self._output.heading(_NOTES_HEADING, 2)
             for frame in frames:
                 self._reader.block(frame)

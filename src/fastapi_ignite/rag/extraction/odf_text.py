@@ -73,6 +73,7 @@ class BlockReader:
         self._inside_cells = 0
         self._code: list[str] = []
         self._repeated_characters = 0
+        self._objects: dict[str, etree._Element | None] = {}
 
     def blocks(self, container: etree._Element) -> None:
         """Read all that stands in the element."""
@@ -315,6 +316,7 @@ class BlockReader:
     def _object(self, element: etree._Element) -> None:
         """Read an embedded object, once and not those inside it: a chart has a title and a table, a sheet its cells."""
         root = self._embedded(element)
+        self._forget(element)
         if root is None:
             self.blocks(element)
         elif root.tag != f"{MATH}math":
@@ -333,6 +335,7 @@ class BlockReader:
         for element in frame.iterchildren(_OBJECT):
             root = self._embedded(element)
             if root is not None and root.tag == f"{MATH}math":
+                self._forget(element)
                 return formula_text(root)
         return ""
 
@@ -340,8 +343,19 @@ class BlockReader:
         math = next(element.iterchildren(f"{MATH}math"), None)
         if math is not None:
             return math
-        target = element.get(f"{XLINK}href", "").removeprefix("./").rstrip("/")
-        return self._part(f"{target}/content.xml") if self._part and target else None
+        target = _target(element)
+        if self._part and target and target not in self._objects:
+            self._objects[target] = self._part(f"{target}/content.xml")
+        return self._objects.get(target) if self._part else None
+
+    def _forget(self, element: etree._Element) -> None:
+        """Drop an object that has been read, and do not read it again: a file may refer to it endlessly."""
+        if _target(element) in self._objects:
+            self._objects[_target(element)] = None
+
+
+def _target(element: etree._Element) -> str:
+    return element.get(f"{XLINK}href", "").removeprefix("./").rstrip("/")
 
 
 def _is_one_cell(table: etree._Element) -> bool:
