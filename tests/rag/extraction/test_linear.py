@@ -9,12 +9,15 @@ from functools import partial
 
 import pytest
 
+from fastapi_ignite.rag.extraction import ExtractionError, epub, odf, rtf
 from fastapi_ignite.rag.extraction.child import extract_text
+from fastapi_ignite.rag.extraction.formats import MediaType
 from fastapi_ignite.rag.extraction.plain_structure import plain_spans
 from fastapi_ignite.rag.extraction.webpage import readable_text
 from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.chunking import chunk_text
 from fastapi_ignite.rag.text.sentences import split_sentences
+from support.open_documents import make_book, make_open_document
 
 SIZE = 30_000
 # four times the size: four times the work if it is linear, sixteen times if it is quadratic
@@ -61,6 +64,42 @@ TEXTS = (
     *("日", "ก", "a\u0301", "\u0f72\u0f71", "\u200d", "\ufdfa", "x" + " " * 899, "<!-- "),
 )
 
+RTFS = (
+    *("{", "}", "{}", "\\'e9", "\\u9?", "\\a", "a\\par ", "\\cell", "a\\row ", "a\\nestrow ", "\\f1 a\\f2 b"),
+    *(
+        "{\\pict 0}",
+        "{\\fldinst FORMCHECKBOX}",
+        "{\\stylesheet a}",
+        "{\\footnote a}",
+        "{\\header a\\par}",
+        "{\\upr{a}}",
+    ),
+)
+OPEN_TEXTS = (
+    *("<text:p>a</text:p>", "<text:p><text:span>a</text:span></text:p>", '<text:h text:outline-level="3">a</text:h>'),
+    "<text:list><text:list-item><text:p>a</text:p></text:list-item></text:list>",
+    "<text:p>a<draw:frame><draw:text-box><text:p>b</text:p></draw:text-box></draw:frame></text:p>",
+    "<text:p>a<office:annotation><text:p>b</text:p></office:annotation></text:p>",
+    "<table:table><table:table-row><table:table-cell/></table:table-row></table:table>",
+)
+OPEN_SHEETS = (
+    "<table:table-row><table:table-cell><text:p>a</text:p></table:table-cell></table:table-row>",
+    "<table:table-row/>",
+    "<table:table-row><table:table-cell><text:p>a</text:p></table:table-cell></table:table-row><table:table-row/>",
+    "<table:shapes><text:p>a</text:p></table:shapes>",
+)
+BOOKS = (
+    "<svg>",
+    "<svg><text>",
+    "<svg></svg>",
+    "<![CDATA[",
+    "<![CDATA[]]>",
+    "<!DOCTYPE [",
+    "<head>",
+    "&a;",
+    "<head></head>",
+)
+
 
 def assert_linear(read: Callable[[str], object], start: str, fragment: str) -> None:
     small, large = (start + fragment * (size // len(fragment)) for size in (SIZE, FACTOR * SIZE))
@@ -102,3 +141,43 @@ def test_texts(fragment: str) -> None:
 
     assert_linear(index, "", fragment)
     assert_linear(split_sentences, "", fragment)
+
+
+def rtf_text(source: str) -> str:
+    return rtf.read(source.encode("latin-1"), MediaType.RTF).text
+
+
+def text_document(body: str) -> str:
+    return odf.read(make_open_document("text", body), MediaType.ODT).text
+
+
+def sheet_of(rows: str) -> str:
+    return odf.read(make_open_document("spreadsheet", f"<table:table>{rows}</table:table>"), MediaType.ODS).text
+
+
+def book_of(page: str) -> str:
+    return epub.read(make_book({"a.xhtml": page}), MediaType.EPUB).text
+
+
+@pytest.mark.parametrize("fragment", RTFS)
+def test_rtf(fragment: str) -> None:
+    def read(source: str) -> None:
+        with contextlib.suppress(ExtractionError):
+            rtf_text(source)
+
+    assert_linear(read, r"{\rtf1 ", fragment)
+
+
+@pytest.mark.parametrize("fragment", OPEN_TEXTS)
+def test_open_texts(fragment: str) -> None:
+    assert_linear(text_document, "", fragment)
+
+
+@pytest.mark.parametrize("fragment", OPEN_SHEETS)
+def test_open_sheets(fragment: str) -> None:
+    assert_linear(sheet_of, "", fragment)
+
+
+@pytest.mark.parametrize("fragment", BOOKS)
+def test_books(fragment: str) -> None:
+    assert_linear(book_of, "<html>", fragment)

@@ -33,11 +33,12 @@ _MAIN_CONTENT_TYPES: Final = (
     (re.compile(rb"(?:spreadsheetml|ms-excel)[\w.-]*main\+xml", re.IGNORECASE), MediaType.XLSX),
 )
 _MIMETYPES: Final = {
-    MediaType.ODT.value: MediaType.ODT,
-    MediaType.ODS.value: MediaType.ODS,
-    MediaType.ODP.value: MediaType.ODP,
-    MediaType.EPUB.value: MediaType.EPUB,
+    **{media_type.value: media_type for media_type in (MediaType.ODT, MediaType.ODS, MediaType.ODP, MediaType.EPUB)},
+    **{f"{media_type.value}-template": media_type for media_type in (MediaType.ODT, MediaType.ODS, MediaType.ODP)},
+    f"{MediaType.ODT.value}-master": MediaType.ODT,
 }
+_MANIFEST: Final = "META-INF/manifest.xml"
+_MANIFEST_TYPE: Final = re.compile(rb'full-path="/"[^>]{0,200}?media-type="([^"]{1,100})"|media-type="([^"]{1,100})"')
 _TOO_LARGE: Final = "Unpacked, the file is far larger than it may be; save it without embedded media or split it."
 
 
@@ -69,12 +70,10 @@ def _document_in(package: zipfile.ZipFile) -> MediaType:
     index = next((name for name in names if name.lower() == _OFFICE_INDEX), None)
     if index is not None:
         media_type = _office_type(package, names, index)
-    elif "mimetype" in names:
-        media_type = _MIMETYPES.get(_read_start(package, "mimetype").strip().decode("ascii", "replace"))
+    else:
+        media_type = _open_type(package, names)
         if media_type and _has_encrypted_content(package, names):
             raise ExtractionError(ErrorCode.PASSWORD_PROTECTED)
-    else:
-        media_type = None
     if media_type is None:
         raise ExtractionError(
             ErrorCode.UNSUPPORTED_TYPE, "Archives are not unpacked; upload the files inside it one by one."
@@ -82,6 +81,18 @@ def _document_in(package: zipfile.ZipFile) -> MediaType:
     if any(entry.flag_bits & 0x1 for entry in package.infolist()):
         raise ExtractionError(ErrorCode.PASSWORD_PROTECTED)
     return media_type
+
+
+def _open_type(package: zipfile.ZipFile, names: set[str]) -> MediaType | None:
+    """Return the type of an OpenDocument file or a book. Some programs forget the part that names it."""
+    if "mimetype" in names:
+        return _MIMETYPES.get(_read_start(package, "mimetype").strip().decode("ascii", "replace"))
+    if "META-INF/container.xml" in names:
+        return MediaType.EPUB
+    if _MANIFEST in names and "content.xml" in names:
+        found = _MANIFEST_TYPE.search(_read_start(package, _MANIFEST))
+        return _MIMETYPES.get((found[1] or found[2]).decode("ascii", "replace")) if found else None
+    return None
 
 
 def _office_type(package: zipfile.ZipFile, names: set[str], index_name: str) -> MediaType | None:
@@ -97,7 +108,7 @@ def _office_type(package: zipfile.ZipFile, names: set[str], index_name: str) -> 
 
 def _has_encrypted_content(package: zipfile.ZipFile, names: set[str]) -> bool:
     """OpenDocument says so in its manifest; an EPUB encrypts its pages, or only fonts, which is no hindrance."""
-    if "META-INF/manifest.xml" in names and b"encryption-data" in _read_start(package, "META-INF/manifest.xml"):
+    if _MANIFEST in names and b"encryption-data" in _read_start(package, _MANIFEST):
         return True
     return "META-INF/encryption.xml" in names and b"html" in _read_start(package, "META-INF/encryption.xml").lower()
 

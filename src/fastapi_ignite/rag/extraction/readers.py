@@ -24,14 +24,14 @@ from fastapi_ignite.rag.extraction.result import ExtractedText
 
 _READERS: Final = {
     MediaType.PDF: "documents",
-    MediaType.RTF: "documents",
+    MediaType.RTF: "rtf",
     MediaType.DOCX: "docx",
     MediaType.PPTX: "pptx",
     MediaType.XLSX: "xlsx",
-    MediaType.ODT: "documents",
-    MediaType.ODS: "documents",
-    MediaType.ODP: "documents",
-    MediaType.EPUB: "documents",
+    MediaType.ODT: "odf",
+    MediaType.ODS: "odf",
+    MediaType.ODP: "odf",
+    MediaType.EPUB: "epub",
     MediaType.PPT: "ppt",
     MediaType.OUTLOOK_MESSAGE: "msg",
 }
