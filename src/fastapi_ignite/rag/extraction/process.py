@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePath
 from typing import Final
@@ -76,13 +74,6 @@ async def run_child(
     command: Sequence[str], path: Path, limits: ExtractionLimits, *, niceness: int = 0
 ) -> ExtractedText:
     """Runs `command` with the file as its standard input and turns its answer, or its end, into a result."""
-    async with _scratch_folder() as scratch:
-        return await _run_child(command, path, limits, scratch, niceness)
-
-
-async def _run_child(
-    command: Sequence[str], path: Path, limits: ExtractionLimits, scratch: dict[str, str], niceness: int
-) -> ExtractedText:
     file = await asyncio.to_thread(path.open, "rb")
     with file:
         # a process group of its own, to be killed as a whole; not a session, which would get a share of the processor
@@ -92,7 +83,7 @@ async def _run_child(
             stdin=file,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment() | scratch,
+            env=_environment(),
             cwd="/",
             process_group=0,
         )
@@ -117,20 +108,6 @@ def _lower_priority(pid: int, niceness: int) -> None:
     """Set the priority from outside, so that it also holds while the child starts Python."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or is another user's by now
         os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + niceness)
-
-
-@contextlib.asynccontextmanager
-async def _scratch_folder() -> AsyncGenerator[dict[str, str]]:
-    """Yield TMPDIR for one child, and remove its folder afterwards. Yield nothing where no folder can be made."""
-    try:
-        folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="ignite-parser-")
-    except OSError:  # only the PDF library, which unpacks itself, misses it
-        yield {}
-        return
-    try:
-        yield {"TMPDIR": folder}
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 async def probe_guards() -> Guards:
@@ -170,7 +147,6 @@ def _environment() -> dict[str, str]:
         "MALLOC_ARENA_MAX": "2",
         "OPENBLAS_NUM_THREADS": "1",
         "RAYON_NUM_THREADS": "1",
-        "TOKIO_WORKER_THREADS": "1",
     }
 
 
