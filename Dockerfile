@@ -1,5 +1,5 @@
 # One image for every process: `api` by default, or `worker`, `scheduler`, `db migrate` (see docker-compose.yml). It runs
-# as a user without rights and, given a volume at /data and a /tmp that may hold programs, on a read-only root.
+# as a user without rights and, given a volume at /data and a writable /tmp, on a read-only root.
 # Only features that the classic builder of docker-compose 1.29 knows.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 

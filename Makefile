@@ -14,7 +14,7 @@ FAST := $(addprefix tests/, \
   ingestion/test_upload.py query/test_ask.py query/test_citations.py isolation/test_database.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-fast coverage check lint types layers migrations bench openapi lock
+.PHONY: help demo up down test test-fast test-ocr coverage check lint types layers migrations bench openapi lock ocr
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,12 @@ test: $(VENV)/.dev ## Run the tests (own servers, own data; a running stack is n
 test-fast: $(VENV)/.dev ## Run the tests to run while working, in less than a minute
 	@$(PY) -m pytest -m "not slow" -k "not openai" $(FAST)
 
+ocr: $(VENV)/.runtime ## Install text recognition for scanned pages (220 MB)
+	@$(BIN)/uv pip install --quiet --python $(PY) --require-hashes -r requirements-ocr.txt
+
+test-ocr: ocr $(VENV)/.dev ## Run the tests that need text recognition
+	@$(PY) -m pytest -n 0 tests/rag/extraction/test_recognition.py
+
 coverage: $(VENV)/.dev ## Run the tests and fail where less than 95 % of the branches of src/ were taken
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest
@@ -78,3 +84,4 @@ openapi: $(VENV)/.runtime ## Write docs/openapi.json
 lock: $(PY) ## Pin requirements*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group dev -c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --extra ocr -c requirements.txt pyproject.toml -o requirements-ocr.txt

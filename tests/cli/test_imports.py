@@ -18,7 +18,10 @@ from support.command_line import ENVIRONMENT
             "from fastapi_ignite.cli import build_app; build_app()",
             {"numpy", "onnxruntime", "openai", "uvicorn", "fastapi", "apscheduler"},
         ),
-        ("import fastapi_ignite.rag.extraction.child", {"asyncio", "kreuzberg", "pydantic"}),
+        (
+            "import fastapi_ignite.rag.extraction.child",
+            {"asyncio", "lxml", "numpy", "office_oxide", "pydantic", "pypdfium2"},
+        ),
     ],
     ids=["help of all commands", "extraction of a text"],
 )

@@ -23,8 +23,8 @@ import pytest
 from fastapi_ignite.infra.sandbox import landlock
 from fastapi_ignite.infra.services import Services
 from fastapi_ignite.infra.unprivileged_users import FIRST_PARSER_ID
-from fastapi_ignite.rag.extraction import ExtractionError, ExtractionLimits
-from fastapi_ignite.rag.extraction.process import extract, probe_guards, run_child
+from fastapi_ignite.rag.extraction import ExtractionLimits
+from fastapi_ignite.rag.extraction.process import probe_guards, run_child
 
 from embedded_services import EmbeddedEndpoints, status
 
@@ -47,12 +47,6 @@ sys.stdin.read()
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="guards of the Linux kernel")
 
-KILLED_WITH_A_FILE = """
-import os
-with open(os.environ["TMPDIR"] + "/libpdfium.so", "w") as file:
-    file.write("half of it")
-os.kill(os.getpid(), 9)
-"""
 TCP_SINCE_ABI, SCOPES_SINCE_ABI = 4, 6
 
 
@@ -240,13 +234,3 @@ class TestGuardsOfTheProgram:
             assert guards.own_user
             assert guards.own_user > FIRST_PARSER_ID
             assert guards.own_user != others.own_user
-
-    async def test_nothing_is_left_behind(self, ordinary: Surroundings, monkeypatch: pytest.MonkeyPatch) -> None:
-        upload, scratch = ordinary.folder / "any.txt", ordinary.folder / "scratch"
-        upload.write_text("a text")
-        scratch.mkdir(mode=0o777)
-        monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-        await extract(upload, filename="any.txt")
-        with pytest.raises(ExtractionError):
-            await run_child((sys.executable, "-c", KILLED_WITH_A_FILE), upload, ExtractionLimits())
-        assert list(scratch.iterdir()) == []

@@ -6,7 +6,6 @@ import asyncio
 import codecs
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Final, Literal
 
@@ -18,13 +17,7 @@ TEXT_SUFFIXES: Final = frozenset({
     ".txt",
 })
 # fmt: on
-DOCUMENT_TYPES: Final[Mapping[str, str]] = {
-    ".doc": "application/msword",
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".html": "text/html",
-    ".pdf": "application/pdf",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-}
+DOCUMENT_SUFFIXES: Final = frozenset({".doc", ".docx", ".html", ".pdf", ".pptx"})
 PARSER: Final = Path(__file__).with_name("document_parser.py")
 PARSER_SECONDS: Final = 60
 PARSER_VARIABLES: Final = ("PATH", "PYTHONPATH", "TMPDIR")
@@ -48,8 +41,8 @@ async def read_text(data: bytes, filename: str) -> str:
     suffix = PurePath(filename).suffix.lower()
     if suffix in TEXT_SUFFIXES:
         text = _decode(data)
-    elif suffix in DOCUMENT_TYPES:
-        text = await _parse(data, DOCUMENT_TYPES[suffix])
+    elif suffix in DOCUMENT_SUFFIXES:
+        text = await _parse(data, suffix)
     else:
         raise UnreadableFileError("unsupported_file", "The file type is not supported.")
     if not text.strip() or "\x00" in text:
@@ -65,10 +58,10 @@ def _decode(data: bytes) -> str:
         raise UnreadableFileError("invalid_file", "The file's text is not encoded as utf-8, utf-16 or ascii.") from None
 
 
-async def _parse(data: bytes, media_type: str) -> str:
+async def _parse(data: bytes, suffix: str) -> str:
     """Read a document in a child process, which is killed when it takes too long or when the call is cancelled."""
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", str(PARSER), media_type),
+        *(sys.executable, "-P", str(PARSER), suffix),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

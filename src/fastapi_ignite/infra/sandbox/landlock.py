@@ -25,15 +25,9 @@ _PATH_BENEATH: Final = 1
 WRITE_FILE: Final = 1 << 1
 READ_FILE: Final = 1 << 2
 READ_DIR: Final = 1 << 3
-REMOVE_DIR: Final = 1 << 4
-REMOVE_FILE: Final = 1 << 5
-MAKE_DIR: Final = 1 << 7
-MAKE_REG: Final = 1 << 8
 TRUNCATE: Final = 1 << 14
 READ: Final = READ_FILE | READ_DIR
 _RIGHTS_OF_A_FILE: Final = READ_FILE | WRITE_FILE | TRUNCATE  # the kernel refuses rights of folders on a file
-# All rights on ordinary files, except to execute a program.
-MANAGE: Final = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | TRUNCATE
 
 _FILE_RIGHTS_BITS: Final = {1: 13, 2: 14, 3: 15, 4: 15}  # bind and connect came with ABI 4
 _FILE_RIGHTS_BITS_SINCE_5: Final = 16

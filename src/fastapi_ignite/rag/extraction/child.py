@@ -17,9 +17,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from fastapi_ignite.rag.extraction import decoding
+from fastapi_ignite.rag.extraction import decoding, recognition
 from fastapi_ignite.rag.extraction.confinement import Confinement
-from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
+from fastapi_ignite.rag.extraction.errors import SCANNED_PAGES, ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import ZIP_MAGIC, MediaType, binary_type, text_type
 from fastapi_ignite.rag.extraction.packages import package_type
 from fastapi_ignite.rag.extraction.plain_structure import plain_spans
@@ -72,12 +72,22 @@ def main() -> None:
         try:
             data = sys.stdin.buffer.read()
             _load_code(data)
+            if limits.recognises:
+                recognition.load()
             confinement.seal()
             gc.disable()  # it takes a fifth of the time of a large file, and this process ends with the file
             found = extract_text(data, suffix)
-            _refuse_useless(found.text, limits)
+            _refuse_useless(found, limits)
         except ExtractionError as failure:
-            _answer(output, {"error": failure.code, "message": failure.message, "retryable": failure.retryable})
+            _answer(
+                output,
+                {
+                    "error": failure.code,
+                    "message": failure.message,
+                    "retryable": failure.retryable,
+                    "scanned_pages": failure.scanned_pages,
+                },
+            )
         except (MemoryError, RecursionError):
             _answer(output, {"error": ErrorCode.TOO_LARGE.value})
         except OSError:  # the machine's: no file is opened for the document's sake
@@ -88,6 +98,7 @@ def main() -> None:
                 "media_type": found.media_type,
                 "page_starts": found.page_starts,
                 "spans": spans_to_json(found.spans),
+                "scanned_pages": found.scanned_pages,
                 "bytes": len(text),
             }
             _answer(output, header, text)
@@ -120,10 +131,11 @@ def _load_code(data: bytes) -> None:
         decoding.load_codecs(data)
 
 
-def _refuse_useless(text: str, limits: ExtractionLimits) -> None:
-    if not text or text.isspace():
-        raise ExtractionError(ErrorCode.NO_TEXT)
-    if len(text) > limits.max_characters:
+def _refuse_useless(found: ExtractedText, limits: ExtractionLimits) -> None:
+    if not found.text or found.text.isspace():
+        message = SCANNED_PAGES if found.scanned_pages else ""
+        raise ExtractionError(ErrorCode.NO_TEXT, message, scanned_pages=found.scanned_pages)
+    if len(found.text) > limits.max_characters:
         raise ExtractionError(ErrorCode.TOO_MANY_CHARACTERS)
 
 

@@ -1,8 +1,8 @@
 """The child process gives up its rights in two steps, so that hostile code in a parser finds nothing to reach.
 
-`enclose` comes before the first byte of the file is read: nothing is left but reading the installation and one folder
-of its own. `seal` comes before the first byte is parsed, when all code is loaded: no file, no socket, no program, no
-other process. Each guard holds alone; what the machine lacks is left out and reported, see SECURITY.md.
+`enclose` comes before the first byte of the file is read: nothing is left but reading the installation. `seal` comes
+before the first byte is parsed, when all code is loaded: no file, no socket, no program, no other process. Each guard
+holds alone; what the machine lacks is left out and reported, see SECURITY.md.
 
 `python -m fastapi_ignite.rag.extraction.confinement` does both and prints which guards hold.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import sys
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -44,9 +43,8 @@ _LOOKING_AT_PATHS: Final = (
     "readlink", "readlinkat",
 )
 _LOADING: Final = (
-    "getdents64", "getcwd", "mkdir", "mkdirat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2",
-    "chmod", "fchmod", "fchmodat", "fcntl", "ioctl", "dup", "pipe2", "eventfd2", "epoll_create1", "socketpair",
-    "pread64", "fadvise64", "umask",
+    "getdents64", "getcwd", "fcntl", "ioctl", "dup", "pipe2", "eventfd2", "epoll_create1", "socketpair", "pread64",
+    "fadvise64", "umask",
 )
 _SEALING: Final = (
     "setrlimit", "prlimit64", "prctl", "setgroups", "setgid", "setuid", "seccomp",
@@ -66,25 +64,19 @@ class Guards:
 
 
 class Confinement:
-    """The two steps. TMPDIR names a folder of this process alone; until `seal`, files can be written there."""
+    """The two steps."""
 
     def __init__(self) -> None:
-        self._scratch = os.environ.get("TMPDIR")
         self._landlock = 0
         self._seccomp = False
 
     def enclose(self) -> None:
-        """Leave no more than reading the installation and using the folder for temporary files."""
-        allowed = dict.fromkeys((*_installation(), *_LIBRARIES), landlock.READ)
-        if self._scratch:
-            allowed[self._scratch] = landlock.MANAGE
-        self._landlock = landlock.restrict(allowed)
+        """Leave no more than reading the installation."""
+        self._landlock = landlock.restrict(dict.fromkeys((*_installation(), *_LIBRARIES), landlock.READ))
         self._seccomp = seccomp.install((*_PARSING, *_LOOKING_AT_PATHS, *_LOADING), allowed_fully=_SEALING)
 
     def seal(self) -> Guards:
         """Leave nothing: from here on no file or socket can be opened, nothing imported, and root is given up."""
-        if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)  # its content; the worker removes the folder
         sys.meta_path.clear()  # an import that was forgotten is a missing module everywhere, not only under the guards
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         own_user = drop_root_privileges()

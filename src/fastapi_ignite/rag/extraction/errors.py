@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class ErrorCode(StrEnum):
@@ -32,16 +33,27 @@ MESSAGES = {
     ErrorCode.EXTRACTION_CRASHED: "The file could not be read: its parser stopped unexpectedly.",
 }
 
+SCANNED_PAGES: Final = (
+    "No text was found in the file: its pages are pictures. Recognise their text (OCR) before the upload, or have text"
+    " recognition installed on the server (`make ocr`) and upload it again."
+)
+TOO_MANY_SCANNED_PAGES: Final = (
+    "No text was found in the file: its pages are pictures, and more than can be recognised in one file; split it and"
+    " upload the parts."
+)
+
 
 class ExtractionError(Exception):
     """The file cannot be indexed. `message` is for its owner and names nothing of the machine.
 
     `retryable` is true only where the same bytes may succeed later: the machine was too busy, or something outside
-    ended the child. A parser that ran out of its own limits does so again.
+    ended the child. A parser that ran out of its own limits does so again. `scanned_pages` is how many pages hold text
+    that recognition might read.
     """
 
-    def __init__(self, code: ErrorCode, message: str = "", *, retryable: bool = False) -> None:
+    def __init__(self, code: ErrorCode, message: str = "", *, retryable: bool = False, scanned_pages: int = 0) -> None:
         self.code: str = code.value
         self.message = message or MESSAGES[code]
         self.retryable = retryable
+        self.scanned_pages = scanned_pages
         super().__init__(f"{self.code}: {self.message}")

@@ -6,16 +6,15 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePath
 from typing import Final
 
 import fastapi_ignite
+from fastapi_ignite.rag.extraction import recognition
 from fastapi_ignite.rag.extraction.confinement import Guards
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
@@ -44,6 +43,7 @@ async def extract(
     """The text of the file at `path`, which its owner calls `filename`; without `limits` its size sets them.
 
     Nothing of the file is parsed in this process, and its event loop is never held up. A cancelled call ends the child.
+    If pages are pictures and text recognition is installed, a second child reads the file anew and recognises them.
     `niceness` (0 to 19) is added to this process's own: the higher, the less processor time the child gets from others.
 
     Raises:
@@ -53,21 +53,27 @@ async def extract(
     if limits is None:
         limits = ExtractionLimits.for_size((await asyncio.to_thread(path.stat)).st_size)
     suffix = PurePath(filename.replace("\\", "/")).suffix.lower()
-    command = (sys.executable, "-P", "-s", "-B", "-m", _CHILD, suffix, json.dumps(asdict(limits)))
-    return await run_child(command, path, limits, niceness=niceness)
+
+    async def read(limits: ExtractionLimits) -> ExtractedText:
+        command = (sys.executable, "-P", "-s", "-B", "-m", _CHILD, suffix, json.dumps(asdict(limits)))
+        return await run_child(command, path, limits, niceness=niceness)
+
+    try:
+        found = await read(limits)
+    except ExtractionError as failure:
+        if not failure.scanned_pages or not recognition.is_installed():
+            raise
+        return await read(limits.for_recognition(failure.scanned_pages))
+    if found.scanned_pages and recognition.is_installed():
+        with contextlib.suppress(ExtractionError):  # the text of the other pages is worth having
+            return await read(limits.for_recognition(found.scanned_pages))
+    return found
 
 
 async def run_child(
     command: Sequence[str], path: Path, limits: ExtractionLimits, *, niceness: int = 0
 ) -> ExtractedText:
     """Runs `command` with the file as its standard input and turns its answer, or its end, into a result."""
-    async with _scratch_folder() as scratch:
-        return await _run_child(command, path, limits, scratch, niceness)
-
-
-async def _run_child(
-    command: Sequence[str], path: Path, limits: ExtractionLimits, scratch: dict[str, str], niceness: int
-) -> ExtractedText:
     file = await asyncio.to_thread(path.open, "rb")
     with file:
         # a process group of its own, to be killed as a whole; not a session, which would get a share of the processor
@@ -77,7 +83,7 @@ async def _run_child(
             stdin=file,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment() | scratch,
+            env=_environment(),
             cwd="/",
             process_group=0,
         )
@@ -102,20 +108,6 @@ def _lower_priority(pid: int, niceness: int) -> None:
     """Set the priority from outside, so that it also holds while the child starts Python."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or is another user's by now
         os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + niceness)
-
-
-@contextlib.asynccontextmanager
-async def _scratch_folder() -> AsyncGenerator[dict[str, str]]:
-    """Yield TMPDIR for one child, and remove its folder afterwards. Yield nothing where no folder can be made."""
-    try:
-        folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="ignite-parser-")
-    except OSError:  # only the PDF library, which unpacks itself, misses it
-        yield {}
-        return
-    try:
-        yield {"TMPDIR": folder}
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 async def probe_guards() -> Guards:
@@ -153,8 +145,8 @@ def _environment() -> dict[str, str]:
         "PYTHONUTF8": "1",
         # Each of glibc's arenas and each pool thread reserves address space, which the memory limit counts.
         "MALLOC_ARENA_MAX": "2",
+        "OPENBLAS_NUM_THREADS": "1",
         "RAYON_NUM_THREADS": "1",
-        "TOKIO_WORKER_THREADS": "1",
     }
 
 
@@ -208,8 +200,12 @@ def _understood(answer: bytes) -> ExtractedText:
     try:
         header = json.loads(line)
         if "error" in header:
-            retryable = header.get("retryable", False)
-            raise ExtractionError(ErrorCode(header["error"]), header.get("message", ""), retryable=retryable)
+            raise ExtractionError(
+                ErrorCode(header["error"]),
+                header.get("message", ""),
+                retryable=header.get("retryable", False),
+                scanned_pages=header.get("scanned_pages", 0),
+            )
         if header["bytes"] != len(text):
             raise ExtractionError(ErrorCode.EXTRACTION_CRASHED)
         starts = header["page_starts"]
@@ -218,6 +214,7 @@ def _understood(answer: bytes) -> ExtractedText:
             None if starts is None else tuple(starts),
             header["media_type"],
             spans_from_json(header["spans"]),
+            header.get("scanned_pages", 0),
         )
     except (ValueError, KeyError, TypeError) as garbled:
         raise ExtractionError(ErrorCode.EXTRACTION_CRASHED) from garbled

@@ -23,7 +23,7 @@ from fastapi_ignite.rag.extraction.formats import (
 from fastapi_ignite.rag.extraction.result import ExtractedText
 
 _READERS: Final = {
-    MediaType.PDF: "documents",
+    MediaType.PDF: "pdf",
     MediaType.RTF: "rtf",
     MediaType.DOCX: "docx",
     MediaType.PPTX: "pptx",
