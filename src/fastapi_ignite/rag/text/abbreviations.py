@@ -18,7 +18,9 @@ _ABBREVIATIONS: Final = word_list(
     "sra srta dra dña ud uds vd vds núm pág págs avda cía depto dpto ej ee uu ss rr apdo ene ago dic izq dcha "
     "máx mín aprox sig sigg dott avv pag ecc exmo exma bijv enz blz "
     # Russian and Ukrainian
-    "\u0433\u0433 \u0438\u043c \u0442\u044b\u0441 \u043c\u043b\u043d \u043c\u043b\u0440\u0434 \u0440\u0443\u0431 \u0441\u0442\u0440 \u0440\u0438\u0441 \u0441\u043c \u0434\u0440 \u043f\u0440 \u0433\u0440\u043d"
+    "\u0433\u0433 \u0438\u043c \u0442\u044b\u0441 \u043c\u043b\u043d "
+    "\u043c\u043b\u0440\u0434 \u0440\u0443\u0431 \u0441\u0442\u0440 \u0440\u0438\u0441 "
+    "\u0441\u043c \u0434\u0440 \u043f\u0440 \u0433\u0440\u043d"
 )
 # These are words too, and abbreviations only where a number follows.
 _BEFORE_NUMBERS: Final = word_list("no art max min mar fr nr s p n")
