@@ -34,8 +34,11 @@ _HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
 # "10-K", "COVID-19", "F-16": one name, written with and without its hyphen
 _HYPHENATED_NAME = re.compile(r"\b(?:[^\W\d_]{1,8}-\d{1,8}|\d{1,4}-[^\W\d_])\b")
-# "main-" and "tenance" on the next line or page: one word, which is a term beside its parts
-_DIVIDED_WORD = re.compile(r"(?<![^\W_])([^\W\d_]{1,40})-\n{1,2}[ \t]{0,40}([^\W\d_]{1,40})(?![^\W_])")
+# "main-" and "tenance", on the next line or page or in one line: the joined word is a term beside its parts. What is
+# before the hyphen is looked at last, so that the search goes from hyphen to hyphen.
+_HYPHEN = re.compile(r"-(?:\n{1,2}[ \t]{0,40})?([^\W\d_]{1,40})(?![\w-])")
+_WORD_BEFORE = re.compile(r"(?<![\w-])[^\W\d_]{1,40}\Z")
+_BEFORE = 42
 # "FY2022" is asked for where documents say "fiscal year 2022"
 _YEAR_SUFFIX = re.compile(r"[a-z]{1,6}((?:19|20)\d\d)")
 
@@ -45,30 +48,38 @@ _thread = threading.local()
 
 def analyze(text: str) -> list[str]:
     """Return the terms of a text in order, with repetitions."""
-    terms = [term for token in _tokens(text) for term in _terms(token)]
-    terms += named_stop_words(text)
-    return terms
+    normal = normalize(text)
+    terms = [term for token in (*_tokens(normal), *_joined_words(normal)) for term in _terms(token)]
+    return terms + named_stop_words(text)
 
 
 def question_terms(question: str) -> list[str]:
     """Return the distinct terms of a question. One that has only question words keeps them ("The Who").
 
-    A question word is a term where it is written as a name: "in May", "the WHO".
+    A question word is a term where it is written as a name: "in May", "the WHO". Words with a hyphen are not joined,
+    because a term that no document holds would count against an answer.
     """
-    tokens = _tokens(question)
+    tokens = _tokens(normalize(question))
     content = [token for token in tokens if token not in QUESTION_WORDS]
     terms = [term for token in content for term in _terms(token)]
-    names = named_stop_words(question)
-    terms += [*map(_stem, named_question_words(question)), *names]
+    terms += map(_stem, named_question_words(question))
+    terms += named_stop_words(question)
     return list(dict.fromkeys(terms or [term for token in tokens for term in _terms(token)]))
 
 
-def _tokens(text: str) -> list[str]:
-    normal = normalize(text)
+def _tokens(normal: str) -> list[str]:
     pattern = _ANY_TEXT if _HAS_UNSPACED.search(normal) else _SPACED_TEXT
-    names = (name.replace("-", "") for name in _HYPHENATED_NAME.findall(normal))
-    divided = (first + second for first, second in _DIVIDED_WORD.findall(normal)) if "-\n" in normal else ()
-    return [*pattern.findall(normal), *names, *divided]
+    names = (name.replace("-", "") for name in _HYPHENATED_NAME.findall(normal)) if "-" in normal else ()
+    return [*pattern.findall(normal), *names]
+
+
+def _joined_words(normal: str) -> Iterator[str]:
+    if "-" not in normal:
+        return
+    for match in _HYPHEN.finditer(normal):
+        start = max(match.start() - _BEFORE, 0)
+        if before := _WORD_BEFORE.search(normal[start : match.start()]):
+            yield before.group() + match[1]
 
 
 def _terms(token: str) -> tuple[str, ...]:

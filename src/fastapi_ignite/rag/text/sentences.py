@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fastapi_ignite.rag.extraction.structure import Span, SpanKind
@@ -51,10 +51,15 @@ _SOFT_BREAKS: Final = ("\n", "\t", "; ", ": ", ", ", ";", " ")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A stretch of a text, without blanks around it. The offsets count code points of the text."""
+    """A stretch of a text, without blanks around it. The offsets count code points of the text.
+
+    `kind` is that of the span that it stands in, or None for prose. `is_header` tells the header rows of a table.
+    """
 
     start: int
     end: int
+    kind: SpanKind | None = None
+    is_header: bool = False
 
 
 def split_sentences(text: str, spans: Sequence[Span] = (), page_starts: Sequence[int] = ()) -> list[Sentence]:
@@ -81,16 +86,20 @@ def _structured(text: str, spans: Sequence[Span], page_starts: Sequence[int]) ->
 def _pieces(text: str, span: Span) -> Iterator[Sentence]:
     match span.kind:
         case SpanKind.LIST_ITEM:
-            yield from _prose(text, span.start, span.end)
+            found = _prose(text, span.start, span.end)
         case SpanKind.TABLE:
-            for row in table_rows(text, span):
-                yield from _bounded(text, _trimmed(text, row.start, row.end))
+            for number, row in enumerate(table_rows(text, span)):
+                for piece in _bounded(text, _trimmed(text, row.start, row.end)):
+                    yield replace(piece, kind=span.kind, is_header=number < span.level)
+            return
         case SpanKind.CODE:
-            for line in _LINE.finditer(text, span.start, span.end):
-                yield from _bounded(text, _trimmed(text, *line.span()))
+            lines = _LINE.finditer(text, span.start, span.end)
+            found = (piece for line in lines for piece in _bounded(text, _trimmed(text, *line.span())))
         case SpanKind.HEADING:
             marks = _HEADING_MARKS.match(text, span.start, span.end)
-            yield from _bounded(text, _trimmed(text, marks.end() if marks else span.start, span.end))
+            found = _bounded(text, _trimmed(text, marks.end() if marks else span.start, span.end))
+    for piece in found:
+        yield replace(piece, kind=span.kind)
 
 
 def _prose(text: str, start: int, end: int, page_starts: Sequence[int] = ()) -> Iterator[Sentence]:
