@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi_ignite.rag.engine import Citation, FoundPassage, Support
 from fastapi_ignite.rag.extraction import Span, SpanKind, page_at
 from fastapi_ignite.rag.text.sentences import Sentence, split_sentences
-from fastapi_ignite.rag.text.surroundings import Surroundings, heading_path
+from fastapi_ignite.rag.text.surroundings import Surroundings, heading_path, heading_words
 from fastapi_ignite.rag.text.tables import Row, table_rows
 
 REFUSAL = "The documents of this project do not hold an answer to this question."
@@ -64,7 +64,7 @@ class Passage:
         The headings inside the passage count too.
         """
         further = [
-            (span.level, " ".join(self.between(span.start, span.end).lstrip("# ").split()))
+            (span.level, heading_words(self.between(span.start, span.end)))
             for span in self.spans
             if span.kind is SpanKind.HEADING and self.char_start <= span.start and span.end <= offset
         ]

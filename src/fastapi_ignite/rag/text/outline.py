@@ -10,11 +10,11 @@ from typing import Final
 
 from fastapi_ignite.rag.extraction.structure import Span, SpanKind
 from fastapi_ignite.rag.text.surroundings import (
-    LONGEST_HEADING,
     WINDOW_MARGIN,
     Surroundings,
     context_text,
     heading_path,
+    heading_words,
 )
 from fastapi_ignite.rag.text.tables import Row, header_names, table_rows
 
@@ -53,7 +53,9 @@ class Outline:
         self._heading_starts = [heading.start for heading in headings]
         self._paths: list[tuple[tuple[int, str], ...]] = [()]
         for heading in headings:
-            self._paths.append(heading_path(self._paths[-1], [(heading.level, self._words(heading))]))
+            self._paths.append(
+                heading_path(self._paths[-1], [(heading.level, heading_words(text[heading.start : heading.end]))])
+            )
 
     def table(self, span: Span) -> Table:
         return self._tables[span.start]
@@ -97,9 +99,6 @@ class Outline:
     def _table(self, span: Span) -> Table:
         rows = list(table_rows(self._text, span))
         return Table(span, rows, header_names(self._text, rows[: span.level], span.separator))
-
-    def _words(self, heading: Span) -> str:
-        return " ".join(self._text[heading.start : heading.end].lstrip("# ").split())[:LONGEST_HEADING]
 
     def _clipped(self, span: Span, passage_start: int, start: int, end: int) -> Span:
         """Cut a span at the window, and a table at the first row in it, or where a longer row's passage begins."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from fastapi_ignite.rag.extraction.structure import Span, SpanKind, spans_from_json, spans_to_json
 from fastapi_ignite.rag.text.sentences import LONGEST
+from fastapi_ignite.rag.text.tables import LONGEST_HEADER, column_names
 
 # Characters read on each side of a passage, so that no sentence which touches it is cut.
 WINDOW_MARGIN: Final = LONGEST + 100
 LONGEST_HEADING: Final = 200
+# Characters of a heading or a table from which its words or the names of its columns are read.
+LONGEST_BEGINNING: Final = 2 * LONGEST_HEADER
 # The part of a chunk's tokens that may tell where it stands, so that its own words still weigh most.
 LONGEST_CONTEXT: Final = 300
 
@@ -63,6 +66,48 @@ class Surroundings:
             spans=spans_from_json(stored["spans"]),
             columns=tuple((start, tuple(names)) for start, names in stored["columns"]),
         )
+
+
+def heading_words(heading: str) -> str:
+    """Return the words of a heading in one line, without the marks that Markdown puts before it."""
+    return " ".join(heading.lstrip("# ").split())[:LONGEST_HEADING]
+
+
+def surroundings_of(
+    stored: Iterable[tuple[Sequence[str | int], str | None]], window: str, window_start: int, char_start: int
+) -> Surroundings:
+    """Return what a passage must know that begins at `char_start` of its document, in this window.
+
+    `stored` are the spans that touch the window and the headings before it, in order and in their stored form. Those
+    that begin before the window come with the beginning of their text.
+    """
+    above: tuple[tuple[int, str], ...] = ()
+    spans: list[Span] = []
+    columns: list[tuple[int, tuple[str, ...]]] = []
+    for row, beginning in stored:
+        (span,) = spans_from_json([row])
+        words = window[span.start - window_start : span.end - window_start] if beginning is None else beginning
+        if span.kind is SpanKind.HEADING and span.start <= char_start:
+            above = heading_path(above, [(span.level, heading_words(words[: span.end - span.start]))])
+            if span.start == char_start:
+                above = above[:-1]
+        if span.end <= window_start:
+            continue
+        piece = _cut_at_window(span, window, window_start, char_start)
+        spans.append(piece)
+        if span.kind is SpanKind.TABLE:
+            header = words[: span.end - span.start]
+            columns.append((piece.start, column_names(header, replace(span, start=0, end=len(header)))))
+    return Surroundings(above, tuple(spans), tuple(each for each in columns if each[1]))
+
+
+def _cut_at_window(span: Span, window: str, window_start: int, char_start: int) -> Span:
+    cut = replace(span, start=max(span.start, window_start), end=min(span.end, window_start + len(window)))
+    if span.kind is not SpanKind.TABLE or span.start >= window_start:
+        return cut
+    line_end = window.find("\n", 0, char_start - window_start)
+    start = char_start if line_end < 0 else window_start + line_end + 1
+    return replace(cut, start=min(start, cut.end), level=0)
 
 
 def heading_path(above: Sequence[tuple[int, str]], further: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
