@@ -101,12 +101,15 @@ class Outline:
         return Table(span, rows, header_names(self._text, rows[: span.level], span.separator))
 
     def _clipped(self, span: Span, passage_start: int, start: int, end: int) -> Span:
-        """Cut a span at the window, and a table at the first row in it, or where a longer row's passage begins."""
+        """Cut a span at the window, and a table at a row that begins in it, or where the passage of a longer row does.
+
+        `surroundings_of` finds the same places.
+        """
         clipped = replace(span, start=max(span.start, start), end=min(span.end, end))
         if span.kind is not SpanKind.TABLE or span.start >= start:
             return clipped
         starts = self.table(span).starts
-        cut_off = bisect_left(starts, start)
+        cut_off = bisect_right(starts, start)
         row_start = starts[cut_off] if cut_off < len(starts) else span.end
         return replace(clipped, start=min(row_start, passage_start, clipped.end), level=max(span.level - cut_off, 0))
 
