@@ -46,6 +46,23 @@ class TestOneWayOfReading:
             ("U.S.", "US"),
             ("N.A.T.O.", "nato"),
             ("a_b", "a b"),
+            ("Zonda\u2122", "zonda"),
+            ("\u21165", "5"),
+            ("work\u00adshop", "workshop"),
+            ("quarter\u00ad\nmaster", "quartermaster"),
+            ("data\u200bbase\ufeff", "database"),
+            ("\u05e9\u05b8\u05c1\u05dc\u05d5\u05b9\u05dd", "\u05e9\u05dc\u05d5\u05dd"),
+            ("\u0645\u064f\u062d\u064e\u0645\u0651\u064e\u062f", "\u0645\u062d\u0640\u0645\u062f"),
+            ("VX\u20114471", "VX-4471"),
+            ("Z\\u00fcrich", "zurich"),
+            ("\\ud83e\\udd86 pond", "pond"),
+            ("12'500", "12500"),
+            ("12\u202f500", "12500"),
+            ("5\u339e", "5 km"),
+            ("m\u00b2", "m2"),
+            ("pump\u00b9", "pump 1"),
+            ("10\u00b2", "10 2"),
+            ("\u2460valve", "1 valve"),
         ],
     )
     def test_spellings_of_one_thing_are_one_term(self, one: str, other: str) -> None:
@@ -70,6 +87,16 @@ class TestOneWayOfReading:
             ("2021,2022", ["2021", "2022"]),
             ("version 3.10.0", ["version", "3.10.0"]),
             ("5% of $1,000", ["5", "1000"]),
+            ("12.500", ["12500", "12.500"]),
+            ("12,500", ["12500"]),
+            ("1.234.567,80", ["1234567.8"]),
+            ("3,5", ["3", "5", "3.5"]),
+            ("0.125", ["0.125"]),
+            ("VX-4471", ["vx", "4471", "vx4471"]),
+            ("VX4471", ["vx4471"]),
+            ("main-\ntenance", ["main", "tenanc", "mainten"]),
+            ("main-\n\ntenance", ["main", "tenanc", "mainten"]),
+            ("e-mail", ["e", "mail", "email"]),
             ("10-K", ["10", "k", "10k"]),
             ("COVID-19", ["covid", "19", "covid19"]),
             ("FY2022", ["fy2022", "2022"]),
@@ -96,6 +123,51 @@ class TestOneWayOfReading:
         terms = Counter(analyze(text))
         assert Counter(analyze(f"{text} żółw")) - Counter(analyze("żółw")) == terms
         assert Counter(analyze(f"{text} 東京")) - Counter(analyze("東京")) == terms
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("text", "name"),
+        [
+            ("IT is the department on the fourth floor.", "it"),
+            ("Ask IT, or the desk.", "it"),
+            ("IT", "it"),
+            ("Vitamin A is stored in the blue cabinet.", "a"),
+            ("Will Turner manages the bakery.", "will"),
+            ("The bakery is managed by Will.", "will"),
+        ],
+    )
+    def test_a_stop_word_that_is_a_name_is_a_term(self, text: str, name: str) -> None:
+        assert name in analyze(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "It is here. Will it stay? A pump, as it is.",
+            "THIS IS HOW IT WILL BE DONE IN A HURRY",
+        ],
+    )
+    def test_elsewhere_it_is_none(self, text: str) -> None:
+        assert not {"it", "a", "will", "is", "in"} & set(analyze(text))
+
+    @pytest.mark.parametrize(
+        ("question", "terms"),
+        [
+            ("What is IT?", ["it"]),
+            ("what is it about?", ["what", "about"]),
+            ("Who is on call in May?", ["call", "may"]),
+            ("who is on call in may", ["call", "may"]),
+            ("May I call on Monday?", ["call", "monday"]),
+            ("May 2026 revenue", ["2026", "revenu", "may"]),
+            ("What does the WHO recommend?", ["recommend", "who"]),
+            ("What Are The Costs Of How We Do It", ["cost"]),
+            ("Where is vitamin A kept?", ["vitamin", "kept", "a"]),
+            ("Does Will Turner bake?", ["turner", "bake", "will"]),
+            ("Will the bakery open?", ["bakeri", "open"]),
+        ],
+    )
+    def test_questions(self, question: str, terms: list[str]) -> None:
+        assert question_terms(question) == terms
 
 
 class TestQuestions:

@@ -13,7 +13,7 @@ from fastapi_ignite.rag.extraction.structure import Span, SpanKind
 from fastapi_ignite.rag.text.outline import Outline
 from fastapi_ignite.rag.text.prose_splitting import CAPACITY, OVERLAP, SHORTEST_FULL, split_prose
 from fastapi_ignite.rag.text.surroundings import Surroundings
-from fastapi_ignite.rag.text.tables import Row
+from fastapi_ignite.rag.text.tables import Row, read_row
 
 # From so many characters on, a passage ends where a heading begins.
 _ENOUGH_BEFORE_HEADING: Final = SHORTEST_FULL // 2
@@ -129,8 +129,8 @@ def _parted(passage: list[_Unit], unit: _Unit) -> tuple[list[_Unit], list[_Unit]
         first -= 1
     is_cuttable = unit.role is _Role.PROSE or unit.end - unit.start > CAPACITY
     room = CAPACITY // 2 if is_cuttable else CAPACITY - (unit.end - unit.start)
-    while first < len(passage) and unit.start - passage[first].start > room:
-        first += 1
+    if first < len(passage) and unit.start - passage[first].start > room:
+        first = len(passage)  # a run of headings with nothing below them
     last = passage[-1]
     if (
         first == len(passage) > 1
@@ -161,23 +161,26 @@ def _paragraphs(text: str, start: int, end: int) -> Iterator[_Unit]:
 
 def _rows(text: str, outline: Outline, span: Span) -> Iterator[_Unit]:
     position = span.start
-    for number, row in enumerate(outline.table(span).rows):
+    for number, (start, end) in enumerate(outline.table(span).rows):
         role = _Role.HEADER_ROW if number < span.level else _Role.ITEM
-        yield from _unit(text, position, row.start, role)  # the line below the header of a Markdown table
-        yield from _pieces_of_row(row, role)
-        position = row.end
+        if start - position > 1:
+            yield from _unit(text, position, start, role)  # the line below the header of a Markdown table
+        if end - start > CAPACITY:
+            yield from _pieces_of_row(read_row(text, span, start, end), role)
+        else:
+            yield _Unit(start, end, role)
+        position = end
     yield from _unit(text, position, span.end, _Role.ITEM)
 
 
 def _pieces_of_row(row: Row, role: _Role) -> Iterator[_Unit]:
     """Cut a row that is longer than a passage between its cells; what stands between two belongs to the first."""
     start = position = row.start
-    if row.end - row.start > CAPACITY:
-        for end in (*(cell[0] for cell in row.cells[1:]), row.end):
-            if end - start > CAPACITY and position > start:
-                yield _Unit(start, position, role)
-                start = position
-            position = end
+    for end in (*(cell[0] for cell in row.cells[1:]), row.end):
+        if end - start > CAPACITY and position > start:
+            yield _Unit(start, position, role)
+            start = position
+        position = end
     yield _Unit(start, row.end, role)
 
 

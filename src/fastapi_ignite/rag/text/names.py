@@ -40,7 +40,8 @@ def _is_name(text: str, match: re.Match[str]) -> bool:
     start, end = match.span()
     match match.group():
         case "A":
-            return _BEFORE_LETTER.match(text, start - 2) is not None if start > 1 else False
+            behind_word = start > 1 and _BEFORE_LETTER.match(text, start - 2) is not None
+            return behind_word and _is_set_apart(text, start, end)
         case "Will":
             inside = start > 1 and _BEFORE_NAME.match(text, start - 2)
             starts = not start or _INSIDE_WORD.match(text, start - 1) is None

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+# "12'500" in Switzerland, and with a narrow blank by the international standard
+GROUP_MARK: Final = re.compile(r"(?<=\d)['\u2019\u00a0\u2009\u202f](?=\d{3}(?!\d))")
 NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*(?![^\W_])")
 _THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _THOUSANDS_BY_POINT: Final = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+")

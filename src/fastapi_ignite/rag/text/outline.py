@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from operator import itemgetter
 from typing import Final
 
 from fastapi_ignite.rag.extraction.structure import Span, SpanKind
@@ -16,7 +16,7 @@ from fastapi_ignite.rag.text.surroundings import (
     heading_path,
     heading_words,
 )
-from fastapi_ignite.rag.text.tables import Row, header_names, table_rows
+from fastapi_ignite.rag.text.tables import column_names, row_bounds
 
 # A list of very short items would make what is stored beside a passage longer than the passage.
 MOST_SPANS: Final = 100
@@ -24,20 +24,16 @@ MOST_SPANS: Final = 100
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the document with its rows, which are read once."""
+    """A table of the document with the offsets of its rows, which are read once."""
 
     span: Span
-    rows: Sequence[Row]
+    rows: Sequence[tuple[int, int]]
     names: tuple[str, ...]
-
-    @cached_property
-    def starts(self) -> list[int]:
-        return [row.start for row in self.rows]
 
     @property
     def first_row(self) -> int:
         """Return where the first row below the header begins."""
-        return self.starts[self.span.level] if self.span.level < len(self.rows) else self.span.end
+        return self.rows[self.span.level][0] if self.span.level < len(self.rows) else self.span.end
 
 
 class Outline:
@@ -97,20 +93,21 @@ class Outline:
         return self.spans[bisect_right(self._ends, start) : bisect_left(self._starts, end)]
 
     def _table(self, span: Span) -> Table:
-        rows = list(table_rows(self._text, span))
-        return Table(span, rows, header_names(self._text, rows[: span.level], span.separator))
+        return Table(span, list(row_bounds(self._text, span)), column_names(self._text, span))
 
     def _clipped(self, span: Span, passage_start: int, start: int, end: int) -> Span:
         """Cut a span at the window, and a table at a row that begins in it, or where the passage of a longer row does.
 
         `surroundings_of` finds the same places.
         """
+        if span.start >= start and span.end <= end:
+            return span
         clipped = replace(span, start=max(span.start, start), end=min(span.end, end))
         if span.kind is not SpanKind.TABLE or span.start >= start:
             return clipped
-        starts = self.table(span).starts
-        cut_off = bisect_right(starts, start)
-        row_start = starts[cut_off] if cut_off < len(starts) else span.end
+        rows = self.table(span).rows
+        cut_off = bisect_right(rows, start, key=itemgetter(0))
+        row_start = rows[cut_off][0] if cut_off < len(rows) else span.end
         return replace(clipped, start=min(row_start, passage_start, clipped.end), level=max(span.level - cut_off, 0))
 
 

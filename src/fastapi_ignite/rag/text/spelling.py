@@ -6,6 +6,8 @@ import re
 import unicodedata
 from typing import Final
 
+from fastapi_ignite.rag.text.numbers import GROUP_MARK
+
 # vowel signs and points, which Python's \w leaves out although they stand inside words
 MARKS: Final = (
     "\u0483-\u0487\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0711\u0730-\u074a"
@@ -46,6 +48,7 @@ def normalize(text: str) -> str:
     """
     if "\\u" in text:
         text = _ESCAPED.sub(_unescaped, text)
+    text = GROUP_MARK.sub("", text)
     if text.isascii():
         return _POSSESSIVE.sub("", text.lower())
     text = _INVISIBLE.sub("", text)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
@@ -19,7 +19,7 @@ _LINE: Final = re.compile(r"[^\n]+")
 # the line that sets the header of a Markdown table off, and lines drawn between rows
 _RULE: Final = re.compile(r"[ \t|:+\-=]*[-=][ \t|:+\-=]*")
 _UNTIL_BAR: Final = re.compile(r"(?:[^\\|\n]|\\[^\n]|\\(?=\n|\Z))*+")
-_UNTIL_SEPARATOR: Final = {mark: re.compile(rf"[^{mark}\n]*+") for mark in ("\t", *_CSV)}
+_UNTIL_SEPARATOR: Final = {mark: re.compile(rf"[^{mark}\n]*+") for mark in _CSV}
 _QUOTED: Final = re.compile(r'[ ]*+"((?:[^"]|"")*+)"')
 
 
@@ -42,13 +42,36 @@ class Row:
 
 def table_rows(text: str, table: Span) -> Iterator[Row]:
     """Yield the rows that hold text, the header rows first. The line below the header of a Markdown table is no row."""
-    if table.separator in _CSV:
-        yield from _csv_rows(text, table)
+    if _has_quoted_cells(text, table):
+        yield from _quoted_rows(text, table)
+    else:
+        yield from (read_row(text, table, start, end) for start, end in row_bounds(text, table))
+
+
+def row_bounds(text: str, table: Span) -> Iterator[tuple[int, int]]:
+    """Yield the offsets of the same rows, several times faster."""
+    if _has_quoted_cells(text, table):
+        yield from ((row.start, row.end) for row in _quoted_rows(text, table))
         return
     for line in _LINE.finditer(text, table.start, table.end):
-        start, end = _trimmed(text, *line.span()) if table.separator == _BAR else line.span()
-        if text[start:end].strip() and not (table.separator == _BAR and _RULE.fullmatch(text, start, end)):
-            yield Row(start, end, tuple(_cells(text, start, end, table.separator)))
+        start, end = line.span() if table.separator == "\t" else _trimmed(text, *line.span())
+        if not (start == end or text[start:end].isspace() or _is_rule(text, start, end, table.separator)):
+            yield start, end
+
+
+def read_row(text: str, table: Span, start: int, end: int) -> Row:
+    """Return the row at these offsets."""
+    if _has_quoted_cells(text, replace(table, start=start, end=end)):
+        return next(_quoted_rows(text, replace(table, start=start, end=end)))
+    return Row(start, end, tuple(_cells(text, start, end, table.separator)))
+
+
+def _has_quoted_cells(text: str, table: Span) -> bool:
+    return table.separator in _CSV and text.find('"', table.start, table.end) >= 0
+
+
+def _is_rule(text: str, start: int, end: int, separator: str) -> bool:
+    return separator == _BAR and _RULE.fullmatch(text, start, end) is not None
 
 
 def column_names(text: str, table: Span) -> tuple[str, ...]:
@@ -56,15 +79,11 @@ def column_names(text: str, table: Span) -> tuple[str, ...]:
 
     A table without header rows has none, and a column without a name has an empty one.
     """
-    return header_names(text, list(islice(table_rows(text, table), table.level)), table.separator)
-
-
-def header_names(text: str, header: Sequence[Row], separator: str) -> tuple[str, ...]:
-    """Return the names that these header rows give to the columns."""
+    header = list(islice(table_rows(text, table), table.level))
     names: list[str] = []
     length = 0
     for column in range(max((len(row.cells) for row in header), default=0)):
-        cells = [cell_text(text, row.cells[column], separator) for row in header if column < len(row.cells)]
+        cells = [cell_text(text, row.cells[column], table.separator) for row in header if column < len(row.cells)]
         name = " ".join(dict.fromkeys(cell for cell in cells if cell))
         length += len(name)
         if length > LONGEST_HEADER:
@@ -85,18 +104,20 @@ def cell_text(text: str, cell: tuple[int, int], separator: str) -> str:
 
 def _cells(text: str, start: int, end: int, separator: str) -> Iterator[tuple[int, int]]:
     if separator != _BAR:
-        yield from _separated(text, start, end, _UNTIL_SEPARATOR["\t"])
+        for cell in text[start:end].split(separator):
+            yield _trimmed(text, start, start + len(cell))
+            start += len(cell) + 1
         return
     if text[start] == _BAR:
         start += 1
-    cells = list(_separated(text, start, end, _UNTIL_BAR))
+    cells = list(_separated(text, start, end))
     # behind the last bar stands nothing
     yield from cells[:-1] if len(cells) > 1 and text[end - 1] == _BAR and cells[-1] == (end, end) else cells
 
 
-def _separated(text: str, start: int, end: int, content: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+def _separated(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     while True:
-        match = content.match(text, start, end)
+        match = _UNTIL_BAR.match(text, start, end)
         stop = match.end() if match else start
         yield _trimmed(text, start, stop)
         if stop >= end:
@@ -104,7 +125,7 @@ def _separated(text: str, start: int, end: int, content: re.Pattern[str]) -> Ite
         start = stop + 1
 
 
-def _csv_rows(text: str, table: Span) -> Iterator[Row]:
+def _quoted_rows(text: str, table: Span) -> Iterator[Row]:
     """Read as CSV is read. A quotation mark without a partner is a character, and so are all that follow it."""
     content = _UNTIL_SEPARATOR[table.separator]
     quotes_count = True
