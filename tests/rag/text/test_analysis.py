@@ -184,6 +184,7 @@ class TestQuestions:
             ("What is the warranty period?", ["warranti", "period"]),
             ("How much did Revenue grow, and how much did revenue fall?", ["revenu", "grow", "fall"]),
             ("Quelle est la garantie ?", ["la", "garanti"]),
+            ("\u5e74\u5047\u591a\u5c11\u5929\uff1f", ["\u5e74\u5047", "\u5e74", "\u5047", "\u5929"]),
             ("¿Cuántos empleados hay?", ["empleado", "hay"]),
             ("Wie hoch war der Umsatz?", ["hoch", "war", "der", "umsatz"]),
             ("Who are The Who?", ["who"]),
@@ -194,5 +195,5 @@ class TestQuestions:
         assert question_terms(question) == terms
 
     def test_a_question_of_8000_ideographs_is_read_whole(self) -> None:
-        question = "".join(chr(0x4E00 + number) for number in range(8_000))
+        question = "".join(chr(0x20000 + number) for number in range(8_000))
         assert len(question_terms(question)) == 8_000 + 7_999

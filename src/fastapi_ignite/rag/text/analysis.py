@@ -16,7 +16,7 @@ import Stemmer
 from fastapi_ignite.rag.text.names import named_question_words, named_stop_words
 from fastapi_ignite.rag.text.numbers import NUMBER, number_terms
 from fastapi_ignite.rag.text.spelling import MARKS, normalize
-from fastapi_ignite.rag.text.words import QUESTION_WORDS, STOP_WORDS
+from fastapi_ignite.rag.text.words import QUESTION_PHRASES, QUESTION_WORDS, STOP_WORDS
 
 # scripts written without blanks between words, Hangul included because its particles stick to the noun
 _UNSPACED = (
@@ -59,12 +59,17 @@ def question_terms(question: str) -> list[str]:
     A question word is a term where it is written as a name: "in May", "the WHO". Words with a hyphen are not joined,
     because a term that no document holds would count against an answer.
     """
-    tokens = _tokens(normalize(question))
+    normal = normalize(question)
+    tokens = _tokens(normal)
+    everything = dict.fromkeys(term for token in tokens for term in _terms(token))
+    if QUESTION_PHRASES.search(normal):
+        tokens = _tokens(QUESTION_PHRASES.sub(" ", normal))
     content = [token for token in tokens if token not in QUESTION_WORDS]
-    terms = [term for token in content for term in _terms(token)]
+    # what a phrase has set apart may be no term of the question: a single letter of a syllabary
+    terms = [term for token in content for term in _terms(token) if term in everything]
     terms += map(_stem, named_question_words(question))
     terms += named_stop_words(question)
-    return list(dict.fromkeys(terms or [term for token in tokens for term in _terms(token)]))
+    return list(dict.fromkeys(terms or everything))
 
 
 def _tokens(normal: str) -> list[str]:

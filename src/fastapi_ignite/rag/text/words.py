@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def word_list(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -20,4 +22,11 @@ QUESTION_WORDS = word_list(
     "about from than also que quien quienes cual cuales como donde cuando cuanto cuantos cuanta cuantas por quel "
     "quelle quels quelles quoi pourquoi quand combien est wer wie wo wann warum welche welcher welches wieviel "
     "quale quali quando dove perche quanto quanti qual quais quem onde"
+)
+# The same in Chinese, whose words no blank sets off: what, how many, how long, where, which, who, how, whether.
+# Some are Japanese too.
+QUESTION_PHRASES = re.compile(
+    "\u4e3a\u4ec0\u4e48|\u70ba\u4ec0\u9ebc|\u4ec0\u4e48|\u4ec0\u9ebc|\u591a\u5c11|\u591a\u4e45|\u591a\u957f|\u591a\u9577|"
+    "\u54ea\u91cc|\u54ea\u88e1|\u54ea\u4e2a|\u54ea\u500b|\u54ea\u4e9b|\u54ea|\u8c01|\u8ab0|"
+    "\u600e\u4e48|\u600e\u9ebc|\u600e\u6837|\u600e\u6a23|\u5982\u4f55|\u662f\u5426|\u51e0|\u5e7e|\u5417|\u55ce|\u5462"
 )
