@@ -10,6 +10,7 @@ from fastapi_ignite.rag.extraction import SpanKind
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 from fastapi_ignite.rag.text.chunking import TextChunk, chunk_text
 from fastapi_ignite.rag.text.outline import MOST_SPANS
+from fastapi_ignite.rag.text.surroundings import LONGEST_CONTEXT, context_text
 from fastapi_ignite.rag.text.tables import table_rows
 
 LONGEST = 900
@@ -175,3 +176,13 @@ class TestStructure:
             builder.list_item(str(number % 7))
         chunks = chunk_text(builder.text, None, builder.spans)
         assert all(len(chunk.surroundings.spans) <= MOST_SPANS for chunk in chunks)
+
+
+def test_a_context_that_is_too_long_keeps_what_is_nearest() -> None:
+    headings = ["Book " * 20, "Part " * 20, "Chapter"]
+    names = [f"column {number}" for number in range(100)]
+    path, columns = context_text(headings, names).split("\n")
+    assert path == f"{headings[1]} > Chapter"
+    assert columns.startswith("column 0 | column 1 | ")
+    assert len(columns) < 2 * LONGEST_CONTEXT
+    assert context_text([], [""]) == ""

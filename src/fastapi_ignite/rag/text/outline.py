@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Final
 
-from fastapi_ignite.rag.extraction.structure import Span, SpanKind
+from fastapi_ignite.rag.extraction.structure import Span, SpanKind, most_telling
 from fastapi_ignite.rag.text.surroundings import (
     WINDOW_MARGIN,
     Surroundings,
@@ -59,9 +59,7 @@ class Outline:
     def surroundings(self, start: int, end: int) -> Surroundings:
         """Return what a passage between these offsets must know."""
         window_start, window_end = max(start - WINDOW_MARGIN, 0), min(end + WINDOW_MARGIN, len(self._text))
-        touching = self._touching(window_start, window_end)
-        if len(touching) > MOST_SPANS:
-            touching = [span for span in touching if span.kind is not SpanKind.LIST_ITEM][:MOST_SPANS]
+        touching = most_telling(self._touching(window_start, window_end), MOST_SPANS)
         clipped: list[Span] = []
         columns: list[tuple[int, tuple[str, ...]]] = []
         for span in touching:

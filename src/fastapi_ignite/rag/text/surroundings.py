@@ -16,8 +16,9 @@ WINDOW_MARGIN: Final = LONGEST + 100
 LONGEST_HEADING: Final = 200
 # Characters of a heading or a table from which its words or the names of its columns are read.
 LONGEST_BEGINNING: Final = 2 * LONGEST_HEADER
-# The part of a chunk's tokens that may tell where it stands, so that its own words still weigh most.
-LONGEST_CONTEXT: Final = 300
+# Characters of the headings and of the column names that are indexed with a passage. Together they are 80 tokens at
+# most: the passage's own words weigh most, and few of them are beyond what the embedding model reads.
+LONGEST_CONTEXT: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,21 @@ def heading_path(above: Sequence[tuple[int, str]], further: Iterable[tuple[int, 
 
 
 def context_text(headings: Sequence[str], names: Sequence[str]) -> str:
-    """Return the words that are indexed with a passage though they stand elsewhere: headings and column names."""
-    lines = [" > ".join(headings)[-LONGEST_CONTEXT:], " | ".join(name for name in names if name)[:LONGEST_CONTEXT]]
+    """Return the words that are indexed with a passage though they stand elsewhere: headings and column names.
+
+    Where they are too long, the highest headings and the last columns are left out.
+    """
+    path = list(reversed(_fitting(reversed(headings))))
+    lines = [" > ".join(path), " | ".join(_fitting(name for name in names if name))]
     return "\n".join(line for line in lines if line)
+
+
+def _fitting(words: Iterable[str]) -> list[str]:
+    fitting: list[str] = []
+    length = 0
+    for word in words:
+        length += len(word)
+        if length > LONGEST_CONTEXT:
+            return fitting or [word[:LONGEST_CONTEXT]]
+        fitting.append(word)
+    return fitting
