@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fastapi_ignite.rag.answers.passage import Passage
+from fastapi_ignite.rag.documents import repository
 from fastapi_ignite.rag.extraction import SpanKind
 from fastapi_ignite.rag.extraction.structure import spans_to_json
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
@@ -61,6 +64,19 @@ async def test_the_document_keeps_its_spans_and_one_without_has_none(rag_project
     await project.add("Nothing but prose is in this text.")
     rows = await project.rows("SELECT spans FROM documents WHERE project_id = :project ORDER BY char_count DESC")
     assert [row[0] for row in rows] == [spans_to_json(builder.spans), None]
+
+
+async def test_a_list_of_endless_items_stores_the_headings_above_all(
+    rag_project: RagProjectFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "MOST_SPANS", 5)
+    project, builder = await rag_project(), TextBuilder()
+    builder.heading("Items", 1)
+    for number in range(9):
+        builder.list_item(f"- {number}")
+    await add(project, builder)
+    ((spans,),) = await project.rows("SELECT spans FROM documents WHERE project_id = :project")
+    assert spans == spans_to_json(builder.spans[:1])
 
 
 async def test_passages_stored_without_structure_work_as_before(rag_project: RagProjectFactory) -> None:
