@@ -47,6 +47,18 @@ class Surroundings:
         table = self.table_at(offset)
         return dict(self.columns).get(table.start, ()) if table else ()
 
+    def joined(self, later: Surroundings) -> Surroundings:
+        """Return the surroundings of a passage that goes on to the end of a later one of the same document."""
+        spans = list(self.spans)
+        for span in later.spans:
+            if spans and span.start < spans[-1].end:
+                spans[-1] = replace(spans[-1], end=max(spans[-1].end, span.end))
+            else:
+                spans.append(span)
+        starts = {span.start for span in spans}
+        columns = dict(self.columns) | {start: names for start, names in later.columns if start in starts}
+        return Surroundings(self.above, tuple(spans), tuple(columns.items()))
+
     def to_json(self) -> dict[str, Any] | None:
         """Return the compact form that is stored, or None where there is nothing to know."""
         if not (self.above or self.spans):
