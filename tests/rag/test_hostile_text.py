@@ -12,6 +12,7 @@ import pytest
 
 from fastapi_ignite.rag.answers.alignment import Statement, align
 from fastapi_ignite.rag.answers.passage import Passage
+from fastapi_ignite.rag.extraction import Span, SpanKind
 from fastapi_ignite.rag.local.generative.answer_parsing import AnswerReader
 from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.chunking import chunk_text
@@ -38,6 +39,12 @@ RUNS = {
     "accents out of order": "\u0301\u0316",
     "marks of passages": "[1]",
     "marks that do not end": "[1: x",
+    "names": "IT A ",
+    "hyphens": "a-\n",
+    "escapes": "\\u00e1",
+    "Thai": "\u0e01 ",
+    "comments": "# a\n",
+    "invisible characters": "\u00ad\n\u200b",
 }
 
 
@@ -49,6 +56,33 @@ def read(said: str) -> None:
     reader = AnswerReader([Passage(uuid4(), 0, 23, "Words that are a source", 0, None, 1.0)])
     reader.read(said, truncated=True)
     reader.read_beginning(said)
+
+
+TABLES = {
+    "cells": "a;",
+    "quotation marks": '"',
+    "quoted cells": '"a";',
+    "unclosed cells": '"a\n;',
+    "rows": "a\n",
+    "bars": "|\n|",
+}
+
+
+@pytest.mark.parametrize("separator", ["|", ";"])
+@pytest.mark.parametrize("pattern", TABLES.values(), ids=TABLES)
+def test_tables(pattern: str, separator: str) -> None:
+    text = run(pattern, LENGTH // 3)
+    span = Span(SpanKind.TABLE, 0, len(text), 1, separator)
+    chunk_text(text, None, [span])
+    split_sentences(text, [span])
+
+
+@pytest.mark.parametrize("kind", list(SpanKind))
+def test_spans_without_number(kind: SpanKind) -> None:
+    text = run("word\n", LENGTH // 3)
+    spans = [Span(kind, start, start + 4, 1 + start % 7, "\t") for start in range(0, len(text) - 4, 5)]
+    chunk_text(text, None, spans)
+    split_sentences(text, spans)
 
 
 @pytest.mark.parametrize("pattern", RUNS.values(), ids=RUNS)

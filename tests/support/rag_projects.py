@@ -14,7 +14,7 @@ from sqlalchemy import text
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import Answer, DocumentSource, TokenUsage
-from fastapi_ignite.rag.extraction import ExtractedText
+from fastapi_ignite.rag.extraction import ExtractedText, Span
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from support.interrupted_engines import answer_of
@@ -41,10 +41,10 @@ class RagProject:
     tenant_id: UUID
     project_id: UUID
 
-    async def add(self, body: str, page_starts: tuple[int, ...] | None = None) -> UUID:
+    async def add(self, body: str, page_starts: tuple[int, ...] | None = None, spans: tuple[Span, ...] = ()) -> UUID:
         """Ingest a document; its id."""
         digest = hashlib.sha256(body.encode()).digest()
-        extracted = ExtractedText(body, page_starts, "text/plain")
+        extracted = ExtractedText(body, page_starts, "text/plain", spans)
         source = DocumentSource(self.tenant_id, self.project_id, new_id(), digest, extracted)
         prepared = await self.engine.prepare(source)
         async with self.database.tenant(self.tenant_id) as session:

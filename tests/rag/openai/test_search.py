@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
@@ -13,10 +14,13 @@ from openai import AsyncOpenAI
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
+from fastapi_ignite.rag.extraction.structure import spans_to_json
+from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 from fastapi_ignite.rag.llm.failures import FAILURES_IN_A_ROW
 from fastapi_ignite.rag.openai import repository
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
 from fastapi_ignite.rag.openai.response_parsing import Excerpt, split_excerpts
+from fastapi_ignite.rag.text.outline import Outline
 from support.http_clients import TenantClient, client_for
 from support.openai_projects import SHEEP, TREES, Scene
 from support.openai_stack import HostedTenant
@@ -163,6 +167,45 @@ class TestLocating:
     async def test_what_stands_nowhere_does_not_leave(self, scene: Scene) -> None:
         await self.respace(scene, "Apple trees were never said to be here, nor an orchard.")
         assert await search(scene) == []
+
+
+class TestStructure:
+    """A passage that the provider found knows the same of its document as one that we found."""
+
+    async def test_headings_and_columns_though_they_stand_far_above(self, hosted: HostedTenant) -> None:
+        builder = TextBuilder()
+        for letter in "AB":
+            builder.heading(f"Part {letter}", 1)
+            builder.heading(f"Barrels of {letter}", 2)
+            rows = [
+                ["Article", "Deposit"],
+                *([f"Barrel {letter}{number}", f"{number} florins"] for number in range(90)),
+            ]
+            builder.table(rows, header_rows=1)
+            builder.list_item(f"- Barrels of {letter} are round.")
+        text = builder.text
+        project = await hosted.api.create_project()
+        await hosted.ingest(project, ("barrels.txt", text.encode()))
+        await hosted.rows(
+            "UPDATE documents SET spans = CAST(:spans AS jsonb)", spans=json.dumps(spans_to_json(builder.spans))
+        )
+        (file,) = await hosted.rows("SELECT provider_id FROM provider_files")
+        words = [
+            "Part B\n\nBarrels of B",
+            "Barrel A0\t0",
+            "Barrel A80\t80 florins\nBarrel A81",
+            "Barrel B89",
+            "A are round",
+        ]
+        texts = ProjectTexts(hosted.database, hosted.api.id, UUID(project))
+        located = await texts.locate([Excerpt(str(file["provider_id"]), each, 0.5) for each in words])
+        assert [passage.text for _, passage in located] == words
+        outline = Outline(text, builder.spans)
+        for _, passage in located:
+            assert passage.surroundings == outline.surroundings(passage.char_start, passage.char_end)
+        below = located[2][1]
+        assert below.headings == ("Part A", "Barrels of A")
+        assert below.column_names(below.char_start) == ("Article", "Deposit")
 
 
 class TestFailures:

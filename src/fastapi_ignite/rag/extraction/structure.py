@@ -41,6 +41,13 @@ class Span:
     separator: str = ""
 
 
+def most_telling(spans: Sequence[Span], limit: int) -> Sequence[Span]:
+    """Return at most `limit` spans, without the items of lists where there are more, since they tell least."""
+    if len(spans) <= limit:
+        return spans
+    return [span for span in spans if span.kind is not SpanKind.LIST_ITEM][:limit]
+
+
 def spans_to_json(spans: Iterable[Span]) -> list[list[str | int]]:
     """Return the spans in the compact form in which they are sent between processes and stored."""
     return [[span.kind.value, span.start, span.end, span.level, span.separator] for span in spans]

@@ -76,7 +76,8 @@ def _joined(one: Passage, other: Passage) -> Passage | None:
     if len(gap) < start - end or gap.strip():
         return None
     window = one.window[:start] + other.window[other.char_start - other.window_start :]
-    return replace(one, char_end=other.char_end, window=window)
+    surroundings = one.surroundings.joined(other.surroundings)
+    return replace(one, char_end=other.char_end, window=window, surroundings=surroundings)
 
 
 def _sentences_of_others(excerpts: Sequence[Excerpt], whole: Collection[int]) -> list[tuple[int, Excerpt]]:
