@@ -1,0 +1,146 @@
+"""Cuts passages into the pieces that an answer may quote, each with the words it stands below."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from fastapi_ignite.rag.answers.passage import Passage
+from fastapi_ignite.rag.extraction import Span, SpanKind
+from fastapi_ignite.rag.text.negation import is_negative_cell, negated_terms
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.sentences import ENDS_SENTENCE
+from fastapi_ignite.rag.text.tables import Row, cell_text
+
+# Characters of a row that an answer says. Of a longer one it says the cells that the question asks for.
+LONGEST_ROW: Final = 400
+# A line without a point that is longer is a sentence whose author left the point out.
+_LONGEST_TITLE: Final = 80
+
+_IS_QUESTION: Final = re.compile(r"[?\uff1f\u061f][\"'\u201d\u2019)\]*_\s]*$")
+# "Opening hours: 9 to 5", "Room 12": a line that holds a fact, though it is no sentence
+_HOLDS_FACT: Final = re.compile(r"\w\s*[:=\u2013\uff1a]\s*\w|[^\W\d_][^\n]*\d")
+_BLANKS: Final = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A sentence, a heading, a row of a table or a line of code, as `[start:end]` of its document.
+
+    `said` is how an answer says it: a row with the names of its columns. `context` has the words it stands below, the
+    nearest last: headings, and the question that it answers.
+    """
+
+    passage: Passage
+    start: int
+    end: int
+    said: str
+    kind: SpanKind | None = None
+    context: tuple[str, ...] = ()
+    cells: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def text(self) -> str:
+        return self.passage.between(self.start, self.end)
+
+    @property
+    def is_question(self) -> bool:
+        return _IS_QUESTION.search(self.text) is not None
+
+    @property
+    def holds_statement(self) -> bool:
+        """Return whether it says something, and does not only name a subject or ask."""
+        if self.kind is SpanKind.TABLE:
+            return True
+        text = self.text
+        return not self.is_question and (ENDS_SENTENCE.search(text) is not None or _HOLDS_FACT.search(text) is not None)
+
+    @property
+    def negated(self) -> frozenset[str]:
+        """Return the terms that it denies; a row denies the names of columns in which it says no."""
+        if not self.cells:
+            return negated_terms(self.text)
+        denied = (name for name, words in self.cells if is_negative_cell(words))
+        return frozenset(term for name in denied for term in analyze(name))
+
+
+def pieces_of(passage: Passage) -> list[Piece]:
+    """Return the pieces that touch the passage, in order, and behind it the answer to a question at its end.
+
+    The header rows of tables are left out.
+    """
+    tables = [span for span in passage.spans if span.kind is SpanKind.TABLE]
+    rows = [_row(passage, table, row) for table in tables for row in passage.rows(table)]
+    window_end = passage.window_start + len(passage.window)
+    window = replace(passage, char_start=passage.window_start, char_end=window_end)
+    sentences = [
+        Piece(passage, start, end, passage.between(start, end), _kind_at(passage.spans, start))
+        for start, end in window.sentences()
+        if end > passage.char_start and (end < window_end or start < passage.char_end)
+    ]
+    prose = [piece for piece in sentences if piece.kind is not SpanKind.TABLE]
+    return list(_in_context(passage, sorted([*rows, *prose], key=lambda piece: piece.start)))
+
+
+def said_of_row(piece: Piece, wanted: frozenset[str]) -> str:
+    """Return how an answer says a row: all its cells, or of a long row the first and those that are asked for."""
+    if len(piece.said) <= LONGEST_ROW:
+        return piece.said
+    first, *others = piece.cells
+    asked = [cell for cell in others if wanted & {*analyze(cell[0]), *analyze(cell[1])}]
+    return _said([first, *asked])[:LONGEST_ROW]
+
+
+def _in_context(passage: Passage, pieces: list[Piece]) -> Iterator[Piece]:
+    """Yield the pieces with the words that they stand below; of those behind the passage only what answers it."""
+    below: tuple[str, ...] = ()
+    for position, piece in enumerate(pieces):
+        if piece.kind is SpanKind.HEADING or (below and _ends_answer(piece, pieces[position - 1])):
+            below = ()
+        if piece.start >= passage.char_end and not below:
+            return
+        yield replace(piece, context=(*passage.headings_at(piece.start), *below))
+        if piece.kind is not SpanKind.HEADING and (piece.is_question or _is_title(piece, pieces[position + 1 :])):
+            below = (_BLANKS.sub(" ", piece.text),)
+
+
+def _ends_answer(piece: Piece, last: Piece) -> bool:
+    """Return whether a piece goes on to something else: another question, or a paragraph after the first one."""
+    is_next_paragraph = "\n\n" in piece.passage.between(last.end, piece.start)
+    return piece.is_question or (is_next_paragraph and not last.is_question and not _is_title(last, [piece]))
+
+
+def _is_title(piece: Piece, following: list[Piece]) -> bool:
+    """Return whether a line names the subject of what follows, where the format says nothing of headings."""
+    return (
+        piece.kind is None
+        and bool(following)
+        and piece.end - piece.start <= _LONGEST_TITLE
+        and "\n" not in piece.text
+        and ENDS_SENTENCE.search(piece.text) is None
+        and _HOLDS_FACT.search(piece.text) is None
+        and "\n" in piece.passage.between(piece.end, following[0].start)
+    )
+
+
+def _row(passage: Passage, table: Span, row: Row) -> Piece:
+    offset = passage.window_start
+    names = passage.column_names(row.start)
+    words = [
+        cell_text(passage.window, (start - offset, end - offset), table.separator) for start, end in row.cells
+    ]
+    cells = tuple(
+        (names[column] if column < len(names) else "", each) for column, each in enumerate(words) if each
+    )
+    return Piece(passage, row.start, row.end, _said(list(cells)), SpanKind.TABLE, cells=cells)
+
+
+def _said(cells: list[tuple[str, str]]) -> str:
+    """Return the cells with the names of their columns: "Plan: Plus; Price: 40 euros"."""
+    return "; ".join(f"{name.rstrip(' :')}: {words}" if name else words for name, words in cells)
+
+
+def _kind_at(spans: tuple[Span, ...], offset: int) -> SpanKind | None:
+    return next((span.kind for span in spans if span.start <= offset < span.end), None)

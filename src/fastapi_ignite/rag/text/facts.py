@@ -1,0 +1,60 @@
+"""Finds the numbers and names in a text: the words that no other word may stand in for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from fastapi_ignite.rag.text.analysis import QUESTION_WORDS, STOP_WORDS, analyze, word_list
+
+_UNITS: Final = {
+    word: number
+    for number, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen twenty".split()  # noqa: SIM905  a list by position
+    )
+}
+_TENS: Final = {
+    word: 10 * number
+    for number, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)  # noqa: SIM905
+}
+# "one" alone is seldom a number
+_SELDOM_NUMBERS: Final = word_list("zero one")
+_NUMBER_WORDS: Final = re.compile(
+    rf"\b(?:(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<ones>{'|'.join(list(_UNITS)[1:10])}))?|(?P<unit>{'|'.join(_UNITS)}))\b",
+    re.IGNORECASE,
+)
+_TOKEN: Final = re.compile(r"[^\W_]+(?:[-.,:/'\u2019][^\W_]+)*")
+_HAS_DIGIT: Final = re.compile(r"\d")
+# the number of an item in a list says nothing
+_ITEM_NUMBER: Final = re.compile(r"(?m)^\s*\(?\d{1,3}[.)]\s")
+
+
+def numbers_in(text: str) -> frozenset[str]:
+    """Return the numbers of a text, those up to 99 also where they are written as words ("twenty" is 20)."""
+    text = _ITEM_NUMBER.sub(" ", text)
+    digits = (term for term in analyze(text) if term[0].isdigit())
+    return frozenset((*digits, *_spelled_numbers(text)))
+
+
+def specific_terms(question: str) -> frozenset[str]:
+    """Return the terms of the numbers, codes and names in a question.
+
+    A name is a capitalised word that is not the first one. Where most words are capitalised, capitals tell nothing.
+    """
+    tokens = _TOKEN.findall(question)
+    capitalised = [token for token in tokens[1:] if token[0].isupper() and not _HAS_DIGIT.search(token)]
+    if len(capitalised) > len(tokens) / 2:
+        capitalised = []
+    names = [token for token in capitalised if token.casefold() not in QUESTION_WORDS | STOP_WORDS]
+    codes = [token for token in tokens if _HAS_DIGIT.search(token)]
+    return frozenset(term for token in (*names, *codes) for term in analyze(token))
+
+
+def _spelled_numbers(text: str) -> Iterator[str]:
+    for match in _NUMBER_WORDS.finditer(text):
+        if tens := match["tens"]:
+            yield str(_TENS[tens.lower()] + _UNITS.get((match["ones"] or "").lower(), 0))
+        elif match["unit"].lower() not in _SELDOM_NUMBERS:
+            yield str(_UNITS[match["unit"].lower()])
