@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from fastapi_ignite.rag.engine import Citation, FoundPassage, Support
-from fastapi_ignite.rag.extraction import page_at
-from fastapi_ignite.rag.text.sentences import LONGEST, split_sentences
+from fastapi_ignite.rag.extraction import Span, SpanKind, page_at
+from fastapi_ignite.rag.text.sentences import split_sentences
+from fastapi_ignite.rag.text.surroundings import Surroundings, heading_path
+from fastapi_ignite.rag.text.tables import Row, table_rows
 
 REFUSAL = "The documents of this project do not hold an answer to this question."
-# Characters read on each side of a passage, so that no sentence which touches it is cut.
-WINDOW_MARGIN = LONGEST + 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class Quote:
 class Passage:
     """A stretch of a document that was found, with the text around it, so that its first and last sentence are whole.
 
-    `window` begins at code point `window_start` of the document. `score` is between 0 and 1.
+    `window` begins at code point `window_start` of the document. `score` is between 0 and 1. A document that was stored
+    before its structure was has no `surroundings`.
     """
 
     document_id: UUID
@@ -42,6 +43,60 @@ class Passage:
     window_start: int
     page_starts: Sequence[int] | None
     score: float
+    surroundings: Surroundings = field(default_factory=Surroundings)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Return the spans that touch the window, in document offsets and in order.
+
+        A table that reaches out of the window is cut at the beginning of a row, and other spans are cut at its ends.
+        """
+        return self.surroundings.spans
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Return the path of headings that the passage stands below, the highest first."""
+        return tuple(heading for _, heading in self.surroundings.above)
+
+    def headings_at(self, offset: int) -> tuple[str, ...]:
+        """Return the path of headings that a place in the passage stands below. A heading does not stand below itself.
+
+        The headings inside the passage count too.
+        """
+        further = [
+            (span.level, " ".join(self.between(span.start, span.end).lstrip("# ").split()))
+            for span in self.spans
+            if span.kind is SpanKind.HEADING and self.char_start <= span.start and span.end <= offset
+        ]
+        return tuple(heading for _, heading in heading_path(self.surroundings.above, further))
+
+    def table_at(self, offset: int) -> Span | None:
+        """Return the table that this code point of the document stands in, or None."""
+        return self.surroundings.table_at(offset)
+
+    def is_header(self, offset: int) -> bool:
+        """Return whether this code point of the passage's window stands in a header row of a table."""
+        table = self.table_at(offset)
+        if table is None or not table.level:
+            return False
+        header = self._rows(table)[: table.level]
+        return bool(header) and offset < header[-1].end
+
+    def column_names(self, offset: int) -> tuple[str, ...]:
+        """Return the names of the columns of the row at this code point, wherever the header of its table stands.
+
+        There are none outside a table, and in a table without a header. A column without a name has an empty one.
+        """
+        return self.surroundings.column_names(offset)
+
+    def rows(self, table: Span) -> list[Row]:
+        """Return the rows of one of the tables that touch the passage, header rows left out, in document offsets."""
+        below = self._rows(table)[table.level :]
+        return [row for row in below if row.start < self.char_end and row.end > self.char_start]
+
+    def _rows(self, table: Span) -> list[Row]:
+        moved = replace(table, start=table.start - self.window_start, end=table.end - self.window_start)
+        return [row.moved(self.window_start) for row in table_rows(self.window, moved)]
 
     @property
     def text(self) -> str:
@@ -53,7 +108,10 @@ class Passage:
 
     def sentences(self) -> Iterator[tuple[int, int]]:
         """Yield the document offsets of each sentence that touches the passage, in order."""
-        for sentence in split_sentences(self.window):
+        offset = self.window_start
+        spans = [replace(span, start=span.start - offset, end=span.end - offset) for span in self.spans]
+        page_starts = [start - offset for start in self.page_starts or () if 0 < start - offset < len(self.window)]
+        for sentence in split_sentences(self.window, spans, page_starts):
             start, end = self.window_start + sentence.start, self.window_start + sentence.end
             if start < self.char_end and end > self.char_start:
                 yield start, end

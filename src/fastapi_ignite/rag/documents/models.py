@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, Integer, LargeBinary, SmallInteger, func, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.schema import SchemaItem
 
@@ -22,7 +23,8 @@ class Document(TenantScoped, Base):
     """A document's text, which every quote is proven against. Files of equal bytes share one document of a project.
 
     `unembedded_count` is the number of chunks that have no embedding yet; it is 0 where nothing is embedded here. After
-    each of `embedding_failures` in a row the document waits longer before it is embedded again.
+    each of `embedding_failures` in a row the document waits longer before it is embedded again. `spans` are those of
+    the extraction in their compact form, and null in documents that were stored before there were any.
     """
 
     __tablename__ = "documents"
@@ -51,6 +53,7 @@ class Document(TenantScoped, Base):
     text: Mapped[str]
     char_count: Mapped[int] = mapped_column(BigInteger)
     page_starts: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
+    spans: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     chunk_count: Mapped[int]
     unembedded_count: Mapped[int]
     embedding_lease_until: Mapped[datetime | None]

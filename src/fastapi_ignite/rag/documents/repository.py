@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.rag.answers.passage import Quote
 from fastapi_ignite.rag.documents.models import Document
 from fastapi_ignite.rag.engine import DocumentSource
+from fastapi_ignite.rag.extraction.structure import spans_to_json
 
 _PROVE = text("""
     SELECT q.position FROM unnest(
@@ -56,7 +57,7 @@ class DocumentRepository:
         return found is not None
 
     async def insert(self, source: DocumentSource, *, chunk_count: int, unembedded_count: int) -> None:
-        starts = source.extracted.page_starts
+        starts, spans = source.extracted.page_starts, source.extracted.spans
         await self._session.execute(
             insert(Document).values(
                 tenant_id=self._tenant_id,
@@ -67,6 +68,7 @@ class DocumentRepository:
                 text=source.extracted.text,
                 char_count=len(source.extracted.text),
                 page_starts=None if starts is None else list(starts),
+                spans=spans_to_json(spans) if spans else None,
                 chunk_count=chunk_count,
                 unembedded_count=unembedded_count,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.embedding_backfill import Backfill
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
-from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository
+from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository, indexed_text
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.text.chunking import chunk_text
 
@@ -185,8 +186,10 @@ class LocalEngine:
 
 def _rows(source: DocumentSource) -> list[ChunkRow]:
     rows = []
-    for chunk in chunk_text(source.extracted.text, source.extracted.page_starts):
-        form = lexical_form(source.project_id, chunk.text)
+    extracted = source.extracted
+    for chunk in chunk_text(extracted.text, extracted.page_starts, extracted.spans):
+        form = lexical_form(source.project_id, indexed_text(chunk.context, chunk.text))
+        surroundings = chunk.surroundings.to_json()
         rows.append(
             ChunkRow(
                 id=new_id(),
@@ -195,6 +198,8 @@ def _rows(source: DocumentSource) -> list[ChunkRow]:
                 char_end=chunk.char_end,
                 page=chunk.page,
                 text=chunk.text,
+                context=chunk.context or None,
+                surroundings=None if surroundings is None else json.dumps(surroundings, ensure_ascii=False),
                 terms="{" + ",".join(map(str, form.terms)) + "}",
                 lexical=sparsevec_text(form.weights),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from pgvector.sqlalchemy import HALFVEC, SPARSEVEC
@@ -16,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapi_ignite.infra.db import Base, TenantScoped
@@ -44,7 +45,11 @@ class RagIndex(Base):
 
 
 class Chunk(TenantScoped, Base):
-    """A passage of a document. `embedding` is null until it was computed, and has the `dimensions` of the index."""
+    """A passage of a document. `embedding` is null until it was computed, and has the `dimensions` of the index.
+
+    `context` is indexed and embedded before `text`, and `text_sha256` is of both. `surroundings` is what the passage
+    knows of its document (`text/surroundings.py`). Both are null where there is nothing to know.
+    """
 
     __tablename__ = "chunks"
     __table_args__ = (
@@ -62,6 +67,8 @@ class Chunk(TenantScoped, Base):
     char_end: Mapped[int]
     page: Mapped[int | None]
     text: Mapped[str]
+    context: Mapped[str | None]
+    surroundings: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     text_sha256: Mapped[bytes] = mapped_column(LargeBinary)
     terms: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     lexical: Mapped[str] = mapped_column(SPARSEVEC(DIMENSIONS))

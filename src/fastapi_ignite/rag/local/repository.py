@@ -27,15 +27,16 @@ EMBEDDING_LEASE = timedelta(minutes=2)
 # and no array of arrays of different lengths.
 _INSERT_CHUNKS = text("""
     INSERT INTO chunks (
-        tenant_id, id, project_id, document_id, ordinal, char_start, char_end, page, text, text_sha256, terms, lexical
+        tenant_id, id, project_id, document_id, ordinal, char_start, char_end, page, text, context,
+        surroundings, text_sha256, terms, lexical
     )
     SELECT :tenant_id, r.id, :project_id, :document_id, r.ordinal, r.char_start, r.char_end, r.page, r.text,
-        r.text_sha256, r.terms::integer[], r.lexical::sparsevec
+        r.context, r.surroundings::jsonb, r.text_sha256, r.terms::integer[], r.lexical::sparsevec
     FROM unnest(
         CAST(:ids AS uuid[]), CAST(:ordinals AS integer[]), CAST(:starts AS integer[]), CAST(:ends AS integer[]),
-        CAST(:pages AS integer[]), CAST(:texts AS text[]), CAST(:hashes AS bytea[]), CAST(:terms AS text[]),
-        CAST(:lexical AS text[])
-    ) AS r (id, ordinal, char_start, char_end, page, text, text_sha256, terms, lexical)
+        CAST(:pages AS integer[]), CAST(:texts AS text[]), CAST(:contexts AS text[]),
+        CAST(:surroundings AS text[]), CAST(:hashes AS bytea[]), CAST(:terms AS text[]), CAST(:lexical AS text[])
+    ) AS r (id, ordinal, char_start, char_end, page, text, context, surroundings, text_sha256, terms, lexical)
 """)
 # ordered by term: with the project's lock nobody competes, and the B-tree is walked once from left to right
 _COUNT_TERMS = text("""
@@ -60,9 +61,9 @@ _REMOVE_CHUNKS = text("""
     SELECT count(*) FROM gone
 """)
 _NEXT_UNEMBEDDED = text("""
-    SELECT mine.id, mine.text, twin.embedding::text AS embedding
+    SELECT mine.id, mine.text, mine.context, twin.embedding::text AS embedding
     FROM (
-        SELECT id, ordinal, text, text_sha256 FROM chunks
+        SELECT id, ordinal, text, context, text_sha256 FROM chunks
         WHERE document_id = :document_id AND embedding IS NULL
         ORDER BY ordinal LIMIT :row_limit
     ) AS mine
@@ -84,7 +85,7 @@ _SET_EMBEDDINGS = text("""
 
 @dataclass(frozen=True, slots=True)
 class ChunkRow:
-    """A chunk in the form in which the database reads it; `terms` and `lexical` are text."""
+    """A chunk in the form in which the database reads it; `surroundings` is JSON, `terms` and `lexical` are text."""
 
     id: UUID
     ordinal: int
@@ -92,17 +93,23 @@ class ChunkRow:
     char_end: int
     page: int | None
     text: str
+    context: str | None
+    surroundings: str | None
     terms: str
     lexical: str
 
     @property
     def text_sha256(self) -> bytes:
-        return hashlib.sha256(self.text.encode()).digest()
+        """Return the hash of what is embedded, by which chunks with the same vector are found."""
+        return hashlib.sha256(indexed_text(self.context, self.text).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Unembedded:
-    """A chunk to embed. `embedding` is that of an equal text that the tenant has already, in pgvector's format."""
+    """A chunk to embed. `text` begins with its context.
+
+    `embedding` is that of an equal text that the tenant has already, in pgvector's format.
+    """
 
     chunk_id: UUID
     text: str
@@ -169,6 +176,8 @@ class LocalIndexRepository:
                 "ends": [row.char_end for row in rows],
                 "pages": [row.page for row in rows],
                 "texts": [row.text for row in rows],
+                "contexts": [row.context for row in rows],
+                "surroundings": [row.surroundings for row in rows],
                 "hashes": [row.text_sha256 for row in rows],
                 "terms": [row.terms for row in rows],
                 "lexical": [row.lexical for row in rows],
@@ -231,7 +240,7 @@ class LocalIndexRepository:
                 "row_limit": row_limit,
             },
         )
-        return [Unembedded(row.id, row.text, row.embedding) for row in rows]
+        return [Unembedded(row.id, indexed_text(row.context, row.text), row.embedding) for row in rows]
 
     async def settle_dimensions(self, document_id: UUID, model: EmbeddingModel) -> bool:
         """Record the dimensions with the project's first vectors. Return False when it has others already."""
@@ -275,6 +284,11 @@ class LocalIndexRepository:
                 embedding_failures=0 if embeddings else Document.embedding_failures,
             )
         )
+
+
+def indexed_text(context: str | None, text: str) -> str:
+    """Return the text that is searched and embedded in place of a chunk's text."""
+    return f"{context}\n\n{text}" if context else text
 
 
 async def claim_unembedded_document(session: AsyncSession, model: EmbeddingModel) -> UnembeddedDocument | None:

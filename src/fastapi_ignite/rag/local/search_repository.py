@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.rag.answers.passage import WINDOW_MARGIN, Passage
+from fastapi_ignite.rag.answers.passage import Passage
 from fastapi_ignite.rag.local.fusion import Candidate, Ranked
 from fastapi_ignite.rag.local.models import TermStat
+from fastapi_ignite.rag.text.surroundings import WINDOW_MARGIN, Surroundings
 
 # each leg's contribution to what is scored in full
 CANDIDATES = 100
@@ -35,7 +36,7 @@ _SCORES = text("""
     FROM chunks WHERE id = ANY(:ids)
 """)
 _PASSAGES = text("""
-    SELECT c.id, c.document_id, c.char_start, c.char_end, d.page_starts,
+    SELECT c.id, c.document_id, c.char_start, c.char_end, c.surroundings, d.page_starts,
         greatest(c.char_start - :margin, 0) AS window_start,
         substr(d.text, greatest(c.char_start - :margin, 0) + 1,
             c.char_end - greatest(c.char_start - :margin, 0) + :margin) AS window_text
@@ -104,6 +105,7 @@ class LocalSearchRepository:
                 window_start=row.window_start,
                 page_starts=row.page_starts,
                 score=entry.score,
+                surroundings=Surroundings.from_json(row.surroundings),
             )
             for entry in ranked
             if (row := found.get(entry.candidate.chunk_id)) is not None

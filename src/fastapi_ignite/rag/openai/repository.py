@@ -12,9 +12,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.rag.answers.passage import WINDOW_MARGIN, Passage
+from fastapi_ignite.rag.answers.passage import Passage
 from fastapi_ignite.rag.documents.models import Document
 from fastapi_ignite.rag.openai.models import ProviderFile, ProviderStore
+from fastapi_ignite.rag.text.surroundings import WINDOW_MARGIN
 
 # kept by a living attempt however long a call takes; of one that died a request may be under way for a while
 LEASE = timedelta(minutes=2)

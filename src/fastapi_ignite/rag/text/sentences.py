@@ -1,36 +1,50 @@
-"""Splits text into quotable pieces: sentences of prose, items of lists, rows of tables."""
+"""Splits text into quotable pieces: sentences of prose, headings, items of lists, rows of tables, lines of code."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from fastapi_ignite.rag.text.analysis import word_list
+from fastapi_ignite.rag.extraction.structure import Span, SpanKind
+from fastapi_ignite.rag.text.abbreviations import is_abbreviation
+from fastapi_ignite.rag.text.tables import table_rows
 
-SHORTEST = 10
-LONGEST = 500
+# A shorter sentence is joined with its neighbour in the same paragraph.
+SHORTEST: Final = 10
+LONGEST: Final = 500
 # A line at least this long was broken by the page's width, not by its author.
-_FILLED_LINE = 55
+_FILLED_LINE: Final = 55
 
-_WORD = re.compile(r"[^\W_]")
-_LINE = re.compile(r"[^\n]+")
-_HEADING = re.compile(r"\s*#{1,6}\s")
-_TABLE_ROW = re.compile(r"\s*\|")
-_LIST_ITEM = re.compile(r"\s*(?:[-*+\u2022\u25aa\u25cf\u2023]\s|\(?(?:\d{1,3}|[a-z]|[ivx]{1,4})[.)]\s)")
+_IDEOGRAPH: Final = (
+    "\u0e01-\u0e2e\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_WIDE: Final = re.compile(f"[{_IDEOGRAPH}]")
+# two letters or digits say something, and so does one ideograph; a letter or a digit alone does not
+_WORDS: Final = re.compile(rf"[{_IDEOGRAPH}]|[^\W_][\W_]*[^\W_]")
+_LINE: Final = re.compile(r"[^\n]+")
+# of these a text may hold many that no span tells of: comments and headings, rows, items
+_LINE_OF_ITS_OWN: Final = re.compile(r"\s*(?:\||#|//)")
+_LIST_ITEM: Final = re.compile(r"\s*(?:[-*+\u2022\u25aa\u25cf\u2023\u2013]\s|\(?(?:\d{1,3}|[a-z]|[ivx]{1,4})[.)]\s)")
+_OPENING: Final = "\"'\u201c\u2018\u201e\u201a\u00ab\u2039\u00bf\u00a1(\\["
+_CLOSING: Final = "\"'\u201d\u2019\u201c\u00bb\u203a)\\]"
 # A run is tried once, from its beginning and as a whole: a document may hold thousands of points in a row.
-_SENTENCE_END = re.compile(
-    r"(?<![.!?\u2026])[.!?\u2026]++[\"'\u201d\u2019)\]]*+(?=\s+[\"'\u201c\u2018(\[]*[^\W_a-z])|[\u3002\uff01\uff1f]+[\u300d\u300f\uff09]*|[\u0964\u061f](?=\s)"
+_SENTENCE_END: Final = re.compile(
+    rf"(?<![.!?\u2026])[.!?\u2026]++[{_CLOSING}]*+(?:[ \u00a0\u202f]\u00bb)?+(?=\s+[{_OPENING}\u00a0\u202f]*[^\W_a-z])"
+    r"|[\u3002\uff01\uff1f\uff61]+[\u300d\u300f\uff09\u201d\u2019]*"
+    r"|[\u0964\u0965\u061f\u06d4\u17d4\u104b\u1362\u0589](?=\s)"
+    r"|(?<=[\u0e00-\u0eff])[ ](?=[\u0e00-\u0eff])"
 )
 # what a whole sentence ends with, a heading does not
-ENDS_SENTENCE = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\u061f][\"'\u201d\u2019)\]\u300d\u300f\uff09]*\s*$")
-_ABBREVIATIONS = word_list(
-    "mr mrs ms dr prof st sr jr inc ltd co corp llc plc bros dept est no nos vol pp fig figs eq sec ch art al vs "
-    "etc eg ie cf ca approx resp jan feb mar apr jun jul aug sep sept oct nov dec gen col sgt capt lt gov sen rep "
-    "rev hon ave blvd rd mt ft bldg"
+ENDS_SENTENCE: Final = re.compile(
+    rf"[.!?\u2026\u3002\uff01\uff1f\uff61\u0964\u0965\u061f\u06d4\u17d4\u104b\u1362\u0589]"
+    rf"[{_CLOSING}\u300d\u300f\uff09\u00a0\u202f]*\s*$"
 )
-_INITIALS = re.compile(r"[(\"'\u201c\u2018\[]*(?:[^\W\d_]\.)+")
-_SOFT_BREAKS = ("\n", "; ", ": ", ", ", " ")
+# Thai and Lao set sentences off by blanks, but parts of sentences too: a shorter piece goes on.
+_LONG_WITHOUT_POINT: Final = 60
+_HEADING_MARKS: Final = re.compile(r"\s*#{1,6}\s+")
+_SOFT_BREAKS: Final = ("\n", "\t", "; ", ": ", ", ", ";", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,82 +55,122 @@ class Sentence:
     end: int
 
 
-def split_sentences(text: str) -> list[Sentence]:
-    """Return the sentences in order. Headings, rules and pieces under 10 characters are left out."""
-    return [
-        piece
-        for start, end in _blocks(text)
-        for piece in _bounded(text, _merge_short(list(_sentences(text, start, end))))
-        if piece.end - piece.start >= SHORTEST and _WORD.search(text, piece.start, piece.end)
-    ]
+def split_sentences(text: str, spans: Sequence[Span] = (), page_starts: Sequence[int] = ()) -> list[Sentence]:
+    """Return the sentences in order. What has less than two letters or digits is left out.
+
+    `spans` are in the order of their starts: a heading is one piece, and so is a row of a table and a line of code,
+    unless it is longer than 500 characters. A sentence goes on over an empty line where one of `page_starts` follows.
+    """
+    pieces = _prose(text, 0, len(text), page_starts) if not spans else _structured(text, spans, page_starts)
+    return [piece for piece in pieces if _WORDS.search(text, piece.start, piece.end)]
 
 
-def _blocks(text: str) -> Iterator[tuple[int, int]]:
+def _structured(text: str, spans: Sequence[Span], page_starts: Sequence[int]) -> Iterator[Sentence]:
+    position = 0
+    for span in spans:
+        if not position <= span.start < span.end <= len(text):
+            continue
+        yield from _prose(text, position, span.start, page_starts)
+        yield from _pieces(text, span)
+        position = span.end
+    yield from _prose(text, position, len(text), page_starts)
+
+
+def _pieces(text: str, span: Span) -> Iterator[Sentence]:
+    match span.kind:
+        case SpanKind.LIST_ITEM:
+            yield from _prose(text, span.start, span.end)
+        case SpanKind.TABLE:
+            for row in table_rows(text, span):
+                yield from _bounded(text, _trimmed(text, row.start, row.end))
+        case SpanKind.CODE:
+            for line in _LINE.finditer(text, span.start, span.end):
+                yield from _bounded(text, _trimmed(text, *line.span()))
+        case SpanKind.HEADING:
+            marks = _HEADING_MARKS.match(text, span.start, span.end)
+            yield from _bounded(text, _trimmed(text, marks.end() if marks else span.start, span.end))
+
+
+def _prose(text: str, start: int, end: int, page_starts: Sequence[int] = ()) -> Iterator[Sentence]:
+    for first, last in _blocks(text, start, end, frozenset(page_starts)):
+        yield from _bounded(text, _merge_short(text, list(_sentences(text, first, last))))
+
+
+def _blocks(text: str, begin: int, stop: int, page_starts: frozenset[int]) -> Iterator[tuple[int, int]]:
     """Yield runs of lines that continue each other. A row, an item or a short line is a run of its own."""
     start = end = -1
     last = ""
-    in_table = False
-    for line in _LINE.finditer(text):
+    for line in _LINE.finditer(text, begin, stop):
         content = line.group()
-        if start >= 0 and not in_table and line.start() - end == 1 and _continues(last, content):
+        follows = line.start() - end == 1 or (line.start() in page_starts and not ENDS_SENTENCE.search(last))
+        if start >= 0 and follows and _continues(last, content):
             end, last = line.end(), content
             continue
         if start >= 0:
             yield start, end
-        start, end = (-1, -1) if _HEADING.match(content) or not content.strip() else line.span()
-        last, in_table = content, _TABLE_ROW.match(content) is not None
+        start, end = line.span() if content.strip() else (-1, -1)
+        last = content
     if start >= 0:
         yield start, end
 
 
 def _continues(last: str, line: str) -> bool:
-    if any(pattern.match(line) for pattern in (_HEADING, _TABLE_ROW, _LIST_ITEM)):
+    if _LINE_OF_ITS_OWN.match(last) or _LINE_OF_ITS_OWN.match(line) or _LIST_ITEM.match(line):
         return False
-    first, length = line.lstrip()[:1], len(last.strip())
-    return bool(first) and (length >= _FILLED_LINE or (first.islower() and length >= _FILLED_LINE // 2))
+    first, width = line.lstrip()[:1], _width(last.strip())
+    return bool(first) and (width >= _FILLED_LINE or (first.islower() and width >= _FILLED_LINE // 2))
+
+
+def _width(line: str) -> int:
+    """Return the width of a line in letters; an ideograph is as wide as two."""
+    return len(line) if line.isascii() else len(line) + len(_WIDE.findall(line))
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[Sentence]:
     begin = start
     for match in _SENTENCE_END.finditer(text, start, end):
-        if match.end() < end and not _is_abbreviation(text, begin, match.start() + 1):
+        if match.end() < end and _ends(text, begin, match):
             yield from _trimmed(text, begin, match.end())
             begin = match.end()
     yield from _trimmed(text, begin, end)
 
 
-def _is_abbreviation(text: str, begin: int, end: int) -> bool:
-    """Return whether the point at the end belongs to an abbreviation such as "U.S.", "J." or "Inc."."""
-    if text[end - 1] != ".":
-        return False
-    start = end
-    # not a search of all before it: a sentence may hold thousands of abbreviations
-    while start > begin and not text[start - 1].isspace():
-        start -= 1
-    word = text[start:end]
-    return _INITIALS.fullmatch(word) is not None or word.strip("(\"'\u201c\u2018[.").lower() in _ABBREVIATIONS
+def _ends(text: str, begin: int, match: re.Match[str]) -> bool:
+    if match.group() == " ":
+        return match.start() - begin >= _LONG_WITHOUT_POINT
+    return not is_abbreviation(text, begin, match.start() + 1) and not _next_letter(text, match.end()).islower()
 
 
-def _trimmed(text: str, start: int, end: int) -> Iterator[Sentence]:
+def _next_letter(text: str, position: int) -> str:
+    """Return the first letter or digit behind a sentence end, which is never far."""
+    return next((letter for letter in text[position : position + 8] if letter.isalnum()), "")
+
+
+def _trimmed(text: str, start: int, end: int) -> list[Sentence]:
     piece = text[start:end]
     left = start + len(piece) - len(piece.lstrip())
     right = end - len(piece) + len(piece.rstrip())
-    if left < right:
-        yield Sentence(left, right)
+    return [Sentence(left, right)] if left < right else []
 
 
-def _merge_short(sentences: list[Sentence]) -> list[Sentence]:
+def _merge_short(text: str, sentences: list[Sentence]) -> list[Sentence]:
     """Join short sentences with their neighbours, so that a "Yes." is not quoted alone."""
     merged: list[Sentence] = []
     for sentence in sentences:
-        if merged and min(merged[-1].end - merged[-1].start, sentence.end - sentence.start) < SHORTEST:
+        if merged and (_is_short(text, merged[-1]) or _is_short(text, sentence)):
             merged[-1] = Sentence(merged[-1].start, sentence.end)
         else:
             merged.append(sentence)
     return merged
 
 
-def _bounded(text: str, sentences: list[Sentence]) -> Iterator[Sentence]:
+def _is_short(text: str, sentence: Sentence) -> bool:
+    """Return whether a sentence says too little alone; an ideograph says as much as a short word."""
+    length = sentence.end - sentence.start
+    return length < SHORTEST and _width(text[sentence.start : sentence.end]) < SHORTEST
+
+
+def _bounded(text: str, sentences: Sequence[Sentence]) -> Iterator[Sentence]:
     """Cut what is longer than 500 characters where a reader would pause in its second half, if anywhere."""
     for sentence in sentences:
         start = sentence.start
