@@ -11,7 +11,7 @@ from fastapi_ignite.rag.answers.passage import Passage
 from fastapi_ignite.rag.extraction import Span, SpanKind
 from fastapi_ignite.rag.text.negation import is_negative_cell, negated_terms
 from fastapi_ignite.rag.text.analysis import analyze
-from fastapi_ignite.rag.text.sentences import ENDS_SENTENCE
+from fastapi_ignite.rag.text.sentences import ENDS_SENTENCE, LONGEST
 from fastapi_ignite.rag.text.tables import Row, cell_text
 
 # Characters of a row that an answer says. Of a longer one it says the cells that the question asks for.
@@ -22,6 +22,8 @@ _LONGEST_TITLE: Final = 80
 _IS_QUESTION: Final = re.compile(r"[?\uff1f\u061f][\"'\u201d\u2019)\]*_\s]*$")
 # "Opening hours: 9 to 5", "Room 12": a line that holds a fact, though it is no sentence
 _HOLDS_FACT: Final = re.compile(r"\w\s*[:=\u2013\uff1a]\s*\w|[^\W\d_][^\n]*\d")
+# A heading with a number in it is often a title with its date, and one with a colon a title with its subtitle.
+_HEADING_WITH_FACT: Final = re.compile(r"\w\s*[:=\uff1a]\s*[^\n]*\d")
 _BLANKS: Final = re.compile(r"\s+")
 
 
@@ -30,7 +32,8 @@ class Piece:
     """A sentence, a heading, a row of a table or a line of code, as `[start:end]` of its document.
 
     `said` is how an answer says it: a row with the names of its columns. `context` has the words it stands below, the
-    nearest last: headings, and the question that it answers.
+    nearest last: headings, the question that it answers, the line that a list belongs to. `leads` says that it is the
+    first paragraph below them, or that list: it tells what they name.
     """
 
     passage: Passage
@@ -40,6 +43,7 @@ class Piece:
     kind: SpanKind | None = None
     context: tuple[str, ...] = ()
     cells: tuple[tuple[str, str], ...] = ()
+    leads: bool = False
 
     @property
     def text(self) -> str:
@@ -50,12 +54,19 @@ class Piece:
         return _IS_QUESTION.search(self.text) is not None
 
     @property
+    def introduces(self) -> bool:
+        """Return whether it is a line before a list, which says nothing without it."""
+        return self.said.rstrip().endswith((":", "\uff1a"))
+
+    @property
     def holds_statement(self) -> bool:
         """Return whether it says something, and does not only name a subject or ask."""
         if self.kind is SpanKind.TABLE:
             return True
-        text = self.text
-        return not self.is_question and (ENDS_SENTENCE.search(text) is not None or _HOLDS_FACT.search(text) is not None)
+        if self.is_question or self.introduces:
+            return False
+        fact = _HEADING_WITH_FACT if self.kind is SpanKind.HEADING else _HOLDS_FACT
+        return ENDS_SENTENCE.search(self.text) is not None or fact.search(self.text) is not None
 
     @property
     def negated(self) -> frozenset[str]:
@@ -81,7 +92,8 @@ def pieces_of(passage: Passage) -> list[Piece]:
         if end > passage.char_start and (end < window_end or start < passage.char_end)
     ]
     prose = [piece for piece in sentences if piece.kind is not SpanKind.TABLE]
-    return list(_in_context(passage, sorted([*rows, *prose], key=lambda piece: piece.start)))
+    found = list(_in_context(passage, sorted([*rows, *prose], key=lambda piece: piece.start)))
+    return [*found, *_leading(found)]
 
 
 def said_of_row(piece: Piece, wanted: frozenset[str]) -> str:
@@ -97,23 +109,19 @@ def _in_context(passage: Passage, pieces: list[Piece]) -> Iterator[Piece]:
     """Yield the pieces with the words that they stand below; of those behind the passage only what answers it."""
     below: tuple[str, ...] = ()
     for position, piece in enumerate(pieces):
-        if piece.kind is SpanKind.HEADING or (below and _ends_answer(piece, pieces[position - 1])):
+        if below and _ends_part(pieces[position - 1], piece):
             below = ()
         if piece.start >= passage.char_end and not below:
             return
         yield replace(piece, context=(*passage.headings_at(piece.start), *below))
-        if piece.kind is not SpanKind.HEADING and (piece.is_question or _is_title(piece, pieces[position + 1 :])):
-            below = (_BLANKS.sub(" ", piece.text),)
+        if piece.kind is not SpanKind.HEADING and _names_subject(piece, pieces[position + 1 :]):
+            below = (_BLANKS.sub(" ", piece.text).rstrip(" :"),)
 
 
-def _ends_answer(piece: Piece, last: Piece) -> bool:
-    """Return whether a piece goes on to something else: another question, or a paragraph after the first one."""
-    is_next_paragraph = "\n\n" in piece.passage.between(last.end, piece.start)
-    return piece.is_question or (is_next_paragraph and not last.is_question and not _is_title(last, [piece]))
-
-
-def _is_title(piece: Piece, following: list[Piece]) -> bool:
-    """Return whether a line names the subject of what follows, where the format says nothing of headings."""
+def _names_subject(piece: Piece, following: list[Piece]) -> bool:
+    """Return whether a piece asks, or names the subject of what follows, where the format says nothing of headings."""
+    if piece.is_question or piece.introduces:
+        return True
     return (
         piece.kind is None
         and bool(following)
@@ -123,6 +131,32 @@ def _is_title(piece: Piece, following: list[Piece]) -> bool:
         and _HOLDS_FACT.search(piece.text) is None
         and "\n" in piece.passage.between(piece.end, following[0].start)
     )
+
+
+def _ends_part(last: Piece, piece: Piece) -> bool:
+    """Return whether something else begins: a heading, another question, or a paragraph after the first one."""
+    if piece.kind is SpanKind.HEADING or piece.is_question:
+        return True
+    if last.is_question or _names_subject(last, [piece]) or {last.kind, piece.kind} == {SpanKind.LIST_ITEM}:
+        return False
+    return "\n\n" in piece.passage.between(last.end, piece.start)
+
+
+def _leading(pieces: list[Piece]) -> Iterator[Piece]:
+    """Yield what stands directly below each heading, question and introduction, as far as a quote may reach."""
+    for position, opening in enumerate(pieces):
+        if opening.kind is not SpanKind.HEADING and not _names_subject(opening, pieces[position + 1 :]):
+            continue
+        first = last = None
+        for piece in pieces[position + 1 :]:
+            if piece.kind is SpanKind.TABLE or (last is not None and _ends_part(last, piece)):
+                break
+            if piece.kind is SpanKind.HEADING or piece.is_question or piece.end - (first or piece).start > LONGEST:
+                break
+            first, last = first or piece, piece
+        if first is not None and last is not None:
+            said = first.passage.between(first.start, last.end)
+            yield replace(first, end=last.end, said=said, leads=True)
 
 
 def _row(passage: Passage, table: Span, row: Row) -> Piece:

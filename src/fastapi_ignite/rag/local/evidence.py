@@ -16,7 +16,7 @@ from fastapi_ignite.rag.extraction import SpanKind
 from fastapi_ignite.rag.local.lexical import inverse_document_frequency
 from fastapi_ignite.rag.local.synonyms import synonyms_of
 from fastapi_ignite.rag.text.analysis import analyze
-from fastapi_ignite.rag.text.facts import numbers_in, specific_terms
+from fastapi_ignite.rag.text.facts import lacks_kind, numbers_in, specific_terms
 from fastapi_ignite.rag.text.negation import negated_terms, selects
 from fastapi_ignite.rag.text.sentences import LONGEST
 
@@ -35,7 +35,7 @@ SAME_WORDS = 0.7
 PRIOR_CHUNKS = 100
 # With similarity: 3 % of answerable questions refused, 97 % of those whose article is missing (83 % of those of which
 # only the paragraph is missing, while the article still speaks of the same things).
-ENOUGH_EVIDENCE = 0.88
+ENOUGH_EVIDENCE = 0.84
 # A paraphrase shares no word with its question; similarity alone is trusted from here, where 0.5 % of the sentences
 # offered to unanswerable questions stand.
 SAME_MEANING = 0.62
@@ -47,17 +47,24 @@ MOST_UNKNOWN = 0.5
 SYNONYM_WEIGHT = 0.8
 # What only the headings above a piece say counts half.
 CONTEXT_WEIGHT = 0.5
+LEADING_CONTEXT = 1.0
 # A question with two parts is answered by two pieces, of which the second covers this share of it and the first not.
 ANOTHER_PART = 0.3
 # How much the strength falls when all of a question is numbers and names that the passage lacks.
-MISSING_SPECIFICS = 0.5
+MISSING_SPECIFICS = 0.25
+MISSING_NUMBER = 0.5
+READ_CONTEXT=2
+MISSING_IN_ROW = 0.8
+# An answer to "How many ...?" without an amount, or to "When ...?" without a time, is worth less.
+LACKING_KIND = 0.85
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A piece of a passage that may answer, with the shares of the question that it and its passage cover.
 
-    `missing` is the share of the question that its numbers and names take which neither holds.
+    `missing` is the share of the question that its numbers and names take which neither holds; a row of a table must
+    hold them itself. `lacks_kind` says that the question asks for an amount or a time, and the piece tells none.
     """
 
     piece: Piece
@@ -65,6 +72,7 @@ class Evidence:
     coverage: float
     passage_coverage: float
     missing: float = 0.0
+    lacks_kind: bool = False
     similarity: float | None = None
 
     @property
@@ -74,8 +82,8 @@ class Evidence:
     @property
     def reading(self) -> str:
         """Return what is compared with the question: the piece below the nearest words that it stands below."""
-        context = self.piece.context[-1:]
-        return ": ".join([*context, self.piece.said])
+        context = self.piece.context[-READ_CONTEXT:]
+        return ": ".join(context if self.piece.leads else [*context, self.piece.said])
 
     @property
     def strength(self) -> float:
@@ -85,7 +93,8 @@ class Evidence:
         else:
             mixed = self.similarity + (self.coverage + self.passage_coverage) / 2
             strength = max(mixed / ENOUGH_EVIDENCE, self.similarity / SAME_MEANING)
-        return strength * (1 - MISSING_SPECIFICS * self.missing)
+        strength *= 1 - (MISSING_IN_ROW if self.piece.kind is SpanKind.TABLE else MISSING_SPECIFICS) * self.missing
+        return strength * LACKING_KIND if self.lacks_kind else strength
 
 
 class QuestionTerms:
@@ -100,7 +109,9 @@ class QuestionTerms:
             for term, frequency in frequencies.items()
         }
         self._total = sum(self._weights.values())
+        self.text = question
         self._specific = specific_terms(question) & self._weights.keys()
+        self._unknown = {term for term, frequency in frequencies.items() if frequency == 0}
         self._negated = negated_terms(question) & self._weights.keys()
         self._selects = selects(question)
         missing = sum(self._weights[term] for term, frequency in frequencies.items() if frequency == 0)
@@ -124,7 +135,10 @@ class QuestionTerms:
 
     def missing(self, terms: frozenset[str]) -> float:
         """Return the share of the question's weight that its numbers and names carry which these terms lack."""
-        lacking = sum(self._weights[term] for term in self._specific - terms)
+        lacking = sum(
+            self._weights[term] * (MISSING_NUMBER / MISSING_SPECIFICS if term in self._unknown else 1)
+            for term in self._specific - terms
+        )
         return lacking / self._total if self._total else 0.0
 
     def is_contradicted(self, terms: frozenset[str], negated: frozenset[str]) -> bool:
@@ -145,7 +159,9 @@ def shortlist(passages: Sequence[Passage], question: QuestionTerms) -> list[Evid
         for piece in pieces_of(passage):
             evidence = _evidence(piece, of_passage, question)
             if evidence is not None:
-                found.setdefault((passage.document_id, piece.start, piece.end), evidence)
+                key = passage.document_id, piece.start, piece.end
+                if key not in found or piece.leads:
+                    found[key] = evidence
     return sorted(found.values(), key=_promise, reverse=True)[:SHORTLIST]
 
 
@@ -171,7 +187,7 @@ def select_quotes(evidence: Sequence[Evidence], question: QuestionTerms) -> list
 def _evidence(piece: Piece, of_passage: frozenset[str], question: QuestionTerms) -> Evidence | None:
     """Return the piece as evidence, or None where it says nothing, or the opposite of what is asked for."""
     terms = frozenset(analyze(piece.said))
-    if piece.is_question or (piece.kind is SpanKind.HEADING and not piece.holds_statement):
+    if piece.is_question or piece.introduces or (piece.kind is SpanKind.HEADING and not piece.holds_statement):
         return None
     if not piece.holds_statement and terms <= question.terms:
         return None
@@ -183,9 +199,10 @@ def _evidence(piece: Piece, of_passage: frozenset[str], question: QuestionTerms)
     return Evidence(
         piece,
         terms,
-        coverage=own + CONTEXT_WEIGHT * (below - own),
+        coverage=own + (LEADING_CONTEXT if piece.leads else CONTEXT_WEIGHT) * (below - own),
         passage_coverage=question.coverage(around),
-        missing=question.missing(around),
+        missing=question.missing(terms | context if piece.kind is SpanKind.TABLE else around),
+        lacks_kind=lacks_kind(question.text, piece.said),
     )
 
 

@@ -1,4 +1,4 @@
-"""Finds the numbers and names in a text: the words that no other word may stand in for."""
+"""Finds the numbers, dates and names in a text: the words that no other word may stand in for."""
 
 from __future__ import annotations
 
@@ -27,6 +27,22 @@ _NUMBER_WORDS: Final = re.compile(
 )
 _TOKEN: Final = re.compile(r"[^\W_]+(?:[-.,:/'\u2019][^\W_]+)*")
 _HAS_DIGIT: Final = re.compile(r"\d")
+_ASKS_AMOUNT: Final = re.compile(r"\bhow\s+(?:many|much|long|far|often|old|tall|high|large|big|fast|quickly|soon|late)\b", re.IGNORECASE)
+_ASKS_TIME: Final = re.compile(r"\b(?:when|(?:what|which)\s+(?:year|date|day|month|time))\b", re.IGNORECASE)
+# words that tell an amount or a time without a number
+_AMOUNTS: Final = word_list(
+    "no none nobody nothing never one once twice thrice half both single double several dozen hundred thousand million "
+    "billion free any all every each per always daily weekly monthly quarterly yearly annually hourly more less most "
+    "few many whole"
+)
+_TIMES: Final = word_list(
+    "january february march april may june july august september october november december jan feb mar apr jun jul aug "
+    "sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday weekday weekdays weekend weekends "
+    "morning noon afternoon evening night midnight today tomorrow yesterday day days week weeks month months year years "
+    "spring summer autumn winter century decade decades after before until since during while once always never daily "
+    "weekly monthly yearly annually immediately every as"
+)
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
 # the number of an item in a list says nothing
 _ITEM_NUMBER: Final = re.compile(r"(?m)^\s*\(?\d{1,3}[.)]\s")
 
@@ -50,6 +66,15 @@ def specific_terms(question: str) -> frozenset[str]:
     names = [token for token in capitalised if token.casefold() not in QUESTION_WORDS | STOP_WORDS]
     codes = [token for token in tokens if _HAS_DIGIT.search(token)]
     return frozenset(term for token in (*names, *codes) for term in analyze(token))
+
+
+def lacks_kind(question: str, text: str) -> bool:
+    """Return whether a question asks how much or when, and a text tells neither an amount nor a time."""
+    kinds = [words for pattern, words in ((_ASKS_AMOUNT, _AMOUNTS), (_ASKS_TIME, _TIMES)) if pattern.search(question)]
+    if not kinds or _HAS_DIGIT.search(text) or _NUMBER_WORDS.search(text):
+        return False
+    words = {match.group().casefold() for match in _LETTERS.finditer(text)}
+    return all(words.isdisjoint(kind) for kind in kinds)
 
 
 def _spelled_numbers(text: str) -> Iterator[str]:
