@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi_ignite.rag.engine import Citation, FoundPassage, Support
 from fastapi_ignite.rag.extraction import Span, SpanKind, page_at
-from fastapi_ignite.rag.text.sentences import split_sentences
+from fastapi_ignite.rag.text.sentences import Sentence, split_sentences
 from fastapi_ignite.rag.text.surroundings import Surroundings, heading_path
 from fastapi_ignite.rag.text.tables import Row, table_rows
 
@@ -78,14 +78,6 @@ class Passage:
         """Return the table that this code point of the document stands in, or None."""
         return self.surroundings.table_at(offset)
 
-    def is_header(self, offset: int) -> bool:
-        """Return whether this code point of the passage's window stands in a header row of a table."""
-        table = self.table_at(offset)
-        if table is None or not table.level:
-            return False
-        header = self._rows(table)[: table.level]
-        return bool(header) and offset < header[-1].end
-
     def column_names(self, offset: int) -> tuple[str, ...]:
         """Return the names of the columns of the row at this code point, wherever the header of its table stands.
 
@@ -112,13 +104,20 @@ class Passage:
 
     def sentences(self) -> Iterator[tuple[int, int]]:
         """Yield the document offsets of each sentence that touches the passage, in order."""
+        return ((piece.start, piece.end) for piece in self.pieces())
+
+    def pieces(self) -> Iterator[Sentence]:
+        """Yield each piece that touches the passage, in order: sentences, headings, items, rows, lines of code.
+
+        Its offsets are of the document. Header rows are among them.
+        """
         offset = self.window_start
         spans = [replace(span, start=span.start - offset, end=span.end - offset) for span in self.spans]
         page_starts = [start - offset for start in self.page_starts or () if 0 < start - offset < len(self.window)]
-        for sentence in split_sentences(self.window, spans, page_starts):
-            start, end = self.window_start + sentence.start, self.window_start + sentence.end
+        for piece in split_sentences(self.window, spans, page_starts):
+            start, end = offset + piece.start, offset + piece.end
             if start < self.char_end and end > self.char_start:
-                yield start, end
+                yield replace(piece, start=start, end=end)
 
     def quote(self, start: int, end: int, support: Support = "quoted", *, said: str = "") -> Quote:
         """Return the quote between two offsets of the document, which must lie in the window."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from fastapi_ignite.rag.text.analysis import word_list
+from fastapi_ignite.rag.text.words import word_list
 
 # English, German, French, Spanish, and a few of Italian, Portuguese, Dutch and Russian, without their last point
 _ABBREVIATIONS: Final = word_list(
@@ -33,15 +33,14 @@ _COUNTED: Final = re.compile(
     r"\s*(?:Jan|Feb|M\u00e4r|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez|Quartal|Halbjahr|Jahrhundert|Kapitel|Abschnitt|Absatz"
     r"|Stock|Etage|Obergescho|Auflage|Lebensjahr|Kalender|Werktag|Tag|Monat|Woche)"
 )
-_THAI_OR_LAO: Final = re.compile(r"[\u0e00-\u0eff]")
 
 
 def is_abbreviation(text: str, begin: int, end: int) -> bool:
     """Return whether the point at the end belongs to an abbreviation such as "U.S.", "J." or "Inc."."""
     if text[end - 1] != ".":
         return False
-    if end - begin > 1 and _THAI_OR_LAO.match(text, end - 2):
-        return True  # these scripts end no sentence with a point
+    if end - begin > 1 and "\u0e00" <= text[end - 2] <= "\u0eff":
+        return True  # Thai and Lao end no sentence with a point
     start = end
     # not a search of all before it: a sentence may hold thousands of abbreviations
     while start > begin and not text[start - 1].isspace():

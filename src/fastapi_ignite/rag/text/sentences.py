@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fastapi_ignite.rag.extraction.structure import Span, SpanKind
@@ -22,7 +22,7 @@ _IDEOGRAPH: Final = (
 )
 _WIDE: Final = re.compile(f"[{_IDEOGRAPH}]")
 # two letters or digits say something, and so does one ideograph; a letter or a digit alone does not
-_WORDS: Final = re.compile(rf"[{_IDEOGRAPH}]|[^\W_][\W_]*[^\W_]")
+_WORDS: Final = re.compile(rf"(?=\w)[{_IDEOGRAPH}]|[^\W_][\W_]*[^\W_]")
 _LINE: Final = re.compile(r"[^\n]+")
 # of these a text may hold many that no span tells of: comments and headings, rows, items
 _LINE_OF_ITS_OWN: Final = re.compile(r"\s*(?:\||#|//)")
@@ -31,28 +31,35 @@ _OPENING: Final = "\"'\u201c\u2018\u201e\u201a\u00ab\u2039\u00bf\u00a1(\\["
 _CLOSING: Final = "\"'\u201d\u2019\u201c\u00bb\u203a)\\]"
 # A run is tried once, from its beginning and as a whole: a document may hold thousands of points in a row.
 _SENTENCE_END: Final = re.compile(
-    rf"(?<![.!?\u2026])[.!?\u2026]++[{_CLOSING}]*+(?:[ \u00a0\u202f]\u00bb)?+(?=\s+[{_OPENING}\u00a0\u202f]*[^\W_a-z])"
+    rf"(?<![.!?\u2026])[.!?\u2026]++[{_CLOSING}]*+(?:[ \u00a0\u202f]\u00bb)?+"
+    rf"(?=\s+[{_OPENING}\u00a0\u202f]*([^\W_a-z]))"
     r"|[\u3002\uff01\uff1f\uff61]+[\u300d\u300f\uff09\u201d\u2019]*"
     r"|[\u0964\u0965\u061f\u06d4\u17d4\u104b\u1362\u0589](?=\s)"
-    r"|(?<=[\u0e00-\u0eff])[ ](?=[\u0e00-\u0eff])"
 )
+# Thai and Lao set sentences off by blanks, but parts of sentences too: a shorter piece goes on.
+_BLANK_IN_THAI: Final = re.compile(r"(?<=[\u0e00-\u0eff])[ ](?=[\u0e00-\u0eff])")
+_WITHOUT_POINTS: Final = re.compile(f"(?:{_BLANK_IN_THAI.pattern})|{_SENTENCE_END.pattern}")
+_LONG_WITHOUT_POINT: Final = 60
 # what a whole sentence ends with, a heading does not
 ENDS_SENTENCE: Final = re.compile(
     rf"[.!?\u2026\u3002\uff01\uff1f\uff61\u0964\u0965\u061f\u06d4\u17d4\u104b\u1362\u0589]"
     rf"[{_CLOSING}\u300d\u300f\uff09\u00a0\u202f]*\s*$"
 )
-# Thai and Lao set sentences off by blanks, but parts of sentences too: a shorter piece goes on.
-_LONG_WITHOUT_POINT: Final = 60
 _HEADING_MARKS: Final = re.compile(r"\s*#{1,6}\s+")
 _SOFT_BREAKS: Final = ("\n", "\t", "; ", ": ", ", ", ";", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A stretch of a text, without blanks around it. The offsets count code points of the text."""
+    """A stretch of a text, without blanks around it. The offsets count code points of the text.
+
+    `kind` is that of the span that it stands in, or None for prose. `is_header` tells the header rows of a table.
+    """
 
     start: int
     end: int
+    kind: SpanKind | None = None
+    is_header: bool = False
 
 
 def split_sentences(text: str, spans: Sequence[Span] = (), page_starts: Sequence[int] = ()) -> list[Sentence]:
@@ -79,16 +86,20 @@ def _structured(text: str, spans: Sequence[Span], page_starts: Sequence[int]) ->
 def _pieces(text: str, span: Span) -> Iterator[Sentence]:
     match span.kind:
         case SpanKind.LIST_ITEM:
-            yield from _prose(text, span.start, span.end)
+            found = _prose(text, span.start, span.end)
         case SpanKind.TABLE:
-            for row in table_rows(text, span):
-                yield from _bounded(text, _trimmed(text, row.start, row.end))
+            for number, row in enumerate(table_rows(text, span)):
+                for piece in _bounded(text, _trimmed(text, row.start, row.end)):
+                    yield replace(piece, kind=span.kind, is_header=number < span.level)
+            return
         case SpanKind.CODE:
-            for line in _LINE.finditer(text, span.start, span.end):
-                yield from _bounded(text, _trimmed(text, *line.span()))
+            lines = _LINE.finditer(text, span.start, span.end)
+            found = (piece for line in lines for piece in _bounded(text, _trimmed(text, *line.span())))
         case SpanKind.HEADING:
             marks = _HEADING_MARKS.match(text, span.start, span.end)
-            yield from _bounded(text, _trimmed(text, marks.end() if marks else span.start, span.end))
+            found = _bounded(text, _trimmed(text, marks.end() if marks else span.start, span.end))
+    for piece in found:
+        yield replace(piece, kind=span.kind)
 
 
 def _prose(text: str, start: int, end: int, page_starts: Sequence[int] = ()) -> Iterator[Sentence]:
@@ -128,7 +139,8 @@ def _width(line: str) -> int:
 
 def _sentences(text: str, start: int, end: int) -> Iterator[Sentence]:
     begin = start
-    for match in _SENTENCE_END.finditer(text, start, end):
+    pattern = _WITHOUT_POINTS if _BLANK_IN_THAI.search(text, start, end) else _SENTENCE_END
+    for match in pattern.finditer(text, start, end):
         if match.end() < end and _ends(text, begin, match):
             yield from _trimmed(text, begin, match.end())
             begin = match.end()
@@ -138,12 +150,8 @@ def _sentences(text: str, start: int, end: int) -> Iterator[Sentence]:
 def _ends(text: str, begin: int, match: re.Match[str]) -> bool:
     if match.group() == " ":
         return match.start() - begin >= _LONG_WITHOUT_POINT
-    return not is_abbreviation(text, begin, match.start() + 1) and not _next_letter(text, match.end()).islower()
-
-
-def _next_letter(text: str, position: int) -> str:
-    """Return the first letter or digit behind a sentence end, which is never far."""
-    return next((letter for letter in text[position : position + 8] if letter.isalnum()), "")
+    next_letter = match[1]
+    return not (next_letter and next_letter.islower()) and not is_abbreviation(text, begin, match.start() + 1)
 
 
 def _trimmed(text: str, start: int, end: int) -> list[Sentence]:
@@ -156,18 +164,21 @@ def _trimmed(text: str, start: int, end: int) -> list[Sentence]:
 def _merge_short(text: str, sentences: list[Sentence]) -> list[Sentence]:
     """Join short sentences with their neighbours, so that a "Yes." is not quoted alone."""
     merged: list[Sentence] = []
+    last_is_short = False
     for sentence in sentences:
-        if merged and (_is_short(text, merged[-1]) or _is_short(text, sentence)):
+        is_short = _is_short(text, sentence.start, sentence.end)
+        if merged and (is_short or last_is_short):
+            last_is_short = _is_short(text, merged[-1].start, sentence.end)
             merged[-1] = Sentence(merged[-1].start, sentence.end)
         else:
             merged.append(sentence)
+            last_is_short = is_short
     return merged
 
 
-def _is_short(text: str, sentence: Sentence) -> bool:
-    """Return whether a sentence says too little alone; an ideograph says as much as a short word."""
-    length = sentence.end - sentence.start
-    return length < SHORTEST and _width(text[sentence.start : sentence.end]) < SHORTEST
+def _is_short(text: str, start: int, end: int) -> bool:
+    """Return whether a sentence says too little alone; an ideograph says as much as two letters."""
+    return end - start < SHORTEST and _width(text[start:end]) < SHORTEST
 
 
 def _bounded(text: str, sentences: Sequence[Sentence]) -> Iterator[Sentence]:
