@@ -213,9 +213,7 @@ def product_roadmap() -> bytes:
     }
     types = {
         name: (
-            f"{_OFFICE}.theme+xml"
-            if "/theme/" in name
-            else f"{_OFFICE}.presentationml.{kinds[name.split('/')[1]]}+xml"
+            f"{_OFFICE}.theme+xml" if "/theme/" in name else f"{_OFFICE}.presentationml.{kinds[name.split('/')[1]]}+xml"
         )
         for name in parts
         if name != "ppt/presentation.xml"
@@ -273,7 +271,9 @@ def _word_table(rows: Sequence[Sequence[str]]) -> str:
     lines = []
     for number, row in enumerate(rows):
         repeated = "" if number else "<w:trPr><w:tblHeader/></w:trPr>"
-        cells = "".join(f'<w:tc><w:tcPr><w:tcW w:w="3000" w:type="dxa"/></w:tcPr>{_word_paragraph(cell)}</w:tc>' for cell in row)
+        cells = "".join(
+            f'<w:tc><w:tcPr><w:tcW w:w="3000" w:type="dxa"/></w:tcPr>{_word_paragraph(cell)}</w:tc>' for cell in row
+        )
         lines.append(f"<w:tr>{repeated}{cells}</w:tr>")
     return (
         f'<w:tbl><w:tblPr><w:tblW w:w="0" w:type="auto"/><w:tblBorders>{sides}</w:tblBorders></w:tblPr>'
@@ -316,7 +316,14 @@ def _shape(number: int, kind: str, lines: Iterable[str]) -> str:
 
 
 def _theme() -> str:
-    colours = {"dk1": "000000", "lt1": "FFFFFF", "dk2": "1F3044", "lt2": "EEEEEE", "hlink": "0563C1", "folHlink": "954F72"}
+    colours = {
+        "dk1": "000000",
+        "lt1": "FFFFFF",
+        "dk2": "1F3044",
+        "lt2": "EEEEEE",
+        "hlink": "0563C1",
+        "folHlink": "954F72",
+    }
     colours |= {f"accent{number}": "2E75B6" for number in range(1, 7)}
     order = ("dk1", "lt1", "dk2", "lt2", *(f"accent{number}" for number in range(1, 7)), "hlink", "folHlink")
     scheme = "".join(f'<a:{name}><a:srgbClr val="{colours[name]}"/></a:{name}>' for name in order)

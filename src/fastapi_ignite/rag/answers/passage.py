@@ -133,6 +133,11 @@ class Passage:
         )
 
 
+def said(quotes: Sequence[Quote]) -> str:
+    """Return an answer that is made of quotes alone."""
+    return "\n\n".join(quote.said or quote.text for quote in quotes)
+
+
 def cite(quotes: Sequence[Quote]) -> tuple[Citation, ...]:
     """Return the citations that callers see for quotes that were proven."""
     return tuple(

@@ -87,9 +87,9 @@ def pieces_of(passage: Passage) -> list[Piece]:
     window_end = passage.window_start + len(passage.window)
     window = replace(passage, char_start=passage.window_start, char_end=window_end)
     sentences = [
-        Piece(passage, start, end, passage.between(start, end), _kind_at(passage.spans, start))
-        for start, end in window.sentences()
-        if end > passage.char_start and (end < window_end or start < passage.char_end)
+        Piece(passage, each.start, each.end, passage.between(each.start, each.end), each.kind)
+        for each in window.pieces()
+        if each.end > passage.char_start and (each.end < window_end or each.start < passage.char_end)
     ]
     prose = [piece for piece in sentences if piece.kind is not SpanKind.TABLE]
     found = list(_in_context(passage, sorted([*rows, *prose], key=lambda piece: piece.start)))
@@ -162,19 +162,11 @@ def _leading(pieces: list[Piece]) -> Iterator[Piece]:
 def _row(passage: Passage, table: Span, row: Row) -> Piece:
     offset = passage.window_start
     names = passage.column_names(row.start)
-    words = [
-        cell_text(passage.window, (start - offset, end - offset), table.separator) for start, end in row.cells
-    ]
-    cells = tuple(
-        (names[column] if column < len(names) else "", each) for column, each in enumerate(words) if each
-    )
+    words = [cell_text(passage.window, (start - offset, end - offset), table.separator) for start, end in row.cells]
+    cells = tuple((names[column] if column < len(names) else "", each) for column, each in enumerate(words) if each)
     return Piece(passage, row.start, row.end, _said(list(cells)), SpanKind.TABLE, cells=cells)
 
 
 def _said(cells: list[tuple[str, str]]) -> str:
     """Return the cells with the names of their columns: "Plan: Plus; Price: 40 euros"."""
     return "; ".join(f"{name.rstrip(' :')}: {words}" if name else words for name, words in cells)
-
-
-def _kind_at(spans: tuple[Span, ...], offset: int) -> SpanKind | None:
-    return next((span.kind for span in spans if span.start <= offset < span.end), None)

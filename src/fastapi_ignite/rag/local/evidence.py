@@ -16,7 +16,7 @@ from fastapi_ignite.rag.extraction import SpanKind
 from fastapi_ignite.rag.local.lexical import inverse_document_frequency
 from fastapi_ignite.rag.local.synonyms import synonyms_of
 from fastapi_ignite.rag.text.analysis import analyze
-from fastapi_ignite.rag.text.facts import lacks_kind, numbers_in, specific_terms
+from fastapi_ignite.rag.text.facts import Lack, lack_of, numbers_in, specific_terms
 from fastapi_ignite.rag.text.negation import negated_terms, selects
 from fastapi_ignite.rag.text.sentences import LONGEST
 
@@ -53,10 +53,11 @@ ANOTHER_PART = 0.3
 # How much the strength falls when all of a question is numbers and names that the passage lacks.
 MISSING_SPECIFICS = 0.25
 MISSING_NUMBER = 0.5
-READ_CONTEXT=2
+READ_CONTEXT = 2
 MISSING_IN_ROW = 0.8
 # An answer to "How many ...?" without an amount, or to "When ...?" without a time, is worth less.
 LACKING_KIND = 0.85
+LACKING_COUNT = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Evidence:
     coverage: float
     passage_coverage: float
     missing: float = 0.0
-    lacks_kind: bool = False
+    lack: Lack = Lack.NOTHING
     similarity: float | None = None
 
     @property
@@ -94,7 +95,7 @@ class Evidence:
             mixed = self.similarity + (self.coverage + self.passage_coverage) / 2
             strength = max(mixed / ENOUGH_EVIDENCE, self.similarity / SAME_MEANING)
         strength *= 1 - (MISSING_IN_ROW if self.piece.kind is SpanKind.TABLE else MISSING_SPECIFICS) * self.missing
-        return strength * LACKING_KIND if self.lacks_kind else strength
+        return strength * (1, LACKING_KIND, LACKING_COUNT)[self.lack]
 
 
 class QuestionTerms:
@@ -202,7 +203,7 @@ def _evidence(piece: Piece, of_passage: frozenset[str], question: QuestionTerms)
         coverage=own + (LEADING_CONTEXT if piece.leads else CONTEXT_WEIGHT) * (below - own),
         passage_coverage=question.coverage(around),
         missing=question.missing(terms | context if piece.kind is SpanKind.TABLE else around),
-        lacks_kind=lacks_kind(question.text, piece.said),
+        lack=lack_of(question.text, piece.said),
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from enum import IntEnum
 from typing import Final
 
-from fastapi_ignite.rag.text.analysis import QUESTION_WORDS, STOP_WORDS, analyze, word_list
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.words import QUESTION_WORDS, STOP_WORDS, word_list
 
 _UNITS: Final = {
     word: number
@@ -27,7 +29,10 @@ _NUMBER_WORDS: Final = re.compile(
 )
 _TOKEN: Final = re.compile(r"[^\W_]+(?:[-.,:/'\u2019][^\W_]+)*")
 _HAS_DIGIT: Final = re.compile(r"\d")
-_ASKS_AMOUNT: Final = re.compile(r"\bhow\s+(?:many|much|long|far|often|old|tall|high|large|big|fast|quickly|soon|late)\b", re.IGNORECASE)
+_ASKS_AMOUNT: Final = re.compile(
+    r"\bhow\s+(?:many|much|long|far|often|old|tall|high|large|big|fast|quickly|soon|late)\b", re.IGNORECASE
+)
+_ASKS_COUNT: Final = re.compile(r"\bhow\s+many\b", re.IGNORECASE)
 _ASKS_TIME: Final = re.compile(r"\b(?:when|(?:what|which)\s+(?:year|date|day|month|time))\b", re.IGNORECASE)
 # words that tell an amount or a time without a number
 _AMOUNTS: Final = word_list(
@@ -68,13 +73,23 @@ def specific_terms(question: str) -> frozenset[str]:
     return frozenset(term for token in (*names, *codes) for term in analyze(token))
 
 
-def lacks_kind(question: str, text: str) -> bool:
-    """Return whether a question asks how much or when, and a text tells neither an amount nor a time."""
+class Lack(IntEnum):
+    """What a text lacks that a question asks for: nothing, an amount or a time, or a count."""
+
+    NOTHING = 0
+    KIND = 1
+    COUNT = 2
+
+
+def lack_of(question: str, text: str) -> Lack:
+    """Return what a text lacks that a question asks for by "how many", "how long", "when"."""
     kinds = [words for pattern, words in ((_ASKS_AMOUNT, _AMOUNTS), (_ASKS_TIME, _TIMES)) if pattern.search(question)]
     if not kinds or _HAS_DIGIT.search(text) or _NUMBER_WORDS.search(text):
-        return False
+        return Lack.NOTHING
     words = {match.group().casefold() for match in _LETTERS.finditer(text)}
-    return all(words.isdisjoint(kind) for kind in kinds)
+    if any(not words.isdisjoint(kind) for kind in kinds):
+        return Lack.NOTHING
+    return Lack.COUNT if _ASKS_COUNT.search(question) else Lack.KIND
 
 
 def _spelled_numbers(text: str) -> Iterator[str]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from fastapi_ignite.rag.text.analysis import analyze, word_list
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.words import word_list
 
 # Content words that a negation governs: "not [included] in the [fee]", "without [single] [sign-on]".
 _SCOPE: Final = 3

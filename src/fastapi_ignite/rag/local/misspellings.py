@@ -8,7 +8,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Final
 
-from fastapi_ignite.rag.text.analysis import QUESTION_WORDS, STOP_WORDS, analyze
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.words import QUESTION_WORDS, STOP_WORDS
 
 # A short word is one letter away from too many others.
 SHORTEST: Final = 5
@@ -48,7 +49,7 @@ def spellings(word: str) -> dict[str, list[str]]:
     return by_term
 
 
-def corrected(question: str, corrections: Mapping[str, str]) -> str:
+def corrected_text(question: str, corrections: Mapping[str, str]) -> str:
     """Return the question with these words, given in lower case, replaced."""
     return _WORD.sub(lambda match: corrections.get(match.group().lower(), match.group()), question)
 
