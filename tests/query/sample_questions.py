@@ -76,7 +76,7 @@ UNANSWERABLE: Final = (
     "How much does the Gold plan cost?",
     "What happened on 2 June 2025?",
     "Who is the chief financial officer?",
-    "How many employees does Northwind Robotics have?",
+    "Who is the head of the sales department?",
     "What is the price of the NR-9?",
     "Which bank account do customers pay into?",
     "Who is the manager of the warehouse in Madrid?",

@@ -18,6 +18,7 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 import pypdfium2
+
 from support.sample_files import make_pdf, pdf_file
 
 SAMPLES: Final = Path(__file__).resolve().parents[2] / "samples"
@@ -65,7 +66,7 @@ def maintenance_agreement() -> bytes:
         _word_paragraph(
             "Northwind Robotics is liable for damage up to 250,000 euros a year. Lost production is not compensated."
         ),
-        _word_paragraph("Freiburg, 2 February 2026. Signed by Helena Brandt, managing director."),
+        _word_paragraph("Helena Brandt, managing director, signed this agreement in Freiburg on 2 February 2026."),
     ]
     headings = "".join(
         f'<w:style w:type="paragraph" w:styleId="{name.replace(" ", "")}"><w:name w:val="{name.lower()}"/>'
@@ -96,7 +97,7 @@ def maintenance_agreement() -> bytes:
 
 def spare_parts() -> bytes:
     """Return a workbook with two sheets."""
-    sheets = {
+    sheets: dict[str, list[tuple[str | float, ...]]] = {
         "Parts": [
             ("Part number", "Part", "Price in euros", "In stock", "Delivery time"),
             ("NR-1042", "Encoder cable", 86, 14, "2 days"),
@@ -226,10 +227,12 @@ def scanned_delivery_note() -> bytes:
     """Return a PDF of one page that is a picture: only character recognition can read it."""
     printed = make_pdf(
         [
-            "\n\n    Northwind Robotics\n    Delivery note 88317\n\n"
-            "    Delivered to Baltic Foods in Gdynia on 5 March 2026.\n\n"
-            "    The delivery holds six encoder cables and forty suction cups.\n\n"
-            "    The goods were received by Paulina Zielinska.\n"
+            (
+                "\n\n    Northwind Robotics\n    Delivery note 88317\n\n"
+                "    Delivered to Baltic Foods in Gdynia on 5 March 2026.\n\n"
+                "    The delivery holds six encoder cables and forty suction cups.\n\n"
+                "    The goods were received by Paulina Zielinska.\n"
+            )
         ]
     )
     with pypdfium2.PdfDocument(printed) as document:

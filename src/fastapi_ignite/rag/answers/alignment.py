@@ -99,7 +99,8 @@ def _read(name: str, passage: Passage) -> _Source:
 
 
 def _aligned(named: str | None, said: _Said, sources: Sequence[_Source]) -> Quote | None:
-    best, most = None, CITED if named else UNCITED
+    best: Piece | None = None
+    most = CITED if named else UNCITED
     for source in sources:
         if named not in {None, source.name}:
             continue
@@ -107,7 +108,7 @@ def _aligned(named: str | None, said: _Said, sources: Sequence[_Source]) -> Quot
             share = said.share_in(words)
             if share > most or (best is None and share == most):
                 best, most = piece, share
-    return best and best.passage.quote(best.start, best.end, "aligned")
+    return best.passage.quote(best.start, best.end, "aligned") if best else None
 
 
 def _retrieved(said: _Said, of_source: Sequence[_Source]) -> Quote | None:

@@ -9,8 +9,8 @@ from typing import Final
 
 from fastapi_ignite.rag.answers.passage import Passage
 from fastapi_ignite.rag.extraction import Span, SpanKind
-from fastapi_ignite.rag.text.negation import is_negative_cell, negated_terms
 from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.negation import is_negative_cell, negated_terms
 from fastapi_ignite.rag.text.sentences import ENDS_SENTENCE, LONGEST
 from fastapi_ignite.rag.text.tables import Row, cell_text
 
@@ -52,6 +52,11 @@ class Piece:
     @property
     def is_question(self) -> bool:
         return _IS_QUESTION.search(self.text) is not None
+
+    @property
+    def answers_question(self) -> bool:
+        """Return whether it stands below a question."""
+        return bool(self.context) and _IS_QUESTION.search(self.context[-1]) is not None
 
     @property
     def introduces(self) -> bool:

@@ -1,4 +1,4 @@
-"""Selects the sentences that answer a question, or none where the evidence is weak.
+"""Selects the sentences and rows that answer a question, or none where the evidence is weak.
 
 Every constant was chosen on xquad (1,190 questions, asked once with their article in the index and once without) and
 checked on financebench; `bench/retrieval.py` prints the figures again.
@@ -35,12 +35,12 @@ SAME_WORDS = 0.7
 PRIOR_CHUNKS = 100
 # With similarity: 3 % of answerable questions refused, 97 % of those whose article is missing (83 % of those of which
 # only the paragraph is missing, while the article still speaks of the same things).
-ENOUGH_EVIDENCE = 0.84
+ENOUGH_EVIDENCE = 0.835
 # A paraphrase shares no word with its question; similarity alone is trusted from here, where 0.5 % of the sentences
 # offered to unanswerable questions stand.
 SAME_MEANING = 0.62
 # Words alone tell less: 5 % of answerable questions refused, 90 % of unanswerable ones.
-ENOUGH_COVERAGE = 0.4
+ENOUGH_COVERAGE = 0.39
 # And when most of what is asked for stands nowhere in the project, two common words prove nothing.
 MOST_UNKNOWN = 0.5
 # A synonym counts nearly as much as the word itself.
@@ -48,16 +48,20 @@ SYNONYM_WEIGHT = 0.8
 # What only the headings above a piece say counts half.
 CONTEXT_WEIGHT = 0.5
 LEADING_CONTEXT = 1.0
+# Headings that name this share of what is asked for are about it: what stands below them is the answer.
+NAMED_BY_HEADINGS = 0.8
 # A question with two parts is answered by two pieces, of which the second covers this share of it and the first not.
 ANOTHER_PART = 0.3
-# How much the strength falls when all of a question is numbers and names that the passage lacks.
+# How much the strength falls when all of a question is numbers and names that the passage lacks, that no passage of the
+# project holds, and that a row of a table lacks, whose neighbours are about others.
 MISSING_SPECIFICS = 0.25
-MISSING_NUMBER = 0.5
-READ_CONTEXT = 2
+UNKNOWN_SPECIFICS = 0.5
 MISSING_IN_ROW = 0.8
+# The nearest words above a piece that are compared with the question together with it.
+READ_CONTEXT = 2
 # An answer to "How many ...?" without an amount, or to "When ...?" without a time, is worth less.
 LACKING_KIND = 0.85
-LACKING_COUNT = 0.4
+LACKING_COUNT = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +141,24 @@ class QuestionTerms:
     def missing(self, terms: frozenset[str]) -> float:
         """Return the share of the question's weight that its numbers and names carry which these terms lack."""
         lacking = sum(
-            self._weights[term] * (MISSING_NUMBER / MISSING_SPECIFICS if term in self._unknown else 1)
+            self._weights[term] * (UNKNOWN_SPECIFICS / MISSING_SPECIFICS if term in self._unknown else 1)
             for term in self._specific - terms
         )
         return lacking / self._total if self._total else 0.0
 
+    def is_other_case(self, terms: frozenset[str], best: frozenset[str]) -> bool:
+        """Return whether terms say of another number or name what the best piece says of the one that is asked for."""
+        asked, told = best & self._weights.keys(), terms & self._weights.keys()
+        return bool(told) and told < asked and asked - told <= self._specific
+
     def is_contradicted(self, terms: frozenset[str], negated: frozenset[str]) -> bool:
         """Return whether text with these terms affirms what the question denies, or denies what it asks for.
 
-        "Are seals covered?" may be answered with a denial, but not "Which parts are covered?".
+        "Are seals covered?" may be answered with a denial, but not "Which parts are covered?"; "Which parts are not
+        covered?" is answered with a denial only.
         """
         if self._negated:
-            return bool(self._negated & terms) and not self._negated & negated
+            return not self._negated & negated and (self._selects or bool(self._negated & terms))
         return self._selects and bool(self._weights.keys() & negated)
 
 
@@ -177,7 +187,9 @@ def select_quotes(evidence: Sequence[Evidence], question: QuestionTerms) -> list
     for candidate in ranked:
         if len(chosen) == QUOTES or candidate.strength < 1:
             break
-        is_as_good = candidate.strength >= WORTH_QUOTING * ranked[0].strength
+        is_as_good = candidate.strength >= WORTH_QUOTING * ranked[0].strength and not question.is_other_case(
+            candidate.terms, ranked[0].terms
+        )
         if (is_as_good or _adds(candidate, chosen, question)) and not any(
             _says_the_same(candidate, other) for other in chosen
         ):
@@ -196,6 +208,8 @@ def _evidence(piece: Piece, of_passage: frozenset[str], question: QuestionTerms)
         return None
     context = frozenset(term for words in piece.context for term in analyze(words))
     own, below = question.coverage(terms), question.coverage(terms | context)
+    if piece.leads and not piece.answers_question and question.coverage(context) < NAMED_BY_HEADINGS:
+        return None
     around = of_passage | terms | context
     return Evidence(
         piece,

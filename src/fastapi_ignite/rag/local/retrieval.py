@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.answers.passage import Passage
 from fastapi_ignite.rag.local.embedders import Embedders
@@ -28,7 +26,6 @@ from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
 from fastapi_ignite.rag.local.synonyms import synonyms_of
 from fastapi_ignite.rag.text.analysis import question_terms
-
 
 # "Hello, ...", "Ok, and ...": how people begin to talk
 _OPENING: Final = re.compile(
@@ -133,7 +130,7 @@ class Retriever:
 
 
 class _Vocabulary:
-    """The terms of one project's documents. They are stored as hashes only, so a spelling can be asked for, not listed."""
+    """The terms of one project's documents, which are stored as hashes: a spelling can be asked for, but not listed."""
 
     def __init__(self, search: LocalSearchRepository, project_id: UUID) -> None:
         self._search = search

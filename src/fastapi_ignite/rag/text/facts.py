@@ -8,25 +8,20 @@ from enum import IntEnum
 from typing import Final
 
 from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.names import named_question_words, named_stop_words
 from fastapi_ignite.rag.text.words import QUESTION_WORDS, STOP_WORDS, word_list
 
-_UNITS: Final = {
-    word: number
-    for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()  # noqa: SIM905  a list by position
-    )
-}
-_TENS: Final = {
-    word: 10 * number
-    for number, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)  # noqa: SIM905
-}
-# "one" alone is seldom a number
-_SELDOM_NUMBERS: Final = word_list("zero one")
+_UNITS: Final = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _NUMBER_WORDS: Final = re.compile(
-    rf"\b(?:(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<ones>{'|'.join(list(_UNITS)[1:10])}))?|(?P<unit>{'|'.join(_UNITS)}))\b",
+    rf"\b(?:(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<ones>{'|'.join(_UNITS[1:10])}))?|(?P<unit>{'|'.join(_UNITS)}))\b",
     re.IGNORECASE,
 )
+# these alone are seldom numbers
+_SELDOM_NUMBERS: Final = word_list("zero one")
 _TOKEN: Final = re.compile(r"[^\W_]+(?:[-.,:/'\u2019][^\W_]+)*")
 _HAS_DIGIT: Final = re.compile(r"\d")
 _ASKS_AMOUNT: Final = re.compile(
@@ -43,9 +38,9 @@ _AMOUNTS: Final = word_list(
 _TIMES: Final = word_list(
     "january february march april may june july august september october november december jan feb mar apr jun jul aug "
     "sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday weekday weekdays weekend weekends "
-    "morning noon afternoon evening night midnight today tomorrow yesterday day days week weeks month months year years "
-    "spring summer autumn winter century decade decades after before until since during while once always never daily "
-    "weekly monthly yearly annually immediately every as"
+    "morning noon afternoon evening night midnight today tomorrow yesterday day days week weeks month months year "
+    "years spring summer autumn winter century decade decades after before until since during while once always never "
+    "daily weekly monthly yearly annually immediately every as"
 )
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 # the number of an item in a list says nothing
@@ -70,7 +65,8 @@ def specific_terms(question: str) -> frozenset[str]:
         capitalised = []
     names = [token for token in capitalised if token.casefold() not in QUESTION_WORDS | STOP_WORDS]
     codes = [token for token in tokens if _HAS_DIGIT.search(token)]
-    return frozenset(term for token in (*names, *codes) for term in analyze(token))
+    terms = (term for token in (*names, *codes, *named_question_words(question)) for term in analyze(token))
+    return frozenset((*terms, *named_stop_words(question)))
 
 
 class Lack(IntEnum):
@@ -95,6 +91,7 @@ def lack_of(question: str, text: str) -> Lack:
 def _spelled_numbers(text: str) -> Iterator[str]:
     for match in _NUMBER_WORDS.finditer(text):
         if tens := match["tens"]:
-            yield str(_TENS[tens.lower()] + _UNITS.get((match["ones"] or "").lower(), 0))
+            ones = match["ones"]
+            yield str(10 * (_TENS.index(tens.lower()) + 2) + (_UNITS.index(ones.lower()) if ones else 0))
         elif match["unit"].lower() not in _SELDOM_NUMBERS:
-            yield str(_UNITS[match["unit"].lower()])
+            yield str(_UNITS.index(match["unit"].lower()))
