@@ -14,7 +14,7 @@ FAST := $(addprefix tests/, \
   ingestion/test_upload.py query/test_ask.py query/test_citations.py isolation/test_database.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-fast coverage check lint types layers migrations bench openapi lock
+.PHONY: help demo up down test test-fast coverage check lint types layers migrations bench pages lock
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,8 +72,11 @@ bench: $(VENV)/.dev ## Measure ingestion and answers; with DATA=folder, retrieva
 	@PYTHONPATH=src:tests $(PY) bench/ingestion.py
 	@test -z "$(DATA)" || PYTHONPATH=src:tests $(PY) bench/retrieval.py --data "$(DATA)"
 
-openapi: $(VENV)/.runtime ## Write docs/openapi.json
+pages: $(VENV)/.runtime ## Write the generated pages: docs/openapi.json, configuration.md, jobs.md and .env.example
 	@$(PY) cli.py openapi > docs/openapi.json
+	@$(PY) cli.py settings > docs/configuration.md
+	@$(PY) cli.py settings --format env > .env.example
+	@$(PY) cli.py jobs > docs/jobs.md
 
 lock: $(PY) ## Pin requirements*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml -o requirements.txt

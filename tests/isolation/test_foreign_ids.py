@@ -86,7 +86,7 @@ async def faults_of(case: Case, household: Household, stranger: Household) -> st
 
 
 def test_the_household_has_an_id_for_every_place(household: Household) -> None:
-    """A new kind of id: make one in `settle`, or name it in `EVERYBODYS` when it is no tenant's."""
+    """A new kind of id is made in `create_rows` of its feature's contract, or named in `shared_ids` of no tenant."""
     taken = {place.name for operation in OF_TENANTS for place in places(operation)}
     assert taken == set(household.ids)
 

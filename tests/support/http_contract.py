@@ -13,10 +13,11 @@ import httpx2
 
 from fastapi_ignite.core.config import default_settings
 from fastapi_ignite.main import create_app
+from support.feature_contracts import contracts
 
 PROBLEM = "application/problem+json"
 PREFIX = "/api/v1"
-PUBLIC = ("/tenants/create", "/plans", "/items/", "/health", "/app-info")
+PUBLIC = ("/tenants/create", "/health", "/app-info", *(path for each in contracts().values() for path in each.public))
 ADMIN = "/admin/"
 
 
