@@ -33,9 +33,13 @@ def engine_named(engines: Mapping[str, RagEngine], name: str) -> RagEngine:
     return engines[name]
 
 
+# for each engine whose provider may lose an index
+_FIND_DAMAGED = (damaged_stores,)
+
+
 async def any_damaged(session: AsyncSession) -> bool:
     """Return whether a provider lost an index that nobody rebuilds now. The session needs the system role."""
-    return bool(await damaged_stores(session, limit=1))
+    return any([await find(session, limit=1) for find in _FIND_DAMAGED])
 
 
 def build_engines(database: Database, settings: Settings, *, limiter: Limiter | None = None) -> Mapping[str, RagEngine]:

@@ -19,9 +19,9 @@ from fastapi_ignite.rag.llm.token_usage import CHARACTERS_A_TOKEN
 from fastapi_ignite.rag.openai import service
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.service import INSTRUCTIONS
+from rag.openai.hosted_tenant import HostedTenant
 from support.http_clients import TenantClient, client_for
 from support.interrupted_engines import answer_of
-from support.openai_stack import HostedTenant
 from support.tenant_records import counter, eventually
 
 from openai_simulator import model_output

@@ -12,8 +12,8 @@ import pytest
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
+from rag.openai.hosted_tenant import HostedTenant
 from support.http_clients import Event, TenantClient, served_client
-from support.openai_stack import HostedTenant
 from support.tenant_records import counter, eventually
 
 from openai_simulator.faults import Fault
