@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -9,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from fastapi_ignite.core.audit_context import Actor
+from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.core.security import InvalidTokenError
 from fastapi_ignite.http.admission import Handler, admit
@@ -117,7 +119,12 @@ class PublicRoute(_CheckedRoute):
 
 
 class FeatureRouter(APIRouter):
-    """The operations of a feature. `about` explains their tag in the API pages."""
+    """The operations of a feature.
+
+    `about` explains their tag in the API pages. `enabled` tells by the settings whether an installation has them.
+    """
+
+    enabled: Callable[[Settings], bool] = staticmethod(lambda _: True)
 
     def __init__(self, prefix: str, tag: str, about: str = "", **options: Any) -> None:
         super().__init__(prefix=prefix, tags=[tag], **options)

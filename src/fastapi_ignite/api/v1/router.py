@@ -46,10 +46,10 @@ FEATURES: Sequence[FeatureRouter] = (
 
 
 def build_router(settings: Settings) -> APIRouter:
-    """Include the router of every feature; the demo items only if the settings enable them."""
+    """Include the router of every feature that the settings enable."""
     version = APIRouter(prefix="/v1")
     for feature in FEATURES:
-        if feature is not items or settings.app.items_enabled:
+        if feature.enabled(settings):
             version.include_router(feature)
     return version
 
