@@ -37,6 +37,15 @@ tests/isolation/test_foreign_ids.py::test_the_household_has_an_id_for_every_plac
 """
 
 
+def tests() -> Iterator[str]:
+    """Those of `TESTS` that exist: a project that has deleted the exports has no test of their sections."""
+    return (
+        test
+        for test in TESTS.split()
+        if test == FOLDERS[1].rstrip("/") or (PROJECT_ROOT / test.partition("::")[0]).exists()
+    )
+
+
 class Copy:
     """A copy of the repository, with a database of its own."""
 
@@ -84,7 +93,7 @@ def test_the_feature_of_the_guide_passes_the_checks_and_touches_few_files(copy: 
             if line == "make check":
                 copy.run("python cli.py db migrate")
                 copy.run("make lint types layers migrations")
-                copy.run(f"python -m pytest -q -n 2 -p no:cacheprovider {' '.join(TESTS.split())}")
+                copy.run(f"python -m pytest -q -n 2 -p no:cacheprovider {' '.join(tests())}")
             else:
                 copy.run(line)
     touched = {path for path in copy.changed() if not path.startswith(FOLDERS)}
