@@ -89,7 +89,6 @@ class TestNames:
         [
             ("POSTGRES_PASSWORD", "postgres.password"),
             ("REDIS_PASSWORD", "redis.password"),
-            ("OPENAI_API_KEY", "openai.api_key"),
             ("JWT_SECRET", "jwt.secret"),
         ],
     )

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
@@ -416,6 +416,11 @@ async def test_a_project_whose_key_was_taken_away_is_told_so(
         answer = await TenantClient(hosted.api.id, keyless, hosted.api.headers).ask(project, QUESTION)
     assert (answer.status_code, answer.json()["code"]) == (503, "engine_missing")
     assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
+
+
+def test_the_key_of_the_seed_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "something-else")
+    assert load_settings(env_file=None).openai.api_key == SecretStr("something-else")
 
 
 def test_the_key_chooses_the_engine(settings: Settings, hosted_settings: Settings) -> None:
