@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -161,3 +161,12 @@ def admin_router(prefix: str) -> FeatureRouter:
         dependencies=[AdminDep],
         responses=responses(InvalidTokenError, RateLimitedError),
     )
+
+
+def build_version(prefix: str, features: Sequence[FeatureRouter], settings: Settings) -> APIRouter:
+    """Make the router of a version of the API, with those features that the settings enable."""
+    version = APIRouter(prefix=prefix)
+    for feature in features:
+        if feature.enabled(settings):
+            version.include_router(feature)
+    return version

@@ -15,7 +15,7 @@ from fastapi_ignite.billing.router import plans_router as plans
 from fastapi_ignite.billing.router import router as billing
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.router import router as exports
-from fastapi_ignite.http.routing import FeatureRouter
+from fastapi_ignite.http.routing import FeatureRouter, build_version
 from fastapi_ignite.ingestion.router import router as ingestion
 from fastapi_ignite.items.router import router as items
 from fastapi_ignite.limits.router import router as limits
@@ -47,11 +47,7 @@ FEATURES: Sequence[FeatureRouter] = (
 
 def build_router(settings: Settings) -> APIRouter:
     """Include the router of every feature that the settings enable."""
-    version = APIRouter(prefix="/v1")
-    for feature in FEATURES:
-        if feature.enabled(settings):
-            version.include_router(feature)
-    return version
+    return build_version("/v1", FEATURES, settings)
 
 
 def explain_tags() -> Mapping[str, str]:
