@@ -79,22 +79,23 @@ def copy(addresses: ServiceAddresses, tmp_path: Path) -> Iterator[Copy]:
 
 
 def follow(heading: str, copy: Copy) -> None:
-    """Do what a section says, but for its last command."""
+    """Do what a section says, but for its last commands, which the test runs when all sections are done."""
     for step in steps(heading):
         if not isinstance(step, Commands):
             step.apply(copy.folder)
             continue
         for line in step.lines:
-            if line != "make check":
+            if line not in {"make pages", "make check"}:
                 copy.run(line)
 
 
 def test_a_feature_and_another_version_of_it_pass_the_checks(copy: Copy) -> None:
     follow("Add a feature", copy)
     touched = {path for path in copy.changed() if not path.startswith(FOLDERS)}
-    assert touched >= GENERATED
-    assert len(touched - GENERATED) <= MAX_FILES, sorted(touched)
+    assert len(touched) <= MAX_FILES, sorted(touched)
     follow("Add a version of the API", copy)
+    copy.run("make pages")
+    assert copy.changed() >= GENERATED
     copy.run("python cli.py db migrate")
     copy.run("make lint types layers migrations")
     # a project without exports has no test of their sections
