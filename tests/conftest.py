@@ -20,7 +20,6 @@ import dramatiq
 import hypothesis
 import pytest
 from anyio.from_thread import start_blocking_portal
-from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -28,9 +27,8 @@ from sqlalchemy.pool import NullPool
 
 from fastapi_ignite.admin.models import AdminKey
 from fastapi_ignite.admin.service import AdminKeyService
-from fastapi_ignite.core.config import Settings, load_settings
+from fastapi_ignite.core.config import Settings, load_settings, sections
 from fastapi_ignite.core.logging import configure_logging
-from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.jobs import make_broker
@@ -142,10 +140,10 @@ def provider(own_simulator: RunningSimulator) -> RunningSimulator:
 
 @pytest.fixture(scope="session")
 def openai_settings(settings: Settings, simulator: RunningSimulator) -> Settings:
-    """With a key, so that new projects are OpenAI's."""
-    return settings.model_copy(
-        update={"openai": OpenAISettings(api_key=SecretStr("sk-test"), base_url=simulator.base_url)}
-    )
+    """With a key, so that new projects are OpenAI's; unchanged in a copy without that engine."""
+    values = {"api_key": "sk-test", "base_url": simulator.base_url}
+    made = {name: section.model_validate(values) for name, section in sections().items() if name == "openai"}
+    return settings.model_copy(update=made)
 
 
 @pytest.fixture(scope="session")

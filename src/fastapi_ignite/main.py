@@ -20,7 +20,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from fastapi_ignite.admin.authenticator import AdminAuthenticator
 from fastapi_ignite.api import docs_pages
 from fastapi_ignite.api.description import describe
-from fastapi_ignite.api.v1.router import build_router
+from fastapi_ignite.api.v1.router import build_router, explain_tags
 from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
 from fastapi_ignite.billing.tenant_access import TenantAccessReader
 from fastapi_ignite.core.config import Settings, get_settings
@@ -150,7 +150,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     prefix = settings.app.api_prefix
     app = FastAPI(
-        **describe(settings),
+        **describe(settings, explain_tags()),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastapi_ignite.tasks import PERIODIC_JOBS
+from fastapi_ignite.tasks import PERIODIC_JOBS, QUEUES
 from support.command_line import CommandLine
 
 
@@ -18,7 +18,7 @@ def commands(tmp_path: Path) -> CommandLine:
 
 def test_an_unknown_queue_is_refused_before_anything_starts(commands: CommandLine) -> None:
     error = commands.run("worker", "--queues", "ingestion", "--queues", "embeddings").refused_with()
-    assert error == "--queues: unknown queue embeddings; must be one of ingestion, embedding, maintenance, exports"
+    assert error == f"--queues: unknown queue embeddings; must be one of {', '.join(QUEUES)}"
     assert not commands.data_dir.exists()
 
 

@@ -46,6 +46,7 @@ class TestHelp:
             ("openai-sim", "--port --state"),
             ("openapi", ""),
             ("settings", ""),
+            ("jobs", ""),
             ("db", "migrate init reset check"),
             ("db migrate", "REVISION"),
             ("db init", ""),

@@ -1,4 +1,4 @@
-"""The committed settings files say what the program says."""
+"""The committed pages about settings and jobs say what the program says."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from fastapi_ignite.cli import build_app
 from fastapi_ignite.core.config import PROJECT_ROOT, load_settings
 
 
-@pytest.mark.parametrize(("output", "path"), [("env", ".env.example"), ("markdown", "docs/configuration.md")])
-def test_committed_files_are_what_the_command_prints(output: str, path: str) -> None:
-    printed = CliRunner().invoke(build_app("settings"), ["settings", "--format", output]).stdout
-    assert (PROJECT_ROOT / path).read_text() == printed, f"run: python cli.py settings --format {output} > {path}"
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [("settings --format env", ".env.example"), ("settings", "docs/configuration.md"), ("jobs", "docs/jobs.md")],
+)
+def test_committed_files_are_what_the_command_prints(command: str, path: str) -> None:
+    name, *options = command.split()
+    printed = CliRunner().invoke(build_app(name), [name, *options]).stdout
+    assert (PROJECT_ROOT / path).read_text() == printed, "run 'make pages'"
 
 
 def test_a_copied_example_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

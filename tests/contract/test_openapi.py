@@ -17,7 +17,7 @@ JSON = "application/json"
 
 
 def test_the_committed_document_is_current() -> None:
-    assert json.loads(page("docs/openapi.json")) == document(), "run 'make openapi'"
+    assert json.loads(page("docs/openapi.json")) == document(), "run 'make pages'"
 
 
 def test_it_says_how_to_authenticate_and_who_made_it() -> None:

@@ -89,7 +89,6 @@ class TestNames:
         [
             ("POSTGRES_PASSWORD", "postgres.password"),
             ("REDIS_PASSWORD", "redis.password"),
-            ("OPENAI_API_KEY", "openai.api_key"),
             ("JWT_SECRET", "jwt.secret"),
         ],
     )
@@ -224,7 +223,6 @@ class TestProduction:
     def test_a_sound_configuration_is_accepted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         settings = load(monkeypatch, PRODUCTION)
         assert settings.app.production
-        assert not settings.app.items_enabled
         assert not settings.app.signup_open
 
     @pytest.mark.parametrize(
@@ -324,9 +322,6 @@ class TestProduction:
         }
         settings = load(monkeypatch, PRODUCTION | provided | {"JWT_SECRET": "", "API_KEY_SECRET": OTHER_STRONG_SECRET})
         assert settings.jwt.jwks_url
-
-    def test_the_demo_routes_come_back_when_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert load(monkeypatch, PRODUCTION | {"DEMO_ITEMS": "on"}).app.items_enabled
 
     @pytest.mark.parametrize(
         ("guarded", "value"),

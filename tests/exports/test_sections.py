@@ -24,7 +24,8 @@ LEFT_OUT = {
 def test_no_table_of_a_tenant_is_silently_absent() -> None:
     tables = {name for name, table in metadata.tables.items() if "tenant_id" in table.columns} | {"tenants"}
     exported = {section.table.name for section in SECTIONS}
-    assert exported | LEFT_OUT.keys() == tables, "name a new table in exports/sections.py, or here with the reason"
+    forgotten = tables - exported - LEFT_OUT.keys()
+    assert forgotten == set(), "name a new table in exports/sections.py, or here with the reason"
     assert exported & LEFT_OUT.keys() == set()
 
 

@@ -29,6 +29,7 @@ from fastapi_ignite.infra.idempotency import store
 from fastapi_ignite.main import create_app
 from support.both_engines import *  # noqa: F403  fixtures: the operations below run on both engines
 from support.both_engines import ENGINES, of_the_local_engine
+from support.feature_contracts import contracts
 from support.http_clients import TenantClient, WithState
 from support.http_contract import operations, problem
 from support.tenant_records import rows_of, stored_objects
@@ -36,6 +37,7 @@ from support.tenant_records import rows_of, stored_objects
 REPLAY = {"Prefer": "idempotency=replay"}
 FILES = [("files", ("guide.txt", b"Grease the bearing once a week."))]
 Send = Callable[..., Awaitable[httpx2.Response]]
+REPEATABLE = {request.path: request for each in contracts().values() for request in each.repeatable}
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,6 @@ class Sender:
     async def ask(self, question: str = "Why?", **headers: str) -> httpx2.Response:
         return await self.post("/query/ask", headers, json={"project_id": self.project, "question": question})
 
-    async def export(self, files: str = "false", **headers: str) -> httpx2.Response:
-        return await self.post("/tenants/export", headers, params={"include_files": files})
-
     async def create_tenant(self, name: str = "Acme Co", **headers: str) -> httpx2.Response:
         parameters = {"name": name, "plan_id": "hobby"}
         return await self.tenant.http.post("/tenants/create", params=parameters, headers=self.sent(headers))
@@ -75,6 +74,17 @@ class Sender:
 
     def sent(self, headers: dict[str, str]) -> dict[str, str]:
         return {"Idempotency-Key": self.key, **headers} if self.key else headers
+
+    def operation(self, name: str) -> Send:
+        """Return what sends the operation: another request than before when it has an argument."""
+        if name not in REPEATABLE:
+            send: Send = getattr(self, name)
+            return send
+
+        async def repeat(other: str = "", **headers: str) -> httpx2.Response:
+            return await REPEATABLE[name].send(self.tenant, self.key, other=bool(other), **headers)
+
+        return repeat
 
     async def follow(self, resource: str) -> httpx2.Response:
         """The result."""
@@ -92,16 +102,17 @@ ALL = {
     "ensure_vector_store": ("changed", 200),
     "upload": ("other.txt", 200),
     "ask": ("Why not?", 200),
-    "export": ("true", 202),
     "create_tenant": ("Another Co", 200),
+    **{path: ("other", each.status) for path, each in REPEATABLE.items()},
 }
 AT_AN_ENGINE = {"ensure_vector_store", "upload", "ask"}
 EACH = [(name, engine) for name in ALL for engine in (ENGINES if name in AT_AN_ENGINE else ENGINES[:1])]
 
 
 def test_no_operation_is_forgotten() -> None:
-    """Items are a public demo, suspending twice is suspending, and a search makes nothing; all others take a key."""
-    others = ("/items", "/admin", "/query/search")
+    """A public demo needs none, suspending twice is suspending, and a search makes nothing; all others take a key."""
+    demos = [path for each in contracts().values() for path in each.public]
+    others = (*demos, "/admin", "/query/search")
     posts = {each.path for each in operations() if each.method == "POST" and not each.path.startswith(others)}
     keyed = {
         each.path
@@ -116,7 +127,7 @@ class TestEach:
     """The same promises for all of them."""
 
     async def test_a_duplicate_is_told_where_the_result_is(self, sender: Sender, settings: Settings, name: str) -> None:
-        send: Send = getattr(sender, name)
+        send = sender.operation(name)
         first = await send()
         assert first.status_code == ALL[name][1], first.text
         body = problem(await send(), 409, "idempotency_duplicate")
@@ -127,7 +138,7 @@ class TestEach:
         assert (await sender.follow(body["resource"])).status_code == 200
 
     async def test_a_duplicate_may_have_the_first_answer(self, sender: Sender, name: str) -> None:
-        send: Send = getattr(sender, name)
+        send = sender.operation(name)
         first = await send(**REPLAY)
         again = await send(**REPLAY)
         assert "idempotent-replayed" not in first.headers
@@ -137,18 +148,18 @@ class TestEach:
         assert again.headers["x-request-id"] != first.headers["x-request-id"]
 
     async def test_another_request_with_the_key_is_refused(self, sender: Sender, name: str) -> None:
-        send: Send = getattr(sender, name)
+        send = sender.operation(name)
         await send()
         for headers in ({}, REPLAY, {}):
             problem(await send(ALL[name][0], **headers), 422, "idempotency_key_reused")
 
     async def test_of_five_at_once_one_runs(self, sender: Sender, name: str) -> None:
-        send: Send = getattr(sender, name)
+        send = sender.operation(name)
         answers = await asyncio.gather(*(send() for _ in range(5)))
         assert sorted(answer.status_code for answer in answers) == [ALL[name][1], *[409] * 4]
 
     async def test_without_a_key_nothing_is_kept(self, sender: Sender, database: Database, name: str) -> None:
-        send: Send = getattr(replace(sender, key=""), name)
+        send = replace(sender, key="").operation(name)
         assert [(await send(**REPLAY)).status_code for _ in range(2)] == [ALL[name][1]] * 2
         assert await rows_of(database, sender.tenant.id, "SELECT 1 FROM idempotency_keys") == []
 

@@ -12,37 +12,14 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.permissions import ROLE_SCOPES, Role, Scope
 from fastapi_ignite.core.security import TokenVerifier
 from fastapi_ignite.http.routing import requires, tenant_router
+from support.feature_contracts import contracts
 from support.http_clients import TenantClient, UnreadBody
 from support.http_contract import Operation, operations, problem
 from support.tokens import bearer, signed
 
 OPERATIONS = [operation for operation in operations() if operation.for_tenants]
 # by the contract, not by what the program says: who may call what
-LEAST_ROLE = {
-    "GET /limits/current": Role.VIEWER,
-    "GET /ingestion/projects/{project_id}/files": Role.VIEWER,
-    "GET /query/messages/{message_id}": Role.VIEWER,
-    "POST /ingestion/projects/create": Role.MEMBER,
-    "POST /ingestion/projects/{project_id}/ensure_vector_store": Role.MEMBER,
-    "POST /ingestion/projects/{project_id}/upload_and_attach": Role.MEMBER,
-    "DELETE /ingestion/projects/{project_id}/remove_file": Role.MEMBER,
-    "POST /query/ask": Role.MEMBER,
-    "POST /query/search": Role.VIEWER,
-    "POST /tenants/export": Role.ADMIN,
-    "GET /tenants/exports/{export_id}": Role.ADMIN,
-    "GET /tenants/exports/{export_id}/download": Role.ADMIN,
-    "POST /api-keys": Role.ADMIN,
-    "GET /api-keys": Role.ADMIN,
-    "POST /api-keys/{key_id}/rotate": Role.ADMIN,
-    "DELETE /api-keys/{key_id}": Role.ADMIN,
-    "GET /audit": Role.ADMIN,
-    "GET /usage": Role.VIEWER,
-    "GET /usage/ledger": Role.VIEWER,
-    "GET /billing/subscription": Role.VIEWER,
-    "POST /billing/subscribe": Role.OWNER,
-    "POST /billing/cancel": Role.OWNER,
-    "POST /billing/resume": Role.OWNER,
-}
+LEAST_ROLE = {name: role for each in contracts().values() for name, role in each.least_role.items()}
 RANKS = [Role.VIEWER, Role.MEMBER, Role.ADMIN, Role.OWNER]
 
 

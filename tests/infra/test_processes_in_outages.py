@@ -23,6 +23,7 @@ from fastapi_ignite.infra.storage import LocalStorage
 from fastapi_ignite.tasks import PERIODIC_JOBS
 from fastapi_ignite.usage.tasks import roll_up
 from infra.cache.flaky_redis import FlakyRedis, refused_url
+from support.both_engines import ENGINES
 from support.command_line import CommandLine, open_folder
 from support.databases import fetch, new_database
 from support.http_clients import TenantClient, client_for
@@ -35,6 +36,8 @@ AWAY_SECONDS = 4  # two of Dramatiq's attempts to connect, which come every thre
 JOBS = 5
 # these only send a message, which fails without a word of their own
 OF_THE_BROKER = {"resume_embedding", "roll_up_usage", "reconcile", "sync_billing"}
+if "openai" not in ENGINES:
+    OF_THE_BROKER.add("rebuild_indexes")  # no other engine loses an index
 
 
 class Process:

@@ -16,7 +16,6 @@ import pytest
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.exports.repository import named_keys
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.storage import LocalStorage, local
 from fastapi_ignite.ingestion import storage_sweep
@@ -30,6 +29,7 @@ from fastapi_ignite.ingestion.storage_sweep import (
     StorageSweep,
 )
 from fastapi_ignite.ingestion.stored_files import StoredFiles
+from fastapi_ignite.tasks import NAMED_KEYS
 from support.both_engines import of_the_local_engine
 from support.http_clients import TenantClient
 from support.multipart_bodies import HEADERS, LAST_BOUNDARY, file_part
@@ -81,7 +81,7 @@ class Scene:
 
     async def sweep(self) -> None:
         await self.begin_here()
-        await StorageSweep(self.database, self.storage, named_keys).run()
+        await StorageSweep(self.database, self.storage, NAMED_KEYS).run()
 
     async def row(self, file_id: UUID) -> dict[str, Any]:
         (row,) = await rows_of(self.database, self.tenant.id, "SELECT * FROM files WHERE id = :id", id=file_id)
@@ -151,15 +151,6 @@ class TestAnObjectWithoutARow:
         await scene.sweep()
         assert scene.stored_keys() == {young}
 
-    async def test_of_an_export_goes_with_the_exports_row(self, scene: Scene) -> None:
-        """All attempts' archives are the row's own to remove."""
-        export = (await scene.tenant.post("/tenants/export")).json()["id"]
-        mine, nobodys = (f"{scene.tenant.id}/exports/{number}.1.zip" for number in (export, new_id()))
-        scene.put(mine, age=timedelta(days=3))
-        scene.put(nobodys, age=MIN_AGE_OF_UNKNOWN)
-        await scene.sweep()
-        assert scene.stored_keys() == {mine}
-
     async def test_that_is_nothing_of_ours_stays(self, scene: Scene) -> None:
         foreign = {f"{scene.tenant.id}/notes.txt", f"{scene.tenant.id}/{scene.project}/deeper/notes.txt"}
         for key in foreign:
@@ -177,7 +168,7 @@ class TestAnObjectWithoutARow:
         left = []
         await scene.begin_here()
         for _ in range(2):
-            await StorageSweep(scene.database, scene.storage, named_keys).run()
+            await StorageSweep(scene.database, scene.storage, NAMED_KEYS).run()
             left.append(len(scene.stored_keys()))
         assert left == [3, 0]
 
@@ -236,7 +227,7 @@ class TestARowWithoutAnObject:
         before = await scene.listed()
         async with scene.database.system() as session:
             await StoredFiles(session).set_position(POSITION, "")
-        await StorageSweep(scene.database, LocalStorage(tmp_path), named_keys).run()
+        await StorageSweep(scene.database, LocalStorage(tmp_path), NAMED_KEYS).run()
         assert await scene.listed() == before
 
 

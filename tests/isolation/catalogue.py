@@ -13,16 +13,13 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from support.feature_contracts import contracts
+
 # tables that belong to no tenant, and why; every other one is a tenant's
 SHARED_TABLES = {
     "alembic_version": "the migrations' own",
-    "admin_events": "what administrators did to the service; theirs to read",
-    "admin_keys": "of administrators",
-    "items": "the public demo",
     "periodic_runs": "how the scheduler fares; names of jobs and times",
-    "plans": "offered to everybody, written by operators",
-    "sweep_positions": "how far the sweep of the storage came; the system role's alone",
-    "usage_watermarks": "how far the roll-up came; the system role's alone",
+    **{name: reason for each in contracts().values() for name, reason in each.shared_tables.items()},
 }
 # functions that run as somebody else than their caller, and as whom
 DEFINER_FUNCTIONS = {"search_lexical(uuid,integer[],sparsevec,integer)": "ignite_search"}

@@ -17,6 +17,8 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.ingestion.upload_reservation import UploadReservation
 from fastapi_ignite.usage.rollup import UsageRollUp
 from isolation.catalogue import TenantTable
+from support.both_engines import ENGINES
+from support.feature_contracts import contracts
 from support.http_clients import TenantClient
 from support.tenant_records import eventually
 
@@ -40,7 +42,7 @@ class Household:
 
     @property
     def all_ids(self) -> set[tuple[str, str]]:
-        """Of the projects of both engines, with the names of their places."""
+        """Of the projects of all engines, with the names of their places."""
         return {each for ids in self.ids_by_engine.values() for each in ids.items()}
 
     def at(self, engine: str) -> Household:
@@ -88,29 +90,20 @@ async def settle(
 ) -> Household:
     """Made by the API alone, but for the month's usage and an upload on its way. A worker must be running.
 
-    `hosted` starts projects at OpenAI. A new kind of row needs a request here, and its id an entry in `ids`.
+    `hosted` starts projects at OpenAI, if that engine is there. The contracts of the features make the other rows.
     """
     made = await client.post("/tenants/create", params={"name": f"The {word} family", "plan_id": "hobby"})
     tenant_id = UUID(made.json()["tenant_id"])
     tenant = TenantClient(tenant_id, client, {"Authorization": f"Bearer {sign_token(tenant_id, settings)}"})
     key = {"Idempotency-Key": f"key-of-{word}"}
-    export = (await tenant.post("/tenants/export", params={"include_files": True}, headers=key)).json()["id"]
-    api_key = (await tenant.post("/api-keys", json={"name": f"The {word} key"}, headers=key)).json()["id"]
-    ids = {
-        "tenant_id": str(tenant_id),
-        "x-tenant-id": str(tenant_id),
-        "export_id": export,
-        "key_id": api_key,
-    }
-    elsewhere = TenantClient(tenant_id, hosted, tenant.headers)
-    household = Household(
-        tenant,
-        word,
-        {
-            "local": ids | await _project(tenant, word, f"The {word} project", key),
-            "openai": ids | await _project(elsewhere, word, f"The {word} project at OpenAI", {}),
-        },
-    )
+    ids = {"tenant_id": str(tenant_id), "x-tenant-id": str(tenant_id)}
+    for contract in contracts().values():
+        ids |= await contract.create_rows(tenant, word)
+    projects = {"local": ids | await _project(tenant, word, f"The {word} project", key)}
+    if "openai" in ENGINES:
+        elsewhere = TenantClient(tenant_id, hosted, tenant.headers)
+        projects["openai"] = ids | await _project(elsewhere, word, f"The {word} project at OpenAI", {})
+    household = Household(tenant, word, projects)
     await UsageRollUp(database).run()
     await _begin_upload(database, tenant_id)
     await _at_rest(household)
@@ -149,8 +142,8 @@ async def _at_rest(household: Household) -> None:
 
     async def rests() -> bool:
         listed = (await tenant.get(f"/ingestion/projects/{ids['project_id']}/files")).json()
-        archive = (await tenant.get(f"/tenants/exports/{ids['export_id']}")).json()
-        return bool(listed["embedded"] == 1 and archive["status"] == "completed")
+        others = [await contract.is_at_rest(tenant, ids) for contract in contracts().values()]
+        return bool(listed["embedded"] == 1 and all(others))
 
     await eventually(rests)
 

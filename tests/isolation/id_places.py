@@ -8,10 +8,11 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from support.feature_contracts import contracts
 from support.http_contract import Operation, document, operations
 
 # ids of what belongs to no tenant
-EVERYBODYS = frozenset({"plan_id", "item_id"})
+EVERYBODYS = frozenset[str]().union(*(each.shared_ids for each in contracts().values()))
 _LOOKS_LIKE_AN_ID = re.compile(r".*[_-]ids?|after|before|cursor")
 _SCHEMAS = document()["components"]["schemas"]
 OPERATIONS = operations()

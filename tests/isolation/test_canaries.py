@@ -106,7 +106,7 @@ async def seen(
         keeper = await settle_down(KEEPER)
         visitor = await settle_down(VISITOR)
         answers = [answer async for answer in call_everything(visitor, keeper)]
-    rows = await rows_of(database, keeper.tenant.id, PROVIDER_IDS)
+    rows = await rows_of(database, keeper.tenant.id, PROVIDER_IDS) if "openai" in ENGINES else []
     return Round(keeper, visitor, answers, capsys.readouterr().err, commands, [row["provider_id"] for row in rows])
 
 
@@ -128,7 +128,7 @@ def look_at_answers(seen: Round) -> None:
         if value in answer.seen and value not in answer.sent
     }
     assert told == {}
-    assert seen.keepers_objects
+    assert bool(seen.keepers_objects) is ("openai" in ENGINES)
     assert [each for each in seen.keepers_objects if each in everything] == []
 
 

@@ -13,29 +13,14 @@ import pytest
 from sqlalchemy import text
 
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.exports.tasks import export_tenant, remove_export
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import Job
-from fastapi_ignite.ingestion.tasks import backfill_embeddings, delete_file, process_file, rebuild, remove_orphans
 from fastapi_ignite.tasks import JOBS
-from fastapi_ignite.usage.tasks import roll_up
+from support.feature_contracts import contracts
 from support.tenant_records import rows_of
 
-FILE = (
-    "INSERT INTO files (tenant_id, id, project_id, batch_id, filename, byte_count, sha256, state, notified_at) "
-    "VALUES (:tenant, :id, :project, :id, 'a.txt', 1, '', :state, now())"
-)
-EXPORT = (
-    "INSERT INTO exports (tenant_id, id, include_files, state, notified_at) VALUES (:tenant, :id, false, :state, now())"
-)
-# the row that each job works on, in the state in which it would
-WORK = {
-    delete_file: (FILE, "files", "deleting"),
-    export_tenant: (EXPORT, "exports", "queued"),
-    remove_export: (EXPORT, "exports", "expired"),
-}
-# the database chooses what these work on, whatever the message names
-OF_NO_ROW = {process_file, backfill_embeddings, roll_up, rebuild, remove_orphans}
+WORK = {job: row for each in contracts().values() for job, row in each.job_rows.items()}
+OF_NO_ROW = {job for each in contracts().values() for job in each.jobs_of_no_row}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +34,7 @@ class Waiting:
 
     async def row(self) -> list[Any]:
         """As it is stored; none when it is gone."""
-        select = f"SELECT * FROM {self.table} WHERE id = :id"  # noqa: S608  named in this file
+        select = f"SELECT * FROM {self.table} WHERE id = :id"  # noqa: S608  named in a contract
         return [dict(row) for row in await rows_of(self.database, self.tenant_id, select, id=self.id)]
 
 
@@ -57,15 +42,17 @@ class Waiting:
 async def waiting(
     request: pytest.FixtureRequest, database: Database, make_project: Callable[[], Awaitable[tuple[UUID, UUID]]]
 ) -> AsyncGenerator[Waiting]:
-    insert, table, state = WORK[request.getfixturevalue("job")]
+    work = WORK[request.getfixturevalue("job")]
     tenant_id, project_id = await make_project()
     row_id = new_id()
     async with database.tenant(tenant_id) as session:
-        values = {"tenant": tenant_id, "project": project_id, "id": row_id, "state": state}
-        await session.execute(text(insert), {name: values[name] for name in values if f":{name}" in insert})
-    yield Waiting(tenant_id, row_id, table, database)
+        values = {"tenant": tenant_id, "project": project_id, "id": row_id, "state": work.state}
+        await session.execute(
+            text(work.insert), {name: value for name, value in values.items() if f":{name}" in work.insert}
+        )
+    yield Waiting(tenant_id, row_id, work.table, database)
     async with database.tenant(tenant_id) as session:  # a sweeper of another test would find it
-        await session.execute(text(f"DELETE FROM {table}"))  # noqa: S608  named in this file
+        await session.execute(text(f"DELETE FROM {work.table}"))  # noqa: S608  named in a contract
 
 
 async def deliver(job: Job, tenant_id: UUID, row_id: UUID) -> None:

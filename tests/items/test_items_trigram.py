@@ -11,7 +11,7 @@ from fastapi_ignite.infra.db import migrations
 from fastapi_ignite.infra.services import ServiceAddresses
 from support.databases import new_database, run
 
-BEFORE = "tenant_exports"
+BEFORE = "items-1"
 
 
 @pytest.fixture

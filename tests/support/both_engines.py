@@ -6,6 +6,8 @@ the other in one installation. `engine_settings` are for tests that run an appli
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import httpx2
 import pytest
 
@@ -16,7 +18,7 @@ from support.http_clients import TenantFactory, tenant_factory
 
 __all__ = ["ENGINES", "engine", "engine_name", "engine_settings", "make_tenant", "of_the_local_engine"]
 
-ENGINES = ("local", "openai")
+ENGINES = tuple(name for name in ("local", "openai") if find_spec(f"fastapi_ignite.rag.{name}"))
 # for what only this engine has, or where no engine takes part; which of them stands beside it
 of_the_local_engine = pytest.mark.parametrize("engine_name", ["local"], indirect=True)
 

@@ -13,16 +13,17 @@ import httpx2
 
 from fastapi_ignite.core.config import default_settings
 from fastapi_ignite.main import create_app
+from support.feature_contracts import contracts
 
 PROBLEM = "application/problem+json"
 PREFIX = "/api/v1"
-PUBLIC = ("/tenants/create", "/plans", "/items/", "/health", "/app-info")
+PUBLIC = ("/tenants/create", "/health", "/app-info", *(path for each in contracts().values() for path in each.public))
 ADMIN = "/admin/"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path below `/api/v1`."""
+    """One method of one path. The path begins below `/api/v1`, or with `/api/` in another version of the API."""
 
     method: str
     path: str
@@ -50,9 +51,14 @@ class Operation:
         """Names of its parameters in `path`, `query` or `header`."""
         return {item["name"] for item in self.definition.get("parameters", []) if item["in"] == place}
 
+    @property
+    def whole_path(self) -> str:
+        return self.path if self.path.startswith("/api/") else PREFIX + self.path
+
     def url(self, **values: object) -> str:
-        """The path with these values, and ids of nothing in the other places."""
-        return re.sub(r"{(\w+)}", lambda match: str(values.get(match[1], uuid4())), self.path)
+        """The path with these values, and ids of nothing in the other places; with a host in other versions."""
+        path = re.sub(r"{(\w+)}", lambda match: str(values.get(match[1], uuid4())), self.path)
+        return path if self.whole_path != self.path else f"http://ignite.test{path}"
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.deps import DatabaseDep, RedisDep, SettingsDep
+from fastapi_ignite.http.routing import FeatureRouter
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.db.schema_history import SchemaHistory
 from fastapi_ignite.infra.periodic_runs import scheduler_state
@@ -25,7 +26,9 @@ CHECK_SECONDS = 2
 # an executor of its own, because a network file system that hangs must not block the threads of others
 DISK = ThreadPoolExecutor(1, "disk")
 log = structlog.get_logger(__name__)
-router = APIRouter(tags=["health"])
+router = FeatureRouter(
+    "", "health", "Liveness, readiness and metadata of the API. No token is needed, and no rate limit applies."
+)
 
 
 class Health(BaseModel):

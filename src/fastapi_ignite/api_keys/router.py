@@ -29,7 +29,11 @@ from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.tenants.errors import TenantNotFoundError
 
-router = tenant_router("/api-keys", "api keys")
+router = tenant_router(
+    "/api-keys",
+    "api keys",
+    "Keys for programs, with a role and scopes. Rotation may overlap; revocation takes a second.",
+)
 
 
 async def _service(principal: PrincipalDep, session: SessionDep, settings: SettingsDep) -> ApiKeyService:

@@ -14,7 +14,7 @@ from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import OperatorDep, PrincipalDep, SessionDep
 from fastapi_ignite.http.routing import admin_router, requires, tenant_router
 
-router = tenant_router("/audit", "audit")
+router = tenant_router("/audit", "audit", "What was done in the tenant, and by whom. Events never change.")
 admin = admin_router("/audit")
 
 

@@ -32,7 +32,7 @@ from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import admin_router, public_router, requires, tenant_router
 from fastapi_ignite.tenants.errors import TenantNotFoundError
 
-router = tenant_router("/billing", "billing")
+router = tenant_router("/billing", "billing", "Plans, and the subscription of the tenant.")
 plans_router = public_router("/plans", "billing")
 admin = admin_router("/plans")
 

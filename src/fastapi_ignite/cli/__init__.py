@@ -27,6 +27,7 @@ MODULES = {
     "openapi": "openapi",
     "openai-sim": "openai_sim",
     "settings": "settings",
+    "jobs": "jobs",
 }
 
 

@@ -19,7 +19,7 @@ from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError
 from fastapi_ignite.tenants.errors import TenantNotFoundError
 
-router = tenant_router("/tenants", "exports")
+router = tenant_router("/tenants", "exports", "Download everything that is stored about a tenant, as one archive.")
 
 
 class ZipResponse(StreamingResponse):

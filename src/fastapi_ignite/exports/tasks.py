@@ -6,9 +6,11 @@ from uuid import UUID
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.exports.models import IN_PROGRESS, Export, ExportState
-from fastapi_ignite.exports.repository import claim_expired
+from fastapi_ignite.exports.repository import claim_expired, named_keys
 from fastapi_ignite.infra.jobs import Job, Priority, TaskContext, job, periodic
 from fastapi_ignite.infra.jobs.lost_work import resend_lost
+
+__all__ = ["expire_exports", "export_tenant", "find_lost_exports", "named_keys", "remove_export"]
 
 
 # One at a time, so that a few large tenants leave threads for everybody's uploads.

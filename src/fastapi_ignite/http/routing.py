@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -9,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from fastapi_ignite.core.audit_context import Actor
+from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.core.security import InvalidTokenError
 from fastapi_ignite.http.admission import Handler, admit
@@ -116,28 +118,55 @@ class PublicRoute(_CheckedRoute):
         return checked
 
 
-def tenant_router(prefix: str, tag: str) -> APIRouter:
-    """Make a router for operations that act for the tenant of the bearer token."""
-    return APIRouter(
-        prefix=prefix,
-        tags=[tag],
+class FeatureRouter(APIRouter):
+    """The operations of a feature.
+
+    `about` explains their tag in the API pages. `enabled` tells by the settings whether an installation has them.
+    """
+
+    enabled: Callable[[Settings], bool] = staticmethod(lambda _: True)
+
+    def __init__(self, prefix: str, tag: str, about: str = "", **options: Any) -> None:
+        super().__init__(prefix=prefix, tags=[tag], **options)
+        self.about = {tag: about} if about else {}
+
+
+def tenant_router(prefix: str, tag: str, about: str = "") -> FeatureRouter:
+    """Make a router for operations that act for the tenant of the bearer token.
+
+    One of the routers with a tag says in `about` what the tag is.
+    """
+    return FeatureRouter(
+        prefix,
+        tag,
+        about,
         route_class=TenantRoute,
         dependencies=[TenantParameterDep],
         responses=responses(*AUTHENTICATED),
     )
 
 
-def public_router(prefix: str, tag: str) -> APIRouter:
+def public_router(prefix: str, tag: str, about: str = "") -> FeatureRouter:
     """Make a router for operations that need no token."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=PublicRoute, responses=responses(RateLimitedError))
+    return FeatureRouter(prefix, tag, about, route_class=PublicRoute, responses=responses(RateLimitedError))
 
 
-def admin_router(prefix: str) -> APIRouter:
+def admin_router(prefix: str) -> FeatureRouter:
     """Make a router under `/admin` for operations that need an admin key."""
-    return APIRouter(
-        prefix=f"/admin{prefix}",
-        tags=["admin"],
+    return FeatureRouter(
+        f"/admin{prefix}",
+        "admin",
+        "For operators of the service. It requires an admin key, which `python cli.py admin-key` creates.",
         route_class=AdminRoute,
         dependencies=[AdminDep],
         responses=responses(InvalidTokenError, RateLimitedError),
     )
+
+
+def build_version(prefix: str, features: Sequence[FeatureRouter], settings: Settings) -> APIRouter:
+    """Make the router of a version of the API, with those features that the settings enable."""
+    version = APIRouter(prefix=prefix)
+    for feature in features:
+        if feature.enabled(settings):
+            version.include_router(feature)
+    return version

@@ -42,10 +42,10 @@ NamedElsewhere = Callable[[AsyncSession, Collection[str]], Awaitable[set[str]]]
 class StorageSweep:
     """Sweeps the storage. It may run at any time, in any number of processes, beside uploads and removals.
 
-    `named_elsewhere` returns those keys that rows of other features name.
+    Each function of `named_elsewhere` returns those keys that rows of another feature name.
     """
 
-    def __init__(self, database: Database, storage: Storage, named_elsewhere: NamedElsewhere) -> None:
+    def __init__(self, database: Database, storage: Storage, named_elsewhere: Collection[NamedElsewhere]) -> None:
         self._database = database
         self._storage = storage
         self._named_elsewhere = named_elsewhere
@@ -103,8 +103,10 @@ class StorageSweep:
         if not old_enough:
             return []
         async with self._database.system() as session:
-            elsewhere = await self._named_elsewhere(session, old_enough)
-            candidates = [key for key in old_enough if key not in elsewhere]
+            candidates = old_enough
+            for named in self._named_elsewhere:
+                known = await named(session, candidates)
+                candidates = [key for key in candidates if key not in known]
             return await StoredFiles(session).unnamed(candidates, [upload_of(key) for key in candidates])
 
     async def _remove(self, orphans: Sequence[str]) -> None:

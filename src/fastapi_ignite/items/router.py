@@ -19,7 +19,12 @@ from fastapi_ignite.items.schemas import CacheCleared, ItemCreate, ItemRead, Ite
 from fastapi_ignite.items.service import ItemService
 
 LIST_TTL_SECONDS = 60
-router = public_router("/items", "items")
+router = public_router(
+    "/items",
+    "items",
+    "A public catalog that shows CRUD, search and caching. Production has it only with `DEMO_ITEMS=on`.",
+)
+router.enabled = lambda settings: settings.app.items_enabled
 
 ItemId = Annotated[UUID, Path(examples=["f47ac10b-58cc-4372-a567-0e02b2c3d479"])]
 Skip = Annotated[int, Query(ge=0, le=10_000)]

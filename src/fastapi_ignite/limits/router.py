@@ -13,7 +13,7 @@ from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.limits.schemas import CurrentLimits
 from fastapi_ignite.limits.service import LimitsService
 
-router = tenant_router("/limits", "limits")
+router = tenant_router("/limits", "limits", "The limits of the plan, and how much of them is used.")
 
 
 async def _service(principal: PrincipalDep, session: SessionDep) -> LimitsService:

@@ -19,7 +19,9 @@ from fastapi_ignite.infra.idempotency import Claim
 from fastapi_ignite.onboarding.schemas import TenantCreated
 from fastapi_ignite.onboarding.service import OnboardingService
 
-router = public_router("/tenants", "tenants")
+router = public_router(
+    "/tenants", "tenants", "Create, suspend and resume tenants. In production, creating one requires an admin key."
+)
 
 
 async def _service(database: DatabaseDep) -> OnboardingService:

@@ -18,7 +18,7 @@ from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.usage.deps import QuotaHeadersDep
 from fastapi_ignite.usage.errors import QuotaExceededError
 
-router = tenant_router("/ingestion", "ingestion")
+router = tenant_router("/ingestion", "ingestion", "Projects and their files.")
 
 
 async def _service(principal: PrincipalDep, session: SessionDep) -> ProjectService:

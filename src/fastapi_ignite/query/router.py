@@ -29,7 +29,11 @@ from fastapi_ignite.rag.errors import PROVIDER_ERRORS, SEARCH_ERRORS
 from fastapi_ignite.usage.deps import QuotaHeadersDep
 from fastapi_ignite.usage.errors import QuotaExceededError
 
-router = tenant_router("/query", "query")
+router = tenant_router(
+    "/query",
+    "query",
+    "Ask questions about the files of a project; each quote in an answer is verified. Search the files.",
+)
 
 
 async def _service(

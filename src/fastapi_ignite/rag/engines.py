@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,9 +33,13 @@ def engine_named(engines: Mapping[str, RagEngine], name: str) -> RagEngine:
     return engines[name]
 
 
+# They find indexes that a provider lost; one for each engine that has a provider.
+_FIND_DAMAGED: tuple[Callable[[AsyncSession, int], Awaitable[Sequence[object]]], ...] = (damaged_stores,)
+
+
 async def any_damaged(session: AsyncSession) -> bool:
     """Return whether a provider lost an index that nobody rebuilds now. The session needs the system role."""
-    return bool(await damaged_stores(session, limit=1))
+    return any([await find(session, 1) for find in _FIND_DAMAGED])
 
 
 def build_engines(database: Database, settings: Settings, *, limiter: Limiter | None = None) -> Mapping[str, RagEngine]:

@@ -16,7 +16,7 @@ from fastapi_ignite.usage.errors import InvalidRangeError
 from fastapi_ignite.usage.reports import UsageReports
 from fastapi_ignite.usage.schemas import LedgerPage, UsageByDay
 
-router = tenant_router("/usage", "usage")
+router = tenant_router("/usage", "usage", "Usage by day, and every single entry.")
 
 
 async def _service(principal: PrincipalDep, session: SessionDep) -> UsageReports:

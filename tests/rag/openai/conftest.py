@@ -20,9 +20,9 @@ from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
+from rag.openai.hosted_tenant import HostedTenant
+from rag.openai.losable_store import SHEEP, TREES, Scene
 from support.http_clients import TenantClient, TenantFactory, client_for
-from support.openai_projects import SHEEP, TREES, Scene
-from support.openai_stack import HostedTenant
 from support.own_database import *  # noqa: F403  fixtures
 
 from openai_simulator.server import RunningSimulator

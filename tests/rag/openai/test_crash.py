@@ -14,8 +14,8 @@ import pytest
 from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
-from support.openai_projects import SHEEP, TREES, Scene
-from support.openai_stack import HostedTenant
+from rag.openai.hosted_tenant import HostedTenant
+from rag.openai.losable_store import SHEEP, TREES, Scene
 from support.tenant_records import counter
 
 from openai_simulator.faults import Fault

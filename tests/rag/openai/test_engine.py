@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from fastapi_ignite.core.config import Settings
+from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
@@ -19,9 +19,9 @@ from fastapi_ignite.rag.llm.token_usage import CHARACTERS_A_TOKEN
 from fastapi_ignite.rag.openai import service
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.service import INSTRUCTIONS
+from rag.openai.hosted_tenant import HostedTenant
 from support.http_clients import TenantClient, client_for
 from support.interrupted_engines import answer_of
-from support.openai_stack import HostedTenant
 from support.tenant_records import counter, eventually
 
 from openai_simulator import model_output
@@ -424,6 +424,11 @@ async def test_a_project_whose_key_was_taken_away_is_told_so(
         answer = await TenantClient(hosted.api.id, keyless, hosted.api.headers).ask(project, QUESTION)
     assert (answer.status_code, answer.json()["code"]) == (503, "engine_missing")
     assert await counter(hosted.database, hosted.api.id, "messages") == (0, 0)
+
+
+def test_the_key_of_the_seed_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "something-else")
+    assert load_settings(env_file=None).openai.api_key == SecretStr("something-else")
 
 
 def test_the_key_chooses_the_engine(settings: Settings, hosted_settings: Settings) -> None:

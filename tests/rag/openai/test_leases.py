@@ -9,7 +9,7 @@ import pytest
 
 from fastapi_ignite.infra.jobs import leases
 from fastapi_ignite.rag.openai import indexing, repository
-from support.openai_stack import HostedTenant
+from rag.openai.hosted_tenant import HostedTenant
 from support.tenant_records import eventually
 
 from openai_simulator.faults import Fault

@@ -13,7 +13,7 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.processing import LONGEST_WAIT
 from fastapi_ignite.rag.openai.repository import ProviderRepository
-from support.openai_stack import HostedTenant
+from rag.openai.hosted_tenant import HostedTenant
 from support.tenant_records import counter
 
 from openai_simulator.faults import Fault

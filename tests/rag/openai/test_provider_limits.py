@@ -20,8 +20,8 @@ from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.indexing import MAX_STORE_FILES
 from fastapi_ignite.rag.openai.provider_limits import ATTACHMENTS_A_MINUTE, ProviderLimits
-from support.openai_projects import SHEEP, TREES, Scene
-from support.openai_stack import HostedTenant
+from rag.openai.hosted_tenant import HostedTenant
+from rag.openai.losable_store import SHEEP, TREES, Scene
 from support.tenant_records import counter
 
 from openai_simulator.server import RunningSimulator

@@ -21,7 +21,7 @@ from fastapi_ignite.rag.errors import StoreMissingError
 from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
-from support.openai_projects import SHEEP, TREES, Scene
+from rag.openai.losable_store import SHEEP, TREES, Scene
 from support.tenant_records import counter, eventually
 
 from openai_simulator.faults import Fault

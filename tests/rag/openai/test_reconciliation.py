@@ -11,7 +11,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.reconciliation import INSTALLATION_KEY, STORE_KEY, Reconciliation, installation_of
-from support.openai_stack import HostedTenant
+from rag.openai.hosted_tenant import HostedTenant
 
 from openai_simulator.server import RunningSimulator
 

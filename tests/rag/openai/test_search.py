@@ -21,9 +21,9 @@ from fastapi_ignite.rag.openai import repository
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
 from fastapi_ignite.rag.openai.response_parsing import Excerpt, split_excerpts
 from fastapi_ignite.rag.text.outline import Outline
+from rag.openai.hosted_tenant import HostedTenant
+from rag.openai.losable_store import SHEEP, TREES, Scene
 from support.http_clients import TenantClient, client_for
-from support.openai_projects import SHEEP, TREES, Scene
-from support.openai_stack import HostedTenant
 from support.tenant_records import counter
 
 from openai_simulator.server import RunningSimulator

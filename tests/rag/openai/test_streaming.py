@@ -17,8 +17,8 @@ from fastapi_ignite.rag.llm.streamed_answer import StreamedAnswer
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
 from fastapi_ignite.rag.openai.stream_progress import StreamProgress
+from rag.openai.hosted_tenant import HostedTenant
 from support.http_clients import Event, TenantClient, served_client
-from support.openai_stack import HostedTenant
 from support.tenant_records import counter, eventually
 
 from openai_simulator.faults import Fault

@@ -16,8 +16,8 @@ from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.openai import repository
 from fastapi_ignite.rag.openai.repository import ProviderRepository
+from rag.openai.hosted_tenant import HostedTenant
 from support.interrupted_engines import Event, InterruptedEngine
-from support.openai_stack import HostedTenant
 from support.tenant_records import eventually
 
 from openai_simulator.faults import Fault

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from fastapi_ignite.rag.openai import repository
-from support.openai_stack import HostedTenant
+from rag.openai.hosted_tenant import HostedTenant
 
 from openai_simulator.server import RunningSimulator
 

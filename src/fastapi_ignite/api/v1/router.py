@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from fastapi import APIRouter
 
 from fastapi_ignite.api import health
@@ -13,6 +15,7 @@ from fastapi_ignite.billing.router import plans_router as plans
 from fastapi_ignite.billing.router import router as billing
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.router import router as exports
+from fastapi_ignite.http.routing import FeatureRouter, build_version
 from fastapi_ignite.ingestion.router import router as ingestion
 from fastapi_ignite.items.router import router as items
 from fastapi_ignite.limits.router import router as limits
@@ -22,14 +25,31 @@ from fastapi_ignite.query.router import router as query
 from fastapi_ignite.tenants.router import router as tenants
 from fastapi_ignite.usage.router import router as usage
 
+FEATURES: Sequence[FeatureRouter] = (
+    health.router,
+    items,
+    onboarding,
+    exports,
+    plans,
+    billing,
+    projects,
+    ingestion,
+    query,
+    limits,
+    usage,
+    api_keys,
+    audit,
+    tenants,
+    admin_plans,
+    admin_audit,
+)
+
 
 def build_router(settings: Settings) -> APIRouter:
-    """Include the router of every feature; the demo items only if the settings enable them."""
-    router = APIRouter(prefix="/v1")
-    router.include_router(health.router)
-    if settings.app.items_enabled:
-        router.include_router(items)
-    tenant_features = (onboarding, exports, plans, billing, projects, ingestion, query, limits, usage, api_keys, audit)
-    for feature in (*tenant_features, tenants, admin_plans, admin_audit):
-        router.include_router(feature)
-    return router
+    """Include the router of every feature that the settings enable."""
+    return build_version("/v1", FEATURES, settings)
+
+
+def explain_tags() -> Mapping[str, str]:
+    """Return what each tag of the API pages is, in the order of the features."""
+    return {tag: about for feature in FEATURES for tag, about in feature.about.items()}

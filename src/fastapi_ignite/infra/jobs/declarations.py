@@ -30,6 +30,10 @@ class Priority(IntEnum):
         return max(Priority) - self
 
 
+def _first_line(function: Callable[..., object]) -> str:
+    return (function.__doc__ or "").partition("\n")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A kind of work that a worker does when it gets a message.
@@ -44,6 +48,11 @@ class Job:
     handler: Handler
     time_limit: int = 600_000
     serial: bool = False
+
+    @property
+    def purpose(self) -> str:
+        """The first line of the handler's docstring."""
+        return _first_line(self.handler)
 
 
 def job(
@@ -70,7 +79,7 @@ class PeriodicJob:
     @property
     def purpose(self) -> str:
         """The first line of the function's docstring."""
-        return (self.run.__doc__ or "").partition("\n")[0]
+        return _first_line(self.run)
 
     @property
     def patience(self) -> timedelta:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from support.openai_stack import HostedTenant
+from rag.openai.hosted_tenant import HostedTenant
 
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator

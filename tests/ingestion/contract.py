@@ -1,0 +1,24 @@
+"""What the tests of all features need to know of projects and files."""
+
+from __future__ import annotations
+
+from fastapi_ignite.core.permissions import Role
+from fastapi_ignite.ingestion.tasks import backfill_embeddings, delete_file, process_file, rebuild, remove_orphans
+from support.feature_contracts import FeatureContract, JobRow
+
+INSERT = (
+    "INSERT INTO files (tenant_id, id, project_id, batch_id, filename, byte_count, sha256, state, notified_at) "
+    "VALUES (:tenant, :id, :project, :id, 'a.txt', 1, '', :state, now())"
+)
+CONTRACT = FeatureContract(
+    least_role={
+        "GET /ingestion/projects/{project_id}/files": Role.VIEWER,
+        "POST /ingestion/projects/create": Role.MEMBER,
+        "POST /ingestion/projects/{project_id}/ensure_vector_store": Role.MEMBER,
+        "POST /ingestion/projects/{project_id}/upload_and_attach": Role.MEMBER,
+        "DELETE /ingestion/projects/{project_id}/remove_file": Role.MEMBER,
+    },
+    shared_tables={"sweep_positions": "how far the sweep of the storage came; the system role's alone"},
+    job_rows={delete_file: JobRow("files", "deleting", INSERT)},
+    jobs_of_no_row=frozenset({process_file, backfill_embeddings, rebuild, remove_orphans}),
+)

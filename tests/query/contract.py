@@ -1,0 +1,14 @@
+"""What the tests of all features need to know of questions."""
+
+from __future__ import annotations
+
+from fastapi_ignite.core.permissions import Role
+from support.feature_contracts import FeatureContract
+
+CONTRACT = FeatureContract(
+    least_role={
+        "GET /query/messages/{message_id}": Role.VIEWER,
+        "POST /query/ask": Role.MEMBER,
+        "POST /query/search": Role.VIEWER,
+    }
+)
