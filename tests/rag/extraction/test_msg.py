@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from fastapi_ignite.rag.extraction import ErrorCode, ExtractedText, ExtractionError
+from fastapi_ignite.rag.extraction.child import extract_text
 from fastapi_ignite.rag.extraction.formats import MediaType
-from fastapi_ignite.rag.extraction.msg import read as read_msg
 from fastapi_ignite.rag.extraction.outlook_rtf import unpacked_rtf
 from support.ole_files import OutlookMessage, make_msg, make_ole
 
@@ -56,7 +56,7 @@ async def test_a_message_in_a_message_is_read(read: Read) -> None:
 
 def refused(data: bytes) -> str:
     with pytest.raises(ExtractionError) as caught:
-        read_msg(data, MediaType.OUTLOOK_MESSAGE)
+        extract_text(data, ".msg")
     return caught.value.code
 
 
@@ -71,7 +71,7 @@ async def test_a_formatted_body_is_read_where_there_is_no_other_one(read: Read) 
 
 def outcome(data: bytes) -> str:
     try:
-        read_msg(data, MediaType.OUTLOOK_MESSAGE)
+        extract_text(data, ".msg")
     except ExtractionError as failure:
         return failure.code
     return "read"
@@ -96,4 +96,4 @@ def test_messages_nested_without_end_are_read_to_a_depth() -> None:
     message = OutlookMessage(body="The innermost one.")
     for _ in range(60):
         message = OutlookMessage(body="Another one.", nested=[message])
-    assert "Another one." in read_msg(make_msg(message), MediaType.OUTLOOK_MESSAGE).text
+    assert "Another one." in extract_text(make_msg(message), ".msg").text

@@ -42,13 +42,17 @@ def extract_text(data: bytes, suffix: str, enclosures: Enclosures | None = None)
     if not data:
         raise ExtractionError(ErrorCode.EMPTY_FILE)
     media_type = package_type(data) if data.startswith(ZIP_MAGIC) else binary_type(data)
+    if media_type is MediaType.OUTLOOK_MESSAGE:
+        # Imported here, as most files are of another format.
+        from fastapi_ignite.rag.extraction import mail, msg  # noqa: PLC0415
+
+        return msg.read(data, media_type, enclosures or mail.Enclosures(extract_text))
     if media_type is not None:
         return read_document(data, media_type)
     text = decoding.decode(data, declared=True)
     kind = text_type(text, suffix)
     if kind == MediaType.HTML:
-        # Imported here, as most files are of another format.
-        from fastapi_ignite.rag.extraction.webpage import read_page  # noqa: PLC0415
+        from fastapi_ignite.rag.extraction.webpage import read_page  # noqa: PLC0415 - the same
 
         page = TextBuilder()
         read_page(text, page)

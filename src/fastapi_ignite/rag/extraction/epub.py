@@ -24,7 +24,7 @@ from fastapi_ignite.rag.extraction.markup import Tag, tokens
 from fastapi_ignite.rag.extraction.package_parts import PackageParts
 from fastapi_ignite.rag.extraction.result import ExtractedText
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
-from fastapi_ignite.rag.extraction.webpage import readable_text
+from fastapi_ignite.rag.extraction.webpage import read_page
 
 _CONTAINER: Final = "META-INF/container.xml"
 _PAGES: Final = frozenset(
@@ -53,7 +53,7 @@ def read(data: bytes, media_type: MediaType) -> ExtractedText:
     """
     builder = TextBuilder()
     for page in _Book(PackageParts(data)).pages():
-        builder.paragraph(readable_text(page))
+        read_page(page, builder, with_title=False)
     return ExtractedText(builder.text, None, media_type.value, builder.spans)
 
 

@@ -10,14 +10,15 @@ import base64
 import datetime as dt
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import format_datetime
 from typing import Final
 from urllib.parse import quote
 
 from fastapi_ignite.rag.extraction.decoding import decode, load_codecs
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
-from fastapi_ignite.rag.extraction.formats import RTF_MAGIC, MediaType
-from fastapi_ignite.rag.extraction.mail import message_text
+from fastapi_ignite.rag.extraction.formats import PDF_MAGIC, RTF_MAGIC, ZIP_MAGIC, MediaType
+from fastapi_ignite.rag.extraction.mail import Enclosures, read_message
 from fastapi_ignite.rag.extraction.ole_streams import OleStreams
 from fastapi_ignite.rag.extraction.outlook_rtf import unpacked_rtf
 from fastapi_ignite.rag.extraction.readers import load_readers, read_document
@@ -50,18 +51,19 @@ _PYTHON_NAMES: Final = {
 
 
 def load(data: bytes) -> None:
-    """Load the encodings that mail may have, and the reader of formatted bodies: once sealed, nothing is imported."""
+    """Load the encodings that mail may have and the readers of attached documents: once sealed, nothing is imported."""
     load_codecs(data)
-    load_readers(RTF_MAGIC)
+    for magic in (PDF_MAGIC, ZIP_MAGIC[0], RTF_MAGIC):
+        load_readers(magic)
 
 
-def read(data: bytes, media_type: MediaType) -> ExtractedText:
-    """Read a message.
+def read(data: bytes, media_type: MediaType, enclosures: Enclosures) -> ExtractedText:
+    """Read a message with its `enclosures`.
 
     Raises:
         ExtractionError: the message is encrypted or damaged.
     """
-    return ExtractedText(message_text(internet_message(data)), None, media_type.value)
+    return replace(read_message(internet_message(data).encode(), enclosures), media_type=media_type.value)
 
 
 def internet_message(data: bytes) -> str:

@@ -73,14 +73,6 @@ class TextBuilder:
             room = max(0, MOST_SPANS - len(self._spans))
             self._spans += [replace(s, start=s.start + shift, end=s.end + shift) for s in islice(spans, room)]
 
-    def document(self, text: str, spans: Iterable[Span]) -> None:
-        """Add a text that was put together before, with its spans. It has only newlines as line ends, and no NUL."""
-        before = self._length
-        self._add(text, None, "\n\n")
-        if self._length > before:
-            shift = self._length - len(text.rstrip("\n"))
-            self._spans += [replace(s, start=s.start + shift, end=s.end + shift) for s in spans]
-
     def page(self) -> None:
         """Begin the next page. A document whose pages are not fixed has none."""
         if self._page_is_pending:

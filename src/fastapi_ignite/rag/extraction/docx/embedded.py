@@ -11,7 +11,8 @@ from typing import Final
 from fastapi_ignite.rag.extraction.decoding import decode
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import OLE_MAGIC, RTF_MAGIC
-from fastapi_ignite.rag.extraction.mail import message_text
+from fastapi_ignite.rag.extraction.mail import Enclosures, read_message
+from fastapi_ignite.rag.extraction.result import ExtractedText
 from fastapi_ignite.rag.extraction.webpage import readable_text
 
 _UNREADABLE: Final = "The file holds a document of another format; open it in Word, save it and upload it again."
@@ -28,6 +29,12 @@ def embedded_text(content: bytes) -> str:
     if content.startswith((RTF_MAGIC, OLE_MAGIC)):
         raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE, _UNREADABLE)
     if _MAIL.match(content):
-        return message_text(content.decode("ascii", errors="surrogateescape"))
+        return read_message(content, Enclosures(_refuse, files=0)).text
     text = decode(content, declared=True)
     return readable_text(text) if _MARKUP.match(text) else text
+
+
+def _refuse(data: bytes, suffix: str, enclosures: Enclosures) -> ExtractedText:
+    """Read no file that is attached to the mail: it would be in a Word file three levels deep."""
+    del data, suffix, enclosures
+    raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE)
