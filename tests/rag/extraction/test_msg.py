@@ -9,6 +9,7 @@ import pytest
 from fastapi_ignite.rag.extraction import ErrorCode, ExtractedText, ExtractionError
 from fastapi_ignite.rag.extraction.child import extract_text
 from fastapi_ignite.rag.extraction.formats import MediaType
+from fastapi_ignite.rag.extraction.msg import internet_message
 from fastapi_ignite.rag.extraction.outlook_rtf import unpacked_rtf
 from support.ole_files import OutlookMessage, make_msg, make_ole
 
@@ -84,7 +85,8 @@ def test_damage_has_a_code() -> None:
         damaged = whole[:place] + b"\xff\xff\xff" + whole[place + 3 :]
         codes.add(outcome(damaged))
     assert codes <= {"read", ErrorCode.CORRUPT_FILE}
-    assert refused(make_ole({"__substg1.0_1000001F": b"a"})) == ErrorCode.CORRUPT_FILE
+    with pytest.raises(ExtractionError):
+        internet_message(make_ole({"__substg1.0_1000001F": b"a"}))
     assert refused(whole[:700]) == ErrorCode.CORRUPT_FILE
 
 
