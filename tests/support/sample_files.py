@@ -35,6 +35,11 @@ def make_pdf(pages: Sequence[str]) -> bytes:
             % (5 + 2 * number)
         )
         objects.append(b"<</Length %d>>\nstream\n%s\nendstream" % (len(content), content))
+    return pdf_file(objects)
+
+
+def pdf_file(objects: Sequence[bytes]) -> bytes:
+    """Return a PDF of these objects, which are numbered from 1; the first is the catalog."""
     file = io.BytesIO()
     file.write(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
     offsets = []
