@@ -63,8 +63,8 @@ class CitationRead(SourceRead):
     quote: str
     support: Literal["quoted", "aligned", "retrieved"] = Field(
         "quoted",
-        description="`quoted`: the answer's own quote. `aligned`: the sentence of the sources that says most of what "
-        "the answer says. `retrieved`: of the source the answer names, though it shares few words with it.",
+        description="`quoted`: the answer's own quote. `aligned`: the piece of the sources that says most of what "
+        "the answer says. `retrieved`: of the source the answer names, which is in another language.",
     )
     verified: bool = Field(description="The quote was compared with the stored text before the answer left.")
 

@@ -34,8 +34,8 @@ class Citation:
     """A proven quote: the engine has checked that `document_text[char_start:char_end] == quote`.
 
     Offsets count Unicode code points of the stored text, end exclusive. `page` is 1-based, or None without pages.
-    `support` is `quoted` when the answerer gave these words, `aligned` when a sentence of the sources was found that
-    says what the answer says, and `retrieved` when the answer names the source but shares few words with it.
+    `support` is `quoted` when the answerer gave these words, `aligned` when a piece of the sources was found that
+    says what the answer says, and `retrieved` when the answer names a source in another language.
     """
 
     document_id: UUID

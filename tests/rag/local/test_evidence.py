@@ -8,8 +8,10 @@ from uuid import UUID
 import pytest
 
 from fastapi_ignite.rag.answers.passage import Passage, Quote
+from fastapi_ignite.rag.extraction import Span, SpanKind
 from fastapi_ignite.rag.local.evidence import QUOTES, SHORTLIST, Evidence, QuestionTerms, select_quotes, shortlist
 from fastapi_ignite.rag.text.analysis import analyze, question_terms
+from fastapi_ignite.rag.text.outline import Outline
 from fastapi_ignite.rag.text.sentences import LONGEST
 
 CHUNKS = 50  # of the project, for the weight of terms
@@ -32,7 +34,8 @@ def passage(document: str, chunk: str | None = None, *, number: int = 0, score: 
 def terms_of(question: str, *passages: Passage) -> QuestionTerms:
     """As the project counts them: a term stands in the passages that hold it."""
     held = [set(analyze(each.text)) for each in passages]
-    return QuestionTerms({term: sum(term in each for each in held) for term in question_terms(question)}, CHUNKS)
+    counts = {term: sum(term in each for each in held) for term in question_terms(question)}
+    return QuestionTerms(counts, CHUNKS, question)
 
 
 def answer(question: str, *passages: Passage) -> list[Quote]:
@@ -144,8 +147,8 @@ class TestSimilarity:
         return [replace(each, similarity=similarity) for each in shortlist([source], terms)], terms
 
     def test_a_paraphrase_is_trusted_when_its_meaning_is_near(self) -> None:
-        assert select_quotes(*self.evidence("What guarantee do we give?", 0.75)) != []
-        assert select_quotes(*self.evidence("What guarantee do we give?", 0.45)) == []
+        assert select_quotes(*self.evidence("What protection do we give?", 0.75)) != []
+        assert select_quotes(*self.evidence("What protection do we give?", 0.45)) == []
 
     def test_words_in_common_do_not_help_when_the_meaning_is_far(self) -> None:
         assert select_quotes(*self.evidence("Which warranty has the oven of the bakery?", 0.05)) == []
@@ -156,4 +159,115 @@ def test_the_shortlist_is_short_and_has_no_sentence_twice() -> None:
     passages = [passage(document, score=1.0), passage(document, score=0.5)]
     found = shortlist(passages, terms_of("When does the warranty end?", *passages))
     assert len(found) == SHORTLIST
-    assert len({(each.char_start, each.char_end) for each in found}) == SHORTLIST
+    assert len({(each.piece.start, each.piece.end) for each in found}) == SHORTLIST
+
+
+def table(*rows: str, number: int = 0) -> Passage:
+    """A passage that is a table of tab-separated cells, whose first row names the columns."""
+    text = "\n".join(rows)
+    span = Span(SpanKind.TABLE, 0, len(text), 1, "\t")
+    return replace(passage(text, number=number), surroundings=Outline(text, [span]).surroundings(0, len(text)))
+
+
+def document(text: str, *headings: str) -> Passage:
+    """A passage that is a whole document, in which these lines are headings of one level below the first."""
+    spans = [
+        Span(SpanKind.HEADING, text.index(heading), text.index(heading) + len(heading), 1 if not level else 2)
+        for level, heading in enumerate(headings)
+    ]
+    return replace(passage(text), surroundings=Outline(text, spans).surroundings(0, len(text)))
+
+
+PLANS = table("Plan\tPrice\tSSO", "Solo\t9 euros\tno", "Team\t49 euros\tyes", "Firm\t90 euros\tyes")
+
+
+class TestRows:
+    def test_a_row_is_said_with_the_names_of_its_columns_and_cited_as_it_stands(self) -> None:
+        (quote,) = answer("What is the price of the Team plan?", PLANS)
+        assert (quote.said, quote.text) == ("Plan: Team; Price: 49 euros; SSO: yes", "Team\t49 euros\tyes")
+
+    def test_rows_are_quoted_one_by_one(self) -> None:
+        quotes = answer("What is the price of Team and of Firm?", PLANS)
+        assert sorted(quote.text for quote in quotes) == ["Firm\t90 euros\tyes", "Team\t49 euros\tyes"]
+
+    def test_the_row_of_another_is_no_answer(self) -> None:
+        assert answer("What is the price of the Gold plan?", PLANS) == []
+
+    def test_a_row_that_says_no_answers_who_is_without_and_not_who_has(self) -> None:
+        assert [quote.text for quote in answer("Which plans do not include SSO?", PLANS)] == ["Solo\t9 euros\tno"]
+        assert "Solo" not in "".join(quote.text for quote in answer("Which plans include SSO?", PLANS))
+
+    def test_of_a_wide_row_the_asked_cells_are_said(self) -> None:
+        names = "\t".join(["Part", *(f"Remark number {number}" for number in range(30)), "Weight"])
+        (quote,) = answer(
+            "What is the weight of the gasket?", table(names, "\t".join(["Gasket", *["fine"] * 30, "7 kg"]))
+        )
+        assert quote.said == "Part: Gasket; Weight: 7 kg"
+
+
+class TestHeadings:
+    def test_the_question_of_a_list_of_questions_is_answered_by_what_stands_below_it(self) -> None:
+        ask, other = "How do I cancel my course?", "Who repairs a torn sail?"
+        text = f"Help\n\n{ask}\n\nWrite to the desk five days ahead.\n\n{other}\n\nBring it on Wednesdays."
+        for found in (document(text, "Help", ask, other), passage(text)):
+            assert [quote.text for quote in answer(ask, found)] == ["Write to the desk five days ahead."]
+
+    def test_a_question_without_an_answer_is_none(self) -> None:
+        assert answer("Where is the boat house?", passage("Where is the boat house?\n\nWho has its key?")) == []
+
+    def test_a_title_is_no_answer_and_what_stands_below_it_is(self) -> None:
+        text = "Report of 14 March 2026\n\nWhat happened\n\nThe line in hall two stopped. Nobody saw it."
+        quotes = answer("What happened on 14 March 2026?", document(text, "Report of 14 March 2026", "What happened"))
+        assert [quote.text for quote in quotes] == ["The line in hall two stopped. Nobody saw it."]
+
+    def test_a_heading_that_holds_the_fact_is_quoted(self) -> None:
+        heading = "Office hours are from nine to five."
+        assert [quote.text for quote in answer("When are the office hours?", document(heading, heading))] == [heading]
+
+    def test_a_list_is_quoted_with_the_line_that_it_belongs_to(self) -> None:
+        text = "The fee includes:\n- two visits;\n- all spare parts."
+        quotes = answer("What does the fee include?", passage(text))
+        assert all("two visits" in quote.text or "spare parts" in quote.text for quote in quotes)
+        assert quotes
+
+
+class TestNegation:
+    WITH, WITHOUT = "The Plus plan includes single sign-on.", "The Free plan does not include single sign-on."
+
+    @pytest.mark.parametrize(
+        ("question", "text", "answered"),
+        [
+            ("Which plans do not include single sign-on?", WITH, False),
+            ("Which plans do not include single sign-on?", WITHOUT, True),
+            ("Which plans include single sign-on?", WITHOUT, False),
+            ("Which plans include single sign-on?", WITH, True),
+            ("Does the Free plan include single sign-on?", WITHOUT, True),
+        ],
+    )
+    def test_a_question_is_not_answered_with_the_opposite(self, question: str, text: str, *, answered: bool) -> None:
+        assert bool(answer(question, passage(text))) is answered
+
+
+class TestHonesty:
+    def test_a_count_is_not_answered_without_one(self) -> None:
+        assert answer("How many pumps does the mill have?", passage("The mill has pumps in the cellar.")) == []
+
+    def test_what_is_said_of_another_month_is_left_out(self) -> None:
+        months = [
+            passage(f"Budget for {month}: 4{number}00 crowns.", number=number)
+            for number, month in enumerate(("May", "June"))
+        ]
+        assert [quote.text for quote in answer("What is the budget for May?", *months)] == [
+            "Budget for May: 4000 crowns."
+        ]
+
+    def test_two_parts_of_a_question_are_answered_from_two_places(self) -> None:
+        places = [passage(PUMP, number=1), passage(LEAVE, number=2)]
+        quotes = answer(
+            "Are seals replaced free of charge, and how many days of paid vacation do employees get?", *places
+        )
+        assert {quote.document_id for quote in quotes} == {UUID(int=1), UUID(int=2)}
+
+    def test_two_sources_that_differ_in_a_number_are_both_quoted(self) -> None:
+        places = [passage(f"Every employee gets {days} days of paid leave a year.", number=days) for days in (28, 30)]
+        assert len(answer("How many days of paid leave does an employee get?", *places)) == 2

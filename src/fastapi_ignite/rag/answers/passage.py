@@ -17,7 +17,10 @@ REFUSAL = "The documents of this project do not hold an answer to this question.
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A verbatim stretch of a document. Offsets count code points of the document's text, end exclusive."""
+    """A verbatim stretch of a document. Offsets count code points of the document's text, end exclusive.
+
+    `said` is how an answer says it where that is not `text`: a row of a table with the names of its columns.
+    """
 
     document_id: UUID
     text: str
@@ -26,6 +29,7 @@ class Quote:
     page_starts: Sequence[int] | None
     score: float
     support: Support = "quoted"
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class Passage:
             if start < self.char_end and end > self.char_start:
                 yield replace(piece, start=start, end=end)
 
-    def quote(self, start: int, end: int, support: Support = "quoted") -> Quote:
+    def quote(self, start: int, end: int, support: Support = "quoted", *, said: str = "") -> Quote:
         """Return the quote between two offsets of the document, which must lie in the window."""
         return Quote(
             document_id=self.document_id,
@@ -125,7 +129,13 @@ class Passage:
             page_starts=self.page_starts,
             score=self.score,
             support=support,
+            said=said,
         )
+
+
+def said(quotes: Sequence[Quote]) -> str:
+    """Return an answer that is made of quotes alone."""
+    return "\n\n".join(quote.said or quote.text for quote in quotes)
 
 
 def cite(quotes: Sequence[Quote]) -> tuple[Citation, ...]:

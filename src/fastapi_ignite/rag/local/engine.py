@@ -15,7 +15,7 @@ from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.answers.passage import Quote, cite, present
+from fastapi_ignite.rag.answers.passage import Quote, cite, present, said
 from fastapi_ignite.rag.answers.verified_stream import VerifiedStream
 from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import (
@@ -213,5 +213,5 @@ def _answer(draft: Draft, proven: Sequence[Quote], *, all_visible: bool) -> Answ
         return Answer(draft.refusal, answerable=False, citations=(), truncated=draft.truncated)
     text = draft.text if all_visible else None
     if text is None:
-        text = "\n\n".join(quote.text for quote in proven)
+        text = said(proven)
     return Answer(text, answerable=True, citations=cite(proven), truncated=draft.truncated)

@@ -1,4 +1,4 @@
-"""Selects the sentences that answer a question, or none where the evidence is weak.
+"""Selects the sentences and rows that answer a question, or none where the evidence is weak.
 
 Every constant was chosen on xquad (1,190 questions, asked once with their article in the index and once without) and
 checked on financebench; `bench/retrieval.py` prints the figures again.
@@ -11,9 +11,14 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from fastapi_ignite.rag.answers.passage import Passage, Quote
+from fastapi_ignite.rag.answers.pieces import Piece, pieces_of, said_of_row
+from fastapi_ignite.rag.extraction import SpanKind
 from fastapi_ignite.rag.local.lexical import inverse_document_frequency
+from fastapi_ignite.rag.local.synonyms import synonyms_of
 from fastapi_ignite.rag.text.analysis import analyze
-from fastapi_ignite.rag.text.sentences import ENDS_SENTENCE, LONGEST
+from fastapi_ignite.rag.text.facts import Lack, lack_of, numbers_in, specific_terms
+from fastapi_ignite.rag.text.negation import negated_terms, selects
+from fastapi_ignite.rag.text.sentences import LONGEST
 
 # Sentences the embedder reads for one question. Of 25 to 40 in the passages, the best was never below the eighth by
 # words and rank, and each costs about 20 ms.
@@ -30,104 +35,218 @@ SAME_WORDS = 0.7
 PRIOR_CHUNKS = 100
 # With similarity: 3 % of answerable questions refused, 97 % of those whose article is missing (83 % of those of which
 # only the paragraph is missing, while the article still speaks of the same things).
-ENOUGH_EVIDENCE = 0.88
+ENOUGH_EVIDENCE = 0.835
 # A paraphrase shares no word with its question; similarity alone is trusted from here, where 0.5 % of the sentences
 # offered to unanswerable questions stand.
 SAME_MEANING = 0.62
 # Words alone tell less: 5 % of answerable questions refused, 90 % of unanswerable ones.
-ENOUGH_COVERAGE = 0.4
+ENOUGH_COVERAGE = 0.39
 # And when most of what is asked for stands nowhere in the project, two common words prove nothing.
 MOST_UNKNOWN = 0.5
+# A synonym counts nearly as much as the word itself.
+SYNONYM_WEIGHT = 0.8
+# What only the headings above a piece say counts half.
+CONTEXT_WEIGHT = 0.5
+LEADING_CONTEXT = 1.0
+# Headings that name this share of what is asked for are about it: what stands below them is the answer.
+NAMED_BY_HEADINGS = 0.8
+# A question with two parts is answered by two pieces, of which the second covers this share of it and the first not.
+ANOTHER_PART = 0.3
+# How much the strength falls when all of a question is numbers and names that the passage lacks, that no passage of the
+# project holds, and that a row of a table lacks, whose neighbours are about others.
+MISSING_SPECIFICS = 0.25
+UNKNOWN_SPECIFICS = 0.5
+MISSING_IN_ROW = 0.8
+# The nearest words above a piece that are compared with the question together with it.
+READ_CONTEXT = 2
+# An answer to "How many ...?" without an amount, or to "When ...?" without a time, is worth less.
+LACKING_KIND = 0.85
+LACKING_COUNT = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A sentence that may answer, with the shares of the question that its words and its passage's words cover."""
+    """A piece of a passage that may answer, with the shares of the question that it and its passage cover.
 
-    passage: Passage
-    char_start: int
-    char_end: int
+    `missing` is the share of the question that its numbers and names take which neither holds; a row of a table must
+    hold them itself. `lacks_kind` says that the question asks for an amount or a time, and the piece tells none.
+    """
+
+    piece: Piece
     terms: frozenset[str]
     coverage: float
     passage_coverage: float
+    missing: float = 0.0
+    lack: Lack = Lack.NOTHING
     similarity: float | None = None
 
     @property
-    def text(self) -> str:
-        return self.passage.between(self.char_start, self.char_end)
+    def passage(self) -> Passage:
+        return self.piece.passage
+
+    @property
+    def reading(self) -> str:
+        """Return what is compared with the question: the piece below the nearest words that it stands below."""
+        context = self.piece.context[-READ_CONTEXT:]
+        return ": ".join(context if self.piece.leads else [*context, self.piece.said])
 
     @property
     def strength(self) -> float:
         """Return the strength relative to what is enough: from 1 on a question counts as answered."""
         if self.similarity is None:
-            return (self.coverage + self.passage_coverage) / 2 / ENOUGH_COVERAGE
-        mixed = self.similarity + (self.coverage + self.passage_coverage) / 2
-        return max(mixed / ENOUGH_EVIDENCE, self.similarity / SAME_MEANING)
+            strength = (self.coverage + self.passage_coverage) / 2 / ENOUGH_COVERAGE
+        else:
+            mixed = self.similarity + (self.coverage + self.passage_coverage) / 2
+            strength = max(mixed / ENOUGH_EVIDENCE, self.similarity / SAME_MEANING)
+        strength *= 1 - (MISSING_IN_ROW if self.piece.kind is SpanKind.TABLE else MISSING_SPECIFICS) * self.missing
+        return strength * (1, LACKING_KIND, LACKING_COUNT)[self.lack]
 
 
 class QuestionTerms:
-    """The terms of a question, each weighed by its IDF in the project."""
+    """The terms of a question, each weighed by its IDF in the project.
 
-    def __init__(self, frequencies: Mapping[str, int], chunk_count: int) -> None:
+    `frequencies` has the number of chunks that hold a term; a term that no chunk holds counts by its synonyms.
+    """
+
+    def __init__(self, frequencies: Mapping[str, int], chunk_count: int, question: str = "") -> None:
         self._weights = {
             term: inverse_document_frequency(chunk_count + PRIOR_CHUNKS, frequency)
             for term, frequency in frequencies.items()
         }
         self._total = sum(self._weights.values())
+        self.text = question
+        self._specific = specific_terms(question) & self._weights.keys()
+        self._unknown = {term for term, frequency in frequencies.items() if frequency == 0}
+        self._negated = negated_terms(question) & self._weights.keys()
+        self._selects = selects(question)
         missing = sum(self._weights[term] for term, frequency in frequencies.items() if frequency == 0)
         self.unknown_share = missing / self._total if self._total else 1.0
 
-    def only_names_subject(self, words: str, terms: frozenset[str]) -> bool:
-        """Return whether the words are a heading, which repeats terms of the question and says nothing about them."""
-        return terms < self._weights.keys() and ENDS_SENTENCE.search(words) is None
+    @property
+    def terms(self) -> frozenset[str]:
+        return frozenset(self._weights)
 
     def coverage(self, terms: frozenset[str]) -> float:
         """Return the share of the question's weight that these terms carry, between 0 and 1."""
-        covered = sum(weight for term, weight in self._weights.items() if term in terms)
-        return covered / self._total if self._total else 0.0
+        if not self._total:
+            return 0.0
+        covered = 0.0
+        for term, weight in self._weights.items():
+            if term in terms:
+                covered += weight
+            elif not terms.isdisjoint(synonyms_of(term)):
+                covered += SYNONYM_WEIGHT * weight
+        return covered / self._total
+
+    def missing(self, terms: frozenset[str]) -> float:
+        """Return the share of the question's weight that its numbers and names carry which these terms lack."""
+        lacking = sum(
+            self._weights[term] * (UNKNOWN_SPECIFICS / MISSING_SPECIFICS if term in self._unknown else 1)
+            for term in self._specific - terms
+        )
+        return lacking / self._total if self._total else 0.0
+
+    def is_other_case(self, terms: frozenset[str], best: frozenset[str]) -> bool:
+        """Return whether terms say of another number or name what the best piece says of the one that is asked for."""
+        asked, told = best & self._weights.keys(), terms & self._weights.keys()
+        return bool(told) and told < asked and asked - told <= self._specific
+
+    def is_contradicted(self, terms: frozenset[str], negated: frozenset[str]) -> bool:
+        """Return whether text with these terms affirms what the question denies, or denies what it asks for.
+
+        "Are seals covered?" may be answered with a denial, but not "Which parts are covered?"; "Which parts are not
+        covered?" is answered with a denial only.
+        """
+        if self._negated:
+            return not self._negated & negated and (self._selects or bool(self._negated & terms))
+        return self._selects and bool(self._weights.keys() & negated)
 
 
 def shortlist(passages: Sequence[Passage], question: QuestionTerms) -> list[Evidence]:
-    """Return the sentences with the best words and rank, best first. One that stands in two passages counts once."""
+    """Return the pieces with the best words and rank, best first. One that stands in two passages counts once."""
     found: dict[tuple[UUID, int, int], Evidence] = {}
     for passage in passages:
-        passage_coverage = question.coverage(frozenset(analyze(passage.text)))
-        for start, end in passage.sentences():
-            words = passage.between(start, end)
-            terms = frozenset(analyze(words))
-            if question.only_names_subject(words, terms):
-                continue
-            evidence = Evidence(passage, start, end, terms, question.coverage(terms), passage_coverage)
-            found.setdefault((passage.document_id, start, end), evidence)
+        of_passage = frozenset(analyze(passage.text))
+        for piece in pieces_of(passage):
+            evidence = _evidence(piece, of_passage, question)
+            if evidence is not None:
+                key = passage.document_id, piece.start, piece.end
+                if key not in found or piece.leads:
+                    found[key] = evidence
     return sorted(found.values(), key=_promise, reverse=True)[:SHORTLIST]
 
 
 def select_quotes(evidence: Sequence[Evidence], question: QuestionTerms) -> list[Quote]:
     """Return one to three quotes, best first, or none when the evidence is weak."""
-    ranked = sorted(evidence, key=lambda sentence: sentence.strength, reverse=True)
+    ranked = sorted(evidence, key=lambda each: each.strength, reverse=True)
     if not ranked or ranked[0].strength < 1:
         return []
     if ranked[0].similarity is None and question.unknown_share > MOST_UNKNOWN:
         return []
     chosen: list[Evidence] = []
-    for sentence in ranked:
-        if len(chosen) == QUOTES or sentence.strength < max(1.0, WORTH_QUOTING * ranked[0].strength):
+    for candidate in ranked:
+        if len(chosen) == QUOTES or candidate.strength < 1:
             break
-        if not any(_says_the_same(sentence, other) for other in chosen):
-            chosen.append(sentence)
-    return [each.passage.quote(each.char_start, each.char_end) for each in _merge_neighbours(chosen)]
+        is_as_good = candidate.strength >= WORTH_QUOTING * ranked[0].strength and not question.is_other_case(
+            candidate.terms, ranked[0].terms
+        )
+        if (is_as_good or _adds(candidate, chosen, question)) and not any(
+            _says_the_same(candidate, other) for other in chosen
+        ):
+            chosen.append(candidate)
+    return [_quote(each, question) for each in _merge_neighbours(chosen)]
 
 
-def _promise(sentence: Evidence) -> float:
-    return sentence.coverage + sentence.passage_coverage / 2 + 0.3 * sentence.passage.score
+def _evidence(piece: Piece, of_passage: frozenset[str], question: QuestionTerms) -> Evidence | None:
+    """Return the piece as evidence, or None where it says nothing, or the opposite of what is asked for."""
+    terms = frozenset(analyze(piece.said))
+    if piece.is_question or piece.introduces or (piece.kind is SpanKind.HEADING and not piece.holds_statement):
+        return None
+    if not piece.holds_statement and terms <= question.terms:
+        return None
+    if question.is_contradicted(terms, piece.negated):
+        return None
+    context = frozenset(term for words in piece.context for term in analyze(words))
+    own, below = question.coverage(terms), question.coverage(terms | context)
+    if piece.leads and not piece.answers_question and question.coverage(context) < NAMED_BY_HEADINGS:
+        return None
+    around = of_passage | terms | context
+    return Evidence(
+        piece,
+        terms,
+        coverage=own + (LEADING_CONTEXT if piece.leads else CONTEXT_WEIGHT) * (below - own),
+        passage_coverage=question.coverage(around),
+        missing=question.missing(terms | context if piece.kind is SpanKind.TABLE else around),
+        lack=lack_of(question.text, piece.said),
+    )
+
+
+def _promise(evidence: Evidence) -> float:
+    return evidence.coverage + evidence.passage_coverage / 2 + 0.3 * evidence.passage.score
+
+
+def _adds(candidate: Evidence, chosen: Sequence[Evidence], question: QuestionTerms) -> bool:
+    """Return whether it tells of a part of the question of which the chosen ones tell nothing."""
+    told = frozenset(term for each in chosen for term in each.terms)
+    return question.coverage(told | candidate.terms) - question.coverage(told) >= ANOTHER_PART
 
 
 def _says_the_same(one: Evidence, other: Evidence) -> bool:
-    overlapping = one.char_start < other.char_end and other.char_start < one.char_end
+    overlapping = one.piece.start < other.piece.end and other.piece.start < one.piece.end
     if overlapping and one.passage.document_id == other.passage.document_id:
         return True
+    if SpanKind.TABLE in {one.piece.kind, other.piece.kind}:
+        return one.terms == other.terms
+    if numbers_in(one.piece.text) != numbers_in(other.piece.text):
+        return False
     union = one.terms | other.terms
     return len(one.terms & other.terms) > SAME_WORDS * len(union)
+
+
+def _quote(evidence: Evidence, question: QuestionTerms) -> Quote:
+    piece = evidence.piece
+    said = said_of_row(piece, question.terms) if piece.kind is SpanKind.TABLE else ""
+    return piece.passage.quote(piece.start, piece.end, said=said)
 
 
 def _merge_neighbours(chosen: Sequence[Evidence]) -> list[Evidence]:
@@ -145,13 +264,14 @@ def _merge_neighbours(chosen: Sequence[Evidence]) -> list[Evidence]:
 
 
 def _joined(one: Evidence, other: Evidence) -> Evidence | None:
-    if one.passage.document_id != other.passage.document_id:
+    passage, (first, last) = one.passage, sorted((one.piece, other.piece), key=lambda piece: piece.start)
+    if passage.document_id != other.passage.document_id or not {first.kind, last.kind} <= {None, SpanKind.LIST_ITEM}:
         return None
-    first, last = sorted((one, other), key=lambda sentence: sentence.char_start)
-    window_end = one.passage.window_start + len(one.passage.window)
-    if first.char_start < one.passage.window_start or last.char_end > window_end:
+    window_end = passage.window_start + len(passage.window)
+    if first.start < passage.window_start or last.end > window_end:
         return None
-    gap = one.passage.between(first.char_end, last.char_start)
-    if gap.strip() or "\n\n" in gap or last.char_end - first.char_start > LONGEST:
+    gap = passage.between(first.end, last.start)
+    if gap.strip() or "\n\n" in gap or last.end - first.start > LONGEST:
         return None
-    return replace(one, char_start=first.char_start, char_end=last.char_end)
+    joined = replace(one.piece, start=first.start, end=last.end, said=passage.between(first.start, last.end))
+    return replace(one, piece=joined)

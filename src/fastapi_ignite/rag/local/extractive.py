@@ -1,4 +1,4 @@
-"""The answerer that quotes the sources' own sentences. No model writes."""
+"""The answerer that quotes the sources' own words. No model writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
-from fastapi_ignite.rag.answers.passage import REFUSAL
+from fastapi_ignite.rag.answers.passage import REFUSAL, said
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.local.answerer import Draft
 from fastapi_ignite.rag.local.embedders import Embedders
@@ -17,7 +17,7 @@ from fastapi_ignite.rag.text.tokens import count_tokens
 
 
 class ExtractiveAnswerer:
-    """Answers with the sentences that fit best, or refuses where the evidence is weak."""
+    """Answers with the sentences and rows that fit best, or refuses where the evidence is weak."""
 
     passages = 6
     paid = False
@@ -34,7 +34,7 @@ class ExtractiveAnswerer:
         if found is not None and found.vector is not None and evidence:
             evidence = await self._compared(evidence, found.model, found.vector)
         quotes = select_quotes(evidence, found.terms) if found is not None else []
-        text = "\n\n".join(quote.text for quote in quotes) or REFUSAL
+        text = said(quotes) or REFUSAL
         usage.tokens_out += await asyncio.to_thread(count_tokens, text)
         yield Draft(quotes)
 
@@ -42,19 +42,19 @@ class ExtractiveAnswerer:
         """Do nothing: the engine closes the embedders."""
 
     async def _compared(self, evidence: list[Evidence], model: EmbeddingModel, question: Vectors) -> list[Evidence]:
-        """Add each sentence's similarity to the question, if the thresholds were chosen for the project's model."""
+        """Add each piece's similarity to the question, if the thresholds were chosen for the project's model."""
         embedder = await self._embedders.find(model)
         if embedder is None or not embedder.calibrated:
             return evidence
-        vectors = await embedder.embed_passages([sentence.text for sentence in evidence])
+        vectors = await embedder.embed_passages([each.reading for each in evidence])
         return [
-            replace(sentence, similarity=None if vector is None else float(vector @ question))
-            for sentence, vector in zip(evidence, vectors, strict=True)
+            replace(each, similarity=None if vector is None else float(vector @ question))
+            for each, vector in zip(evidence, vectors, strict=True)
         ]
 
 
 def _evidence(question: str, found: Retrieved | None) -> tuple[int, list[Evidence]]:
-    """Return how many tokens were read, and the sentences that may answer."""
+    """Return how many tokens were read, and the pieces that may answer."""
     tokens = count_tokens(question)
     if found is None:
         return tokens, []

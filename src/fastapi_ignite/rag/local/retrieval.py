@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.answers.passage import Passage
@@ -21,32 +21,54 @@ from fastapi_ignite.rag.local.lexical import (
     question_weights,
     sparsevec_text,
 )
+from fastapi_ignite.rag.local.misspellings import best_spelling, corrected_text, spellings, unknown_words
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
+from fastapi_ignite.rag.local.synonyms import synonyms_of
 from fastapi_ignite.rag.text.analysis import question_terms
+
+# "Hello, ...", "Ok, and ...": how people begin to talk
+_OPENING: Final = re.compile(
+    r"\s*(?:(?:hello|hi|hey|ok|okay|well|so|and|but|then|please|thanks|thank you)\b[\s,.!]+){1,4}(?=\w)", re.IGNORECASE
+)
+# What a synonym adds to a chunk's score, as a share of what the word itself would add.
+_SYNONYM_SCORE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question to one project, with the project's model and size, and the number of chunks that hold each term."""
+    """A question to one project, with the project's model and size, and the number of chunks that hold each term.
+
+    `text` is without misspellings where the project holds the word that was meant. `synonyms` has the number of chunks
+    that hold each synonym of a term.
+    """
 
     project_id: UUID
     text: str
     model: EmbeddingModel
     chunk_count: int
     frequencies: dict[str, int]
+    synonyms: dict[str, int]
 
-    def generating(self) -> list[int]:
-        return generating_terms(
-            {posting_id(self.project_id, term): frequency for term, frequency in self.frequencies.items()}
-        )
-
-    def sparsevec(self) -> str:
-        idf = {
-            term: inverse_document_frequency(self.chunk_count, frequency)
+    @property
+    def terms(self) -> QuestionTerms:
+        held = {
+            term: frequency or max((self.synonyms.get(other, 0) for other in synonyms_of(term)), default=0)
             for term, frequency in self.frequencies.items()
         }
-        return sparsevec_text(question_weights(idf))
+        return QuestionTerms(held, self.chunk_count, self.text)
+
+    def generating(self) -> list[int]:
+        counts = {**self.synonyms, **self.frequencies}
+        return generating_terms({posting_id(self.project_id, term): count for term, count in counts.items()})
+
+    def sparsevec(self) -> str:
+        weights = {term: _SYNONYM_SCORE * self._idf(count) for term, count in self.synonyms.items()}
+        weights |= {term: self._idf(count) for term, count in self.frequencies.items()}
+        return sparsevec_text(question_weights(weights))
+
+    def _idf(self, count: int) -> float:
+        return inverse_document_frequency(self.chunk_count, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +98,7 @@ class Retriever:
             search = LocalSearchRepository(session, tenant_id)
             candidates = await _candidates(search, question, vector)
             passages = await search.passages(fuse(candidates)[:limit])
-        return Retrieved(passages, vector, QuestionTerms(question.frequencies, question.chunk_count), question.model)
+        return Retrieved(passages, vector, question.terms, question.model)
 
     async def candidates(self, tenant_id: UUID, project_id: UUID, text: str) -> list[Candidate]:
         """Return what either search found, with both scores, in no order."""
@@ -89,22 +111,49 @@ class Retriever:
 
     async def analyze_question(self, tenant_id: UUID, project_id: UUID, text: str) -> Question | None:
         """Analyze a question, or return None when there is nothing to search in or for."""
+        text = _OPENING.sub("", text, count=1)
         terms = question_terms(text)
         async with self._database.tenant(tenant_id) as session:
             index = await LocalIndexRepository(session, tenant_id).find_index(project_id)
             if index is None or index.chunk_count == 0 or not terms:
                 return None
-            known = await _frequencies(session, tenant_id, project_id, terms)
+            vocabulary = _Vocabulary(LocalSearchRepository(session, tenant_id), project_id)
+            known = await vocabulary.frequencies(_with_synonyms(terms))
+            corrected = await vocabulary.correct(text, known)
+            if corrected != text:
+                text, terms = corrected, question_terms(corrected)
+                known = await vocabulary.frequencies(_with_synonyms(terms))
+        frequencies = {term: known[term] for term in terms}
+        synonyms = {term: count for term, count in known.items() if count and term not in frequencies}
         model = EmbeddingModel(index.embedder, index.dimensions)
-        return Question(project_id, text, model, index.chunk_count, known)
+        return Question(project_id, text, model, index.chunk_count, frequencies, synonyms)
 
 
-async def _frequencies(
-    session: AsyncSession, tenant_id: UUID, project_id: UUID, terms: Sequence[str]
-) -> dict[str, int]:
-    postings = {term: posting_id(project_id, term) for term in terms}
-    known = await LocalSearchRepository(session, tenant_id).document_frequencies(project_id, list(postings.values()))
-    return {term: known.get(posting, 0) for term, posting in postings.items()}
+class _Vocabulary:
+    """The terms of one project's documents, which are stored as hashes: a spelling can be asked for, but not listed."""
+
+    def __init__(self, search: LocalSearchRepository, project_id: UUID) -> None:
+        self._search = search
+        self._project_id = project_id
+
+    async def frequencies(self, terms: Iterable[str]) -> dict[str, int]:
+        """Return the number of chunks that hold each term, in one query."""
+        postings = {term: posting_id(self._project_id, term) for term in terms}
+        known = await self._search.document_frequencies(self._project_id, list(postings.values()))
+        return {term: known.get(posting, 0) for term, posting in postings.items()}
+
+    async def correct(self, text: str, known: Mapping[str, int]) -> str:
+        """Return the question with misspelled words replaced by words of the project, all looked up in one query."""
+        spelled = {word: spellings(word) for word in unknown_words(text, known)}
+        if not spelled:
+            return text
+        held = await self.frequencies({term for by_term in spelled.values() for term in by_term})
+        found = {word: best_spelling(held, by_term) for word, by_term in spelled.items()}
+        return corrected_text(text, {word: spelling for word, spelling in found.items() if spelling})
+
+
+def _with_synonyms(terms: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(each for term in terms for each in (term, *synonyms_of(term))))
 
 
 async def _candidates(search: LocalSearchRepository, question: Question, vector: Vectors | None) -> list[Candidate]:

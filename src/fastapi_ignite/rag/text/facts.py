@@ -1,0 +1,97 @@
+"""Finds the numbers, dates and names in a text: the words that no other word may stand in for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final
+
+from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.names import named_question_words, named_stop_words
+from fastapi_ignite.rag.text.words import QUESTION_WORDS, STOP_WORDS, word_list
+
+_UNITS: Final = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_NUMBER_WORDS: Final = re.compile(
+    rf"\b(?:(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<ones>{'|'.join(_UNITS[1:10])}))?|(?P<unit>{'|'.join(_UNITS)}))\b",
+    re.IGNORECASE,
+)
+# these alone are seldom numbers
+_SELDOM_NUMBERS: Final = word_list("zero one")
+_TOKEN: Final = re.compile(r"[^\W_]+(?:[-.,:/'\u2019][^\W_]+)*")
+_HAS_DIGIT: Final = re.compile(r"\d")
+_ASKS_AMOUNT: Final = re.compile(
+    r"\bhow\s+(?:many|much|long|far|often|old|tall|high|large|big|fast|quickly|soon|late)\b", re.IGNORECASE
+)
+_ASKS_COUNT: Final = re.compile(r"\bhow\s+many\b", re.IGNORECASE)
+_ASKS_TIME: Final = re.compile(r"\b(?:when|(?:what|which)\s+(?:year|date|day|month|time))\b", re.IGNORECASE)
+# words that tell an amount or a time without a number
+_AMOUNTS: Final = word_list(
+    "no none nobody nothing never one once twice thrice half both single double several dozen hundred thousand million "
+    "billion free any all every each per always daily weekly monthly quarterly yearly annually hourly more less most "
+    "few many whole"
+)
+_TIMES: Final = word_list(
+    "january february march april may june july august september october november december jan feb mar apr jun jul aug "
+    "sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday weekday weekdays weekend weekends "
+    "morning noon afternoon evening night midnight today tomorrow yesterday day days week weeks month months year "
+    "years spring summer autumn winter century decade decades after before until since during while once always never "
+    "daily weekly monthly yearly annually immediately every as"
+)
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
+# the number of an item in a list says nothing
+_ITEM_NUMBER: Final = re.compile(r"(?m)^\s*\(?\d{1,3}[.)]\s")
+
+
+def numbers_in(text: str) -> frozenset[str]:
+    """Return the numbers of a text, those up to 99 also where they are written as words ("twenty" is 20)."""
+    text = _ITEM_NUMBER.sub(" ", text)
+    digits = (term for term in analyze(text) if term[0].isdigit())
+    return frozenset((*digits, *_spelled_numbers(text)))
+
+
+def specific_terms(question: str) -> frozenset[str]:
+    """Return the terms of the numbers, codes and names in a question.
+
+    A name is a capitalised word that is not the first one. Where most words are capitalised, capitals tell nothing.
+    """
+    tokens = _TOKEN.findall(question)
+    capitalised = [token for token in tokens[1:] if token[0].isupper() and not _HAS_DIGIT.search(token)]
+    if len(capitalised) > len(tokens) / 2:
+        capitalised = []
+    names = [token for token in capitalised if token.casefold() not in QUESTION_WORDS | STOP_WORDS]
+    codes = [token for token in tokens if _HAS_DIGIT.search(token)]
+    terms = (term for token in (*names, *codes, *named_question_words(question)) for term in analyze(token))
+    return frozenset((*terms, *named_stop_words(question)))
+
+
+class Lack(IntEnum):
+    """What a text lacks that a question asks for: nothing, an amount or a time, or a count."""
+
+    NOTHING = 0
+    KIND = 1
+    COUNT = 2
+
+
+def lack_of(question: str, text: str) -> Lack:
+    """Return what a text lacks that a question asks for by "how many", "how long", "when"."""
+    kinds = [words for pattern, words in ((_ASKS_AMOUNT, _AMOUNTS), (_ASKS_TIME, _TIMES)) if pattern.search(question)]
+    if not kinds or _HAS_DIGIT.search(text) or _NUMBER_WORDS.search(text):
+        return Lack.NOTHING
+    words = {match.group().casefold() for match in _LETTERS.finditer(text)}
+    if any(not words.isdisjoint(kind) for kind in kinds):
+        return Lack.NOTHING
+    return Lack.COUNT if _ASKS_COUNT.search(question) else Lack.KIND
+
+
+def _spelled_numbers(text: str) -> Iterator[str]:
+    for match in _NUMBER_WORDS.finditer(text):
+        if tens := match["tens"]:
+            ones = match["ones"]
+            yield str(10 * (_TENS.index(tens.lower()) + 2) + (_UNITS.index(ones.lower()) if ones else 0))
+        elif match["unit"].lower() not in _SELDOM_NUMBERS:
+            yield str(_UNITS.index(match["unit"].lower()))
