@@ -12,8 +12,8 @@ import pytest
 from fastapi_ignite.rag.extraction import ExtractionError, epub, odf, rtf
 from fastapi_ignite.rag.extraction.child import extract_text
 from fastapi_ignite.rag.extraction.formats import MediaType
-from fastapi_ignite.rag.extraction.plain_structure import plain_spans
-from fastapi_ignite.rag.extraction.webpage import readable_text
+from fastapi_ignite.rag.extraction.html import readable_text
+from fastapi_ignite.rag.extraction.plain import plain_spans
 from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.chunking import chunk_text
 from fastapi_ignite.rag.text.sentences import split_sentences

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastapi_ignite.rag.extraction.html import read_page, readable_text
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
-from fastapi_ignite.rag.extraction.webpage import read_page, readable_text
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from typing import Final
 from fastapi_ignite.rag.extraction.decoding import decode
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import OLE_MAGIC, RTF_MAGIC
+from fastapi_ignite.rag.extraction.html import readable_text
 from fastapi_ignite.rag.extraction.mail import Enclosures, read_message
 from fastapi_ignite.rag.extraction.result import ExtractedText
-from fastapi_ignite.rag.extraction.webpage import readable_text
 
 _UNREADABLE: Final = "The file holds a document of another format; open it in Word, save it and upload it again."
 _MAIL: Final = re.compile(rb"\s*(mime-version|from|content-type|date|subject):", re.IGNORECASE)
