@@ -1,6 +1,6 @@
 """Reads Word files (DOCX, DOCM, DOTX, DOTM; transitional and strict) as a person reads them.
 
-`docs/reading/docx.md` says what is kept, where it stands, and what is left out and why.
+`docs/reading-documents.md` says what is kept, where it stands, and what is left out and why.
 """
 
 from __future__ import annotations

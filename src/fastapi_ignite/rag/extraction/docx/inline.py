@@ -53,7 +53,6 @@ class InlineText:
 @dataclass(slots=True)
 class _Output:
     pieces: list[str] = field(default_factory=list)
-    readings: list[str] = field(default_factory=list)
     boxes: list[etree._Element] = field(default_factory=list)
     notes: list[NoteReference] = field(default_factory=list)
     is_bold: bool = True
@@ -88,7 +87,6 @@ class InlineReader:
             w("pict"): self._graphic,
             w("object"): self._graphic,
             TEXT_BOX_CONTENT: self._box,
-            w("ruby"): self._ruby,
             w("footnoteReference"): self._note,
             w("endnoteReference"): self._note,
             w("footnoteRef"): self._own_mark,
@@ -99,7 +97,6 @@ class InlineReader:
         """Return what a paragraph (its children) shows, if `base` is the format of runs that have none of their own."""
         self._base, self._output = base, _Output()
         self._walk(elements, base)
-        self._end_ruby()
         self.fields.end_paragraph()
         found = self._output
         return InlineText("".join(found.pieces), found.boxes, found.notes, found.is_bold)
@@ -130,8 +127,6 @@ class InlineReader:
 
     def _show(self, text: str) -> None:
         if not self.fields.in_instruction and text:
-            if self._output.readings:
-                self._end_ruby()
             self.fields.shows()
             self._output.pieces.append(text)
 
@@ -191,28 +186,6 @@ class InlineReader:
 
     def _box(self, element: etree._Element, _: RunFormat) -> None:
         self._output.boxes.append(element)
-
-    def _ruby(self, element: etree._Element, _: RunFormat) -> None:
-        """Keep the readings until the word that they belong to ends: often each of its characters has its own."""
-        base, reading = (self._part(child(element, w(name))) for name in ("rubyBase", "rt"))
-        if base and not self.fields.in_instruction:
-            self.fields.shows()
-            self._output.pieces.append(base)
-            self._output.readings.append(reading)
-
-    def _part(self, element: etree._Element | None) -> str:
-        if element is None:
-            return ""
-        outer, self._output = self._output, _Output()
-        self._walk(element, self._base)
-        inner, self._output = self._output, outer
-        return "".join(inner.pieces)
-
-    def _end_ruby(self) -> None:
-        reading = "".join(self._output.readings)
-        self._output.readings.clear()
-        if reading:
-            self._output.pieces.append(f"({reading})")
 
     def _note(self, element: etree._Element, _: RunFormat) -> None:
         if self.fields.in_instruction:

@@ -58,12 +58,12 @@ O_MATH: Final = m("oMath")
 O_MATH_PARAGRAPH: Final = m("oMathPara")
 TEXT_BOX_CONTENT: Final = w("txbxContent")
 
-# Text that was deleted or moved away, and properties: nothing in them is shown.
+# Text that was deleted or moved away, readings of words (ruby), and properties: nothing in them is kept.
 HIDDEN: Final = frozenset(
     map(
         w,
         (
-            *("del", "moveFrom", "delText", "delInstrText", "sectPr", "sdtPr", "sdtEndPr", "smartTagPr"),
+            *("del", "moveFrom", "delText", "delInstrText", "rt", "sectPr", "sdtPr", "sdtEndPr", "smartTagPr"),
             *("customXmlPr", "rubyPr", "pPr", "rPr", "tblPr", "tblPrEx", "tblGrid", "trPr", "tcPr"),
             *("bookmarkStart", "bookmarkEnd", "proofErr", "permStart", "permEnd", "ffData", "fldData"),
         ),

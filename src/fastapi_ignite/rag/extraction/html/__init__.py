@@ -57,13 +57,6 @@ _MOST_OPTIONS: Final = 50
 _LONGEST_NOTE_ON_SCRIPTS: Final = 300
 
 
-def readable_text(html: str) -> str:
-    """Return the text of a page alone."""
-    builder = TextBuilder()
-    read_page(html, builder)
-    return builder.text
-
-
 def read_page(html: str, builder: TextBuilder, *, with_title: bool = True) -> None:
     """Add a page to `builder`, its `<title>` as the first heading.
 

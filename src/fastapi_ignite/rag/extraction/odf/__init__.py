@@ -1,4 +1,4 @@
-"""Reads OpenDocument files: texts, spreadsheets and presentations. docs/reading/odf.md says what is left out.
+"""Reads OpenDocument files: texts, spreadsheets and presentations. docs/reading-documents.md says what is left out.
 
 Every text of the body is kept, at any depth, except deleted text of tracked changes, text that is formatted or
 switched as hidden, ruby readings, alternative texts of pictures, the templates of indexes, and scripts.

@@ -7,6 +7,7 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.comments import comment_text
 from fastapi_ignite.rag.extraction.conventions.mathml import formula_text
 from fastapi_ignite.rag.extraction.conventions.unmarked_headers import first_row_names_columns
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
@@ -302,11 +303,8 @@ class BlockReader:
             text = self.nested_text(body) if body is not None else ""
             return f"{note_mark(element)} {text}" if text else ""
         creators = element.iterchildren(f"{DUBLIN_CORE}creator")
-        author = next((creator.text.strip() for creator in creators if creator.text), "")
-        text = self.nested_text(element)
-        if not text:
-            return ""
-        return f"Comment by {author}: {text}" if author else f"Comment: {text}"
+        author = next((creator.text for creator in creators if creator.text), "")
+        return comment_text(self.nested_text(element), author)
 
     def _end_code(self) -> None:
         if self._code:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pypdfium2.raw as pdfium_c
 
 from fastapi_ignite.rag.extraction.bidirectional import PlacedText
+from fastapi_ignite.rag.extraction.conventions.comments import comment_text
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 
 _HIDDEN: Final = 2 | 32  # the flags of annotations Hidden and NoView, ISO 32000 table 167
@@ -190,7 +191,7 @@ def _note(annotation: Any) -> str:
     if not text or kind == pdfium_c.FPDF_ANNOT_FREETEXT:
         return text
     author = _string(pdfium_c.FPDFAnnot_GetStringValue, annotation, b"T").strip()
-    return f"Comment by {author}: {text}" if author else f"Comment: {text}"
+    return comment_text(text, author)
 
 
 def _string(function: Callable[..., int], *arguments: Any) -> str:

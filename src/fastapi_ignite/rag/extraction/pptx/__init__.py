@@ -13,6 +13,7 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.comments import comment_text
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import MediaType
 from fastapi_ignite.rag.extraction.ooxml.charts import add_chart
@@ -187,5 +188,4 @@ class _Slide:
             direct = find(comment, "text")
             text = "\n".join(paragraphs(body)) if direct is None else direct.text or ""
             author = authors.get(comment.get("authorId", ""), "")
-            if text.strip():
-                self._builder.paragraph(f"Comment by {author}: {text}" if author else f"Comment: {text}")
+            self._builder.paragraph(comment_text(text, author))

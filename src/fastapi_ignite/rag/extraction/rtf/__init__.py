@@ -1,4 +1,4 @@
-"""Reads RTF files. docs/reading/rtf.md says what is left out.
+"""Reads RTF files. docs/reading-documents.md says what is left out.
 
 Kept are the text of the body, of notes, comments, text boxes, headers and footers, and the results of fields. Left out
 are deleted and hidden text, what moved away, pictures, data of embedded objects, instructions of fields, entries of an
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from fastapi_ignite.rag.extraction.conventions.comments import comment_text
 from fastapi_ignite.rag.extraction.conventions.symbol_characters import is_private
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import MediaType
@@ -247,15 +248,17 @@ class _Reader(TokenReader):
 
         def end(note: Flow) -> None:
             self._note_mark = ""
-            _attach(outer, mark, note)
+            text = _text_of(note)
+            _attach(outer, f"{mark} {text}".strip() if text else "")
 
         self.state.at_end = lambda: self._end_flow(outer, end)
 
     def begin_comment(self, _word: str, _value: int | None) -> None:
         outer = self._begin_flow()
         author, self._author = self._author, ""
-        prefix = f"Comment by {author}:" if author else "Comment:"
-        self.state.at_end = lambda: self._end_flow(outer, lambda comment: _attach(outer, prefix, comment))
+        self.state.at_end = lambda: self._end_flow(
+            outer, lambda comment: _attach(outer, comment_text(_text_of(comment), author))
+        )
 
     def begin_author(self, _word: str, _value: int | None) -> None:
         outer = self._begin_flow()
@@ -302,11 +305,14 @@ class _Reader(TokenReader):
         use(inner)
 
 
-def _attach(outer: Flow, prefix: str, inner: Flow) -> None:
-    text = inner.end(ParagraphFormat()).text.strip()
+def _text_of(flow: Flow) -> str:
+    return flow.end(ParagraphFormat()).text.strip()
+
+
+def _attach(outer: Flow, text: str) -> None:
     if text:
         builder = TextBuilder()
-        builder.paragraph(f"{prefix} {text}".strip())
+        builder.paragraph(text)
         outer.attach(builder)
 
 

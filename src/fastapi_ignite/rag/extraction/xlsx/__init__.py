@@ -15,6 +15,7 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.comments import comment_text
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import MediaType
 from fastapi_ignite.rag.extraction.ooxml.charts import add_chart
@@ -152,9 +153,7 @@ def _comment(reference: str, author: str, text: str) -> str:
     """Excel begins a comment with the name of its author, which is not said twice."""
     text = text.strip()
     text = text.removeprefix(f"{author}:").lstrip() if author else text
-    if not text:
-        return ""
-    return f"Comment on {reference} by {author}: {text}" if author else f"Comment on {reference}: {text}"
+    return comment_text(text, author, place=reference)
 
 
 def _visible(element: etree._Element) -> Iterator[etree._Element]:
