@@ -6,13 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from fastapi_ignite.rag.extraction.conventions.numerals import letters, roman
+
 _LONGEST_NUMBER: Final = 9
-_ROMAN: Final = (
-    *((1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL")),
-    *((10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I")),
-)
-_LARGEST_ROMAN: Final = 3999
-_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(slots=True)
@@ -60,16 +56,5 @@ def _integer(value: str, otherwise: int) -> int:
 
 
 def _written(number: int, kind: str) -> str:
-    if kind in {"a", "A"} and number > 0:
-        letters = ""
-        while number:
-            number, digit = divmod(number - 1, len(_LETTERS))
-            letters = _LETTERS[digit] + letters
-        return letters if kind == "a" else letters.upper()
-    if kind in {"i", "I"} and 0 < number <= _LARGEST_ROMAN:
-        roman = ""
-        for value, letters in _ROMAN:
-            roman += letters * (number // value)
-            number %= value
-        return roman.lower() if kind == "i" else roman
-    return str(number)
+    text = {"a": letters, "i": roman}.get(kind.lower(), str)(number)
+    return text.upper() if kind.isupper() else text

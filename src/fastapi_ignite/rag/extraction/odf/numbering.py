@@ -9,18 +9,13 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.numerals import letters, roman
 from fastapi_ignite.rag.extraction.conventions.symbol_characters import is_private, symbol_text
 from fastapi_ignite.rag.extraction.odf.names import EXTENSION, FORMATTING, STYLE, TEXT, XML, count_in
 
 DEEPEST_LEVEL: Final = 10
 _BULLET: Final = "•"
 _MOST: Final = 10**6
-_LETTERS: Final = 26
-_LAST_ROMAN: Final = 3999
-_ROMAN: Final = (
-    *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl")),
-    *((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
-)
 _PLACEHOLDER: Final = re.compile(r"%(\d{1,2})%")
 _LONGEST_LABEL: Final = 100
 
@@ -95,19 +90,15 @@ def list_style(element: etree._Element) -> ListStyle:
 
 def written(number: int, number_format: str) -> str:
     """Return the number as the format `1`, `a`, `A`, `i` or `I` writes it; a format we do not know counts in digits."""
-    if number_format in {"a", "A"} and 0 < number <= _MOST:
-        letters = ""
-        while number:
-            number, rest = divmod(number - 1, _LETTERS)
-            letters = chr(ord("a") + rest) + letters
-        return letters.upper() if number_format == "A" else letters
-    if number_format in {"i", "I"} and 0 < number <= _LAST_ROMAN:
-        roman = ""
-        for value, letters in _ROMAN:
-            times, number = divmod(number, value)
-            roman += letters * times
-        return roman.upper() if number_format == "I" else roman
+    if number_format in {"a", "A"} and number <= _MOST:
+        return _in_case(letters(number), number_format)
+    if number_format in {"i", "I"}:
+        return _in_case(roman(number), number_format)
     return str(number)
+
+
+def _in_case(text: str, number_format: str) -> str:
+    return text.upper() if number_format.isupper() else text
 
 
 def _bullet(entry: etree._Element) -> str:

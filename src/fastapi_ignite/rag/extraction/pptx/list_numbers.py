@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-_MOST_ROMAN: Final = 3999
+from fastapi_ignite.rag.extraction.conventions.numerals import repeated_letter, roman
+
 _LARGEST: Final = 32_767  # of ST_TextBulletStartAtNum
-_ROMAN: Final = (
-    *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl")),
-    *((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
-)
 
 
 class ListNumbers:
@@ -39,9 +36,9 @@ class ListNumbers:
 def _shown(number: int, scheme: str) -> str:
     text = str(number)
     if scheme.startswith("alpha"):
-        text = chr(ord("a") + (number - 1) % 26) * ((number - 1) // 26 + 1)
-    elif scheme.startswith("roman") and number <= _MOST_ROMAN:
-        text = _roman(number)
+        text = repeated_letter(number)
+    elif scheme.startswith("roman"):
+        text = roman(number)
     if "Uc" in scheme:
         text = text.upper()
     if scheme.endswith("ParenBoth"):
@@ -49,12 +46,3 @@ def _shown(number: int, scheme: str) -> str:
     if scheme.endswith("ParenR"):
         return f"{text})"
     return text if scheme.endswith("Plain") else f"{text}."
-
-
-def _roman(number: int) -> str:
-    shown = ""
-    for value, letters in _ROMAN:
-        while number >= value:
-            shown += letters
-            number -= value
-    return shown
