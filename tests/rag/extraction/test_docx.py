@@ -601,7 +601,9 @@ class TestHostileFiles:
             chart * 1000,
             related=[("rId1", "chart", "c.xml"), *((f"x{n}", "comments", "comments.xml") for n in range(1000))],
             comments=f'<w:comment w:author="Ada">{p("once")}</w:comment>',
-            others={"word/c.xml": part("c:chartSpace", f"<c:ser><c:val>{series}</c:val></c:ser>")},
+            others={
+                "word/c.xml": part("c:chartSpace", f"<c:ser><c:val><c:numCache>{series}</c:numCache></c:val></c:ser>")
+            },
         )
         assert read_here(data).text.count("1") == 1000
         assert read_here(data).text.count("once") == 1

@@ -9,7 +9,6 @@ from typing import Final
 from lxml import etree
 
 from fastapi_ignite.rag.extraction.conventions.symbol_characters import symbol_character, symbol_text
-from fastapi_ignite.rag.extraction.docx.equations import equation_text
 from fastapi_ignite.rag.extraction.docx.fields import Fields
 from fastapi_ignite.rag.extraction.docx.names import (
     ALTERNATE_CONTENT,
@@ -26,6 +25,7 @@ from fastapi_ignite.rag.extraction.docx.names import (
 )
 from fastapi_ignite.rag.extraction.docx.notes import NoteReference, Notes
 from fastapi_ignite.rag.extraction.docx.styles import RunFormat, Styles
+from fastapi_ignite.rag.extraction.ooxml.equations import equation_text
 
 _SPACE: Final = "{http://www.w3.org/XML/1998/namespace}space"
 _FIELD_MARK: Final = w("fldChar")

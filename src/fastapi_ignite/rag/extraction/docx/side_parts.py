@@ -13,7 +13,6 @@ from fastapi_ignite.rag.extraction.conventions.comments import comment_text
 from fastapi_ignite.rag.extraction.docx.blocks import Block, Paragraph
 from fastapi_ignite.rag.extraction.docx.names import w
 from fastapi_ignite.rag.extraction.docx.notes import NoteReference, notes_by_id
-from fastapi_ignite.rag.extraction.docx.package import parse
 from fastapi_ignite.rag.extraction.docx.story import Document, Story
 
 _NUMBER: Final = re.compile(r"\d+")
@@ -70,7 +69,7 @@ class SideParts:
 
     def _open(self, part: str) -> tuple[etree._Element, Story]:
         package = self._document.package
-        return parse(package.text_content(part)), Story(self._document, package.relationships(part))
+        return package.required_xml(part), Story(self._document, package.relations(part))
 
     def _read_notes(self, kind: str) -> tuple[Story, dict[str, etree._Element]]:
         notes: dict[str, etree._Element] = {}

@@ -29,23 +29,29 @@ class _Series:
 
 def add_chart(builder: TextBuilder, parts: OfficeParts, name: str) -> None:
     """Add the text of a chart part. A part that is missing has none."""
+    for found in chart_content(parts, name):
+        if isinstance(found, str):
+            builder.paragraph(found)
+        else:
+            builder.table(found, header_rows=1)
+
+
+def chart_content(parts: OfficeParts, name: str) -> Iterator[str | list[list[str]]]:
+    """Yield the paragraphs of a chart part, and its tables, whose first rows are headers."""
     root = parts.xml(name)
     if root is None:
         return
     titles = list(descendants(root, "title"))
     for title in titles:
-        for text in paragraphs(title) if find(title, "tx", "strRef") is None else _title_of_cell(title):
-            builder.paragraph(text)
+        yield from paragraphs(title) if find(title, "tx", "strRef") is None else _title_of_cell(title)
     is_extended = "chartex" in str(root.tag)
     for group in _groups(list(_extended_series(root) if is_extended else map(_series, descendants(root, "ser")))):
-        builder.table(_table(group), header_rows=1)
+        yield list(_table(group))
     for label in descendants(root, "rich"):
         if next(label.iterancestors("{*}title"), None) is None:
-            for text in paragraphs(label):
-                builder.paragraph(text)
+            yield from paragraphs(label)
     for drawing in parts.related(name, "chartUserShapes"):
-        for text in paragraphs(parts.xml(drawing)):
-            builder.paragraph(text)
+        yield from paragraphs(parts.xml(drawing))
 
 
 def _title_of_cell(title: etree._Element) -> Iterator[str]:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from lxml import etree
 
-from fastapi_ignite.rag.extraction.ooxml.parts import children, descendants, find, is_true, local_name
+from fastapi_ignite.rag.extraction.ooxml.equations import equation_text
+from fastapi_ignite.rag.extraction.ooxml.parts import children, chosen_children, descendants, find, is_true, local_name
 
 _NUMBER_OF_SLIDE: Final = "slidenum"
-
-
-def chosen_children(element: etree._Element | None) -> Iterator[etree._Element]:
-    """Yield the children of an element, and of alternatives the first: the others say the same for older programs."""
-    for child in () if element is None else element:
-        if local_name(child) == "AlternateContent":
-            chosen = next(children(child, "Choice"), None)
-            yield from chosen_children(find(child, "Fallback") if chosen is None else chosen)
-        else:
-            yield child
 
 
 def paragraph_text(paragraph: etree._Element, slide_number: int | None = None) -> str:
@@ -37,80 +28,13 @@ def paragraph_text(paragraph: etree._Element, slide_number: int | None = None) -
         elif name in {"r", "fld"}:
             pieces.extend(text.text or "" for text in children(child, "t"))
         elif name not in {"pPr", "endParaRPr"}:
-            pieces.append(formula_text(child))
+            pieces.append(equation_text(child))
     return "".join(pieces)
 
 
 def paragraphs(element: etree._Element | None) -> Iterator[str]:
     """Yield the text of all paragraphs below an element."""
     yield from map(paragraph_text, descendants(element, "p"))
-
-
-def formula_text(element: etree._Element) -> str:
-    """Return a formula in one line: `(a+b)/2`, `x^2`, `√(x)`."""
-    if local_name(element) == "t":
-        return element.text or ""
-    return _FORMS.get(local_name(element), _inside)(element)
-
-
-def _fraction(element: etree._Element) -> str:
-    return f"{_operand(element, 'num')}/{_operand(element, 'den')}"
-
-
-def _root(element: etree._Element) -> str:
-    return f"{_part(element, 'deg')}√({_part(element, 'e')})"
-
-
-def _function(element: etree._Element) -> str:
-    return f"{_part(element, 'fName')} {_part(element, 'e')}"
-
-
-def _matrix(element: etree._Element) -> str:
-    rows = [" ".join(map(_inside, children(row, "e"))) for row in children(element, "mr")]
-    # the element around a formula on a slide is called like a matrix
-    return f"[{'; '.join(rows)}]" if rows else _inside(element)
-
-
-def _delimited(element: etree._Element) -> str:
-    begin, end, separator = (_character(element, "dPr", key) for key in ("begChr", "endChr", "sepChr"))
-    inner = ("|" if separator is None else separator).join(map(_inside, children(element, "e")))
-    return f"{'(' if begin is None else begin}{inner}{')' if end is None else end}"
-
-
-def _scripts(element: etree._Element) -> str:
-    lower, upper = _operand(element, "sub"), _operand(element, "sup")
-    scripts = f"{'_' if lower else ''}{lower}{'^' if upper else ''}{upper}"
-    if local_name(element) == "nary":
-        return f"{_character(element, 'naryPr', 'chr') or '∫'}{scripts} {_part(element, 'e')}"
-    return f"{_operand(element, 'e')}{scripts}"
-
-
-def _inside(element: etree._Element) -> str:
-    return "".join(map(formula_text, chosen_children(element)))
-
-
-def _part(element: etree._Element, name: str) -> str:
-    return "".join(map(_inside, children(element, name)))
-
-
-def _operand(element: etree._Element, name: str) -> str:
-    text = _part(element, name)
-    return text if len(text) < 2 or text.isalnum() else f"({text})"  # noqa: PLR2004  # one sign needs no parentheses
-
-
-def _character(element: etree._Element, properties: str, name: str) -> str | None:
-    found = find(element, properties, name)
-    return None if found is None else next((text for key, text in found.attrib.items() if str(key).endswith("val")), "")
-
-
-_FORMS: Final[dict[str, Callable[[etree._Element], str]]] = {
-    "f": _fraction,
-    "rad": _root,
-    "func": _function,
-    "m": _matrix,
-    "d": _delimited,
-    **dict.fromkeys(("sSup", "sSub", "sSubSup", "nary"), _scripts),
-}
 
 
 def table_rows(table: etree._Element) -> tuple[list[list[str]], int]:

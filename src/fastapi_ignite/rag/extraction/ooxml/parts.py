@@ -5,10 +5,7 @@ Strict documents have other namespaces than transitional ones and the same names
 
 from __future__ import annotations
 
-import io
 import posixpath
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +13,7 @@ from urllib.parse import unquote
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction import package_parts
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 
 _RELATION_NAMESPACES: Final = (
@@ -24,10 +22,6 @@ _RELATION_NAMESPACES: Final = (
 )
 # A hostile document shows the same part over and over; honest ones read few parts twice.
 _MOST_READ: Final = 4
-_PARSER: Final = etree.XMLParser(
-    resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
-)
-_UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +33,35 @@ class Relation:
 
 
 class OfficeParts:
-    """The parts of one package. Their names are compared without regard to case, as the standard says.
+    """The parts of one package. Names are compared without regard to case and percent-encoding, as the standard says.
 
     Every method raises an `ExtractionError` where a part that is there cannot be read.
     """
 
     def __init__(self, data: bytes) -> None:
-        try:
-            self._package = zipfile.ZipFile(io.BytesIO(data))
-        except _UNREADABLE as damage:
-            raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+        self._package = package_parts.open_package(data)
         self._entries = {_normalized(entry.filename): entry for entry in self._package.infolist()}
         self._left = _MOST_READ * sum(entry.file_size for entry in self._package.infolist())
 
     def content(self, name: str) -> bytes | None:
         """Return the bytes of a part, or None if the package has no such part."""
-        entry = self._entries.get(_normalized(name)) or self._entries.get(_normalized(unquote(name)))
+        entry = self._entries.get(_normalized(name))
         if entry is None:
             return None
         self._left -= entry.file_size
         if self._left < 0:
             raise ExtractionError(ErrorCode.CORRUPT_FILE)
-        try:
-            return self._package.read(entry)
-        except _UNREADABLE as damage:
-            raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+        return package_parts.unpack(self._package, entry)
+
+    def has(self, name: str) -> bool:
+        return _normalized(name) in self._entries
+
+    def required_content(self, name: str) -> bytes:
+        """Return the bytes of a part without which the document is incomplete."""
+        content = self.content(name)
+        if content is None:
+            raise ExtractionError(ErrorCode.CORRUPT_FILE)
+        return content
 
     def xml(self, name: str) -> etree._Element | None:
         """Return the root of a part, or None if the package has no such part."""
@@ -83,9 +81,10 @@ class OfficeParts:
         root = self.xml(f"{folder}/_rels/{file}.rels" if folder else f"_rels/{file}.rels")
         relations: dict[str, Relation] = {}
         for link in () if root is None else root:
-            if link.get("TargetMode", "").lower() != "external":
-                target = posixpath.normpath(posixpath.join("/", folder, link.get("Target", "").replace("\\", "/")))
-                relations[link.get("Id", "")] = Relation(link.get("Type", "").rpartition("/")[2], target.lstrip("/"))
+            target = link.get("Target", "").replace("\\", "/")
+            if link.get("TargetMode", "").lower() != "external" and target:
+                part = _normalized(posixpath.normpath(posixpath.join("/", folder, target)))
+                relations[link.get("Id", "")] = Relation(link.get("Type", "").rpartition("/")[2], part)
         return relations
 
     def related(self, name: str, *kinds: str) -> Iterator[str]:
@@ -96,21 +95,21 @@ class OfficeParts:
 
     def main_part(self, otherwise: str) -> str:
         """Return the name of the part that the document begins with; `otherwise` where the package names none."""
-        named = next(self.related("", "officeDocument"), otherwise)
-        return named if _normalized(named) in self._entries else otherwise
+        return next(filter(self.has, self.related("", "officeDocument")), otherwise)
 
 
 def parse_xml(content: bytes) -> etree._Element:
-    """Parse a part. Entities are never declared in Office files, so one that declares any is refused.
+    """Parse a part.
 
     Raises:
-        ExtractionError: the XML is damaged, too deep, or declares entities.
+        ExtractionError: the XML is damaged, too deep, or has a document type.
     """
-    try:
-        root = etree.fromstring(content, _PARSER)
-    except (etree.XMLSyntaxError, ValueError) as damage:
-        raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
-    if root.getroottree().docinfo.internalDTD is not None:
+    return refuse_document_type(package_parts.parse_xml(content))
+
+
+def refuse_document_type(root: etree._Element | None) -> etree._Element:
+    """Return the root, unless its part is empty or has a document type, which the standard of the packages forbids."""
+    if root is None or root.getroottree().docinfo.doctype or root.getroottree().docinfo.internalDTD is not None:
         raise ExtractionError(ErrorCode.CORRUPT_FILE)
     return root
 
@@ -139,6 +138,16 @@ def descendants(element: etree._Element | None, name: str) -> Iterator[etree._El
         yield from element.iter(f"{{*}}{name}")
 
 
+def chosen_children(element: etree._Element | None) -> Iterator[etree._Element]:
+    """Yield the children of an element, and of alternatives the first: the others say the same for older programs."""
+    for child in () if element is None else element:
+        if local_name(child) == "AlternateContent":
+            chosen = next(children(child, "Choice"), None)
+            yield from chosen_children(find(child, "Fallback") if chosen is None else chosen)
+        else:
+            yield child
+
+
 def relation_id(element: etree._Element, name: str = "id") -> str:
     """Return the attribute `r:id`, or another of the namespace of relations; an empty text if it is missing."""
     return next((found for space in _RELATION_NAMESPACES if (found := element.get(f"{{{space}}}{name}"))), "")
@@ -149,4 +158,4 @@ def is_true(value: str | None) -> bool:
 
 
 def _normalized(name: str) -> str:
-    return name.replace("\\", "/").lstrip("/").lower()
+    return unquote(name.replace("\\", "/")).lstrip("/").lower()

@@ -18,10 +18,11 @@ from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import MediaType
 from fastapi_ignite.rag.extraction.ooxml.charts import add_chart
 from fastapi_ignite.rag.extraction.ooxml.diagrams import diagram_texts
-from fastapi_ignite.rag.extraction.ooxml.drawing_text import chosen_children, paragraph_text, paragraphs, table_rows
+from fastapi_ignite.rag.extraction.ooxml.drawing_text import paragraph_text, paragraphs, table_rows
 from fastapi_ignite.rag.extraction.ooxml.parts import (
     OfficeParts,
     children,
+    chosen_children,
     descendants,
     find,
     is_true,

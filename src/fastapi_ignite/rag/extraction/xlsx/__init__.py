@@ -19,11 +19,12 @@ from fastapi_ignite.rag.extraction.conventions.comments import comment_text
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import MediaType
 from fastapi_ignite.rag.extraction.ooxml.charts import add_chart
-from fastapi_ignite.rag.extraction.ooxml.drawing_text import chosen_children, paragraphs
+from fastapi_ignite.rag.extraction.ooxml.drawing_text import paragraphs
 from fastapi_ignite.rag.extraction.ooxml.parts import (
     OfficeParts,
     Relation,
     children,
+    chosen_children,
     descendants,
     find,
     is_true,

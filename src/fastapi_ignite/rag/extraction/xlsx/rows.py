@@ -6,7 +6,6 @@ time of an XML parser in Python; a sheet that has anything else is read again by
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from typing import Final
 from lxml import etree
 
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
-from fastapi_ignite.rag.extraction.ooxml.parts import find, is_true, parse_xml
+from fastapi_ignite.rag.extraction.ooxml.parts import find, is_true, parse_xml, refuse_document_type
+from fastapi_ignite.rag.extraction.package_parts import XML_DAMAGE, parse_events
 from fastapi_ignite.rag.extraction.xlsx.cell_values import CellKind, CellValues, string_text, unescaped
 
 # of a whole workbook, so that long strings that many cells share cannot fill the memory
@@ -199,16 +199,7 @@ class RowReader:
         rows: list[SheetRow] = []
         number = 0
         try:
-            events = etree.iterparse(
-                io.BytesIO(content),
-                tag="{*}row",
-                resolve_entities=False,
-                no_network=True,
-                load_dtd=False,
-                huge_tree=False,
-                remove_comments=True,
-                remove_pis=True,
-            )
+            events = parse_events(content, "{*}row")
             for _, element in events:
                 number = _row_number(element.get("r"), number)
                 row = self._parsed_row(element, number)
@@ -220,11 +211,9 @@ class RowReader:
                 while parent is not None and parent[0] is not element:
                     del parent[0]
             root = events.root
-        except (etree.XMLSyntaxError, ValueError) as damage:
+        except XML_DAMAGE as damage:
             raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
-        if root is None or root.getroottree().docinfo.internalDTD is not None:
-            raise ExtractionError(ErrorCode.CORRUPT_FILE)
-        return rows, root
+        return rows, refuse_document_type(root)
 
     def _parsed_row(self, element: etree._Element, number: int) -> SheetRow | None:
         cells: dict[int, tuple[str, CellKind]] = {}

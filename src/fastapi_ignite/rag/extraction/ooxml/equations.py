@@ -7,38 +7,25 @@ from typing import Final
 
 from lxml import etree
 
-from fastapi_ignite.rag.extraction.docx.names import ALTERNATE_CONTENT, HIDDEN, T, m, mc, w
+from fastapi_ignite.rag.extraction.ooxml.parts import children, chosen_children, find, local_name
 
-_VAL: Final = m("val")
-_FUNCTION: Final = m("func")
 _ROOTS: Final = {"": "√", "2": "√", "3": "∛", "4": "∜"}
 _BRACKETS: Final = frozenset({"()", "[]", "{}", "||", "⟨⟩"})
-_PROPERTIES: Final = frozenset(
-    m(f"{name}Pr")
-    for name in (
-        *("acc", "bar", "borderBox", "box", "ctrl", "d", "eqArr", "f", "func", "groupChr", "lim", "limLow", "limUpp"),
-        *("m", "nary", "oMathPara", "phant", "r", "rad", "sPre", "sSub", "sSubSup", "sSup", "arg"),
-    )
-)
+# All elements with properties end in this.
+_PROPERTIES: Final = "Pr"
+_DELETED: Final = frozenset({"del", "moveFrom", "delText", "delInstrText"})
 
 
 def equation_text(element: etree._Element) -> str:
     """Return the text of `m:oMath`, or of any part of one."""
     text = ""
-    for child in element:
-        tag = child.tag
-        if tag in HIDDEN or tag in _PROPERTIES:
+    for child in chosen_children(element):
+        name = local_name(child)
+        if name in _DELETED or name.endswith(_PROPERTIES):
             continue
-        write = _WRITERS.get(tag)
-        if write is not None:
-            piece = write(child)
-        elif tag == ALTERNATE_CONTENT:
-            choice = next(child.iterchildren(mc("Choice")), child)
-            piece = equation_text(choice)
-        else:
-            piece = equation_text(child)
+        piece = _WRITERS.get(name, equation_text)(child)
         # `a cos x`, not `acos x`, which is another function
-        text += f" {piece}" if tag == _FUNCTION and text[-1:].isalnum() else piece
+        text += f" {piece}" if name == "func" and text[-1:].isalnum() else piece
     return text
 
 
@@ -47,7 +34,7 @@ def _literal(element: etree._Element) -> str:
 
 
 def _part(element: etree._Element, name: str) -> str:
-    part = element.find(m(name))
+    part = find(element, name)
     return "" if part is None else equation_text(part)
 
 
@@ -61,8 +48,10 @@ def _grouped(text: str) -> str:
 
 
 def _property(element: etree._Element, properties: str, name: str) -> str | None:
-    found = element.find(f"{m(properties)}/{m(name)}")
-    return None if found is None else found.get(_VAL, "")
+    found = find(element, properties, name)
+    if found is None:
+        return None
+    return next((str(value) for key, value in found.attrib.items() if etree.QName(key).localname == "val"), "")
 
 
 def _fraction(element: etree._Element) -> str:
@@ -97,9 +86,7 @@ def _operator(element: etree._Element) -> str:
 
 def _delimited(element: etree._Element) -> str:
     begin, separator, end = (_property(element, "dPr", name) for name in ("begChr", "sepChr", "endChr"))
-    inside = ("|" if separator is None else separator).join(
-        equation_text(each) for each in element.iterchildren(m("e"))
-    )
+    inside = ("|" if separator is None else separator).join(equation_text(each) for each in children(element, "e"))
     return f"{'(' if begin is None else begin}{inside}{')' if end is None else end}"
 
 
@@ -109,7 +96,7 @@ def _function(element: etree._Element) -> str:
 
 
 def _limit(element: etree._Element) -> str:
-    sign = "_" if element.tag == m("limLow") else "^"
+    sign = "_" if local_name(element) == "limLow" else "^"
     return f"{_part(element, 'e')}{sign}{_grouped(_part(element, 'lim'))}"
 
 
@@ -123,34 +110,31 @@ def _barred(element: etree._Element) -> str:
 
 
 def _matrix(element: etree._Element) -> str:
-    rows = (
-        ", ".join(equation_text(cell) for cell in row.iterchildren(m("e"))) for row in element.iterchildren(m("mr"))
-    )
+    rows = (", ".join(equation_text(cell) for cell in children(row, "e")) for row in children(element, "mr"))
     return f"[{'; '.join(rows)}]"
 
 
 def _array(element: etree._Element) -> str:
-    return "; ".join(equation_text(row) for row in element.iterchildren(m("e")))
+    return "; ".join(equation_text(row) for row in children(element, "e"))
 
 
-_WRITERS: Final[dict[object, Callable[[etree._Element], str]]] = {
-    m("t"): _literal,
-    T: _literal,
-    w("br"): lambda _: " ",
-    w("tab"): lambda _: " ",
-    m("f"): _fraction,
-    m("sSup"): _scripted,
-    m("sSub"): _scripted,
-    m("sSubSup"): _scripted,
-    m("sPre"): _scripted_before,
-    m("rad"): _root,
-    m("nary"): _operator,
-    m("d"): _delimited,
-    _FUNCTION: _function,
-    m("limLow"): _limit,
-    m("limUpp"): _limit,
-    m("acc"): _accented,
-    m("bar"): _barred,
-    m("m"): _matrix,
-    m("eqArr"): _array,
+_WRITERS: Final[dict[str, Callable[[etree._Element], str]]] = {
+    "t": _literal,
+    "br": lambda _: " ",
+    "tab": lambda _: " ",
+    "f": _fraction,
+    "sSup": _scripted,
+    "sSub": _scripted,
+    "sSubSup": _scripted,
+    "sPre": _scripted_before,
+    "rad": _root,
+    "nary": _operator,
+    "d": _delimited,
+    "func": _function,
+    "limLow": _limit,
+    "limUpp": _limit,
+    "acc": _accented,
+    "bar": _barred,
+    "m": _matrix,
+    "eqArr": _array,
 }
