@@ -62,7 +62,21 @@ def _best_separator(text: str) -> str:
     sample = _beginning(text, _SAMPLE_CHARACTERS)
     shapes = {separator: shape for separator in _SEPARATORS if (shape := _shape(sample, separator)) is not None}
     fitting = {separator: shape for separator, shape in shapes.items() if shape.is_table}
+    if len(fitting) > 1:  # a quoted cell may hold the other separator
+        fitting = {
+            separator: shape for separator, shape in fitting.items() if _is_well_quoted(sample, separator)
+        } or fitting
     return max(fitting, key=lambda separator: (fitting[separator].share, fitting[separator].columns), default="")
+
+
+def _is_well_quoted(text: str, separator: str) -> bool:
+    """Tell whether a separator or a line end follows each quoted cell."""
+    try:
+        for _ in csv.reader(io.StringIO(text, newline="\n"), delimiter=separator, strict=True):
+            pass
+    except csv.Error:
+        return False
+    return True
 
 
 def _beginning(text: str, characters: int) -> str:
