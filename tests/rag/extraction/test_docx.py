@@ -465,7 +465,11 @@ class TestBesideTheBody:
             inside = "".join(f'<c:pt idx="{n}"><c:v>{value}</c:v></c:pt>' for n, value in enumerate(values))
             return f"<c:{name}><c:strRef><c:strCache>{inside}</c:strCache></c:strRef></c:{name}>"
 
-        series = f"<c:ser>{points('tx', 'Sales')}{points('cat', 'North', 'South')}{points('val', '3', '5')}</c:ser>"
+        shares = "<c:formatCode>0%</c:formatCode>" + "".join(
+            f'<c:pt idx="{n}"><c:v>{value}</c:v></c:pt>' for n, value in enumerate((0.3, 0.5))
+        )
+        values = f"<c:val><c:numRef><c:numCache>{shares}</c:numCache></c:numRef></c:val>"
+        series = f"<c:ser>{points('tx', 'Share')}{points('cat', 'North', 'South')}{values}</c:ser>"
         title = "<c:title><c:tx><c:rich><a:p><a:r><a:t>Sales by region</a:t></a:r></a:p></c:rich></c:tx></c:title>"
         point = "<dgm:ptLst><dgm:pt><dgm:t><a:p><a:r><a:t>First step</a:t></a:r></a:p></dgm:t></dgm:pt></dgm:ptLst>"
 
@@ -482,7 +486,7 @@ class TestBesideTheBody:
                 "word/diagrams/data1.xml": part("dgm:dataModel", point),
             },
         )
-        assert read_here(data).text == "Sales by region\n\n\tSales\nNorth\t3\nSouth\t5\n\nFirst step"
+        assert read_here(data).text == "Sales by region\n\n\tShare\nNorth\t30%\nSouth\t50%\n\nFirst step"
 
 
 class TestPackages:

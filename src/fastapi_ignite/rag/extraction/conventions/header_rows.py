@@ -1,4 +1,4 @@
-"""Tells whether the first row of a table names its columns."""
+"""Tells whether the first row of a table names its columns, where the document does not mark it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _VALUE: Final = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _YEAR: Final = re.compile(r"(?:19|20)[0-9]{2}")
+_NAME_AND_VALUE: Final = 2
+_CURRENCY: Final = re.compile(r"\s*[€$£¥]\s*")
 
 
 def has_header(rows: Sequence[Sequence[str]], *, certain: bool = False) -> bool:
@@ -36,6 +38,16 @@ def has_header(rows: Sequence[Sequence[str]], *, certain: bool = False) -> bool:
     return not certain or any(
         all(column < len(row) and _is_value(row[column]) for row in below) for column in range(len(names))
     )
+
+
+def first_row_names_columns(rows: Sequence[Sequence[str]]) -> bool:
+    """Tell whether the first row of a table in a text names the columns.
+
+    Two columns of text are more often a name and its value in each row, so that numbers below must bear it out there.
+    """
+    if not rows or max(map(len, rows)) > _NAME_AND_VALUE:
+        return bool(rows) and has_header(rows)
+    return has_header([[_CURRENCY.sub("", cell) for cell in row] for row in rows], certain=True)
 
 
 def _is_value(cell: str) -> bool:

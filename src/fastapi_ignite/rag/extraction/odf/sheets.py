@@ -8,7 +8,7 @@ from typing import Final
 
 from lxml import etree
 
-from fastapi_ignite.rag.extraction.conventions.unmarked_headers import first_row_names_columns
+from fastapi_ignite.rag.extraction.conventions.header_rows import first_row_names_columns
 from fastapi_ignite.rag.extraction.odf.names import (
     CELL,
     CELLS,

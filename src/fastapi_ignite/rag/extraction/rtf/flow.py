@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from fastapi_ignite.rag.extraction.conventions.header_rows import first_row_names_columns
 from fastapi_ignite.rag.extraction.conventions.page_numbers import is_only_page_number
-from fastapi_ignite.rag.extraction.conventions.unmarked_headers import first_row_names_columns
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 
 _DIGITS: Final = str.maketrans("", "", "0123456789")
