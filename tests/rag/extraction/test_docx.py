@@ -488,6 +488,27 @@ class TestBesideTheBody:
         )
         assert read_here(data).text == "Sales by region\n\n\tShare\nNorth\t30%\nSouth\t50%\n\nFirst step"
 
+    def test_charts_of_new_kinds(self) -> None:
+        def points(*values: str) -> str:
+            return "".join(f'<cx:pt idx="{n}">{value}</cx:pt>' for n, value in enumerate(values))
+
+        categories = f"<cx:lvl>{points('North', 'South')}</cx:lvl>"
+        values = f'<cx:lvl formatCode="0%">{points("0.3", "0.5")}</cx:lvl>'
+        chart = (
+            '<cx:chartSpace xmlns:cx="http://schemas.microsoft.com/office/drawing/2014/chartex"><cx:chartData>'
+            f'<cx:data id="0"><cx:strDim type="cat">{categories}</cx:strDim>'
+            f'<cx:numDim type="val">{values}</cx:numDim></cx:data></cx:chartData><cx:chart><cx:plotArea>'
+            '<cx:plotAreaRegion><cx:series layoutId="waterfall"><cx:tx><cx:txData><cx:v>Share</cx:v></cx:txData>'
+            '</cx:tx><cx:dataId val="0"/></cx:series></cx:plotAreaRegion></cx:plotArea></cx:chart></cx:chartSpace>'
+        )
+        reference = '<cx:chart xmlns:cx="http://schemas.microsoft.com/office/drawing/2014/chartex" r:id="rId1"/>'
+        data = make_word_file(
+            p(f"<w:r><w:drawing><a:graphic><a:graphicData>{reference}</a:graphicData></a:graphic></w:drawing></w:r>"),
+            related=[("rId1", "chartEx", "charts/chartEx1.xml")],
+            others={"word/charts/chartEx1.xml": chart.encode()},
+        )
+        assert read_here(data).text == "\tShare\nNorth\t30%\nSouth\t50%"
+
 
 class TestPackages:
     BODY = p("Some text") + item("first") + p(field("DATE", run("today")))

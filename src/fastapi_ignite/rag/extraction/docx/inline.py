@@ -12,6 +12,9 @@ from fastapi_ignite.rag.extraction.conventions.symbol_characters import symbol_c
 from fastapi_ignite.rag.extraction.docx.fields import Fields
 from fastapi_ignite.rag.extraction.docx.names import (
     ALTERNATE_CONTENT,
+    CHARTS,
+    DIAGRAM,
+    DRAWING_PARAGRAPH,
     HIDDEN,
     O_MATH,
     O_MATH_PARAGRAPH,
@@ -20,7 +23,6 @@ from fastapi_ignite.rag.extraction.docx.names import (
     R,
     T,
     child,
-    drawing,
     w,
 )
 from fastapi_ignite.rag.extraction.docx.notes import NoteReference, Notes
@@ -35,9 +37,7 @@ _SURROGATES: Final = range(0xD800, 0xE000)
 _RAISED: Final = dict(zip("0123456789+-\u2212=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ", strict=True))
 _RAISED_SIGNS: Final = frozenset(_RAISED)
 _RAISED_TABLE: Final = str.maketrans(_RAISED)
-_GRAPHICS: Final = frozenset(
-    (drawing("chart", "chart"), drawing("diagram", "relIds"), drawing("main", "p"), TEXT_BOX_CONTENT)
-)
+_GRAPHICS: Final = CHARTS | {DIAGRAM, DRAWING_PARAGRAPH, TEXT_BOX_CONTENT}
 
 
 @dataclass(slots=True)

@@ -13,6 +13,9 @@ from fastapi_ignite.rag.extraction.docx.fields import Fields
 from fastapi_ignite.rag.extraction.docx.inline import InlineReader, InlineText
 from fastapi_ignite.rag.extraction.docx.names import (
     ALTERNATE_CONTENT,
+    CHARTS,
+    DIAGRAM,
+    DRAWING_PARAGRAPH,
     HIDDEN,
     O_MATH,
     O_MATH_PARAGRAPH,
@@ -21,7 +24,6 @@ from fastapi_ignite.rag.extraction.docx.names import (
     P,
     R,
     child,
-    drawing,
     r,
     w,
 )
@@ -37,12 +39,9 @@ from fastapi_ignite.rag.extraction.ooxml.drawing_text import paragraph_text
 from fastapi_ignite.rag.extraction.ooxml.parts import Relation
 
 _EMBEDDED_PART: Final = w("altChunk")
-_DRAWING_PARAGRAPH: Final = drawing("main", "p")
-_CHART: Final = drawing("chart", "chart")
-_DIAGRAM: Final = drawing("diagram", "relIds")
 # They stand among paragraphs only in files that another program than Word wrote: each is read as a paragraph.
 _INLINE: Final = frozenset((R, O_MATH, O_MATH_PARAGRAPH, w("hyperlink"), w("fldSimple")))
-_BLOCKS: Final = frozenset((P, TABLE, _EMBEDDED_PART, _DRAWING_PARAGRAPH, _CHART, _DIAGRAM, *_INLINE))
+_BLOCKS: Final = frozenset((P, TABLE, _EMBEDDED_PART, DRAWING_PARAGRAPH, DIAGRAM, *CHARTS, *_INLINE))
 _PLAIN: Final = ParagraphStyle()
 
 
@@ -101,13 +100,13 @@ class Story:
                 yield from self._tables.read(element)
             elif tag in _INLINE:
                 waiting.append(self.inline.read([element], self._document.styles.paragraph(None).run))
-            elif tag == _DRAWING_PARAGRAPH:
+            elif tag == DRAWING_PARAGRAPH:
                 yield Paragraph(paragraph_text(element))
             elif tag == _EMBEDDED_PART:
                 part = self._part_of(element, "id")
                 if part is not None:
                     yield from self._document.read_embedded(self._document.package.required_content(part))
-            elif tag == _DIAGRAM:
+            elif tag == DIAGRAM:
                 part = self._part_of(element, "dm")
                 if part is not None:
                     texts = diagram_texts(self._document.package.required_xml(part))
