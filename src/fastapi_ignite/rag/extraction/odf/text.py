@@ -9,9 +9,9 @@ from lxml import etree
 
 from fastapi_ignite.rag.extraction.conventions.comments import comment_text
 from fastapi_ignite.rag.extraction.conventions.header_rows import first_row_names_columns
-from fastapi_ignite.rag.extraction.conventions.mathml import formula_text
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.odf.inline import SKIPPED, InlineReader, note_mark
+from fastapi_ignite.rag.extraction.odf.mathml import formula_text
 from fastapi_ignite.rag.extraction.odf.names import (
     ANNOTATION,
     CELL,
