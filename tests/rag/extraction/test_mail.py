@@ -95,6 +95,13 @@ class TestBodies:
             "Location: Room 5\nOrganizer: Ada <ada@example.com>"
         )
 
+    def test_an_invitation_is_no_other_form_of_the_text(self) -> None:
+        event = (
+            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Review of the whole budget\nEND:VEVENT\nEND:VCALENDAR\n"
+        )
+        forms = (PLAIN + STORY, f"{HTML}<p>{STORY}</p>", "Content-Type: text/calendar; method=REQUEST\n\n" + event)
+        assert body(parts("alternative", *forms)) == f"Event: Review of the whole budget\n\n{STORY}"
+
     def test_headers_alone_are_a_message(self) -> None:
         assert read(HEADERS).text == "Subject: Fire drill\nFrom: Office <office@example.com>\nTo: all@example.com"
 

@@ -71,6 +71,8 @@ class Enclosures:
         self.depth += 1
         try:
             return self.read(data, suffix, self)
+        except ImportError as failure:  # the process is sealed, and nothing showed before that it needs this reader
+            raise ExtractionError(ErrorCode.EXTRACTION_CRASHED) from failure
         finally:
             self.depth -= 1
 
@@ -179,7 +181,11 @@ class _Reader:
         if not children:
             return self._without_boundary(part, depth)
         if kind == "multipart/alternative":
-            return self._richest([self.part(child, depth + 1, is_body=True) for child in children])
+            forms = [child for child in children if child.get_content_type() not in _CALENDARS]
+            body = self._richest([self.part(child, depth + 1, is_body=True) for child in forms])
+            # an invitation is no other form of the text: mail programs show it above
+            events = [section for child in children if child not in forms for section in self._calendar(child)]
+            return [*events, *body]
         if kind.startswith("message/"):  # the fields of a report on delivery
             return [_Section("\n\n".join(map(_fields, children)))]
         related = kind == "multipart/related"
