@@ -96,9 +96,7 @@ class TestBodies:
         )
 
     def test_an_invitation_is_no_other_form_of_the_text(self) -> None:
-        event = (
-            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Review of the whole budget\nEND:VEVENT\nEND:VCALENDAR\n"
-        )
+        event = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Review of the whole budget\nEND:VEVENT\nEND:VCALENDAR\n"
         forms = (PLAIN + STORY, f"{HTML}<p>{STORY}</p>", "Content-Type: text/calendar; method=REQUEST\n\n" + event)
         assert body(parts("alternative", *forms)) == f"Event: Review of the whole budget\n\n{STORY}"
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.docx.equations import equation_text
+from fastapi_ignite.rag.extraction.docx.package import transitional
 from fastapi_ignite.rag.extraction.office_parts import children, descendants, find, is_true, local_name
+from fastapi_ignite.rag.extraction.superscripts import raised
+from fastapi_ignite.rag.extraction.symbol_characters import is_symbol_font, symbol_text
 
 _NUMBER_OF_SLIDE: Final = "slidenum"
 
@@ -35,9 +39,9 @@ def paragraph_text(paragraph: etree._Element, slide_number: int | None = None) -
         elif name == "fld" and child.get("type") == _NUMBER_OF_SLIDE and slide_number is not None:
             pieces.append(str(slide_number))
         elif name in {"r", "fld"}:
-            pieces.extend(text.text or "" for text in children(child, "t"))
+            pieces.append(_run_text(child))
         elif name not in {"pPr", "endParaRPr"}:
-            pieces.append(formula_text(child))
+            pieces.append(_formula_text(child))
     return "".join(pieces)
 
 
@@ -46,71 +50,36 @@ def paragraphs(element: etree._Element | None) -> Iterator[str]:
     yield from map(paragraph_text, descendants(element, "p"))
 
 
-def formula_text(element: etree._Element) -> str:
-    """Return a formula in one line: `(a+b)/2`, `x^2`, `√(x)`."""
-    if local_name(element) == "t":
-        return element.text or ""
-    return _FORMS.get(local_name(element), _inside)(element)
+def _run_text(run: etree._Element) -> str:
+    """Return the text of a run as its format shows it: raised digits, and the signs of Symbol and Wingdings."""
+    text, properties = "", None
+    for child in run:
+        name = local_name(child)
+        if name == "t":
+            text += child.text or ""
+        elif name == "rPr":
+            properties = child
+    if properties is None or not text:
+        return text
+    if properties.get("baseline", "0").strip("0%").isdigit():
+        text = raised(text)
+    for font in properties:
+        typeface = font.get("typeface", "")
+        # `sym` counts for signs alone, and PowerPoint leaves it on the words behind them
+        if is_symbol_font(typeface) and (local_name(font) == "latin" or _is_sign(text.strip())):
+            return symbol_text(text, typeface)
+    return text
 
 
-def _fraction(element: etree._Element) -> str:
-    return f"{_operand(element, 'num')}/{_operand(element, 'den')}"
+def _is_sign(text: str) -> bool:
+    return len(text) == 1 and not text.isascii()
 
 
-def _root(element: etree._Element) -> str:
-    return f"{_part(element, 'deg')}√({_part(element, 'e')})"
-
-
-def _function(element: etree._Element) -> str:
-    return f"{_part(element, 'fName')} {_part(element, 'e')}"
-
-
-def _matrix(element: etree._Element) -> str:
-    rows = [" ".join(map(_inside, children(row, "e"))) for row in children(element, "mr")]
-    # the element around a formula on a slide is called like a matrix
-    return f"[{'; '.join(rows)}]" if rows else _inside(element)
-
-
-def _delimited(element: etree._Element) -> str:
-    begin, end, separator = (_character(element, "dPr", key) for key in ("begChr", "endChr", "sepChr"))
-    inner = ("|" if separator is None else separator).join(map(_inside, children(element, "e")))
-    return f"{'(' if begin is None else begin}{inner}{')' if end is None else end}"
-
-
-def _scripts(element: etree._Element) -> str:
-    lower, upper = _operand(element, "sub"), _operand(element, "sup")
-    scripts = f"{'_' if lower else ''}{lower}{'^' if upper else ''}{upper}"
-    if local_name(element) == "nary":
-        return f"{_character(element, 'naryPr', 'chr') or '∫'}{scripts} {_part(element, 'e')}"
-    return f"{_operand(element, 'e')}{scripts}"
-
-
-def _inside(element: etree._Element) -> str:
-    return "".join(map(formula_text, chosen_children(element)))
-
-
-def _part(element: etree._Element, name: str) -> str:
-    return "".join(map(_inside, children(element, name)))
-
-
-def _operand(element: etree._Element, name: str) -> str:
-    text = _part(element, name)
-    return text if len(text) < 2 or text.isalnum() else f"({text})"  # noqa: PLR2004  # one sign needs no parentheses
-
-
-def _character(element: etree._Element, properties: str, name: str) -> str | None:
-    found = find(element, properties, name)
-    return None if found is None else next((text for key, text in found.attrib.items() if str(key).endswith("val")), "")
-
-
-_FORMS: Final[dict[str, Callable[[etree._Element], str]]] = {
-    "f": _fraction,
-    "rad": _root,
-    "func": _function,
-    "m": _matrix,
-    "d": _delimited,
-    **dict.fromkeys(("sSup", "sSub", "sSubSup", "nary"), _scripts),
-}
+def _formula_text(element: etree._Element) -> str:
+    """Return the formula that stands among the runs of a paragraph; text that is in no formula is kept too."""
+    for part in element:
+        transitional(part)
+    return equation_text(element) or "".join(text.text or "" for text in descendants(element, "t"))
 
 
 def table_rows(table: etree._Element) -> tuple[list[list[str]], int]:

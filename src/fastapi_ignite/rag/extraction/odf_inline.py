@@ -26,6 +26,7 @@ from fastapi_ignite.rag.extraction.odf_names import (
     count_in,
 )
 from fastapi_ignite.rag.extraction.odf_styles import Styles
+from fastapi_ignite.rag.extraction.superscripts import can_be_raised, raised
 from fastapi_ignite.rag.extraction.symbol_characters import symbol_text
 
 _BLANKS: Final = re.compile(r"[ \t\r\n]+")
@@ -151,6 +152,8 @@ class InlineReader:
         words = _BLANKS.sub(" ", text)
         if not words.isascii() and _PRIVATE.search(words):
             words = symbol_text(words, self._styles.font(family, style))
+        elif family == "text" and can_be_raised(words) and self._styles.is_raised(style):
+            words = raised(words)
         return words
 
     def _add(self, text: str) -> None:

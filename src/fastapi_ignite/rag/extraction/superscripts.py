@@ -10,12 +10,26 @@ _MARKS: Final = {"TM": "™", "SM": "℠", "(R)": "®", "R": "®"}
 # Spanish, Italian and Portuguese ordinals; the same sign serves for degrees
 _ORDINALS: Final = {"o": "º", "a": "ª"}
 _SHORT_EXPONENT: Final = re.compile(r"[-+\u2212]?[0-9]{1,2}")
-_RAISED_DIGITS: Final = str.maketrans("0123456789+-\u2212", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
+_RAISED: Final = dict(zip("0123456789+-\u2212=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ", strict=True))
+_RAISED_SIGNS: Final = frozenset(_RAISED)
+_RAISED_TABLE: Final = str.maketrans(_RAISED)
 # the name of a variable or the sign of a unit: x, m, km
 _SYMBOL: Final = re.compile(r"(?:^|[^\w])[^\W\d_]{1,2}$")
 _LONE_VARIABLES: Final = frozenset("ijkmnpxyz")
 _SUM: Final = re.compile(r"\w{1,8}(?:[-+*/\u2212]\w{1,8})+")
 _LAST_CHARACTERS: Final = 8
+
+
+def can_be_raised(text: str) -> bool:
+    return _RAISED_SIGNS.issuperset(text)
+
+
+def raised(text: str) -> str:
+    """Return a text that is formatted as a superscript: 10 with a raised 6 is a million, and not 106.
+
+    Only digits, signs and `n` have raised characters of their own; any other text, such as in `4th`, stays as typed.
+    """
+    return text.translate(_RAISED_TABLE) if can_be_raised(text) else text
 
 
 def superscript(before: Sequence[str], text: str) -> str:
@@ -34,7 +48,7 @@ def superscript(before: Sequence[str], text: str) -> str:
     if text in _ORDINALS and base[-1].isdigit():
         return _ORDINALS[text]
     if _SHORT_EXPONENT.fullmatch(text) and _SYMBOL.search(base):
-        return text.translate(_RAISED_DIGITS)
+        return text.translate(_RAISED_TABLE)
     is_number = text[0].isdigit() or (len(text) > 1 and text[0] in "-+\u2212" and text[1].isalnum())
     if is_number or (text in _LONE_VARIABLES and (base[-1].isalnum() or base[-1] == ")")):
         return f"^{text}"

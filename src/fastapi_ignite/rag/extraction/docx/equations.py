@@ -7,12 +7,13 @@ from typing import Final
 
 from lxml import etree
 
-from fastapi_ignite.rag.extraction.docx.names import ALTERNATE_CONTENT, HIDDEN, T, m, mc, w
+from fastapi_ignite.rag.extraction.docx.names import ALTERNATE_CONTENT, HIDDEN, OFF, T, m, mc, w
 
 _VAL: Final = m("val")
 _FUNCTION: Final = m("func")
 _ROOTS: Final = {"": "√", "2": "√", "3": "∛", "4": "∜"}
 _BRACKETS: Final = frozenset({"()", "[]", "{}", "||", "⟨⟩"})
+_ARROWS: Final = frozenset("←→↔⇐⇒⇔⇌⇄↦")
 _PROPERTIES: Final = frozenset(
     m(f"{name}Pr")
     for name in (
@@ -130,7 +131,19 @@ def _matrix(element: etree._Element) -> str:
 
 
 def _array(element: etree._Element) -> str:
-    return "; ".join(equation_text(row) for row in element.iterchildren(m("e")))
+    # an ampersand aligns the lines and is not shown
+    return "; ".join(equation_text(row).replace("&", "") for row in element.iterchildren(m("e")))
+
+
+def _grouping(element: etree._Element) -> str:
+    """Write an arrow with what stands on it, as in chemistry; a brace above or below adds nothing."""
+    sign, text = _property(element, "groupChrPr", "chr") or "", _part(element, "e")
+    return f"{sign}({text})" if sign in _ARROWS and text else text or sign
+
+
+def _phantom(element: etree._Element) -> str:
+    """Write what takes its place, and is not to be seen if `m:show` says so."""
+    return "" if _property(element, "phantPr", "show") in OFF else _part(element, "e")
 
 
 _WRITERS: Final[dict[object, Callable[[etree._Element], str]]] = {
@@ -153,4 +166,6 @@ _WRITERS: Final[dict[object, Callable[[etree._Element], str]]] = {
     m("bar"): _barred,
     m("m"): _matrix,
     m("eqArr"): _array,
+    m("groupChr"): _grouping,
+    m("phant"): _phantom,
 }
