@@ -60,6 +60,10 @@ class TestBodies:
         found = read(parts("alternative", PLAIN + "x", related)).text
         assert found.endswith(f"Fire drill\nFrom: Office <office@example.com>\nTo: all@example.com\n\n{STORY}")
 
+    def test_a_page_that_a_browser_saved_comes_without_its_style_sheets(self) -> None:
+        style, script = "Content-Type: text/css\n\np{color:red}", "Content-Type: text/javascript\n\nalert(1)"
+        assert body(parts("related", f"{HTML}<p>{STORY}</p>", style, script)) == STORY
+
     @pytest.mark.parametrize("kind", ["multipart/mixed", "multipart/mixed; boundary=none"])
     def test_parts_without_a_boundary_are_a_text(self, kind: str) -> None:
         assert body(f"{HEADERS}Content-Type: {kind}\n\n{STORY}") == STORY

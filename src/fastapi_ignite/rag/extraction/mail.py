@@ -36,6 +36,8 @@ _SIGNATURES: Final = frozenset(
 )
 _MAIL_IN_MAIL: Final = frozenset({"message/rfc822", "message/global"})
 _CALENDARS: Final = frozenset({"text/calendar", "application/ics"})
+# another form of the page for one mail program, and what a page saved as MHTML needs to be shown
+_NOT_TO_READ: Final = frozenset({"text/x-amp-html", "text/css", "text/javascript", "text/ecmascript"})
 _DEEPEST: Final = 10
 _MOST_FILES: Final = 50
 _MOST_FILE_BYTES: Final = 50_000_000
@@ -223,7 +225,7 @@ class _Reader:
             page = TextBuilder()
             read_page(html_source(part), page, with_title=False)
             return [_Section(page.text, page.spans)]
-        if kind == "text/x-amp-html":
+        if kind in _NOT_TO_READ:
             return []
         return [_Section(plain_text(part))]
 
