@@ -183,11 +183,7 @@ class _Reader:
         if not children:
             return self._without_boundary(part, depth)
         if kind == "multipart/alternative":
-            forms = [child for child in children if child.get_content_type() not in _CALENDARS]
-            body = self._richest([self.part(child, depth + 1, is_body=True) for child in forms])
-            # an invitation is no other form of the text: mail programs show it above
-            events = [section for child in children if child not in forms for section in self._calendar(child)]
-            return [*events, *body]
+            return self._alternative(children, depth)
         if kind.startswith("message/"):  # the fields of a report on delivery
             return [_Section("\n\n".join(map(_fields, children)))]
         related = kind == "multipart/related"
@@ -196,6 +192,17 @@ class _Reader:
             if not (related and child.get_content_maintype() == "image"):
                 sections += self.part(child, depth + 1, is_body=number == 0)
         return sections
+
+    def _alternative(self, children: list[Message], depth: int) -> list[_Section]:
+        """Return the richest form. An invitation is no other form of the text: mail programs show it above."""
+        events: list[_Section] = []
+        forms = []
+        for child in children:
+            if child.get_content_type() in _CALENDARS:
+                events += self._calendar(child)
+            else:
+                forms.append(self.part(child, depth + 1, is_body=True))
+        return [*events, *self._richest(forms)]
 
     def _without_boundary(self, part: Message, depth: int) -> list[_Section]:
         """Read parts that a program has encoded as a whole, against the standard; otherwise there is only a text."""
