@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import codecs
+import quopri
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -96,6 +99,30 @@ class TestEmail:
         raw = b"From: a@b.c\nSubject: x\nContent-Type: text/plain; charset=klingon\n\nGr\xc3\xbc\xc3\x9fe"
         assert (await read(raw, "m.eml")).text.endswith("Grüße")
 
+    @pytest.mark.parametrize("coding", ["enclosed base64", "quoted-printable", "x-uuencode", "behind blanks"])
+    async def test_attachments_are_read_whatever_their_encoding(self, read: Read, coding: str) -> None:
+        """The child imports readers only before it is sealed, and must foresee which ones it needs."""
+        data = sample_files.make_docx(["Bill 4711"])
+        code = base64.encodebytes(data).decode()
+        if coding == "quoted-printable":
+            code = quopri.encodestring(data, quotetabs=True).decode()
+        elif coding == "x-uuencode":
+            code = "begin 644 bill\n" + codecs.encode(data, "uu").decode().partition("\n")[2]
+        elif coding == "behind blanks":
+            code = base64.encodebytes(b"\r\n" + sample_files.make_pdf(["Bill 4711"])).decode()
+        name = coding if coding in {"quoted-printable", "x-uuencode"} else "base64"
+        mail = _mail("application/octet-stream", name, code)
+        if coding == "enclosed base64":
+            mail = _mail("message/rfc822", "base64", base64.encodebytes(mail.encode()).decode())
+        assert "Bill 4711" in (await read(mail.encode(), "mail.eml")).text
+
+    async def test_what_no_reader_was_imported_for_is_named(self, read: Read) -> None:
+        inner = base64.encodebytes(
+            _mail("application/pdf", "base64", base64.encodebytes(b"%PDF-1.7").decode()).encode()
+        )
+        mail = _mail("application/octet-stream", "base64", inner.decode())
+        assert "(not read)" in (await read(mail.encode(), "mail.eml")).text
+
     async def test_a_message_is_known_by_its_headers(self, read: Read) -> None:
         found = await read(sample_files.make_eml("Hi", "Body", html="<p>Body</p>"), "message-without-suffix")
         assert found.media_type == "message/rfc822"
@@ -144,3 +171,12 @@ class TestContentDecides:
     async def test_a_text_may_speak_of_magic_numbers(self, read: Read) -> None:
         for text in ("RIFF is the magic of WAV.", "ID3 tags", "BZh and PK archives", "From: nowhere"):
             assert (await read(text.encode(), "notes.txt")).text == text
+
+
+def _mail(kind: str, encoding: str, content: str) -> str:
+    """Return a mail with one attached file."""
+    return (
+        "Subject: Files\nFrom: a@example.com\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
+        f"--b\nContent-Type: text/plain\n\nSee the file.\n--b\nContent-Type: {kind}\nContent-Disposition: attachment;"
+        f" filename=bill\nContent-Transfer-Encoding: {encoding}\n\n{content}\n--b--\n"
+    )

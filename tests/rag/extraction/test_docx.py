@@ -198,6 +198,13 @@ class TestEquations:
                 "<m:m><m:mr><m:e>{1}</m:e><m:e>{0}</m:e></m:mr><m:mr><m:e>{0}</m:e><m:e>{1}</m:e></m:mr></m:m>",
                 "[1, 0; 0, 1]",
             ),
+            ("<m:eqArr><m:e>{x&amp;=1}</m:e><m:e>{y&amp;=2}</m:e></m:eqArr>", "x=1; y=2"),
+            (
+                '{A}<m:groupChr><m:groupChrPr><m:chr m:val="→"/></m:groupChrPr><m:e>{heat}</m:e></m:groupChr>',
+                "A→(heat)",
+            ),
+            ("<m:groupChr><m:e>{n}</m:e></m:groupChr>", "n"),
+            ('<m:phant><m:phantPr><m:show m:val="0"/></m:phantPr><m:e>{unseen}</m:e></m:phant>{seen}', "seen"),
             ("<w:del>{gone}</w:del>{kept}", "kept"),
         ],
     )

@@ -60,6 +60,10 @@ class TestBodies:
         found = read(parts("alternative", PLAIN + "x", related)).text
         assert found.endswith(f"Fire drill\nFrom: Office <office@example.com>\nTo: all@example.com\n\n{STORY}")
 
+    def test_a_page_that_a_browser_saved_comes_without_its_style_sheets(self) -> None:
+        style, script = "Content-Type: text/css\n\np{color:red}", "Content-Type: text/javascript\n\nalert(1)"
+        assert body(parts("related", f"{HTML}<p>{STORY}</p>", style, script)) == STORY
+
     @pytest.mark.parametrize("kind", ["multipart/mixed", "multipart/mixed; boundary=none"])
     def test_parts_without_a_boundary_are_a_text(self, kind: str) -> None:
         assert body(f"{HEADERS}Content-Type: {kind}\n\n{STORY}") == STORY
@@ -94,6 +98,11 @@ class TestBodies:
             "Please come.\n\nEvent: Review, part 2\nStart: 2026-03-14 10:00 (W. Europe)\nEnd: 2026-03-14 11:00 (UTC)\n"
             "Location: Room 5\nOrganizer: Ada <ada@example.com>"
         )
+
+    def test_an_invitation_is_no_other_form_of_the_text(self) -> None:
+        event = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Review of the whole budget\nEND:VEVENT\nEND:VCALENDAR\n"
+        forms = (PLAIN + STORY, f"{HTML}<p>{STORY}</p>", "Content-Type: text/calendar; method=REQUEST\n\n" + event)
+        assert body(parts("alternative", *forms)) == f"Event: Review of the whole budget\n\n{STORY}"
 
     def test_headers_alone_are_a_message(self) -> None:
         assert read(HEADERS).text == "Subject: Fire drill\nFrom: Office <office@example.com>\nTo: all@example.com"

@@ -102,6 +102,17 @@ class TestInlineText:
         body = '<text:p>5 <text:span text:style-name="S">\uf06d</text:span>g</text:p>'
         assert text_of(body, automatic_styles=font) == "5 µg"
 
+    def test_raised_digits_are_no_ordinary_ones(self) -> None:
+        positions = {"Up": "super 58%", "Share": "33% 58%", "Down": "sub 58%"}
+        styles = "".join(
+            style(name, "text", f'<style:text-properties style:text-position="{position}"/>')
+            for name, position in positions.items()
+        )
+        body = "10[Up]6, m[Share]2, H[Down]2O, 4[Up]th"
+        for name in positions:
+            body = re.sub(rf"\[{name}\](\d|th)", rf'<text:span text:style-name="{name}">\1</text:span>', body)
+        assert text_of(f"<text:p>{body}</text:p>", automatic_styles=styles) == "10⁶, m², H2O, 4th"
+
 
 class TestBlocks:
     def test_changes(self) -> None:

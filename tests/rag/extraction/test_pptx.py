@@ -108,6 +108,26 @@ class TestShapes:
         )
         assert page(shape(runs)) == "one\ntwo, slide 1 of 14 March"
 
+    @pytest.mark.parametrize(
+        ("properties", "text", "shown"),
+        [
+            ('<a:rPr baseline="30000"/>', "6", "⁶"),
+            ('<a:rPr baseline="30000"/>', "th", "th"),
+            ('<a:rPr baseline="-25000"/>', "2", "2"),
+            ('<a:rPr><a:latin typeface="Symbol"/></a:rPr>', "m", "µ"),
+            ('<a:rPr><a:sym typeface="Wingdings"/></a:rPr>', "à", "→"),
+            ('<a:rPr><a:sym typeface="Wingdings"/></a:rPr>', " Next steps", " Next steps"),
+        ],
+    )
+    def test_runs_are_read_as_their_format_shows_them(self, properties: str, text: str, shown: str) -> None:
+        runs = f"<a:r><a:t>10</a:t></a:r><a:r>{properties}<a:t>{text}</a:t></a:r>"
+        assert page(shape(f"<a:p>{runs}</a:p>")) == f"10{shown}"
+
+    def test_shapes_that_are_switched_off_are_left_out(self) -> None:
+        old = box("old price").replace('name="Box"', 'name="Box" hidden="1"')
+        group = deck.group(box("old offer")).replace('name="Group"', 'name="Group" hidden="1"')
+        assert page(old + group + box("new price")) == "new price"
+
     def test_the_number_of_a_slide_is_left_out_and_its_footer_kept(self) -> None:
         number = shape(paragraph("7"), placeholder='type="sldNum" idx="12"')
         footer = shape(paragraph("Confidential"), placeholder='type="ftr" idx="11"')

@@ -99,6 +99,7 @@ class TestCharacters:
             (r"\ldblquote x\rdblquote\emdash y\bullet\endash", "“x”—y•\u2013"),
             (r"\{a\}\\b", r"{a}\b"),
             ("one\r\n two\\tab three\\line four", "one two\tthree\nfour"),
+            (r"10{\super 6}, H{\sub 2}O, m\super 2\nosupersub , x\up6 2\up0 , 4{\super th}", "10⁶, H2O, m², x², 4th"),
             (r"{\rtlch\fcs1\af11 \ltrch\fcs0\f0 a}{\ltrch\fcs0\f0 \rtlch\fcs1\af11 \'f9\'ec}", "aשל"),
         ],
     )

@@ -225,6 +225,22 @@ def test_superscripts_and_formulas_on_one_line(page: str, text: str) -> None:
     assert read(page)[0] == text
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ('5 <span style="font-family:Symbol">m</span>g', "5 µg"),
+        ('a <font face="Wingdings">à</font> b', "a → b"),
+        (
+            "<span style='font-family:Symbol'>·<span style='font:7pt \"Times New Roman\"'>&nbsp;m</span></span>",
+            "•\xa0m",
+        ),
+        ('<span style="font-family:Segoe UI Symbol">m</span> <span style="font-family:Arial,Symbol">m</span>', "m m"),
+    ],
+)
+def test_signs_in_symbol_fonts(page: str, text: str) -> None:
+    assert read(page)[0] == text
+
+
 # lxml is the independent reader: it builds the tree that is not built here
 _UNREAD_PATHS = "ancestor-or-self::script or ancestor-or-self::style or ancestor-or-self::nav or ancestor::*[@hidden]"
 _WORDS = st.text("abcXYZ019äя日<&", min_size=1, max_size=6).map(lambda word: f"w{word}w")

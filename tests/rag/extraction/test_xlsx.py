@@ -72,6 +72,11 @@ class TestValues:
         cells = '<c r="A1" t="s"><v>0</v></c><c r="B1" t="s"><v>1</v></c>'
         assert lines(Sheet(f'<row r="1">{cells}</row>'), strings=strings) == ["年假\tfirst second_x"]
 
+    def test_runs_are_read_as_their_format_shows_them(self) -> None:
+        raised, symbol = '<rPr><vertAlign val="superscript"/></rPr>', '<rPr><rFont val="Symbol"/></rPr>'
+        runs = f"<r><t>10</t></r><r>{raised}<t>6</t></r><r><t>, 5 </t></r><r>{symbol}<t>m</t></r><r><t>g</t></r>"
+        assert lines(Sheet('<row r="1"><c r="A1" t="s"><v>0</v></c></row>'), strings=[runs]) == ["10⁶, 5 µg"]
+
     def test_a_string_that_is_missing_is_damage(self) -> None:
         for place in ("7", "-1", "x"):
             with pytest.raises(ExtractionError, match=ErrorCode.CORRUPT_FILE):

@@ -7,6 +7,7 @@ must not parse `data`, because the process that calls it is not sealed yet.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
@@ -39,19 +40,28 @@ _OF_ZIP: Final = (
     *(MediaType.DOCX, MediaType.PPTX, MediaType.XLSX),
     *(MediaType.ODT, MediaType.ODS, MediaType.ODP, MediaType.EPUB),
 )
-# How these formats begin, and what that becomes where a mail holds them.
+# How these formats begin, and what that becomes where a mail holds them: as base64 (of a PDF also behind a few bytes,
+# which shift the letters) and as quoted-printable.
 _ATTACHED: Final = {
-    PDF_MAGIC: b"JVBERi0",
-    ZIP_MAGIC[0]: b"UEsDB",
-    OLE_MAGIC: b"0M8R4KGxGuE",
-    RTF_MAGIC: b"e1xydG",
+    PDF_MAGIC: (PDF_MAGIC, b"JVBERi", b"VBERi", b"UERGL", b"QREYt"),
+    ZIP_MAGIC[0]: (ZIP_MAGIC[0], b"UEsDB", b"PK=03=04"),
+    OLE_MAGIC: (OLE_MAGIC, b"0M8R4KGxGuE", b"=D0=CF=11=E0"),
+    RTF_MAGIC: (RTF_MAGIC, b"e1xydG"),
 }
+_ENCLOSED_MESSAGE: Final = re.compile(rb"message/(?:rfc822|global)|\.(?:eml|mht|mhtml)\b", re.IGNORECASE)
+_ENCODING: Final = re.compile(rb"content-transfer-encoding:\s*(base64|quoted-printable|x-uu|uu)", re.IGNORECASE)
 
 
 def load_attached_readers(data: bytes) -> None:
-    """Import the readers that documents attached to a mail may need."""
-    for magic, encoded in _ATTACHED.items():
-        if encoded in data or magic in data:
+    """Import the readers that documents attached to a mail may need.
+
+    How an encoded message begins to encode its own attachments, or what uuencode makes of them, cannot be searched for:
+    where there may be one, all readers are imported.
+    """
+    encodings = {found[1].lower() for found in _ENCODING.finditer(data)}
+    hides_any = any(b"uu" in name for name in encodings) or bool(encodings and _ENCLOSED_MESSAGE.search(data))
+    for magic, forms in _ATTACHED.items():
+        if hides_any or any(form in data for form in forms):
             load_readers(magic)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.superscripts import raised
 from fastapi_ignite.rag.extraction.conventions.symbol_characters import symbol_character, symbol_text
 from fastapi_ignite.rag.extraction.docx.fields import Fields
 from fastapi_ignite.rag.extraction.docx.names import (
@@ -33,10 +34,6 @@ _SPACE: Final = "{http://www.w3.org/XML/1998/namespace}space"
 _FIELD_MARK: Final = w("fldChar")
 _LAST_CODE_POINT: Final = 0x10FFFF
 _SURROGATES: Final = range(0xD800, 0xE000)
-# 10 with a raised 6 is a million, and not 106.
-_RAISED: Final = dict(zip("0123456789+-\u2212=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ", strict=True))
-_RAISED_SIGNS: Final = frozenset(_RAISED)
-_RAISED_TABLE: Final = str.maketrans(_RAISED)
 _GRAPHICS: Final = CHARTS | {DIAGRAM, DRAWING_PARAGRAPH, TEXT_BOX_CONTENT}
 
 
@@ -140,8 +137,8 @@ class InlineReader:
                 text = text.strip(" ")
         if run_format.symbol_font:
             text = symbol_text(text, run_format.symbol_font)
-        if run_format.superscript and _RAISED_SIGNS.issuperset(text):
-            text = text.translate(_RAISED_TABLE)
+        if run_format.superscript:
+            text = raised(text)
         if not run_format.bold and not text.isspace():
             self._output.is_bold = False
         self._show(text)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 from fastapi_ignite.rag.extraction.html.blocks import Block, add_blocks
+from fastapi_ignite.rag.extraction.html.fonts import SymbolFonts
 from fastapi_ignite.rag.extraction.html.list_numbers import ListNumbers
 from fastapi_ignite.rag.extraction.html.markup import Tag, attributes_of, tokens
 from fastapi_ignite.rag.extraction.html.superscripts import Formula
@@ -84,6 +85,7 @@ class _Page(TableText):
         self._level = 0
         self._button_is_line = False
         self._formula: Formula | None = None
+        self._fonts = SymbolFonts()
         self._lists = ListNumbers()
         # where the blocks of an element begin that may be left out in the end
         self._options: tuple[list[Block], int] | None = None
@@ -98,7 +100,7 @@ class _Page(TableText):
         for token in tokens(html):
             if isinstance(token, str):
                 if not self._skipping:
-                    self.add_text(token)
+                    self.add_text(self._fonts.shown(token) if self._fonts.is_open else token)
             elif token.is_start:
                 self._open(token)
             else:
@@ -317,6 +319,12 @@ class _Page(TableText):
     def _close_strong(self) -> None:
         self.strong = max(0, self.strong - 1)
 
+    def _open_font(self, tag: Tag) -> None:
+        self._fonts.open(tag)
+
+    def _close_font(self) -> None:
+        self._fonts.close()
+
     def _open_math(self, _tag: Tag) -> None:
         self._formula = Formula()
 
@@ -332,6 +340,7 @@ class _Page(TableText):
         **dict.fromkeys(("code", "kbd", "samp"), _open_code),
         **dict.fromkeys(("b", "strong"), _open_strong),
         **dict.fromkeys(("td", "th"), TableText.open_cell),
+        **dict.fromkeys(("span", "font"), _open_font),
         "aside": _open_aside,
         "br": _open_break,
         "button": _open_button,
@@ -362,6 +371,7 @@ class _Page(TableText):
         **dict.fromkeys(("code", "kbd", "samp"), _close_code),
         **dict.fromkeys(("b", "strong"), _close_strong),
         **dict.fromkeys(("td", "th", "tr"), TableText.close_cell),
+        **dict.fromkeys(("span", "font"), _close_font),
         **dict.fromkeys(("li", "option", "optgroup", "dd"), TableText.end_item),
         "aside": _close_aside,
         "button": _close_button,

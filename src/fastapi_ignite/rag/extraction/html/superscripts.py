@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from fastapi_ignite.rag.extraction.conventions.superscripts import raised
+
 _MARKS: Final = {"TM": "™", "SM": "℠", "(R)": "®", "R": "®"}
 # Spanish, Italian and Portuguese ordinals; the same sign serves for degrees
 _ORDINALS: Final = {"o": "º", "a": "ª"}
 _SHORT_EXPONENT: Final = re.compile(r"[-+\u2212]?[0-9]{1,2}")
-_RAISED_DIGITS: Final = str.maketrans("0123456789+-\u2212", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
 # the name of a variable or the sign of a unit: x, m, km
 _SYMBOL: Final = re.compile(r"(?:^|[^\w])[^\W\d_]{1,2}$")
 _LONE_VARIABLES: Final = frozenset("ijkmnpxyz")
@@ -34,7 +35,7 @@ def superscript(before: Sequence[str], text: str) -> str:
     if text in _ORDINALS and base[-1].isdigit():
         return _ORDINALS[text]
     if _SHORT_EXPONENT.fullmatch(text) and _SYMBOL.search(base):
-        return text.translate(_RAISED_DIGITS)
+        return raised(text)
     is_number = text[0].isdigit() or (len(text) > 1 and text[0] in "-+\u2212" and text[1].isalnum())
     if is_number or (text in _LONE_VARIABLES and (base[-1].isalnum() or base[-1] == ")")):
         return f"^{text}"

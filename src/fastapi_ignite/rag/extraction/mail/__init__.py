@@ -36,6 +36,8 @@ _SIGNATURES: Final = frozenset(
 )
 _MAIL_IN_MAIL: Final = frozenset({"message/rfc822", "message/global"})
 _CALENDARS: Final = frozenset({"text/calendar", "application/ics"})
+# another form of the page for one mail program, and what a page saved as MHTML needs to be shown
+_NOT_TO_READ: Final = frozenset({"text/x-amp-html", "text/css", "text/javascript", "text/ecmascript"})
 _DEEPEST: Final = 10
 _MOST_FILES: Final = 50
 _MOST_FILE_BYTES: Final = 50_000_000
@@ -71,6 +73,8 @@ class Enclosures:
         self.depth += 1
         try:
             return self.read(data, suffix, self)
+        except ImportError as failure:  # the process is sealed, and nothing showed before that it needs this reader
+            raise ExtractionError(ErrorCode.EXTRACTION_CRASHED) from failure
         finally:
             self.depth -= 1
 
@@ -179,7 +183,7 @@ class _Reader:
         if not children:
             return self._without_boundary(part, depth)
         if kind == "multipart/alternative":
-            return self._richest([self.part(child, depth + 1, is_body=True) for child in children])
+            return self._alternative(children, depth)
         if kind.startswith("message/"):  # the fields of a report on delivery
             return [_Section("\n\n".join(map(_fields, children)))]
         related = kind == "multipart/related"
@@ -188,6 +192,17 @@ class _Reader:
             if not (related and child.get_content_maintype() == "image"):
                 sections += self.part(child, depth + 1, is_body=number == 0)
         return sections
+
+    def _alternative(self, children: list[Message], depth: int) -> list[_Section]:
+        """Return the richest form. An invitation is no other form of the text: mail programs show it above."""
+        events: list[_Section] = []
+        forms = []
+        for child in children:
+            if child.get_content_type() in _CALENDARS:
+                events += self._calendar(child)
+            else:
+                forms.append(self.part(child, depth + 1, is_body=True))
+        return [*events, *self._richest(forms)]
 
     def _without_boundary(self, part: Message, depth: int) -> list[_Section]:
         """Read parts that a program has encoded as a whole, against the standard; otherwise there is only a text."""
@@ -217,7 +232,7 @@ class _Reader:
             page = TextBuilder()
             read_page(html_source(part), page, with_title=False)
             return [_Section(page.text, page.spans)]
-        if kind == "text/x-amp-html":
+        if kind in _NOT_TO_READ:
             return []
         return [_Section(plain_text(part))]
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.superscripts import can_be_raised, raised
 from fastapi_ignite.rag.extraction.conventions.symbol_characters import symbol_text
 from fastapi_ignite.rag.extraction.odf.names import (
     ANNOTATION,
@@ -151,6 +152,8 @@ class InlineReader:
         words = _BLANKS.sub(" ", text)
         if not words.isascii() and _PRIVATE.search(words):
             words = symbol_text(words, self._styles.font(family, style))
+        elif family == "text" and can_be_raised(words) and self._styles.is_raised(style):
+            words = raised(words)
         return words
 
     def _add(self, text: str) -> None:

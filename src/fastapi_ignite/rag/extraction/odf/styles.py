@@ -62,6 +62,11 @@ class Styles:
     def is_hidden_table(self, name: str | None) -> bool:
         return self._property("table", name, "table-properties", f"{TABLE}display") == "false"
 
+    def is_raised(self, name: str | None) -> bool:
+        """Tell whether a style of spans makes superscripts: its position is `super` or a share of the height."""
+        position = self._property(_FAMILY_OF_TEXT, name, "text-properties", f"{STYLE}text-position") or ""
+        return position.startswith("super") or (position[:1].isdigit() and not position.startswith("0%"))
+
     def font(self, family: str, name: str | None) -> str:
         for attribute in (
             f"{STYLE}font-name",

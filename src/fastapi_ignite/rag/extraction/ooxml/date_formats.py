@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -58,27 +59,23 @@ def is_date_code(code: str) -> bool:
 
 def date_text(code: str, serial: float, *, epoch_1904: bool) -> str | None:
     """Show a number of days under a format code; None if it is no date, as it is negative or too large."""
-    tokens, language = _tokens(code)
-    elapsed = any(kind == "elapsed" for kind, _ in tokens)
+    pattern = _pattern(code)
+    elapsed = pattern.is_elapsed
     if not 0 <= serial <= (_MOST_ELAPSED_DAYS if elapsed else _LAST_DAY):
         return None
     if epoch_1904 and not elapsed:
         serial += _DAYS_TO_1904
-    if language not in _MONTHS and any(
-        kind == "unit" and text[0] in "md" and len(text) >= _NAMES_FROM for kind, text in tokens
-    ):
-        tokens, language = _tokens(_ISO)[0], _ENGLISH
+    if pattern.has_names and pattern.language not in _MONTHS:
+        pattern = _pattern(_ISO)
     days, rest = divmod(serial, 1)
     milliseconds = round(rest * _MILLISECONDS)
-    if any(kind == "unit" and text[0] == "s" for kind, text in tokens) and not any(
-        kind == "fraction" for kind, _ in tokens
-    ):
+    if pattern.ends_in_seconds:
         milliseconds = (milliseconds + 500) // 1000 * 1000
     if milliseconds >= _MILLISECONDS:
         days, milliseconds = days + 1, milliseconds - _MILLISECONDS
     if days > _LAST_DAY and not elapsed:
         return None
-    return _Moment(int(days), milliseconds, language).shown(tokens).strip()
+    return _Moment(int(days), milliseconds, pattern.language).shown(pattern).strip()
 
 
 def serial_of(moment: dt.datetime, *, epoch_1904: bool) -> float:
@@ -109,9 +106,9 @@ class _Moment:
         else:
             self._date = (9999, 12, 31)
 
-    def shown(self, tokens: Sequence[Token]) -> str:
-        halves = any(kind == "noon" for kind, _ in tokens)
-        return "".join(self._token(kind, text, halves=halves) for kind, text in tokens)
+    def shown(self, pattern: _Pattern) -> str:
+        halves = pattern.has_halves
+        return "".join([self._token(kind, text, halves=halves) for kind, text in pattern.tokens])
 
     def _token(self, kind: str, text: str, *, halves: bool) -> str:
         if kind == "noon":
@@ -157,7 +154,33 @@ class _Moment:
         return name[0] if width > 4 and names is _MONTHS else name  # noqa: PLR2004  # the first letter
 
 
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """A format code, and what is asked of it for each of its numbers."""
+
+    tokens: Sequence[Token]
+    language: int
+    is_elapsed: bool
+    has_halves: bool
+    has_names: bool
+    ends_in_seconds: bool
+
+
 @lru_cache(maxsize=1024)
+def _pattern(code: str) -> _Pattern:
+    tokens, language = _tokens(code)
+    kinds = {kind for kind, _ in tokens}
+    units = [text for kind, text in tokens if kind == "unit"]
+    return _Pattern(
+        tokens,
+        language,
+        is_elapsed="elapsed" in kinds,
+        has_halves="noon" in kinds,
+        has_names=any(text[0] in "md" and len(text) >= _NAMES_FROM for text in units),
+        ends_in_seconds="fraction" not in kinds and any(text[0] == "s" for text in units),
+    )
+
+
 def _tokens(code: str) -> tuple[Sequence[Token], int]:
     """Return the tokens, in which `m` between hours and seconds is a minute, and the language of its names."""
     tokens: list[Token] = []

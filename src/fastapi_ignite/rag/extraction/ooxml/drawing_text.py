@@ -7,6 +7,8 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.superscripts import raised
+from fastapi_ignite.rag.extraction.conventions.symbol_characters import is_symbol_font, symbol_text
 from fastapi_ignite.rag.extraction.ooxml.equations import equation_text
 from fastapi_ignite.rag.extraction.ooxml.parts import children, chosen_children, descendants, find, is_true, local_name
 
@@ -26,15 +28,40 @@ def paragraph_text(paragraph: etree._Element, slide_number: int | None = None) -
         elif name == "fld" and child.get("type") == _NUMBER_OF_SLIDE and slide_number is not None:
             pieces.append(str(slide_number))
         elif name in {"r", "fld"}:
-            pieces.extend(text.text or "" for text in children(child, "t"))
+            pieces.append(_run_text(child))
         elif name not in {"pPr", "endParaRPr"}:
-            pieces.append(equation_text(child))
+            pieces.append(equation_text(child) or "".join(text.text or "" for text in descendants(child, "t")))
     return "".join(pieces)
 
 
 def paragraphs(element: etree._Element | None) -> Iterator[str]:
     """Yield the text of all paragraphs below an element."""
     yield from map(paragraph_text, descendants(element, "p"))
+
+
+def _run_text(run: etree._Element) -> str:
+    """Return the text of a run as its format shows it: raised digits, and the signs of Symbol and Wingdings."""
+    text, properties = "", None
+    for child in run:
+        name = local_name(child)
+        if name == "t":
+            text += child.text or ""
+        elif name == "rPr":
+            properties = child
+    if properties is None or not text:
+        return text
+    if properties.get("baseline", "0").strip("0%").isdigit():
+        text = raised(text)
+    for font in properties:
+        typeface = font.get("typeface", "")
+        # `sym` counts for signs alone, and PowerPoint leaves it on the words behind them
+        if is_symbol_font(typeface) and (local_name(font) == "latin" or _is_sign(text.strip())):
+            return symbol_text(text, typeface)
+    return text
+
+
+def _is_sign(text: str) -> bool:
+    return len(text) == 1 and not text.isascii()
 
 
 def table_rows(table: etree._Element) -> tuple[list[list[str]], int]:

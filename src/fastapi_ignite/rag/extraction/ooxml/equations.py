@@ -14,6 +14,8 @@ _BRACKETS: Final = frozenset({"()", "[]", "{}", "||", "⟨⟩"})
 # All elements with properties end in this.
 _PROPERTIES: Final = "Pr"
 _DELETED: Final = frozenset({"del", "moveFrom", "delText", "delInstrText"})
+_ARROWS: Final = frozenset("←→↔⇐⇒⇔⇌⇄↦")
+_OFF: Final = frozenset({"0", "false", "off"})
 
 
 def equation_text(element: etree._Element) -> str:
@@ -115,7 +117,19 @@ def _matrix(element: etree._Element) -> str:
 
 
 def _array(element: etree._Element) -> str:
-    return "; ".join(equation_text(row) for row in children(element, "e"))
+    # an ampersand aligns the lines and is not shown
+    return "; ".join(equation_text(row).replace("&", "") for row in children(element, "e"))
+
+
+def _grouping(element: etree._Element) -> str:
+    """Write an arrow with what stands on it, as in chemistry; a brace above or below adds nothing."""
+    sign, text = _property(element, "groupChrPr", "chr") or "", _part(element, "e")
+    return f"{sign}({text})" if sign in _ARROWS and text else text or sign
+
+
+def _phantom(element: etree._Element) -> str:
+    """Write the text that keeps a place free, unless `m:show` hides it."""
+    return "" if _property(element, "phantPr", "show") in _OFF else _part(element, "e")
 
 
 _WRITERS: Final[dict[str, Callable[[etree._Element], str]]] = {
@@ -137,4 +151,6 @@ _WRITERS: Final[dict[str, Callable[[etree._Element], str]]] = {
     "bar": _barred,
     "m": _matrix,
     "eqArr": _array,
+    "groupChr": _grouping,
+    "phant": _phantom,
 }

@@ -212,6 +212,9 @@ def _condition(text: str) -> Callable[[float], bool] | None:
 
 def _section_for(sections: tuple[_Section, ...], value: float) -> tuple[_Section | None, float]:
     """Return the section for a number, and the number without its sign where the section says the sign itself."""
+    if len(sections) == 1 and sections[0].condition is None:
+        only = sections[0]
+        return (None if not only.is_date and only.shows_nothing else only), value
     numeric = sections[:3]
     if any(section.condition for section in numeric):
         for section in numeric:
@@ -224,7 +227,7 @@ def _section_for(sections: tuple[_Section, ...], value: float) -> tuple[_Section
     elif len(numeric) > 2 and value == 0:  # noqa: PLR2004  # positive, negative, zero
         position = 2
     section = numeric[position]
-    if section.shows_nothing and not section.is_date:
+    if not section.is_date and section.shows_nothing:
         return None, -value if position == 1 else value
     return section, value
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -116,19 +117,21 @@ def refuse_document_type(root: etree._Element | None) -> etree._Element:
 
 def local_name(element: etree._Element) -> str:
     """Return the name of an element without its namespace."""
-    return str(element.tag).rpartition("}")[2]
+    return _without_namespace(str(element.tag))
 
 
 def children(element: etree._Element | None, *names: str) -> Iterator[etree._Element]:
     """Yield the children of these local names, in order."""
     if element is not None:
-        yield from element.iterchildren(*(f"{{*}}{name}" for name in names))
+        yield from element.iterchildren(*map(_in_any_namespace, names))
 
 
 def find(element: etree._Element | None, *path: str) -> etree._Element | None:
     """Return the first element that these local names lead to from child to child, or None."""
     for name in path:
-        element = next(children(element, name), None)
+        if element is None:
+            return None
+        element = next(element.iterchildren(_in_any_namespace(name)), None)
     return element
 
 
@@ -155,6 +158,17 @@ def relation_id(element: etree._Element, name: str = "id") -> str:
 
 def is_true(value: str | None) -> bool:
     return value in {"1", "true", "on"}
+
+
+# A file may make up names, so not all are remembered.
+@lru_cache(maxsize=4096)
+def _without_namespace(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+@lru_cache(maxsize=4096)
+def _in_any_namespace(name: str) -> str:
+    return f"{{*}}{name}"
 
 
 def _normalized(name: str) -> str:

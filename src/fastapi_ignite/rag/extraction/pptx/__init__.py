@@ -78,12 +78,21 @@ def _authors(parts: OfficeParts, presentation: str) -> dict[str, str]:
 
 
 def _shapes(tree: etree._Element | None) -> Iterator[etree._Element]:
-    """Yield the shapes of a slide, those of groups where their group stands."""
+    """Yield the shapes of a slide, those of groups where their group stands, without those that are switched off."""
     for shape in chosen_children(tree):
+        if _is_switched_off(shape):
+            continue
         if local_name(shape) == "grpSp":
             yield from _shapes(shape)
         else:
             yield shape
+
+
+def _is_switched_off(shape: etree._Element) -> bool:
+    """Tell whether somebody hid the shape in the selection pane, for instance an old version of another."""
+    for properties in shape.iterchildren("{*}nvSpPr", "{*}nvGrpSpPr", "{*}nvGraphicFramePr"):
+        return is_true(next((each.get("hidden") for each in properties.iterchildren("{*}cNvPr")), None))
+    return False
 
 
 class _Slide:

@@ -170,7 +170,7 @@ class _Reader(TokenReader):
     def set_plain(self, _word: str, _value: int | None) -> None:
         state = self.state
         state.font, state.font_of_right_to_left, state.is_right_to_left = self._default_font, None, False
-        state.is_hidden = state.is_deleted = False
+        state.is_hidden = state.is_deleted = state.is_raised = False
         self._choose_charset()
 
     def set_fallback_length(self, _word: str, value: int | None) -> None:
@@ -181,6 +181,9 @@ class _Reader(TokenReader):
 
     def set_deleted(self, _word: str, value: int | None) -> None:
         self.state.is_deleted = value != 0
+
+    def set_raised(self, word: str, value: int | None) -> None:
+        self.state.is_raised = value != 0 and word in {"super", "up"}
 
     def reset_paragraph(self, _word: str, _value: int | None) -> None:
         self.state.paragraph = ParagraphFormat(self._levels.get(0, 0))
@@ -330,6 +333,7 @@ _HANDLERS: Final[dict[str, _Handler]] = {
     **dict.fromkeys(("shptxt", "dptxbxtext"), _Reader.begin_box),
     **dict.fromkeys(LABELS, _Reader.begin_label),
     **dict.fromkeys((*HEADERS, *FOOTERS), _Reader.begin_margin),
+    **dict.fromkeys(("super", "up", "sub", "dn", "nosupersub"), _Reader.set_raised),
     "deff": _Reader.set_default_font,
     "plain": _Reader.set_plain,
     "pard": _Reader.reset_paragraph,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
+from fastapi_ignite.rag.extraction.conventions.superscripts import raised
 from fastapi_ignite.rag.extraction.conventions.symbol_characters import symbol_character
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.rtf.charsets import WINDOWS_LATIN, Charset
@@ -36,6 +37,7 @@ class State:
     fallback_length: int = 1
     is_hidden: bool = False
     is_deleted: bool = False
+    is_raised: bool = False
     in_fonts: bool = False
     in_styles: bool = False
     in_alternatives: bool = False
@@ -52,6 +54,7 @@ class State:
             self.fallback_length,
             self.is_hidden,
             self.is_deleted,
+            self.is_raised,
             self.in_fonts,
             self.in_styles,
             self.in_alternatives,
@@ -135,6 +138,8 @@ class TokenReader:
         if self._bytes:
             text = (self.state.charset or self.default_charset).decode(bytes(self._bytes))
             self._bytes.clear()
+            if self.state.is_raised:
+                text = raised(text)
             self.flow.add(text, self.state.paragraph)
 
     def _read_on(self) -> None:

@@ -10,6 +10,8 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.superscripts import raised
+from fastapi_ignite.rag.extraction.conventions.symbol_characters import is_symbol_font, symbol_text
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.ooxml.date_formats import serial_of
 from fastapi_ignite.rag.extraction.ooxml.number_formats import (
@@ -120,12 +122,27 @@ def general_number(value: str) -> str:
 
 def string_text(item: etree._Element) -> str:
     """Return the text of a shared or inline string: of all its runs, without the phonetic ones."""
-    pieces = (
-        text.text or ""
-        for part in item
-        for text in ((part,) if local_name(part) == "t" else children(part, "t") if local_name(part) == "r" else ())
-    )
+    pieces: list[str] = []
+    for part in item:
+        name = local_name(part)
+        if name == "t":
+            pieces.append(part.text or "")
+        elif name == "r":
+            pieces.append(_run_text(part))
     return unescaped("".join(pieces))
+
+
+def _run_text(run: etree._Element) -> str:
+    """Return the text of a run as its format shows it: raised digits, and the signs of Symbol and Wingdings."""
+    text = "".join(part.text or "" for part in children(run, "t"))
+    properties = find(run, "rPr")
+    for setting in () if properties is None else properties:
+        name, value = local_name(setting), setting.get("val", "")
+        if name == "vertAlign" and value == "superscript":
+            text = raised(text)
+        elif name == "rFont" and is_symbol_font(value):
+            text = symbol_text(text, value)
+    return text
 
 
 def unescaped(text: str) -> str:
