@@ -190,6 +190,11 @@ class TestRows:
         quotes = answer("What is the price of Team and of Firm?", PLANS)
         assert sorted(quote.text for quote in quotes) == ["Firm\t90 euros\tyes", "Team\t49 euros\tyes"]
 
+    def test_a_code_names_its_row(self) -> None:
+        orders = table("order\tcarrier", "A-101\tSea Wind", "A-102\tRoad King", "A-103\tSky Bridge")
+        (quote,) = answer("Which carrier takes order A-103?", orders)
+        assert quote.text == "A-103\tSky Bridge"
+
     def test_the_row_of_another_is_no_answer(self) -> None:
         assert answer("What is the price of the Gold plan?", PLANS) == []
 

@@ -66,7 +66,9 @@ def specific_terms(question: str) -> frozenset[str]:
     names = [token for token in capitalised if token.casefold() not in QUESTION_WORDS | STOP_WORDS]
     codes = [token for token in tokens if _HAS_DIGIT.search(token)]
     terms = (term for token in (*names, *codes, *named_question_words(question)) for term in analyze(token))
-    return frozenset((*terms, *named_stop_words(question)))
+    # of "order A-103" the letter belongs to the code
+    without_codes = _TOKEN.sub(lambda token: "" if _HAS_DIGIT.search(token.group()) else token.group(), question)
+    return frozenset((*terms, *named_stop_words(without_codes)))
 
 
 class Lack(IntEnum):
