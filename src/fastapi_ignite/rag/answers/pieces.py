@@ -24,6 +24,7 @@ _IS_QUESTION: Final = re.compile(r"[?\uff1f\u061f][\"'\u201d\u2019)\]*_\s]*$")
 _HOLDS_FACT: Final = re.compile(r"\w\s*[:=\u2013\uff1a]\s*\w|[^\W\d_][^\n]*\d")
 # A heading with a number in it is often a title with its date, and one with a colon a title with its subtitle.
 _HEADING_WITH_FACT: Final = re.compile(r"\w\s*[:=\uff1a]\s*[^\n]*\d")
+_PRONOUN: Final = re.compile(r"(?:They|It|He|She|These|Those|Both)\b")
 _BLANKS: Final = re.compile(r"\s+")
 
 
@@ -33,7 +34,8 @@ class Piece:
 
     `said` is how an answer says it: a row with the names of its columns. `context` has the words it stands below, the
     nearest last: headings, the question that it answers, the line that a list belongs to. `leads` says that it is the
-    first paragraph below them, or that list: it tells what they name.
+    first paragraph below them, or that list: it tells what they name. `quoted_from` is where a quote of it begins: the
+    sentence before one that begins with "They" belongs to it.
     """
 
     passage: Passage
@@ -44,6 +46,7 @@ class Piece:
     context: tuple[str, ...] = ()
     cells: tuple[tuple[str, str], ...] = ()
     leads: bool = False
+    quoted_from: int | None = None
 
     @property
     def text(self) -> str:
@@ -118,9 +121,22 @@ def _in_context(passage: Passage, pieces: list[Piece]) -> Iterator[Piece]:
             below = ()
         if piece.start >= passage.char_end and not below:
             return
-        yield replace(piece, context=(*passage.headings_at(piece.start), *below))
+        quoted_from = pieces[position - 1].start if position and _refers_back(pieces[position - 1], piece) else None
+        yield replace(piece, context=(*passage.headings_at(piece.start), *below), quoted_from=quoted_from)
         if piece.kind is not SpanKind.HEADING and _names_subject(piece, pieces[position + 1 :]):
             below = (_BLANKS.sub(" ", piece.text).rstrip(" :"),)
+
+
+def _refers_back(last: Piece, piece: Piece) -> bool:
+    """Return whether a sentence speaks of what the one before it in its paragraph has named."""
+    return (
+        _PRONOUN.match(piece.text) is not None
+        and last.kind is piece.kind is None
+        and ENDS_SENTENCE.search(last.text) is not None
+        and not last.is_question
+        and "\n\n" not in piece.passage.between(last.end, piece.start)
+        and piece.end - last.start <= LONGEST
+    )
 
 
 def _names_subject(piece: Piece, following: list[Piece]) -> bool:
