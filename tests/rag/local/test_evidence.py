@@ -245,6 +245,21 @@ class TestHeadings:
         evidence = [replace(each, similarity=0.6) for each in shortlist([minutes], terms)]
         assert [quote.text for quote in select_quotes(evidence, terms)] == ["Present: Ada, Dora."]
 
+    def test_the_title_of_a_plain_paragraph_is_no_evidence(self) -> None:
+        contract = passage("§ 1 Subject\n\nThe flat is let.\n\n§ 2 Rent\n\nThe rent is 900 euros.")
+        found = shortlist([contract], terms_of("What does § 2 say of the rent of the flat?", contract))
+        assert {each.piece.text for each in found} == {"The flat is let.", "The rent is 900 euros."}
+
+    def test_a_description_is_an_answer_about_its_term(self) -> None:
+        text = "Ballast\nWeight that keeps the boat upright.\nBoom\nThe spar at the foot of the sail."
+        spans = [
+            Span(SpanKind.LIST_ITEM, 0, text.index("\nBoom")),
+            Span(SpanKind.LIST_ITEM, text.index("Boom"), len(text)),
+        ]
+        glossary = replace(passage(text), surroundings=Outline(text, spans).surroundings(0, len(text)))
+        quotes = answer("What is ballast?", glossary)
+        assert [quote.text for quote in quotes] == ["Weight that keeps the boat upright."]
+
     def test_a_heading_that_holds_the_fact_is_quoted(self) -> None:
         heading = "Office hours are from nine to five."
         assert [quote.text for quote in answer("When are the office hours?", document(heading, heading))] == [heading]
@@ -271,6 +286,16 @@ class TestNegation:
     )
     def test_a_question_is_not_answered_with_the_opposite(self, question: str, text: str, *, answered: bool) -> None:
         assert bool(answer(question, passage(text))) is answered
+
+    def test_a_denial_without_a_point_is_a_statement(self) -> None:
+        text = "- No travel in August"
+        assert [quote.text for quote in answer("Is there travel in August?", passage(text))] == [
+            "- No travel in August"
+        ]
+
+    def test_the_name_of_a_row_denies_nothing(self) -> None:
+        codes = table("Code\tCountry", "IT\tItaly", "NO\tNorway")
+        assert [quote.text for quote in answer("Which country has the code NO?", codes)] == ["NO\tNorway"]
 
     def test_an_exception_answers_for_both_sides(self) -> None:
         text = "Tickets are refunded except for group tickets."

@@ -209,7 +209,9 @@ def select_quotes(evidence: Sequence[Evidence], question: QuestionTerms) -> list
 def _evidence(piece: Piece, of_passage: frozenset[str], question: QuestionTerms) -> Evidence | None:
     """Return the piece as evidence, or None where it says nothing, or the opposite of what is asked for."""
     terms = frozenset(analyze(piece.said))
-    if piece.is_question or piece.introduces or (piece.kind is SpanKind.HEADING and not piece.holds_statement):
+    if piece.is_question or piece.introduces or piece.is_title:
+        return None
+    if piece.kind is SpanKind.HEADING and not piece.holds_statement:
         return None
     if not piece.holds_statement and terms <= question.terms:
         return None

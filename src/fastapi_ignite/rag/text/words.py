@@ -53,11 +53,13 @@ QUESTION_WORDS |= word_list(
     "\u0915\u093e \u0915\u0940 \u0915\u0947 \u092e\u0947\u0902 "
 )
 # The same in Chinese, Japanese, Thai and Korean, whose words no blank sets off, or whose endings ask: what, how many,
-# how long, where, which, who, when, how, whether.
+# how long, where, which, who, when, how, whether; and the words for "of" and "is", whose pairs with the letters beside
+# them stand in no document.
 QUESTION_PHRASES = re.compile(
     "\u4e3a\u4ec0\u4e48|\u70ba\u4ec0\u9ebc|\u4ec0\u4e48|\u4ec0\u9ebc|\u591a\u5c11|\u591a\u4e45|\u591a\u957f|\u591a\u9577|"
     "\u54ea\u91cc|\u54ea\u88e1|\u54ea\u4e2a|\u54ea\u500b|\u54ea\u4e9b|\u54ea|\u8c01|\u8ab0|"
     "\u600e\u4e48|\u600e\u9ebc|\u600e\u6837|\u600e\u6a23|\u5982\u4f55|\u662f\u5426|\u51e0|\u5e7e|\u5417|\u55ce|\u5462|"
+    "(?<!\u76ee)\u7684|\u662f|\u306e|"
     "\u4f55|\u3044\u3064|\u3069\u3053|\u3060\u308c|\u3044\u304f\u3089|\u3069\u3046|\u3067\u3059\u304b|\u307e\u3059\u304b|"
     "\u0e01\u0e35\u0e48|\u0e43\u0e04\u0e23|\u0e2d\u0e30\u0e44\u0e23|\u0e17\u0e35\u0e48\u0e44\u0e2b\u0e19|\u0e40\u0e21\u0e37\u0e48\u0e2d\u0e44\u0e2b?\u0e23\u0e48?|"
     "\u0e40\u0e17\u0e48\u0e32\u0e44\u0e2b?\u0e23\u0e48?|\u0e2d\u0e22\u0e48\u0e32\u0e07\u0e44\u0e23|"
