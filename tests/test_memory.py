@@ -11,7 +11,7 @@ import pytest
 from fastapi_ignite.core.config import PROJECT_ROOT
 
 WEB = {"fastapi", "starlette", "uvicorn", "jwt"}
-MODELS = {"onnxruntime", "openai", "pypdfium2", "office_oxide", "lxml"}
+MODELS = {"onnxruntime", "openai", "pypdfium2", "lxml"}
 MIGRATIONS = {"alembic", "mako"}
 RABBITMQ = {"pika"}
 DATABASE = {"sqlalchemy", "asyncpg", "redis", "dramatiq", "structlog", "rich"}

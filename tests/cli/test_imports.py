@@ -20,7 +20,7 @@ from support.command_line import ENVIRONMENT
         ),
         (
             "import fastapi_ignite.rag.extraction.child",
-            {"asyncio", "lxml", "numpy", "office_oxide", "pydantic", "pypdfium2"},
+            {"asyncio", "lxml", "numpy", "pydantic", "pypdfium2"},
         ),
     ],
     ids=["help of all commands", "extraction of a text"],

@@ -32,7 +32,7 @@ async def remove_export(context: TaskContext, tenant_id: UUID, export_id: UUID) 
 
 @periodic(seconds=5)
 async def find_lost_exports(context: TaskContext) -> int:
-    """Send a message again for exports whose worker died or whose message was lost."""
+    """Send the message of an export again if it was lost or its worker died."""
     jobs: dict[str, Job] = {**dict.fromkeys(IN_PROGRESS, export_tenant), ExportState.EXPIRED: remove_export}
     return await resend_lost(context, Export, jobs)
 

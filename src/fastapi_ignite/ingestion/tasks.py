@@ -80,7 +80,7 @@ async def remove_orphans(context: WorkerContext) -> None:
 
 @periodic(seconds=5)
 async def find_lost_files(context: TaskContext) -> int:
-    """Send a message again for files whose worker died or whose message was lost."""
+    """Send the message of a file again if it was lost or its worker died."""
     jobs: dict[str, Job] = {**dict.fromkeys(UNFINISHED, process_file), FileState.DELETING: delete_file}
     return await resend_lost(context, File, jobs)
 

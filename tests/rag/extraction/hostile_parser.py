@@ -21,7 +21,7 @@ from typing import Any
 from unittest import mock
 
 from fastapi_ignite.infra.sandbox import landlock, seccomp
-from fastapi_ignite.rag.extraction import child, confinement, mail, webpage
+from fastapi_ignite.rag.extraction import child, confinement, html, mail
 from fastapi_ignite.rag.extraction.result import ExtractedText
 
 PTRACE_SEIZE, PTRACE_DETACH = 0x4206, 17
@@ -168,7 +168,7 @@ def take_away(lacks: set[str]) -> None:
 def main() -> None:
     plan = json.loads(sys.argv[1])
     targets, lacks = plan["targets"], set(plan["lacks"])
-    assert webpage
+    assert html
     assert mail
     codecs.lookup("cp437")  # as those two: the user may have no right to read the installation
     if plan["user"] is not None:

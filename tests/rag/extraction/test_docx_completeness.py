@@ -21,12 +21,12 @@ from support.word_files import cell, field, item, level, make_word_file, numberi
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-# The list: what was deleted or moved away, instructions of fields, what is written twice, and hidden runs.
-_LEFT_OUT = {f"{_W}del", f"{_W}moveFrom", f"{_W}instrText", _FALLBACK}
+# The list: what was deleted or moved away, instructions of fields, readings, what is written twice, and hidden runs.
+_LEFT_OUT = {f"{_W}del", f"{_W}moveFrom", f"{_W}instrText", f"{_W}rt", _FALLBACK}
 _WORD = "W"  # each is replaced by a word of its own
 _MATH = f"<m:r><m:t>{_WORD}</m:t></m:r>"
-# Text boxes stand behind their paragraph, and readings behind the word that they belong to.
-_ELSEWHERE = {f"{_W}txbxContent", f"{_W}ruby"}
+# Text boxes stand behind their paragraph.
+_ELSEWHERE = {f"{_W}txbxContent"}
 
 
 _TEXTS = st.sampled_from(

@@ -12,8 +12,9 @@ import pytest
 from fastapi_ignite.rag.extraction import ExtractionError, epub, odf, rtf
 from fastapi_ignite.rag.extraction.child import extract_text
 from fastapi_ignite.rag.extraction.formats import MediaType
-from fastapi_ignite.rag.extraction.plain_structure import plain_spans
-from fastapi_ignite.rag.extraction.webpage import readable_text
+from fastapi_ignite.rag.extraction.html import read_page
+from fastapi_ignite.rag.extraction.plain import plain_spans
+from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.chunking import chunk_text
 from fastapi_ignite.rag.text.sentences import split_sentences
@@ -117,7 +118,7 @@ def cost(read: Callable[[str], object], text: str) -> float:
 
 @pytest.mark.parametrize("fragment", PAGES)
 def test_pages(fragment: str) -> None:
-    assert_linear(readable_text, "<html>", fragment)
+    assert_linear(lambda page: read_page(page, TextBuilder()), "<html>", fragment)
 
 
 @pytest.mark.parametrize("fragment", PLAIN)

@@ -9,8 +9,8 @@ import pytest
 from fastapi_ignite.rag.extraction import ErrorCode, ExtractedText, ExtractionError
 from fastapi_ignite.rag.extraction.child import extract_text
 from fastapi_ignite.rag.extraction.formats import MediaType
-from fastapi_ignite.rag.extraction.msg import internet_message
-from fastapi_ignite.rag.extraction.outlook_rtf import unpacked_rtf
+from fastapi_ignite.rag.extraction.mail.msg import internet_message
+from fastapi_ignite.rag.extraction.mail.outlook_rtf import unpacked_rtf
 from support.ole_files import OutlookMessage, make_msg, make_ole
 
 Read = Callable[..., Awaitable[ExtractedText]]

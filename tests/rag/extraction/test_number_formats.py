@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastapi_ignite.rag.extraction.number_formats import general_text, number_format
+from fastapi_ignite.rag.extraction.ooxml.number_formats import general_text, number_format
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from fastapi_ignite.rag.extraction.confinement import Confinement
 from fastapi_ignite.rag.extraction.errors import SCANNED_PAGES, ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import ZIP_MAGIC, MediaType, binary_type, text_type
 from fastapi_ignite.rag.extraction.packages import package_type
-from fastapi_ignite.rag.extraction.plain_structure import plain_spans
+from fastapi_ignite.rag.extraction.plain import plain_spans
 from fastapi_ignite.rag.extraction.readers import load_attached_readers, load_readers, read_document
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
 from fastapi_ignite.rag.extraction.structure import spans_to_json
@@ -44,15 +44,15 @@ def extract_text(data: bytes, suffix: str, enclosures: Enclosures | None = None)
     media_type = package_type(data) if data.startswith(ZIP_MAGIC) else binary_type(data)
     if media_type is MediaType.OUTLOOK_MESSAGE:
         # Imported here, as most files are of another format.
-        from fastapi_ignite.rag.extraction import mail, msg  # noqa: PLC0415
+        from fastapi_ignite.rag.extraction.mail import Enclosures, msg  # noqa: PLC0415
 
-        return msg.read(data, media_type, enclosures or mail.Enclosures(extract_text))
+        return msg.read(data, media_type, enclosures or Enclosures(extract_text))
     if media_type is not None:
         return read_document(data, media_type)
     text = decoding.decode(data, declared=True)
     kind = text_type(text, suffix)
     if kind == MediaType.HTML:
-        from fastapi_ignite.rag.extraction.webpage import read_page  # noqa: PLC0415 - the same
+        from fastapi_ignite.rag.extraction.html import read_page  # noqa: PLC0415 - the same
 
         page = TextBuilder()
         read_page(text, page)
@@ -130,7 +130,7 @@ def _load_code(data: bytes) -> None:
     codecs.lookup("cp437")  # zip names
     if not load_readers(data):
         load_attached_readers(data)
-        importlib.import_module("fastapi_ignite.rag.extraction.webpage")
+        importlib.import_module("fastapi_ignite.rag.extraction.html")
         importlib.import_module("fastapi_ignite.rag.extraction.mail")
         decoding.load_codecs(data)
 

@@ -20,11 +20,11 @@ from lxml import etree
 
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import MediaType
-from fastapi_ignite.rag.extraction.markup import Tag, tokens
+from fastapi_ignite.rag.extraction.html import read_page
+from fastapi_ignite.rag.extraction.html.markup import Tag, tokens
 from fastapi_ignite.rag.extraction.package_parts import PackageParts
 from fastapi_ignite.rag.extraction.result import ExtractedText
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
-from fastapi_ignite.rag.extraction.webpage import read_page
 
 _CONTAINER: Final = "META-INF/container.xml"
 _PAGES: Final = frozenset(

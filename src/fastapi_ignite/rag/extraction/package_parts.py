@@ -1,4 +1,4 @@
-"""Gives the parts of a zip package and parses its XML, without ever loading anything that the XML refers to."""
+"""Unpacks the parts of a zip package and parses their XML, without ever loading anything that the XML refers to."""
 
 from __future__ import annotations
 
@@ -6,23 +6,82 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from lxml import etree
 
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 
 _DAMAGE: Final = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError)
+# What lxml raises for XML that is damaged or too deep.
+XML_DAMAGE: Final = (etree.XMLSyntaxError, ValueError)
+_PARSER: Final = etree.XMLParser(
+    resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
+)
+
+
+def open_package(data: bytes) -> zipfile.ZipFile:
+    """Open a package whose unpacked size `packages.package_type` has checked.
+
+    Raises:
+        ExtractionError: the directory of the package is damaged.
+    """
+    try:
+        return zipfile.ZipFile(io.BytesIO(data))
+    except _DAMAGE as damage:
+        raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+
+
+def unpack(package: zipfile.ZipFile, part: str | zipfile.ZipInfo) -> bytes:
+    """Return the bytes of a part.
+
+    Raises:
+        ExtractionError: the part is missing or damaged.
+    """
+    try:
+        return package.read(part)
+    except (KeyError, *_DAMAGE) as damage:
+        raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+
+
+def parse_xml(content: bytes) -> etree._Element:
+    """Return the root element of a part.
+
+    Raises:
+        ExtractionError: the part is no XML within the limits of the parser.
+    """
+    try:
+        return etree.fromstring(content, _PARSER)
+    except XML_DAMAGE as damage:
+        raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+
+
+def parse_events(
+    content: bytes, tags: str | Sequence[str], events: Sequence[Literal["start", "end"]] = ("end",)
+) -> etree.iterparse[tuple[str, etree._Element]]:
+    """Return the events of the elements of these names. They are parsed while the caller asks for them.
+
+    The caller clears the elements it is done with, so that a part of any size needs little memory, and turns
+    `XML_DAMAGE` into an `ExtractionError`.
+    """
+    return etree.iterparse(
+        io.BytesIO(content),
+        events=events,
+        tag=tags,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
 
 
 class PackageParts:
-    """The parts of a package whose unpacked size `packages.package_type` has checked."""
+    """The parts of an OpenDocument or EPUB package. Their names are compared as they are written."""
 
     def __init__(self, data: bytes) -> None:
-        try:
-            self._package = zipfile.ZipFile(io.BytesIO(data))
-        except _DAMAGE as damage:
-            raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+        self._package = open_package(data)
         self.names = frozenset(self._package.namelist())
 
     def read(self, name: str) -> bytes:
@@ -31,10 +90,7 @@ class PackageParts:
         Raises:
             ExtractionError: the part is missing or damaged.
         """
-        try:
-            return self._package.read(name)
-        except (KeyError, *_DAMAGE) as damage:
-            raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+        return unpack(self._package, name)
 
     def xml(self, name: str) -> etree._Element:
         """Return the root element of a part.
@@ -42,13 +98,7 @@ class PackageParts:
         Raises:
             ExtractionError: the part is missing, damaged, no XML within the parser's limits, or declares entities.
         """
-        parser = etree.XMLParser(
-            resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
-        )
-        try:
-            root = etree.fromstring(self.read(name), parser)
-        except etree.XMLSyntaxError as damage:
-            raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+        root = parse_xml(self.read(name))
         _refuse_entities(root)
         return root
 
@@ -60,25 +110,16 @@ class PackageParts:
         Raises:
             ExtractionError: as `xml` does, at the place of the damage.
         """
-        events = etree.iterparse(
-            io.BytesIO(self.read(name)),
-            events=("start", "end"),
-            tag=tags,
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            remove_comments=True,
-            remove_pis=True,
-        )
+        events = parse_events(self.read(name), tags, ("start", "end"))
         try:
             yield from events
             _refuse_entities(events.root)
-        except etree.XMLSyntaxError as damage:
+        except XML_DAMAGE as damage:
             raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
 
 
 def _refuse_entities(root: etree._Element | None) -> None:
-    """No program declares entities in these files. As they are not replaced, their text would be lost."""
+    """Refuse entities: no program declares any in these files. As they are not replaced, their text would be lost."""
     declarations = root.getroottree().docinfo.internalDTD if root is not None else None
     if declarations is not None and any(declarations.iterentities()):
         raise ExtractionError(ErrorCode.CORRUPT_FILE)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from fastapi_ignite.rag.extraction.conventions.comments import comment_text
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import MediaType
 from fastapi_ignite.rag.extraction.ole_streams import OleStreams
@@ -203,7 +204,8 @@ class _Presentation:
                 page.comments.append("")
             elif record.kind == _STRING and page.comments and record.instance < len(comment):
                 comment[record.instance] = _text(self._data, record)
-                page.comments[-1] = _comment(*comment)
+                author, text = comment
+                page.comments[-1] = comment_text(text, author)
             elif (found := shapes.take(record)) is not None:
                 page.texts.append(found)
         return page
@@ -276,12 +278,6 @@ def _text(data: bytes, record: _Record) -> str:
     if record.kind == _TEXT_BYTES:
         return content.decode("latin-1")
     return content[: len(content) // 2 * 2].decode("utf-16-le", "replace")
-
-
-def _comment(author: str, text: str) -> str:
-    if not text:
-        return ""
-    return f"Comment by {author}: {text}" if author else f"Comment: {text}"
 
 
 def _add_texts(builder: TextBuilder, page: _Page) -> None:

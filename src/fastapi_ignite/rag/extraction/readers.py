@@ -33,7 +33,7 @@ _READERS: Final = {
     MediaType.ODP: "odf",
     MediaType.EPUB: "epub",
     MediaType.PPT: "ppt",
-    MediaType.OUTLOOK_MESSAGE: "msg",
+    MediaType.OUTLOOK_MESSAGE: "mail.msg",
 }
 _OF_ZIP: Final = (
     *(MediaType.DOCX, MediaType.PPTX, MediaType.XLSX),

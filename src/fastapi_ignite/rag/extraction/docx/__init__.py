@@ -1,6 +1,6 @@
 """Reads Word files (DOCX, DOCM, DOTX, DOTM; transitional and strict) as a person reads them.
 
-`docs/reading/docx.md` says what is kept, where it stands, and what is left out and why.
+`docs/reading-documents.md` says what is kept, where it stands, and what is left out and why.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def read(data: bytes, media_type: MediaType) -> ExtractedText:
 def _add_document(builder: TextBuilder, data: bytes, *, may_embed: bool) -> None:
     """Add the body with its notes, then the comments, then what its headers and footers say."""
     package = WordPackage(data)
-    main = package.main_part
+    main = package.main_part("word/document.xml")
     document = Document(package, main, _embedded_blocks if may_embed else _refuse_embedded)
     side_parts = SideParts(document)
     writer = BlockWriter(builder, side_parts.note)
-    body = children_while_parsing(package.text_content(main), _BODY, _BLOCKS)
-    for block in Story(document, document.relationships).blocks(body):
+    body = children_while_parsing(package.required_content(main), _BODY, _BLOCKS)
+    for block in Story(document, document.relations).blocks(body):
         writer.write(block)
     writer.end_story()
     writer.write_endnotes()

@@ -11,9 +11,10 @@ from typing import Final
 from fastapi_ignite.rag.extraction.decoding import decode
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import OLE_MAGIC, RTF_MAGIC
+from fastapi_ignite.rag.extraction.html import read_page
 from fastapi_ignite.rag.extraction.mail import Enclosures, read_message
 from fastapi_ignite.rag.extraction.result import ExtractedText
-from fastapi_ignite.rag.extraction.webpage import readable_text
+from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 
 _UNREADABLE: Final = "The file holds a document of another format; open it in Word, save it and upload it again."
 _MAIL: Final = re.compile(rb"\s*(mime-version|from|content-type|date|subject):", re.IGNORECASE)
@@ -31,7 +32,11 @@ def embedded_text(content: bytes) -> str:
     if _MAIL.match(content):
         return read_message(content, Enclosures(_refuse, files=0)).text
     text = decode(content, declared=True)
-    return readable_text(text) if _MARKUP.match(text) else text
+    if not _MARKUP.match(text):
+        return text
+    page = TextBuilder()
+    read_page(text, page)
+    return page.text
 
 
 def _refuse(data: bytes, suffix: str, enclosures: Enclosures) -> ExtractedText:

@@ -8,9 +8,9 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.symbol_characters import symbol_character
 from fastapi_ignite.rag.extraction.docx.names import OFF, VAL, w
 from fastapi_ignite.rag.extraction.docx.styles import small_number
-from fastapi_ignite.rag.extraction.symbol_characters import symbol_character
 
 _FLAGS: Final = re.DOTALL | re.IGNORECASE
 _BUTTON: Final = re.compile(r"\s*(?:MACROBUTTON|GOTOBUTTON)\s+\S+\s(.*)", _FLAGS)

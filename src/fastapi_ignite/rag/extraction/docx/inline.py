@@ -8,10 +8,13 @@ from typing import Final
 
 from lxml import etree
 
-from fastapi_ignite.rag.extraction.docx.equations import equation_text
+from fastapi_ignite.rag.extraction.conventions.symbol_characters import symbol_character, symbol_text
 from fastapi_ignite.rag.extraction.docx.fields import Fields
 from fastapi_ignite.rag.extraction.docx.names import (
     ALTERNATE_CONTENT,
+    CHARTS,
+    DIAGRAM,
+    DRAWING_PARAGRAPH,
     HIDDEN,
     O_MATH,
     O_MATH_PARAGRAPH,
@@ -20,12 +23,11 @@ from fastapi_ignite.rag.extraction.docx.names import (
     R,
     T,
     child,
-    drawing,
     w,
 )
 from fastapi_ignite.rag.extraction.docx.notes import NoteReference, Notes
 from fastapi_ignite.rag.extraction.docx.styles import RunFormat, Styles
-from fastapi_ignite.rag.extraction.symbol_characters import symbol_character, symbol_text
+from fastapi_ignite.rag.extraction.ooxml.equations import equation_text
 
 _SPACE: Final = "{http://www.w3.org/XML/1998/namespace}space"
 _FIELD_MARK: Final = w("fldChar")
@@ -35,9 +37,7 @@ _SURROGATES: Final = range(0xD800, 0xE000)
 _RAISED: Final = dict(zip("0123456789+-\u2212=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ", strict=True))
 _RAISED_SIGNS: Final = frozenset(_RAISED)
 _RAISED_TABLE: Final = str.maketrans(_RAISED)
-_GRAPHICS: Final = frozenset(
-    (drawing("chart", "chart"), drawing("diagram", "relIds"), drawing("main", "p"), TEXT_BOX_CONTENT)
-)
+_GRAPHICS: Final = CHARTS | {DIAGRAM, DRAWING_PARAGRAPH, TEXT_BOX_CONTENT}
 
 
 @dataclass(slots=True)
@@ -53,7 +53,6 @@ class InlineText:
 @dataclass(slots=True)
 class _Output:
     pieces: list[str] = field(default_factory=list)
-    readings: list[str] = field(default_factory=list)
     boxes: list[etree._Element] = field(default_factory=list)
     notes: list[NoteReference] = field(default_factory=list)
     is_bold: bool = True
@@ -88,7 +87,6 @@ class InlineReader:
             w("pict"): self._graphic,
             w("object"): self._graphic,
             TEXT_BOX_CONTENT: self._box,
-            w("ruby"): self._ruby,
             w("footnoteReference"): self._note,
             w("endnoteReference"): self._note,
             w("footnoteRef"): self._own_mark,
@@ -99,7 +97,6 @@ class InlineReader:
         """Return what a paragraph (its children) shows, if `base` is the format of runs that have none of their own."""
         self._base, self._output = base, _Output()
         self._walk(elements, base)
-        self._end_ruby()
         self.fields.end_paragraph()
         found = self._output
         return InlineText("".join(found.pieces), found.boxes, found.notes, found.is_bold)
@@ -130,8 +127,6 @@ class InlineReader:
 
     def _show(self, text: str) -> None:
         if not self.fields.in_instruction and text:
-            if self._output.readings:
-                self._end_ruby()
             self.fields.shows()
             self._output.pieces.append(text)
 
@@ -191,28 +186,6 @@ class InlineReader:
 
     def _box(self, element: etree._Element, _: RunFormat) -> None:
         self._output.boxes.append(element)
-
-    def _ruby(self, element: etree._Element, _: RunFormat) -> None:
-        """Keep the readings until the word that they belong to ends: often each of its characters has its own."""
-        base, reading = (self._part(child(element, w(name))) for name in ("rubyBase", "rt"))
-        if base and not self.fields.in_instruction:
-            self.fields.shows()
-            self._output.pieces.append(base)
-            self._output.readings.append(reading)
-
-    def _part(self, element: etree._Element | None) -> str:
-        if element is None:
-            return ""
-        outer, self._output = self._output, _Output()
-        self._walk(element, self._base)
-        inner, self._output = self._output, outer
-        return "".join(inner.pieces)
-
-    def _end_ruby(self) -> None:
-        reading = "".join(self._output.readings)
-        self._output.readings.clear()
-        if reading:
-            self._output.pieces.append(f"({reading})")
 
     def _note(self, element: etree._Element, _: RunFormat) -> None:
         if self.fields.in_instruction:

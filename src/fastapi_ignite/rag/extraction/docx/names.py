@@ -57,13 +57,19 @@ ALTERNATE_CONTENT: Final = mc("AlternateContent")
 O_MATH: Final = m("oMath")
 O_MATH_PARAGRAPH: Final = m("oMathPara")
 TEXT_BOX_CONTENT: Final = w("txbxContent")
+# The second came with Office 2016, for waterfalls, treemaps and the like.
+CHARTS: Final = frozenset(
+    {drawing("chart", "chart"), "{http://schemas.microsoft.com/office/drawing/2014/chartex}chart"},
+)
+DIAGRAM: Final = drawing("diagram", "relIds")
+DRAWING_PARAGRAPH: Final = drawing("main", "p")
 
-# Text that was deleted or moved away, and properties: nothing in them is shown.
+# Text that was deleted or moved away, readings of words (ruby), and properties: nothing in them is kept.
 HIDDEN: Final = frozenset(
     map(
         w,
         (
-            *("del", "moveFrom", "delText", "delInstrText", "sectPr", "sdtPr", "sdtEndPr", "smartTagPr"),
+            *("del", "moveFrom", "delText", "delInstrText", "rt", "sectPr", "sdtPr", "sdtEndPr", "smartTagPr"),
             *("customXmlPr", "rubyPr", "pPr", "rPr", "tblPr", "tblPrEx", "tblGrid", "trPr", "tcPr"),
             *("bookmarkStart", "bookmarkEnd", "proofErr", "permStart", "permEnd", "ffData", "fldData"),
         ),

@@ -6,15 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-# A hostile file may start at any number, and letters and Roman thousands grow with it.
+from fastapi_ignite.rag.extraction.conventions.numerals import LATIN, added_signs, repeated_letter, roman
+
+# A hostile file may start at any number, and letters grow with it.
 _LARGEST: Final = 32_767
-_MOST_REPEATED_LETTERS: Final = 30  # of Word
 _LARGEST_KANJI: Final = 9_999
 
-_ROMAN: Final = (
-    *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl")),
-    *((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
-)
 _HEBREW: Final = (
     *((400, "ת"), (300, "ש"), (200, "ר"), (100, "ק"), (90, "צ"), (80, "פ"), (70, "ע"), (60, "ס"), (50, "נ")),
     *((40, "מ"), (30, "ל"), (20, "כ"), (10, "י"), (9, "ט"), (8, "ח"), (7, "ז"), (6, "ו")),
@@ -23,7 +20,7 @@ _HEBREW: Final = (
 # These would spell a name of God with the letters for ten.
 _HEBREW_EXCEPTIONS: Final = {15: "טו", 16: "טז"}
 _ALPHABETS: Final = {
-    "lowerLetter": "abcdefghijklmnopqrstuvwxyz",
+    "lowerLetter": LATIN,
     "russianLower": "абвгдежзиклмнопрстуфхцчшщыэюя",
     "hebrew2": "אבגדהוזחטיכלמנסעפצקרשת",
     "arabicAlpha": "أبتثجحخدذرزسشصضطظعغفقكلمنهوي",
@@ -88,34 +85,20 @@ def written_number(number: int, number_format: str) -> str:
     if not 1 <= number <= _LARGEST:
         return str(number)
     if name in _UPPER:
-        return _letters(number, _ALPHABETS[_UPPER[name]]).upper()
+        return repeated_letter(number, _ALPHABETS[_UPPER[name]]).upper()
     if name in _ALPHABETS:
-        return _letters(number, _ALPHABETS[name])
+        return repeated_letter(number, _ALPHABETS[name])
     if name in _DIGITS:
         return str(number).translate(str.maketrans("0123456789", _DIGITS[name]))
     write = _WRITERS.get(name)
     return write(number) if write is not None else str(number)
 
 
-def _letters(number: int, alphabet: str) -> str:
-    """Write a number as Word does: behind `z` comes `aa`, then `bb`."""
-    times, place = divmod(number - 1, len(alphabet))
-    return alphabet[place] * (times + 1) if times < _MOST_REPEATED_LETTERS else str(number)
-
-
-def _added(number: int, signs: tuple[tuple[int, str], ...]) -> str:
-    written = ""
-    for value, sign in signs:
-        times, number = divmod(number, value)
-        written += sign * times
-    return written
-
-
 def _hebrew(number: int) -> str:
     rest = number % 100
     if rest in _HEBREW_EXCEPTIONS:
-        return _added(number - rest, _HEBREW) + _HEBREW_EXCEPTIONS[rest]
-    return _added(number, _HEBREW)
+        return added_signs(number - rest, _HEBREW) + _HEBREW_EXCEPTIONS[rest]
+    return added_signs(number, _HEBREW)
 
 
 def _ordinal(number: int) -> str:
@@ -157,8 +140,8 @@ def _kanji(number: int) -> str:
 
 
 _WRITERS: Final[dict[str, Callable[[int], str]]] = {
-    "lowerRoman": lambda number: _added(number, _ROMAN),
-    "upperRoman": lambda number: _added(number, _ROMAN).upper(),
+    "lowerRoman": roman,
+    "upperRoman": lambda number: roman(number).upper(),
     "hebrew1": _hebrew,
     "decimalZero": lambda number: f"{number:02}",
     "numberInDash": lambda number: f"- {number} -",

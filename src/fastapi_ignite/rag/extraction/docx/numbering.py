@@ -8,10 +8,10 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.symbol_characters import is_private, is_symbol_font, symbol_text
 from fastapi_ignite.rag.extraction.docx.names import ALTERNATE_CONTENT, OFF, R_PR, VAL, child, child_value, mc, w
 from fastapi_ignite.rag.extraction.docx.number_formats import written_number
 from fastapi_ignite.rag.extraction.docx.styles import ListPlace, Styles, small_number
-from fastapi_ignite.rag.extraction.symbol_characters import is_private, is_symbol_font, symbol_text
 
 BULLET: Final = "•"
 _LEVELS: Final = 9

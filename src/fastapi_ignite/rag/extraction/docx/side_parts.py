@@ -9,10 +9,10 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.comments import comment_text
 from fastapi_ignite.rag.extraction.docx.blocks import Block, Paragraph
 from fastapi_ignite.rag.extraction.docx.names import w
 from fastapi_ignite.rag.extraction.docx.notes import NoteReference, notes_by_id
-from fastapi_ignite.rag.extraction.docx.package import parse
 from fastapi_ignite.rag.extraction.docx.story import Document, Story
 
 _NUMBER: Final = re.compile(r"\d+")
@@ -41,14 +41,14 @@ class SideParts:
             yield block
 
     def comments(self) -> Iterator[Block]:
-        """Yield the comments, each behind the name of its author."""
+        """Yield the comments. Their first paragraphs say whose they are."""
         for part in self._document.parts("comments"):
             root, story = self._open(part)
             for comment in root.iterchildren(w("comment")):
-                author = comment.get(w("author"), "").strip()
+                author = comment.get(w("author"), "")
                 for number, block in enumerate(story.blocks([comment])):
-                    if number == 0 and author and isinstance(block, Paragraph):
-                        block.text = f"{author}: {block.text}"
+                    if number == 0 and isinstance(block, Paragraph):
+                        block.text = comment_text(block.text, author)
                     yield block
 
     def headers_and_footers(self) -> Iterator[Block]:
@@ -69,7 +69,7 @@ class SideParts:
 
     def _open(self, part: str) -> tuple[etree._Element, Story]:
         package = self._document.package
-        return parse(package.text_content(part)), Story(self._document, package.relationships(part))
+        return package.required_xml(part), Story(self._document, package.relations(part))
 
     def _read_notes(self, kind: str) -> tuple[Story, dict[str, etree._Element]]:
         notes: dict[str, etree._Element] = {}

@@ -8,12 +8,14 @@ from typing import Final
 
 from lxml import etree
 
-from fastapi_ignite.rag.extraction.docx.blocks import Block, Paragraph, Role
+from fastapi_ignite.rag.extraction.docx.blocks import Block, Paragraph, Role, Table
 from fastapi_ignite.rag.extraction.docx.fields import Fields
-from fastapi_ignite.rag.extraction.docx.graphics import graphic_blocks
 from fastapi_ignite.rag.extraction.docx.inline import InlineReader, InlineText
 from fastapi_ignite.rag.extraction.docx.names import (
     ALTERNATE_CONTENT,
+    CHARTS,
+    DIAGRAM,
+    DRAWING_PARAGRAPH,
     HIDDEN,
     O_MATH,
     O_MATH_PARAGRAPH,
@@ -22,23 +24,24 @@ from fastapi_ignite.rag.extraction.docx.names import (
     P,
     R,
     child,
-    drawing,
     r,
     w,
 )
 from fastapi_ignite.rag.extraction.docx.notes import Notes
 from fastapi_ignite.rag.extraction.docx.numbering import Numbering
-from fastapi_ignite.rag.extraction.docx.package import Relationship, WordPackage, parse
+from fastapi_ignite.rag.extraction.docx.package import WordPackage
 from fastapi_ignite.rag.extraction.docx.styles import ListPlace, ParagraphStyle, Styles, paragraph_properties, placed
 from fastapi_ignite.rag.extraction.docx.tables import TableReader
+from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
+from fastapi_ignite.rag.extraction.ooxml.charts import chart_content
+from fastapi_ignite.rag.extraction.ooxml.diagrams import diagram_texts
+from fastapi_ignite.rag.extraction.ooxml.drawing_text import paragraph_text
+from fastapi_ignite.rag.extraction.ooxml.parts import Relation
 
 _EMBEDDED_PART: Final = w("altChunk")
-_DRAWING_PARAGRAPH: Final = drawing("main", "p")
-_CHART: Final = drawing("chart", "chart")
-_DIAGRAM: Final = drawing("diagram", "relIds")
 # They stand among paragraphs only in files that another program than Word wrote: each is read as a paragraph.
 _INLINE: Final = frozenset((R, O_MATH, O_MATH_PARAGRAPH, w("hyperlink"), w("fldSimple")))
-_BLOCKS: Final = frozenset((P, TABLE, _EMBEDDED_PART, _DRAWING_PARAGRAPH, _CHART, _DIAGRAM, *_INLINE))
+_BLOCKS: Final = frozenset((P, TABLE, _EMBEDDED_PART, DRAWING_PARAGRAPH, DIAGRAM, *CHARTS, *_INLINE))
 _PLAIN: Final = ParagraphStyle()
 
 
@@ -48,7 +51,7 @@ class Document:
     def __init__(self, package: WordPackage, main_part: str, read_embedded: Callable[[bytes], Iterable[Block]]) -> None:
         self.package = package
         self.read_embedded = read_embedded
-        self.relationships = package.relationships(main_part)
+        self.relations = package.relations(main_part)
         self.styles = Styles(self._optional("styles"))
         self.numbering = Numbering(self._optional("numbering"), self.styles)
         self.notes = Notes(self._optional("settings"))
@@ -56,18 +59,20 @@ class Document:
 
     def parts(self, kind: str) -> list[str]:
         """Return the names of the parts that are related to the main part in this way."""
-        return list(dict.fromkeys(link.part for link in self.relationships.values() if link.kind == kind))
+        return list(dict.fromkeys(link.target for link in self.relations.values() if link.kind == kind))
 
-    def take(self, link: Relationship | None) -> bytes | None:
-        """Return the content of a part that is shown at one place, and None if it was shown before.
+    def take(self, link: Relation | None) -> str | None:
+        """Return the name of a part that is shown at one place, and None if it was shown before.
 
         Raises:
-            ExtractionError: the part is missing or damaged.
+            ExtractionError: the part is missing.
         """
-        if link is None or link.part in self._taken:
+        if link is None or link.target in self._taken:
             return None
-        self._taken.add(link.part)
-        return self.package.text_content(link.part)
+        if not self.package.has(link.target):
+            raise ExtractionError(ErrorCode.CORRUPT_FILE)
+        self._taken.add(link.target)
+        return link.target
 
     def _optional(self, kind: str) -> etree._Element | None:
         return next(map(self.package.xml, self.parts(kind)), None)
@@ -76,9 +81,9 @@ class Document:
 class Story:
     """The paragraphs and tables of one part, in the order in which they are read."""
 
-    def __init__(self, document: Document, relationships: dict[str, Relationship]) -> None:
+    def __init__(self, document: Document, relations: dict[str, Relation]) -> None:
         self._document = document
-        self._relationships = relationships
+        self._relations = relations
         self._tables = TableReader(document.styles, self.blocks)
         self.inline = InlineReader(document.styles, document.notes)
 
@@ -95,14 +100,20 @@ class Story:
                 yield from self._tables.read(element)
             elif tag in _INLINE:
                 waiting.append(self.inline.read([element], self._document.styles.paragraph(None).run))
-            elif tag == _DRAWING_PARAGRAPH:
-                yield Paragraph("".join(element.itertext(drawing("main", "t"))))
+            elif tag == DRAWING_PARAGRAPH:
+                yield Paragraph(paragraph_text(element))
             elif tag == _EMBEDDED_PART:
-                content = self._part_of(element, "id")
-                yield from () if content is None else self._document.read_embedded(content)
+                part = self._part_of(element, "id")
+                if part is not None:
+                    yield from self._document.read_embedded(self._document.package.required_content(part))
+            elif tag == DIAGRAM:
+                part = self._part_of(element, "dm")
+                if part is not None:
+                    texts = diagram_texts(self._document.package.required_xml(part))
+                    yield from (Paragraph(text) for text, _ in texts)
             else:
-                content = self._part_of(element, "dm" if element.tag == _DIAGRAM else "id")
-                yield from () if content is None else graphic_blocks(parse(content))
+                part = self._part_of(element, "id")
+                yield from () if part is None else self._chart(part)
         yield from self._joined(waiting)
 
     def _paragraph(self, paragraph: etree._Element, waiting: list[InlineText]) -> Iterator[Block]:
@@ -136,8 +147,12 @@ class Story:
         if boxes:
             yield from self._boxes(boxes)
 
-    def _part_of(self, element: etree._Element, attribute: str) -> bytes | None:
-        return self._document.take(self._relationships.get(element.get(r(attribute), "")))
+    def _chart(self, part: str) -> Iterator[Block]:
+        for found in chart_content(self._document.package, part):
+            yield Paragraph(found) if isinstance(found, str) else Table(found, header_rows=1)
+
+    def _part_of(self, element: etree._Element, attribute: str) -> str | None:
+        return self._document.take(self._relations.get(element.get(r(attribute), "")))
 
     def _boxes(self, boxes: list[etree._Element]) -> Iterator[Block]:
         """Read what floats beside a paragraph. A field around it goes on behind it."""

@@ -9,8 +9,8 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.symbol_characters import is_symbol_font
 from fastapi_ignite.rag.extraction.docx.names import OFF, P_PR, R_PR, VAL, child, child_value, w
-from fastapi_ignite.rag.extraction.symbol_characters import is_symbol_font
 
 # Word itself follows no longer chain; a cycle ends here too.
 _LONGEST_CHAIN: Final = 50

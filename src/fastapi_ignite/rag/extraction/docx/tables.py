@@ -9,6 +9,7 @@ from typing import Final
 
 from lxml import etree
 
+from fastapi_ignite.rag.extraction.conventions.header_rows import first_row_names_columns
 from fastapi_ignite.rag.extraction.docx.blocks import Block, Paragraph, Table
 from fastapi_ignite.rag.extraction.docx.names import (
     ALTERNATE_CONTENT,
@@ -116,7 +117,7 @@ class TableReader:
             or any(len(name) > _LONGEST_COLUMN_NAME for name in names)
         ):
             return 0
-        return int(self._first_row_is_set_off(table, rows) or _first_row_names_columns(texts))
+        return int(self._first_row_is_set_off(table, rows) or first_row_names_columns(texts))
 
     def _first_row_is_set_off(self, table: etree._Element, rows: list[_Row]) -> bool:
         first, second = ([cell.is_bold for cell in row.cells if cell.text.strip()] for row in rows[:2])
@@ -129,14 +130,6 @@ class TableReader:
             return False
         first_row = look.get(w("firstRow"))
         return first_row not in OFF if first_row is not None else _has_first_row_bit(look.get(VAL, ""))
-
-
-def _first_row_names_columns(texts: list[list[str]]) -> bool:
-    """Return whether the first row has no figure, and below it some column has a figure in every row."""
-    if any(_has_digit(name) for name in texts[0]):
-        return False
-    columns = range(1, len(texts[0]))
-    return any(all(len(row) > column and _has_digit(row[column]) for row in texts[1:]) for column in columns)
 
 
 def _texts(rows: list[_Row]) -> list[list[str]]:
@@ -204,7 +197,3 @@ def _has_first_row_bit(value: str) -> bool:
         return bool(int(value, 16) & _FIRST_ROW_BIT)
     except ValueError:
         return False
-
-
-def _has_digit(text: str) -> bool:
-    return any(map(str.isdigit, text))
