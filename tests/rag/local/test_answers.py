@@ -117,6 +117,32 @@ class TestAnswers:
         for question, page in (("warranty delivery", 1), ("sick notes absence", 2), ("laboratory in Porto", 3)):
             assert [citation.page for citation in (await project.ask(question)).citations] == [page]
 
+    async def test_a_word_between_two_names_is_no_way_to_begin(self, rag_project: RagProjectFactory) -> None:
+        project = await rag_project(embedder="none")
+        await project.add("Smith and Jones repair the roof.")
+        for question in ("What do Smith and Jones repair?", "Ok, and what do Smith and Jones repair?"):
+            assert await project.quotes(question) == ["Smith and Jones repair the roof."]
+
+    @pytest.mark.parametrize(
+        ("text", "answerable", "unanswerable"),
+        [
+            ("Офис открыт по будням.", "Когда открыт офис?", "Кто директор?"),
+            ("\u03a4\u03bf γραφείο ανοίγει στις εννέα.", "Πότε ανοίγει το γραφείο;", "Ποιος είναι διευθυντής;"),
+            ("المفتاح عند الحارس.", "أين المفتاح؟", "كم الراتب؟"),
+            ("कार्यालय नौ बजे खुलता है।", "कार्यालय कब खुलता है?", "वेतन कितना मिलता है?"),
+            ("ลาพักร้อนได้สิบวัน", "ลาพักร้อนได้กี่วัน", "ใครเป็นผู้จัดการ"),
+            ("会議室は三階にあります。", "会議室はどこですか", "社長は誰ですか"),
+        ],
+    )
+    async def test_scripts_that_the_model_cannot_read_are_answered_by_their_words(
+        self, rag_project: RagProjectFactory, text: str, answerable: str, unanswerable: str
+    ) -> None:
+        project = await rag_project(embedder="minilm")
+        await project.add(text)
+        await project.backfill_embeddings()
+        assert await project.quotes(answerable) == [text]
+        assert await project.quotes(unanswerable) == []
+
     async def test_offsets_count_code_points(self, rag_project: RagProjectFactory) -> None:
         body = (
             "\U0001f9a6 Zoë: \u201cgrüß Gott\u201d e\u0301. 日本語の文。\n\nThe otter 🦦 Ümit sleeps under the pier.\n"

@@ -101,6 +101,13 @@ class TestQuotes:
         quotes = answer("When does the warranty of the pump end?", passage(document))
         assert [quote.text for quote in quotes] == ["It will end two years after the delivery."]
 
+    def test_a_sentence_that_speaks_of_the_one_before_it_is_quoted_with_it(self) -> None:
+        document = "Grippers and suction cups are wear parts. They are not included in the fee."
+        (quote,) = answer("Which parts are not included in the fee?", passage(document))
+        assert quote.text == document
+        (quote,) = answer("Which parts are not included in the fee?", passage(document.replace(". They", ".\n\nThey")))
+        assert quote.text == "They are not included in the fee."
+
     def test_a_sentence_that_two_chunks_share_is_quoted_once(self) -> None:
         first, second = PUMP[: PUMP.index("Seals")], PUMP[PUMP.index("Its") :]
         quotes = answer("When does the warranty end after delivery?", passage(PUMP, first), passage(PUMP, second))
@@ -202,6 +209,11 @@ class TestRows:
         assert [quote.text for quote in answer("Which plans do not include SSO?", PLANS)] == ["Solo\t9 euros\tno"]
         assert "Solo" not in "".join(quote.text for quote in answer("Which plans include SSO?", PLANS))
 
+    def test_rows_that_hold_less_of_the_question_are_about_something_else(self) -> None:
+        rooms = table("Room\tLow season\tHigh season", "Single\t80\t120", "Double\t110\t170", "Suite\t240\t390")
+        (quote,) = answer("How much is a double room in the high season?", rooms)
+        assert quote.text == "Double\t110\t170"
+
     def test_of_a_wide_row_the_asked_cells_are_said(self) -> None:
         names = "\t".join(["Part", *(f"Remark number {number}" for number in range(30)), "Weight"])
         (quote,) = answer(
@@ -224,6 +236,29 @@ class TestHeadings:
         text = "Report of 14 March 2026\n\nWhat happened\n\nThe line in hall two stopped. Nobody saw it."
         quotes = answer("What happened on 14 March 2026?", document(text, "Report of 14 March 2026", "What happened"))
         assert [quote.text for quote in quotes] == ["The line in hall two stopped. Nobody saw it."]
+
+    def test_what_stands_below_the_heading_of_another_day_is_left_out(self) -> None:
+        first, second = "Meeting of 4 May 2026", "Meeting of 8 June 2026"
+        text = f"Minutes\n\n{first}\n\nPresent: Ada, Bo.\n\n{second}\n\nPresent: Ada, Dora."
+        minutes = document(text, "Minutes", first, second)
+        terms = terms_of("Who was present on 8 June 2026?", minutes)
+        evidence = [replace(each, similarity=0.6) for each in shortlist([minutes], terms)]
+        assert [quote.text for quote in select_quotes(evidence, terms)] == ["Present: Ada, Dora."]
+
+    def test_the_title_of_a_plain_paragraph_is_no_evidence(self) -> None:
+        contract = passage("§ 1 Subject\n\nThe flat is let.\n\n§ 2 Rent\n\nThe rent is 900 euros.")
+        found = shortlist([contract], terms_of("What does § 2 say of the rent of the flat?", contract))
+        assert {each.piece.text for each in found} == {"The flat is let.", "The rent is 900 euros."}
+
+    def test_a_description_is_an_answer_about_its_term(self) -> None:
+        text = "Ballast\nWeight that keeps the boat upright.\nBoom\nThe spar at the foot of the sail."
+        spans = [
+            Span(SpanKind.LIST_ITEM, 0, text.index("\nBoom")),
+            Span(SpanKind.LIST_ITEM, text.index("Boom"), len(text)),
+        ]
+        glossary = replace(passage(text), surroundings=Outline(text, spans).surroundings(0, len(text)))
+        quotes = answer("What is ballast?", glossary)
+        assert [quote.text for quote in quotes] == ["Weight that keeps the boat upright."]
 
     def test_a_heading_that_holds_the_fact_is_quoted(self) -> None:
         heading = "Office hours are from nine to five."
@@ -252,8 +287,37 @@ class TestNegation:
     def test_a_question_is_not_answered_with_the_opposite(self, question: str, text: str, *, answered: bool) -> None:
         assert bool(answer(question, passage(text))) is answered
 
+    def test_a_denial_without_a_point_is_a_statement(self) -> None:
+        text = "- No travel in August"
+        assert [quote.text for quote in answer("Is there travel in August?", passage(text))] == [
+            "- No travel in August"
+        ]
+
+    def test_the_name_of_a_row_denies_nothing(self) -> None:
+        codes = table("Code\tCountry", "IT\tItaly", "NO\tNorway")
+        assert [quote.text for quote in answer("Which country has the code NO?", codes)] == ["NO\tNorway"]
+
+    def test_an_exception_answers_for_both_sides(self) -> None:
+        text = "Tickets are refunded except for group tickets."
+        for question in ("Which tickets are not refunded?", "Which tickets are refunded?"):
+            assert [quote.text for quote in answer(question, passage(text))] == [text]
+
 
 class TestHonesty:
+    @pytest.mark.parametrize(
+        ("question", "text"),
+        [
+            ("When does hall 5 open?", "In November hall 4 opens."),
+            ("How much does plan B cost?", "You pay 40 euros for the cost of plan A."),
+            ("How much does the Premium plan cost?", "The cost of the Basic plan is 9 euros."),
+        ],
+    )
+    def test_what_is_said_of_another_thing_of_the_kind_is_no_answer(self, question: str, text: str) -> None:
+        assert answer(question, passage(text)) == []
+        asked = next(name for name in ("hall 5", "plan B", "Premium plan") if name in question)
+        told = next(name for name in ("hall 4", "plan A", "Basic plan") if name in text)
+        assert answer(question, passage(text.replace(told, asked))) != []
+
     def test_a_count_is_not_answered_without_one(self) -> None:
         assert answer("How many pumps does the mill have?", passage("The mill has pumps in the cellar.")) == []
 

@@ -92,6 +92,12 @@ def test_lines_broken_by_the_page_read_on_and_short_ones_stand_alone() -> None:
     ]
 
 
+def test_a_word_that_a_line_divides_joins_it_with_the_next() -> None:
+    text = "They test the lift and each suspen-\nsion cable and cer-\ntify it."
+    assert split(text) == [text]
+    assert split("Tools - \nhammer") == ["Tools -", "hammer"]
+
+
 def test_items_rows_and_headings() -> None:
     text = (
         "# Employee handbook\n"
@@ -137,6 +143,14 @@ class TestAbbreviations:
     )
     def test_a_point_of_an_abbreviation_ends_no_sentence(self, text: str) -> None:
         assert split(text) == [text]
+
+    def test_an_article_may_stand_before_an_abbreviation(self) -> None:
+        text = "Le loyer est d'env. 800 euros, cf. l'art. 4 du bail."
+        assert split(text) == [text]
+
+    def test_points_that_lead_to_a_value_end_nothing(self) -> None:
+        assert split("Name ........ Petra Novak") == ["Name ........ Petra Novak"]
+        assert split("They waited... Then they left.") == ["They waited...", "Then they left."]
 
     def test_a_word_that_only_looks_like_one_ends_a_sentence(self) -> None:
         assert split("We asked and they said no. Nobody else was asked.") == [

@@ -24,6 +24,7 @@ _IS_QUESTION: Final = re.compile(r"[?\uff1f\u061f][\"'\u201d\u2019)\]*_\s]*$")
 _HOLDS_FACT: Final = re.compile(r"\w\s*[:=\u2013\uff1a]\s*\w|[^\W\d_][^\n]*\d")
 # A heading with a number in it is often a title with its date, and one with a colon a title with its subtitle.
 _HEADING_WITH_FACT: Final = re.compile(r"\w\s*[:=\uff1a]\s*[^\n]*\d")
+_PRONOUN: Final = re.compile(r"(?:They|It|He|She|These|Those|Both)\b")
 _BLANKS: Final = re.compile(r"\s+")
 
 
@@ -33,7 +34,9 @@ class Piece:
 
     `said` is how an answer says it: a row with the names of its columns. `context` has the words it stands below, the
     nearest last: headings, the question that it answers, the line that a list belongs to. `leads` says that it is the
-    first paragraph below them, or that list: it tells what they name.
+    first paragraph below them, or that list: it tells what they name. `quoted_from` is where a quote of it begins: the
+    sentence before one that begins with "They" belongs to it. `is_title` tells a line of a plain text that stands above
+    a paragraph and only names what that is about.
     """
 
     passage: Passage
@@ -44,6 +47,8 @@ class Piece:
     context: tuple[str, ...] = ()
     cells: tuple[tuple[str, str], ...] = ()
     leads: bool = False
+    quoted_from: int | None = None
+    is_title: bool = False
 
     @property
     def text(self) -> str:
@@ -71,14 +76,19 @@ class Piece:
         if self.is_question or self.introduces:
             return False
         fact = _HEADING_WITH_FACT if self.kind is SpanKind.HEADING else _HOLDS_FACT
-        return ENDS_SENTENCE.search(self.text) is not None or fact.search(self.text) is not None
+        return (
+            ENDS_SENTENCE.search(self.text) is not None
+            or fact.search(self.text) is not None
+            or (self.kind is not SpanKind.HEADING and bool(negated_terms(self.text)))
+        )
 
     @property
     def negated(self) -> frozenset[str]:
         """Return the terms that it denies; a row denies the names of columns in which it says no."""
         if not self.cells:
             return negated_terms(self.text)
-        denied = (name for name, words in self.cells if is_negative_cell(words))
+        # the first cell names the row: "NO" may be Norway
+        denied = (name for name, words in self.cells[1:] if is_negative_cell(words))
         return frozenset(term for name in denied for term in analyze(name))
 
 
@@ -113,14 +123,43 @@ def said_of_row(piece: Piece, wanted: frozenset[str]) -> str:
 def _in_context(passage: Passage, pieces: list[Piece]) -> Iterator[Piece]:
     """Yield the pieces with the words that they stand below; of those behind the passage only what answers it."""
     below: tuple[str, ...] = ()
+    opening = 0
     for position, piece in enumerate(pieces):
-        if below and _ends_part(pieces[position - 1], piece):
+        if below and (_ends_part(pieces[position - 1], piece) or not _reaches(opening, pieces, piece)):
             below = ()
         if piece.start >= passage.char_end and not below:
             return
-        yield replace(piece, context=(*passage.headings_at(piece.start), *below))
+        quoted_from = pieces[position - 1].start if position and _refers_back(pieces[position - 1], piece) else None
+        yield replace(
+            piece,
+            context=(*passage.headings_at(piece.start), *below),
+            quoted_from=quoted_from,
+            is_title=_is_title(piece, pieces[position + 1 :]),
+        )
         if piece.kind is not SpanKind.HEADING and _names_subject(piece, pieces[position + 1 :]):
-            below = (_BLANKS.sub(" ", piece.text).rstrip(" :"),)
+            below, opening = (_BLANKS.sub(" ", piece.text).rstrip(" :"),), position
+
+
+def _is_title(piece: Piece, following: list[Piece]) -> bool:
+    return (
+        not piece.holds_statement
+        and _names_subject(piece, following)
+        and bool(following)
+        and ENDS_SENTENCE.search(following[0].text) is not None
+        and "\n\n" in piece.passage.between(piece.end, following[0].start)
+    )
+
+
+def _refers_back(last: Piece, piece: Piece) -> bool:
+    """Return whether a sentence speaks of what the one before it in its paragraph has named."""
+    return (
+        _PRONOUN.match(piece.text) is not None
+        and last.kind is piece.kind is None
+        and ENDS_SENTENCE.search(last.text) is not None
+        and not last.is_question
+        and "\n\n" not in piece.passage.between(last.end, piece.start)
+        and piece.end - last.start <= LONGEST
+    )
 
 
 def _names_subject(piece: Piece, following: list[Piece]) -> bool:
@@ -128,14 +167,29 @@ def _names_subject(piece: Piece, following: list[Piece]) -> bool:
     if piece.is_question or piece.introduces:
         return True
     return (
-        piece.kind is None
-        and bool(following)
+        bool(following)
+        and (piece.kind is None or _share_item(piece, following[0]))
         and piece.end - piece.start <= _LONGEST_TITLE
         and "\n" not in piece.text
         and ENDS_SENTENCE.search(piece.text) is None
         and _HOLDS_FACT.search(piece.text) is None
         and "\n" in piece.passage.between(piece.end, following[0].start)
     )
+
+
+def _share_item(one: Piece, other: Piece) -> bool:
+    """Return whether both are in one item of a list, as a term and its description are."""
+    return any(
+        span.kind is SpanKind.LIST_ITEM and span.start <= one.start and other.end <= span.end
+        for span in one.passage.spans
+    )
+
+
+def _reaches(opening: int, pieces: list[Piece], piece: Piece) -> bool:
+    """Return whether what a piece opens may reach another one: the description of a term ends with its item."""
+    opened = pieces[opening]
+    is_term = not opened.is_question and not opened.introduces and _share_item(opened, pieces[opening + 1])
+    return not is_term or _share_item(opened, piece)
 
 
 def _ends_part(last: Piece, piece: Piece) -> bool:
@@ -155,6 +209,8 @@ def _leading(pieces: list[Piece]) -> Iterator[Piece]:
         first = last = None
         for piece in pieces[position + 1 :]:
             if piece.kind is SpanKind.TABLE or (last is not None and _ends_part(last, piece)):
+                break
+            if not _reaches(position, pieces, piece):
                 break
             if piece.kind is SpanKind.HEADING or piece.is_question or piece.end - (first or piece).start > LONGEST:
                 break

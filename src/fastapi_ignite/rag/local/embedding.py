@@ -48,9 +48,8 @@ class Embedder(Protocol):
         """Return how many passages are best embedded at once."""
         ...
 
-    @property
-    def calibrated(self) -> bool:
-        """Return whether the answerer's thresholds were chosen for the cosines of this model."""
+    def is_calibrated(self, text: str) -> bool:
+        """Return whether the answerer's thresholds were chosen for this model and such a text."""
         ...
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vectors | None]:

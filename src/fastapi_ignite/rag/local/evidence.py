@@ -16,8 +16,8 @@ from fastapi_ignite.rag.extraction import SpanKind
 from fastapi_ignite.rag.local.lexical import inverse_document_frequency
 from fastapi_ignite.rag.local.synonyms import synonyms_of
 from fastapi_ignite.rag.text.analysis import analyze
-from fastapi_ignite.rag.text.facts import Lack, lack_of, numbers_in, specific_terms
-from fastapi_ignite.rag.text.negation import negated_terms, selects
+from fastapi_ignite.rag.text.facts import Lack, lack_of, names_another, numbers_in, specific_terms
+from fastapi_ignite.rag.text.negation import has_exception, negated_terms, selects
 from fastapi_ignite.rag.text.sentences import LONGEST
 
 # Sentences the embedder reads for one question. Of 25 to 40 in the passages, the best was never below the eighth by
@@ -62,6 +62,8 @@ READ_CONTEXT = 2
 # An answer to "How many ...?" without an amount, or to "When ...?" without a time, is worth less.
 LACKING_KIND = 0.85
 LACKING_COUNT = 0.3
+# What tells of hall 4 hardly answers what is asked of hall 5.
+TELLS_OF_ANOTHER = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,12 @@ class Evidence:
 
     piece: Piece
     terms: frozenset[str]
+    context: frozenset[str]
     coverage: float
     passage_coverage: float
     missing: float = 0.0
     lack: Lack = Lack.NOTHING
+    tells_of_another: bool = False
     similarity: float | None = None
 
     @property
@@ -99,6 +103,7 @@ class Evidence:
             mixed = self.similarity + (self.coverage + self.passage_coverage) / 2
             strength = max(mixed / ENOUGH_EVIDENCE, self.similarity / SAME_MEANING)
         strength *= 1 - (MISSING_IN_ROW if self.piece.kind is SpanKind.TABLE else MISSING_SPECIFICS) * self.missing
+        strength *= TELLS_OF_ANOTHER if self.tells_of_another else 1
         return strength * (1, LACKING_KIND, LACKING_COUNT)[self.lack]
 
 
@@ -151,6 +156,10 @@ class QuestionTerms:
         asked, told = best & self._weights.keys(), terms & self._weights.keys()
         return bool(told) and told < asked and asked - told <= self._specific
 
+    def holds_less(self, terms: frozenset[str], best: frozenset[str]) -> bool:
+        """Return whether terms have some of the question's terms that the best piece has, and none beside them."""
+        return terms & self._weights.keys() < best & self._weights.keys()
+
     def is_contradicted(self, terms: frozenset[str], negated: frozenset[str]) -> bool:
         """Return whether text with these terms affirms what the question denies, or denies what it asks for.
 
@@ -200,11 +209,13 @@ def select_quotes(evidence: Sequence[Evidence], question: QuestionTerms) -> list
 def _evidence(piece: Piece, of_passage: frozenset[str], question: QuestionTerms) -> Evidence | None:
     """Return the piece as evidence, or None where it says nothing, or the opposite of what is asked for."""
     terms = frozenset(analyze(piece.said))
-    if piece.is_question or piece.introduces or (piece.kind is SpanKind.HEADING and not piece.holds_statement):
+    if piece.is_question or piece.introduces or piece.is_title:
+        return None
+    if piece.kind is SpanKind.HEADING and not piece.holds_statement:
         return None
     if not piece.holds_statement and terms <= question.terms:
         return None
-    if question.is_contradicted(terms, piece.negated):
+    if question.is_contradicted(terms, piece.negated) and not has_exception(piece.said):
         return None
     context = frozenset(term for words in piece.context for term in analyze(words))
     own, below = question.coverage(terms), question.coverage(terms | context)
@@ -214,10 +225,12 @@ def _evidence(piece: Piece, of_passage: frozenset[str], question: QuestionTerms)
     return Evidence(
         piece,
         terms,
+        context,
         coverage=own + (LEADING_CONTEXT if piece.leads else CONTEXT_WEIGHT) * (below - own),
         passage_coverage=question.coverage(around),
         missing=question.missing(terms | context if piece.kind is SpanKind.TABLE else around),
         lack=lack_of(question.text, piece.said),
+        tells_of_another=names_another(question.text, " ".join((*piece.context, piece.said))),
     )
 
 
@@ -232,8 +245,24 @@ def _adds(candidate: Evidence, chosen: Sequence[Evidence], question: QuestionTer
 
 
 def _is_other_case(candidate: Evidence, best: Evidence, question: QuestionTerms) -> bool:
-    """Return whether another paragraph says of another month or model what the best piece says of the one asked for."""
-    return not _share_paragraph(candidate.piece, best.piece) and question.is_other_case(candidate.terms, best.terms)
+    """Return whether it says of another month or model what the best piece says of the one that is asked for.
+
+    Another row of the table does where it holds less of the question, and another paragraph where it lacks the numbers
+    and names, which may stand in the headings above it.
+    """
+    if candidate.piece.kind is best.piece.kind is SpanKind.TABLE:
+        return _share_table(candidate.piece, best.piece) and question.holds_less(candidate.terms, best.terms)
+    return not _share_paragraph(candidate.piece, best.piece) and (
+        question.is_other_case(candidate.terms, best.terms)
+        or question.is_other_case(candidate.terms | candidate.context, best.terms | best.context)
+    )
+
+
+def _share_table(one: Piece, other: Piece) -> bool:
+    """Return whether two rows have the same columns, since a table may reach over several passages."""
+    return one.passage.document_id == other.passage.document_id and (
+        one.passage.column_names(one.start) == other.passage.column_names(other.start)
+    )
 
 
 def _share_paragraph(one: Piece, other: Piece) -> bool:
@@ -260,7 +289,8 @@ def _says_the_same(one: Evidence, other: Evidence) -> bool:
 def _quote(evidence: Evidence, question: QuestionTerms) -> Quote:
     piece = evidence.piece
     said = said_of_row(piece, question.terms) if piece.kind is SpanKind.TABLE else ""
-    return piece.passage.quote(piece.start, piece.end, said=said)
+    start = piece.start if piece.quoted_from is None else piece.quoted_from
+    return piece.passage.quote(start, piece.end, said=said)
 
 
 def _merge_neighbours(chosen: Sequence[Evidence]) -> list[Evidence]:
@@ -287,5 +317,6 @@ def _joined(one: Evidence, other: Evidence) -> Evidence | None:
     gap = passage.between(first.end, last.start)
     if gap.strip() or "\n\n" in gap or last.end - first.start > LONGEST:
         return None
-    joined = replace(one.piece, start=first.start, end=last.end, said=passage.between(first.start, last.end))
+    said = passage.between(first.start, last.end)
+    joined = replace(one.piece, start=first.start, end=last.end, said=said, quoted_from=first.quoted_from)
     return replace(one, piece=joined)

@@ -10,7 +10,6 @@ from fastapi_ignite.rag.answers.passage import REFUSAL, said
 from fastapi_ignite.rag.engine import TokenUsage
 from fastapi_ignite.rag.local.answerer import Draft
 from fastapi_ignite.rag.local.embedders import Embedders
-from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.evidence import Evidence, select_quotes, shortlist
 from fastapi_ignite.rag.local.retrieval import Retrieved
 from fastapi_ignite.rag.text.tokens import count_tokens
@@ -31,8 +30,8 @@ class ExtractiveAnswerer:
         del stream  # the answer is there at once
         tokens_in, evidence = await asyncio.to_thread(_evidence, question, found)
         usage.tokens_in += tokens_in
-        if found is not None and found.vector is not None and evidence:
-            evidence = await self._compared(evidence, found.model, found.vector)
+        if found is not None and evidence:
+            evidence = await self._compared(evidence, question, found)
         quotes = select_quotes(evidence, found.terms) if found is not None else []
         text = said(quotes) or REFUSAL
         usage.tokens_out += await asyncio.to_thread(count_tokens, text)
@@ -41,15 +40,18 @@ class ExtractiveAnswerer:
     async def close(self) -> None:
         """Do nothing: the engine closes the embedders."""
 
-    async def _compared(self, evidence: list[Evidence], model: EmbeddingModel, question: Vectors) -> list[Evidence]:
-        """Add each piece's similarity to the question, if the thresholds were chosen for the project's model."""
-        embedder = await self._embedders.find(model)
-        if embedder is None or not embedder.calibrated:
+    async def _compared(self, evidence: list[Evidence], question: str, found: Retrieved) -> list[Evidence]:
+        """Add each piece's similarity to the question, where the thresholds were chosen for such texts."""
+        embedder = await self._embedders.find(found.model)
+        if embedder is None or found.vector is None or not embedder.is_calibrated(question):
             return evidence
-        vectors = await embedder.embed_passages([each.reading for each in evidence])
+        readings = [each.reading for each in evidence if embedder.is_calibrated(each.reading)]
+        vectors = dict(zip(readings, await embedder.embed_passages(readings), strict=True))
         return [
-            replace(each, similarity=None if vector is None else float(vector @ question))
-            for each, vector in zip(evidence, vectors, strict=True)
+            each
+            if (vector := vectors.get(each.reading)) is None
+            else replace(each, similarity=float(vector @ found.vector))
+            for each in evidence
         ]
 
 

@@ -84,8 +84,6 @@ class _Breaker(CircuitBreaker):
 class HttpEmbedder:
     """Embeds with one model of one server. It may be shared by the tasks of one event loop."""
 
-    calibrated = False
-
     def __init__(self, settings: EmbeddingSettings) -> None:
         if settings.base_url is None or settings.model is None:
             raise ConfigurationError("Set EMBEDDING_BASE_URL and EMBEDDING_MODEL: the embedder http needs both")
@@ -112,6 +110,11 @@ class HttpEmbedder:
     def model(self) -> EmbeddingModel:
         """Return the model. Its dimensions are known once the server has answered, and do not change afterwards."""
         return EmbeddingModel(f"http:{self._settings.model}", self._dimensions)
+
+    def is_calibrated(self, text: str) -> bool:
+        """Return False: the cosines of any model of any server are unknown."""
+        del text
+        return False
 
     @property
     def available(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ MAX_TOKENS: Final = 256
 RUN_TOKENS: Final = 256
 # Each run computes in one thread. More at a time than there are processors only hold memory.
 MAX_RUNS: Final = 4
+_LATIN: Final = re.compile("[a-zA-Z\u00c0-\u024f\u1e00-\u1eff]")
 T = TypeVar("T")
 
 
@@ -44,7 +46,6 @@ class MiniLmEmbedder:
     model = MINILM
     # a work of one to three seconds
     batch = 16
-    calibrated = True
 
     def __init__(self) -> None:
         self.runs_at_a_time = min(_usable_processors(), MAX_RUNS)
@@ -53,6 +54,11 @@ class MiniLmEmbedder:
         self._session = _load_session()
         # not asyncio's own threads: there are more of those, and files are read and written in them
         self._threads = ThreadPoolExecutor(self.runs_at_a_time, thread_name_prefix="minilm")
+
+    def is_calibrated(self, text: str) -> bool:
+        """Return whether most letters are Latin: all texts of another script are alike to this model."""
+        letters = sum(map(str.isalpha, text))
+        return 2 * len(_LATIN.findall(text)) >= letters
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Vectors | None]:
         """Embed run by run, so that a question waits for one run at most, not for a list of passages."""

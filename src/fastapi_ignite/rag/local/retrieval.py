@@ -29,7 +29,8 @@ from fastapi_ignite.rag.text.analysis import question_terms
 
 # "Hello, ...", "Ok, and ...": how people begin to talk
 _OPENING: Final = re.compile(
-    r"\s*(?:(?:hello|hi|hey|ok|okay|well|so|and|but|then|please|thanks|thank you)\b[\s,.!]+){1,4}(?=\w)", re.IGNORECASE
+    r"\A\s*(?:(?:hello|hi|hey|ok|okay|well|so|and|but|then|please|thanks|thank you)\b[\s,.!]+){1,4}(?=\w)",
+    re.IGNORECASE,
 )
 # What a synonym adds to a chunk's score, as a share of what the word itself would add.
 _SYNONYM_SCORE: Final = 0.5

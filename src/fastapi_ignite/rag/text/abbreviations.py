@@ -48,7 +48,8 @@ def is_abbreviation(text: str, begin: int, end: int) -> bool:
     word = text[start:end]
     if _INITIALS.fullmatch(word) is not None:
         return True
-    plain = word.strip(_OPENING + ".").lower()
+    # "d'env. 800 euros": an article or a preposition may stand before it without a blank
+    plain = re.split("['\u2019]", word.strip(_OPENING + "."))[-1].lower()
     if plain in _BEFORE_NUMBERS:
         return _NUMBER_NEXT.match(text, end) is not None
     if plain in _ABBREVIATIONS:

@@ -24,6 +24,14 @@ _NUMBER_WORDS: Final = re.compile(
 _SELDOM_NUMBERS: Final = word_list("zero one")
 _TOKEN: Final = re.compile(r"[^\W_]+(?:[-.,:/'\u2019][^\W_]+)*")
 _HAS_DIGIT: Final = re.compile(r"\d")
+# "hall 5", "plan B"
+_KIND_AND_NUMBER: Final = re.compile(
+    r"(?<![\w-])(?P<kind>[^\W\d_]{3,30}) (?P<name>\d{1,3}|[A-Z])(?![\w.,:/%'\u2019-]*\w)"
+)
+# "the Premium plan"
+_NAME_AND_KIND: Final = re.compile(
+    r"\b(?:[Tt]he|[Aa]n?|[Oo]ur|[Yy]our|[Oo]f|[Ii]n|[Ff]or) (?P<name>[A-Z][a-z]{2,30}) (?P<kind>[a-z]{3,30})\b"
+)
 _ASKS_AMOUNT: Final = re.compile(
     r"\bhow\s+(?:many|much|long|far|often|old|tall|high|large|big|fast|quickly|soon|late)\b", re.IGNORECASE
 )
@@ -66,9 +74,31 @@ def specific_terms(question: str) -> frozenset[str]:
     names = [token for token in capitalised if token.casefold() not in QUESTION_WORDS | STOP_WORDS]
     codes = [token for token in tokens if _HAS_DIGIT.search(token)]
     terms = (term for token in (*names, *codes, *named_question_words(question)) for term in analyze(token))
-    # of "order A-103" the letter belongs to the code
-    without_codes = _TOKEN.sub(lambda token: "" if _HAS_DIGIT.search(token.group()) else token.group(), question)
-    return frozenset((*terms, *named_stop_words(without_codes)))
+    return frozenset((*terms, *named_stop_words(question)))
+
+
+def names_another(question: str, text: str) -> bool:
+    """Return whether a text tells of another thing of the kind that a question names: "hall 4" for "hall 5".
+
+    The question must name the kind beside a number, a capital letter or a name: "hall 5", "plan B", "Premium plan".
+    """
+    asked = _named_things(question)
+    if not asked:
+        return False
+    told = _named_things(text)
+    return any(kind in told and names.isdisjoint(told[kind]) for kind, names in asked.items())
+
+
+def _named_things(text: str) -> dict[str, set[str]]:
+    """Return the names in a text by the terms of the kinds that they stand beside."""
+    found: dict[str, set[str]] = {}
+    for pattern in (_KIND_AND_NUMBER, _NAME_AND_KIND):
+        for match in pattern.finditer(text):
+            name = match["name"].casefold()
+            if name not in QUESTION_WORDS | STOP_WORDS or len(name) == 1:
+                for term in analyze(match["kind"]):
+                    found.setdefault(term, set()).add(name)
+    return found
 
 
 class Lack(IntEnum):

@@ -10,7 +10,8 @@ from fastapi_ignite.rag.text.words import QUESTION_WORDS, STOP_WORDS
 
 _CAPITALS: Final = frozenset(word.upper() for word in STOP_WORDS if len(word) > 1)
 # It begins with a set of letters, by which the search is several times faster than with what stands before them.
-_CANDIDATE: Final = re.compile(r"[A-Z](?:[A-Z]{1,5}|ill|)(?![\w'\u2019])")
+# The letter of a code such as "A-103" belongs to the code.
+_CANDIDATE: Final = re.compile(r"[A-Z](?:[A-Z]{1,5}|ill|)(?![\w'\u2019]|-\d)")
 _BEFORE_NAME: Final = re.compile(r"[\w,] ")
 _BEFORE_LETTER: Final = re.compile(r"\w[ -]")
 _INSIDE_WORD: Final = re.compile(r"[\w.'\u2019]")

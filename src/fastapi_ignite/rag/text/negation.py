@@ -22,6 +22,7 @@ _NEGATIVE_CELLS: Final = frozenset(
 ) | {"not included", "not available", "excluded", "not covered"}
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
 _CLAUSE: Final = re.compile(r"[.;:!?\n]\s|\bbut\b|\bwhile\b|\bwhereas\b|\bunless\b", re.IGNORECASE)
+_EXCEPTION: Final = re.compile(r"\b(?:except|excepting|excluding|but not|apart from|unless)\b", re.IGNORECASE)
 _SELECTS: Final = re.compile(r"\W*(?:\w+\W+){0,3}?(?:which|who|whom|whose)\b", re.IGNORECASE)
 
 
@@ -38,6 +39,11 @@ def is_negative_cell(words: str) -> bool:
 def selects(question: str) -> bool:
     """Return whether a question asks for those to whom something applies ("Which plans ...", "Who ...")."""
     return _SELECTS.match(question) is not None
+
+
+def has_exception(text: str) -> bool:
+    """Return whether a text affirms something of some and denies it of others: "refunded, except group tickets"."""
+    return _EXCEPTION.search(text) is not None
 
 
 def _governed(clause: str) -> Iterator[str]:

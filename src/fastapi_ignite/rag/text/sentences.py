@@ -27,6 +27,9 @@ _LINE: Final = re.compile(r"[^\n]+")
 # of these a text may hold many that no span tells of: comments and headings, rows, items
 _LINE_OF_ITS_OWN: Final = re.compile(r"\s*(?:\||#|//)")
 _LIST_ITEM: Final = re.compile(r"\s*(?:[-*+\u2022\u25aa\u25cf\u2023\u2013]\s|\(?(?:\d{1,3}|[a-z]|[ivx]{1,4})[.)]\s)")
+# "suspen-" and "sion" on the next line
+_DIVIDED_WORD: Final = re.compile(r"[^\W\d_][-\u2010\u00ad]\s*$")
+_REST_OF_WORD: Final = re.compile(r"\s*[^\W\dA-Z_]")
 _OPENING: Final = "\"'\u201c\u2018\u201e\u201a\u00ab\u2039\u00bf\u00a1(\\["
 _CLOSING: Final = "\"'\u201d\u2019\u201c\u00bb\u203a)\\]"
 # A run is tried once, from its beginning and as a whole: a document may hold thousands of points in a row.
@@ -36,6 +39,8 @@ _SENTENCE_END: Final = re.compile(
     r"|[\u3002\uff01\uff1f\uff61]+[\u300d\u300f\uff09\u201d\u2019]*"
     r"|[\u0964\u0965\u061f\u06d4\u17d4\u104b\u1362\u0589](?=\s)"
 )
+# "Name ........ Petra": the points lead to what follows
+_LEADER: Final = re.compile(r"[.\u2026]+")
 # Thai and Lao set sentences off by blanks, but parts of sentences too: a shorter piece goes on.
 _BLANK_IN_THAI: Final = re.compile(r"(?<=[\u0e00-\u0eff])[ ](?=[\u0e00-\u0eff])")
 _WITHOUT_POINTS: Final = re.compile(f"(?:{_BLANK_IN_THAI.pattern})|{_SENTENCE_END.pattern}")
@@ -128,6 +133,8 @@ def _blocks(text: str, begin: int, stop: int, page_starts: frozenset[int]) -> It
 def _continues(last: str, line: str) -> bool:
     if _LINE_OF_ITS_OWN.match(last) or _LINE_OF_ITS_OWN.match(line) or _LIST_ITEM.match(line):
         return False
+    if _DIVIDED_WORD.search(last) and _REST_OF_WORD.match(line):
+        return True
     first, width = line.lstrip()[:1], _width(last.strip())
     return bool(first) and (width >= _FILLED_LINE or (first.islower() and width >= _FILLED_LINE // 2))
 
@@ -150,6 +157,8 @@ def _sentences(text: str, start: int, end: int) -> Iterator[Sentence]:
 def _ends(text: str, begin: int, match: re.Match[str]) -> bool:
     if match.group() == " ":
         return match.start() - begin >= _LONG_WITHOUT_POINT
+    if _LEADER.fullmatch(match.group()) and text[match.start() - 1].isspace():
+        return False
     next_letter = match[1]
     return not (next_letter and next_letter.islower()) and not is_abbreviation(text, begin, match.start() + 1)
 
