@@ -106,7 +106,7 @@ class LogText:
         return self.text.splitlines()
 
     def without_other_jobs(self) -> LogText:
-        """The same without defects of jobs: a worker of this process takes files that other tests left, without bytes."""
+        """The same without defects of jobs: a worker of this process takes files that other tests left behind."""
         records = re.split(r"(?m)^(?=\d{4}-\d\d-\d\dT)", self.text)
         heads = [record.partition("\n")[0] for record in records]
         kept = [" job=" not in head or " outage=" in head for head in heads]
