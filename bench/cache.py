@@ -1,6 +1,6 @@
 """What a hit costs on each backend, beside the same endpoint without a cache, in one run.
 
-    PYTHONPATH=src python bench/cache.py [--requests 100]
+    PYTHONPATH=src:tests:bench python bench/cache.py [--requests 100]
 
 Each figure is the median over rounds in which all ways take turns, so that what else the machine does hits all of them
 alike; ratios are taken within a round. Sequential requests through the whole application (ASGI, no socket) on embedded
