@@ -42,7 +42,7 @@ class Household:
 
     @property
     def all_ids(self) -> set[tuple[str, str]]:
-        """Of the projects of all engines, with the names of their places."""
+        """Return the ids in the projects of all engines, with the names of their places."""
         return {each for ids in self.ids_by_engine.values() for each in ids.items()}
 
     def at(self, engine: str) -> Household:

@@ -261,7 +261,7 @@ _PIECES = st.one_of(
 @settings(max_examples=40, deadline=None)
 @given(st.lists(_WORDS, min_size=1, max_size=20), st.data())
 def test_every_text_is_read_once_and_in_order(words: list[str], data: st.DataObject) -> None:
-    """Of pages that are nested as they should be; `test_no_word_is_lost` has the others."""
+    """The pages are nested as they should be; `test_no_word_is_lost` has the others."""
     parts = []
     for word in words:
         names = data.draw(st.lists(st.sampled_from((*_INLINE, "p", "div", "h2", "li", "td", "blockquote")), max_size=3))

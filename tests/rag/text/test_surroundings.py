@@ -1,4 +1,4 @@
-"""What a passage knows of its document."""
+"""A passage knows the headings, columns and spans of its document."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def align(
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What a statement or a piece says: its terms, its numbers, and what it denies."""
+    """The content of a statement or a piece: its terms, its numbers, and the things that it denies."""
 
     terms: frozenset[str]
     numbers: frozenset[str]

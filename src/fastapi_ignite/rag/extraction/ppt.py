@@ -60,7 +60,7 @@ class _Listed:
 
 @dataclass(slots=True)
 class _Page:
-    """What stands on a slide or on its notes."""
+    """The text of a slide or of its notes."""
 
     texts: list[tuple[int, str]] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)

@@ -102,7 +102,7 @@ def _named_things(text: str) -> dict[str, set[str]]:
 
 
 class Lack(IntEnum):
-    """What a text lacks that a question asks for: nothing, an amount or a time, or a count."""
+    """The kind of fact that a question asks for and a text lacks: none, an amount or a time, or a count."""
 
     NOTHING = 0
     KIND = 1

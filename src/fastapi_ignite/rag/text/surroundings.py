@@ -1,4 +1,4 @@
-"""What a passage must know of its document: the headings above it, and the lists, tables and code that it touches."""
+"""Defines the surroundings of a passage: the headings above it, and the lists, tables and code that it touches."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ _PLAIN: Final = ParagraphStyle()
 
 
 class Document:
-    """What all stories of a file share. `read_embedded` reads a part in another format, which Word would insert."""
+    """The objects that all stories of a file share. `read_embedded` reads an inserted part of another format."""
 
     def __init__(self, package: WordPackage, main_part: str, read_embedded: Callable[[bytes], Iterable[Block]]) -> None:
         self.package = package

@@ -41,7 +41,7 @@ _HIGH_ANSI: Final = w("hAnsi")
 
 @dataclass(frozen=True, slots=True)
 class RunFormat:
-    """What of a run's format changes its text. `symbol_font` is a font whose letters are signs, or empty."""
+    """The part of a run's format that changes its text. `symbol_font` is a font whose letters are signs, or empty."""
 
     hidden: bool = False
     symbol_font: str = ""
@@ -69,7 +69,7 @@ class ParagraphStyle:
 
 @dataclass(slots=True)
 class ParagraphProperties:
-    """What a paragraph or the style of one says itself; None where it says nothing.
+    """The properties that a paragraph or its style sets itself; None where it sets none.
 
     `goes_on` says that the text belongs to the next paragraph: the mark between them is deleted or moved away, or the
     text is one large letter with which the next one begins.

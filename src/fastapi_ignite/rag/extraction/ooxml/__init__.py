@@ -1,1 +1,1 @@
-"""What DOCX, PPTX and XLSX files share: their parts, their drawings and the way they write numbers and dates."""
+"""Reads the things that DOCX, PPTX and XLSX files share: parts, drawings, and formats of numbers and dates."""

@@ -44,7 +44,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """What a page shows beside its content: form fields, and the paragraphs of text boxes and comments."""
+    """The form fields of a page, and the paragraphs of its text boxes and comments."""
 
     fields: tuple[Field, ...]
     notes: tuple[str, ...]

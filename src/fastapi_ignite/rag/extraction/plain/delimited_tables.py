@@ -24,7 +24,7 @@ _FEWEST_COLUMNS: Final = 2
 
 @dataclass(slots=True)
 class _Shape:
-    """What the rows of a text have in common if they are read with one separator."""
+    """The properties that the rows of a text have in common if they are read with one separator."""
 
     columns: int
     share: float

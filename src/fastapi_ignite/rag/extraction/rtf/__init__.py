@@ -228,7 +228,7 @@ class _Reader(TokenReader):
         self.state.in_styles = True
 
     def begin_alternatives(self, _word: str, _value: int | None) -> None:
-        """Of a group with the text in a code page and in Unicode the second is read."""
+        """Read the Unicode part of a group that has its text in a code page and in Unicode."""
         self.state.in_alternatives = True
 
     def end_alternatives(self, _word: str, _value: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
@@ -28,7 +29,7 @@ _PRIVATE: Final = range(0xF000, 0xF100)
 
 @dataclass(slots=True)
 class State:
-    """What a group inherits from the group around it and gives back at its end."""
+    """The format that a group inherits from the group around it, and that its end restores."""
 
     font: int = 0
     font_of_right_to_left: int | None = None
@@ -66,7 +67,7 @@ class State:
         return not (self.is_hidden or self.is_deleted or self.in_fonts or self.in_styles)
 
 
-class TokenReader:
+class TokenReader(ABC):
     """Reads the tokens and keeps the state of each group. A subclass knows what the control words mean.
 
     `known_words` are those that it wants to see without a star; the many others only say how the text looks.
@@ -86,16 +87,17 @@ class TokenReader:
         self._fallback = 0
         self._is_starred = False
 
+    @abstractmethod
     def control_word(self, word: str, value: int | None, *, starred: bool) -> None:
         """Obey a control word; `starred` ones begin a group that programs which do not know it leave out."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end_paragraph(self) -> None:
-        raise NotImplementedError
+        """Add the text so far as a paragraph."""
 
+    @abstractmethod
     def name(self, text: bytes) -> None:
         """Take a part of the name of a font or a style."""
-        raise NotImplementedError
 
     def read_tokens(self) -> None:
         """Read the whole file.

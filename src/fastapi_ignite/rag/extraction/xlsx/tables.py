@@ -33,7 +33,7 @@ class Area:
 
 @dataclass(slots=True)
 class SheetLayout:
-    """What a sheet says about its cells beside their values.
+    """The properties of a sheet's cells, beside their values.
 
     `headers` has the number of header rows of each table that the sheet declares, by the row in which it begins.
     """
