@@ -28,8 +28,7 @@ from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import TokenVerifier
 from fastapi_ignite.http import openapi, problems, rate_limit
-from fastapi_ignite.http.middleware import BodyLimit, HeadRequests, RequestContext, UnexpectedErrors
-from fastapi_ignite.http.security_headers import SecurityHeaders
+from fastapi_ignite.http.middleware import RequestContext, RequestGuard
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.http.trailing_slashes import TrailingSlashes
 from fastapi_ignite.infra.cache import open_cache
@@ -163,10 +162,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     docs_pages.install(app, prefix, settings.app.project_name)
     openapi.install(app)
     rate_limit.require_known_operations(app, settings)
-    app.add_middleware(UnexpectedErrors)
-    app.add_middleware(BodyLimit)
     app.add_middleware(TrailingSlashes, routes=app.router.routes)
-    app.add_middleware(HeadRequests)
+    app.add_middleware(RequestGuard)
     if settings.cors.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -175,8 +172,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Tenant-Id", "X-Request-ID"],
             expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(SecurityHeaders, strict_transport=settings.app.production)
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, strict_transport=settings.app.production)
     if settings.app.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.app.trusted_proxies))
     return app

@@ -200,7 +200,7 @@ def _allow(request: Request) -> dict[str, str]:
     scopes = {method: {**request.scope, "method": method} for method in _METHODS}
     methods = [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
     if "GET" in methods:
-        methods.insert(1, "HEAD")  # `HeadRequests` answers it with the GET
+        methods.insert(1, "HEAD")  # `RequestGuard` answers it with the GET
     return {"Allow": ", ".join(methods)} if methods else {}
 
 

@@ -13,6 +13,7 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.security import Principal
 from fastapi_ignite.http.problems import RateLimitedError
+from fastapi_ignite.http.security_headers import RawHeaders
 from fastapi_ignite.infra.ratelimit import RateDecision
 
 IPV6_PREFIX = 64  # a customer gets at least a /64 network, and could use each of its 2^64 addresses
@@ -101,16 +102,16 @@ def _whole_seconds(decision: RateDecision) -> int:
     return max(1, -int(-decision.reset_seconds // 1))
 
 
-def _rate_headers(decision: RateDecision) -> dict[str, str]:
+def _rate_headers(decision: RateDecision) -> RawHeaders:
     """Return the header fields of the IETF draft, and the older `X-` ones. All times are in seconds from now."""
-    seconds = _whole_seconds(decision)
-    headers = {
-        "RateLimit-Policy": f'"rpm";q={decision.limit};w=60',
-        "RateLimit": f'"rpm";r={decision.remaining};t={seconds}',
-        "X-RateLimit-Limit": str(decision.limit),
-        "X-RateLimit-Remaining": str(decision.remaining),
-        "X-RateLimit-Reset": str(seconds),
-    }
+    seconds = b"%d" % _whole_seconds(decision)
+    headers = [
+        (b"ratelimit-policy", b'"rpm";q=%d;w=60' % decision.limit),
+        (b"ratelimit", b'"rpm";r=%d;t=%b' % (decision.remaining, seconds)),
+        (b"x-ratelimit-limit", b"%d" % decision.limit),
+        (b"x-ratelimit-remaining", b"%d" % decision.remaining),
+        (b"x-ratelimit-reset", seconds),
+    ]
     if decision.degraded:
-        headers["X-RateLimit-Mode"] = "degraded"
+        headers.append((b"x-ratelimit-mode", b"degraded"))
     return headers
