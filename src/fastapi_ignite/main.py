@@ -29,8 +29,8 @@ from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import TokenVerifier
 from fastapi_ignite.http import openapi, problems, rate_limit
 from fastapi_ignite.http.middleware import RequestContext, RequestGuard
+from fastapi_ignite.http.route_table import RouteTable
 from fastapi_ignite.http.state import AppState
-from fastapi_ignite.http.trailing_slashes import TrailingSlashes
 from fastapi_ignite.infra.cache import open_cache
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.heap import limit_heap
@@ -162,7 +162,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     docs_pages.install(app, prefix, settings.app.project_name)
     openapi.install(app)
     rate_limit.require_known_operations(app, settings)
-    app.add_middleware(TrailingSlashes, routes=app.router.routes)
+    app.add_middleware(RouteTable, application=app)
     app.add_middleware(RequestGuard)
     if settings.cors.origins:
         app.add_middleware(
