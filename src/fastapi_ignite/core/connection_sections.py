@@ -40,7 +40,11 @@ class PostgresSettings(Section):
         None, description="Password of the admin API's login. Unset: derived from the owner's."
     )
     pool_size: int = Field(
-        10, ge=1, le=200, description="Connections that a process keeps open. Under load it opens as many again."
+        10,
+        ge=1,
+        le=200,
+        description="Half of the connections that a process may open. It opens one when all others are in use, and "
+        "keeps it.",
     )
     pgbouncer_host: str | None = Field(
         None,
