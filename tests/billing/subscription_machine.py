@@ -26,7 +26,7 @@ from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.onboarding.service import OnboardingService
 from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
-from fastapi_ignite.usage.service import UsageService
+from fastapi_ignite.usage.service import UsageService, read_overview
 from support.fixed_days import ONE_DAY, Calendar, calendar_at, window_by_walking
 from support.state_machines import Ground, put_plan
 
@@ -215,8 +215,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
             await getattr(BillingService(session, self.tenant_id), name)(**values)
 
     async def look(self) -> tuple[ActiveSubscription, int] | None:
-        async with self.ground.database.tenant(self.tenant_id) as session:
-            overview = await UsageService(session, self.tenant_id).overview()
+        overview = await read_overview(self.ground.database, self.tenant_id)
         return (overview[0], overview[1].messages_used) if overview else None
 
     async def tenants_row(self) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.infra.services import ServiceAddresses
 from support.databases import fetch
 from support.tenant_records import eventually
@@ -98,4 +98,26 @@ class TestNothingIsLeft:
             await task
         async with single.tenant(None) as session:
             await session.execute(lock)
+            assert (await session.execute(WHO)).one()[:2] == ("ignite_tenant", "")
+
+    async def test_by_a_single_query(self, single: Database) -> None:
+        login, _, pid = await bare(single)
+        tenant_id = new_id()
+        who = FixedStatement(
+            "SELECT current_user::text AS login, current_setting('app.tenant_id') AS tenant, pg_backend_pid() AS pid"
+        )
+        [row] = await single.read(tenant_id, who, {})
+        assert tuple(row) == ("ignite_tenant", tenant_id.hex, pid)
+        assert await bare(single) == (login, "", pid)
+        with pytest.raises(DBAPIError, match="division by zero"):
+            await single.read(tenant_id, FixedStatement("SELECT 1 / :zero"), {"zero": 0})
+        assert await bare(single) == (login, "", pid)
+
+    async def test_by_a_single_query_that_was_cancelled(self, single: Database) -> None:
+        task = asyncio.create_task(single.read(new_id(), FixedStatement("SELECT pg_sleep(60)"), {}))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with single.tenant(None) as session:
             assert (await session.execute(WHO)).one()[:2] == ("ignite_tenant", "")

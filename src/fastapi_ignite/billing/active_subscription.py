@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from fastapi_ignite.billing.models import BillingCycle, Plan, Subscription
 from fastapi_ignite.billing.periods import Window
-from fastapi_ignite.billing.terms import SubscriptionStatus, Terms
+from fastapi_ignite.billing.stored_subscription import StoredPlan, StoredSubscription
+from fastapi_ignite.billing.terms import BillingCycle, SubscriptionStatus, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class ActiveSubscription:
     """A subscription that is served on `day`, with the plan and the windows of that day."""
 
     day: date
-    plan: Plan
+    plan: StoredPlan
     terms: Terms
     status: SubscriptionStatus
     billing: Window
@@ -33,7 +33,7 @@ class ActiveSubscription:
     scheduled: ScheduledPlan | None
 
     @classmethod
-    def of(cls, subscription: Subscription, day: date) -> ActiveSubscription | None:
+    def of(cls, subscription: StoredSubscription, day: date) -> ActiveSubscription | None:
         """Return what the subscription is on the day, or None when it has ended."""
         terms = subscription.terms.on(day)
         status = terms.status(day)

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from fastapi_ignite.billing.terms import BillingCycle, PendingChange, Terms
+from fastapi_ignite.billing.terms import TERMS_COLUMNS, BillingCycle, Terms
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
 
 __all__ = ["BillingCycle", "Plan", "Subscription"]
@@ -108,23 +108,12 @@ class Subscription(TenantScoped, Timestamped, Base):
 
     def plan_on(self, day: date) -> Plan:
         """Return the plan of the day. A scheduled change counts from its day on, also where the row lacks it."""
-        if self.pending_plan is not None and self.terms.on(day).pending is None:
-            return self.pending_plan
-        return self.stored_plan
+        return self.pending_plan if self.pending_plan and self.terms.has_changed(day) else self.stored_plan
 
     @property
     def terms(self) -> Terms:
         """The terms as stored. `terms.on(day)` returns those of a day."""
-        return Terms(
-            plan_id=self.plan_id,
-            cycle=BillingCycle(self.billing_cycle),
-            billing_anchor=self.billing_anchor,
-            quota_anchor=self.quota_anchor,
-            pending=self._pending,
-            ends_on=self.ends_on,
-            past_due_on=self.past_due_on,
-            grace_ends_on=self.grace_ends_on,
-        )
+        return Terms.stored(*(getattr(self, column) for column in TERMS_COLUMNS))
 
     @terms.setter
     def terms(self, terms: Terms) -> None:
@@ -139,9 +128,3 @@ class Subscription(TenantScoped, Timestamped, Base):
         self.ends_on = terms.ends_on
         self.past_due_on = terms.past_due_on
         self.grace_ends_on = terms.grace_ends_on
-
-    @property
-    def _pending(self) -> PendingChange | None:
-        if self.pending_plan_id is None or self.pending_billing_cycle is None or self.pending_on is None:
-            return None
-        return PendingChange(self.pending_plan_id, BillingCycle(self.pending_billing_cycle), self.pending_on)

@@ -13,8 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from fastapi_ignite.billing.models import Plan, Subscription
+from fastapi_ignite.billing.stored_subscription import COLUMNS, TABLES, SubscriptionRow
 from fastapi_ignite.billing.terms import Terms
+from fastapi_ignite.infra.db import Database, FixedStatement
 
+_ACCESS = FixedStatement(f"""
+SELECT {COLUMNS}, tenant.suspended_at IS NOT NULL
+FROM tenants AS tenant LEFT JOIN ({TABLES}) ON s.tenant_id = tenant.id
+WHERE tenant.id = :tenant_id
+""")  # noqa: S608  all parts are constants
 WITH_PLANS = (joinedload(Subscription.stored_plan, innerjoin=True), joinedload(Subscription.pending_plan))
 
 
@@ -93,6 +100,15 @@ class SubscriptionRepo:
 
     def _own(self) -> Select[Subscription]:
         return select(Subscription).where(Subscription.tenant_id == self._tenant_id)
+
+
+async def read_access(database: Database, tenant_id: UUID) -> tuple[SubscriptionRow | None, bool]:
+    """Return the tenant's subscription, and whether the tenant is suspended. An unknown tenant has neither."""
+    rows = await database.read(tenant_id, _ACCESS, {"tenant_id": tenant_id})
+    if not rows:
+        return None, False
+    subscription, (suspended,) = SubscriptionRow.of(rows[0])
+    return subscription, suspended
 
 
 async def claim_due(session: AsyncSession, *, day: date, limit: int) -> Sequence[Subscription]:

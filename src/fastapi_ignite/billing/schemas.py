@@ -11,6 +11,7 @@ from pydantic.config import JsonDict
 
 from fastapi_ignite.billing.active_subscription import ActiveSubscription
 from fastapi_ignite.billing.models import BillingCycle, Plan
+from fastapi_ignite.billing.stored_subscription import StoredPlan
 from fastapi_ignite.billing.terms import SubscriptionStatus
 from fastapi_ignite.http.fields import Name
 
@@ -53,7 +54,7 @@ class PlanLimits(BaseModel):
     monthly_upload_char_cap: int
 
     @classmethod
-    def of(cls, plan: Plan) -> PlanLimits:
+    def of(cls, plan: StoredPlan) -> PlanLimits:
         """Build it from the plan."""
         return cls(
             max_projects=plan.max_projects,

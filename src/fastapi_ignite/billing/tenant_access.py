@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fastapi_ignite.billing.service import BillingService
+from fastapi_ignite.billing.active_subscription import ActiveSubscription
+from fastapi_ignite.billing.repository import read_access
+from fastapi_ignite.core import clock
 from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.http.state import TenantAccess
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.tenants.repository import TenantRepo
 
 REMEMBERED_SECONDS = 1.0
 
@@ -26,9 +27,7 @@ class TenantAccessReader:
         return await self._remembered.get(tenant_id)
 
     async def _look_up(self, tenant_id: UUID) -> TenantAccess:
-        async with self._database.tenant(tenant_id) as session:
-            tenant = await TenantRepo(session).get(tenant_id)
-            active = await BillingService(session, tenant_id).current()
+        subscription, suspended = await read_access(self._database, tenant_id)
+        active = ActiveSubscription.of(subscription, clock.today()) if subscription else None
         own = active.plan.rate_limit_rpm if active else None
-        suspended = tenant is not None and tenant.suspended_at is not None
         return TenantAccess(rpm=own or self._default_rpm, suspended=suspended)

@@ -34,6 +34,20 @@ class SubscriptionStatus(StrEnum):
     EXPIRED = "expired"
 
 
+TERMS_COLUMNS = (
+    "plan_id",
+    "billing_cycle",
+    "billing_anchor",
+    "quota_anchor",
+    "pending_plan_id",
+    "pending_billing_cycle",
+    "pending_on",
+    "ends_on",
+    "past_due_on",
+    "grace_ends_on",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PendingChange:
     """A change to a plan and a cycle on a later day."""
@@ -61,13 +75,46 @@ class Terms:
         """Return the terms of a first subscription."""
         return cls(plan_id=plan_id, cycle=cycle, billing_anchor=day, quota_anchor=day)
 
+    @classmethod
+    def stored(
+        cls,
+        plan_id: str,
+        billing_cycle: str,
+        billing_anchor: date,
+        quota_anchor: date,
+        pending_plan_id: str | None,
+        pending_billing_cycle: str | None,
+        pending_on: date | None,
+        ends_on: date | None,
+        past_due_on: date | None,
+        grace_ends_on: date | None,
+    ) -> Terms:
+        """Return the terms of a row of the table."""
+        pending = None
+        if pending_plan_id is not None and pending_billing_cycle is not None and pending_on is not None:
+            pending = PendingChange(pending_plan_id, BillingCycle(pending_billing_cycle), pending_on)
+        return cls(
+            plan_id=plan_id,
+            cycle=BillingCycle(billing_cycle),
+            billing_anchor=billing_anchor,
+            quota_anchor=quota_anchor,
+            pending=pending,
+            ends_on=ends_on,
+            past_due_on=past_due_on,
+            grace_ends_on=grace_ends_on,
+        )
+
     def on(self, day: date) -> Terms:
         """Return the terms of the day: a scheduled change that is due has been made."""
         pending = self.pending
-        if pending is None or pending.effective_on > day:
+        if pending is None or not self.has_changed(day):
             return self
         anchor = self.billing_anchor if pending.cycle is self.cycle else pending.effective_on
         return replace(self, plan_id=pending.plan_id, cycle=pending.cycle, billing_anchor=anchor, pending=None)
+
+    def has_changed(self, day: date) -> bool:
+        """Tell whether a scheduled change is due on the day, also where the row still has the old terms."""
+        return self.pending is not None and self.pending.effective_on <= day
 
     def status(self, day: date) -> SubscriptionStatus:
         """Return the status of the day."""

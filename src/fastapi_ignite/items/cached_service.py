@@ -8,7 +8,7 @@ from fastapi_ignite.infra.cache import cached, get_cache, invalidate_cache
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.items.errors import ItemNotFoundError
 from fastapi_ignite.items.schemas import CacheCleared, ItemCreate, ItemRead, ItemUpdate
-from fastapi_ignite.items.service import ItemService
+from fastapi_ignite.items.service import ItemService, read_item
 
 KEY_PREFIX = "item:"  # every key of the catalogue begins with this
 ONE_ITEM = "item:{item_id}"
@@ -24,8 +24,7 @@ class CachedItemService:
     @cached(key="item:{item_id}", tags=[ONE_ITEM], shared=True, absence=ItemNotFoundError)
     async def get_item(self, item_id: UUID) -> ItemRead:
         """Return the cached copy, which is at most `CACHE_TTL_SECONDS` old, or else the stored item."""
-        async with self._database.tenant(None) as session:
-            return await ItemService(session).get_item(item_id)
+        return await read_item(self._database, item_id)
 
     @invalidate_cache(tags=[ALL_LISTS], shared=True)
     async def create_item(self, item: ItemCreate) -> ItemRead:

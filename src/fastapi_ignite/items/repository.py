@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import Row, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.items.models import Item
 
 _PLAN_FOR_THIS_PATTERN = text("SET LOCAL plan_cache_mode = force_custom_plan")
+
+
+_ITEM = FixedStatement("SELECT id, name, description, is_active, created_at, updated_at FROM items WHERE id = :id")
+
+
+async def find_item(database: Database, item_id: UUID) -> Row[Any] | None:
+    """Return the columns of an item, or None."""
+    rows = await database.read(None, _ITEM, {"id": item_id})
+    return rows[0] if rows else None
 
 
 class ItemRepo:

@@ -16,7 +16,7 @@ from fastapi_ignite.infra.cache import NOT_MODIFIED, cached_response
 from fastapi_ignite.items.cached_service import ALL_LISTS, ONE_ITEM, CachedItemService
 from fastapi_ignite.items.errors import ItemNotFoundError
 from fastapi_ignite.items.schemas import CacheCleared, ItemCreate, ItemRead, ItemUpdate
-from fastapi_ignite.items.service import ItemService
+from fastapi_ignite.items.service import ItemService, read_item
 
 LIST_TTL_SECONDS = 60
 router = public_router(
@@ -84,9 +84,9 @@ async def get_cached_item(cached: CachedItemServiceDep, item_id: ItemId) -> Item
 
 @router.get("/{item_id}", responses=responses(ItemNotFoundError) | NOT_MODIFIED)
 @cached_response(key="item:read", tags=[ONE_ITEM], shared=True, absence=ItemNotFoundError)
-async def get_item(service: ItemServiceDep, item_id: ItemId) -> ItemRead:
+async def get_item(database: DatabaseDep, item_id: ItemId) -> ItemRead:
     """An item."""
-    return await service.get_item(item_id)
+    return await read_item(database, item_id)
 
 
 @router.put("/{item_id}", responses=responses(ItemNotFoundError, InvalidInputError, MalformedBodyError))

@@ -7,10 +7,25 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
 from fastapi_ignite.items.errors import ItemNotFoundError
 from fastapi_ignite.items.models import Item
-from fastapi_ignite.items.repository import ItemRepo
+from fastapi_ignite.items.repository import ItemRepo, find_item
 from fastapi_ignite.items.schemas import ItemCreate, ItemRead, ItemUpdate
+
+NO_ITEM = "No item has this id."
+
+
+async def read_item(database: Database, item_id: UUID) -> ItemRead:
+    """Return the item.
+
+    Raises:
+        ItemNotFoundError: No item has this id.
+    """
+    item = await find_item(database, item_id)
+    if item is None:
+        raise ItemNotFoundError(NO_ITEM)
+    return ItemRead.model_validate(item)
 
 
 class ItemService:
@@ -23,14 +38,6 @@ class ItemService:
         stored = Item(id=new_id(), **item.model_dump())
         await self._items.save(stored)
         return ItemRead.model_validate(stored)
-
-    async def get_item(self, item_id: UUID) -> ItemRead:
-        """Return the item.
-
-        Raises:
-            ItemNotFoundError: No item has this id.
-        """
-        return ItemRead.model_validate(await self._get(item_id))
 
     async def get_items(self, *, skip: int, limit: int, active_only: bool) -> list[ItemRead]:
         """Return a page in order of creation."""
@@ -57,5 +64,5 @@ class ItemService:
     async def _get(self, item_id: UUID) -> Item:
         item = await self._items.get(item_id)
         if item is None:
-            raise ItemNotFoundError("No item has this id.")
+            raise ItemNotFoundError(NO_ITEM)
         return item

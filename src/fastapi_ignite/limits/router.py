@@ -8,7 +8,7 @@ from fastapi import Depends
 
 from fastapi_ignite.billing.schemas import NotSubscribed
 from fastapi_ignite.core.permissions import Scope
-from fastapi_ignite.http.deps import PrincipalDep, SessionDep
+from fastapi_ignite.http.deps import DatabaseDep, PrincipalDep
 from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.limits.schemas import CurrentLimits
 from fastapi_ignite.limits.service import LimitsService
@@ -16,8 +16,8 @@ from fastapi_ignite.limits.service import LimitsService
 router = tenant_router("/limits", "limits", "The limits of the plan, and how much of them is used.")
 
 
-async def _service(principal: PrincipalDep, session: SessionDep) -> LimitsService:
-    return LimitsService(session, principal.tenant_id)
+async def _service(principal: PrincipalDep, database: DatabaseDep) -> LimitsService:
+    return LimitsService(database, principal.tenant_id)
 
 
 LimitsServiceDep = Annotated[LimitsService, Depends(_service)]

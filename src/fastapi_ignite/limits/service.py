@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from fastapi_ignite.billing.schemas import NotSubscribed
+from fastapi_ignite.infra.db import Database
 from fastapi_ignite.limits.schemas import CurrentLimits, UsageFigures
-from fastapi_ignite.usage.service import UsageService
+from fastapi_ignite.usage.service import read_overview
 
 
 class LimitsService:
-    """Shows the caps of one tenant. It works in the caller's transaction."""
+    """Shows the caps of one tenant."""
 
-    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
-        self._usage = UsageService(session, tenant_id)
+    def __init__(self, database: Database, tenant_id: UUID) -> None:
+        self._database = database
+        self._tenant_id = tenant_id
 
     async def current(self) -> CurrentLimits | NotSubscribed:
         """Return the caps and the usage of today's windows."""
-        overview = await self._usage.overview()
+        overview = await read_overview(self._database, self._tenant_id)
         if overview is None:
             return NotSubscribed()
         active, usage = overview

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.billing.models import Subscription
-from fastapi_ignite.billing.repository import WITH_PLANS
+from fastapi_ignite.billing.stored_subscription import SubscriptionRow
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.infra.db import FixedStatement
+from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.usage import statements
 from fastapi_ignite.usage.models import (
-    PROJECTS_PERIOD_START,
     LedgerEntry,
     LedgerReason,
     Metric,
     UsageCounter,
     UsageDaily,
 )
-
-LONGEST_MONTH = timedelta(days=31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +99,6 @@ class UsageRepo:
         ).one_or_none()
         return CounterValues(*row) if row else CounterValues()
 
-    async def overview(self, today: date) -> tuple[Subscription | None, dict[tuple[str, date], CounterValues]]:
-        """Return the subscription and the counters of every window that may contain `today`, in one query."""
-        counter = UsageCounter
-        recent = counter.period_start.between(today - LONGEST_MONTH, today)
-        rows = (
-            await self._session.execute(
-                select(Subscription, counter.metric, counter.period_start, counter.used, counter.reserved)
-                .outerjoin(
-                    counter,
-                    and_(
-                        counter.tenant_id == Subscription.tenant_id,
-                        or_(counter.period_start == PROJECTS_PERIOD_START, recent),
-                    ),
-                )
-                .where(Subscription.tenant_id == self._tenant_id)
-                .options(*WITH_PLANS)
-            )
-        ).all()
-        counters = {(row.metric, row.period_start): CounterValues(row.used, row.reserved) for row in rows if row.metric}
-        return (rows[0][0] if rows else None), counters
-
     async def days(self, start: date, end: date) -> Sequence[UsageDaily]:
         """Return the days with usage from `start` to `end`, both included."""
         return (
@@ -185,6 +160,19 @@ class MonthlyUsageRepo:
     async def advance(self, reached: datetime) -> None:
         """Move the watermark, because all changes before `reached` are summed up."""
         await self._session.execute(statements.ADVANCE_WATERMARK, {"reached": reached, **self._NAME})
+
+
+async def read_usage(
+    database: Database, tenant_id: UUID, today: date
+) -> tuple[SubscriptionRow | None, dict[tuple[str, date], int]]:
+    """Return the subscription, and the used units of every window that may contain `today`, by metric and start."""
+    rows = await database.read(tenant_id, statements.OVERVIEW, {"tenant_id": tenant_id, "day": today})
+    used: dict[tuple[str, date], int] = {}
+    subscription = None
+    for row in rows:
+        subscription, (metric, period_start, units) = SubscriptionRow.of(row)
+        used[metric, period_start] = units
+    return subscription, used
 
 
 async def release_expired(session: AsyncSession, *, now: datetime, limit: int = 1000) -> None:

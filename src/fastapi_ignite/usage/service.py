@@ -10,14 +10,15 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.billing.active_subscription import ActiveSubscription
-from fastapi_ignite.billing.models import Plan
 from fastapi_ignite.billing.service import BillingService
+from fastapi_ignite.billing.stored_subscription import StoredPlan
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
 from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
 from fastapi_ignite.usage.quota_state import QuotaState, tell
-from fastapi_ignite.usage.repository import CounterValues, Grant, UsageRepo
+from fastapi_ignite.usage.repository import Grant, UsageRepo, read_usage
 
 RESERVED_RETRY_SECONDS = "5"
 
@@ -31,7 +32,7 @@ class Usage:
     chars_uploaded: int
 
 
-def cap_of(plan: Plan, metric: Metric) -> int:
+def cap_of(plan: StoredPlan, metric: Metric) -> int:
     return {
         Metric.PROJECTS: plan.max_projects,
         Metric.MESSAGES: plan.monthly_message_cap,
@@ -117,15 +118,6 @@ class UsageService:
             raise await self._refusal(metric, 1, today)
         tell(_state(metric, current))
 
-    async def overview(self) -> tuple[ActiveSubscription, Usage] | None:
-        """Return the subscription and the current usage, in one round trip, or None without a subscription."""
-        today = clock.today()
-        subscription, counters = await self._repository.overview(today)
-        active = ActiveSubscription.of(subscription, today) if subscription else None
-        if active is None:
-            return None
-        return active, _usage(active, counters)
-
     async def _current(self, metric: Metric, day: date) -> Grant:
         active = await BillingService(self._session, self._tenant_id).required(day)
         counter = await self._repository.counter(metric, _period_start(active, metric))
@@ -152,10 +144,16 @@ class UsageService:
         )
 
 
-def _usage(active: ActiveSubscription, counters: Mapping[tuple[str, date], CounterValues]) -> Usage:
-    used = {
-        metric: counters.get((metric.value, _period_start(active, metric)), CounterValues()).used for metric in Metric
-    }
+async def read_overview(database: Database, tenant_id: UUID) -> tuple[ActiveSubscription, Usage] | None:
+    """Return the subscription and the current usage, by one query, or None without a subscription."""
+    today = clock.today()
+    subscription, used = await read_usage(database, tenant_id, today)
+    active = ActiveSubscription.of(subscription, today) if subscription else None
+    return (active, _usage(active, used)) if active else None
+
+
+def _usage(active: ActiveSubscription, counters: Mapping[tuple[str, date], int]) -> Usage:
+    used = {metric: counters.get((metric.value, _period_start(active, metric)), 0) for metric in Metric}
     return Usage(
         projects=used[Metric.PROJECTS],
         messages_used=used[Metric.MESSAGES],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from fastapi_ignite.billing.stored_subscription import COLUMNS, TABLES
 from fastapi_ignite.infra.db import FixedStatement
 
 # The terms of a day: the plan (with scheduled changes that are due), its cap, and the month in which the cap counts.
@@ -102,6 +103,15 @@ WITH counter AS (
     RETURNING period_start, used, reserved
 ){_COUNT}
 SELECT used FROM counter
+""")  # noqa: S608  all parts are constants
+
+# A month has 31 days at most, and the only window of projects begins in 1970.
+OVERVIEW = FixedStatement(f"""
+SELECT {COLUMNS}, c.metric, c.period_start, c.used
+FROM {TABLES}
+LEFT JOIN usage_counters AS c ON c.tenant_id = s.tenant_id
+    AND (c.period_start = DATE '1970-01-01' OR c.period_start BETWEEN CAST(:day AS date) - 31 AND :day)
+WHERE s.tenant_id = :tenant_id
 """)  # noqa: S608  all parts are constants
 
 RELEASE_EXPIRED = text("""

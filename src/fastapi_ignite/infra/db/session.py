@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import URL, Connection, event, text
+from sqlalchemy import URL, Connection, Row, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from fastapi_ignite.infra.db.after_commit import ACTIONS, Actions, run_actions, take_actions
 from fastapi_ignite.infra.db.commit_outcome import CommitOutcome, CommitOutcomeUnknownError, TransactionId, find_outcome
 from fastapi_ignite.infra.db.connections import connection_options
+from fastapi_ignite.infra.db.fixed_statement import FixedStatement
 from fastapi_ignite.infra.db.role_connection import SET_ROLE, RoleConnection, begin_statement, connect
 
 TENANT_ROLE = "ignite_tenant"
@@ -151,6 +153,23 @@ class Database:
     def operator(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Begin a transaction that sees tenants, plans and subscriptions, but nothing that a tenant has stored."""
         return self._transaction(OPERATOR_ROLE, None)
+
+    async def read(
+        self, tenant_id: UUID | None, statement: FixedStatement, values: Mapping[str, Any]
+    ) -> Sequence[Row[Any]]:
+        """Run one query in a transaction of its own, as `tenant` does, but without a session.
+
+        It is for queries of very many requests. Without session and ORM `limits/current` takes half of the CPU time.
+        """
+        begin = begin_statement(TENANT_ROLE, tenant_id)
+        return await greenlet_spawn(self._read, begin, statement.sql, statement.arguments(values))
+
+    def _read(self, begin: str, sql: str, arguments: tuple[Any, ...]) -> Sequence[Row[Any]]:
+        with self.engine.sync_engine.connect() as connection:
+            _driver_of(connection.connection).prepare_transaction(begin)
+            rows = connection.exec_driver_sql(sql, arguments).all()
+            connection.commit()
+            return rows
 
     async def ping(self) -> None:
         """Raise if the database does not answer."""
