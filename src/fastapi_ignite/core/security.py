@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import warnings
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ PUBLIC_ALGORITHMS = ("RS256", "ES256")
 # RFC 8725 3.11: a token of another type (a logout token, a DPoP proof) is not an access token
 TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 MAX_TOKEN_CHARACTERS = 8192
+MAX_REMEMBERED_TOKENS = 4096  # 1 KB each
 MAX_KEY_ID_CHARACTERS = 200
 MAX_SUBJECT_CHARACTERS = 200
 
@@ -85,10 +87,21 @@ def bearer_token(authorization: Sequence[str]) -> str:
     return token
 
 
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A token that was valid. `expires_at` is in Unix seconds, or None if the token has no end."""
+
+    principal: Principal
+    key_id: str | None
+    key: Any
+    expires_at: int | None
+
+
 class TokenVerifier:
     """Verifies with the shared secret or, with a key source, with public keys. It never accepts both.
 
     Only the settings and the token's `kid` choose the key. `jku`, `x5u` and `jwk` are not read.
+    A token that was valid is remembered by its digest until it expires, or until its key is fetched again.
     """
 
     def __init__(self, settings: Settings, *, keys: KeySource | None = None) -> None:
@@ -98,6 +111,7 @@ class TokenVerifier:
         self._required = sorted({*self._settings.required_claims, *(["exp"] if wants_end else [])})
         self._keys = keys
         self._tokens = StrictTokens()
+        self._verified: dict[bytes, _Verified] = {}
 
     async def verify(self, token: str) -> Principal:
         """Return the principal of a JWT. `exp`, `nbf` and `iat` are checked when present.
@@ -106,8 +120,13 @@ class TokenVerifier:
             InvalidTokenError: the token is invalid. The detail tells no more than the caller may know.
             KeysUnavailableError: the identity provider's keys are not cached and cannot be fetched.
         """
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._verified.get(digest)
+        if known is not None and await self._is_still_valid(known):
+            return known.principal
         try:
-            key, algorithm = await self._key(token_header(token))
+            header = token_header(token)
+            key, algorithm = await self._key(header)
             claims = self._tokens.decode(
                 token,
                 key,
@@ -123,7 +142,21 @@ class TokenVerifier:
             # header and payload are untrusted text, and some of it makes the parsers raise these
             raise InvalidTokenError("The token is not valid.") from None
         self._require_short_life(claims)
-        return self._principal(claims)
+        principal = self._principal(claims)
+        if len(self._verified) >= MAX_REMEMBERED_TOKENS:
+            self._verified.clear()
+        expires_at = int(claims["exp"]) if "exp" in claims else None
+        self._verified[digest] = _Verified(principal, header.get("kid"), key, expires_at)
+        return principal
+
+    async def _is_still_valid(self, known: _Verified) -> bool:
+        """Tell whether a remembered token would be verified again. All other claims stay valid once they are."""
+        if known.expires_at is not None and known.expires_at <= time.time() - self._settings.leeway_seconds:
+            return False
+        if self._keys is None:
+            return True
+        key = await self._keys.find(known.key_id or "")
+        return key is not None and key.key is known.key
 
     async def _key(self, header: dict[str, Any]) -> tuple[Any, str]:
         kind = header.get("typ", "JWT")
