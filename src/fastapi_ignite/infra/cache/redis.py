@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fastapi_ignite.infra.cache.backend import Snapshot
 from fastapi_ignite.infra.cache.entries import MAX_TTL_SECONDS
+from fastapi_ignite.infra.redis_batches import RedisBatches
 
 SCAN_PAGE = 200
 GENERATION_MILLISECONDS = 2 * MAX_TTL_SECONDS * 1000  # counted from the last write, so it outlives its entries
@@ -54,13 +55,14 @@ class RedisBackend:
             retry=Retry(NoBackoff(), 1),  # once, at once: for a connection that went stale in the pool
             client_name="ignite-cache",
         )
+        self._batches = RedisBatches(self._redis)
         self._namespace = f"{namespace}:" if namespace else ""
         self._write = self._redis.register_script(_WRITE)
         self._generations = self._redis.register_script(_GENERATIONS)
         self._release = self._redis.register_script(_RELEASE)
 
     async def read(self, key: str, tags: Sequence[str]) -> Snapshot:
-        data, *current = await self._redis.mget([self._entry(key), *self._tags(tags)])
+        data, *current = await self._batches.execute("MGET", self._entry(key), *self._tags(tags))
         if None in current:
             return Snapshot(data, await self.generations(tags))
         return Snapshot(data, tuple(generation.decode() for generation in current))

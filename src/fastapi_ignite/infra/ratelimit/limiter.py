@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +11,17 @@ import structlog
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fastapi_ignite.core.outage_log import OutageLog
 from fastapi_ignite.infra.breaker import CircuitBreaker
 from fastapi_ignite.infra.ratelimit.process import Debt, ProcessWindows, put_back
 from fastapi_ignite.infra.ratelimit.script import EXACT_UP_TO, GRAIN_SECONDS, ROLLING_WINDOW, WINDOW_SECONDS
+from fastapi_ignite.infra.redis_batches import RedisBatches
 
 PATIENCE_SECONDS = 0.06
 RETRY_REDIS_AFTER_SECONDS = 5.0
-MAX_IN_FLIGHT = 32
 MICROSECONDS = 1_000_000
 
 DEGRADED = Counter("ignite_rate_limit_degraded_total", "Requests limited by one process alone because Redis was away")
@@ -88,9 +88,9 @@ class RateLimiter:
     """
 
     def __init__(self, redis: Redis, *, patience: float = PATIENCE_SECONDS) -> None:
-        self._script = redis.register_script(ROLLING_WINDOW)
+        self._redis = RedisBatches(redis)
+        self._digest = redis.register_script(ROLLING_WINDOW).sha
         self._local = ProcessWindows()
-        self._turns = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._breaker = _Breaker(timeout=patience)
 
     async def hit(self, key: str, limit: int, *, cost: int = 1) -> RateDecision:
@@ -113,20 +113,23 @@ class RateLimiter:
         return decision
 
     async def _ask_redis(self, key: str, limit: int, cost: int, debts: Sequence[Debt]) -> RateDecision:
-        async with self._turns:
-            now = time.monotonic()
-            told = [(max(0, int((now - debt.entry.at) * MICROSECONDS)), debt.units) for debt in debts]
-            allowed, remaining, wait = await self._script(
-                keys=[f"rate:{{{key}}}"],
-                args=[
-                    limit,
-                    WINDOW_SECONDS * MICROSECONDS,
-                    int(GRAIN_SECONDS * MICROSECONDS),
-                    EXACT_UP_TO,
-                    cost,
-                    *(number for debt in told for number in debt),
-                ],
-            )
+        now = time.monotonic()
+        told = [(max(0, int((now - debt.entry.at) * MICROSECONDS)), debt.units) for debt in debts]
+        arguments = (
+            1,
+            f"rate:{{{key}}}",
+            limit,
+            WINDOW_SECONDS * MICROSECONDS,
+            int(GRAIN_SECONDS * MICROSECONDS),
+            EXACT_UP_TO,
+            cost,
+            *(number for debt in told for number in debt),
+        )
+        try:
+            answer = await self._redis.execute("EVALSHA", self._digest, *arguments)
+        except NoScriptError:  # a server that was started since
+            answer = await self._redis.execute("EVAL", ROLLING_WINDOW, *arguments)
+        allowed, remaining, wait = answer
         return RateDecision(bool(allowed), limit, remaining, wait / 1000)
 
     def _decide(self, key: str, limit: int, cost: int) -> RateDecision:
