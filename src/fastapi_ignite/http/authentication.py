@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header, Query, Request, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from fastapi_ignite.core.audit_context import Actor, AuditContext, set_audit_context
@@ -22,8 +22,6 @@ from fastapi_ignite.http.rate_limit import check_rate_limit
 from fastapi_ignite.http.state import Authenticator, TenantAccessSource
 
 API_KEY_PREFIX = "ign_"  # a JWT never begins with this, because its first byte is `{` in base64url
-
-_bearer = HTTPBearer(auto_error=False, description="A JWT with a `tenant_id` claim, or an API key (`ign_live_…`).")
 
 
 async def require_auth(request: Request) -> Principal:
@@ -105,21 +103,7 @@ def _is_tenant(claimed: str, principal: Principal) -> bool:
         return False
 
 
-async def _principal(request: Request, _: Annotated[object, Security(_bearer)]) -> Principal:
-    return await require_auth(request)
-
-
-async def _tenant_parameter(
-    tenant_id: Annotated[UUID | None, Query(description="Optional. It must be the tenant of the token.")] = None,
-    x_tenant_id: Annotated[UUID | None, Header(description="Optional. It must be the tenant of the token.")] = None,
-) -> None:
-    """Document the parameters in OpenAPI. `require_auth` has checked them already."""
-    del tenant_id, x_tenant_id
-
-
-PrincipalDep = Annotated[Principal, Depends(_principal)]
-TenantParameterDep = Depends(_tenant_parameter)
-
+PrincipalDep = Annotated[Principal, Depends(require_auth)]
 
 _admin_bearer = HTTPBearer(auto_error=False, scheme_name="AdminKey", description="An admin key (`ign_admin_…`).")
 

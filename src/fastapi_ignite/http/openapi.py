@@ -19,6 +19,7 @@ from fastapi_ignite.http.problems import (
     RateLimitedError,
     responses,
 )
+from fastapi_ignite.http.routing import REQUIRED_SCOPE
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError
 from fastapi_ignite.infra.idempotency.errors import (
     IdempotencyConflictError,
@@ -29,6 +30,28 @@ from fastapi_ignite.infra.idempotency.errors import (
 REFERENCE = "#/components/schemas/"
 JSON = "application/json"
 FIRST_SENTENCE = re.compile(r"(?P<summary>.+?)\.(?:\s+(?P<rest>.*))?", re.DOTALL)
+BEARER = {
+    "HTTPBearer": {
+        "type": "http",
+        "description": "A JWT with a `tenant_id` claim, or an API key (`ign_live_…`).",
+        "scheme": "bearer",
+    }
+}
+_TENANT_ID_DESCRIPTION = "Optional. It must be the tenant of the token."
+TENANT_ID = [
+    {
+        "name": name,
+        "in": place,
+        "required": False,
+        "schema": {
+            "anyOf": [{"type": "string", "format": "uuid"}, {"type": "null"}],
+            "description": _TENANT_ID_DESCRIPTION,
+            "title": title,
+        },
+        "description": _TENANT_ID_DESCRIPTION,
+    }
+    for name, place, title in (("tenant_id", "query", "Tenant Id"), ("x-tenant-id", "header", "X-Tenant-Id"))
+]
 IDEMPOTENT = (
     InvalidIdempotencyKeyError,
     IdempotencyConflictError,
@@ -58,6 +81,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     """Replace FastAPI's error schema by `Problem`, and add summaries, errors and examples to every operation."""
     schemas = document["components"]["schemas"]
     document["tags"] = _used_tags(document)
+    document["components"]["securitySchemes"] = {**BEARER, **document["components"].get("securitySchemes", {})}
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = Problem.model_json_schema(ref_template=f"{REFERENCE}{{model}}")
@@ -67,6 +91,8 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     for path in document["paths"].values():
         for method, operation in path.items():
             _summarise(operation)
+            if REQUIRED_SCOPE in operation:
+                _name_caller(operation)
             _name_errors(method, operation)
             _show_examples(operation, schemas)
     return document
@@ -100,6 +126,14 @@ def _summarise(operation: dict[str, Any]) -> None:
         operation["summary"] = docstring["summary"].replace("\n", " ")
     if docstring and docstring["rest"]:
         operation["description"] = docstring["rest"]
+
+
+def _name_caller(operation: dict[str, Any]) -> None:
+    """Add the token and the tenant id, which the route class reads. As dependencies they would be read once more."""
+    operation["security"] = [{name: []} for name in BEARER]
+    parameters = operation.setdefault("parameters", [])
+    own = [parameter for parameter in parameters if parameter["in"] != "header"]
+    operation["parameters"] = [*own, *TENANT_ID, *parameters[len(own) :]]
 
 
 def _name_errors(method: str, operation: dict[str, Any]) -> None:

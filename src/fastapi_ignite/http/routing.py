@@ -16,7 +16,6 @@ from fastapi_ignite.core.security import InvalidTokenError
 from fastapi_ignite.http.admission import Handler, admit
 from fastapi_ignite.http.authentication import (
     AdminDep,
-    TenantParameterDep,
     record_audit_context,
     require_active,
     require_admin,
@@ -141,7 +140,6 @@ def tenant_router(prefix: str, tag: str, about: str = "") -> FeatureRouter:
         tag,
         about,
         route_class=TenantRoute,
-        dependencies=[TenantParameterDep],
         responses=responses(*AUTHENTICATED),
     )
 
