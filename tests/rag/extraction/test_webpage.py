@@ -139,6 +139,17 @@ class TestTables:
         assert text == "2026\t\tNote\nQ1\tQ2\nTeam\t49\tx\nTeam\t50\ty\nall\t\tz"
         assert spans[0][:2] == ("table", 2)
 
+    def test_a_cell_may_span_all_rows_of_its_group_and_none_of_the_next(self) -> None:
+        for rows in (0, 9):
+            page = (
+                "<table><thead><tr><th>Plan<th>Price<tbody>"
+                f"<tr><td rowspan={rows}>Team<td>49<tr><td>50<tr><td>51"
+                "<tbody><tr><td>Solo<td colspan=0>9</table>"
+            )
+            text, spans = read(page)
+            assert text == "Plan\tPrice\nTeam\t49\nTeam\t50\nTeam\t51\nSolo\t9"
+            assert spans[0][:2] == ("table", 1)
+
     def test_columns_that_only_hold_others_apart_are_left_out(self) -> None:
         assert read("<table><tr><td>A<td>&nbsp;<td>B<tr><td>1<td> <td>2</table>")[0] == "A\tB\n1\t2"
 
