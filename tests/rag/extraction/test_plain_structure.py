@@ -94,6 +94,10 @@ class TestDelimited:
             ("order,customer\nA-100,Abelard\n", 1),
             ("名前,住所\n佐藤,大阪\n", 1),
             ("ada@example.com,London\nbob@example.com,Oslo\n", 0),
+            ("apple,round\nbanana,long\ncherry,round\n", 0),
+            ("NR-1042,Encoder cable\nNR-1077,Suction cup\n", 0),
+            ("Part 1,Part number\nGearbox,NR-2210\n", 1),
+            ("name,city\nAda,Oslo\nname,city\nBob,Bonn\n", 1),
         ],
     )
     def test_a_header_is_names(self, text: str, header_rows: int) -> None:
