@@ -56,6 +56,20 @@ def make_open_document(
     return make_open_package(kind, content | dict(parts or {}))
 
 
+def make_flat_document(
+    kind: str, body: str, *, automatic_styles: str = "", styles: str = "", masters: str = ""
+) -> bytes:
+    """Make the same document as one XML file (`.fodt`)."""
+    return (
+        f'{_XML}\n<office:document {_DECLARED} office:mimetype="application/vnd.oasis.opendocument.{kind}">'
+        "<office:meta><dc:title>Not shown</dc:title></office:meta>"
+        "<office:settings><config-item>Not shown</config-item></office:settings>"
+        f"<office:styles>{styles}</office:styles><office:automatic-styles>{automatic_styles}</office:automatic-styles>"
+        f"<office:master-styles>{masters}</office:master-styles><office:body><office:{kind}>{body}</office:{kind}>"
+        "</office:body></office:document>"
+    ).encode()
+
+
 def make_open_package(kind: str, parts: Mapping[str, str | bytes]) -> bytes:
     media_type = f"application/vnd.oasis.opendocument.{kind}"
     return make_zip({"mimetype": media_type, **parts}, stored=["mimetype"])

@@ -9,7 +9,7 @@ import zlib
 from typing import Final
 
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
-from fastapi_ignite.rag.extraction.formats import MediaType
+from fastapi_ignite.rag.extraction.formats import OPEN_MIMETYPES, MediaType
 
 # A spreadsheet of equal rows packs fifty to one; a bomb a thousand to one. Small packages may do as they like.
 _MAX_UNPACKED: Final = 512 * 1024**2
@@ -32,11 +32,6 @@ _MAIN_CONTENT_TYPES: Final = (
     (re.compile(rb"(?:presentationml|ms-powerpoint)[\w.-]*main\+xml", re.IGNORECASE), MediaType.PPTX),
     (re.compile(rb"(?:spreadsheetml|ms-excel)[\w.-]*main\+xml", re.IGNORECASE), MediaType.XLSX),
 )
-_MIMETYPES: Final = {
-    **{media_type.value: media_type for media_type in (MediaType.ODT, MediaType.ODS, MediaType.ODP, MediaType.EPUB)},
-    **{f"{media_type.value}-template": media_type for media_type in (MediaType.ODT, MediaType.ODS, MediaType.ODP)},
-    f"{MediaType.ODT.value}-master": MediaType.ODT,
-}
 _MANIFEST: Final = "META-INF/manifest.xml"
 _MANIFEST_TYPE: Final = re.compile(rb'full-path="/"[^>]{0,200}?media-type="([^"]{1,100})"|media-type="([^"]{1,100})"')
 _TOO_LARGE: Final = "Unpacked, the file is far larger than it may be; save it without embedded media or split it."
@@ -86,12 +81,12 @@ def _document_in(package: zipfile.ZipFile) -> MediaType:
 def _open_type(package: zipfile.ZipFile, names: set[str]) -> MediaType | None:
     """Return the type of an OpenDocument file or a book. Some programs forget the part that names it."""
     if "mimetype" in names:
-        return _MIMETYPES.get(_read_start(package, "mimetype").strip().decode("ascii", "replace"))
+        return OPEN_MIMETYPES.get(_read_start(package, "mimetype").strip().decode("ascii", "replace"))
     if "META-INF/container.xml" in names:
         return MediaType.EPUB
     if _MANIFEST in names and "content.xml" in names:
         found = _MANIFEST_TYPE.search(_read_start(package, _MANIFEST))
-        return _MIMETYPES.get((found[1] or found[2]).decode("ascii", "replace")) if found else None
+        return OPEN_MIMETYPES.get((found[1] or found[2]).decode("ascii", "replace")) if found else None
     return None
 
 
