@@ -34,13 +34,15 @@ def open_package(data: bytes) -> zipfile.ZipFile:
 
 
 def unpack(package: zipfile.ZipFile, part: str | zipfile.ZipInfo) -> bytes:
-    """Return the bytes of a part.
+    """Return the bytes of a part, never more of them than its header says, although `ZipFile.read` unpacks all.
 
     Raises:
         ExtractionError: the part is missing or damaged.
     """
     try:
-        return package.read(part)
+        entry = part if isinstance(part, zipfile.ZipInfo) else package.getinfo(part)
+        with package.open(entry) as content:
+            return content.read(entry.file_size)
     except (KeyError, *_DAMAGE) as damage:
         raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
 
