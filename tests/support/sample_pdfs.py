@@ -109,6 +109,19 @@ def glyphs_of(text: str, characters: str) -> bytes:
     return b"<%s>" % b"".join(b"%04X" % (characters.index(character) + 1) for character in text)
 
 
+def endless_forms() -> bytes:
+    """Return a file whose page shows a form, which shows ten, and so on: a million million in all."""
+    file = PdfFile()
+    inner = file.add_stream(b"BT /F1 9 Tf (lol) Tj ET", b"/Type/XObject/Subtype/Form/BBox[0 0 99 99]")
+    for _ in range(12):
+        inner = file.add_stream(
+            b"/X Do " * 10,
+            b"/Type/XObject/Subtype/Form/BBox[0 0 99 99]/Resources<</XObject<</X %d 0 R>>>>" % inner,
+        )
+    file.add_page(b"/X Do", resources=b"/XObject<</X %d 0 R>>" % inner)
+    return file.to_bytes()
+
+
 def scan(gray: bytes, *, width: int, height: int, before: bytes | None = None) -> PdfFile:
     """Return a file with a page that is a picture, behind a page with the content `before` if that is given.
 

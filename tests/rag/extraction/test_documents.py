@@ -121,7 +121,7 @@ class TestEmail:
             _mail("application/pdf", "base64", base64.encodebytes(b"%PDF-1.7").decode()).encode()
         )
         mail = _mail("application/octet-stream", "base64", inner.decode())
-        assert "(not read)" in (await read(mail.encode(), "mail.eml")).text
+        assert "(not read: its reader failed)" in (await read(mail.encode(), "mail.eml")).text
 
     async def test_a_message_is_known_by_its_headers(self, read: Read) -> None:
         found = await read(sample_files.make_eml("Hi", "Body", html="<p>Body</p>"), "message-without-suffix")

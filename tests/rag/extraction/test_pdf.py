@@ -287,16 +287,7 @@ class TestHostile:
         assert (await read(file.to_bytes(), "a.pdf", self.limits)).text.startswith("words")
 
     async def test_forms_inside_forms_without_end(self, refusal: Refusal) -> None:
-        file = PdfFile()
-        inner = file.add_stream(b"BT /F1 9 Tf (lol) Tj ET", b"/Type/XObject/Subtype/Form/BBox[0 0 99 99]")
-        for _ in range(12):
-            inner = file.add_stream(
-                b"/X Do " * 10,
-                b"/Type/XObject/Subtype/Form/BBox[0 0 99 99]/Resources<</XObject<</X %d 0 R>>>>" % inner,
-            )
-        page = file.add_page(b"/X Do", resources=b"/XObject<</X %d 0 R>>" % inner)
-        assert page
-        error = await refusal(file.to_bytes(), "a.pdf", ExtractionLimits(cpu_seconds=1, wall_seconds=60))
+        error = await refusal(sample_pdfs.endless_forms(), "a.pdf", ExtractionLimits(cpu_seconds=1, wall_seconds=60))
         assert error.code in {ErrorCode.EXTRACTION_TIMEOUT, ErrorCode.TOO_LARGE, ErrorCode.NO_TEXT}
 
     async def test_one_value_shown_by_ten_thousand_fields(self, refusal: Refusal) -> None:
