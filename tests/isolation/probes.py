@@ -1,6 +1,6 @@
-"""What one tenant can reach of another's rows when the code forgets everything. Each probe lists leaks."""
+"""Probes of what a tenant can reach of another tenant's rows if the code forgets every check; each returns its leaks."""
 
-# ruff: noqa: S608  the tables' names come from the catalogue
+# ruff: noqa: S608  the names of the tables come from the system catalogue
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from isolation.catalogue import OPERATED, TenantTable
 
-DENIED = "42501"  # insufficient_privilege, also what a policy says
-CONSTRAINT_CLASS = "23"  # of SQLSTATEs
+DENIED = "42501"  # insufficient_privilege; a policy's refusal has the same code
+CONSTRAINT_CLASS = "23"  # SQLSTATEs that begin with this are violated constraints
 _A_CHUNK = "SELECT id, project_id, terms, lexical::text AS lexical FROM chunks ORDER BY id LIMIT 1"
 _SEARCH = "SELECT chunk_id FROM search_lexical(:project_id, :terms, CAST(:lexical AS text)::sparsevec, 10)"
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A database with rows of one tenant, and the three logins of the program."""
+    """A database with the rows of one tenant, the `owner`, as each of the program's three logins."""
 
     api: Database
     worker: Database
@@ -36,7 +36,7 @@ class Ground:
 
 @asynccontextmanager
 async def undone(database: Database, tenant_id: UUID | None) -> AsyncGenerator[AsyncSession]:
-    """A transaction whose leaks do no harm."""
+    """Begin a transaction that is rolled back, so that a leak does no harm."""
     async with database.tenant(tenant_id) as session:
         yield session
         await session.rollback()
@@ -44,14 +44,14 @@ async def undone(database: Database, tenant_id: UUID | None) -> AsyncGenerator[A
 
 @asynccontextmanager
 async def undone_by_operator(database: Database) -> AsyncGenerator[AsyncSession]:
-    """The same for an administrator."""
+    """Begin a transaction of an administrator that is rolled back."""
     async with database.operator() as session:
         yield session
         await session.rollback()
 
 
 async def sqlstate(session: AsyncSession | AsyncConnection, statement: str, **values: object) -> str | None:
-    """How the database refuses a statement; the transaction goes on."""
+    """Run a statement, and return the SQLSTATE of its error or None; the transaction can go on."""
     try:
         async with session.begin_nested():
             await session.execute(text(statement), values)
@@ -62,7 +62,10 @@ async def sqlstate(session: AsyncSession | AsyncConnection, statement: str, **va
 
 
 async def _reaches(session: AsyncSession, statement: str, **values: object) -> bool:
-    """Whether a statement finds a row to change; that a constraint then holds the row is no protection."""
+    """Tell whether a statement finds a row that it may change.
+
+    An error of a constraint counts as found, because a constraint does not protect the row from another tenant.
+    """
     try:
         async with session.begin_nested():
             return (await session.execute(text(f"{statement} RETURNING 1"), values)).first() is not None
@@ -74,7 +77,10 @@ async def _reaches(session: AsyncSession, statement: str, **values: object) -> b
 
 
 async def the_owner_sees_its_own(ground: Ground) -> list[str]:
-    """Rows in every table, and no others: where there are none, the probes below would see nothing either."""
+    """The owner must see its rows in every table, and no others.
+
+    Without rows in a table, the other probes of that table would find nothing and prove nothing.
+    """
     faults = []
     async with ground.api.tenant(ground.owner) as session:
         for table in ground.tables:
@@ -85,7 +91,7 @@ async def the_owner_sees_its_own(ground: Ground) -> list[str]:
 
 
 async def the_system_sees_all(ground: Ground) -> list[str]:
-    """Sweepers and roll-ups."""
+    """The system role must see the rows of every table, because sweepers and roll-ups need them."""
     own = "SELECT EXISTS (SELECT FROM {name} WHERE {key} = :owner)"
     async with ground.worker.system() as session:
         return [
@@ -96,7 +102,10 @@ async def the_system_sees_all(ground: Ground) -> list[str]:
 
 
 async def operators_see_what_they_operate(ground: Ground) -> list[str]:
-    """Tenants, subscriptions and the audit; all the rest is refused, whatever the policies say."""
+    """Administrators must see tenants, subscriptions and the audit log.
+
+    Every other table must be refused, whatever its policies say.
+    """
     faults = []
     async with undone_by_operator(ground.admin) as session:
         for table in ground.tables:
@@ -111,7 +120,7 @@ async def operators_see_what_they_operate(ground: Ground) -> list[str]:
 
 
 async def a_stranger_sees_and_changes_nothing(ground: Ground) -> list[str]:
-    """With another tenant, and with none."""
+    """Another tenant, and a transaction without a tenant, must reach no row."""
     leaks = []
     for tenant_id in (new_id(), None):
         async with undone(ground.api, tenant_id) as session:
@@ -128,7 +137,7 @@ async def a_stranger_sees_and_changes_nothing(ground: Ground) -> list[str]:
 
 
 async def no_row_is_written_for_another(ground: Ground) -> list[str]:
-    """By a tenant, and by nobody."""
+    """A tenant, and a transaction without a tenant, must not insert a row for another tenant."""
     leaks = []
     for tenant_id in (new_id(), None):
         async with undone(ground.api, tenant_id) as session:
@@ -140,7 +149,7 @@ async def no_row_is_written_for_another(ground: Ground) -> list[str]:
 
 
 async def no_row_is_given_away(ground: Ground) -> list[str]:
-    """Its own rows, to another tenant."""
+    """A tenant must not give its rows to another tenant."""
     give = "UPDATE {name} SET {key} = :other"
     async with undone(ground.api, ground.owner) as session:
         return [
@@ -151,7 +160,10 @@ async def no_row_is_given_away(ground: Ground) -> list[str]:
 
 
 async def the_search_holds_the_tenant(ground: Ground) -> list[str]:
-    """The function reads past the policy of its caller; what its owner could not read, it would not leave out."""
+    """The search function must return only the tenant's visible chunks.
+
+    It reads with the rights of its owner, so the policies of its caller do not protect the rows.
+    """
     async with undone(ground.api, ground.owner) as session:
         row = (await session.execute(text(_A_CHUNK))).mappings().first()
         if row is None:

@@ -1,4 +1,4 @@
-"""Words that one tenant sent are nowhere in what another gets, in the log, or in Redis."""
+"""Words that one tenant sends must not reach another tenant's answers, the log, or Redis."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from support.tenant_records import rows_of
 KEEPER, VISITOR = "heliotropium", "callithrix"
 PROVIDER_IDS = "SELECT provider_id FROM provider_stores UNION ALL SELECT provider_id FROM provider_files"
 ANYBODYS_QUESTION = "What opens the vault of the north wing?"
-# What Redis is told without naming a tenant: connections, scripts, and keys that are everybody's: queues, heartbeats,
-# limits of addresses and of the provider's account, cached items. A new kind of key names its tenant, or is added here.
+# Commands that name no tenant: connections, scripts, and keys that all tenants share: queues, heartbeats,
+# limits of addresses and of the provider's account, cached items. A new kind of key names its tenant or is added here.
 SHARED = re.compile(
     r"(?:HELLO|AUTH|SELECT|CLIENT|PING|SCRIPT LOAD|TIME)\b.*"
     r"|(?:EVALSHA \w+ \d+|SCAN \d+ MATCH|\w+) "
@@ -37,7 +37,7 @@ SHARED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`seen` is all of it, an archive unpacked; `sent` are the ids in the request."""
+    """An answer of the API: `seen` is its whole text with unpacked archives, and `sent` are the ids of the request."""
 
     request: str
     sent: frozenset[str]
@@ -46,9 +46,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """All there was to see while a keeper settled and a visitor called every operation.
+    """Everything that was visible while one tenant was made and another one called every operation.
 
-    Both have a project at OpenAI, in one account; `keepers_objects` are the provider's ids of the keeper's.
+    Both have a project at OpenAI, in one account; `owners_objects` are the provider's ids of the owner's objects.
     """
 
     keeper: Household
@@ -60,7 +60,10 @@ class Round:
 
 
 async def call_everything(visitor: Household, keeper: Household) -> AsyncGenerator[Answer]:
-    """With the visitor's own ids, then with each of the keeper's; asking what the keeper's document answers."""
+    """Call each operation with the caller's own ids, and then with each of the owner's ids.
+
+    All questions are such that the owner's document would answer them.
+    """
     for operation in sorted(OPERATIONS, key=lambda operation: operation.method == "DELETE"):
         for engine in ENGINES:
             async for answer in _call(operation, visitor.at(engine), keeper.at(engine)):
@@ -111,7 +114,7 @@ async def seen(
 
 
 async def test_words_and_ids_of_one_tenant_reach_no_other(seen: Round) -> None:
-    """One test, because everything has to be called for each look."""
+    """This is one test, because every operation has to be called before any check."""
     look_at_answers(seen)
     look_at_the_log(seen)
     look_at_redis(seen)

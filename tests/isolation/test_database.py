@@ -1,4 +1,4 @@
-"""Row-level security below the code: what the API's login can reach when the code forgets everything."""
+"""Row-level security below the code: what the API's login can reach if the code forgets every check."""
 
 # ruff: noqa: S608  the tables' names come from the catalogue
 
@@ -31,7 +31,7 @@ ALL_TABLES = """
 SELECT c.relname FROM pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1
 """
-# each makes one fault that one check must name
+# each statement makes a fault, which the check with this name must find
 FAULTS = {
     "ALTER TABLE files DISABLE ROW LEVEL SECURITY": "tables_are_protected",
     "ALTER TABLE files NO FORCE ROW LEVEL SECURITY": "tables_are_protected",
@@ -62,7 +62,7 @@ FAULTS = {
 
 @asynccontextmanager
 async def bare(database: Database) -> AsyncGenerator[AsyncConnection]:
-    """A transaction that took no role; whatever it did is undone."""
+    """Begin a transaction that has taken no role; it is rolled back at the end."""
     async with database.engine.connect() as connection:
         yield connection
         await connection.rollback()
@@ -73,7 +73,7 @@ async def count(session: AsyncSession, table: str) -> int:
 
 
 class TestTheCatalogue:
-    """What the migrations left, table by table."""
+    """These tests check the tables, keys, functions and rights that the migrations have made."""
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     async def test_holds(self, addresses: ServiceAddresses, check: Check) -> None:
@@ -122,7 +122,7 @@ class TestTheCatalogue:
 
 
 class TestTheLoginOfTheApi:
-    """`ignite_api`, with and without its one role."""
+    """These tests use the login `ignite_api`, with and without the only role that it may take."""
 
     async def test_without_a_role_nothing_can_be_read(
         self, addresses: ServiceAddresses, api_database: Database
@@ -205,14 +205,14 @@ class TestTheLoginOfTheApi:
 
 
 class TestATenantsTransaction:
-    """Sees and writes the tenant's rows, in every table there is."""
+    """These tests check which rows a tenant's transaction sees and writes, in every table."""
 
     @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.__name__)
     async def test_holds(self, ground: Ground, probe: Probe) -> None:
         assert await probe(ground) == []
 
     async def test_its_own_rows_can_be_written(self, api_database: Database) -> None:
-        """What the refusals above are not: a role that may write nothing at all."""
+        """Without this test, a role without any right to write would pass all others."""
         own = new_id()
         async with api_database.tenant(own) as session:
             await session.execute(

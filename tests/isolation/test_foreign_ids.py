@@ -1,4 +1,4 @@
-"""Another tenant's id is answered as an id of nothing, at every place of every operation, and changes nothing."""
+"""Another tenant's id must be answered like an unknown id, at every place of every operation, and change nothing."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from support.http_clients import TenantClient
 from support.http_contract import Operation
 
 OF_TENANTS = [operation for operation in OPERATIONS if operation.for_tenants]
-# an id that the caller has not is 404, but for these
+# the status for an id of somebody else is 404, except at these places
 STATUS = {"after": 200, "tenant_id": 403, "x-tenant-id": 403}
 COUNTED_DOWN = {"ratelimit", "x-ratelimit-remaining", "x-ratelimit-reset"}
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An operation, and the places that get an id the caller has not; the other ids are the caller's own."""
+    """An operation, and the places that get an id of somebody else; all other ids belong to the caller."""
 
     operation: Operation
     places: tuple[Place, ...]
 
     @property
     def status(self) -> int:
-        """Of the refusal. A tenant's id is looked at first, then the path's and the body's."""
+        """Return the expected status; a tenant's id is checked first, then the ids of the path and the body."""
         expected = {STATUS.get(place.name, 404) for place in self.places}
         return next(status for status in (403, 404, 200) if status in expected)
 
@@ -42,7 +42,10 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """Each place alone, and all of an operation's together: what belongs to one foreign project may match there."""
+    """Yield a case for each place, and one for all places of an operation together.
+
+    In the last case all ids belong to one foreign project, so that they fit together.
+    """
     for operation in OF_TENANTS:
         found = places(operation)
         yield from (Case(operation, (place,)) for place in found)
@@ -58,7 +61,7 @@ async def call(caller: Household, operation: Operation, sent: Mapping[Place, str
 
 
 def told(answer: httpx2.Response, sent: Mapping[Place, str]) -> tuple[int, bytes, dict[str, str]]:
-    """Everything the caller can see, without what was sent and what differs from request to request."""
+    """Return what the caller can see of an answer, without the sent ids and without what differs at each request."""
     body = answer.content.replace(answer.headers["x-request-id"].encode(), b"REQUEST")
     for value in sent.values():
         body = body.replace(value.encode(), b"ID")
@@ -71,12 +74,12 @@ def told(answer: httpx2.Response, sent: Mapping[Place, str]) -> tuple[int, bytes
 
 
 def neighbour(known: str) -> str:
-    """An id that nobody has and that sorts where the known one does: ids begin with the time they were made."""
+    """Return an unknown id that sorts near a known one; ids begin with the time at which they were made."""
     return known[:24] + uuid4().hex[:12]
 
 
 async def faults_of(case: Case, household: Household, stranger: Household) -> str:
-    """How a foreign id is told from an unknown one, if it is."""
+    """Return how a caller could distinguish a foreign id from an unknown one, or an empty text."""
     foreign = {place: household.ids[place.name] for place in case.places}
     unknown = {place: neighbour(value) for place, value in foreign.items()}
     answers = [told(await call(stranger, case.operation, sent), sent) for sent in (foreign, unknown)]
@@ -86,7 +89,7 @@ async def faults_of(case: Case, household: Household, stranger: Household) -> st
 
 
 def test_the_household_has_an_id_for_every_place(household: Household) -> None:
-    """A new kind of id is made in `create_rows` of its feature's contract, or named in `shared_ids` of no tenant."""
+    """A new kind of id needs a row in its feature's `create_rows`, or its name in `shared_ids`."""
     taken = {place.name for operation in OF_TENANTS for place in places(operation)}
     assert taken == set(household.ids)
 
@@ -94,7 +97,7 @@ def test_the_household_has_an_id_for_every_place(household: Household) -> None:
 async def test_sweep(
     household: Household, stranger: Household, engine_name: str, database: Database, tables: Sequence[TenantTable]
 ) -> None:
-    """With ids of each engine's project, by one who works on the other engine. The table is shown with `-s`."""
+    """The caller works on another engine than the project whose ids it sends. `pytest -s` prints the table."""
     other = next((name for name in ENGINES if name != engine_name), engine_name)
     before = await fingerprint(database, household.tenant.id, tables)
     found = {str(case): await faults_of(case, household.at(engine_name), stranger.at(other)) for case in cases()}
@@ -107,7 +110,7 @@ async def test_sweep(
 
 @pytest.mark.usefixtures("worker")
 async def test_the_owner_is_not_refused(settle_down: HouseholdFactory, engine_name: str) -> None:
-    """What the refusals of the sweep are not: requests that nobody could make. All places are filled."""
+    """The owner's requests fill all places; if they failed too, the refusals above would prove nothing."""
     owner = (await settle_down("wombat")).at(engine_name)
     removing_last = sorted(OF_TENANTS, key=lambda operation: operation.method == "DELETE")
     refused = {}
@@ -139,7 +142,7 @@ async def test_the_same_name_is_a_project_of_ones_own(tenant: TenantClient, hous
 
 
 async def test_the_same_idempotency_key_is_free(tenant: TenantClient, household: Household) -> None:
-    """For the very request that the household made with it."""
+    """The request is the very one that the other tenant has made with this key."""
     answer = await tenant.post(
         "/ingestion/projects/create",
         params={"name": household.project_name},
@@ -151,7 +154,7 @@ async def test_the_same_idempotency_key_is_free(tenant: TenantClient, household:
 async def test_the_same_bytes_are_a_document_of_ones_own(
     tenant: TenantClient, household: Household, worker: None
 ) -> None:
-    """To share a stranger's document would tell that the stranger has it."""
+    """If tenants shared documents, a tenant could learn which documents another one has."""
     del worker
     own = await tenant.create_project()
     (file,) = (await tenant.upload(own, ("mine.txt", household.fact.encode()))).json()["files"]
@@ -163,7 +166,7 @@ async def test_the_same_bytes_are_a_document_of_ones_own(
 async def test_sql_in_a_text_is_a_text(
     tenant: TenantClient, household: Household, database: Database, tables: Sequence[TenantTable]
 ) -> None:
-    """Neither role nor tenant of a transaction can be set from outside."""
+    """A text from outside must not set the role or the tenant of a transaction."""
     before = await fingerprint(database, household.tenant.id, tables)
     owner = household.tenant.id
     attempt = (

@@ -1,4 +1,4 @@
-"""What callers say stays out of the log; who called, and how it went, is in it."""
+"""The log must not contain what callers send, but must say who called and how the request ended."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def api_that_fails_at_times(settings: Settings, state: AppState) -> httpx2.Async
 
 
 async def whole_round(tenant: TenantClient, stranger: str) -> None:
-    """Everything a tenant does, what is refused and what fails included."""
+    """Make each kind of request once, also refused and failing ones."""
     project = await tenant.create_project()
     assert (await tenant.upload(project, ("vault.txt", DOCUMENT.encode()))).json()["batch_status"] == "completed"
     asked = await tenant.ask(project, QUESTION, headers={"Idempotency-Key": KEY, "X-Request-ID": REQUEST_ID})
@@ -130,6 +130,6 @@ def look_at_access_lines(written: str, *, tenant_id: str) -> None:
     assert set(by_status) == {200, 401, 403, 409, 422, 500}
     assert by_status[401]["tenant_id"] is None
     assert by_status[403]["tenant_id"] == by_status[500]["tenant_id"] == tenant_id
-    # what a worker says meanwhile of jobs that other tests left is not of this round
+    # a worker may log failed jobs that other tests left behind
     failures = [event for event in events if event["level"] == "error" and "job" not in event]
     assert [failure["request_id"] for failure in failures] == [by_status[500]["request_id"]], failures

@@ -1,4 +1,4 @@
-"""A message that names another tenant than its row's moves nothing, on any queue."""
+"""A message whose tenant is not the tenant of its row must change nothing, on any queue."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OF_NO_ROW = {job for each in contracts().values() for job in each.jobs_of_no_row
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A row that a worker should take up, and that no worker was told of."""
+    """A row that a worker should process, but for which no message was sent."""
 
     tenant_id: UUID
     id: UUID
@@ -33,7 +33,7 @@ class Waiting:
     database: Database
 
     async def row(self) -> list[Any]:
-        """As it is stored; none when it is gone."""
+        """Return the row as it is stored; the list is empty if the row was deleted."""
         select = f"SELECT * FROM {self.table} WHERE id = :id"  # noqa: S608  named in a contract
         return [dict(row) for row in await rows_of(self.database, self.tenant_id, select, id=self.id)]
 
@@ -51,12 +51,12 @@ async def waiting(
             text(work.insert), {name: value for name, value in values.items() if f":{name}" in work.insert}
         )
     yield Waiting(tenant_id, row_id, work.table, database)
-    async with database.tenant(tenant_id) as session:  # a sweeper of another test would find it
+    async with database.tenant(tenant_id) as session:  # otherwise a sweeper of another test would find it
         await session.execute(text(f"DELETE FROM {work.table}"))  # noqa: S608  named in a contract
 
 
 async def deliver(job: Job, tenant_id: UUID, row_id: UUID) -> None:
-    """As the broker does, and wait for the end."""
+    """Run the job's actor as the broker does, and wait until it ends."""
     await asyncio.to_thread(dramatiq.get_broker().get_actor(job.name).fn, str(tenant_id), str(row_id))
 
 

@@ -1,4 +1,4 @@
-"""Tenants that share two server connections behind pgbouncer in transaction mode see their own and nothing else."""
+"""Tenants that share two server connections behind pgbouncer in transaction mode must see only their own rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROUNDS = 2
 
 @pytest.fixture(scope="module")
 def pooled(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database that nobody reaches past pgbouncer but the owner."""
+    """Make a database that only its owner can reach without pgbouncer."""
     with (
         new_database(addresses, template="template_migrated") as own,
         running_pgbouncer(own, pool_size=POOL_SIZE) as it,
@@ -41,7 +41,7 @@ def pooled(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
 
 @pytest.fixture(scope="module")
 async def pooled_state(settings: Settings, pooled: ServiceAddresses) -> AsyncGenerator[AppState]:
-    """An application whose own pool is far larger than pgbouncer's, and whose messages reach no worker."""
+    """Return the state of an application whose own pool is far larger than pgbouncer's; its jobs reach no worker."""
     large = settings.postgres.model_copy(update={"pool_size": TENANTS})
     unheard = replace(pooled, rabbitmq_url="redis://127.0.0.1:1/0")
     async with open_state(settings.model_copy(update={"postgres": large}), unheard) as state:
@@ -56,7 +56,7 @@ async def api(settings: Settings, pooled_state: AppState) -> AsyncGenerator[http
 
 @pytest.fixture(scope="module")
 async def processor(pooled: ServiceAddresses, pooled_state: AppState) -> AsyncGenerator[FileProcessor]:
-    """A worker's hands, moved by the test: its connections come from pgbouncer too."""
+    """Return a worker's file processor, which the test calls itself; its connections go through pgbouncer too."""
     database = Database(pooled.worker_url, pool_size=TENANTS)
     yield FileProcessor(
         database=database,
@@ -68,7 +68,7 @@ async def processor(pooled: ServiceAddresses, pooled_state: AppState) -> AsyncGe
 
 
 class Resident:
-    """One of the tenants: what it put in, and a look at whether that is all there is."""
+    """A tenant with one document, which checks that it sees this document and nothing else."""
 
     def __init__(self, tenant: TenantClient, number: int) -> None:
         self._tenant = tenant
@@ -102,7 +102,7 @@ class Resident:
         ]
 
     async def _ask(self) -> None:
-        """The question is everybody's, the answer is not."""
+        """Ask a question that all tenants ask, but that each tenant's document answers differently."""
         answer = (await self._tenant.ask(self._project, "What opens the gate of the house?")).json()
         self._asked += 1
         assert answer["answer"] == self._fact

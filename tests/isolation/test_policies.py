@@ -1,4 +1,4 @@
-"""Whatever happens to one policy, the probes of this folder notice: each is dropped and opened once, on a copy."""
+"""The probes of this folder must notice every damaged policy: on a copy, each one is dropped once and opened once."""
 
 # ruff: noqa: S608  the tables' names come from the catalogue
 
@@ -22,7 +22,7 @@ from support.databases import new_database
 
 @pytest.fixture(scope="module")
 def empty_copy(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A migrated database of its own."""
+    """Make a migrated database without tenants."""
     with new_database(addresses, template="template_migrated") as own:
         yield own
 
@@ -31,9 +31,9 @@ def empty_copy(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
 async def owner(
     addresses: ServiceAddresses, empty_copy: ServiceAddresses, household: Household, tables: Sequence[TenantTable]
 ) -> AsyncGenerator[AsyncConnection]:
-    """The owner of a database with the household's rows and no others."""
+    """Connect as the owner of a database that contains only the sample tenant's rows."""
     async with owner_connection(empty_copy.owner_url) as target:
-        await target.execute(text("SET session_replication_role = replica"))  # in any order, past foreign keys
+        await target.execute(text("SET session_replication_role = replica"))  # without checks of foreign keys
         async with owner_connection(addresses.owner_url) as source:
             for table in tables:
                 rows = await source.scalar(
@@ -49,7 +49,7 @@ async def owner(
 async def ground(
     owner: AsyncConnection, empty_copy: ServiceAddresses, household: Household, tables: Sequence[TenantTable]
 ) -> AsyncGenerator[Ground]:
-    """The copy, in place of the household's own database."""
+    """Return the copy for the probes, instead of the database of the other tests."""
     del owner
     urls = (empty_copy.api_url, empty_copy.worker_url, empty_copy.admin_url)
     api, worker, admin = (Database(url, pool_size=1) for url in urls)
@@ -59,7 +59,7 @@ async def ground(
 
 
 async def leaks_of(ground: Ground, table: str) -> set[str]:
-    """The probes that find something at this table."""
+    """Return the names of the probes that find a leak in this table."""
     alone = replace(ground, tables=[each for each in ground.tables if each.name == table])
     return {probe.__name__ for probe in PROBES if await probe(alone)}
 
@@ -67,7 +67,7 @@ async def leaks_of(ground: Ground, table: str) -> set[str]:
 async def test_every_change_of_a_policy_is_noticed(
     owner: AsyncConnection, ground: Ground, tables: Sequence[TenantTable]
 ) -> None:
-    """By what tenants can reach and, apart from that, by the catalogue. The table is shown with `-s`."""
+    """The probes and, apart from them, the catalogue must notice it. `pytest -s` prints the table."""
     policies = await policies_of(owner)
     assert len(policies) >= 2 * len(tables)
     assert [leak for table in tables for leak in await leaks_of(ground, table.name)] == []
