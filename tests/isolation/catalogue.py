@@ -1,4 +1,4 @@
-"""Checks of the system catalogue of a migrated database that protect row-level security; each returns a list of faults."""
+"""Checks of the system catalogue that row-level security depends on; each returns a list of faults."""
 
 # ruff: noqa: S608  every statement is put together from what stands in this file
 

@@ -12,30 +12,30 @@ from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from isolation.catalogue import TenantTable, owner_connection, tenant_tables
-from isolation.household import Household, HouseholdFactory, settle
-from isolation.probes import Ground
+from isolation.probes import ProbedDatabase
+from isolation.sample_tenant import SampleTenant, SampleTenantFactory, build_sample_tenant
 from support.both_engines import *  # noqa: F403  its fixtures run the tests here on both engines
 
 
 @pytest.fixture(scope="session")
-def settle_down(
+def make_sample_tenant(
     client: httpx2.AsyncClient, openai_client: httpx2.AsyncClient, settings: Settings, database: Database, worker: None
-) -> HouseholdFactory:
+) -> SampleTenantFactory:
     """Return a function that makes a sample tenant for a word."""
     del worker
-    return partial(settle, client, openai_client, settings, database)
+    return partial(build_sample_tenant, client, openai_client, settings, database)
 
 
 @pytest.fixture(scope="session")
-async def household(settle_down: HouseholdFactory) -> Household:
+async def sample_tenant(make_sample_tenant: SampleTenantFactory) -> SampleTenant:
     """Return a sample tenant for all tests that change nothing of it."""
-    return await settle_down("heliotrope")
+    return await make_sample_tenant("heliotrope")
 
 
 @pytest.fixture(scope="session")
-async def stranger(settle_down: HouseholdFactory) -> Household:
+async def other_tenant(make_sample_tenant: SampleTenantFactory) -> SampleTenant:
     """Return a second tenant that has ids of its own, so that a refusal cannot come from a missing row."""
-    return await settle_down("marmoset")
+    return await make_sample_tenant("marmoset")
 
 
 @pytest.fixture(scope="session")
@@ -60,14 +60,18 @@ async def api_database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
 
 
 @pytest.fixture(scope="session")
-def ground(
-    api_database: Database, database: Database, state: AppState, household: Household, tables: Sequence[TenantTable]
-) -> Ground:
-    return Ground(api_database, database, state["admin_database"], household.tenant.id, tables)
+def probed(
+    api_database: Database,
+    database: Database,
+    state: AppState,
+    sample_tenant: SampleTenant,
+    tables: Sequence[TenantTable],
+) -> ProbedDatabase:
+    return ProbedDatabase(api_database, database, state["admin_database"], sample_tenant.tenant.id, tables)
 
 
 @pytest.fixture
-def logging_as_before(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+def restored_logging(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
     """Restore the log handlers before pytest ends its capture, because the worker's threads may log at any time."""
     del capsys
     root = logging.getLogger()

@@ -12,7 +12,7 @@ from support.feature_contracts import contracts
 from support.http_contract import Operation, document, operations
 
 # the names of parameters whose ids belong to no tenant
-EVERYBODYS = frozenset[str]().union(*(each.shared_ids for each in contracts().values()))
+SHARED_IDS = frozenset[str]().union(*(each.shared_ids for each in contracts().values()))
 _LOOKS_LIKE_AN_ID = re.compile(r".*[_-]ids?|after|before|cursor")
 _SCHEMAS = document()["components"]["schemas"]
 OPERATIONS = operations()
@@ -46,7 +46,7 @@ def places(operation: Operation) -> list[Place]:
     for media_type, where in (("application/json", "json"), ("multipart/form-data", "form")):
         if media_type in content:
             found += _in_body(content[media_type]["schema"], where)
-    return [place for place in found if place.name not in EVERYBODYS]
+    return [place for place in found if place.name not in SHARED_IDS]
 
 
 def _in_body(schema: dict[str, Any], where: Any, path: tuple[str, ...] = ()) -> Iterator[Place]:
@@ -96,7 +96,7 @@ def request(operation: Operation, ids: Mapping[str, str], sent: Mapping[Place, s
     in_path = {place.name: value for place, value in values.items() if place.where == "path"}
     for parameter in operation.definition.get("parameters", []):
         name, schema = parameter["name"], parameter["schema"]
-        if parameter.get("required") and (name in EVERYBODYS or not _takes_an_id(name, schema)):
+        if parameter.get("required") and (name in SHARED_IDS or not _takes_an_id(name, schema)):
             _put(made, in_path, parameter, schema["examples"][0])
     for place, value in values.items():
         if place.where in {"query", "header"}:

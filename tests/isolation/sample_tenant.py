@@ -24,7 +24,7 @@ from support.tenant_records import eventually
 
 
 @dataclass(frozen=True, slots=True)
-class Household:
+class SampleTenant:
     """A tenant with a row in every table, and a project of each engine.
 
     Every text that the tenant has sent contains `word`, which stands in no other text. `engine` selects the project
@@ -46,7 +46,7 @@ class Household:
         """Return the names of the places and the ids, of the projects of all engines."""
         return {each for ids in self.ids_by_engine.values() for each in ids.items()}
 
-    def at(self, engine: str) -> Household:
+    def at(self, engine: str) -> SampleTenant:
         """Return the same tenant with the ids of this engine's project."""
         return replace(self, engine=engine)
 
@@ -71,7 +71,7 @@ class Household:
         return f"The {self.word} project"
 
 
-HouseholdFactory = Callable[[str], Awaitable[Household]]
+SampleTenantFactory = Callable[[str], Awaitable[SampleTenant]]
 
 
 def fact(word: str) -> str:
@@ -82,18 +82,18 @@ def question(word: str) -> str:
     return f"What opens the vault of the north wing, {word} perhaps?"
 
 
-async def settle(
+async def build_sample_tenant(
     client: httpx2.AsyncClient,
-    hosted: httpx2.AsyncClient,
+    openai_client: httpx2.AsyncClient,
     settings: Settings,
     database: Database,
     word: str,
-) -> Household:
+) -> SampleTenant:
     """Make a sample tenant; a worker must be running.
 
     Everything is made through the API, except for the rolled-up usage and an unfinished upload. Projects start at
-    OpenAI through the client `hosted`, if that engine is present. The contracts of the features make the rows of the
-    other tables.
+    OpenAI through `openai_client`, if that engine is present. The contracts of the features make the rows of the other
+    tables.
     """
     made = await client.post("/tenants/create", params={"name": f"The {word} family", "plan_id": "hobby"})
     tenant_id = UUID(made.json()["tenant_id"])
@@ -104,13 +104,13 @@ async def settle(
         ids |= await contract.create_rows(tenant, word)
     projects = {"local": ids | await _project(tenant, word, f"The {word} project", key)}
     if "openai" in ENGINES:
-        elsewhere = TenantClient(tenant_id, hosted, tenant.headers)
+        elsewhere = TenantClient(tenant_id, openai_client, tenant.headers)
         projects["openai"] = ids | await _project(elsewhere, word, f"The {word} project at OpenAI", {})
-    household = Household(tenant, word, projects)
+    sample_tenant = SampleTenant(tenant, word, projects)
     await UsageRollUp(database).run()
     await _begin_upload(database, tenant_id)
-    await _at_rest(household)
-    return household
+    await _at_rest(sample_tenant)
+    return sample_tenant
 
 
 async def _project(tenant: TenantClient, word: str, name: str, key: Mapping[str, str]) -> dict[str, str]:
@@ -139,9 +139,9 @@ async def _begin_upload(database: Database, tenant_id: UUID) -> None:
         await session.execute(text("UPDATE uploads SET lease_until = now() + interval '1 day'"))
 
 
-async def _at_rest(household: Household) -> None:
+async def _at_rest(sample_tenant: SampleTenant) -> None:
     """Wait until no worker changes a row of the tenant any more."""
-    tenant, ids = household.tenant, household.ids
+    tenant, ids = sample_tenant.tenant, sample_tenant.ids
 
     async def rests() -> bool:
         listed = (await tenant.get(f"/ingestion/projects/{ids['project_id']}/files")).json()
