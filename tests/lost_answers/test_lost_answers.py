@@ -1,4 +1,4 @@
-"""Whichever COMMIT of a request loses its answer: the request is carried out once, told truly, and nothing is lost."""
+"""Whichever COMMIT of a request loses its answer, the request is carried out once, and its answer is true."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ QUESTION = "How many apple trees does the orchard keep?"
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A tenant whose requests reach PostgreSQL by way of a proxy."""
+    """A tenant whose requests reach PostgreSQL through a proxy that loses COMMITs."""
 
     tenant: TenantClient
     proxy: CommitProxy
@@ -40,7 +40,7 @@ class Scene:
     task_context: TaskContext
 
     def each_commit(self, loss: Loss) -> Iterator[int]:
-        """Lose the first COMMIT of what the loop's body does, then the second, until it has no more of them."""
+        """Repeat the loop's body, and lose its first COMMIT, then its second, until it has no more COMMITs."""
         number = 0
         while True:
             self.proxy.lose(loss, after=number)
@@ -53,7 +53,7 @@ class Scene:
     async def upload(
         self, project: str, name: str, headers: dict[str, str] | None = None, *, wait_seconds: int = 0
     ) -> httpx2.Response:
-        """Another file than each other name's."""
+        """Upload a file whose content depends on its name."""
         return await self.tenant.post(
             f"/ingestion/projects/{project}/upload_and_attach",
             headers=headers,
@@ -66,12 +66,12 @@ class Scene:
         return f"The orchard {name} keeps nine apple trees.".encode()
 
     async def files(self, project: str) -> dict[str, str]:
-        """Name and status of each."""
+        """Return the status of each file by its name."""
         listed = await self.tenant.get(f"/ingestion/projects/{project}/files")
         return {file["filename"]: file["status"] for file in listed.json()["files"]}
 
     async def pass_a_minute(self) -> None:
-        """Of leases and of messages that nobody sent, past which others go on."""
+        """Let leases and unsent messages expire, and run the jobs that then continue the work."""
         earlier = clock.now() - timedelta(minutes=11)
         for statement in (
             "UPDATE idempotency_keys SET lease_until = :earlier WHERE state = 'in_progress'",
@@ -85,7 +85,7 @@ class Scene:
             await job.run(self.task_context)
 
     async def at_rest(self, project: str, names: list[str]) -> None:
-        """These files are there, once each, searchable and charged; and nothing is held, or stored beside them."""
+        """Check that exactly these files are there, completed and charged, and that nothing else is held or stored."""
 
         async def done() -> bool:
             return set((await self.files(project)).values()) == {"completed"}
@@ -123,7 +123,7 @@ async def scene(
 
 
 class TestAnUpload:
-    """Its bytes are the only copy."""
+    """An upload's bytes are the only copy, so they must not be deleted while the outcome of a COMMIT is unknown."""
 
     async def test_its_files_are_accepted_when_an_answer_is_lost(self, scene: Scene) -> None:
         project = await scene.tenant.create_project()
@@ -137,7 +137,7 @@ class TestAnUpload:
 
     @pytest.mark.parametrize("loss", [Loss.ANSWER_AND_SERVER, Loss.COMMIT])
     async def test_sent_again_it_is_there_once(self, scene: Scene, loss: Loss) -> None:
-        """The server is away when it is asked what became of the COMMIT, or never had it."""
+        """The server cannot be asked what became of the COMMIT, or it never got the COMMIT."""
         project = await scene.tenant.create_project()
         names, unknown = [], 0
         for number in scene.each_commit(loss):
@@ -157,7 +157,7 @@ class TestAnUpload:
 
 
 class TestAQuestion:
-    """Is charged once, and its answer is not lost."""
+    """A question must be charged once, and its answer must not be lost."""
 
     async def test_it_is_answered_when_an_answer_is_lost(self, scene: Scene) -> None:
         project = await scene.tenant.create_project()
@@ -183,7 +183,7 @@ class TestAQuestion:
                 again = await scene.tenant.ask(project, QUESTION, headers={**key, **REPLAY})
                 assert (again.status_code, again.json()["answerable"]) == (200, True), again.text
             assert await counter(scene.database, scene.tenant.id, "messages") == (number + 1, 0)
-        if loss is Loss.COMMIT:  # else it depends on the moment: some COMMITs lost are looked-up tenants' or leases'
+        if loss is Loss.COMMIT:  # the other loss also hits COMMITs of lookups and leases
             assert unknown == 0
         assert (await books_of(scene.database, scene.tenant.id)).add_up()
 
