@@ -1,4 +1,4 @@
-"""Numbered passages in a prompt, and the ways of small servers."""
+"""Numbered passages in a prompt, and how small model servers answer them."""
 
 from __future__ import annotations
 
