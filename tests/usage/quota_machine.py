@@ -1,4 +1,4 @@
-"""Any order of reservations, their ends, expiry, projects, cap changes and days, against sums kept in a dictionary."""
+"""A state machine for quotas: any order of reservations, expiry, projects, changed caps and days, with its own sums."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Step = Callable[[UsageService], Coroutine[None, None, object]]
 
 @dataclass
 class Hold:
-    """A reservation as the model knows it."""
+    """A reservation as the machine's own model keeps it."""
 
     window: Window
     day: date
@@ -41,7 +41,7 @@ class Hold:
 
 
 class QuotaMachine(RuleBasedStateMachine):
-    """Set `ground` before it runs."""
+    """Compares the recorded usage with its own sums after each step; set `ground` before it runs."""
 
     ground: ClassVar[Ground]
     reservations = Bundle("reservations")
@@ -65,7 +65,7 @@ class QuotaMachine(RuleBasedStateMachine):
         self.tenant_id: UUID = created.tenant_id
 
     def teardown(self) -> None:
-        """Whatever happened, exactly what is left can be used."""
+        """At the end, exactly the rest of each cap must still be available."""
         if not hasattr(self, "_moved"):
             return
         for reservation_id in self.holds:

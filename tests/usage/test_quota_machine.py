@@ -6,7 +6,7 @@ from usage.quota_machine import QuotaMachine
 
 
 def test_counters_days_and_ledger_add_up_after_any_order_of_steps(addresses: ServiceAddresses) -> None:
-    """`bench/state_machines.py` runs more of them."""
+    """`bench/state_machines.py` runs more and longer orders."""
     with ground(addresses.worker_url) as own:
         QuotaMachine.ground = own
         play(QuotaMachine, runs=12, steps=15)

@@ -1,4 +1,4 @@
-"""Months of usage are the sums of their days."""
+"""The usage of a month must be the sum of its days."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Months = Counter[tuple[UUID, str, date]]
 
 
 async def use(database: Database, tenant_id: UUID, metric: Metric, day: date, amount: int) -> None:
-    """Settle units that were reserved on that day."""
+    """Settle units that were reserved on this day."""
     async with database.tenant(tenant_id) as session:
         reservation = await hold(session, tenant_id, metric, amount, period_start=FIRST_DAY, day=day)
         await UsageRepo(session, tenant_id).settle(reservation)
 
 
 class Activity:
-    """Tenants at work, and what is on record about them."""
+    """Tenants that use units on random days, with the sums that the roll-up is expected to record."""
 
     def __init__(self, database: Database, tenants: list[UUID]) -> None:
         self.tenants = tenants
@@ -67,14 +67,14 @@ class Activity:
 
 @pytest.fixture(scope="module")
 def own(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A roll-up works on the days of all tenants: those that other tests have left behind are elsewhere."""
+    """Make a database without the usage of other tests, because a roll-up reads the days of all tenants."""
     with new_database(addresses, template="template_migrated") as made:
         yield made
 
 
 @pytest.fixture
 async def books(own: ServiceAddresses) -> AsyncGenerator[Database]:
-    """The worker's login to that database."""
+    """Connect to that database with the worker's login."""
     database = Database(own.worker_url, pool_size=5)
     yield database
     await database.close()
@@ -111,7 +111,7 @@ async def test_what_happens_during_a_run_is_in_the_next(activity: Activity, book
 
 
 async def test_a_run_looks_at_what_changed_since_the_last(activity: Activity, books: Database) -> None:
-    """Rows of long ago that carry an old time are as they were summed up then."""
+    """A changed row with an old `updated_at` counts as already rolled up."""
     await activity.happens(10)
     await UsageRollUp(books).run()
     tenant_id = activity.tenants[0]
