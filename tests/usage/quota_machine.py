@@ -49,13 +49,13 @@ class QuotaMachine(RuleBasedStateMachine):
     @initialize(start=st.dates(date(2024, 1, 1), date(2034, 1, 1)))
     def begin(self, start: date) -> None:
         self.plan_id = f"machine-{new_id().hex[-12:]}"
-        self._moved = calendar_at(start)
-        self.calendar: Calendar = self._moved.__enter__()
+        self._calendar_context = calendar_at(start)
+        self.calendar: Calendar = self._calendar_context.__enter__()
         self.anchor = start
         self.holds: dict[UUID, Hold] = {}
         self.used: Counter[Window] = Counter()
         self.days: Counter[tuple[Metric, date]] = Counter()
-        self.caps_change(projects=3, messages=10, characters=25)
+        self.change_caps(projects=3, messages=10, characters=25)
 
         created = self.ground.run(
             OnboardingService(self.ground.database).create(
@@ -66,7 +66,7 @@ class QuotaMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """At the end, exactly the rest of each cap must still be available."""
-        if not hasattr(self, "_moved"):
+        if not hasattr(self, "_calendar_context"):
             return
         for reservation_id in self.holds:
             self.release(reservation_id)
@@ -76,11 +76,11 @@ class QuotaMachine(RuleBasedStateMachine):
             last = self.reserve_units(metric, left, None) if left else None
             if last:
                 self.settle(last)
-            self.the_books_add_up()
-        self._moved.__exit__(None, None, None)
+            self.records_agree_with_the_model()
+        self._calendar_context.__exit__(None, None, None)
 
     @rule(projects=st.integers(0, 5), messages=st.integers(0, 40), characters=st.integers(0, 40))
-    def caps_change(self, projects: int, messages: int, characters: int) -> None:
+    def change_caps(self, projects: int, messages: int, characters: int) -> None:
         self.caps = {Metric.PROJECTS: projects, Metric.MESSAGES: messages, Metric.CHARACTERS: characters}
         self.ground.run(put_plan(self.ground.database, self.plan_id, caps=(projects, messages, characters), price=0))
 
@@ -112,7 +112,7 @@ class QuotaMachine(RuleBasedStateMachine):
             hold.state = "released"
 
     @rule()
-    def the_sweeper_comes_by(self) -> None:
+    def run_sweeper(self) -> None:
         async def sweep() -> None:
             async with self.ground.database.system() as session:
                 await release_expired(session, now=clock.now())
@@ -135,11 +135,11 @@ class QuotaMachine(RuleBasedStateMachine):
         self.count_project(-1)
 
     @rule(days=st.integers(1, 40))
-    def days_pass(self, days: int) -> None:
+    def pass_days(self, days: int) -> None:
         self.calendar.pass_days(days)
 
     @invariant()
-    def the_books_add_up(self) -> None:
+    def records_agree_with_the_model(self) -> None:
         expected: Books = self.ground.run(books_of(self.ground.database, self.tenant_id))
         used = +self.used
         held: Counter[Window] = Counter()
