@@ -1,4 +1,4 @@
-"""The child is bounded and alone: whatever it does, the worker gets an answer and lives."""
+"""The child process has limits: whatever it does, the worker gets an answer and goes on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fastapi_ignite.rag.extraction.process import run_child
 Refusal = Callable[..., Awaitable[ExtractionError]]
 Run = Callable[..., Coroutine[None, None, ExtractedText]]
 
-# A program that limits itself as the real child does and then runs the misbehaviour under test.
+# This program sets the limits of the real child, and then runs the code that the test gives it.
 _LIMITED = """
 import json, os, sys
 from fastapi_ignite.rag.extraction import child
@@ -100,7 +100,7 @@ os.write(1, names)
 
     async def test_a_cancelled_call_ends_the_child(self, run: Run, tmp_path: Path) -> None:
         note = tmp_path / "pid"
-        # A link is there whole or not at all.
+        # A link is created atomically.
         program = f"import time; os.symlink(str(os.getpid()), {str(note)!r}); time.sleep(60)"
         task = asyncio.create_task(run(program))
         async with asyncio.timeout(10):
