@@ -1,4 +1,4 @@
-"""Projects whose questions a model answers."""
+"""Projects whose questions a language model answers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from openai_simulator.server import RunningSimulator
 
 @pytest.fixture
 def server(provider: RunningSimulator) -> ModelServer:
-    """As new."""
+    """Return a model server without faults and without earlier calls."""
     return ModelServer(provider)
 
 
 @pytest.fixture
 async def answering(server: ModelServer) -> AsyncGenerator[Callable[..., GenerativeAnswerer]]:
-    """Answerers with a breaker of their own, closed at the end."""
+    """Return a function that makes answerers, each with its own circuit breaker."""
     made: list[GenerativeAnswerer] = []
 
     def make(**settings: object) -> GenerativeAnswerer:
@@ -35,7 +35,7 @@ async def answering(server: ModelServer) -> AsyncGenerator[Callable[..., Generat
 
 @pytest.fixture
 async def project(rag_project: RagProjectFactory, answering: Callable[..., GenerativeAnswerer]) -> RagProject:
-    """It knows the pump; the server's API is found out."""
+    """Make a project with the text about the pump; its answerer finds out which API the server has."""
     made = asking(await rag_project(), answering())
     await made.add(PUMP)
     return made

@@ -1,4 +1,4 @@
-"""What models write, in the many ways they write it."""
+"""The many forms in which models write an answer with quotes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PASSAGES = [passage(FIRST), passage(SECOND)]
 
 
 def told(said: str) -> tuple[str | None, list[str], str | None]:
-    """The answer, its quotes and their support; every quote stands where it says."""
+    """Return the answer, its quotes and their support, and check that every quote stands at its position."""
     draft = AnswerReader(PASSAGES).read(said, truncated=False)
     for quote in draft.quotes:
         assert DOCUMENT[quote.char_start : quote.char_end] == quote.text
@@ -209,5 +209,5 @@ def test_what_was_copied_is_found(text: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("piece", [" ", "[", "[1", '[1: "', "[1: ", "\n", "[1, ", "[ ", '"]', '[1]: "'])
 def test_a_model_that_repeats_itself_is_read_to_the_end(piece: str) -> None:
-    """In a moment: an expression that goes back over what it read would take hours."""
+    """A regular expression that backtracks would take hours."""
     assert told(piece * (30_000 // len(piece)))[1] == []

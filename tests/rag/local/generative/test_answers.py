@@ -1,4 +1,4 @@
-"""Questions answered by a model that reads passages, over real HTTP."""
+"""Questions that a model answers from passages, over real HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that fail, hang, babble, or lack an API; and what each has cost."""
+"""Servers that fail, hang, write without end, or lack an API, and the recorded cost of each call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ MakeAnswerer = Callable[..., GenerativeAnswerer]
 
 @pytest.fixture(params=list(APIS))
 def api(request: pytest.FixtureRequest) -> str:
-    """Each of the two."""
     name: str = request.param
     return name
 

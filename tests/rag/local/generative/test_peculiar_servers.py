@@ -1,4 +1,4 @@
-"""Streams as servers other than OpenAI's write them, byte for byte."""
+"""Streams exactly as servers other than OpenAI's write them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVENTS = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: clos
 
 @asynccontextmanager
 async def serving(answer: str) -> AsyncGenerator[str]:
-    """The same bytes for every request; the base URL."""
+    """Run a server that sends the same bytes to every request, and yield its base URL."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -187,7 +187,7 @@ async def test_one_that_declines_after_words_says_the_refusal_alone(
 async def test_thoughts_without_a_beginning_are_kept_back_from_the_second_answer_on(
     project: RagProject, server: ModelServer, answering: Callable[..., GenerativeAnswerer]
 ) -> None:
-    """Nobody can tell from the first one before it is over."""
+    """In the first answer, nobody can know before its end that it began with thoughts."""
     asked = asking(project, answering(api="chat"))
     thoughts = f'They ask for the warranty [1: "{QUOTE}"]. I know that.'
     streamed = []
