@@ -1,4 +1,4 @@
-"""What a process made at the provider before it was killed, and what a bad hour costs."""
+"""What a killed process leaves behind at the provider, and what an hour of failures costs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.tenant_records import counter
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator
 
-# killed when the provider has answered and nothing is recorded yet
+# it is killed after the provider has answered and before the answer is recorded
 VICTIM = """
 import asyncio, os, signal, sys
 from importlib import import_module
@@ -46,7 +46,7 @@ ASKS = 30
 async def die_in(
     provider: RunningSimulator, addresses: ServiceAddresses, work: str, hosted: HostedTenant, project: str, *step: str
 ) -> None:
-    """Have a process of its own begin the work, and be killed at the step."""
+    """Start the work in another process, which is killed at this step."""
     environment = os.environ | {
         "PYTHONPATH": str(PROJECT_ROOT / "src"),
         "OPENAI_API_KEY": "sk-test",
@@ -61,9 +61,9 @@ async def die_in(
 @pytest.mark.parametrize(
     "step",
     [
-        ("indexing", "StoreMaker._advance"),  # the store is made
-        ("repository", "ProviderRepository.advance_file"),  # a file is sent
-        ("repository", "ProviderRepository.set_attached"),  # the files are attached
+        ("indexing", "StoreMaker._advance"),  # the vector store was created
+        ("repository", "ProviderRepository.advance_file"),  # a file was uploaded
+        ("repository", "ProviderRepository.set_attached"),  # the files were attached
     ],
     ids=lambda step: step[1],
 )
@@ -77,7 +77,7 @@ async def test_a_rebuild_killed_between_done_and_recorded_does_nothing_twice(
     await die_in(provider, addresses, "rebuild", scene.hosted, scene.project, *step)
     await scene.notice()
     await scene.hosted.rebuild(scene.project)
-    await scene.notice()  # the lease of the dead
+    await scene.notice()  # the lease of the killed process still holds
     await scene.hosted.rebuild(scene.project, later=True)
     await scene.assert_whole(TREES, SHEEP)
     assert scene.made() == (2, 3)
@@ -91,7 +91,7 @@ async def test_a_process_killed_between_made_and_recorded_leaves_one_store(
     await die_in(provider, addresses, "create_index", hosted, project, "indexing", "StoreMaker._advance")
     (made,) = provider.simulator.state.vector_stores
     assert (await hosted.rows("SELECT provider_id FROM provider_stores"))[0]["provider_id"] is None
-    await hosted.rows("UPDATE provider_stores SET lease_until = now()")  # which it would be two minutes later
+    await hosted.rows("UPDATE provider_stores SET lease_until = now()")  # two minutes later it would have expired
     answer = await hosted.api.post(f"/ingestion/projects/{project}/ensure_vector_store")
     assert answer.json()["vector_store_id"] == made.id
     assert provider.simulator.state.created()["vector_stores"] == 1

@@ -1,4 +1,4 @@
-"""The provider's rates, kept before it refuses, and what it takes at most."""
+"""The provider's rate limits, which are kept before it refuses, and its largest sizes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SELECT :tenant, gen_random_uuid(), :project, int8send(n), 'ready', true FROM gen
 
 @pytest.fixture
 async def paces(addresses: ServiceAddresses) -> AsyncGenerator[tuple[ProviderLimits, ProviderLimits]]:
-    """Of two processes."""
+    """Return the limits as two processes see them."""
     async with Redis.from_url(addresses.redis_url) as one, Redis.from_url(addresses.redis_url) as other:
         yield ProviderLimits(RateLimiter(one, patience=30)), ProviderLimits(RateLimiter(other, patience=30))
 
@@ -76,7 +76,7 @@ async def test_a_file_beyond_the_rate_is_given_back_and_asks_the_provider_nothin
 
 
 class NextTime:
-    """A limiter that refuses every key once."""
+    """A limiter that refuses the first request of every key."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -107,7 +107,7 @@ async def test_a_project_with_as_many_files_as_a_store_takes_gets_no_more(
     await hosted.rows(ROWS, tenant=hosted.api.id, project=project, number=MAX_STORE_FILES - 1)
     try:
         files = await hosted.ingest(project, ("fits.txt", b"The last one."), ("more.txt", b"One too many."))
-    finally:  # a reconciliation of another test would look at each
+    finally:  # otherwise a reconciliation of another test would check each of them
         await hosted.rows("DELETE FROM provider_files WHERE project_id = :id", id=project)
     last, refused = [await hosted.file(file) for file in files]
     assert last["state"] == "completed"

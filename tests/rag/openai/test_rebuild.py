@@ -1,4 +1,4 @@
-"""Stores and files that are gone at the provider."""
+"""Stores and files that have disappeared at the provider."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_a_file_removed_during_the_rebuild_stays_removed(scene: Scene, ste
         gone = (await scene.hosted.file(scene.files[1]))["document_id"]
         rows = await scene.hosted.rows("SELECT provider_id FROM provider_files WHERE document_id = :id", id=gone)
         simulator.state.remove_file(rows[0]["provider_id"])
-    scene.fail("vector_stores.file_batches.create", "stuck")  # for a second, and then attached again
+    scene.fail("vector_stores.file_batches.create", "stuck")  # for a second; then they are attached again
     simulator.behaviour.latency_seconds = {"files.create": 1}
     rebuilding = asyncio.create_task(scene.hosted.rebuild(scene.project))
 
@@ -88,7 +88,7 @@ async def test_a_file_removed_during_the_rebuild_stays_removed(scene: Scene, ste
     await scene.hosted.api.delete(path, params={"openai_file_id": str(scene.files[1])})
     await scene.hosted.processor.delete(scene.hosted.api.id, scene.files[1])
     await rebuilding
-    if await scene.state() != "ready":  # the whole batch was refused for the one file
+    if await scene.state() != "ready":  # one file made the provider refuse the whole batch
         await scene.hosted.rebuild(scene.project, later=True)
     await scene.assert_whole(TREES)
     assert (await scene.hosted.file(scene.files[1]))["state"] == "deleted"
@@ -110,7 +110,7 @@ async def test_an_upload_notices_waits_and_ends_in_the_new_store(scene: Scene) -
 
 
 class EngineOfOne(OpenAIEngine):
-    """Sees no store that other tests lost."""
+    """An engine that sees the damaged stores of one tenant only, and none of other tests."""
 
     tenant_id: UUID
 
@@ -141,7 +141,7 @@ async def test_the_scheduler_tells_a_worker(
     scene: Scene, addresses: ServiceAddresses, task_context: TaskContext
 ) -> None:
     url, _, number = addresses.redis_url.rpartition("/")
-    broker = make_broker(f"{url}/{8 + int(number)}")  # where no worker listens
+    broker = make_broker(f"{url}/{8 + int(number)}")  # no worker listens to this database number
     broker.flush(rebuild.queue)
     jobs = JobQueue(broker)
     context = replace(task_context, jobs=jobs)

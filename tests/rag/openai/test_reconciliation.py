@@ -1,4 +1,4 @@
-"""What nobody knows of any more does not stay at the provider."""
+"""Objects at the provider that no row knows must be deleted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_PARAMETERS = 32_767
 
 @pytest.fixture
 def later(database: Database, engine: OpenAIEngine) -> Reconciliation:
-    """As if the time of grace were over for all that the test made."""
+    """Return a reconciliation for which the grace period of everything that the test made is over."""
     return Reconciliation(database, engine.service, grace=timedelta(minutes=-5))
 
 
@@ -41,7 +41,7 @@ async def test_a_project_that_is_gone_leaves_no_store_and_no_file(
         )
     await hosted.rows("DELETE FROM files WHERE project_id = :id", id=gone)
     await hosted.rows("DELETE FROM projects WHERE id = :id", id=gone)
-    # a store made twice, the gone project's store and file, and what other tests of this database left behind
+    # a store that was made twice, the deleted project's store and file, and what other tests left behind
     assert await later.run() >= 3
     known = {row["provider_id"] for row in await hosted.rows("SELECT provider_id FROM provider_stores")}
     assert {store.id for store in provider.simulator.state.vector_stores} == known | {foreign.id}
@@ -66,7 +66,7 @@ async def test_a_file_whose_document_never_came_is_removed(
     project = await hosted.api.create_project()
     await hosted.ingest(project, ("orchard.txt", b"The orchard keeps nine apple trees."))
     await hosted.rows("UPDATE provider_files SET document_id = NULL")
-    assert await later.run() >= 1  # other tests may have left some
+    assert await later.run() >= 1  # other tests may have left more
     assert provider.simulator.state.existing()["files"] == 0
     assert await hosted.rows("SELECT 1 FROM provider_files") == []
 
@@ -74,7 +74,10 @@ async def test_a_file_whose_document_never_came_is_removed(
 async def test_in_an_account_of_very_many_files_an_orphan_is_found(
     hosted: HostedTenant, provider: RunningSimulator, database: Database, later: Reconciliation
 ) -> None:
-    """More files than a statement takes parameters; a row that names none yet may be about to name any of them."""
+    """There are more files than a statement can have parameters.
+
+    The row without a provider's id could belong to any of the files, so none of them may be deleted.
+    """
     project = await hosted.api.create_project()
     await hosted.ingest(project, ("orchard.txt", b"The orchard keeps nine apple trees."))
     await later.run()  # what other tests of this database left behind

@@ -1,4 +1,4 @@
-"""Searches of a vector store: what is sent, what is believed of the results, and what a failure becomes."""
+"""Searches of a vector store: the request, which results are trusted, and what a failure becomes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ QUERY = "apple trees in the orchard"
 
 @pytest.fixture
 async def sdk(provider: RunningSimulator) -> AsyncGenerator[AsyncOpenAI]:
-    """Whoever has the account."""
+    """Return a client with the account's key, as its owner would use it."""
     async with AsyncOpenAI(base_url=provider.base_url, api_key="sk-test", max_retries=0) as client:
         yield client
 
@@ -46,7 +46,7 @@ async def search(scene: Scene, query: str = QUERY, **wanted: object) -> list[dic
 
 
 async def test_what_is_sent(scene: Scene) -> None:
-    """The query as it is, a filter for the project, and no model that rewrites it or answers."""
+    """The query is sent unchanged, with a filter for the project, and no model rewrites or answers it."""
     await search(scene, limit=7)
     (record,) = [each for each in scene.provider.simulator.journal.records if each["route"] == "vector_stores.search"]
     assert record["path"].endswith(f"/{await scene.store()}/search")
@@ -67,7 +67,7 @@ async def test_a_project_without_a_store_asks_nobody(hosted: HostedTenant, provi
 
 @pytest.mark.parametrize("whose", ["another project's", "its own"])
 async def test_a_file_that_is_not_ours_takes_no_part(scene: Scene, sdk: AsyncOpenAI, whose: str) -> None:
-    """Whatever its attributes say: the filter leaves it out at the provider, or it stands in no document."""
+    """Either the provider's filter leaves it out, or it belongs to no document."""
     stray = await sdk.files.create(
         file=("stray.txt", f"{TREES} {TREES} Says a stranger.".encode()), purpose="assistants"
     )
@@ -85,14 +85,14 @@ async def test_a_file_that_is_not_ours_takes_no_part(scene: Scene, sdk: AsyncOpe
 
 
 async def remove_the_trees(scene: Scene) -> None:
-    """No worker takes the file away at the provider."""
+    """Remove the first file through the API; no worker deletes it at the provider."""
     path = f"/ingestion/projects/{scene.project}/remove_file"
     await scene.hosted.api.delete(path, params={"openai_file_id": str(scene.files[0])})
     assert scene.provider.simulator.state.existing()["vector_store_files"] == 2
 
 
 async def test_a_removed_file_is_left_out_at_the_provider(scene: Scene) -> None:
-    """Else it would take the place of what is there."""
+    """Otherwise it would take the place of an existing file in the results."""
     query = "apple trees in the orchard, sheep in the meadow"
     assert [found["text"] for found in await search(scene, query, limit=1)] == [TREES]
     await remove_the_trees(scene)
@@ -102,7 +102,7 @@ async def test_a_removed_file_is_left_out_at_the_provider(scene: Scene) -> None:
 async def test_what_the_provider_finds_of_it_all_the_same_never_leaves(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when it is removed while the provider searches."""
+    """The file is removed while the provider searches."""
     monkeypatch.setattr(repository, "MOST_WITHDRAWN", 0)
     await remove_the_trees(scene)
     engine, tenant_id = scene.hosted.engine, scene.hosted.api.id
@@ -111,7 +111,7 @@ async def test_what_the_provider_finds_of_it_all_the_same_never_leaves(
 
 
 class TestLocating:
-    """A provider may join and space what it found in its own way; what leaves is our text."""
+    """A provider may join or space found text in its own way, but the results must be our stored text."""
 
     TEXT = (
         "Notes\n\nThe orchard keeps\nnine apple trees.\n\nThe owl sleeps.\n\nPears are apart.\n\n"
@@ -143,7 +143,7 @@ class TestLocating:
             assert self.TEXT[found["char_start"] : found["char_end"]] == found["text"]
 
     async def test_no_connection_waits_while_it_is_split(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nor does the event loop: a provider may send twenty long excerpts."""
+        """The event loop must not wait either: a provider may send twenty long excerpts."""
         pool: Any = scene.hosted.database.engine.pool
         seen: list[tuple[int, bool]] = []
 
@@ -170,7 +170,7 @@ class TestLocating:
 
 
 class TestStructure:
-    """A passage that the provider found knows the same of its document as one that we found."""
+    """A passage that the provider has found knows as much of its document as one that we have found."""
 
     async def test_headings_and_columns_though_they_stand_far_above(self, hosted: HostedTenant) -> None:
         builder = TextBuilder()
@@ -234,7 +234,7 @@ class TestFailures:
         assert await counter(scene.hosted.database, scene.hosted.api.id, "messages") == (0, 0)
 
     async def test_an_outage_is_asked_about_once_in_a_while(self, scene: Scene) -> None:
-        """By searches and questions together: they wait for one provider."""
+        """Searches and questions share one circuit breaker, because they use the same provider."""
         scene.fail("vector_stores.search", "status", status=500, times=100)
         answers = [await scene.hosted.api.search(scene.project, QUERY) for _ in range(FAILURES_IN_A_ROW + 1)]
         codes = [answer.json()["code"] for answer in answers]

@@ -1,4 +1,4 @@
-"""Files that are at the provider before there is a document, or although there will never be one."""
+"""Files that are at the provider before they have a document, or that will never have one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Interrupted = Callable[[Event], FileProcessor]
 
 @pytest.fixture
 def interrupted(hosted: HostedTenant, state: AppState) -> Interrupted:
-    """A worker to whom something happens when the provider is done, and before that is written."""
+    """Return a function that makes a worker; it runs an event after the provider is done and before that is written."""
 
     def make(prepared: Event) -> FileProcessor:
         engines = InterruptedEngine(hosted.engine, prepared=prepared).alone()
@@ -67,7 +67,7 @@ def names_at(provider: RunningSimulator) -> set[str]:
 async def test_a_file_in_progress_is_not_read(
     hosted: HostedTenant, provider: RunningSimulator, interrupted: Interrupted
 ) -> None:
-    """Neither before its document is written nor when nobody goes on with it."""
+    """The model must not read it before its document is written, nor when nobody continues the work."""
     project = await hosted.api.create_project()
     await hosted.ingest(project, ("record.txt", KEPT.encode()))
     alone = (await ask(hosted, provider, project)).json()
@@ -126,7 +126,7 @@ async def test_a_file_removed_while_it_is_indexed_leaves_nothing(
 async def test_its_worker_takes_away_what_it_made_after_the_removal(
     hosted: HostedTenant, provider: RunningSimulator
 ) -> None:
-    """It hears of the removal only when the job that removes is done."""
+    """The worker learns of the removal only after the removing job has ended."""
     project = await hosted.api.create_project()
     (file,) = await hosted.upload(project, ("secret.txt", SECRET.encode()))
     provider.simulator.behaviour.latency_seconds = {"vector_stores.create": 0.5}
@@ -147,7 +147,7 @@ async def test_its_worker_takes_away_what_it_made_after_the_removal(
 
 
 async def test_a_removal_waits_for_an_upload_under_way(hosted: HostedTenant, provider: RunningSimulator) -> None:
-    """As when the worker died that made it: its lease goes on, and then the file is found by its name."""
+    """The uploading worker has died: its lease lasts on, and then the file is found by its name."""
     project = await hosted.api.create_project()
     (file,) = await hosted.upload(project, ("secret.txt", SECRET.encode()))
     fail(provider, "files.create", "reset", when="after")
@@ -167,7 +167,7 @@ async def test_a_removal_waits_for_an_upload_under_way(hosted: HostedTenant, pro
 
 
 async def uploaded_twice(hosted: HostedTenant, provider: RunningSimulator, project: str) -> list[UUID]:
-    """Two files of the same bytes, one of which has got as far as the provider."""
+    """Upload two files of equal bytes, the first of which has reached the provider."""
     files = await hosted.upload(project, ("one.txt", SECRET.encode()), ("other.txt", SECRET.encode()))
     fail(provider, "vector_stores.files.create", "status", status=503)
     await hosted.work(files[0])
@@ -266,7 +266,7 @@ async def test_where_the_provider_fails_too_the_removal_takes_it(
 
 
 async def test_a_claim_that_comes_first_keeps_its_file(hosted: HostedTenant) -> None:
-    """A file of equal bytes began between the question whether there is one and the removal."""
+    """A file of equal bytes begins between the check for one and the removal."""
     project = await hosted.api.create_project()
     tenant_id, digest = hosted.api.id, sha256(SECRET.encode()).digest()
     async with hosted.database.tenant(tenant_id) as session:
