@@ -49,6 +49,6 @@ class ModelServer:
         return AnswerSettings.model_validate(given)
 
 
-def asking(project: RagProject, answerer: GenerativeAnswerer) -> RagProject:
+def with_answerer(project: RagProject, answerer: GenerativeAnswerer) -> RagProject:
     """Return the same project with an engine that answers through this answerer."""
     return replace(project, engine=LocalEngine(project.database, embedder="none", answerer=answerer))

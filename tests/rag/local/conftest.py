@@ -34,7 +34,7 @@ async def rag_project(
 
 
 @pytest.fixture
-async def nothing_waits(database: Database) -> None:
+async def nothing_left_to_embed(database: Database) -> None:
     """Embed what other tests have left behind."""
     engine = LocalEngine(database, embedder="minilm")
     while await engine.backfill_embeddings():

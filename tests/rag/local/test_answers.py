@@ -220,7 +220,7 @@ class TestProof:
         project = await rag_project()
         await project.add(PUMP)
         await project.add(OFFICE)
-        project.engine._retriever = Interrupted(
+        project.engine._retriever = InterruptedRetriever(
             project.database, lambda: project.rows(f"{change} WHERE project_id = :project AND text LIKE '%pump%'")
         )
         answer = await project.ask("When does the warranty end after delivery?")
@@ -230,7 +230,7 @@ class TestProof:
         ]
 
 
-class Interrupted(Retriever):
+class InterruptedRetriever(Retriever):
     """A retriever that runs an event after the search, before the quotes are verified."""
 
     def __init__(self, database: Database, event: Callable[[], Awaitable[object]]) -> None:

@@ -14,7 +14,7 @@ from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.minilm import MiniLmEmbedder
 from support.rag_projects import RagProject, RagProjectFactory
 
-pytestmark = pytest.mark.usefixtures("nothing_waits")
+pytestmark = pytest.mark.usefixtures("nothing_left_to_embed")
 EMBED_BATCH = MiniLmEmbedder.batch
 MARKER = "[" + ",".join(["1"] + ["0"] * 383) + "]"
 

@@ -18,7 +18,7 @@ from support.rag_projects import RagProject, RagProjectFactory
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator
 
-pytestmark = pytest.mark.usefixtures("nothing_waits")
+pytestmark = pytest.mark.usefixtures("nothing_left_to_embed")
 PUMP = "The pump is made of brass. It may be returned within thirty days."
 OFFICE = "Our laboratory in Porto was opened in 2019. Forty people work there."
 QUESTION = "What is the pump made of?"
@@ -54,7 +54,7 @@ async def pauses(project: RagProject) -> list[float]:
     return [row[0] for row in rows]
 
 
-async def rested(project: RagProject) -> None:
+async def end_pauses(project: RagProject) -> None:
     """End the pauses of all documents."""
     await project.rows("UPDATE documents SET embedding_lease_until = NULL WHERE project_id = :project")
 
@@ -135,7 +135,7 @@ class TestOutages:
         assert await project.quotes(QUESTION) == ["The pump is made of brass."]
         assert len(server.requests) == asked
         server.status = 200
-        await rested(project)
+        await end_pauses(project)
         second = LocalEngine(project.database, "http", server.settings())  # its circuit breaker has seen no failure
         await drain(second)
         await second.close()
@@ -151,7 +151,7 @@ class TestOutages:
         for _ in range(7):
             await drain(project.engine)
             found += await pauses(project)
-            await rested(project)
+            await end_pauses(project)
         assert found == [pytest.approx(seconds, abs=20) for seconds in (30, 60, 120, 240, 480, 900, 900)]
         server.refuses = lambda _: False
         await drain(project.engine)

@@ -21,7 +21,7 @@ from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from rag.openai.hosted_tenant import HostedTenant
-from rag.openai.losable_store import SHEEP, TREES, Scene
+from rag.openai.sample_project import SHEEP, TREES, SampleProject
 from support.http_clients import TenantClient, TenantFactory, client_for
 from support.own_database import *  # noqa: F403  fixtures
 
@@ -83,7 +83,7 @@ async def hosted(
 
 
 @pytest.fixture
-async def scene(hosted: HostedTenant, provider: RunningSimulator) -> Scene:
+async def sample(hosted: HostedTenant, provider: RunningSimulator) -> SampleProject:
     project = await hosted.api.create_project()
     files = await hosted.ingest(project, ("orchard.txt", TREES.encode()), ("meadow.txt", SHEEP.encode()))
-    return Scene(hosted, provider, project, files)
+    return SampleProject(hosted, provider, project, files)

@@ -15,7 +15,7 @@ from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from rag.openai.hosted_tenant import HostedTenant
-from rag.openai.losable_store import SHEEP, TREES, Scene
+from rag.openai.sample_project import SHEEP, TREES, SampleProject
 from support.tenant_records import counter
 
 from openai_simulator.faults import Fault
@@ -43,7 +43,7 @@ FACT = "The orchard keeps nine apple trees."
 ASKS = 30
 
 
-async def die_in(
+async def kill_during(
     provider: RunningSimulator, addresses: ServiceAddresses, work: str, hosted: HostedTenant, project: str, *step: str
 ) -> None:
     """Start the work in another process, which is killed at this step."""
@@ -68,19 +68,19 @@ async def die_in(
     ids=lambda step: step[1],
 )
 async def test_a_rebuild_killed_between_done_and_recorded_does_nothing_twice(
-    scene: Scene, provider: RunningSimulator, addresses: ServiceAddresses, step: tuple[str, str]
+    sample: SampleProject, provider: RunningSimulator, addresses: ServiceAddresses, step: tuple[str, str]
 ) -> None:
-    gone = (await scene.hosted.rows("SELECT provider_id FROM provider_files ORDER BY id"))[0]["provider_id"]
+    gone = (await sample.hosted.rows("SELECT provider_id FROM provider_files ORDER BY id"))[0]["provider_id"]
     provider.simulator.state.remove_file(gone)
-    await scene.lose("vanish")
-    await scene.notice()
-    await die_in(provider, addresses, "rebuild", scene.hosted, scene.project, *step)
-    await scene.notice()
-    await scene.hosted.rebuild(scene.project)
-    await scene.notice()  # the lease of the killed process still holds
-    await scene.hosted.rebuild(scene.project, later=True)
-    await scene.assert_whole(TREES, SHEEP)
-    assert scene.made() == (2, 3)
+    await sample.lose("vanish")
+    await sample.find_out_the_loss()
+    await kill_during(provider, addresses, "rebuild", sample.hosted, sample.project, *step)
+    await sample.find_out_the_loss()
+    await sample.hosted.rebuild(sample.project)
+    await sample.find_out_the_loss()  # the lease of the killed process still holds
+    await sample.hosted.rebuild(sample.project, later=True)
+    await sample.check_answers_from(TREES, SHEEP)
+    assert sample.created_counts() == (2, 3)
     assert provider.simulator.journal.calls["vector_stores.file_batches.create"] == 1
 
 
@@ -88,7 +88,7 @@ async def test_a_process_killed_between_made_and_recorded_leaves_one_store(
     hosted: HostedTenant, provider: RunningSimulator, engine: OpenAIEngine, addresses: ServiceAddresses
 ) -> None:
     project = await hosted.api.create_project()
-    await die_in(provider, addresses, "create_index", hosted, project, "indexing", "StoreMaker._advance")
+    await kill_during(provider, addresses, "create_index", hosted, project, "indexing", "StoreMaker._advance")
     (made,) = provider.simulator.state.vector_stores
     assert (await hosted.rows("SELECT provider_id FROM provider_stores"))[0]["provider_id"] is None
     await hosted.rows("UPDATE provider_stores SET lease_until = now()")  # two minutes later it would have expired

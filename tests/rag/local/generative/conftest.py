@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
-from support.model_server import PUMP, ModelServer, asking
+from support.model_server import PUMP, ModelServer, with_answerer
 from support.rag_projects import RagProject, RagProjectFactory
 
 from openai_simulator.server import RunningSimulator
@@ -20,7 +20,7 @@ def server(provider: RunningSimulator) -> ModelServer:
 
 
 @pytest.fixture
-async def answering(server: ModelServer) -> AsyncGenerator[Callable[..., GenerativeAnswerer]]:
+async def make_answerer(server: ModelServer) -> AsyncGenerator[Callable[..., GenerativeAnswerer]]:
     """Return a function that makes answerers, each with its own circuit breaker."""
     made: list[GenerativeAnswerer] = []
 
@@ -34,8 +34,8 @@ async def answering(server: ModelServer) -> AsyncGenerator[Callable[..., Generat
 
 
 @pytest.fixture
-async def project(rag_project: RagProjectFactory, answering: Callable[..., GenerativeAnswerer]) -> RagProject:
+async def project(rag_project: RagProjectFactory, make_answerer: Callable[..., GenerativeAnswerer]) -> RagProject:
     """Make a project with the text about the pump; its answerer finds out which API the server has."""
-    made = asking(await rag_project(), answering())
+    made = with_answerer(await rag_project(), make_answerer())
     await made.add(PUMP)
     return made

@@ -13,7 +13,7 @@ TREES, SHEEP = "The orchard keeps nine apple trees.", "The meadow feeds forty sh
 QUESTIONS = {"How many apple trees does the orchard keep?": TREES, "How many sheep does the meadow feed?": SHEEP}
 
 
-class Scene:
+class SampleProject:
     """A project with two documents."""
 
     def __init__(self, hosted: HostedTenant, provider: RunningSimulator, project: str, files: list[UUID]) -> None:
@@ -42,13 +42,13 @@ class Scene:
             store.was_expired = True
             state.vector_stores.save(store.id, store)
 
-    async def notice(self) -> None:
+    async def find_out_the_loss(self) -> None:
         """Ask a question, which finds out that the vector store is missing."""
         refused = await self.hosted.api.ask(self.project, TREES)
         assert (refused.status_code, refused.json()["code"]) == (409, "store_missing"), refused.text
         assert int(refused.headers["retry-after"]) > 0
 
-    async def assert_whole(self, *sentences: str) -> None:
+    async def check_answers_from(self, *sentences: str) -> None:
         """Check that the project answers from exactly these documents, and that the provider has each of them once."""
         for question, fact in QUESTIONS.items():
             answer = await self.hosted.api.ask(self.project, question)
@@ -63,7 +63,7 @@ class Scene:
         found = [state.files.get(attached.file_id) for attached in state.files_of(store_id)]
         return [file.filename for file in found if file]
 
-    def made(self) -> tuple[int, int]:
+    def created_counts(self) -> tuple[int, int]:
         """Return how many vector stores and files were ever created."""
         created = self.provider.simulator.state.created()
         return created["vector_stores"], created["files"]
