@@ -1,4 +1,4 @@
-"""Runs the state machines of subscriptions and quotas many times, each step against the database.
+"""Run the state machines of subscriptions and quotas many times, each step against the database.
 
     PYTHONPATH=src:tests python bench/state_machines.py [--runs 2000] [--steps 20] [--only subscriptions quotas]
 
