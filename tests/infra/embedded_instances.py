@@ -18,12 +18,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from fastapi_ignite import SOURCE_FOLDERS
-from support.command_line import MEASURED
+from support.command_line import COVERAGE_VARIABLES
 
 from embedded_services import EmbeddedEndpoints, folders, processes
 
 # What a program of ours needs to be found and run; nothing else of the tester's environment
-ENVIRONMENT = MEASURED | {
+ENVIRONMENT = COVERAGE_VARIABLES | {
     "PYTHONPATH": os.pathsep.join((*map(str, SOURCE_FOLDERS), os.environ.get("PYTHONPATH", ""))),
     "PATH": os.environ["PATH"],
 }

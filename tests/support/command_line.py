@@ -19,9 +19,9 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from support.prepared_interpreter import prepared_interpreter
 
 # Coverage sets these variables; the processes that tests start need them to be measured too.
-MEASURED = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+COVERAGE_VARIABLES = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
 # No other variable of the developer's environment is passed on. COLUMNS is so wide that no table breaks its lines.
-ENVIRONMENT = MEASURED | {
+ENVIRONMENT = COVERAGE_VARIABLES | {
     "PATH": os.environ["PATH"],
     "COLUMNS": "200",
     "NO_COLOR": "1",

@@ -25,20 +25,20 @@ class Loss(Enum):
     """The ways to lose a COMMIT."""
 
     ANSWER = auto()
-    """The server carries it out; the connection breaks before the answer."""
+    """The server executes the COMMIT, and the connection breaks before the answer."""
 
     ANSWER_AND_SERVER = auto()
-    """The same, and new connections are refused until `restore`."""
+    """As ANSWER; besides, new connections are refused until `restore` is called."""
 
     SILENCE = auto()
-    """The server carries it out, and the answer never comes; the connection stays."""
+    """The server executes the COMMIT, and the connection stays open without an answer."""
 
     COMMIT = auto()
-    """The connection breaks before the server has it: the server rolls back."""
+    """The connection breaks before the server gets the COMMIT, so the server rolls back."""
 
 
 @dataclass(slots=True)
-class _Line:
+class _Connection:
     """One client's connection. While `dropping` is true, its COMMIT was sent and the answer must not be passed on."""
 
     client: asyncio.StreamWriter
@@ -99,11 +99,11 @@ class CommitProxy:
             if self._away:
                 return
             server_reader, server_writer = await asyncio.open_connection(self._target.host, self._target.port)
-            line = _Line(writer, server_writer)
-            forwards = asyncio.create_task(self._forward(reader, line))
-            backwards = asyncio.create_task(self._answer(server_reader, line))
+            connection = _Connection(writer, server_writer)
+            forwards = asyncio.create_task(self._forward(reader, connection))
+            backwards = asyncio.create_task(self._answer(server_reader, connection))
             await asyncio.wait((forwards, backwards), return_when=asyncio.FIRST_COMPLETED)
-            if line.dropping:
+            if connection.dropping:
                 await backwards  # once the server answers, it has carried the COMMIT out
                 if self._loss is Loss.SILENCE:
                     await reader.read()
@@ -118,7 +118,7 @@ class CommitProxy:
             if server_writer:
                 server_writer.close()
 
-    async def _forward(self, reader: asyncio.StreamReader, line: _Line) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         """Pass the client's messages on until it disconnects or a COMMIT is lost."""
         with contextlib.suppress(asyncio.IncompleteReadError, OSError):
             startup = True
@@ -130,10 +130,10 @@ class CommitProxy:
                 if kind == b"Q" and payload == COMMIT and self._loses():
                     if self._loss is Loss.COMMIT:
                         return
-                    line.dropping = True
-                line.server.write(kind + head + payload)
-                await line.server.drain()
-                if line.dropping:
+                    connection.dropping = True
+                connection.server.write(kind + head + payload)
+                await connection.server.drain()
+                if connection.dropping:
                     return
 
     def _loses(self) -> bool:
@@ -148,10 +148,10 @@ class CommitProxy:
         self._away = self._loss is Loss.ANSWER_AND_SERVER
         return True
 
-    async def _answer(self, reader: asyncio.StreamReader, line: _Line) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                if line.dropping:
+                if connection.dropping:
                     return
-                line.client.write(data)
-                await line.client.drain()
+                connection.client.write(data)
+                await connection.client.drain()

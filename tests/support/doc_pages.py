@@ -44,7 +44,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class BlockResult:
     """What a block of commands printed, and the statuses of its requests."""
 
     output: str
@@ -90,7 +90,9 @@ def reference() -> tuple[list[str], list[Example]]:
     return shell, examples
 
 
-def run_blocks(shell: Sequence[str], *, address: str, folder: Path, environment: Mapping[str, str]) -> list[Ran]:
+def run_blocks(
+    shell: Sequence[str], *, address: str, folder: Path, environment: Mapping[str, str]
+) -> list[BlockResult]:
     """Run all blocks in one bash session, in a checkout without `.env`; the first command that fails ends it."""
     for name in ("cli.py", "src", "packages", "docs", "samples"):
         (folder / name).symlink_to(PROJECT_ROOT / name)
@@ -114,7 +116,7 @@ def run_blocks(shell: Sequence[str], *, address: str, folder: Path, environment:
     assert finished.returncode == 0, f"{finished.stdout[-2000:]}\n{finished.stderr[-2000:]}"
     outputs, notes = finished.stdout.split(MARK), finished.stderr.split(MARK)
     return [
-        Ran(output, [int(status) for status in re.findall(r"^HTTP (\d{3})$", note, re.MULTILINE)])
+        BlockResult(output, [int(status) for status in re.findall(r"^HTTP (\d{3})$", note, re.MULTILINE)])
         for output, note in zip(outputs, notes, strict=True)
     ]
 

@@ -69,7 +69,7 @@ class EventReader:
         return events
 
 
-class Departure:
+class Disconnecting:
     """Makes clients disconnect once `at` is set; what the application still sends can be read."""
 
     def __init__(self, app: ASGIApp, at: asyncio.Event) -> None:
@@ -80,7 +80,7 @@ class Departure:
         """Report the disconnection only after the whole request body was read."""
         whole = False
 
-        async def until_departure() -> Message:
+        async def receive_until_disconnect() -> Message:
             nonlocal whole
             if whole:
                 await self._at.wait()
@@ -89,7 +89,7 @@ class Departure:
             whole = not message.get("more_body", False)
             return message
 
-        await self._app(scope, until_departure, send)
+        await self._app(scope, receive_until_disconnect, send)
 
 
 _applications: list[tuple[Settings, FastAPI]] = []
@@ -117,7 +117,7 @@ def client_for(
     state = {**state, "settings": settings, "tokens": verifier}
     app: ASGIApp = WithState(application(settings), state)
     if leaving is not None:
-        app = Departure(app, leaving)
+        app = Disconnecting(app, leaving)
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=(address, 123))
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1", timeout=90)
 

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class MachineRunner:
     """An event loop and a database connection for all runs of one state machine."""
 
     database: Database
@@ -30,12 +30,12 @@ class Ground:
 
 
 @contextmanager
-def ground(url: URL) -> Iterator[Ground]:
-    """Open them, and close them after the last run."""
+def machine_runner(url: URL) -> Iterator[MachineRunner]:
+    """Open an event loop and a connection, and close them after the last run."""
     loop = asyncio.new_event_loop()
     database = Database(url, pool_size=1, application_name="machine")
     try:
-        yield Ground(database, loop)
+        yield MachineRunner(database, loop)
     finally:
         loop.run_until_complete(database.close())
         loop.close()
@@ -56,7 +56,7 @@ async def put_plan(database: Database, plan_id: str, *, caps: tuple[int, int, in
         )
 
 
-def play(machine: type[RuleBasedStateMachine], *, runs: int, steps: int) -> None:
+def run_machine(machine: type[RuleBasedStateMachine], *, runs: int, steps: int) -> None:
     """Run the machine `runs` times, with up to `steps` steps each.
 
     A failing run is shown as it happened, because Hypothesis would need too long to shorten it.

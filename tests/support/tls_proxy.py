@@ -48,7 +48,7 @@ def certificate(folder: Path, name: str, *, host: str) -> Certificate:
     return files
 
 
-class TlsFront:
+class TlsProxy:
     """Passes connections on, and counts the encrypted and the unencrypted ones."""
 
     def __init__(self, server: URL, shown: Certificate | None) -> None:
@@ -94,12 +94,12 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextlib.asynccontextmanager
-async def tls_front(server: URL, shown: Certificate | None) -> AsyncGenerator[TlsFront]:
+async def running_tls_proxy(server: URL, shown: Certificate | None) -> AsyncGenerator[TlsProxy]:
     """Run the proxy on a free port of 127.0.0.1; without a certificate it refuses TLS, as PostgreSQL then does."""
-    front = TlsFront(server, shown)
-    listening = await asyncio.start_server(front.accept, "127.0.0.1", 0)
-    front.port = listening.sockets[0].getsockname()[1]
+    proxy = TlsProxy(server, shown)
+    listening = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
+    proxy.port = listening.sockets[0].getsockname()[1]
     try:
-        yield front
+        yield proxy
     finally:
         listening.close()

@@ -21,7 +21,7 @@ from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
 from fastapi_ignite.usage.repository import release_expired
 from fastapi_ignite.usage.service import UsageService
 from support.fixed_days import Calendar, calendar_at, window_by_walking
-from support.state_machines import Ground, put_plan
+from support.state_machines import MachineRunner, put_plan
 from support.usage_records import Books, books_of
 
 FLOWS = (Metric.MESSAGES, Metric.CHARACTERS)
@@ -41,9 +41,9 @@ class Hold:
 
 
 class QuotaMachine(RuleBasedStateMachine):
-    """Compares the recorded usage with its own sums after each step; set `ground` before it runs."""
+    """Compares the recorded usage with its own sums after each step; set `runner` before it runs."""
 
-    ground: ClassVar[Ground]
+    runner: ClassVar[MachineRunner]
     reservations = Bundle("reservations")
 
     @initialize(start=st.dates(date(2024, 1, 1), date(2034, 1, 1)))
@@ -57,8 +57,8 @@ class QuotaMachine(RuleBasedStateMachine):
         self.days: Counter[tuple[Metric, date]] = Counter()
         self.change_caps(projects=3, messages=10, characters=25)
 
-        created = self.ground.run(
-            OnboardingService(self.ground.database).create(
+        created = self.runner.run(
+            OnboardingService(self.runner.database).create(
                 name="Machine", plan_id=self.plan_id, cycle=BillingCycle.ANNUAL
             )
         )
@@ -82,7 +82,7 @@ class QuotaMachine(RuleBasedStateMachine):
     @rule(projects=st.integers(0, 5), messages=st.integers(0, 40), characters=st.integers(0, 40))
     def change_caps(self, projects: int, messages: int, characters: int) -> None:
         self.caps = {Metric.PROJECTS: projects, Metric.MESSAGES: messages, Metric.CHARACTERS: characters}
-        self.ground.run(put_plan(self.ground.database, self.plan_id, caps=(projects, messages, characters), price=0))
+        self.runner.run(put_plan(self.runner.database, self.plan_id, caps=(projects, messages, characters), price=0))
 
     @rule(
         target=reservations,
@@ -114,10 +114,10 @@ class QuotaMachine(RuleBasedStateMachine):
     @rule()
     def run_sweeper(self) -> None:
         async def sweep() -> None:
-            async with self.ground.database.system() as session:
+            async with self.runner.database.system() as session:
                 await release_expired(session, now=clock.now())
 
-        self.ground.run(sweep())
+        self.runner.run(sweep())
         for hold in self.holds.values():
             if hold.state == "held" and hold.expires_on and hold.expires_on <= self.calendar.today:
                 hold.state = "released"
@@ -140,7 +140,7 @@ class QuotaMachine(RuleBasedStateMachine):
 
     @invariant()
     def records_agree_with_the_model(self) -> None:
-        expected: Books = self.ground.run(books_of(self.ground.database, self.tenant_id))
+        expected: Books = self.runner.run(books_of(self.runner.database, self.tenant_id))
         used = +self.used
         held: Counter[Window] = Counter()
         for hold in self.holds.values():
@@ -187,7 +187,7 @@ class QuotaMachine(RuleBasedStateMachine):
 
     def in_transaction(self, step: Step) -> object:
         async def run() -> object:
-            async with self.ground.database.tenant(self.tenant_id) as session:
+            async with self.runner.database.tenant(self.tenant_id) as session:
                 return await step(UsageService(session, self.tenant_id))
 
-        return self.ground.run(run())
+        return self.runner.run(run())
