@@ -35,7 +35,7 @@ from support.http_clients import TenantClient
 from support.multipart_bodies import HEADERS, LAST_BOUNDARY, file_part
 from support.tenant_records import counter, rows_of
 
-pytestmark = of_the_local_engine  # no engine is called
+pytestmark = of_the_local_engine  # the sweep calls no engine
 ORCHARD = b"The orchard keeps nine apple trees."
 ProcessorFactory = Callable[..., FileProcessor]
 
