@@ -76,7 +76,7 @@ class QuotaMachine(RuleBasedStateMachine):
             last = self.reserve_units(metric, left, None) if left else None
             if last:
                 self.settle(last)
-            self.records_agree_with_the_model()
+            self.matches_the_model()
         self._calendar_context.__exit__(None, None, None)
 
     @rule(projects=st.integers(0, 5), messages=st.integers(0, 40), characters=st.integers(0, 40))
@@ -139,7 +139,7 @@ class QuotaMachine(RuleBasedStateMachine):
         self.calendar.pass_days(days)
 
     @invariant()
-    def records_agree_with_the_model(self) -> None:
+    def matches_the_model(self) -> None:
         expected: Books = self.runner.run(books_of(self.runner.database, self.tenant_id))
         used = +self.used
         held: Counter[Window] = Counter()
