@@ -20,7 +20,7 @@ from support.http_clients import TenantFactory, tenant_factory
 __all__ = ["ENGINES", "engine", "engine_name", "engine_settings", "make_tenant", "of_the_local_engine"]
 
 ENGINES = tuple(name for name in ("local", "openai") if find_spec(f"fastapi_ignite.rag.{name}"))
-# It marks tests of what only the local engine has, or in which no engine takes part; a comment beside it says which.
+# This mark runs tests on the local engine only: no other engine has the feature, or no engine takes part.
 of_the_local_engine = pytest.mark.parametrize("engine_name", ["local"], indirect=True)
 
 
