@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -12,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, ExtractionLimits
 from fastapi_ignite.rag.extraction.process import run_child
 
@@ -126,3 +130,27 @@ os.write(1, names)
         await read("Größe ".encode() * 500_000, "big.txt")
         watcher.cancel()
         assert longest < 1
+
+
+def test_the_code_of_the_child_is_compiled_once(tmp_path: Path) -> None:
+    """Every module of the child has bytecode after the first file in a fresh checkout, also those it did not need."""
+    source = tmp_path / "src"
+    shutil.copytree(PROJECT_ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+    note = tmp_path / "note.txt"
+    note.write_text("The orchard keeps nine trees.")
+    program = (
+        "import asyncio, sys; from pathlib import Path; from fastapi_ignite.rag.extraction.process import extract; "
+        "path = Path(sys.argv[1]); print(asyncio.run(extract(path, filename=path.name)).text)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    read = subprocess.run(  # noqa: S603  runs the interpreter of the tests
+        [sys.executable, "-c", program, str(note)],
+        env=environment | {"PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert read.stdout == "The orchard keeps nine trees.\n"
+    modules = [*(source / "fastapi_ignite" / "rag" / "extraction").rglob("*.py")]
+    assert len(modules) > 50
+    assert [path for path in modules if not Path(importlib.util.cache_from_source(str(path))).exists()] == []
