@@ -1,4 +1,4 @@
-"""OpenDocument files and books as the programs write them that people use, put together by hand."""
+"""OpenDocument files and EPUB books that are built by hand as common programs write them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CONTAINER: Final = "urn:oasis:names:tc:opendocument:xmlns:container"
 
 
 def content_xml(kind: str, body: str, automatic_styles: str = "") -> str:
-    """`kind` is `text`, `spreadsheet` or `presentation`, as in the names of the formats."""
+    """Return content.xml. `kind` is `text`, `spreadsheet` or `presentation`, as in the names of the formats."""
     return (
         f"{_XML}<office:document-content {_DECLARED}><office:automatic-styles>{automatic_styles}"
         f"</office:automatic-styles><office:body><office:{kind}>{body}</office:{kind}></office:body>"
@@ -83,9 +83,10 @@ def make_book(
     items: str = "",
     left_out: str = "",
 ) -> bytes:
-    """Make an EPUB. `chapters` has the stored names and pages; `spine` the addresses under which the book names them.
+    """Make an EPUB.
 
-    `items` are more items of the manifest, and `left_out` is a chapter that the book names and does not hold.
+    `chapters` maps the stored names to the pages, and `spine` has the addresses by which the book refers to them.
+    `items` are further items of the manifest, and `left_out` is a chapter that the book names but does not contain.
     """
     addresses = spine or {name: name for name in chapters}
     manifest = "".join(

@@ -1,4 +1,4 @@
-"""The text of e-mails as mail programs write them: bodies, forms, enclosed messages and attached files."""
+"""The text of e-mails as mail programs write them: bodies, alternative forms, enclosed messages and attachments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(source: str | bytes) -> ExtractedText:
 
 
 def body(source: str | bytes) -> str:
-    """Return the text behind the headers."""
+    """Return the text after the headers."""
     return read(source).text.partition("\n\n")[2]
 
 
@@ -286,7 +286,7 @@ class TestAttachedFiles:
 
 
 def _leaves(message: Message) -> list[str]:
-    """Return the texts that an independent walk finds: the standard library's, without our rules."""
+    """Return the text parts that the standard library finds, independently of our reader."""
     return [str(part.get_payload()).strip() for part in message.walk() if part.get_content_maintype() == "text"]
 
 

@@ -1,4 +1,4 @@
-"""Numbers look as they do in a spreadsheet program; what is expected here is what Excel shows."""
+"""Numbers must look as in a spreadsheet program; the expected values are those that Excel shows."""
 
 from __future__ import annotations
 

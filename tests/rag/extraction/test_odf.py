@@ -1,4 +1,4 @@
-"""OpenDocument texts, spreadsheets and presentations, as LibreOffice and others write them."""
+"""OpenDocument texts, spreadsheets and presentations, as LibreOffice and other programs write them."""
 
 from __future__ import annotations
 
@@ -430,7 +430,7 @@ class TestHostileFiles:
 
 
 def document(seed: int) -> str:
-    """Return a body of every kind of block and inline element, each word in it a different one."""
+    """Return a body with every kind of block and inline element, in which no word occurs twice."""
     choose = random.Random(seed)
     words = (f"word{number}" for number in range(10_000))
 
@@ -481,7 +481,7 @@ def words_of(element: ET.Element) -> Iterator[str]:
 @given(st.integers(0, 10**6))
 def test_every_text_node_is_read_once(seed: int) -> None:
     body = document(seed)
-    expected = sorted(words_of(ET.fromstring(content_xml(TEXT, body))))  # noqa: S314 - of our own making
+    expected = sorted(words_of(ET.fromstring(content_xml(TEXT, body))))  # noqa: S314 - our own XML
     assert sorted(re.findall(r"word\d+", text_of(body))) == expected
 
 

@@ -1,4 +1,4 @@
-"""PDF: what stands on a page is read as a person reads it, and hostile files end."""
+"""PDF files: text is extracted in the order in which a person reads it, and hostile files end in time."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class TestLines:
 
 
 class TestRightToLeft:
-    """Lines are given as they are seen, from the left, which is how programs write them into a PDF."""
+    """The lines are given in visual order from the left, which is how programs write them into a PDF."""
 
     @pytest.mark.parametrize(
         ("seen", "read"),

@@ -1,4 +1,4 @@
-"""Files that cannot be indexed: each ends in a code and a sentence that says what to do."""
+"""A file that cannot be indexed ends in an error code and a sentence that says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workbooks of Excel: values as people see them, and tables with their headers."""
+"""Excel workbooks: values as people see them, and tables with their headers."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class TestTables:
 
 
 class TestWaysToWrite:
-    """What the plain forms do not cover is read by the XML parser, and both give the same."""
+    """Rows in an unusual form are read by the XML parser, which must give the same result as the fast reader."""
 
     BODY = (
         rows([["Name", "R&D"], ["Ada <1>", 42]])
