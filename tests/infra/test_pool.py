@@ -101,17 +101,17 @@ class TestNothingIsLeft:
             assert (await session.execute(WHO)).one()[:2] == ("ignite_tenant", "")
 
     async def test_by_a_single_query(self, single: Database) -> None:
-        login, _, pid = await bare(single)
+        login, _, pid = await identity_without_role(single)
         tenant_id = new_id()
         who = FixedStatement(
             "SELECT current_user::text AS login, current_setting('app.tenant_id') AS tenant, pg_backend_pid() AS pid"
         )
         [row] = await single.read(tenant_id, who, {})
         assert tuple(row) == ("ignite_tenant", tenant_id.hex, pid)
-        assert await bare(single) == (login, "", pid)
+        assert await identity_without_role(single) == (login, "", pid)
         with pytest.raises(DBAPIError, match="division by zero"):
             await single.read(tenant_id, FixedStatement("SELECT 1 / :zero"), {"zero": 0})
-        assert await bare(single) == (login, "", pid)
+        assert await identity_without_role(single) == (login, "", pid)
 
     async def test_by_a_single_query_that_was_cancelled(self, single: Database) -> None:
         task = asyncio.create_task(single.read(new_id(), FixedStatement("SELECT pg_sleep(60)"), {}))

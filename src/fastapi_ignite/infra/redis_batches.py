@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
+Script = Callable[[Sequence[str], Iterable[Any]], Awaitable[Any]]
 MOST_COMMANDS = 64  # in one message
 
 
@@ -43,6 +46,19 @@ class RedisBatches:
             if self._sender and call in self._under_way and all(each.answer.done() for each in self._under_way):
                 self._sender.cancel()  # nobody waits any more, and Redis may never answer
             raise
+
+    def script(self, source: str) -> Script:
+        """Return a function that runs the Lua script with these keys and arguments."""
+        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()  # as Redis names scripts
+
+        async def run(keys: Sequence[str], arguments: Iterable[Any]) -> Any:
+            rest = (len(keys), *keys, *arguments)
+            try:
+                return await self.execute("EVALSHA", digest, *rest)
+            except NoScriptError:  # a server that was started since
+                return await self.execute("EVAL", source, *rest)
+
+        return run
 
     def _start(self) -> None:
         if self._sender is None and self._waiting:

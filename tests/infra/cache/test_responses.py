@@ -220,7 +220,7 @@ async def test_without_a_backend_every_caller_is_answered(service: Service, path
 def test_the_api_pages_show_the_endpoint_as_it_is(service: Service) -> None:
     operation = service.app.openapi()["paths"]["/notes/{note_id}"]["get"]
     names = {parameter["name"] for parameter in operation["parameters"]}
-    assert names == {"note_id", "size", "accept-language", "tenant_id", "x-tenant-id"}
+    assert names == {"note_id", "size", "accept-language"}
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/Note"}
 

@@ -57,9 +57,9 @@ class RedisBackend:
         )
         self._batches = RedisBatches(self._redis)
         self._namespace = f"{namespace}:" if namespace else ""
-        self._write = self._redis.register_script(_WRITE)
-        self._generations = self._redis.register_script(_GENERATIONS)
-        self._release = self._redis.register_script(_RELEASE)
+        self._write = self._batches.script(_WRITE)
+        self._generations = self._batches.script(_GENERATIONS)
+        self._release = self._batches.script(_RELEASE)
 
     async def read(self, key: str, tags: Sequence[str]) -> Snapshot:
         data, *current = await self._batches.execute("MGET", self._entry(key), *self._tags(tags))
@@ -74,11 +74,11 @@ class RedisBackend:
             GENERATION_MILLISECONDS,
             *generations,
         )
-        return bool(await self._write(keys=[self._entry(key), *self._tags(tags)], args=arguments))
+        return bool(await self._write([self._entry(key), *self._tags(tags)], arguments))
 
     async def generations(self, tags: Sequence[str]) -> tuple[str, ...]:
         new = [secrets.token_hex(8) for _ in tags]
-        current = await self._generations(keys=self._tags(tags), args=[GENERATION_MILLISECONDS, *new])
+        current = await self._generations(self._tags(tags), [GENERATION_MILLISECONDS, *new])
         return tuple(generation.decode() for generation in current)
 
     async def invalidate(self, tags: Sequence[str]) -> None:
@@ -86,10 +86,11 @@ class RedisBackend:
             await self._redis.unlink(*self._tags(tags))
 
     async def acquire(self, lock: str, owner: str, seconds: float) -> bool:
-        return bool(await self._redis.set(self._lock(lock), owner, nx=True, px=max(1, int(seconds * 1000))))
+        milliseconds = max(1, int(seconds * 1000))
+        return bool(await self._batches.execute("SET", self._lock(lock), owner, "NX", "PX", milliseconds))
 
     async def release(self, lock: str, owner: str) -> None:
-        await self._release(keys=[self._lock(lock)], args=[owner])
+        await self._release([self._lock(lock)], [owner])
 
     async def scan(self, prefix: str) -> AsyncIterator[list[tuple[str, bytes]]]:
         pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._entry(prefix)) + "*"

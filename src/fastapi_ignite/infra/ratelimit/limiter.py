@@ -11,7 +11,6 @@ import structlog
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fastapi_ignite.core.outage_log import OutageLog
@@ -88,8 +87,7 @@ class RateLimiter:
     """
 
     def __init__(self, redis: Redis, *, patience: float = PATIENCE_SECONDS) -> None:
-        self._redis = RedisBatches(redis)
-        self._digest = redis.register_script(ROLLING_WINDOW).sha
+        self._script = RedisBatches(redis).script(ROLLING_WINDOW)
         self._local = ProcessWindows()
         self._breaker = _Breaker(timeout=patience)
 
@@ -116,8 +114,6 @@ class RateLimiter:
         now = time.monotonic()
         told = [(max(0, int((now - debt.entry.at) * MICROSECONDS)), debt.units) for debt in debts]
         arguments = (
-            1,
-            f"rate:{{{key}}}",
             limit,
             WINDOW_SECONDS * MICROSECONDS,
             int(GRAIN_SECONDS * MICROSECONDS),
@@ -125,11 +121,7 @@ class RateLimiter:
             cost,
             *(number for debt in told for number in debt),
         )
-        try:
-            answer = await self._redis.execute("EVALSHA", self._digest, *arguments)
-        except NoScriptError:  # a server that was started since
-            answer = await self._redis.execute("EVAL", ROLLING_WINDOW, *arguments)
-        allowed, remaining, wait = answer
+        allowed, remaining, wait = await self._script([f"rate:{{{key}}}"], arguments)
         return RateDecision(bool(allowed), limit, remaining, wait / 1000)
 
     def _decide(self, key: str, limit: int, cost: int) -> RateDecision:
