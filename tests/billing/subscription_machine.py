@@ -1,7 +1,8 @@
-"""Any order of plan changes, ends, payments and days, against a model that lives through every single day.
+"""A Hypothesis state machine of subscriptions: plan changes, ends, payments and days come in any order.
 
-The product computes what a day means when somebody looks, and writes it down late or never; the model does each
-midnight what that day brings. Windows of the model are found by walking, not by arithmetic.
+The product computes the state of a subscription when somebody reads it, and stores it later or never. The model moves
+one day at a time, and applies at each midnight what that day brings. It finds its windows by a walk from day to day,
+not by arithmetic.
 """
 
 from __future__ import annotations
@@ -28,23 +29,23 @@ from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 from support.fixed_days import ONE_DAY, Calendar, calendar_at, window_by_walking
-from support.state_machines import Ground, put_plan
+from support.state_machines import MachineRunner, put_plan
 
-PLANS = ("machine-small", "machine-medium", "machine-large")  # each lesser than the next
+PLANS = ("machine-small", "machine-medium", "machine-large")  # from the least to the greatest
 CAPS = {"machine-small": 5, "machine-medium": 12, "machine-large": 30}
 GRACE_DAYS = 7
 Cycles = st.sampled_from(BillingCycle)
 
 
-async def make_plans(ground: Ground) -> None:
-    """Those that the machine changes between."""
+async def make_plans(runner: MachineRunner) -> None:
+    """Store the plans that the machine changes between."""
     for place, plan in enumerate(PLANS):
-        await put_plan(ground.database, plan, caps=(1, CAPS[plan], 10), price=100 * (place + 1))
+        await put_plan(runner.database, plan, caps=(1, CAPS[plan], 10), price=100 * (place + 1))
 
 
 @dataclass
 class Model:
-    """A tenant's affairs as of `today`, which never moves by more than a day."""
+    """Holds the expected subscription of a tenant on `today`, which moves one day at a time."""
 
     today: date
     plan: str
@@ -74,7 +75,7 @@ class Model:
 
     @property
     def over_since(self) -> date | None:
-        """The day on which it ended, if it has."""
+        """Return the day on which the subscription ended, or None."""
         ends = [day for day in (self.ends, self.grace_end) if day and day <= self.today]
         return min(ends, default=None)
 
@@ -98,9 +99,9 @@ class Model:
 
 
 class SubscriptionMachine(RuleBasedStateMachine):
-    """Set `ground` before it runs."""
+    """Compares the product with `Model` after each step. Set `runner` before the machine runs."""
 
-    ground: ClassVar[Ground]
+    runner: ClassVar[MachineRunner]
 
     @initialize(start=st.dates(date(2024, 1, 1), date(2034, 1, 1)), plan=st.sampled_from(PLANS), cycle=Cycles)
     def begin(self, start: date, plan: str, cycle: BillingCycle) -> None:
@@ -109,8 +110,8 @@ class SubscriptionMachine(RuleBasedStateMachine):
         self.model = Model(start, plan, cycle, start, start)
         self.used: dict[date, int] = {}
 
-        onboarding = OnboardingService(self.ground.database)
-        created = self.ground.run(onboarding.create(name="Machine", plan_id=plan, cycle=cycle))
+        onboarding = OnboardingService(self.runner.database)
+        created = self.runner.run(onboarding.create(name="Machine", plan_id=plan, cycle=cycle))
         self.tenant_id: UUID = created.tenant_id
 
     def teardown(self) -> None:
@@ -118,14 +119,14 @@ class SubscriptionMachine(RuleBasedStateMachine):
             self._moved.__exit__(None, None, None)
 
     @rule(days=st.one_of(st.integers(1, 12), st.integers(20, 40)))
-    def days_pass(self, days: int) -> None:
+    def pass_days(self, days: int) -> None:
         self.calendar.pass_days(days)
         for _ in range(days):
             self.model.next_day()
 
     @rule()
-    def the_next_billing_window_begins(self) -> None:
-        self.days_pass((self.model.billing_window[1] - self.model.today).days + 1)
+    def begin_next_billing_window(self) -> None:
+        self.pass_days((self.model.billing_window[1] - self.model.today).days + 1)
 
     @rule(plan=st.sampled_from(PLANS), cycle=Cycles)
     def subscribe(self, plan: str, cycle: BillingCycle) -> None:
@@ -148,14 +149,14 @@ class SubscriptionMachine(RuleBasedStateMachine):
             self.model.change = self.model.ends = None
 
     @rule()
-    def the_scheduler_comes_by(self) -> None:
-        self.ground.run(ScheduledChanges(self.ground.database).run())
-        assert self.ground.run(self.tenants_row()) == (self.model.plan, self.model.cycle)
+    def run_scheduler(self) -> None:
+        self.runner.run(ScheduledChanges(self.runner.database).run())
+        assert self.runner.run(self.tenants_row()) == (self.model.plan, self.model.cycle)
 
     @rule(paid=st.booleans())
-    def the_provider_speaks(self, paid: bool) -> None:  # noqa: FBT001  Hypothesis passes by name
+    def report_payment(self, paid: bool) -> None:  # noqa: FBT001  Hypothesis passes it by name
         async def record() -> None:
-            async with self.ground.database.tenant(self.tenant_id) as session:
+            async with self.runner.database.tenant(self.tenant_id) as session:
                 repository = SubscriptionRepo(session, self.tenant_id)
                 subscription = await repository.lock()
                 assert subscription
@@ -164,7 +165,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
                 window = terms.billing_window(today)
                 await repository.store(subscription, terms.paid() if paid else terms.unpaid(window, today, GRACE_DAYS))
 
-        self.ground.run(record())
+        self.runner.run(record())
         model = self.model
         if paid:
             model.unpaid_since = model.grace_end = None
@@ -175,7 +176,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
     @rule(number=st.integers(1, 6))
     def use_messages(self, number: int) -> None:
         async def use() -> None:
-            async with self.ground.database.tenant(self.tenant_id) as session:
+            async with self.runner.database.tenant(self.tenant_id) as session:
                 usage = UsageService(session, self.tenant_id)
                 await usage.settle(await usage.reserve(Metric.MESSAGES, number, lifetime=None))
 
@@ -186,8 +187,8 @@ class SubscriptionMachine(RuleBasedStateMachine):
             self.used[self.model.today] = self.used.get(self.model.today, 0) + number
 
     @invariant()
-    def it_is_as_the_model_says(self) -> None:
-        model, found = self.model, self.ground.run(self.look())
+    def matches_the_model(self) -> None:
+        model, found = self.model, self.runner.run(self.look())
         if model.over_since:
             assert found is None
             return
@@ -211,23 +212,23 @@ class SubscriptionMachine(RuleBasedStateMachine):
         return SubscriptionRequiredError if self.model.over_since else None
 
     async def billing(self, name: str, **values: object) -> None:
-        async with self.ground.database.tenant(self.tenant_id) as session:
+        async with self.runner.database.tenant(self.tenant_id) as session:
             await getattr(BillingService(session, self.tenant_id), name)(**values)
 
     async def look(self) -> tuple[ActiveSubscription, int] | None:
-        async with self.ground.database.tenant(self.tenant_id) as session:
+        async with self.runner.database.tenant(self.tenant_id) as session:
             overview = await UsageService(session, self.tenant_id).overview()
         return (overview[0], overview[1].messages_used) if overview else None
 
     async def tenants_row(self) -> tuple[str, str]:
-        async with self.ground.database.tenant(self.tenant_id) as session:
+        async with self.runner.database.tenant(self.tenant_id) as session:
             row = (await session.execute(text("SELECT plan_id, billing_cycle FROM tenants"))).one()
         return row.plan_id, row.billing_cycle
 
     def expect(self, refusal: type[IgniteError] | None, step: Coroutine[None, None, None]) -> None:
-        """The step ends as the model says."""
+        """Run the step, and check that it raises this error, or none."""
         try:
-            self.ground.run(step)
+            self.runner.run(step)
         except IgniteError as error:
             refused: type[IgniteError] | None = type(error)
         else:

@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL does what its mode says, for every process that connects."""
+"""Tests that TLS to PostgreSQL does what its mode says, for every process that connects."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fastapi_ignite.infra.db.tls import with_tls
 from fastapi_ignite.infra.services import ServiceAddresses
 from support.command_line import CommandLine
 from support.databases import new_database
-from support.tls_proxy import Certificate, certificate, tls_front
+from support.tls_proxy import Certificate, certificate, running_tls_proxy
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """What the server shows: it is `localhost`."""
+    """Return the certificate that the server shows, for the host `localhost`."""
     return certificate(tmp_path_factory.mktemp("shown"), "server", host="localhost")
 
 
@@ -37,7 +37,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
         ("disable", None, "127.0.0.1", "plain"),
         ("require", None, "127.0.0.1", "encrypted"),
         ("require", "shown", "127.0.0.1", "encrypted"),
-        ("require", "other", "127.0.0.1", "refused"),  # as libpq does: authorities are not given in vain
+        ("require", "other", "127.0.0.1", "refused"),  # like libpq, it checks given authorities
         ("verify-ca", "shown", "127.0.0.1", "encrypted"),
         ("verify-ca", "other", "localhost", "refused"),
         ("verify-ca", "system", "localhost", "refused"),
@@ -57,12 +57,12 @@ async def test_each_mode(
     outcome: str,
 ) -> None:
     authorities = {"shown": str(shown.authority), "other": str(other.authority)}.get(believed or "", believed)
-    async with tls_front(addresses.api_url, shown) as front:
+    async with running_tls_proxy(addresses.api_url, shown) as front:
         database = Database(with_tls(addresses.api_url.set(host=host, port=front.port), mode, authorities), pool_size=1)
         try:
             await database.ping()
             reached = "encrypted" if front.encrypted else "plain"
-        except OSError:  # of which an SSLError is one
+        except OSError:  # an SSLError is an OSError too
             reached = "refused"
         finally:
             await database.close()
@@ -74,7 +74,7 @@ async def test_each_mode(
 async def test_a_server_without_tls_is_left_where_tls_is_wanted(
     addresses: ServiceAddresses, mode: str | None, reached: int
 ) -> None:
-    async with tls_front(addresses.api_url, None) as front:
+    async with running_tls_proxy(addresses.api_url, None) as front:
         database = Database(with_tls(addresses.api_url.set(port=front.port), mode, None), pool_size=1)
         try:
             await database.ping()
@@ -87,7 +87,7 @@ async def test_a_server_without_tls_is_left_where_tls_is_wanted(
 
 @pytest.fixture
 def empty(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database without a schema."""
+    """Return a database without a schema."""
     with new_database(addresses) as own:
         yield own
 
@@ -95,11 +95,11 @@ def empty(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
 async def test_every_command_goes_the_encrypted_way(
     open_folder: Path, empty: ServiceAddresses, shown: Certificate
 ) -> None:
-    async with tls_front(empty.owner_url, shown) as front:
+    async with running_tls_proxy(empty.owner_url, shown) as front:
         led = replace(empty, owner_url=empty.owner_url.set(host="localhost", port=front.port))
         commands = CommandLine.on_servers(open_folder, led)
         commands.environment |= {"POSTGRES_SSLMODE": "verify-full", "POSTGRES_SSLROOTCERT": str(shown.authority)}
-        # the first as the owner, through Alembic and beside it; the second as the owner and two of the logins
+        # `db init` connects as the owner, with Alembic and without; `doctor` connects as the owner and as two logins
         for arguments, connections in ((["db", "init"], 3), (["doctor"], 3)):
             before = front.encrypted
             (await asyncio.to_thread(commands.run, *arguments, RAG_EMBEDDER="none")).succeeded()
@@ -108,7 +108,7 @@ async def test_every_command_goes_the_encrypted_way(
 
 
 async def test_a_certificate_that_is_not_believed_is_one_line(addresses: ServiceAddresses, shown: Certificate) -> None:
-    async with tls_front(addresses.owner_url, shown) as front:
+    async with running_tls_proxy(addresses.owner_url, shown) as front:
         elsewhere = with_tls(addresses.owner_url.set(port=front.port), "verify-full", str(shown.authority))
         with pytest.raises(UnavailableError, match=r"^PostgreSQL at 127\.0\.0\.1:.* certificate verify failed"):
             await migrations.current(replace(addresses, owner_url=elsewhere))
