@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from fastapi_ignite.rag.text.analysis import analyze
-from fastapi_ignite.rag.text.answer_kinds import asked_kind, holds_kind, relation_terms
+from fastapi_ignite.rag.text.answer_kinds import AnswerKind, asked_kind, holds_kind, relation_terms
 
 KINDS = {
     "person": ("Who restored the clock?", "To whom do I write?"),
@@ -67,3 +69,19 @@ def test_a_text_without_the_kind_is_no_answer(question: str, answer: str, no_ans
 )
 def test_the_relation_is_a_role_or_the_verb_at_the_end(question: str, relation: set[str]) -> None:
     assert relation_terms(question) == relation
+
+
+@pytest.mark.parametrize("unit", ["1.", "1,", "1 ", "A ", "in ", "who is the ", "how much do ", "when did, who "])
+def test_time_grows_with_the_length_of_question_and_text(unit: str) -> None:
+    def seconds(length: int) -> float:
+        hostile = (unit * length)[:length]
+        started = time.process_time()
+        for question in (hostile, f"Who is the {hostile}", f"When was {hostile}"):
+            asked_kind(question)
+            relation_terms(question)
+        for kind in AnswerKind:
+            holds_kind(kind, "Who sold it?", frozenset({"sold"}), hostile, hostile)
+        return time.process_time() - started
+
+    seconds(1000)  # the caches of stems are filled
+    assert seconds(16_000) < 40 * max(seconds(2_000), 0.001)

@@ -83,7 +83,7 @@ _NUMBER_WORDS: Final = (
     "zwei|drei|vier|f\u00fcnf|sechs|sieben|acht|neun|zehn|zw\u00f6lf|deux|trois|quatre|cinq|sept|huit|neuf|dix|douze|trente"
 )
 # The figure of "NR-5" or "A4" is a part of a name.
-_NUMBER: Final = re.compile(rf"(?<![\w-])(?:\d[\d.,/\u00bc-\u00be]*|(?:{_NUMBER_WORDS})\b)", re.IGNORECASE)
+_NUMBER: Final = re.compile(rf"(?<![\w-])(?:\d[\d.,/\u00bc-\u00be]{{0,30}}|(?:{_NUMBER_WORDS})\b)", re.IGNORECASE)
 # ", two of them" and "5 of the 7" count what was named; "12 kilograms" counts kilograms.
 _COUNTED: Final = re.compile(r"[- ](?P<nouns>[^\W\d_]{2,}(?:[- ][^\W\d_]{2,}){0,2})")
 _UNITS: Final = (
@@ -91,7 +91,7 @@ _UNITS: Final = (
     r"met(?:re|er)|mile|inch|foot|kilo\w*|ton|lit(?:re|er))s?\b"
 )
 _QUANTITY: Final = re.compile(
-    rf"(?<![\w-])(?:\d[\d.,/]*|(?:{_NUMBER_WORDS}|half|several|few|an?(?= {_UNITS}))\b)"
+    rf"(?<![\w-])(?:\d[\d.,/]{{0,30}}|(?:{_NUMBER_WORDS}|half|several|few|an?(?= {_UNITS}))\b)"
     r"(?: ?[%\u00b0$\u20ac\u00a3]|[- ]?[^\W\d_]+)"
     r"|\bage(?:d| of)? \d|[$\u20ac\u00a3\u00a5] ?\d",
     re.IGNORECASE,
