@@ -179,7 +179,7 @@ _ROLE: Final = re.compile(
 _HOURS: Final = re.compile(r"\bwhat (?:is|are) the (?P<words>\w{2,40}) (?:hours|times)\b", re.IGNORECASE)
 _AUXILIARIES: Final = word_list("do does did has have had will would can could may might must should")
 _PARTICIPLES: Final = word_list("born built held kept made sold taken written")
-# "How long does it last?" asks for a duration, and "Where is it based?" for a place, whatever the verb.
+# "When does it begin?" asks for a time, and "Where is it based?" for a place, whatever the verb.
 _IMPLIED_VERBS: Final = word_list("last take cost begin start end based located situated released published dated")
 
 
@@ -206,7 +206,7 @@ def relation_terms(question: str) -> frozenset[str]:
     if match := _ROLE.search(question) or _HOURS.search(question):
         return frozenset(analyze(match["words"]))
     asking = _asking_word(question)
-    if asking is None or asking.group().casefold() not in {"when", "where", "how"}:
+    if asking is None or asking.group().casefold() not in {"when", "where"}:
         return frozenset()
     return frozenset(analyze(_verb_at_end([word.casefold() for word in _WORD.findall(question, asking.end())])))
 
