@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 from fastapi import FastAPI, Request
@@ -13,11 +13,16 @@ from starlette.types import Message
 
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.http import event_stream, problems
-from fastapi_ignite.http.event_stream import Events, EventStreamResponse
+from fastapi_ignite.http.event_stream import EventStreamResponse, NamedEvents
+
+CallerLeft = Callable[[], Awaitable[bool]]
 
 
 class Line(BaseModel):
     text: str
+
+
+Lines = AsyncGenerator[tuple[str, Line]]
 
 
 class StreamCaller:
@@ -42,18 +47,18 @@ class StreamCaller:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def receive_events(self, produce: Callable[[Events], Awaitable[None]]) -> None:
+    async def receive_events(self, events: NamedEvents) -> None:
         scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "app": self._app}
-        await EventStreamResponse(Request(scope, self.receive), produce)(scope, self.receive, self.send)
+        await EventStreamResponse(Request(scope, self.receive), events)(scope, self.receive, self.send)
 
 
 async def test_events_are_written_as_the_format_wants_them() -> None:
-    async def produce(events: Events) -> None:
-        await events.emit("line", Line(text="one\r\ntwo \u2028 three"))
-        await events.emit("line", Line(text=""))
+    async def events(_: CallerLeft) -> Lines:
+        yield "line", Line(text="one\r\ntwo \u2028 three")
+        yield "line", Line(text="")
 
     caller = StreamCaller()
-    await caller.receive_events(produce)
+    await caller.receive_events(events)
     first, second, end = caller.body.split("\n\n")
     assert (second, end) == ('event: line\ndata: {"text":""}\nid: 2', "")
     kind, data, number = first.split("\n")
@@ -66,12 +71,12 @@ async def test_events_are_written_as_the_format_wants_them() -> None:
 async def test_a_long_silence_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "KEEPALIVE_SECONDS", 0.05)
 
-    async def produce(events: Events) -> None:
+    async def events(_: CallerLeft) -> Lines:
         await asyncio.sleep(0.3)
-        await events.emit("line", Line(text="at last"))
+        yield "line", Line(text="at last")
 
     caller = StreamCaller()
-    await caller.receive_events(produce)
+    await caller.receive_events(events)
     pings, _, rest = caller.body.partition("event: ")
     assert 2 <= pings.count(": ping\n\n") <= 6
     assert "at last" in rest
@@ -81,27 +86,27 @@ async def test_one_who_does_not_read_has_left(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(event_stream, "STALLED_SECONDS", 0.05)
     left: list[bool] = []
 
-    async def produce(events: Events) -> None:
-        await events.emit("line", Line(text="read"))
-        left.append(await events.is_disconnected())
+    async def events(caller_left: CallerLeft) -> Lines:
+        yield "line", Line(text="read")
+        left.append(await caller_left())
         for _ in range(100):
-            await events.emit("line", Line(text="unread"))
-        left.append(await events.is_disconnected())
+            yield "line", Line(text="unread")
+        left.append(await caller_left())
 
     caller = StreamCaller(reads=2)
     async with asyncio.timeout(5):
-        await caller.receive_events(produce)
+        await caller.receive_events(events)
     assert left == [False, True]
     assert len(caller.messages) == 2
 
 
 async def test_an_error_is_the_last_event() -> None:
-    async def produce(events: Events) -> None:
-        await events.emit("line", Line(text="so far"))
+    async def events(_: CallerLeft) -> Lines:
+        yield "line", Line(text="so far")
         raise UnavailableError("Try later.", headers={"Retry-After": "9"})
 
     caller = StreamCaller()
-    await caller.receive_events(produce)
+    await caller.receive_events(events)
     *_, error = caller.body.removesuffix("\n\n").split("\n\n")
     kind, data, _ = error.split("\n")
     told = json.loads(data.removeprefix("data: "))

@@ -84,3 +84,18 @@ UNANSWERABLE: Final = (
     "How much does a torque sensor cost?",
     "What was the revenue of the company in 2025?",
 )
+# The samples name what these ask about, and not the person, price, time or the like that they ask for.
+UNTOLD: Final = (
+    "Who repaired the palletising line?",
+    "Who is the CEO of Baltic Foods?",
+    "Who is the managing director of Baltic Foods?",
+    "Who leads the people team?",
+    "Who built hall 4?",
+    "How much does the NR-3 cost?",
+    "How much did the incident cost?",
+    "What is the salary of a full-time employee?",
+    "What is the phone number of the help desk?",
+    "What is the email address of Ines Marquardt?",
+    "What colour is the beacon of a robot arm?",
+    "How long is the onboarding?",
+)

@@ -11,7 +11,7 @@ import pytest
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.local.engine import LocalEngine
-from query.sample_questions import ANSWERABLE, UNANSWERABLE, SampleQuestion
+from query.sample_questions import ANSWERABLE, UNANSWERABLE, UNTOLD, SampleQuestion
 from support.http_clients import TenantClient, TenantFactory
 from support.installation import make_tenant
 from support.sample_documents import DOCUMENTS, SAMPLES
@@ -74,7 +74,7 @@ async def test_a_natural_question_is_answered(samples: Samples, question: Sample
     ), answer["citations"]
 
 
-@pytest.mark.parametrize("question", UNANSWERABLE)
+@pytest.mark.parametrize("question", [*UNANSWERABLE, *UNTOLD])
 async def test_what_no_sample_says_is_refused(samples: Samples, question: str) -> None:
     answer = (await samples.tenant.ask(samples.project, question)).json()
     assert (answer["answerable"], answer["citations"]) == (False, []), answer["answer"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 from fastapi import Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
@@ -23,9 +24,11 @@ MEDIA_TYPE = "text/event-stream"
 KEEPALIVE_SECONDS = 15.0
 # a client that has read nothing for so long counts as disconnected
 STALLED_SECONDS = 30.0
+# Gives the name and the data of each event. Its argument tells whether the client has left.
+NamedEvents = Callable[[Callable[[], Awaitable[bool]]], AsyncGenerator[tuple[str, BaseModel]]]
 
 
-class Events:
+class _Wire:
     """The stream to one client. Once the client is gone, methods send nothing and raise nothing."""
 
     def __init__(self, request: Request, send: Send) -> None:
@@ -79,27 +82,30 @@ class Events:
 
 
 class EventStreamResponse(Response):
-    """A response that `produce` writes. `headers` are those of the `Response` that FastAPI injected."""
+    """A response of named events. `headers` are those of the `Response` that FastAPI injected.
+
+    `events` is told how to find out that the client has left. An error that it raises is sent as the last event.
+    """
 
     media_type = MEDIA_TYPE
 
-    def __init__(
-        self, request: Request, produce: Callable[[Events], Awaitable[None]], *, headers: Headers | None = None
-    ) -> None:
+    def __init__(self, request: Request, events: NamedEvents, *, headers: Headers | None = None) -> None:
         super().__init__(headers={**(headers or {}), "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._request = request
-        self._produce = produce
+        self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        events = Events(self._request, send)
-        keep_alive = asyncio.create_task(events.keep_alive())
+        wire = _Wire(self._request, send)
+        keep_alive = asyncio.create_task(wire.keep_alive())
         try:
-            await self._produce(events)
+            async with aclosing(self._events(wire.is_disconnected)) as events:
+                async for name, data in events:
+                    await wire.emit(name, data)
         except Exception as error:  # noqa: BLE001  the status was sent already, so it is logged and sent as the last event
-            await events.fail(error)
+            await wire.fail(error)
         finally:
             keep_alive.cancel()
-        await events.write(b"", more=False)
+        await wire.write(b"", more=False)

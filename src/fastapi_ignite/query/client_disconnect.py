@@ -10,10 +10,12 @@ from fastapi_ignite.core.polling import run_while_polling
 from fastapi_ignite.query.errors import ClientDisconnectedError
 
 T = TypeVar("T")
+# tells whether the client has closed the connection
+CallerLeft = Callable[[], Awaitable[bool]]
 LOOK_SECONDS = 0.25
 
 
-async def cancel_on_disconnect(work: Coroutine[Any, Any, T], is_disconnected: Callable[[], Awaitable[bool]]) -> T:
+async def cancel_on_disconnect(work: Coroutine[Any, Any, T], is_disconnected: CallerLeft) -> T:
     """Return the result of the work.
 
     Raises:
@@ -27,9 +29,7 @@ async def cancel_on_disconnect(work: Coroutine[Any, Any, T], is_disconnected: Ca
     return await run_while_polling(work, look, every=LOOK_SECONDS)
 
 
-async def stop_on_disconnect(
-    events: AsyncGenerator[T], is_disconnected: Callable[[], Awaitable[bool]]
-) -> AsyncGenerator[T]:
+async def stop_on_disconnect(events: AsyncGenerator[T], is_disconnected: CallerLeft) -> AsyncGenerator[T]:
     """Yield the events, and close their generator when the client has left.
 
     Raises:

@@ -10,7 +10,7 @@ from fastapi import Depends, Path, Request, Response
 from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import DatabaseDep, EnginesDep, PrincipalDep, SettingsDep, ensure_idempotent
-from fastapi_ignite.http.event_stream import MEDIA_TYPE, Events, EventStreamResponse
+from fastapi_ignite.http.event_stream import MEDIA_TYPE, EventStreamResponse
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyOutcomeUnknownError
@@ -21,9 +21,9 @@ from fastapi_ignite.query.errors import (
     MessageNotFoundError,
     SourcesChangedError,
 )
-from fastapi_ignite.query.schemas import AskRequest, AskResult, SearchRequest, SearchResult, StreamMeta
+from fastapi_ignite.query.schemas import AskRequest, AskResult, SearchRequest, SearchResult
 from fastapi_ignite.query.service import QueryService
-from fastapi_ignite.query.streaming import EXAMPLE, AnswerWriter
+from fastapi_ignite.query.streaming import EXAMPLE
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import PROVIDER_ERRORS, SEARCH_ERRORS
 from fastapi_ignite.usage.deps import QuotaHeadersDep
@@ -76,18 +76,9 @@ async def ask(
 
     The model is stopped when the caller leaves, unless there is an `Idempotency-Key` to come back with.
     """
-    if not question.stream:
-        return await service.ask(question, claim, caller_left=request.is_disconnected)
-    opened = await service.begin(question, claim)
-
-    async def produce(events: Events) -> None:
-        meta = StreamMeta(
-            message_id=opened.answer_id, conversation_id=opened.conversation_id, engine=opened.engine.name
-        )
-        answer = service.answer(opened, caller_left=events.is_disconnected, stream=True)
-        await AnswerWriter(events, service.names).write(meta, answer)
-
-    return EventStreamResponse(request, produce, headers=response.headers)
+    if question.stream:
+        return EventStreamResponse(request, await service.stream(question, claim), headers=response.headers)
+    return await service.ask(question, claim, caller_left=request.is_disconnected)
 
 
 @router.post(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
@@ -15,7 +15,7 @@ from fastapi_ignite.infra.idempotency import Claim, IdempotentWork
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.query.client_disconnect import cancel_on_disconnect, stop_on_disconnect
+from fastapi_ignite.query.client_disconnect import CallerLeft, cancel_on_disconnect, stop_on_disconnect
 from fastapi_ignite.query.errors import (
     AnswerAbandonedError,
     ClientDisconnectedError,
@@ -25,8 +25,16 @@ from fastapi_ignite.query.errors import (
 )
 from fastapi_ignite.query.models import RESERVATION_LIFETIME, Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
-from fastapi_ignite.query.schemas import AskRequest, AskResult, CitationRead, PassageRead, SearchRequest, SearchResult
-from fastapi_ignite.query.streaming import Names
+from fastapi_ignite.query.schemas import (
+    AskRequest,
+    AskResult,
+    CitationRead,
+    PassageRead,
+    SearchRequest,
+    SearchResult,
+    StreamMeta,
+)
+from fastapi_ignite.query.streaming import AnswerStream, Names, StreamEvent, answer_events
 from fastapi_ignite.rag.engine import Answer, Cited, Final, RagEngine, SourcesFound, Text, TokenUsage
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
@@ -59,18 +67,31 @@ class QueryService:
         self._settings = settings
         self._tenant_id = tenant_id
 
-    async def ask(
-        self, request: AskRequest, claim: Claim | None, *, caller_left: Callable[[], Awaitable[bool]]
-    ) -> AskResult:
+    async def ask(self, request: AskRequest, claim: Claim | None, *, caller_left: CallerLeft) -> AskResult:
         """Return the answer. It counts as one message of the plan, a refusal too; a failure counts as none.
 
-        Raises as `begin` and `answer` do.
+        Raises as `_begin` and `_answer` do.
         """
-        async with aclosing(self.answer(await self.begin(request, claim), caller_left=caller_left)) as events:
+        async with aclosing(self._answer(await self._begin(request, claim), caller_left=caller_left)) as events:
             return [event async for event in events if isinstance(event, AskResult)][-1]
 
-    async def answer(
-        self, question: OpenQuestion, *, caller_left: Callable[[], Awaitable[bool]], stream: bool = False
+    async def stream(self, request: AskRequest, claim: Claim | None) -> AnswerStream:
+        """Store the question, and return what tells its answer while it is made.
+
+        Raises as `_begin` does. The events raise as `_answer` does.
+        """
+        question = await self._begin(request, claim)
+        meta = StreamMeta(
+            message_id=question.answer_id, conversation_id=question.conversation_id, engine=question.engine.name
+        )
+
+        def events(caller_left: CallerLeft) -> AsyncGenerator[StreamEvent]:
+            return answer_events(meta, self._answer(question, caller_left=caller_left, stream=True), self._names)
+
+        return events
+
+    async def _answer(
+        self, question: OpenQuestion, *, caller_left: CallerLeft, stream: bool = False
     ) -> AsyncGenerator[SourcesFound | Cited | Text | AskResult]:
         """Ask the engine, settle the message, and yield the result last; with `stream`, the engine's events before it.
 
@@ -119,7 +140,7 @@ class QueryService:
             raise MessageNotFoundError("This tenant has no answer with this id.")
         return _as_result(message)
 
-    async def search(self, request: SearchRequest, *, caller_left: Callable[[], Awaitable[bool]]) -> SearchResult:
+    async def search(self, request: SearchRequest, *, caller_left: CallerLeft) -> SearchResult:
         """Return the passages that fit best. This costs no message, but a provider may be paid for it.
 
         Raises:
@@ -134,7 +155,7 @@ class QueryService:
         searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit)
         found = await cancel_on_disconnect(searching, caller_left)
         # the names are read last, so that no file is shown that was removed meanwhile
-        names = await self.names({passage.document_id for passage in found})
+        names = await self._names({passage.document_id for passage in found})
         return SearchResult(
             results=[
                 PassageRead.of(passage, *names[passage.document_id], text=passage.text)
@@ -144,12 +165,12 @@ class QueryService:
             engine=engine.name,
         )
 
-    async def names(self, document_ids: Collection[UUID]) -> Names:
+    async def _names(self, document_ids: Collection[UUID]) -> Names:
         """Return the file that callers know each document by. Documents without a file are left out."""
         async with self._database.tenant(self._tenant_id) as session:
             return await FileRepo(session, self._tenant_id).names(document_ids)
 
-    async def begin(self, request: AskRequest, claim: Claim | None) -> OpenQuestion:
+    async def _begin(self, request: AskRequest, claim: Claim | None) -> OpenQuestion:
         """Store the question and hold a unit for it.
 
         Raises:

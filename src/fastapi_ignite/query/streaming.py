@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from typing import NamedTuple
 from uuid import UUID
 
-from fastapi_ignite.http.event_stream import Events
+from pydantic import BaseModel
+
+from fastapi_ignite.query.client_disconnect import CallerLeft
 from fastapi_ignite.query.schemas import (
     AskResult,
     CitationRead,
@@ -16,7 +19,7 @@ from fastapi_ignite.query.schemas import (
     StreamSources,
     StreamUsage,
 )
-from fastapi_ignite.rag.engine import Citation, Cited, FoundPassage, SourcesFound, Text
+from fastapi_ignite.rag.engine import Cited, SourcesFound, Text
 
 # the id and the name of the file that callers know each document by
 Names = Mapping[UUID, tuple[UUID, str]]
@@ -32,78 +35,87 @@ data: {"text":"The onboarding guide covers"}
 """
 
 
-AnswerStream = AsyncGenerator[SourcesFound | Cited | Text | AskResult]
+class StreamEvent(NamedTuple):
+    """One event, as its name and its data."""
+
+    name: str
+    data: BaseModel
 
 
-class AnswerWriter:
-    """Writes one answer to its caller.
+# The events of an answer. The work begins with the first one, and stops when the caller has left.
+AnswerStream = Callable[[CallerLeft], AsyncGenerator[StreamEvent]]
+
+
+async def answer_events(
+    meta: StreamMeta,
+    answer: AsyncGenerator[SourcesFound | Cited | Text | AskResult],
+    names: Callable[[Collection[UUID]], Awaitable[Names]],
+) -> AsyncGenerator[StreamEvent]:
+    """Yield the `meta` event, and then the events of the answer, until it is whole. It closes `answer`."""
+    told = _ToldAnswer()
+    async with aclosing(answer):
+        yield StreamEvent("meta", meta)
+        async for part in answer:
+            for event in await _events_of(part, told, names):
+                yield event
+
+
+async def _events_of(
+    part: SourcesFound | Cited | Text | AskResult,
+    told: _ToldAnswer,
+    names: Callable[[Collection[UUID]], Awaitable[Names]],
+) -> Iterator[StreamEvent]:
+    match part:
+        case SourcesFound(passages):
+            known = await names({passage.document_id for passage in passages}) if passages else {}
+            found = [passage for passage in passages if passage.document_id in known]
+            return told.restart([SourceRead.of(passage, *known[passage.document_id]) for passage in found])
+        case Cited(citation):
+            known = await names({citation.document_id})
+            return told.cite([CitationRead.proven(citation, *file) for file in known.values()])
+        case Text(text):
+            return told.say(text)
+        case AskResult():
+            return told.finish(part)
+
+
+class _ToldAnswer:
+    """What the caller was told of an answer so far. Its methods yield the events that tell more.
 
     The words of all `delta` events since the last `sources` are how the answer begins, and in the end the answer.
     """
 
-    def __init__(self, events: Events, names: Callable[[Collection[UUID]], Awaitable[Names]]) -> None:
-        self._events = events
-        self._names = names
+    def __init__(self) -> None:
         self._begun = False
         self._text = ""
         self._cited: set[tuple[UUID, int, int]] = set()
 
-    async def write(self, meta: StreamMeta, answer: AnswerStream) -> None:
-        """Send the `meta` event, and then the events of the answer, until it is whole."""
-        await self._events.emit("meta", meta)
-        async with aclosing(answer):
-            async for event in answer:
-                match event:
-                    case SourcesFound(passages):
-                        await self._write_sources(passages)
-                    case Cited(citation):
-                        await self._write_proven(citation)
-                    case Text(text):
-                        await self._write_text(text)
-                    case AskResult():
-                        await self._finish(event)
-
-    async def _write_sources(self, passages: Sequence[FoundPassage]) -> None:
-        names = await self._names({passage.document_id for passage in passages}) if passages else {}
-        await self._restart(
-            [
-                SourceRead.of(passage, *names[passage.document_id])
-                for passage in passages
-                if passage.document_id in names
-            ]
-        )
-
-    async def _write_proven(self, citation: Citation) -> None:
-        names = await self._names({citation.document_id})
-        if citation.document_id in names:
-            await self._write_citation(CitationRead.proven(citation, *names[citation.document_id]))
-
-    async def _write_citation(self, citation: CitationRead) -> None:
-        place = (citation.file_id, citation.char_start, citation.char_end)
-        if place not in self._cited:
-            self._cited.add(place)
-            await self._events.emit("citation", citation)
-
-    async def _write_text(self, text: str) -> None:
-        self._text += text
-        await self._events.emit("delta", StreamDelta(text=text))
-
-    async def _finish(self, result: AskResult) -> None:
-        """Send what is missing of the answer, and then the whole answer."""
-        if not self._begun or not result.answer.startswith(self._text):
-            await self._restart([])
-        for citation in result.citations:
-            await self._write_citation(citation)
-        if rest := result.answer[len(self._text) :]:
-            await self._write_text(rest)
-        usage = StreamUsage(
-            tokens_in=result.tokens_in, tokens_out=result.tokens_out, tokens_estimated=result.tokens_estimated
-        )
-        await self._events.emit("usage", usage)
-        await self._events.emit("done", result)
-
-    async def _restart(self, sources: list[SourceRead]) -> None:
+    def restart(self, sources: list[SourceRead]) -> Iterator[StreamEvent]:
         self._begun = True
         self._text = ""
         self._cited.clear()
-        await self._events.emit("sources", StreamSources(sources=sources))
+        yield StreamEvent("sources", StreamSources(sources=sources))
+
+    def cite(self, citations: Sequence[CitationRead]) -> Iterator[StreamEvent]:
+        for citation in citations:
+            place = (citation.file_id, citation.char_start, citation.char_end)
+            if place not in self._cited:
+                self._cited.add(place)
+                yield StreamEvent("citation", citation)
+
+    def say(self, text: str) -> Iterator[StreamEvent]:
+        self._text += text
+        yield StreamEvent("delta", StreamDelta(text=text))
+
+    def finish(self, result: AskResult) -> Iterator[StreamEvent]:
+        """Yield what is missing of the answer, and then the whole answer."""
+        if not self._begun or not result.answer.startswith(self._text):
+            yield from self.restart([])
+        yield from self.cite(result.citations)
+        if rest := result.answer[len(self._text) :]:
+            yield from self.say(rest)
+        usage = StreamUsage(
+            tokens_in=result.tokens_in, tokens_out=result.tokens_out, tokens_estimated=result.tokens_estimated
+        )
+        yield StreamEvent("usage", usage)
+        yield StreamEvent("done", result)

@@ -141,7 +141,7 @@ class TestNeighbours:
         assert [quote.text for quote in found] == [f"{self.ONE} {three} {self.TWO}"]
 
     def test_a_quote_does_not_grow_without_end(self) -> None:
-        long = [f"The warranty of the {name} ends in {name * 60}." for name in ("pumpa", "crane")]
+        long = [f"The warranty of the {name} ends in May, {name * 60}." for name in ("pumpa", "crane")]
         found = answer(self.QUESTION, passage(" ".join(long)))
         assert sorted(quote.text for quote in found) == sorted(long)
         assert sum(map(len, long)) > LONGEST
@@ -220,6 +220,43 @@ class TestRows:
             "What is the weight of the gasket?", table(names, "\t".join(["Gasket", *["fine"] * 30, "7 kg"]))
         )
         assert quote.said == "Part: Gasket; Weight: 7 kg"
+
+
+class TestKinds:
+    """What stands beside the asked fact, and is of another kind, is no answer."""
+
+    VISIT = (
+        "The church clock was restored by Lucia Frei in 2015. The car park is five minutes away on foot. "
+        "The workshop for children begins at 14:00. The insurance of the boats was paid in April. "
+        "Helena Brandt signed the agreement in Freiburg."
+    )
+
+    @pytest.mark.parametrize(
+        ("question", "gold"),
+        [
+            ("Who restored the church clock?", "Lucia Frei"),
+            ("When does the workshop for children begin?", "14:00"),
+            ("Where did Helena Brandt sign the agreement?", "Freiburg"),
+            ("How much does the car park cost?", None),
+            ("How much does the insurance of the boats cost?", None),
+            ("Who leads the workshop for children?", None),
+            ("How tall is the church clock?", None),
+            ("How many children are in the workshop?", None),
+        ],
+    )
+    def test_an_answer_is_of_the_kind_that_is_asked_for(self, question: str, gold: str | None) -> None:
+        found = "".join(quote.text for quote in answer(question, passage(self.VISIT)))
+        assert gold in found if gold else found == ""
+
+    def test_a_code_is_one_thing(self) -> None:
+        parts = table("Part\tPrice\tDelivery", "NR-2210\t34 euros\t3 days", "NR-1042\t86 euros\t2 days")
+        assert [quote.text for quote in answer("What does the NR-1042 cost?", parts)] == ["NR-1042\t86 euros\t2 days"]
+        assert answer("What does the NR-3 cost?", parts) == []
+
+    def test_the_forms_of_a_verb_are_one(self) -> None:
+        led, closed = "The canteen is led by Ewa Lis.", "The canteen is closed by Ewa Lis."
+        terms = terms_of("Who leads the canteen?", passage(led))
+        assert terms.coverage(frozenset(analyze(led))) > terms.coverage(frozenset(analyze(closed)))
 
 
 class TestHeadings:

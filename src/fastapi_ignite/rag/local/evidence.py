@@ -16,7 +16,14 @@ from fastapi_ignite.rag.extraction import SpanKind
 from fastapi_ignite.rag.local.lexical import inverse_document_frequency
 from fastapi_ignite.rag.local.synonyms import synonyms_of
 from fastapi_ignite.rag.text.analysis import analyze
-from fastapi_ignite.rag.text.facts import Lack, lack_of, names_another, numbers_in, specific_terms
+from fastapi_ignite.rag.text.answer_kinds import (
+    AnswerKind,
+    asked_kind,
+    has_figure,
+    holds_kind,
+    relation_terms,
+)
+from fastapi_ignite.rag.text.facts import code_terms, item_number_removed, names_another, numbers_in, specific_terms
 from fastapi_ignite.rag.text.negation import has_exception, negated_terms, selects
 from fastapi_ignite.rag.text.sentences import LONGEST
 
@@ -59,9 +66,11 @@ UNKNOWN_SPECIFICS = 0.5
 MISSING_IN_ROW = 0.8
 # The nearest words above a piece that are compared with the question together with it.
 READ_CONTEXT = 2
-# An answer to "How many ...?" without an amount, or to "When ...?" without a time, is worth less.
-LACKING_KIND = 0.85
-LACKING_COUNT = 0.3
+# What tells nobody is no answer to "Who ...?", and so on. "How much ...?" may be answered in words of any kind.
+LACKING_KIND = 0.3
+LACKING_AMOUNT = 0.85
+# How much the strength falls when all of a question is a role or a verb that neither a piece nor its headings name.
+UNSAID_RELATION = 0.5
 # What tells of hall 4 hardly answers what is asked of hall 5.
 TELLS_OF_ANOTHER = 0.5
 
@@ -71,7 +80,8 @@ class Evidence:
     """A piece of a passage that may answer, with the shares of the question that it and its passage cover.
 
     `missing` is the share of the question that its numbers and names take which neither holds; a row of a table must
-    hold them itself. `lacks_kind` says that the question asks for an amount or a time, and the piece tells none.
+    hold them itself. `unsaid` is the share of what is asked of the subject, which the piece itself must name. `lack` is
+    the kind of answer that the question asks for and the piece does not hold.
     """
 
     piece: Piece
@@ -80,7 +90,8 @@ class Evidence:
     coverage: float
     passage_coverage: float
     missing: float = 0.0
-    lack: Lack = Lack.NOTHING
+    unsaid: float = 0.0
+    lack: AnswerKind | None = None
     tells_of_another: bool = False
     similarity: float | None = None
 
@@ -104,7 +115,10 @@ class Evidence:
             strength = max(mixed / ENOUGH_EVIDENCE, self.similarity / SAME_MEANING)
         strength *= 1 - (MISSING_IN_ROW if self.piece.kind is SpanKind.TABLE else MISSING_SPECIFICS) * self.missing
         strength *= TELLS_OF_ANOTHER if self.tells_of_another else 1
-        return strength * (1, LACKING_KIND, LACKING_COUNT)[self.lack]
+        strength *= 1 - UNSAID_RELATION * self.unsaid
+        if self.lack is None:
+            return strength
+        return strength * (LACKING_AMOUNT if self.lack is AnswerKind.AMOUNT else LACKING_KIND)
 
 
 class QuestionTerms:
@@ -121,6 +135,12 @@ class QuestionTerms:
         self._total = sum(self._weights.values())
         self.text = question
         self._specific = specific_terms(question) & self._weights.keys()
+        self._codes = code_terms(question)
+        self._relation = (relation_terms(question) & self._weights.keys()) - self._specific
+        self._kind = asked_kind(question)
+        # what has the price: "price" and its synonyms stand beside every other price too
+        self._priced = frozenset(term for term in self._weights if not {term, *synonyms_of(term)} & {"price", "cost"})
+        self._named = frozenset(self._weights).union(*map(synonyms_of, self._weights))
         self._unknown = {term for term, frequency in frequencies.items() if frequency == 0}
         self._negated = negated_terms(question) & self._weights.keys()
         self._selects = selects(question)
@@ -145,11 +165,32 @@ class QuestionTerms:
 
     def missing(self, terms: frozenset[str]) -> float:
         """Return the share of the question's weight that its numbers and names carry which these terms lack."""
-        lacking = sum(
+        parts = (code for whole, code in self._codes.items() if whole not in terms)
+        lacking = (self._specific - terms).union(*parts) & self._weights.keys()
+        weight = sum(
             self._weights[term] * (UNKNOWN_SPECIFICS / MISSING_SPECIFICS if term in self._unknown else 1)
-            for term in self._specific - terms
+            for term in lacking
         )
-        return lacking / self._total if self._total else 0.0
+        return weight / self._total if self._total else 0.0
+
+    def unsaid(self, terms: frozenset[str]) -> float:
+        """Return the share of the question's weight that the asked relation carries which these terms do not name."""
+        unsaid = (term for term in self._relation - terms if terms.isdisjoint(synonyms_of(term)))
+        return sum(self._weights[term] for term in unsaid) / self._total if self._total else 0.0
+
+    def lack_of(self, piece: Piece, terms: frozenset[str]) -> AnswerKind | None:
+        """Return the kind of answer that the question asks for, if the piece holds none."""
+        kind, is_row = self._kind, piece.kind is SpanKind.TABLE
+        if kind is None:
+            return None
+        if kind is AnswerKind.MONEY:
+            if self._priced.isdisjoint(terms):
+                return kind
+            # "How much is a double room in the high season?": the column tells what its number is
+            if any(has_figure(words) and self._named & {*analyze(name)} for name, words in piece.cells):
+                return None
+        held = holds_kind(kind, self.text, self._named, piece.said, "\n".join(piece.context), is_row=is_row)
+        return None if held else kind
 
     def is_other_case(self, terms: frozenset[str], best: frozenset[str]) -> bool:
         """Return whether terms say of another number or name what the best piece says of the one that is asked for."""
@@ -213,7 +254,7 @@ def _evidence(piece: Piece, of_passage: frozenset[str], question: QuestionTerms)
         return None
     if piece.kind is SpanKind.HEADING and not piece.holds_statement:
         return None
-    if not piece.holds_statement and terms <= question.terms:
+    if not piece.holds_statement and question.terms.issuperset(analyze(item_number_removed(piece.said))):
         return None
     if question.is_contradicted(terms, piece.negated) and not has_exception(piece.said):
         return None
@@ -229,7 +270,8 @@ def _evidence(piece: Piece, of_passage: frozenset[str], question: QuestionTerms)
         coverage=own + (LEADING_CONTEXT if piece.leads else CONTEXT_WEIGHT) * (below - own),
         passage_coverage=question.coverage(around),
         missing=question.missing(terms | context if piece.kind is SpanKind.TABLE else around),
-        lack=lack_of(question.text, piece.said),
+        unsaid=question.unsaid(terms | context),
+        lack=question.lack_of(piece, terms | context),
         tells_of_another=names_another(question.text, " ".join((*piece.context, piece.said))),
     )
 

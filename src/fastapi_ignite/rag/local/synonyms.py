@@ -41,11 +41,63 @@ _GROUPS: Final = (
     "receive get",
     "responsible liable",
 )
+# Stemming does not join the forms of these verbs. Verbs of which a form is another word too ("found", "left") are out.
+_IRREGULAR_VERBS: Final = (
+    "become became",
+    "begin began begun",
+    "break broke broken",
+    "bring brought",
+    "build built",
+    "buy bought",
+    "catch caught",
+    "choose chose chosen",
+    "come came",
+    "deal dealt",
+    "do did done",
+    "draw drew drawn",
+    "drive drove driven",
+    "eat ate eaten",
+    "fight fought",
+    "forbid forbade forbidden",
+    "get got gotten",
+    "give gave given",
+    "go went gone",
+    "grow grew grown",
+    "hide hid hidden",
+    "hold held",
+    "keep kept",
+    "know knew known",
+    "lead led",
+    "lend lent",
+    "lose lost",
+    "make made",
+    "mean meant",
+    "meet met",
+    "pay paid",
+    "run ran",
+    "say said",
+    "sell sold",
+    "send sent",
+    "show shown",
+    "sing sang sung",
+    "sleep slept",
+    "speak spoke spoken",
+    "spend spent",
+    "steal stole stolen",
+    "swim swam swum",
+    "take took taken",
+    "teach taught",
+    "tell told",
+    "think thought",
+    "throw threw thrown",
+    "win won",
+    "write wrote written",
+)
 
 
 def _by_term() -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for group in _GROUPS:
+    for group in (*_GROUPS, *_IRREGULAR_VERBS):
         terms = list(dict.fromkeys(analyze(group)))
         for term in terms:
             others = [other for other in terms if other != term]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from enum import IntEnum
 from typing import Final
 
 from fastapi_ignite.rag.text.analysis import analyze
@@ -32,34 +31,20 @@ _KIND_AND_NUMBER: Final = re.compile(
 _NAME_AND_KIND: Final = re.compile(
     r"\b(?:[Tt]he|[Aa]n?|[Oo]ur|[Yy]our|[Oo]f|[Ii]n|[Ff]or) (?P<name>[A-Z][a-z]{2,30}) (?P<kind>[a-z]{3,30})\b"
 )
-_ASKS_AMOUNT: Final = re.compile(
-    r"\bhow\s+(?:many|much|long|far|often|old|tall|high|large|big|fast|quickly|soon|late)\b", re.IGNORECASE
-)
-_ASKS_COUNT: Final = re.compile(r"\bhow\s+many\b", re.IGNORECASE)
-_ASKS_TIME: Final = re.compile(r"\b(?:when|(?:what|which)\s+(?:year|date|day|month|time))\b", re.IGNORECASE)
-# words that tell an amount or a time without a number
-_AMOUNTS: Final = word_list(
-    "no none nobody nothing never one once twice thrice half both single double several dozen hundred thousand million "
-    "billion free any all every each per always daily weekly monthly quarterly yearly annually hourly more less most "
-    "few many whole"
-)
-_TIMES: Final = word_list(
-    "january february march april may june july august september october november december jan feb mar apr jun jul aug "
-    "sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday weekday weekdays weekend weekends "
-    "morning noon afternoon evening night midnight today tomorrow yesterday day days week weeks month months year "
-    "years spring summer autumn winter century decade decades after before until since during while once always never "
-    "daily weekly monthly yearly annually immediately every as"
-)
-_LETTERS: Final = re.compile(r"[^\W\d_]+")
 # the number of an item in a list says nothing
 _ITEM_NUMBER: Final = re.compile(r"(?m)^\s*\(?\d{1,3}[.)]\s")
 
 
 def numbers_in(text: str) -> frozenset[str]:
     """Return the numbers of a text, those up to 99 also where they are written as words ("twenty" is 20)."""
-    text = _ITEM_NUMBER.sub(" ", text)
+    text = item_number_removed(text)
     digits = (term for term in analyze(text) if term[0].isdigit())
     return frozenset((*digits, *_spelled_numbers(text)))
+
+
+def item_number_removed(text: str) -> str:
+    """Return the text without the numbers before its items."""
+    return _ITEM_NUMBER.sub(" ", text)
 
 
 def specific_terms(question: str) -> frozenset[str]:
@@ -75,6 +60,20 @@ def specific_terms(question: str) -> frozenset[str]:
     codes = [token for token in tokens if _HAS_DIGIT.search(token)]
     terms = (term for token in (*names, *codes, *named_question_words(question)) for term in analyze(token))
     return frozenset((*terms, *named_stop_words(question)))
+
+
+def code_terms(question: str) -> dict[str, frozenset[str]]:
+    """Return the terms of each code in a question by the one that is the whole code: of "NR-3" these are nr, 3, nr3.
+
+    Without the whole code its parts tell nothing: "NR-2210, delivered in 3 days" is about another thing.
+    """
+    found = {}
+    for token in _TOKEN.findall(question):
+        whole = token.replace("-", "").casefold()
+        terms = frozenset(analyze(token))
+        if "-" in token and whole in terms:
+            found[whole] = terms
+    return found
 
 
 def names_another(question: str, text: str) -> bool:
@@ -99,25 +98,6 @@ def _named_things(text: str) -> dict[str, set[str]]:
                 for term in analyze(match["kind"]):
                     found.setdefault(term, set()).add(name)
     return found
-
-
-class Lack(IntEnum):
-    """The kind of fact that a question asks for and a text lacks: none, an amount or a time, or a count."""
-
-    NOTHING = 0
-    KIND = 1
-    COUNT = 2
-
-
-def lack_of(question: str, text: str) -> Lack:
-    """Return what a text lacks that a question asks for by "how many", "how long", "when"."""
-    kinds = [words for pattern, words in ((_ASKS_AMOUNT, _AMOUNTS), (_ASKS_TIME, _TIMES)) if pattern.search(question)]
-    if not kinds or _HAS_DIGIT.search(text) or _NUMBER_WORDS.search(text):
-        return Lack.NOTHING
-    words = {match.group().casefold() for match in _LETTERS.finditer(text)}
-    if any(not words.isdisjoint(kind) for kind in kinds):
-        return Lack.NOTHING
-    return Lack.COUNT if _ASKS_COUNT.search(question) else Lack.KIND
 
 
 def _spelled_numbers(text: str) -> Iterator[str]:
