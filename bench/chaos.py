@@ -1,6 +1,6 @@
 """Attacks a whole stack from outside and checks that nothing is lost, orphaned, charged wrongly or told as a defect.
 
-    PYTHONPATH=src:tests python bench/chaos.py [--rounds 200] [--tenants 4] [--only "kill api" "fill disk" …]
+    python -m bench.chaos [--rounds 200] [--tenants 4] [--only "kill api" "fill disk" …]
 
 Tenants upload, ask, read and remove without a pause, each operation repeated with its Idempotency-Key until it is
 acknowledged. Meanwhile disasters strike in an order of chance: each part of the stack is killed with SIGKILL (the

@@ -1,6 +1,6 @@
 """Clients that mean harm, in a process of their own: only `bench/attacks.py` starts it.
 
-    python bench/hostile_clients.py PORT SECONDS TOKEN UPLOAD_PATH
+    python -m bench.hostile_clients PORT SECONDS TOKEN UPLOAD_PATH
 
 Each kind comes from an address of its own on the loopback network. All are bounded in number and in time.
 """

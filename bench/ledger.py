@@ -1,6 +1,6 @@
 """What a long ledger costs those who do not read it, and those who do.
 
-    PYTHONPATH=src:tests python bench/ledger.py [--rows 10000000]
+    python -m bench.ledger [--rows 10000000]
 
 Two tenants in one database, one with ten entries, one with so many; each request through the whole application (ASGI,
 no socket), the tenants taking turns, so that whatever else the machine does hits both alike.
@@ -19,13 +19,13 @@ import httpx2
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from bench.harness import bench_servers
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
-from harness import bench_servers
 from support.http_clients import client_for
 
 CHUNK = 500_000
