@@ -288,8 +288,9 @@ def main() -> None:
         asyncio.run(die(Path(data), Path(files), tenant_id, project))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
-    for name in parser.parse_args().parts:
+    # argparse compares an empty list with the choices as well
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all when not given")
+    for name in parser.parse_args().parts or PARTS:
         with bench_servers(durable=name == "cost") as (addresses, folder):
             asyncio.run(PARTS[name](addresses, folder))
 

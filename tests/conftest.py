@@ -1,4 +1,4 @@
-"""Real PostgreSQL, Valkey, worker and HTTP; one database and one Redis number for each xdist worker."""
+"""Fixtures of real PostgreSQL, Valkey, workers and HTTP. Each xdist worker has its own database and Redis number."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ __all__ = [
     "task_context",
 ]  # fixtures of `support/installation.py`
 
-# Each process of a run would otherwise compile all tests anew where PYTHONDONTWRITEBYTECODE is set.
+# If PYTHONDONTWRITEBYTECODE is set, each process of a run would compile all tests again.
 sys.dont_write_bytecode = False
 
-# A busy machine is no failure. `--hypothesis-profile=thorough` looks longer.
+# No deadline: a busy machine must not fail a test. `--hypothesis-profile=thorough` tries more examples.
 hypothesis.settings.register_profile("suite", deadline=None, max_examples=40)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("suite")
@@ -63,7 +63,7 @@ PREFIXES = ("POSTGRES_", "REDIS_", "DRAMATIQ_", "RATE_LIMIT_", "IGNITE_", "OPENA
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The controller makes the folder that all xdist workers share. A developer's own variables stay outside."""
+    """Make the folder that all xdist workers share, and remove the developer's own settings from the environment."""
     if hasattr(config, "workerinput"):
         return
     for name in [name for name in os.environ if name in {"ENV", "DATABASE_URL", "JWT_SECRET"}]:
@@ -73,28 +73,28 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="ignite-tests-")
     Path(folder).chmod(0o711)
     os.environ[DATA_DIR_VARIABLE] = folder
-    # no test speaks to a public server: an HTTP client that reads all certificate authorities takes 20 ms to make
+    # No test calls a public server. Without this, each new HTTP client reads all certificate authorities in 20 ms.
     os.environ.pop("SSL_CERT_FILE", None)
     os.environ["SSL_CERT_DIR"] = folder
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The servers stop when their last user is gone; the folder goes with the run."""
+    """Remove the shared folder. The servers stop by themselves when their last user has ended."""
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ[DATA_DIR_VARIABLE], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put modules that mostly wait at the front: the first xdist worker waits while the others take the rest from it.
+    """Put slow modules first. They mostly wait: one xdist worker waits in them while the others run the other modules.
 
-    A module stays together, so that what its tests share is made once.
+    The tests of a module stay together, so that the fixtures of the module are made once.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays to the end; nobody needs to look through all of it again and again."""
+    """Exclude imported modules and collected tests from garbage collection, because they stay until the run ends."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 50)
@@ -102,9 +102,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The defaults, with a folder of their own and no limit that a test did not ask for."""
+    """Return the default settings with a new data folder, and with a rate limit that no test reaches by accident."""
     defaults = load_settings(env_file=None)
-    configure_logging(defaults)  # unconfigured, each traceback takes seconds
+    configure_logging(defaults)  # without it, the log of each traceback takes seconds
     return defaults.model_copy(
         update={
             "ignite": defaults.ignite.model_copy(update={"data_dir": tmp_path_factory.mktemp("ignite")}),
@@ -115,32 +115,35 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="session")
 def simulator() -> Generator[RunningSimulator]:
-    """OpenAI, shared by all tests of this process: leave its faults and its objects alone.
+    """Run the OpenAI simulator that all tests of this process share. A test must not change its faults or its objects.
 
-    It has a thread of its own, because fixtures and jobs wait for each other while the tests' event loop stands still.
+    It has its own thread, because fixtures and jobs wait for it while they block the event loop of the tests.
     """
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it ends after the capture of what is logged
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it stops after pytest has stopped capturing the log
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(running_simulator()) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 async def own_simulator() -> AsyncGenerator[RunningSimulator]:
-    """Another OpenAI, on the tests' event loop: see `provider`."""
+    """Run a second OpenAI simulator, on the event loop of the tests. Tests use it through `provider`."""
     async with running_simulator() as running:
         yield running
 
 
 @pytest.fixture
 def provider(own_simulator: RunningSimulator) -> RunningSimulator:
-    """OpenAI of this test alone, as new: it may be looked into, broken and filled."""
+    """Return an empty OpenAI simulator that this test alone uses. The test may read, fill and break it."""
     own_simulator.simulator.reset()
     return own_simulator
 
 
 @pytest.fixture(scope="session")
 def openai_settings(settings: Settings, simulator: RunningSimulator) -> Settings:
-    """With a key, so that new projects are OpenAI's; unchanged in a copy without that engine."""
+    """Return the settings with an OpenAI key, so that new projects use OpenAI.
+
+    A copy of the repository without the OpenAI engine gets the settings unchanged.
+    """
     values = {"api_key": "sk-test", "base_url": simulator.base_url}
     made = {name: section.model_validate(values) for name, section in sections().items() if name == "openai"}
     return settings.model_copy(update=made)
@@ -148,14 +151,14 @@ def openai_settings(settings: Settings, simulator: RunningSimulator) -> Settings
 
 @pytest.fixture(scope="session")
 def services(settings: Settings) -> Generator[Services]:
-    """The servers of the test run."""
+    """Start the servers of the test run, or use them if another xdist worker has started them."""
     with acquire(Path(os.environ[DATA_DIR_VARIABLE]) / "data", durable=False) as lease:
         yield Services(settings, lease)
 
 
 @pytest.fixture(scope="session")
 def addresses(services: Services) -> ServiceAddresses:
-    """This xdist worker's own database, copied from one that was migrated once, and its own Redis number."""
+    """Give this xdist worker its own copy of a database that was migrated once, and its own Redis number."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     shared = services.addresses
     template = replace(shared, owner_url=shared.owner_url.set(database="template_migrated"))
@@ -189,20 +192,20 @@ async def _create_database(addresses: ServiceAddresses, name: str, template: str
 
 @pytest.fixture(scope="session")
 def redis(addresses: ServiceAddresses) -> Generator[Redis]:
-    """A blocking client of this worker's Redis number."""
+    """Return a blocking client of this xdist worker's Redis number."""
     with Redis.from_url(addresses.redis_url) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def workers() -> list[dramatiq.Worker]:
-    """The workers of this process: none until a test asks for one."""
+    """Return the list of Dramatiq workers in this process. It is empty until a test uses `worker`."""
     return []
 
 
 @pytest.fixture(autouse=True)
-def _only_wanted_worker(request: pytest.FixtureRequest, workers: list[dramatiq.Worker]) -> Iterator[None]:
-    """Let the worker rest in tests of files that do not ask for it: it takes any file that waits."""
+def _pause_unwanted_worker(request: pytest.FixtureRequest, workers: list[dramatiq.Worker]) -> Iterator[None]:
+    """Pause the worker in ingestion tests that do not use it, because it would process their waiting files."""
     wanted = "ingestion" not in request.path.parts or "worker" in request.fixturenames
     resting = [] if wanted else list(workers)
     for running in resting:
@@ -214,7 +217,7 @@ def _only_wanted_worker(request: pytest.FixtureRequest, workers: list[dramatiq.W
 
 @pytest.fixture(scope="session")
 def worker(workers: list[dramatiq.Worker], openai_settings: Settings, addresses: ServiceAddresses) -> Generator[None]:
-    """A Dramatiq worker in this process, on the real broker, for projects of both engines."""
+    """Run a Dramatiq worker in this process, on the real broker, for projects of both engines."""
     broker = make_broker(addresses.redis_url)
     dramatiq.set_broker(broker)
     declare_jobs(openai_settings, addresses, broker)
@@ -230,30 +233,30 @@ def worker(workers: list[dramatiq.Worker], openai_settings: Settings, addresses:
 
 @pytest.fixture(scope="session")
 async def made_admin_key(state: AppState, settings: Settings) -> tuple[AdminKey, str]:
-    """As `cli.py admin-key` makes one."""
+    """Make an admin key as `cli.py admin-key` does, and return its row and its secret text."""
     async with state["admin_database"].operator() as session:
         return await AdminKeyService(session, settings).create("tests", lifetime=None)
 
 
 @pytest.fixture(scope="session")
 def admin_key(made_admin_key: tuple[AdminKey, str]) -> str:
-    """The bearer of whoever runs the service."""
+    """Return the secret text of an administrator's key."""
     return made_admin_key[1]
 
 
 @pytest.fixture(scope="session")
 def admin_key_id(made_admin_key: tuple[AdminKey, str]) -> str:
-    """How the audit names it."""
+    """Return the id by which the audit log names the admin key."""
     return str(made_admin_key[0].id)
 
 
 @pytest.fixture
 async def tenant(make_tenant: TenantFactory) -> TenantClient:
-    """A tenant of this test alone."""
+    """Make a tenant that only this test uses."""
     return await make_tenant()
 
 
 @pytest.fixture
 def make_project(database: Database) -> Callable[[], Awaitable[tuple[UUID, UUID]]]:
-    """A tenant and a project straight in the database: `(tenant_id, project_id)`."""
+    """Return a function that inserts a tenant and a project into the database and returns `(tenant_id, project_id)`."""
     return partial(insert_project, database)

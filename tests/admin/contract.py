@@ -1,4 +1,4 @@
-"""What the tests of all features need to know of administrators."""
+"""Facts about administrators for the tests that cover all features."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from support.feature_contracts import FeatureContract
 
 CONTRACT = FeatureContract(
     shared_tables={
-        "admin_events": "what administrators did to the service; theirs to read",
-        "admin_keys": "of administrators",
+        "admin_events": "records what administrators did, for administrators to read",
+        "admin_keys": "holds the keys of administrators",
     }
 )

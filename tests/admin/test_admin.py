@@ -1,4 +1,4 @@
-"""Whoever runs the service: keys, tenants, suspension."""
+"""Tests of admin keys, and of how administrators list and suspend tenants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support.tokens import bearer, signed
 OPERATIONS = [operation for operation in operations() if operation.path.startswith("/admin/")]
 READABLE = {"audit_events", "subscriptions", "tenants"}
 UNREADABLE = sorted({name for name, table in metadata.tables.items() if "tenant_id" in table.columns} - READABLE)
-REMEMBERED = 1.1  # seconds after which no process remembers a tenant's access any more
+CACHE_SECONDS = 1.1  # seconds after which no process has a tenant's access in its cache any more
 
 
 @pytest.fixture
@@ -69,13 +69,13 @@ class TestKeys:
 
 
 class TestTheLogin:
-    """`ignite_admin` reads what administrators need, and nothing that tenants have stored."""
+    """These tests check that `ignite_admin` reads only what administrators need, and no content of tenants."""
 
     @pytest.mark.parametrize("table", UNREADABLE)
     async def test_it_reads_nothing_that_tenants_stored(self, state: AppState, table: str) -> None:
         with pytest.raises(DBAPIError, match="permission denied"):
             async with state["admin_database"].operator() as session:
-                await session.execute(text(f"SELECT 1 FROM {table}"))  # noqa: S608  named in a model
+                await session.execute(text(f"SELECT 1 FROM {table}"))  # noqa: S608  the names come from the models
 
     @pytest.mark.parametrize("role", ["ignite_tenant", "ignite_system", "ignite_search", "ignite_worker"])
     async def test_it_takes_no_other_role(self, state: AppState, role: str) -> None:
@@ -100,7 +100,7 @@ class TestSuspension:
         suspend = f"/admin/tenants/{tenant.id}/suspend"
         shown = (await tenant.http.post(suspend, headers=admin, json={"reason": "Invoice overdue."})).json()
         assert (shown["status"], shown["suspension_reason"]) == ("suspended", "Invoice overdue.")
-        await asyncio.sleep(REMEMBERED)
+        await asyncio.sleep(CACHE_SECONDS)
         for operation in operations():
             if not operation.for_tenants:
                 continue
@@ -110,7 +110,7 @@ class TestSuspension:
                 assert "Invoice" not in answer.text, "the reason is the operator's note"
         resumed = (await tenant.http.post(f"/admin/tenants/{tenant.id}/resume", headers=admin)).json()
         assert (resumed["status"], resumed["suspended_at"]) == ("active", None)
-        await asyncio.sleep(REMEMBERED)
+        await asyncio.sleep(CACHE_SECONDS)
         assert (await tenant.get(f"/ingestion/projects/{project}/files")).status_code == 200
 
     async def test_others_are_not_touched(
@@ -118,7 +118,7 @@ class TestSuspension:
     ) -> None:
         other = await make_tenant()
         await tenant.http.post(f"/admin/tenants/{other.id}/suspend", headers=admin, json={"reason": "r"})
-        await asyncio.sleep(REMEMBERED)
+        await asyncio.sleep(CACHE_SECONDS)
         assert (await tenant.get("/limits/current")).status_code == 200
         assert (await other.get("/limits/current")).status_code == 403
 
@@ -129,7 +129,7 @@ class TestSuspension:
             await tenant.http.post(f"/admin/tenants/{tenant.id}/suspend", headers=admin, json={"reason": "Abuse."})
         for _ in range(2):
             await tenant.http.post(f"/admin/tenants/{tenant.id}/resume", headers=admin)
-        await asyncio.sleep(REMEMBERED)
+        await asyncio.sleep(CACHE_SECONDS)
         resumed, suspended, *_ = (await tenant.get("/audit")).json()["events"]
         assert (suspended["action"], suspended["details"]) == ("tenant.suspended", {"reason": "Abuse."})
         assert suspended["actor"] == {"kind": "admin", "id": admin_key_id}

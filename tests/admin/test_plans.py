@@ -1,4 +1,4 @@
-"""Plans as administrators write them: a change acts at once, and is on record."""
+"""Tests of plans that administrators change: a change acts at once and is recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readiness as a load balancer sees it."""
+"""Tests of the readiness endpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastapi_ignite.infra.worker_presence import announce_worker
 from support.http_clients import client_for
 
 NOBODY_LISTENS = 1
-Runs = Callable[[timedelta], Awaitable[None]]
+RecordRun = Callable[[timedelta], Awaitable[None]]
 
 
 @pytest.fixture
@@ -31,8 +31,11 @@ def no_worker(redis: Redis) -> Iterator[None]:
 
 
 @pytest.fixture
-async def runs(database: Database) -> AsyncGenerator[Runs]:
-    """Says of a scheduler's only job how long ago it last succeeded, with a minute of patience."""
+async def record_run(database: Database) -> AsyncGenerator[RecordRun]:
+    """Return a function that records how long ago the scheduler's only job last succeeded.
+
+    The job is overdue after one minute.
+    """
     patience = {"find_lost_files": timedelta(minutes=1)}
 
     async def succeeded(ago: timedelta) -> None:
@@ -52,9 +55,9 @@ async def test_health_and_liveness_are_static(client: httpx2.AsyncClient) -> Non
 
 @pytest.mark.usefixtures("no_worker")
 async def test_a_missing_worker_is_degraded_until_it_is_announced(
-    client: httpx2.AsyncClient, state: AppState, redis: Redis, runs: Runs
+    client: httpx2.AsyncClient, state: AppState, redis: Redis, record_run: RecordRun
 ) -> None:
-    await runs(timedelta(seconds=5))
+    await record_run(timedelta(seconds=5))
     answer = await client.get("/health/ready")
     assert answer.status_code == 200
     assert answer.json() == {
@@ -81,35 +84,35 @@ class TestTheScheduler:
         [(timedelta(seconds=30), "ok", "ready"), (timedelta(seconds=61), "hung", "degraded")],
     )
     async def test_is_hung_when_a_job_is_overdue(
-        self, client: httpx2.AsyncClient, runs: Runs, ago: timedelta, scheduler: str, status: str
+        self, client: httpx2.AsyncClient, record_run: RecordRun, ago: timedelta, scheduler: str, status: str
     ) -> None:
-        await runs(ago)
+        await record_run(ago)
         answer = await client.get("/health/ready")
         assert answer.status_code == 200
         assert (answer.json()["scheduler"], answer.json()["status"]) == (scheduler, status)
 
     async def test_is_missing_when_the_last_one_stopped_in_order(
-        self, client: httpx2.AsyncClient, runs: Runs, database: Database
+        self, client: httpx2.AsyncClient, record_run: RecordRun, database: Database
     ) -> None:
-        await runs(timedelta(hours=1))
+        await record_run(timedelta(hours=1))
         async with database.system() as session:
             await forget_runs(session, ["find_lost_files"])
         answer = await client.get("/health/ready")
         assert (answer.status_code, answer.json()["scheduler"], answer.json()["status"]) == (200, "missing", "degraded")
 
     async def test_one_that_starts_excuses_nothing_that_is_overdue(
-        self, client: httpx2.AsyncClient, runs: Runs, database: Database
+        self, client: httpx2.AsyncClient, record_run: RecordRun, database: Database
     ) -> None:
-        """Started again and again, and never able to do its work."""
-        await runs(timedelta(hours=1))
+        """A scheduler that restarts again and again may never be able to do its work, and must not look healthy."""
+        await record_run(timedelta(hours=1))
         async with database.system() as session:
             await expect_runs(session, {"find_lost_files": timedelta(minutes=1)})
         assert (await client.get("/health/ready")).json()["scheduler"] == "hung"
 
     async def test_a_job_that_the_code_no_longer_has_is_not_waited_for(
-        self, client: httpx2.AsyncClient, runs: Runs, database: Database
+        self, client: httpx2.AsyncClient, record_run: RecordRun, database: Database
     ) -> None:
-        await runs(timedelta(hours=1))
+        await record_run(timedelta(hours=1))
         async with database.system() as session:
             await expect_runs(session, {"another": timedelta(minutes=1)})
         assert (await client.get("/health/ready")).json()["scheduler"] == "ok"
@@ -117,9 +120,9 @@ class TestTheScheduler:
             await forget_runs(session, ["another"])
 
     async def test_the_later_success_of_two_schedulers_counts(
-        self, client: httpx2.AsyncClient, runs: Runs, database: Database
+        self, client: httpx2.AsyncClient, record_run: RecordRun, database: Database
     ) -> None:
-        await runs(timedelta(seconds=5))
+        await record_run(timedelta(seconds=5))
         async with database.system() as session:
             patience = {"find_lost_files": timedelta(minutes=1)}
             await record_successes(session, {"find_lost_files": timedelta(hours=1)}, patience)
@@ -132,10 +135,17 @@ class TestTheDisk:
         [("ignite", "low_disk_bytes", "low", "ready"), ("upload", "max_file_bytes", "full", "degraded")],
     )
     async def test_little_room_is_told_and_none_is_degraded(
-        self, settings: Settings, state: AppState, runs: Runs, section: str, setting: str, disk: str, status: str
+        self,
+        settings: Settings,
+        state: AppState,
+        record_run: RecordRun,
+        section: str,
+        setting: str,
+        disk: str,
+        status: str,
     ) -> None:
         await announce_worker(state["redis"])
-        await runs(timedelta(seconds=5))
+        await record_run(timedelta(seconds=5))
         changed = getattr(settings, section).model_copy(update={setting: 2**60})
         narrow = settings.model_copy(update={section: changed})
         async with client_for(narrow, {**state, "settings": narrow}) as client:
@@ -165,7 +175,7 @@ async def test_without_the_database_it_is_unavailable(
 
 
 class TestTheSchema:
-    """The database is at the head of this code; what differs is what the process knows."""
+    """In these tests, the process knows other revisions than the database, which is at the head of this code."""
 
     async def ready(self, settings: Settings, state: AppState, schema: SchemaHistory) -> httpx2.Response:
         async with client_for(settings, {**state, "schema": schema}) as client:
@@ -179,11 +189,11 @@ class TestTheSchema:
         assert (answer.json()["status"], answer.json()["migrations"]) == ("unavailable", "behind")
 
     async def test_one_that_newer_code_has_migrated_is_ready(
-        self, settings: Settings, state: AppState, runs: Runs
+        self, settings: Settings, state: AppState, record_run: RecordRun
     ) -> None:
-        """The old replicas of a rolling deploy, once the migration has run."""
+        """In a rolling deploy, the old replicas still serve after the migration has run."""
         await announce_worker(state["redis"])
-        await runs(timedelta(seconds=5))
+        await record_run(timedelta(seconds=5))
         known = state["schema"]
         yesterday = SchemaHistory("of_yesterday", known.revisions - {known.head or ""} | {"of_yesterday"})
         answer = await self.ready(settings, state, yesterday)

@@ -1,4 +1,4 @@
-"""The document that clients are made from."""
+"""Tests of the OpenAPI document, from which clients are generated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.http_clients import client_for
 from support.http_contract import PROBLEM, Operation, document, operations
 
 OPERATIONS = operations()
-# names of methods in every generated client: to change one breaks their callers
+# Generated clients name their methods after these ids, so a change breaks the callers.
 STABLE_IDS = {
     "GET /health": "health",
     "GET /app-info": "app_info",
@@ -41,11 +41,11 @@ def references(node: Any) -> set[str]:
     return set().union(*map(references, node)) if isinstance(node, list) else set()
 
 
-MAKE_WHAT_THEY_NAME = {"PUT /admin/plans/{plan_id}"}
+UPSERTS = {"PUT /admin/plans/{plan_id}"}
 
 
 def expected_errors(operation: Operation) -> set[str]:
-    """The 4xx that follow from what an operation takes, whatever it does."""
+    """Return the 4xx statuses that follow from the inputs of an operation."""
     expected: set[str] = set()
     if operation.path.startswith(("/health", "/app-info")):
         return expected
@@ -57,7 +57,7 @@ def expected_errors(operation: Operation) -> set[str]:
         expected |= {"400", "413", "422"}
     if operation.takes_files:
         expected |= {"400", "402", "404", "413", "422"}
-    if operation.parameters("path") and str(operation) not in MAKE_WHAT_THEY_NAME:
+    if operation.parameters("path") and str(operation) not in UPSERTS:
         expected |= {"404"}
     if "idempotency-key" in operation.parameters("header"):
         expected |= {"400", "409", "422"}
@@ -98,8 +98,6 @@ def test_ids_are_unique_and_stay() -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 class TestEachOperation:
-    """What a reader needs to know of it."""
-
     def test_it_has_a_tag_and_a_summary(self, operation: Operation) -> None:
         assert len(operation.definition["tags"]) == 1
         assert operation.definition["summary"]

@@ -1,4 +1,4 @@
-"""Whose word on the caller's address is taken."""
+"""Tests of which proxies the API trusts to name the caller's address."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def statuses(client: httpx2.AsyncClient, *forwarded: str) -> list[int]:
 
 
 def address() -> str:
-    """One that no other test uses."""
+    """Return an address that no other test uses."""
     number = new_id().int
     return f"2001:db8:{number >> 16 & 0xFFFF:x}:{number & 0xFFFF:x}::1"
 
@@ -35,7 +35,7 @@ async def test_a_trusted_proxy_names_the_caller(settings: Settings, state: AppSt
     first, second = address(), address()
     async with client_for(with_proxies(settings, "127.0.0.0/8"), state) as client:
         assert await statuses(client, first, first, first) == [200, 200, 429]
-        # what the caller wrote before the proxy added its address counts for nothing
+        # the caller wrote `second` itself, before the proxy added `first`: it must not count
         assert await statuses(client, f"{second}, {first}") == [429]
         assert await statuses(client, second) == [200]
 

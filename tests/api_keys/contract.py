@@ -1,4 +1,4 @@
-"""What the tests of all features need to know of API keys."""
+"""Facts about API keys for the tests that cover all features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys of a tenant: made, used, rotated, revoked."""
+"""Tests that create, use, rotate and revoke the API keys of a tenant."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.http_contract import problem
 from support.tenant_records import eventually, rows_of, waiting_for
 from support.tokens import bearer, signed
 
-REMEMBERED = 1.1  # seconds after which no process remembers a key any more
+CACHE_SECONDS = 1.1  # seconds after which no process has a key in its cache any more
 
 
 async def make_key(tenant: TenantClient, **wanted: Any) -> dict[str, Any]:
@@ -41,12 +41,12 @@ async def use(tenant: TenantClient, key: str) -> httpx2.Response:
 
 
 async def stored(database: Database, tenant: TenantClient, what: str = "*") -> list[dict[str, Any]]:
-    return [dict(row) for row in await rows_of(database, tenant.id, f"SELECT {what} FROM api_keys ORDER BY id")]  # noqa: S608  the test's own
+    return [dict(row) for row in await rows_of(database, tenant.id, f"SELECT {what} FROM api_keys ORDER BY id")]  # noqa: S608  tests choose the columns
 
 
 @pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
-    """Move the program's clock."""
+def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
+    """Return a function that sets the clock of the program ahead by a time."""
 
     def move(ahead: timedelta) -> None:
         monkeypatch.setattr(clock, "now", lambda: datetime.now(UTC) + ahead)
@@ -141,7 +141,7 @@ async def test_a_revoked_key_ends_within_a_second_and_stays_listed(tenant: Tenan
     assert (await use(tenant, made["key"])).status_code == 200
     revoked = (await tenant.delete(f"/api-keys/{made['id']}")).json()
     assert revoked["revoked_at"]
-    await asyncio.sleep(REMEMBERED)
+    await asyncio.sleep(CACHE_SECONDS)
     problem(await use(tenant, made["key"]), 401, "invalid_token")
     again = (await tenant.delete(f"/api-keys/{made['id']}")).json()
     assert again["revoked_at"] == revoked["revoked_at"]
@@ -151,19 +151,19 @@ async def test_a_revoked_key_ends_within_a_second_and_stays_listed(tenant: Tenan
     assert actions.count("api_key.revoked") == 1
 
 
-async def test_a_key_ends_when_it_said_it_would(tenant: TenantClient, at: Callable[[timedelta], None]) -> None:
+async def test_a_key_ends_when_it_said_it_would(tenant: TenantClient, move_clock: Callable[[timedelta], None]) -> None:
     ends = datetime.now(UTC) + timedelta(minutes=10)
     made = await make_key(tenant, expires_at=ends.isoformat())
     assert datetime.fromisoformat(made["expires_at"]) == ends
     assert (await use(tenant, made["key"])).status_code == 200
-    at(timedelta(minutes=11))
+    move_clock(timedelta(minutes=11))
     problem(await use(tenant, made["key"]), 401, "invalid_token")
     problem(await tenant.post(f"/api-keys/{made['id']}/rotate", json={}), 409, "api_key_ended")
 
 
 class TestRotation:
     async def test_both_keys_work_until_the_overlap_is_over(
-        self, tenant: TenantClient, at: Callable[[timedelta], None]
+        self, tenant: TenantClient, move_clock: Callable[[timedelta], None]
     ) -> None:
         old = await make_key(tenant, role="viewer", scopes=["usage:read"])
         answer = await tenant.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 3600})
@@ -172,7 +172,7 @@ class TestRotation:
         assert (new["name"], new["role"], new["scopes"]) == (old["name"], old["role"], old["scopes"])
         for key in (old, new):
             assert (await use(tenant, key["key"])).status_code == 200
-        at(timedelta(seconds=3601))
+        move_clock(timedelta(seconds=3601))
         problem(await use(tenant, old["key"]), 401, "invalid_token")
         assert (await use(tenant, new["key"])).status_code == 200
         listed = {key["id"]: key for key in (await tenant.get("/api-keys")).json()["api_keys"]}
@@ -285,7 +285,7 @@ async def test_as_many_as_allowed_and_no_more_whoever_comes_at_once(
             ),
             {"tenant": tenant.id, "number": MAX_ACTIVE_KEYS - 1},
         )
-    owner = Database(addresses.owner_url, pool_size=1)  # sees what others do
+    owner = Database(addresses.owner_url, pool_size=1)  # the owner sees the statements of other logins
     async with database.tenant(tenant.id) as session:
         await session.execute(text("SELECT 1 FROM tenants FOR UPDATE"))
         crowd = [asyncio.create_task(tenant.post("/api-keys", json={"name": "last"})) for _ in range(8)]
@@ -332,19 +332,19 @@ async def test_a_repeated_request_makes_one_key(tenant: TenantClient) -> None:
 
 
 async def test_last_use_is_noted_to_the_minute(
-    tenant: TenantClient, settings: Settings, state: AppState, at: Callable[[timedelta], None]
+    tenant: TenantClient, settings: Settings, state: AppState, move_clock: Callable[[timedelta], None]
 ) -> None:
     made = await make_key(tenant)
 
     async def used() -> str:
-        # a authenticator of its own: another process, which remembers nothing
+        # a new authenticator has an empty cache, like another process
         assert await ApiKeyAuthenticator(state["database"], settings).authenticate(made["key"])
         (key,) = (await tenant.get("/api-keys")).json()["api_keys"]
         return str(key["last_used_at"])
 
     first = await used()
     assert await used() == first
-    at(timedelta(seconds=61))
+    move_clock(timedelta(seconds=61))
     assert await used() > first
 
 

@@ -1,4 +1,4 @@
-"""What the tests of all features need to know of the audit."""
+"""Facts about the audit log for the tests that cover all features."""
 
 from __future__ import annotations
 

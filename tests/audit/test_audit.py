@@ -1,4 +1,4 @@
-"""The record of what was done: whole, true, and never changed."""
+"""Tests that the audit log is complete and correct, and that nobody can change it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.http_clients import TenantClient, TenantFactory
 from support.http_contract import problem
 from support.tokens import bearer, signed
 
-OF_TENANTS = {action for action in Action if not action.startswith(("admin_key.", "plan."))}
+TENANT_ACTIONS = {action for action in Action if not action.startswith(("admin_key.", "plan."))}
 
 
 async def events(tenant: TenantClient, **params: object) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ async def events(tenant: TenantClient, **params: object) -> list[dict[str, Any]]
 
 @pytest.mark.usefixtures("worker")
 async def test_whatever_changes_something_is_recorded(tenant: TenantClient, admin_key: str) -> None:
-    """Every action there is, done once over HTTP."""
+    """The test does every action once over HTTP."""
     project = await tenant.create_project("Docs")
     (file,) = (await tenant.upload(project, ("a.txt", b"text"))).json()["files"]
     await tenant.delete(f"/ingestion/projects/{project}/remove_file", params={"openai_file_id": file["id"]})
@@ -45,7 +45,7 @@ async def test_whatever_changes_something_is_recorded(tenant: TenantClient, admi
     for verb, body in (("suspend", {"reason": "r"}), ("resume", None)):
         await tenant.http.post(f"/admin/tenants/{tenant.id}/{verb}", headers=bearer(admin_key), json=body)
     recorded = {event["action"]: event for event in reversed(await events(tenant, limit=100))}
-    assert set(recorded) == OF_TENANTS
+    assert set(recorded) == TENANT_ACTIONS
     assert recorded["project.created"]["target"] == project
     assert recorded["file.removed"]["target"] == file["id"]
     assert recorded["api_key.rotated"]["target"] == key
@@ -70,7 +70,7 @@ async def test_a_subscription_begins_once(tenant: TenantClient) -> None:
 
 
 async def test_a_subject_that_cannot_be_stored_is_told_as_far_as_it_can(tenant: TenantClient) -> None:
-    """A provider's users may choose it."""
+    """An identity provider may let its users choose their subject."""
     for name, subject in (("one", "a\x00b\ud800c\n"), ("two", "\ud800")):
         headers = bearer(signed(str(tenant.id), sub=subject))
         made = await tenant.http.post("/ingestion/projects/create", params={"name": name}, headers=headers)

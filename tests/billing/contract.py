@@ -1,4 +1,4 @@
-"""What the tests of all features need to know of billing."""
+"""Facts about billing for the tests that cover all features."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ CONTRACT = FeatureContract(
     },
     public=("/plans",),
     shared_ids=frozenset({"plan_id"}),
-    shared_tables={"plans": "offered to everybody, written by operators"},
+    shared_tables={"plans": "are offered to everybody and written by administrators"},
 )

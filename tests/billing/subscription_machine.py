@@ -1,7 +1,8 @@
-"""Any order of plan changes, ends, payments and days, against a model that lives through every single day.
+"""A Hypothesis state machine of subscriptions: plan changes, ends, payments and days come in any order.
 
-The product computes what a day means when somebody looks, and writes it down late or never; the model does each
-midnight what that day brings. Windows of the model are found by walking, not by arithmetic.
+The product computes the state of a subscription when somebody reads it, and stores it later or never. The model moves
+one day at a time, and applies at each midnight what that day brings. It finds its windows by a walk from day to day,
+not by arithmetic.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ from fastapi_ignite.usage.service import UsageService
 from support.fixed_days import ONE_DAY, Calendar, calendar_at, window_by_walking
 from support.state_machines import Ground, put_plan
 
-PLANS = ("machine-small", "machine-medium", "machine-large")  # each lesser than the next
+PLANS = ("machine-small", "machine-medium", "machine-large")  # from the least to the greatest
 CAPS = {"machine-small": 5, "machine-medium": 12, "machine-large": 30}
 GRACE_DAYS = 7
 Cycles = st.sampled_from(BillingCycle)
 
 
 async def make_plans(ground: Ground) -> None:
-    """Those that the machine changes between."""
+    """Store the plans that the machine changes between."""
     for place, plan in enumerate(PLANS):
         await put_plan(ground.database, plan, caps=(1, CAPS[plan], 10), price=100 * (place + 1))
 
 
 @dataclass
 class Model:
-    """A tenant's affairs as of `today`, which never moves by more than a day."""
+    """Holds the expected subscription of a tenant on `today`, which moves one day at a time."""
 
     today: date
     plan: str
@@ -74,7 +75,7 @@ class Model:
 
     @property
     def over_since(self) -> date | None:
-        """The day on which it ended, if it has."""
+        """Return the day on which the subscription ended, or None."""
         ends = [day for day in (self.ends, self.grace_end) if day and day <= self.today]
         return min(ends, default=None)
 
@@ -98,7 +99,7 @@ class Model:
 
 
 class SubscriptionMachine(RuleBasedStateMachine):
-    """Set `ground` before it runs."""
+    """Compares the product with `Model` after each step. Set `ground` before the machine runs."""
 
     ground: ClassVar[Ground]
 
@@ -118,14 +119,14 @@ class SubscriptionMachine(RuleBasedStateMachine):
             self._moved.__exit__(None, None, None)
 
     @rule(days=st.one_of(st.integers(1, 12), st.integers(20, 40)))
-    def days_pass(self, days: int) -> None:
+    def pass_days(self, days: int) -> None:
         self.calendar.pass_days(days)
         for _ in range(days):
             self.model.next_day()
 
     @rule()
-    def the_next_billing_window_begins(self) -> None:
-        self.days_pass((self.model.billing_window[1] - self.model.today).days + 1)
+    def begin_next_billing_window(self) -> None:
+        self.pass_days((self.model.billing_window[1] - self.model.today).days + 1)
 
     @rule(plan=st.sampled_from(PLANS), cycle=Cycles)
     def subscribe(self, plan: str, cycle: BillingCycle) -> None:
@@ -148,12 +149,12 @@ class SubscriptionMachine(RuleBasedStateMachine):
             self.model.change = self.model.ends = None
 
     @rule()
-    def the_scheduler_comes_by(self) -> None:
+    def run_scheduler(self) -> None:
         self.ground.run(ScheduledChanges(self.ground.database).run())
         assert self.ground.run(self.tenants_row()) == (self.model.plan, self.model.cycle)
 
     @rule(paid=st.booleans())
-    def the_provider_speaks(self, paid: bool) -> None:  # noqa: FBT001  Hypothesis passes by name
+    def report_payment(self, paid: bool) -> None:  # noqa: FBT001  Hypothesis passes it by name
         async def record() -> None:
             async with self.ground.database.tenant(self.tenant_id) as session:
                 repository = SubscriptionRepo(session, self.tenant_id)
@@ -186,7 +187,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
             self.used[self.model.today] = self.used.get(self.model.today, 0) + number
 
     @invariant()
-    def it_is_as_the_model_says(self) -> None:
+    def matches_the_model(self) -> None:
         model, found = self.model, self.ground.run(self.look())
         if model.over_since:
             assert found is None
@@ -225,7 +226,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
         return row.plan_id, row.billing_cycle
 
     def expect(self, refusal: type[IgniteError] | None, step: Coroutine[None, None, None]) -> None:
-        """The step ends as the model says."""
+        """Run the step, and check that it raises this error, or none."""
         try:
             self.ground.run(step)
         except IgniteError as error:

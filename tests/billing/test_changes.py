@@ -1,4 +1,4 @@
-"""Downgrades, cancellations and their days, as a tenant sees them."""
+"""Tests of downgrades and cancellations, and of the days on which a tenant sees their effect."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def calendar() -> Iterator[Calendar]:
 
 @pytest.fixture
 async def pro(calendar: Calendar, make_tenant: TenantFactory) -> TenantClient:
-    """A tenant on the larger plan since the 31st."""
+    """Make a tenant that has the larger plan since the 31st."""
     del calendar
     return await make_tenant("pro")
 
@@ -139,7 +139,7 @@ class TestEnd:
         for refused in (
             await pro.ask(project, "Anything?"),
             await pro.post("/billing/resume"),
-            await pro.post("/ingestion/projects/create?name=Docs"),  # it has that one
+            await pro.post("/ingestion/projects/create?name=Docs"),  # the tenant has a project of this name
         ):
             assert (refused.status_code, refused.json()["code"]) == (402, "subscription_required")
         assert (await pro.get(f"/ingestion/projects/{project}/files")).status_code == 200
@@ -156,7 +156,7 @@ class TestEnd:
     async def test_a_cancellation_at_midnight_is_of_one_of_the_two_days(
         self, pro: TenantClient, calendar: Calendar, database: Database, monkeypatch: pytest.MonkeyPatch, looks: int
     ) -> None:
-        """The window is over after so many looks at the clock."""
+        """The billing window ends when the cancellation has read the clock `looks` times."""
         left = [END_OF_WINDOW - ONE_DAY] * looks
 
         def now() -> datetime:
@@ -186,51 +186,51 @@ class TestEnd:
         assert (answer["period_start"], answer["quota_period_start"]) == ("2031-05-05", "2031-05-05")
 
 
-class Bank:
-    """A provider of the test's own, which remembers what it was told about one tenant."""
+class FakePaymentProvider:
+    """Simulates a payment provider that records the calls about one tenant."""
 
-    name = "bank"
+    name = "fake"
     collects = True
 
     def __init__(self, tenant: TenantClient) -> None:
         self.status = PaymentStatus.PAID
-        self.told: list[Account] = []
-        self.away = False
-        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        self.calls: list[Account] = []
+        self.unavailable = False
+        self.during_call: Callable[[], Awaitable[object]] | None = None
         self._tenant = tenant
 
     async def sync(self, account: Account) -> PaymentStatus:
         if account.tenant_id != self._tenant.id:
             return PaymentStatus.PAID
-        if self.away:
+        if self.unavailable:
             raise ConnectionError
-        self.told.append(account)
-        if self.meanwhile:
-            meanwhile, self.meanwhile = self.meanwhile, None
-            await meanwhile()
+        self.calls.append(account)
+        if self.during_call:
+            during_call, self.during_call = self.during_call, None
+            await during_call()
         return self.status
 
 
 class TestProvider:
     @pytest.fixture(autouse=True)
-    async def _everybody_is_told(self, database: Database) -> None:
-        """The tenants of all tests share the database, and a run calls the provider for each of them."""
+    async def _others_are_synced(self, database: Database) -> None:
+        """Mark the tenants of other tests as synced, because a run calls the provider for each tenant that is due."""
         async with database.system() as session:
             await session.execute(text("UPDATE subscriptions SET synced_at = '2040-01-01'"))
 
     @pytest.fixture
-    def bank(self, pro: TenantClient) -> Bank:
-        return Bank(pro)
+    def payments(self, pro: TenantClient) -> FakePaymentProvider:
+        return FakePaymentProvider(pro)
 
     @pytest.fixture
-    def sync(self, bank: Bank, database: Database) -> ProviderSync:
-        return ProviderSync(database, bank, grace_days=7, batch=2)
+    def sync(self, payments: FakePaymentProvider, database: Database) -> ProviderSync:
+        return ProviderSync(database, payments, grace_days=7, batch=2)
 
     async def test_it_is_told_of_every_change_once(self, make_tenant: TenantFactory, database: Database) -> None:
-        """Today, for changes carry the time of the database."""
+        """The test runs on today's date, because the database writes the time of each change."""
         tenant = await make_tenant("pro")
-        bank = Bank(tenant)
-        sync = ProviderSync(database, bank, grace_days=7)
+        payments = FakePaymentProvider(tenant)
+        sync = ProviderSync(database, payments, grace_days=7)
         for _ in range(2):
             await sync.run()
         await tenant.post("/billing/subscribe?plan_id=pro&cycle=annual")
@@ -238,26 +238,28 @@ class TestProvider:
             await sync.run()
         ends_on = date.fromisoformat((await tenant.post("/billing/cancel")).json()["ends_on"])
         await sync.run()
-        assert [(account.cycle, account.ends_on) for account in bank.told] == [
+        assert [(account.cycle, account.ends_on) for account in payments.calls] == [
             ("monthly", None),
             ("annual", None),
             ("annual", ends_on),
         ]
-        assert bank.told[1].window.resets_on == ends_on
+        assert payments.calls[1].window.resets_on == ends_on
 
-    async def test_what_could_not_be_told_is_told_later(self, bank: Bank, sync: ProviderSync) -> None:
-        bank.away = True
+    async def test_what_could_not_be_told_is_told_later(
+        self, payments: FakePaymentProvider, sync: ProviderSync
+    ) -> None:
+        payments.unavailable = True
         await sync.run()
-        bank.away = False
+        payments.unavailable = False
         await sync.run()
-        assert len(bank.told) == 1
+        assert len(payments.calls) == 1
 
     async def test_an_unpaid_tenant_is_served_for_the_grace_and_again_once_it_paid(
-        self, pro: TenantClient, bank: Bank, sync: ProviderSync, calendar: Calendar
+        self, pro: TenantClient, payments: FakePaymentProvider, sync: ProviderSync, calendar: Calendar
     ) -> None:
         project = await pro.create_project()
         calendar.today = date(2031, 3, 1)
-        bank.status = PaymentStatus.UNPAID
+        payments.status = PaymentStatus.UNPAID
         await sync.run()
         unpaid = await read(pro)
         assert (unpaid["status"], unpaid["past_due_since"], unpaid["grace_ends_on"]) == (
@@ -271,18 +273,18 @@ class TestProvider:
         calendar.today = date(2031, 3, 8)
         assert (await pro.ask(project, "Anything?")).json()["code"] == "subscription_required"
         assert (await pro.post("/billing/subscribe?plan_id=pro")).json()["code"] == "payment_overdue"
-        bank.status = PaymentStatus.PAID
-        calendar.today = date(2031, 3, 9)  # every day is another look
+        payments.status = PaymentStatus.PAID
+        calendar.today = date(2031, 3, 9)  # the provider is asked once a day
         await sync.run()
         paid = await read(pro)
         assert (paid["status"], paid["past_due_since"]) == ("active", None)
 
     async def test_the_grace_of_a_window_that_proves_unpaid_late_is_not_shorter(
-        self, pro: TenantClient, bank: Bank, sync: ProviderSync, calendar: Calendar
+        self, pro: TenantClient, payments: FakePaymentProvider, sync: ProviderSync, calendar: Calendar
     ) -> None:
         await sync.run()
         calendar.today = END_OF_WINDOW - timedelta(days=2)
-        bank.status = PaymentStatus.UNPAID
+        payments.status = PaymentStatus.UNPAID
         await sync.run()
         unpaid = await read(pro)
         assert (unpaid["status"], unpaid["past_due_since"], unpaid["grace_ends_on"]) == (
@@ -295,35 +297,35 @@ class TestProvider:
         assert (await read(pro))["grace_ends_on"] == "2031-03-05"
 
     async def test_a_subscription_that_ended_unpaid_is_shown_as_ended(
-        self, pro: TenantClient, bank: Bank, sync: ProviderSync, calendar: Calendar
+        self, pro: TenantClient, payments: FakePaymentProvider, sync: ProviderSync, calendar: Calendar
     ) -> None:
-        bank.status = PaymentStatus.UNPAID
+        payments.status = PaymentStatus.UNPAID
         for _ in range(3):
             await sync.run()
             calendar.pass_days(31)
-        assert [(account.window.start, account.ends_on) for account in bank.told] == [
+        assert [(account.window.start, account.ends_on) for account in payments.calls] == [
             (START, None),
             (START, date(2031, 2, 7)),
             (START, date(2031, 2, 7)),
         ]
-        bank.status = PaymentStatus.PAID
+        payments.status = PaymentStatus.PAID
         await sync.run()
         assert (await read(pro))["status"] == "active"
 
     async def test_one_that_ended_unpaid_and_was_canceled_does_not_go_on_once_it_is_paid(
-        self, pro: TenantClient, bank: Bank, sync: ProviderSync, calendar: Calendar
+        self, pro: TenantClient, payments: FakePaymentProvider, sync: ProviderSync, calendar: Calendar
     ) -> None:
         await pro.post("/billing/subscribe?plan_id=hobby")
-        bank.status = PaymentStatus.UNPAID
+        payments.status = PaymentStatus.UNPAID
         await sync.run()
         calendar.today = date(2031, 2, 10)
         for _ in range(2):
             answer = await pro.post("/billing/cancel")
             assert (answer.status_code, answer.json()) == (200, {"subscribed": False})
         assert (await pro.post("/billing/resume")).json()["code"] == "subscription_required"
-        bank.status = PaymentStatus.PAID
+        payments.status = PaymentStatus.PAID
         await sync.run()
-        assert bank.told[-1].ends_on == date(2031, 2, 7)
+        assert payments.calls[-1].ends_on == date(2031, 2, 7)
         assert await read(pro) == {"subscribed": False}
         assert (await pro.post("/billing/cancel")).json()["code"] == "subscription_required"
         assert (await pro.post("/billing/subscribe?plan_id=pro")).json()["period_start"] == "2031-02-10"
@@ -331,59 +333,62 @@ class TestProvider:
     async def test_who_canceled_while_unpaid_may_subscribe_again_once_it_paid(
         self, make_tenant: TenantFactory, database: Database
     ) -> None:
-        """Around the present day: when the provider was asked is by the time of the database."""
+        """The test runs around today's date, because the database writes the time of the last call of the provider."""
         present = datetime.now(UTC).date()
         with calendar_at(present - timedelta(days=60)) as calendar:
             tenant = await make_tenant("pro")
-            bank = Bank(tenant)
-            sync = ProviderSync(database, bank, grace_days=7)
-            bank.status = PaymentStatus.UNPAID
+            payments = FakePaymentProvider(tenant)
+            sync = ProviderSync(database, payments, grace_days=7)
+            payments.status = PaymentStatus.UNPAID
             await sync.run()
             assert (await tenant.post("/billing/cancel")).status_code == 200
             calendar.today = present
             await sync.run()
             assert (await tenant.post("/billing/subscribe?plan_id=pro")).json()["code"] == "payment_overdue"
-            bank.status = PaymentStatus.PAID
+            payments.status = PaymentStatus.PAID
             calendar.pass_days(1)
             await sync.run()
             assert (await tenant.post("/billing/subscribe?plan_id=pro")).status_code == 200
 
     async def test_a_change_during_the_call_is_told_in_the_next_run(
-        self, pro: TenantClient, bank: Bank, sync: ProviderSync
+        self, pro: TenantClient, payments: FakePaymentProvider, sync: ProviderSync
     ) -> None:
         async def cancel() -> None:
             await pro.post("/billing/cancel")
 
-        bank.status = PaymentStatus.UNPAID
-        bank.meanwhile = cancel
+        payments.status = PaymentStatus.UNPAID
+        payments.during_call = cancel
         await sync.run()
         assert (await read(pro))["ends_on"] == "2031-02-28"
         await sync.run()
-        assert [account.ends_on for account in bank.told] == [None, date(2031, 2, 28)]
+        assert [account.ends_on for account in payments.calls] == [None, date(2031, 2, 28)]
 
     @pytest.mark.parametrize("written", ["before the call", "after the call"])
     async def test_a_change_whose_transaction_began_before_the_call_is_told_in_the_next_run(
         self, make_tenant: TenantFactory, database: Database, written: str
     ) -> None:
-        """Today, for changes carry the time of the database. The provider is called before the change is committed."""
+        """The provider is called before the change is committed.
+
+        The test runs on today's date, because the database writes the time of each change.
+        """
         tenant = await make_tenant("pro")
-        bank = Bank(tenant)
-        sync = ProviderSync(database, bank, grace_days=7)
+        payments = FakePaymentProvider(tenant)
+        sync = ProviderSync(database, payments, grace_days=7)
         await sync.run()
         async with AsyncExitStack() as change:
             session = await change.enter_async_context(database.tenant(tenant.id))
             await session.execute(text("SELECT now()"))
-            await tenant.post("/billing/subscribe?plan_id=pro&cycle=annual")  # something to tell
+            await tenant.post("/billing/subscribe?plan_id=pro&cycle=annual")  # so that the next run calls the provider
             if written == "after the call":
                 await sync.run()
             await BillingService(session, tenant.id).cancel()
             if written == "before the call":
-                bank.meanwhile = change.aclose
+                payments.during_call = change.aclose
                 await sync.run()
         await sync.run()
-        assert [account.ends_on is None for account in bank.told] == [True, True, False]
+        assert [account.ends_on is None for account in payments.calls] == [True, True, False]
         await sync.run()
-        assert len(bank.told) == 3
+        assert len(payments.calls) == 3
 
 
 class TestPlans:
@@ -398,7 +403,7 @@ class TestPlans:
         return plan_id
 
     async def listed(self, client: httpx2.AsyncClient) -> dict[str, dict[str, Any]]:
-        """Every plan, page by page."""
+        """Return every plan by its id."""
         found: dict[str, dict[str, Any]] = {}
         while page := (await client.get("/plans", params={"limit": 5, "skip": len(found)})).json()["plans"]:
             found |= {plan["id"]: plan for plan in page}
@@ -442,7 +447,7 @@ class TestPlans:
     async def test_prices_of_the_cycle_asked_for_are_compared(
         self, make_tenant: TenantFactory, database: Database, plan_id: str
     ) -> None:
-        """Per window, what is cheaper by the month can be dearer by the year."""
+        """A plan that is cheaper by the month can be more expensive by the year."""
         other = f"{plan_id}-other"
         async with database.system() as session:
             plans = PlanService(session)
@@ -466,7 +471,7 @@ class TestPlans:
     async def test_caps_are_compared_where_a_plan_has_no_price(
         self, make_tenant: TenantFactory, database: Database, plan_id: str, caps: int, status: str, cycle: str
     ) -> None:
-        """One is sold by the month only, the other one by the year."""
+        """One plan is sold only by the month, the other one only by the year."""
         annual = f"{plan_id}-annual"
         async with database.system() as session:
             change = PlanChange(
@@ -482,8 +487,8 @@ class TestPlans:
         assert answer.json()["status"] == status
 
 
-class TestWhoeverComesDuringAnotherChange:
-    """Waits for it, and goes by what it left."""
+class TestRequestDuringAnotherChange:
+    """These tests check that a request waits for the change before it, and uses the result of that change."""
 
     WAITING = "SELECT subscriptions%"
 
@@ -507,7 +512,7 @@ class TestWhoeverComesDuringAnotherChange:
         async with database.tenant(pro.id) as session:
             subscription = await SubscriptionRepo(session, pro.id).lock()
             assert subscription
-            subscription.terms = subscription.terms.on(calendar.today)  # as the scheduler writes it down
+            subscription.terms = subscription.terms.on(calendar.today)  # the scheduler stores it in this way
             await session.flush()
             coming = asyncio.create_task(pro.post("/billing/cancel"))
             await waits_for_a_lock(addresses, self.WAITING)
@@ -517,7 +522,7 @@ class TestWhoeverComesDuringAnotherChange:
 
 
 async def test_subscriptions_of_one_tenant_take_turns(pro: TenantClient, database: Database) -> None:
-    """Whatever comes last, plan and cycle are of one request, and the tenant's row repeats them."""
+    """Whichever request is the last, plan and cycle come from one request, and the row of the tenant repeats them."""
     requests = [f"/billing/subscribe?plan_id=pro&cycle={cycle}" for cycle in ("annual", "monthly")] * 5
     answers = await asyncio.gather(*(pro.post(request) for request in [*requests, "/billing/cancel"]))
     assert {answer.status_code for answer in answers} == {200}

@@ -31,7 +31,7 @@ def test_windows_are_counted_from_the_anchor(anchor: str, months: int, day: str,
 
 
 def test_every_day_of_eleven_years_is_in_the_window_that_walking_finds() -> None:
-    """Anchors on each day of a month, leap days and both cycles; each window ends the day before the next begins."""
+    """The anchors are on each day of a month and on leap days, with both cycles. Windows follow without a gap."""
     cases = 0
     for anchor in ANCHORS:
         for annual in (False, True):

@@ -5,8 +5,8 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from support.state_machines import ground, play
 
 
-def test_any_order_of_changes_is_what_living_through_the_days_gives(addresses: ServiceAddresses) -> None:
-    """`bench/state_machines.py` runs more of them."""
+def test_any_order_of_changes_ends_as_in_the_model(addresses: ServiceAddresses) -> None:
+    """This is a short run. `bench/state_machines.py` runs the machine many more times."""
     with ground(addresses.worker_url) as own:
         own.run(make_plans(own))
         SubscriptionMachine.ground = own

@@ -1,4 +1,4 @@
-"""The command line on a database of its own, reached by DATABASE_URL and REDIS_URL."""
+"""Fixtures that run the command line on its own database, with DATABASE_URL and REDIS_URL."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from support.databases import new_database
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where the commands run."""
+    """Return the folder in which the commands run."""
     with open_folder() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def migrated(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database at the head, and a Redis number beside that of the other tests."""
+    """Return a new database at the newest migration."""
     with new_database(addresses, template="template_migrated") as own:
         yield own
 
 
 @pytest.fixture
 def empty(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database without a schema."""
+    """Return a database without a schema."""
     with new_database(addresses) as own:
         yield own
 
 
 @pytest.fixture
 def commands(folder: Path, migrated: ServiceAddresses) -> CommandLine:
-    """On the migrated database."""
+    """Return a command line on the migrated database."""
     return CommandLine.on_servers(folder, migrated)

@@ -1,4 +1,4 @@
-"""`cli.py admin-key`: the one place where administrators begin."""
+"""Tests of `cli.py admin-key`, the only way to make an administrator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.tokens import bearer
 
 @pytest.fixture
 async def anonymous(settings: Settings, migrated: ServiceAddresses) -> AsyncIterator[httpx2.AsyncClient]:
-    """A caller of the API on the database of these commands."""
+    """Return an HTTP client without a token, for an API on the database of these commands."""
     async with open_state(settings, migrated) as state, client_for(settings, state) as client:
         yield client
 
@@ -37,7 +37,7 @@ async def test_a_key_is_made_listed_used_and_revoked(commands: CommandLine, anon
 
 
 def test_the_key_alone_is_on_standard_output(commands: CommandLine) -> None:
-    """So that a script can keep it: KEY=$(python cli.py admin-key)."""
+    """A script reads the key with KEY=$(python cli.py admin-key)."""
     assert len(commands.run("admin-key").succeeded().splitlines()) == 1
 
 

@@ -1,4 +1,4 @@
-"""`cli.py worker --queues` and `cli.py scheduler --list`."""
+"""Tests of `cli.py worker --queues` and `cli.py scheduler --list`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.command_line import CommandLine
 
 @pytest.fixture
 def commands(tmp_path: Path) -> CommandLine:
-    """Without any server."""
+    """Return a command line without any server."""
     return CommandLine(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The program's face: help for every command, tokens, and one clear line for what is wrong."""
+"""Tests of the command line: help for every command, tokens, and errors that are one clear line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRODUCTION = {"ENV": "production", "JWT_SECRET": STRONG_SECRET, "TENANT_SIGNUP":
 
 @pytest.fixture
 def commands(tmp_path: Path) -> CommandLine:
-    """Without any server."""
+    """Return a command line without any server."""
     return CommandLine(tmp_path)
 
 

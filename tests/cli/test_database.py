@@ -1,4 +1,4 @@
-"""`cli.py db`: making, migrating and emptying a database."""
+"""Tests of `cli.py db`, which creates, migrates and empties a database."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class TestInitAndMigrate:
 class TestReset:
     @pytest.fixture
     def filled(self, addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-        """A database with a tenant in it and a plan changed."""
+        """Return a database with one tenant and a changed plan."""
         with new_database(addresses, template="template_migrated") as own:
             run(
                 own.owner_url,
@@ -75,7 +75,7 @@ class TestReset:
 
     @staticmethod
     def contents(addresses: ServiceAddresses) -> tuple[int, int]:
-        """Tenants, and the projects a hobbyist may have."""
+        """Return the number of tenants, and the number of projects that the hobby plan allows."""
         columns = "(SELECT count(*) FROM tenants), (SELECT max_projects FROM plans WHERE id = 'hobby')"
         tenants, projects = run(addresses.owner_url, f"SELECT {columns}")[0]
         return tenants, projects

@@ -1,4 +1,4 @@
-"""`cli.py doctor`: what works, what does not, and what to do about it."""
+"""Tests of `cli.py doctor`, which says what works, what does not, and what to do about it."""
 
 from __future__ import annotations
 

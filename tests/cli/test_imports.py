@@ -1,4 +1,4 @@
-"""What short-lived processes must not load: seconds of a user's time. Of others see `tests/test_memory.py`."""
+"""Tests that short-lived processes do not load slow libraries. `tests/test_memory.py` tests the other processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.command_line import ENVIRONMENT
     ids=["help of all commands", "extraction of a text"],
 )
 def test_what_is_not_needed_is_not_imported(code: str, heavy: set[str]) -> None:
-    loaded = subprocess.run(  # noqa: S603  our own interpreter
+    loaded = subprocess.run(  # noqa: S603  runs the interpreter of the tests
         [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
         env=ENVIRONMENT | {"PYTHONPATH": str(PROJECT_ROOT / "src")},
         capture_output=True,

@@ -1,4 +1,4 @@
-"""`cli.py plans`, and what it changes for the tenants of a plan."""
+"""Tests of `cli.py plans`, and of what it changes for the tenants of a plan."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def plan_id() -> str:
 
 @pytest.fixture
 async def anonymous(settings: Settings, migrated: ServiceAddresses) -> AsyncIterator[httpx2.AsyncClient]:
-    """A caller of the API on the database of these commands."""
+    """Return an HTTP client without a token, for an API on the database of these commands."""
     async with open_state(settings, migrated) as state, client_for(settings, state) as client:
         yield client
 
 
 def row(listing: str, plan_id: str) -> list[str]:
-    """The cells of a plan in the printed table."""
+    """Return the cells of a plan in the printed table."""
     rows = [re.split(r"\s*[│|]\s*", line.strip("│| ")) for line in listing.splitlines()]
     return next(cells for cells in rows if cells[0] == plan_id)
 
@@ -115,7 +115,7 @@ class TestSet:
 
 
 async def rate_becomes(tenant: TenantClient, rpm: int) -> None:
-    """Rates are remembered for a second."""
+    """Wait until the API applies this rate. It caches rates for one second."""
     async with asyncio.timeout(20):
         while True:
             answer = await tenant.get("/limits/current")

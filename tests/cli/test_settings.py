@@ -1,4 +1,4 @@
-"""The committed pages about settings and jobs say what the program says."""
+"""Tests that the committed pages about settings and jobs are current."""
 
 from __future__ import annotations
 

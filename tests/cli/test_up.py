@@ -1,4 +1,4 @@
-"""`cli.py up` and `down`: a stack that is used, one that is killed, and those that cannot start."""
+"""Tests of `cli.py up` and `down`: a stack that is used, one that is killed, and some that cannot start."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[RunningStack]:
-    """One for all tests that leave it running."""
+    """Return a stack that the tests share. They must leave it running."""
     with open_folder() as made:
         running = RunningStack(made, RAG_EMBEDDER="none", IGNITE_HUNG_SECONDS="5")
         try:
@@ -82,7 +82,7 @@ class TestRunning:
 
 @pytest.mark.timeout(180)
 def test_what_hangs_is_replaced_and_work_goes_on(stack: RunningStack) -> None:
-    """API, worker process, scheduler and Valkey at once. The next upload says that all of them are back."""
+    """API, worker process, scheduler and Valkey hang at once. The next upload succeeds only if all of them are back."""
     created = httpx2.post(f"{stack.api}/tenants/create", params={"name": "Acme", "plan_id": "hobby"}).json()
     token = stack.commands.run("token", created["tenant_id"]).succeeded().strip()
     bearer = {"Authorization": f"Bearer {token}"}
@@ -93,7 +93,7 @@ def test_what_hangs_is_replaced_and_work_goes_on(stack: RunningStack) -> None:
     ).json()["id"]
 
     api, scheduler = (stack.processes_of(f"cli {name}")[0] for name in ("api", "scheduler"))
-    worker = stack.processes_of("cli worker")[-1]  # the process under the one that `up` started
+    worker = stack.processes_of("cli worker")[-1]  # the child of the process that `up` started
     valkey = status(stack.commands.data_dir).redis_pid
     assert valkey is not None
     stopped = {api, worker, scheduler, valkey}
@@ -117,7 +117,7 @@ def test_what_hangs_is_replaced_and_work_goes_on(stack: RunningStack) -> None:
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Callable[..., RunningStack]]:
-    """`up` on this test's folder."""
+    """Return a function that starts a stack in the folder of this test."""
     started: list[RunningStack] = []
 
     def start_stack(*options: str) -> RunningStack:
@@ -136,9 +136,9 @@ def test_a_killed_supervisor_leaves_nothing_and_up_and_down_work_afterwards(
     killed = start("--workers", "2")
     tenant = httpx2.post(f"{killed.api}/tenants/create", params={"name": "Acme", "plan_id": "hobby"}).json()
     processes = killed.processes()
-    assert len(processes) >= 7  # up, the API and its two workers, the worker and its process, the scheduler
+    assert len(processes) >= 7  # `up`, the API and its two workers, the worker and its child, the scheduler
     killed.kill()
-    killed.wait_until_gone(processes, 18)  # less than the grace after which each would end the hard way
+    killed.wait_until_gone(processes, 18)  # less than the time after which each process would be killed
 
     again = start()
     token = again.commands.run("token", tenant["tenant_id"]).succeeded().strip()
@@ -154,7 +154,7 @@ def test_a_killed_supervisor_leaves_nothing_and_up_and_down_work_afterwards(
 
 @pytest.mark.parametrize(("mode", "kept_small"), [("ab", True), ("wb", False)])
 def test_the_log_it_appends_to_is_its_own_to_keep_small(folder: Path, mode: str, *, kept_small: bool) -> None:
-    """Where the output does not append, an emptied file would be filled with zeros up to the old place."""
+    """If the output is not opened to append, the next line after a truncation would follow a block of zeros."""
     commands = CommandLine(folder)
     log = commands.data_dir / "logs" / "up.log"
     log.parent.mkdir(parents=True)
@@ -163,7 +163,7 @@ def test_the_log_it_appends_to_is_its_own_to_keep_small(folder: Path, mode: str,
         "print(appended_log(get_settings()))"
     )
     with log.open(mode) as output:
-        subprocess.run(  # noqa: S603  # our own interpreter
+        subprocess.run(  # noqa: S603  runs the interpreter of the tests
             [sys.executable, "-c", ask], stdout=output, env=commands.environment | ENVIRONMENT, check=True
         )
     assert log.read_text().strip() == (str(log) if kept_small else "None")
@@ -172,7 +172,7 @@ def test_the_log_it_appends_to_is_its_own_to_keep_small(folder: Path, mode: str,
 class TestRefused:
     @pytest.fixture
     def commands(self, folder: Path) -> Iterator[CommandLine]:
-        """On a free port; nothing may have been started when the test is over."""
+        """Return a command line with a free port. Check after the test that no server was started."""
         made = CommandLine(folder, PORT=str(free_port()))
         yield made
         assert not (made.data_dir / "postgres").exists()
@@ -186,7 +186,7 @@ class TestRefused:
         assert refused.endswith("Choose another port with --port or PORT.")
 
     def test_a_default_secret_on_every_address(self, commands: CommandLine) -> None:
-        refused = commands.run("up", HOST="0.0.0.0").refused_with()  # noqa: S104  # refused
+        refused = commands.run("up", HOST="0.0.0.0").refused_with()  # noqa: S104  the address is refused
         assert refused.startswith("JWT_SECRET is the development default, so HOST=0.0.0.0 is refused")
 
     def test_a_wrong_setting(self, commands: CommandLine) -> None:

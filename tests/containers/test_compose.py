@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile, against the program they start. No container engine is needed."""
+"""Tests that docker-compose.yml and the Dockerfile fit the program. They need no container engine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ INSTRUCTION = re.compile(r"^([A-Z]+) (.*)$", re.MULTILINE)
 
 
 def compose(**dotenv: str) -> dict[str, Any]:
-    """The file as docker-compose reads it beside a `.env` with these variables."""
+    """Return docker-compose.yml as docker-compose reads it with these variables in `.env`."""
     text = (PROJECT_ROOT / "docker-compose.yml").read_text()
     filled = VARIABLE.sub(lambda match: dotenv.get(match["name"]) or match["default"], text)
     assert not re.search(r"(?<!\$)\$\{", filled), "a variable without a default fails where .env does not set it"
@@ -44,12 +44,12 @@ def compose(**dotenv: str) -> dict[str, Any]:
 
 
 def example() -> dict[str, str]:
-    """What `cp .env.example .env` makes of the variables."""
+    """Return the variables that `cp .env.example .env` gives."""
     return {name: value or "" for name, value in dotenv_values(PROJECT_ROOT / ".env.example").items()}
 
 
 def settings_of(service: str, monkeypatch: pytest.MonkeyPatch, **dotenv: str) -> Settings:
-    """The settings the service's process comes up with."""
+    """Return the settings with which the process of the service starts."""
     described = compose(**dotenv)["services"][service]
     assert described["env_file"] == ".env"
     for section in sections().values():
@@ -151,7 +151,7 @@ def test_named_volumes_hold_what_must_last() -> None:
         for volume in service.get("volumes", [])
     }
     assert set(used) == set(document["volumes"])
-    # from PostgreSQL 18 on the image keeps its data in a folder of the version below this one
+    # since PostgreSQL 18, the image keeps its data in a subfolder for the version
     assert used["postgres-data"] == "/var/lib/postgresql"
 
 
@@ -180,7 +180,7 @@ def test_processes_have_no_rights_to_lose(service: str) -> None:
     assert described["read_only"] is True
     assert described["cap_drop"] == ["ALL"]
     assert described["security_opt"] == ["no-new-privileges:true"]
-    assert described["tmpfs"] == ["/tmp:mode=1777"]  # noqa: S108  the container's own; Docker mounts it noexec
+    assert described["tmpfs"] == ["/tmp:mode=1777"]  # noqa: S108  a folder of the container, which Docker mounts noexec
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
@@ -188,7 +188,7 @@ def test_docker_compose_accepts_the_file(tmp_path: Path) -> None:
     shutil.copy(PROJECT_ROOT / "docker-compose.yml", tmp_path)
     shutil.copy(PROJECT_ROOT / ".env.example", tmp_path / ".env")
     shown = subprocess.run(
-        ["docker-compose", "config"],  # noqa: S607  the one on PATH
+        ["docker-compose", "config"],  # noqa: S607  uses the program on PATH
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -204,7 +204,7 @@ def test_docker_compose_accepts_the_file(tmp_path: Path) -> None:
 
 @cache
 def dockerfile() -> list[list[tuple[str, str]]]:
-    """The instructions of each stage."""
+    """Return the instructions of each stage."""
     text = re.sub(r"^#.*\n", "", (PROJECT_ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     stages: list[list[tuple[str, str]]] = [[]]
     for name, rest in INSTRUCTION.findall(text.replace("\\\n", "")):
@@ -215,7 +215,7 @@ def dockerfile() -> list[list[tuple[str, str]]]:
 
 
 def copied() -> Iterator[str]:
-    """What the build takes out of the checkout."""
+    """Return the paths that the build copies from the checkout."""
     for stage in dockerfile():
         for name, rest in stage:
             if name == "COPY" and "--from" not in rest:
@@ -265,7 +265,7 @@ def test_the_health_check_tells_a_running_api_from_none(prefix: str) -> None:
     environment = {"PORT": str(port), "API_PREFIX": prefix}
 
     def healthy() -> bool:
-        asked = subprocess.run([sys.executable, *command[1:]], env=environment, capture_output=True, check=False)  # noqa: S603  our own code
+        asked = subprocess.run([sys.executable, *command[1:]], env=environment, capture_output=True, check=False)  # noqa: S603  runs our own code
         return asked.returncode == 0
 
     assert not healthy()

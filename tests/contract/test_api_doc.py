@@ -1,4 +1,4 @@
-"""docs/api.md and the README: every request on them, run against a real stack from the first to the last."""
+"""Tests of docs/api.md and the README: all of their requests run in order against a real stack."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ URL = re.compile(r'"\$API_V(\d+)([^"?]*)')
 
 @pytest.fixture(scope="module", params=ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
-    """Where the pages' projects go."""
+    """Return the engine of the projects that the pages create."""
     name: str = request.param
     return name
 
 
 @pytest.fixture(scope="module")
 def stack(engine_name: str, simulator: RunningSimulator) -> Iterator[RunningStack]:
-    """What `cli.py up` starts, without a key and with one."""
+    """Start a stack with `cli.py up`, with an OpenAI key if the engine needs one."""
     keys = {"local": {}, "openai": {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": simulator.base_url}}
     with open_folder() as made:
         running = RunningStack(made, **keys[engine_name])
@@ -74,7 +74,7 @@ def test_every_request_of_the_reference_is_answered_as_it_says(
 
 
 def events_of(text: str) -> list[tuple[str, Any]]:
-    """Kind and data; several of a kind that follow each other are told by the first."""
+    """Return the kind and the data of each event. Of events of one kind in a row, return only the first."""
     found = [(kind, json.loads(data)) for kind, data in re.findall(r"^event: (.*)\ndata: (.*)$", text, re.MULTILINE)]
     return [event for number, event in enumerate(found) if number == 0 or event[0] != found[number - 1][0]]
 

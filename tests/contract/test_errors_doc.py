@@ -1,4 +1,4 @@
-"""docs/errors.md: every code the program knows, with its status, and no other."""
+"""Tests that docs/errors.md has exactly the error codes of the program, with their statuses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATUS = re.compile(r"\*\*(\d{3}|any)\*\* · ")
 
 
 def sections() -> dict[str, str]:
-    """What the page says of each code."""
+    """Return the text of the page about each code."""
     found = [(match["code"], match["text"]) for match in SECTION.finditer(page("docs/errors.md"))]
     assert len(dict(found)) == len(found), "a code has two sections, and its link would be ambiguous"
     return dict(found)
@@ -36,7 +36,7 @@ def sections() -> dict[str, str]:
 
 @cache
 def error_types() -> list[type[IgniteError]]:
-    """The program's whole tree, also what nobody has imported yet."""
+    """Return all error classes of the program. Import every module first, because an unloaded class is not found."""
     for module in walk_packages(fastapi_ignite.__path__, "fastapi_ignite."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
@@ -47,7 +47,7 @@ def error_types() -> list[type[IgniteError]]:
 
 
 def written_codes() -> Iterator[str]:
-    """Codes that stand as text where an error is made: `code=…` in a call, `"code": …` in a dictionary."""
+    """Return the codes that the source has as literals: `code=…` in a call or `"code": …` in a dictionary."""
     for file in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.keyword) and node.arg == "code":

@@ -1,4 +1,4 @@
-"""The OpenAPI document: current in the repository, and told in full for people and generators."""
+"""Tests that the committed OpenAPI document is current, and complete for readers and client generators."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ BOUNDED_FORMATS = {"uuid", "date", "date-time"}
 
 
 def choices(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """What a value may be, behind references and alternatives; bounds beside alternatives hold for each."""
+    """Return the schemas of a value behind references and alternatives.
+
+    Bounds that stand beside alternatives apply to each of them.
+    """
     if "$ref" in schema:
         yield from choices(document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
         return
@@ -54,7 +57,7 @@ def choices(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def unbounded(schema: Mapping[str, Any], place: str) -> Iterator[str]:
-    """The places of an input where a caller may send as much as it likes."""
+    """Return the places of an input that have no upper bound."""
     for choice in choices(schema):
         kind = choice.get("type")
         if kind == "string" and not (choice.keys() & {"maxLength", "enum", "const"}):

@@ -1,4 +1,4 @@
-"""The other pages of docs/: their links lead somewhere, their settings exist, their code works."""
+"""Tests of the other pages of docs/: their links lead to pages, their settings exist, and their code works."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PAGES = sorted(str(path.relative_to(PROJECT_ROOT)) for path in PROJECT_ROOT.glob
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 SETTING = re.compile(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`")
-OF_THE_FRONT_END = {"NEXT_PUBLIC_API_BASE_URL"}
+FRONTEND_SETTINGS = {"NEXT_PUBLIC_API_BASE_URL"}
 
 
 def anchors(text: str) -> set[str]:
-    """As the code host makes them of headings."""
+    """Return the anchors that GitHub makes from the headings."""
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in HEADING.findall(text)}
 
 
@@ -40,7 +40,7 @@ def test_settings_named_are_settings(name: str) -> None:
     known = {variable_name(section, field) for section in sections().values() for field in section.model_fields}
     named = set(SETTING.findall(page(name)))
     assert named
-    assert named <= known | OF_THE_FRONT_END
+    assert named <= known | FRONTEND_SETTINGS
 
 
 def test_the_index_lists_every_page() -> None:
@@ -51,7 +51,7 @@ def test_the_index_lists_every_page() -> None:
 
 @pytest.fixture
 def production(monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """As authentication.md says it must be."""
+    """Return the production settings that authentication.md describes."""
     secrets = {"JWT_SECRET": STRONG_SECRET}
     for name, value in {"ENV": "production", "BACKEND_CORS_ORIGINS": "https://app.example.com", **secrets}.items():
         monkeypatch.setenv(name, value)
@@ -61,7 +61,7 @@ def production(monkeypatch: pytest.MonkeyPatch) -> Settings:
 async def test_the_token_minted_in_python_opens_production(production: Settings) -> None:
     (code,) = blocks(page("docs/authentication.md"), "python")
     made: dict[str, Any] = {}
-    exec(code, made)  # noqa: S102  the page's own words
+    exec(code, made)  # noqa: S102  runs the code of the page
     tenant_id = uuid4()
     verifier = TokenVerifier(production)
     assert (await verifier.verify(made["tenant_token"](str(tenant_id)))).tenant_id == tenant_id

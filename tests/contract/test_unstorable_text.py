@@ -1,4 +1,4 @@
-"""Text that is none, at every place of every operation that takes a string: never 5xx, and in a body always 422."""
+"""Tests of invalid text in every string of every operation: the answer is never 5xx, and 422 for a JSON body."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from support.http_contract import Operation, document, operations, problem
 from support.outages import logged
 
 HALF = "\ud800"
-RAW_HALF = b"\xed\xa0\x80"  # the same as bytes: no UTF-8, though Python's own JSON reader lets it pass
+RAW_HALF = b"\xed\xa0\x80"  # the same as bytes: it is invalid UTF-8, but the JSON reader of Python accepts it
 IN_URLS = (b"\xed\xa0\x80\xff", b"a\x00b")
 SCHEMAS = document()["components"]["schemas"]
 Path = tuple[str | int, ...]
 
 
 def choices(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The schemas behind references and alternatives."""
+    """Return the schemas behind references and alternatives."""
     if "$ref" in schema:
         yield from choices(SCHEMAS[schema["$ref"].rpartition("/")[2]])
         return
@@ -38,7 +38,7 @@ def choices(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def string_places(schema: dict[str, Any], path: Path = ()) -> Iterator[Path]:
-    """Where a JSON body may hold a string; `*` is a name that the caller chooses."""
+    """Return the places of a JSON body that may hold a string. `*` is a name that the caller chooses."""
     for choice in choices(schema):
         if choice.get("type") == "string":
             yield path
@@ -71,7 +71,7 @@ def example_body(operation: Operation) -> Any:
 
 
 def put(body: Any, path: Path, value: str) -> Any:
-    """The body with this string at the place."""
+    """Put the string into the body at the path."""
     *parents, last = path
     for parent, following in zip(parents, path[1:], strict=True):
         if not isinstance(body.get(parent), list if following == 0 else dict):
@@ -87,17 +87,17 @@ def put(body: Any, path: Path, value: str) -> Any:
 
 @pytest.fixture(scope="module")
 async def callers(make_tenant: TenantFactory, admin_key: str) -> dict[str, dict[str, str]]:
-    """Headers of whoever may call an operation."""
+    """Return the headers of the callers that operations accept."""
     tenant = await make_tenant()
     return {"tenant": tenant.headers, "admin": {"Authorization": f"Bearer {admin_key}"}, "public": {}}
 
 
-def who(operation: Operation) -> str:
+def caller_kind(operation: Operation) -> str:
     return "tenant" if operation.for_tenants else "public" if operation.public else "admin"
 
 
 def required(operation: Operation, place: str) -> dict[str, str]:
-    """The document's examples of the parameters without which there is no request."""
+    """Return the document's examples of the required parameters."""
     return {
         parameter["name"]: str(parameter["schema"]["examples"][0])
         for parameter in operation.definition.get("parameters", [])
@@ -120,7 +120,7 @@ async def test_half_a_character_in_a_body_is_found_by_its_place(
                     operation.method,
                     operation.url(**required(operation, "path")),
                     params=required(operation, "query"),
-                    headers={**callers[who(operation)], "Content-Type": "application/json"},
+                    headers={**callers[caller_kind(operation)], "Content-Type": "application/json"},
                     content=content,
                 )
                 told = problem(answer, 422, "validation_error")
@@ -137,7 +137,7 @@ async def test_bytes_that_are_no_text_in_addresses_and_headers(
     for operation, place, name in found:
         for value in IN_URLS:
             path, query = required(operation, "path"), required(operation, "query")
-            headers = {key.encode(): text.encode() for key, text in callers[who(operation)].items()}
+            headers = {key.encode(): text.encode() for key, text in callers[caller_kind(operation)].items()}
             if place == "header":
                 headers[name.lower().encode()] = value.replace(b"\x00", b"\x01")
             elif place == "path":
@@ -168,7 +168,7 @@ async def test_a_whole_character_outside_the_first_plane_passes(tenant: TenantCl
 
 
 async def test_a_body_deep_and_wide_is_looked_through_at_its_own_cost(tenant: TenantClient) -> None:
-    """A list of its own for the place of each value would take a gigabyte."""
+    """If each value had its own list for its path, the check would take a gigabyte."""
     content = b"[" * 900 + b"1," * 100_000 + rb'"\ud800"' + b"]" * 900
     tracemalloc.start()
     try:
@@ -181,7 +181,7 @@ async def test_a_body_deep_and_wide_is_looked_through_at_its_own_cost(tenant: Te
 
 
 async def test_a_caller_who_leaves_within_a_body_is_no_defect(settings: Settings, state: AppState) -> None:
-    """Nobody hears the answer, and the log has no traceback."""
+    """The test checks that the log has neither an error nor a traceback."""
     messages: Iterator[Message] = iter(
         [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
     )
@@ -200,7 +200,7 @@ async def test_a_caller_who_leaves_within_a_body_is_no_defect(settings: Settings
         return next(messages, {"type": "http.disconnect"})
 
     async def send(_: Message) -> None:
-        """To nobody."""
+        """Drop the message."""
 
     with logged(settings) as log:
         await WithState(application(settings), state)(scope, receive, send)

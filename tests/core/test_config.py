@@ -1,4 +1,4 @@
-"""Settings as an operator meets them: by variable, from the environment and from `.env`."""
+"""Tests of settings that come from the environment and from `.env`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], env_file: P
     return load_settings(env_file=env_file)
 
 
-def complaints(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> list[str]:
+def error_lines(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
         load(monkeypatch, variables)
     return caught.value.detail.splitlines()
@@ -127,7 +127,7 @@ class TestSources:
     @pytest.mark.parametrize("name", ["ANSWER_MODEL", "ANSWER_BASE_URL"])
     def test_a_model_and_its_server_are_named_together(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         together = "ANSWER_BASE_URL: ANSWER_MODEL and ANSWER_BASE_URL must be set together, or neither"
-        assert complaints(monkeypatch, {name: "http://localhost:11434/v1"}) == [together]
+        assert error_lines(monkeypatch, {name: "http://localhost:11434/v1"}) == [together]
 
     def test_a_file_that_is_not_utf_8_is_one_clear_line(self, tmp_path: Path) -> None:
         env_file = tmp_path / ".env"
@@ -190,14 +190,14 @@ class TestWrongValues:
     def test_one_line_names_the_variable_and_what_it_takes_but_not_the_value(
         self, monkeypatch: pytest.MonkeyPatch, name: str, value: str, takes: str
     ) -> None:
-        (line,) = complaints(monkeypatch, {name: value})
+        (line,) = error_lines(monkeypatch, {name: value})
         assert line.startswith(f"{name}: ")
         assert takes in line
         assert value not in line
         assert "hunter2" not in line
 
     def test_all_wrong_variables_are_told_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        lines = complaints(monkeypatch, {"PORT": "a", "REDIS_DB": "b", "BACKEND_CORS_ORIGINS": "["})
+        lines = error_lines(monkeypatch, {"PORT": "a", "REDIS_DB": "b", "BACKEND_CORS_ORIGINS": "["})
         assert [line.split(":")[0] for line in lines] == ["PORT", "BACKEND_CORS_ORIGINS", "REDIS_DB"]
 
 
@@ -254,12 +254,12 @@ class TestProduction:
         ],
     )
     def test_each_guard_alone_refuses(self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
-        (line,) = complaints(monkeypatch, PRODUCTION | {variable: value})
+        (line,) = error_lines(monkeypatch, PRODUCTION | {variable: value})
         assert line.startswith(f"{variable}: production requires ")
         assert len(value) < 2 or value not in line
 
     def test_all_broken_guards_are_told_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        lines = complaints(monkeypatch, {"ENV": "production", "BACKEND_CORS_ORIGINS": "*"})
+        lines = error_lines(monkeypatch, {"ENV": "production", "BACKEND_CORS_ORIGINS": "*"})
         assert [line.split(":")[0] for line in lines] == ["JWT_SECRET", "BACKEND_CORS_ORIGINS"]
 
     @pytest.mark.parametrize("make", [token_urlsafe, token_hex, lambda size: token_bytes(size).hex(":")])
@@ -268,10 +268,10 @@ class TestProduction:
             assert load(monkeypatch, PRODUCTION | {"JWT_SECRET": make(32)}).app.production
 
     def test_it_says_how_to_make_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        (line,) = complaints(monkeypatch, PRODUCTION | {"JWT_SECRET": "a" * 32})
+        (line,) = error_lines(monkeypatch, PRODUCTION | {"JWT_SECRET": "a" * 32})
         command = line.partition("generate one with: ")[2]
         assert command.startswith("python -c '")
-        made = subprocess.check_output([sys.executable, "-c", shlex.split(command)[2]], text=True).strip()  # noqa: S603  our own words
+        made = subprocess.check_output([sys.executable, "-c", shlex.split(command)[2]], text=True).strip()  # noqa: S603  runs the command of our own message
         assert load(monkeypatch, PRODUCTION | {"JWT_SECRET": made}).app.production
 
     @pytest.mark.parametrize(
@@ -301,14 +301,14 @@ class TestProduction:
     def test_no_secret_is_used_twice(
         self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], second: str, first: str
     ) -> None:
-        (line,) = complaints(monkeypatch, PRODUCTION | variables)
+        (line,) = error_lines(monkeypatch, PRODUCTION | variables)
         assert line == f"{second}: production requires a secret of its own, but this is the same as {first}"
 
     def test_signup_is_opened_on_purpose_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert load(monkeypatch, PRODUCTION | {"TENANT_SIGNUP": "open"}).app.signup_open
 
     def test_behind_an_identity_provider_other_things_are_wanted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        lines = complaints(monkeypatch, PRODUCTION | {"JWT_SECRET": "change-me", "JWT_JWKS_URL": "http://idp/keys"})
+        lines = error_lines(monkeypatch, PRODUCTION | {"JWT_SECRET": "change-me", "JWT_JWKS_URL": "http://idp/keys"})
         assert [line.split(":")[0] for line in lines] == [
             "JWT_JWKS_URL",
             "JWT_ISSUER",
@@ -342,7 +342,7 @@ class TestProduction:
 
 
 class TestServersOverANetwork:
-    """Production wants TLS, or a word that it is not wanted."""
+    """These tests check that production needs TLS to servers over a network, or a setting that switches it off."""
 
     @pytest.mark.parametrize(
         ("variables", "refused"),
@@ -397,12 +397,12 @@ class TestServersOverANetwork:
         if not refused:
             assert load(monkeypatch, PRODUCTION | variables).app.production
             return
-        lines = complaints(monkeypatch, PRODUCTION | variables)
+        lines = error_lines(monkeypatch, PRODUCTION | variables)
         assert [line.split(": production requires ")[0] for line in lines] == refused
 
     @pytest.mark.parametrize(("url", "tls"), [("redis://cache/0", "on"), ("rediss://cache/0", "off")])
     def test_two_words_on_tls_must_agree(self, monkeypatch: pytest.MonkeyPatch, url: str, tls: str) -> None:
-        (line,) = complaints(monkeypatch, {"REDIS_URL": url, "REDIS_TLS": tls})
+        (line,) = error_lines(monkeypatch, {"REDIS_URL": url, "REDIS_TLS": tls})
         assert line.startswith("REDIS_TLS: contradicts REDIS_URL")
 
     def test_what_is_unencrypted_on_purpose_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,7 +427,7 @@ class TestClaimNames:
         [("JWT_ROLE_CLAIM", "tenant_id"), ("JWT_SCOPE_CLAIM", "role"), ("JWT_SCOPE_CLAIM", "tenant_id")],
     )
     def test_one_claim_says_one_thing(self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
-        (line,) = complaints(monkeypatch, {variable: value})
+        (line,) = error_lines(monkeypatch, {variable: value})
         assert line == f"{variable}: must not be a claim that another setting uses"
 
 
@@ -455,12 +455,12 @@ class TestEmbeddingServer:
     def test_half_a_server_is_none(
         self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], missing: str
     ) -> None:
-        (line,) = complaints(monkeypatch, variables)
+        (line,) = error_lines(monkeypatch, variables)
         assert line.startswith(missing)
 
 
 class TestAddress:
-    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "app.example.com"])  # noqa: S104  never listened on
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "app.example.com"])  # noqa: S104  nothing listens on it
     def test_a_default_secret_is_not_shown_to_the_network(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
         with pytest.raises(ConfigurationError, match=r"^JWT_SECRET .*ALLOW_INSECURE=1"):
             load_settings(env_file=None).require_safe_address(host)
@@ -497,7 +497,7 @@ class TestSecrets:
 
     def test_an_error_elsewhere_does_not_show_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         variables = {name: f"hunter2-{name}" for name in self.SECRETS}
-        assert "hunter2" not in "".join(complaints(monkeypatch, variables | {"PORT": "x", "REDIS_DB": "x"}))
+        assert "hunter2" not in "".join(error_lines(monkeypatch, variables | {"PORT": "x", "REDIS_DB": "x"}))
 
 
 def test_anonymous_callers_get_ten_times_the_limit_unless_configured(monkeypatch: pytest.MonkeyPatch) -> None:

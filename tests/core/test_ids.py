@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7, so that a B-tree grows at its end and a list by id is a list by age."""
+"""Tests of ids. They are UUIDv7, so that they sort by age and a B-tree grows at its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_an_id_is_a_uuid_version_7_of_this_millisecond() -> None:
 
 
 def test_later_ids_sort_after_earlier_ones_as_numbers_and_as_text() -> None:
-    """Also within a millisecond, which is time enough for several rows."""
+    """The order must also hold within one millisecond, in which several rows can be created."""
     made = []
     for _ in range(2_000):
         made.append(new_id())

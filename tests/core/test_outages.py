@@ -1,4 +1,4 @@
-"""Which exceptions are outages, and how often the log tells of them."""
+"""Tests of which exceptions are outages, and of how often the log reports them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fastapi_ignite.core.outages import outage_of, reason_of
 from fastapi_ignite.infra.db.role_connection import DatabaseUnreachableError, connect
 
 
-def from_server(state: str, message: str = "said the server", severity: str = "ERROR") -> Exception:
-    """What the driver makes of PostgreSQL's answer."""
+def postgres_error(state: str, message: str = "said the server", severity: str = "ERROR") -> Exception:
+    """Return the exception that the driver makes from an answer of PostgreSQL."""
     error: Exception = asyncpg.PostgresError.new({"C": state, "M": message, "S": severity, "V": severity})
     return error
 
 
 def raised_from(cause: Exception) -> Exception:
-    """Wrap an error, as a library does with one that it does not know."""
+    """Return an error that was raised from this one, as a library does with an error that it does not know."""
     try:
         raise RuntimeError("something went wrong") from cause
     except RuntimeError as error:
@@ -35,28 +35,28 @@ def raised_from(cause: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (from_server("08006"), "database_away"),
-        (from_server("08P01", "server_login_retry"), "database_away"),
-        (from_server("57P01"), "database_away"),
-        (from_server("57P03"), "database_away"),
-        (from_server("53300"), "database_crowded"),
-        (from_server("53200"), "database_failing"),
-        (from_server("53100"), "database_full"),
-        (from_server("58030"), "database_failing"),
-        (from_server("28000"), "database_refuses"),
-        (from_server("28P01"), "database_refuses"),
-        (from_server("3D000"), "database_refuses"),
-        (from_server("55000", severity="FATAL"), "database_refuses"),
-        (from_server("42501", severity="FATAL"), "database_refuses"),
-        (from_server("25006"), "database_read_only"),
-        (from_server("40001"), "database_busy"),
-        (from_server("40P01"), "database_busy"),
-        (from_server("55P03"), "database_busy"),
-        (from_server("57014"), "no_answer"),
-        (DBAPIError("SELECT", None, from_server("53300")), "database_crowded"),
+        (postgres_error("08006"), "database_away"),
+        (postgres_error("08P01", "server_login_retry"), "database_away"),
+        (postgres_error("57P01"), "database_away"),
+        (postgres_error("57P03"), "database_away"),
+        (postgres_error("53300"), "database_crowded"),
+        (postgres_error("53200"), "database_failing"),
+        (postgres_error("53100"), "database_full"),
+        (postgres_error("58030"), "database_failing"),
+        (postgres_error("28000"), "database_refuses"),
+        (postgres_error("28P01"), "database_refuses"),
+        (postgres_error("3D000"), "database_refuses"),
+        (postgres_error("55000", severity="FATAL"), "database_refuses"),
+        (postgres_error("42501", severity="FATAL"), "database_refuses"),
+        (postgres_error("25006"), "database_read_only"),
+        (postgres_error("40001"), "database_busy"),
+        (postgres_error("40P01"), "database_busy"),
+        (postgres_error("55P03"), "database_busy"),
+        (postgres_error("57014"), "no_answer"),
+        (DBAPIError("SELECT", None, postgres_error("53300")), "database_crowded"),
         (DBAPIError("SELECT", None, Exception("connection is closed"), connection_invalidated=True), "database_away"),
         (PoolTimeoutError("QueuePool limit", code="3o7r"), "database_crowded"),
-        (raised_from(from_server("57P01")), "database_away"),
+        (raised_from(postgres_error("57P01")), "database_away"),
         (DatabaseUnreachableError(None, "no answer in time"), "database_away"),
         (ConnectionRefusedError(), "database_away"),
         (TimeoutError(), "no_answer"),
@@ -80,12 +80,12 @@ def test_outages(error: Exception, kind: str) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        from_server("42P01"),
-        from_server("42501"),
-        from_server("23505"),
-        from_server("22021"),
-        from_server("55000"),
-        from_server("XX000"),
+        postgres_error("42P01"),
+        postgres_error("42501"),
+        postgres_error("23505"),
+        postgres_error("22021"),
+        postgres_error("55000"),
+        postgres_error("XX000"),
         DBAPIError("SELECT", None, Exception("invalid input for query argument")),
         NoResultFound(),
         FileNotFoundError(errno.ENOENT, "gone"),
@@ -117,18 +117,18 @@ async def test_whatever_keeps_a_connection_from_being_made_is_the_databases_outa
 
 
 def test_the_reason_is_what_the_server_said_in_one_line() -> None:
-    said = from_server("53300", "too many connections\nDETAIL: of the role")
+    said = postgres_error("53300", "too many connections\nDETAIL: of the role")
     assert reason_of(raised_from(said)) == "too many connections"
     assert reason_of(OSError(errno.ENOSPC, "No space left on device", "/secret/path")) == "No space left on device"
     assert reason_of(TimeoutError()) == "TimeoutError"
 
 
 class TestTracebackLimit:
-    """The processor, as the log's formatter calls it."""
+    """These tests cover the log processor that limits the number of tracebacks."""
 
     def test_one_a_minute_for_each_kind(self) -> None:
         limit = TracebackLimit(seconds=3600)
-        first, again = (limit(None, "error", {"exc_info": from_server("57P01")}) for _ in range(2))
+        first, again = (limit(None, "error", {"exc_info": postgres_error("57P01")}) for _ in range(2))
         other = limit(None, "error", {"exc_info": (OSError, OSError(errno.ENOSPC, "full"), None)})
         assert "exc_info" in first
         assert "exc_info" in other
@@ -136,7 +136,7 @@ class TestTracebackLimit:
 
     def test_again_when_the_time_is_over(self) -> None:
         limit = TracebackLimit(seconds=0)
-        assert all("exc_info" in limit(None, "error", {"exc_info": from_server("57P01")}) for _ in range(2))
+        assert all("exc_info" in limit(None, "error", {"exc_info": postgres_error("57P01")}) for _ in range(2))
 
     def test_a_defect_keeps_each_of_its_own(self) -> None:
         limit = TracebackLimit(seconds=3600)
@@ -144,47 +144,46 @@ class TestTracebackLimit:
         assert [limit(None, "error", dict(defect)) for _ in range(2)] == [defect, defect]
 
 
-class Lines:
-    """A logger that keeps what it is told."""
+class RecordingLogger:
+    """Records the messages that a logger gets."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def warning(self, event: str, **values: object) -> None:
-        """Keep the event, and how many failures it stands for."""
-        self.said.append(f"{event} {values['failures']}")
+        """Record the event and its number of failures."""
+        self.messages.append(f"{event} {values['failures']}")
 
     def info(self, event: str) -> None:
-        """Keep the event."""
-        self.said.append(event)
+        self.messages.append(event)
 
 
 class TestOutageLog:
-    """One server that goes and comes."""
+    """These tests cover the log lines about one server that fails and recovers."""
 
     def test_away_once_and_back_once(self) -> None:
-        lines = Lines()
-        outages = OutageLog(lines, away="away", back="back", seconds=3600)
+        logger = RecordingLogger()
+        outages = OutageLog(logger, away="away", back="back", seconds=3600)
         outages.answered()
         for _ in range(5):
             outages.failed(ConnectionError())
         outages.answered()
         outages.answered()
-        assert lines.said == ["away 1", "back"]
+        assert logger.messages == ["away 1", "back"]
 
     def test_one_that_comes_and_goes_is_not_told_again_at_once(self) -> None:
-        lines = Lines()
-        outages = OutageLog(lines, away="away", back="back", seconds=3600)
+        logger = RecordingLogger()
+        outages = OutageLog(logger, away="away", back="back", seconds=3600)
         for _ in range(5):
             outages.failed(ConnectionError())
             outages.answered()
-        assert lines.said == ["away 1", "back"]
+        assert logger.messages == ["away 1", "back"]
 
     def test_a_line_a_minute_counts_what_it_stands_for(self) -> None:
-        lines = Lines()
-        outages = OutageLog(lines, away="away", back="back", seconds=0.2)
+        logger = RecordingLogger()
+        outages = OutageLog(logger, away="away", back="back", seconds=0.2)
         outages.failed(ConnectionError())
         outages.failed(ConnectionError())
         time.sleep(0.25)
         outages.failed(ConnectionError())
-        assert lines.said == ["away 1", "away 2"]
+        assert logger.messages == ["away 1", "away 2"]

@@ -1,4 +1,4 @@
-"""Looking a value up once for all who ask within a moment."""
+"""Tests of a cache in which concurrent callers share one look-up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi_ignite.core.remembered import Remembered
 
 
 class Source:
-    """Counts the look-ups; each waits until it may go on."""
+    """Records the look-ups. Each one waits until the test sets `go_on`."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -27,8 +27,8 @@ class Source:
         return f"{key} {len(self.asked)}"
 
 
-class Hands:
-    """Of a clock that the test moves."""
+class FakeClock:
+    """Replaces the `time` module with a clock that the test moves."""
 
     now = 1000.0
 
@@ -37,8 +37,8 @@ class Hands:
 
 
 @pytest.fixture
-def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
-    made = Hands()
+def fake_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    made = FakeClock()
     monkeypatch.setattr("fastapi_ignite.core.remembered.time", made)
     return made
 
@@ -52,29 +52,29 @@ async def test_a_crowd_shares_one_look_up(source: Source) -> None:
     values = Remembered(source.look_up, seconds=60)
     crowd = [asyncio.create_task(values.get("a")) for _ in range(20)]
     await asyncio.sleep(0)
-    crowd[0].cancel()  # leaves the others theirs
+    crowd[0].cancel()  # the other callers must still get the value
     source.go_on.set()
     assert set(await asyncio.gather(*crowd[1:])) == {"a 1"}
     assert await values.get("a") == "a 1"
     assert source.asked == ["a"]
 
 
-async def test_it_is_forgotten_in_time(source: Source, hands: Hands) -> None:
+async def test_it_is_forgotten_in_time(source: Source, fake_clock: FakeClock) -> None:
     source.go_on.set()
     values = Remembered(source.look_up, seconds=5)
     assert await values.get("a") == "a 1"
-    hands.now += 4.9
+    fake_clock.now += 4.9
     assert await values.get("a") == "a 1"
-    hands.now += 0.2
+    fake_clock.now += 0.2
     assert await values.get("a") == "a 2"
 
 
-async def test_what_was_learnt_counts_from_when_it_was_asked_for(source: Source, hands: Hands) -> None:
-    """A slow answer may be old when it comes."""
+async def test_what_was_learnt_counts_from_when_it_was_asked_for(source: Source, fake_clock: FakeClock) -> None:
+    """A slow answer may be out of date when it arrives, so its age counts from the start of the look-up."""
     values = Remembered(source.look_up, seconds=5)
     asking = asyncio.create_task(values.get("a"))
     await source.running.wait()
-    hands.now += 6
+    fake_clock.now += 6
     source.go_on.set()
     assert await asking == "a 1"
     assert await values.get("a") == "a 2"

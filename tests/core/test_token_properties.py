@@ -1,4 +1,4 @@
-"""Whatever a rightly signed token says: it is refused as a bad token, or grants what its claims say and no more."""
+"""Property tests of correctly signed tokens: each is refused, or grants exactly what its claims say."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support.tokens import SECRET
 
 TENANT = "2cb9e69e-6fe7-4f5c-8f4d-5a9c6a2bd5d4"
 VERIFIER = TokenVerifier(default_settings())
-FAR = 4_102_444_800  # in 2100
+FAR = 4_102_444_800  # a time in the year 2100
 
 Members = list[tuple[str, Any]]
 
@@ -46,7 +46,7 @@ claims = st.one_of(
     st.tuples(st.just("tenant_id"), st.just(TENANT) | anything),
     st.tuples(st.sampled_from(["jti", "iss", "aud"]) | st.text(max_size=5), anything),
 )
-# Most tokens should get as far as their last claim.
+# Many payloads begin with a valid tenant, so that the later claims are checked too.
 payloads = st.lists(claims, max_size=4).map(lambda members: [("tenant_id", TENANT), *members]) | st.lists(claims)
 header_members = st.one_of(
     st.tuples(st.just("typ"), st.sampled_from(["JWT", "at+jwt", "logout+jwt"]) | anything),
@@ -57,7 +57,7 @@ plain_header = st.just([("alg", "HS256")])
 
 
 def encoded(members: Members) -> bytes:
-    """An object with these members in this order, repeated ones too."""
+    """Return a JSON object with these members in this order. A name may occur twice."""
     return ("{" + ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name, value in members) + "}").encode()
 
 
@@ -68,7 +68,7 @@ def signed(header: bytes, payload: bytes) -> str:
 
 
 def verified(token: str) -> Principal | None:
-    """The principal, or None where the token is refused. Any other exception fails the test."""
+    """Return the principal, or None if the token is refused. Any other exception fails the test."""
     try:
         return asyncio.run(VERIFIER.verify(token))
     except InvalidTokenError:
@@ -76,7 +76,7 @@ def verified(token: str) -> Principal | None:
 
 
 def rights(members: dict[str, Any]) -> set[Scope]:
-    """What the claims of an accepted token say, written down once more."""
+    """Compute the scopes that the claims of an accepted token grant, without the code of the product."""
     role, named = members.get("role", "owner"), members.get("scope", list(Scope))
     assert isinstance(role, str)
     assert isinstance(named, (str, list))
@@ -84,7 +84,7 @@ def rights(members: dict[str, Any]) -> set[Scope]:
 
 
 def all_finite(value: object) -> bool:
-    """Whether JSON has every number of it."""
+    """Return whether JSON can represent every number of the value."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):
@@ -126,7 +126,7 @@ def test_text_that_is_no_token_is_refused(text: str) -> None:
 
 
 def test_a_good_token_is_accepted() -> None:
-    """So that the refusals above mean something."""
+    """Without this test, the tokens above could all be refused for another reason."""
     payload = [("tenant_id", TENANT), ("role", "member"), ("scope", "files:read billing:write"), ("exp", FAR)]
     principal = verified(signed(b'{"alg":"HS256","typ":"at+jwt"}', encoded(payload)))
     assert principal is not None

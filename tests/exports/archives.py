@@ -1,4 +1,4 @@
-"""What a tenant finds in its archive."""
+"""A reader for the archive of an export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx2
 
 
 class DownloadedArchive:
-    """An archive as it came over HTTP."""
+    """Reads the parts of an archive that was downloaded over HTTP."""
 
     def __init__(self, answer: httpx2.Response) -> None:
         assert answer.status_code == 200, answer.text
@@ -29,7 +29,7 @@ class DownloadedArchive:
         return self._zip.read(name)
 
     def rows(self, section: str) -> list[dict[str, Any]]:
-        """The rows of a section, which are as the manifest says."""
+        """Return the rows of a section, and check them against the manifest."""
         name = f"{section}.jsonl"
         content = self._zip.read(name)
         (listed,) = [entry for entry in self.manifest["contents"] if entry["name"] == name]

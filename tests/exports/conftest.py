@@ -14,21 +14,21 @@ from support.http_clients import TenantClient, TenantFactory, client_for
 
 @pytest.fixture(scope="session")
 def unreachable_jobs() -> JobQueue:
-    """A queue whose Redis is away: exports are accepted and no worker is told."""
+    """Return a queue whose Redis is unreachable: exports are accepted, but no worker gets a message."""
     return JobQueue(make_broker("redis://127.0.0.1:1/0"))
 
 
 @pytest.fixture
 def processor(database: Database, state: AppState) -> ExportProcessor:
-    """A worker's hands, moved by the test."""
+    """Return a processor of exports, which the test calls in place of a worker."""
     return ExportProcessor(database=database, storage=state["storage"])
 
 
 @pytest.fixture
-async def unheard_tenant(
+async def tenant_without_worker(
     make_tenant: TenantFactory, settings: Settings, state: AppState, unreachable_jobs: JobQueue
 ) -> AsyncGenerator[TenantClient]:
-    """A tenant whose exports stay queued until the test works on them."""
+    """Return a tenant whose exports stay queued until the test processes them."""
     tenant = await make_tenant()
     async with client_for(settings, {**state, "jobs": unreachable_jobs}) as client:
         yield TenantClient(tenant.id, client, tenant.headers)

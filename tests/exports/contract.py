@@ -1,4 +1,4 @@
-"""What the tests of all features need to know of exports."""
+"""Facts about exports for the tests that cover all features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything kept about a tenant, in one archive, for that tenant alone."""
+"""Tests that an export contains all data of its tenant and none of another tenant."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def export(tenant: TenantClient, *, include_files: bool = False) -> str:
 
 
 async def completed(tenant: TenantClient, export_id: str) -> dict[str, object]:
-    """The export, once a worker is through with it."""
+    """Wait until the export is completed, and return it."""
     found: dict[str, object] = {}
 
     async def ended() -> bool:
@@ -110,21 +110,24 @@ async def test_uploads_stay_outside_unless_asked_for(tenant: TenantClient) -> No
 
 
 async def test_tables_longer_than_a_page_are_whole_and_in_order(
-    unheard_tenant: TenantClient, processor: ExportProcessor, database: Database
+    tenant_without_worker: TenantClient, processor: ExportProcessor, database: Database
 ) -> None:
-    project = await unheard_tenant.create_project()
+    project = await tenant_without_worker.create_project()
     conversation, ids = new_id(), sorted(new_id() for _ in range(450))
-    async with database.tenant(unheard_tenant.id) as session:
+    async with database.tenant(tenant_without_worker.id) as session:
         await session.execute(
             text("INSERT INTO conversations (tenant_id, id, project_id) VALUES (:t, :c, :p)"),
-            {"t": unheard_tenant.id, "c": conversation, "p": UUID(project)},
+            {"t": tenant_without_worker.id, "c": conversation, "p": UUID(project)},
         )
         await session.execute(
             text(
                 "INSERT INTO messages (tenant_id, id, conversation_id, role, content, state) "
                 "VALUES (:t, :id, :c, 'user', :content, 'completed')"
             ),
-            [{"t": unheard_tenant.id, "id": each, "c": conversation, "content": f"Wie, «{each}»?\n"} for each in ids],
+            [
+                {"t": tenant_without_worker.id, "id": each, "c": conversation, "content": f"Wie, «{each}»?\n"}
+                for each in ids
+            ],
         )
         await session.execute(
             text(
@@ -132,11 +135,11 @@ async def test_tables_longer_than_a_page_are_whole_and_in_order(
                 "SELECT :t, metric, date '2025-01-01' + n, n FROM generate_series(0, 149) AS n, "
                 "(VALUES ('messages'), ('characters')) AS metrics (metric)"
             ),
-            {"t": unheard_tenant.id},
+            {"t": tenant_without_worker.id},
         )
-    export_id = await export(unheard_tenant)
-    await processor.process(unheard_tenant.id, UUID(export_id))
-    archive = await download(unheard_tenant, export_id)
+    export_id = await export(tenant_without_worker)
+    await processor.process(tenant_without_worker.id, UUID(export_id))
+    archive = await download(tenant_without_worker, export_id)
     messages = archive.rows("messages")
     assert [row["id"] for row in messages] == [str(each) for each in ids]
     assert messages[-1]["content"] == f"Wie, «{ids[-1]}»?\n"
@@ -167,13 +170,13 @@ def without_request(answer: httpx2.Response) -> dict[str, object]:
 
 
 async def test_anothers_export_is_the_same_404_as_none(
-    unheard_tenant: TenantClient, make_tenant: TenantFactory, processor: ExportProcessor
+    tenant_without_worker: TenantClient, make_tenant: TenantFactory, processor: ExportProcessor
 ) -> None:
-    export_id = await export(unheard_tenant)
-    await processor.process(unheard_tenant.id, UUID(export_id))
+    export_id = await export(tenant_without_worker)
+    await processor.process(tenant_without_worker.id, UUID(export_id))
     other = await make_tenant()
     for path in ("/tenants/exports/{}", "/tenants/exports/{}/download"):
-        assert (await unheard_tenant.get(path.format(export_id))).status_code == 200
+        assert (await tenant_without_worker.get(path.format(export_id))).status_code == 200
         foreign, unknown = await other.get(path.format(export_id)), await other.get(path.format(new_id()))
         assert foreign.status_code == unknown.status_code == 404
         assert without_request(foreign) == without_request(unknown)
@@ -193,43 +196,43 @@ async def test_exports_take_a_token_of_a_tenant_that_exists(client: httpx2.Async
 
 
 async def test_a_tenant_has_one_export_in_progress(
-    unheard_tenant: TenantClient, processor: ExportProcessor, database: Database
+    tenant_without_worker: TenantClient, processor: ExportProcessor, database: Database
 ) -> None:
-    first, *others = await asyncio.gather(*(export(unheard_tenant) for _ in range(6)))
+    first, *others = await asyncio.gather(*(export(tenant_without_worker) for _ in range(6)))
     assert set(others) == {first}
-    again = (await unheard_tenant.post("/tenants/export", params={"include_files": True})).json()
+    again = (await tenant_without_worker.post("/tenants/export", params={"include_files": True})).json()
     assert (again["id"], again["status"], again["include_files"]) == (first, "queued", False)
-    await processor.process(unheard_tenant.id, UUID(first))
-    assert await export(unheard_tenant) != first
-    (row,) = await rows_of(database, unheard_tenant.id, "SELECT count(*) AS exports FROM exports")
+    await processor.process(tenant_without_worker.id, UUID(first))
+    assert await export(tenant_without_worker) != first
+    (row,) = await rows_of(database, tenant_without_worker.id, "SELECT count(*) AS exports FROM exports")
     assert row["exports"] == 2
 
 
-async def test_an_archive_is_fetched_when_it_is_there(unheard_tenant: TenantClient) -> None:
-    export_id = await export(unheard_tenant)
-    answer = await unheard_tenant.get(f"/tenants/exports/{export_id}/download")
+async def test_an_archive_is_fetched_when_it_is_there(tenant_without_worker: TenantClient) -> None:
+    export_id = await export(tenant_without_worker)
+    answer = await tenant_without_worker.get(f"/tenants/exports/{export_id}/download")
     assert (answer.status_code, answer.json()["code"], answer.json()["state"]) == (409, "export_not_ready", "queued")
 
 
-async def test_a_duplicate_request_is_shown_the_export_of_the_first(unheard_tenant: TenantClient) -> None:
+async def test_a_duplicate_request_is_shown_the_export_of_the_first(tenant_without_worker: TenantClient) -> None:
     key = {"Idempotency-Key": new_id().hex}
-    first = (await unheard_tenant.post("/tenants/export", headers=key)).json()
-    duplicate = await unheard_tenant.post("/tenants/export", headers=key)
+    first = (await tenant_without_worker.post("/tenants/export", headers=key)).json()
+    duplicate = await tenant_without_worker.post("/tenants/export", headers=key)
     assert duplicate.status_code == 409
     path = duplicate.json()["resource"].removeprefix("/api/v1")
-    assert (await unheard_tenant.get(path)).json()["id"] == first["id"]
+    assert (await tenant_without_worker.get(path)).json()["id"] == first["id"]
 
 
 async def test_a_tenant_keeps_so_many_archives_and_no_more(
-    unheard_tenant: TenantClient, processor: ExportProcessor, database: Database
+    tenant_without_worker: TenantClient, processor: ExportProcessor, database: Database
 ) -> None:
     for _ in range(MOST_KEPT):
-        await processor.process(unheard_tenant.id, UUID(await export(unheard_tenant)))
-    refused = await unheard_tenant.post("/tenants/export")
+        await processor.process(tenant_without_worker.id, UUID(await export(tenant_without_worker)))
+    refused = await tenant_without_worker.post("/tenants/export")
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_exports")
     await rows_of(
         database,
-        unheard_tenant.id,
+        tenant_without_worker.id,
         "UPDATE exports SET expires_at = now() WHERE id = (SELECT min(id::text)::uuid FROM exports)",
     )
-    await export(unheard_tenant)
+    await export(tenant_without_worker)

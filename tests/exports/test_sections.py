@@ -1,4 +1,4 @@
-"""Every table of a tenant is in its export, or is left out for a reason that stands here."""
+"""Tests that every table of a tenant is in its export, or is left out for a reason in `LEFT_OUT`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from fastapi_ignite.exports.sections import SECTIONS
 from fastapi_ignite.models import metadata
 
 LEFT_OUT = {
-    "chunks": "made from the files, and made again from them",
-    "documents": "made from the files, and made again from them",
-    "exports": "the archives themselves, which end after days",
-    "idempotency_keys": "hashes of keys, for half an hour",
+    "chunks": "computed from the files, and can be computed again",
+    "documents": "computed from the files, and can be computed again",
+    "exports": "the archives themselves, which are deleted after some days",
+    "idempotency_keys": "hashes of keys, which are kept for half an hour",
     "provider_files": "how the service keeps files at its provider",
     "provider_stores": "how the service keeps files at its provider",
     "rag_indexes": "how the service searches a project",
-    "storage_usage": "a sum of what stands in files",
-    "term_stats": "made from the files, and made again from them",
-    "uploads": "in progress: gone or a file within the hour",
-    "usage_counters": "the current window's sum of what stands in the ledger",
-    "usage_reservations": "in progress: settled or released within the hour",
+    "storage_usage": "a sum over the table files",
+    "term_stats": "computed from the files, and can be computed again",
+    "uploads": "uploads in progress: each becomes a file or is deleted within an hour",
+    "usage_counters": "a sum over the ledger for the current window",
+    "usage_reservations": "requests in progress: each is settled or released within an hour",
 }
 
 

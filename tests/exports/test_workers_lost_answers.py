@@ -1,4 +1,4 @@
-"""Whichever COMMIT of a worker loses its answer: the export ends well, with one archive."""
+"""Tests that an export is completed with one archive, whichever COMMIT of the worker loses its answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_an_export_is_completed_with_one_archive(
     number, lost = 0, 1
     while lost:
         export_id = UUID((await tenant.post("/tenants/export")).json()["id"])
-        # of the many pages that it reads, one is as good as another
+        # The export reads many pages, each in a transaction. It is enough to break every third one.
         proxy.lose(loss, after=number)
         try:
             await worker.process(tenant.id, export_id)

@@ -1,4 +1,4 @@
-"""An application for tests of the server under it: a few paths, and what it noticed of its callers."""
+"""A small application for tests of the server under it. It records what it notices of its callers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ async def hello(_: Request) -> Response:
 
 
 async def headers(request: Request) -> JSONResponse:
-    """The names that the application sees after the whole body has come."""
+    """Return the names of the headers that the application sees after the whole body has arrived."""
     await request.body()
     return JSONResponse(request.headers.keys())
 
 
 async def early(_: Request) -> Response:
-    """An answer that does not wait for the body."""
+    """Answer without waiting for the body."""
     return Response(b"no", status_code=401)
 
 
 async def endless(_: Request) -> StreamingResponse:
-    """More than any buffer on the way takes."""
+    """Send more data than all buffers on the way can hold."""
 
     async def blocks() -> AsyncGenerator[bytes]:
         noticed["blocks"] = 0
@@ -47,7 +47,7 @@ async def endless(_: Request) -> StreamingResponse:
 
 
 async def slow(_: Request) -> StreamingResponse:
-    """A piece now and then, for ever."""
+    """Send a small piece now and then, without an end."""
 
     async def pieces() -> AsyncGenerator[bytes]:
         try:

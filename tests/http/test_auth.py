@@ -1,4 +1,4 @@
-"""Who may call, decided before a byte of the body is read."""
+"""Tests of authentication, which is decided before the body is read."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ TokenMaker = Callable[[str], str]
 
 
 def raw_token(payload: bytes, header: bytes = b'{"alg":"HS256"}') -> str:
-    """A rightly signed token of any bytes, which no library would make."""
+    """Return a correctly signed token of any bytes, which no library would make."""
     signing_input = b".".join(map(base64url, (header, payload)))
     signature = hmac.digest(SECRET.encode(), signing_input, hashlib.sha256)
     return b".".join((signing_input, base64url(signature))).decode()
 
 
-def unlike_json(tenant_id: str, members: str, header: bytes = b'{"alg":"HS256"}') -> str:
-    """A token with members that `json.dumps` would not write."""
+def token_with_members(tenant_id: str, members: str, header: bytes = b'{"alg":"HS256"}') -> str:
+    """Return a token with members that `json.dumps` would not write."""
     return raw_token(f'{{"tenant_id":"{tenant_id}",{members}}}'.encode(), header)
 
 
@@ -52,7 +52,7 @@ def base64url(data: bytes) -> bytes:
     return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
-def altered(tenant_id: str) -> str:
+def token_with_altered_claims(tenant_id: str) -> str:
     header, _, signature = signed(str(uuid4())).split(".")
     return f"{header}.{base64url(json.dumps({'tenant_id': tenant_id}).encode()).decode()}.{signature}"
 
@@ -65,7 +65,7 @@ BAD_TOKENS: dict[str, TokenMaker] = {
     "an empty secret": lambda tenant: signed(tenant, secret=" "),
     "HS512": lambda tenant: signed(tenant, algorithm="HS512"),
     "HS384": lambda tenant: signed(tenant, algorithm="HS384"),
-    "another tenant's signature": altered,
+    "another tenant's signature": token_with_altered_claims,
     "no signature": lambda tenant: signed(tenant).rpartition(".")[0] + ".",
     "expired": lambda tenant: signed(tenant, exp=int(time.time()) - 3600),
     "not valid yet": lambda tenant: signed(tenant, nbf=int(time.time()) + 3600),
@@ -125,42 +125,46 @@ BAD_TOKENS: dict[str, TokenMaker] = {
     "exp is a number as text": lambda tenant: signed(tenant, exp=str(int(time.time()) + 3600)),
     "exp is true": lambda tenant: signed(tenant, exp=True),
     "exp is negative": lambda tenant: signed(tenant, exp=-1),
-    "exp has 400 digits": lambda tenant: unlike_json(tenant, f'"exp":{"9" * 400}'),
-    "exp has 5,000 digits": lambda tenant: unlike_json(tenant, f'"exp":{"9" * 5000}'),
-    "exp is 1e400": lambda tenant: unlike_json(tenant, '"exp":1e400'),
-    "exp is 1e300": lambda tenant: unlike_json(tenant, '"exp":1e300'),
-    "exp is NaN": lambda tenant: unlike_json(tenant, '"exp":NaN'),
+    "exp has 400 digits": lambda tenant: token_with_members(tenant, f'"exp":{"9" * 400}'),
+    "exp has 5,000 digits": lambda tenant: token_with_members(tenant, f'"exp":{"9" * 5000}'),
+    "exp is 1e400": lambda tenant: token_with_members(tenant, '"exp":1e400'),
+    "exp is 1e300": lambda tenant: token_with_members(tenant, '"exp":1e300'),
+    "exp is NaN": lambda tenant: token_with_members(tenant, '"exp":NaN'),
     "exp is an object": lambda tenant: signed(tenant, exp={"seconds": 9_999_999_999}),
     "exp is in milliseconds": lambda tenant: signed(tenant, exp=int(time.time() * 1000) + 3_600_000),
     "nbf is a number as text": lambda tenant: signed(tenant, nbf="0"),
     "nbf is null": lambda tenant: signed(tenant, nbf=None),
     "nbf is false": lambda tenant: signed(tenant, nbf=False),
-    "nbf is minus 1e400": lambda tenant: unlike_json(tenant, '"nbf":-1e400'),
+    "nbf is minus 1e400": lambda tenant: token_with_members(tenant, '"nbf":-1e400'),
     "iat is a number as text": lambda tenant: signed(tenant, iat="0"),
     "iat is null": lambda tenant: signed(tenant, iat=None),
     "iat is negative": lambda tenant: signed(tenant, iat=-(10**30)),
-    "iat is minus infinity": lambda tenant: unlike_json(tenant, '"iat":-Infinity'),
-    "another claim is NaN": lambda tenant: unlike_json(tenant, '"other":[NaN]'),
-    "another claim is 1e999": lambda tenant: unlike_json(tenant, '"other":{"deep":1e999}'),
-    "exp twice": lambda tenant: unlike_json(tenant, '"exp":1,"exp":9999999999'),
-    "role twice": lambda tenant: unlike_json(tenant, '"role":"viewer","role":"owner"'),
-    "role twice, once escaped": lambda tenant: unlike_json(tenant, r'"role":"viewer","r\u006fle":"owner"'),
-    "tenant_id twice": lambda tenant: unlike_json(tenant, f'"tenant_id":"{uuid4()}"'),
-    "a name twice in another claim": lambda tenant: unlike_json(tenant, '"other":[{"a":1,"a":2}]'),
-    "alg twice": lambda tenant: unlike_json(tenant, '"sub":"a"', b'{"alg":"none","alg":"HS256"}'),
-    "typ twice": lambda tenant: unlike_json(tenant, '"sub":"a"', b'{"typ":"logout+jwt","typ":"JWT","alg":"HS256"}'),
+    "iat is minus infinity": lambda tenant: token_with_members(tenant, '"iat":-Infinity'),
+    "another claim is NaN": lambda tenant: token_with_members(tenant, '"other":[NaN]'),
+    "another claim is 1e999": lambda tenant: token_with_members(tenant, '"other":{"deep":1e999}'),
+    "exp twice": lambda tenant: token_with_members(tenant, '"exp":1,"exp":9999999999'),
+    "role twice": lambda tenant: token_with_members(tenant, '"role":"viewer","role":"owner"'),
+    "role twice, once escaped": lambda tenant: token_with_members(tenant, r'"role":"viewer","r\u006fle":"owner"'),
+    "tenant_id twice": lambda tenant: token_with_members(tenant, f'"tenant_id":"{uuid4()}"'),
+    "a name twice in another claim": lambda tenant: token_with_members(tenant, '"other":[{"a":1,"a":2}]'),
+    "alg twice": lambda tenant: token_with_members(tenant, '"sub":"a"', b'{"alg":"none","alg":"HS256"}'),
+    "typ twice": lambda tenant: token_with_members(
+        tenant, '"sub":"a"', b'{"typ":"logout+jwt","typ":"JWT","alg":"HS256"}'
+    ),
     "a payload in UTF-16": lambda tenant: raw_token(json.dumps({"tenant_id": tenant}).encode("utf-16")),
     "a header in UTF-16": lambda tenant: raw_token(
         json.dumps({"tenant_id": tenant}).encode(), '{"alg":"HS256"}'.encode("utf-16")
     ),
     "a header that is a list": lambda tenant: raw_token(json.dumps({"tenant_id": tenant}).encode(), b'["HS256"]'),
     "a header nested too deeply": lambda tenant: raw_token(json.dumps({"tenant_id": tenant}).encode(), b"[" * 3000),
-    "b64 is false": lambda tenant: unlike_json(tenant, '"sub":"a"', b'{"alg":"HS256","b64":false,"crit":["b64"]}'),
-    "b64 is true and critical": lambda tenant: unlike_json(
+    "b64 is false": lambda tenant: token_with_members(
+        tenant, '"sub":"a"', b'{"alg":"HS256","b64":false,"crit":["b64"]}'
+    ),
+    "b64 is true and critical": lambda tenant: token_with_members(
         tenant, '"sub":"a"', b'{"alg":"HS256","b64":true,"crit":["b64"]}'
     ),
-    "crit is null": lambda tenant: unlike_json(tenant, '"sub":"a"', b'{"alg":"HS256","crit":null}'),
-    "crit is empty": lambda tenant: unlike_json(tenant, '"sub":"a"', b'{"alg":"HS256","crit":[]}'),
+    "crit is null": lambda tenant: token_with_members(tenant, '"sub":"a"', b'{"alg":"HS256","crit":null}'),
+    "crit is empty": lambda tenant: token_with_members(tenant, '"sub":"a"', b'{"alg":"HS256","crit":[]}'),
     "the payload is encrypted": lambda tenant: f"{signed(tenant)}.e.f",
     "10 kB": lambda tenant: signed(tenant, padding="x" * 10_000),
     "garbage": lambda _: "garbage",
@@ -269,7 +273,7 @@ async def test_dates_may_have_fractions(tenant: TenantClient) -> None:
 
 
 class TestLongestLifetime:
-    """`JWT_MAX_LIFETIME_SECONDS`, and a day in production."""
+    """These tests cover `JWT_MAX_LIFETIME_SECONDS`. In production, the default is one day."""
 
     DAY = 86_400
 
@@ -353,7 +357,7 @@ async def test_the_token_helper_of_the_readme_works_as_written(client: httpx2.As
 
 
 class TestTenantIdsSentBesideTheToken:
-    """`X-Tenant-Id` and `tenant_id` may repeat the token's tenant, and nothing else."""
+    """These tests check that `X-Tenant-Id` and `tenant_id` may only repeat the tenant of the token."""
 
     @pytest.mark.parametrize(
         "claimed", ["f47ac10b-58cc-4372-a567-0e02b2c3d479", "", "acme", "null", "{tenant},{tenant}", "{tenant}x"]

@@ -1,4 +1,4 @@
-"""What a connection may send, how slowly, and how many there may be: raw sockets against a server process."""
+"""Tests of the limits on connections (size, time and number), with raw sockets against a server process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHORT = {
 
 
 class Server:
-    """The bare application, served as `cli.py api` serves the whole one."""
+    """Runs the bare application as `cli.py api` runs the whole one."""
 
     def __init__(self, descriptors: int, **variables: str) -> None:
         self.port = free_port()
@@ -42,7 +42,7 @@ class Server:
         command += ["--http", "fastapi_ignite.http.server_protocol:BoundedProtocol", "--ws", "none"]
         command += ["--timeout-keep-alive", "1", "--log-level", "warning"]
         path = f"{PROJECT_ROOT / 'src'}{os.pathsep}{Path(__file__).parent}"
-        self._process = subprocess.Popen(  # noqa: S603  our own program
+        self._process = subprocess.Popen(  # noqa: S603  runs our own code
             command,
             env={**os.environ, "PYTHONPATH": path, **variables},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)),  # noqa: PLW1509  no thread of this process holds a lock that setrlimit needs
@@ -55,19 +55,19 @@ class Server:
         raise AssertionError("the server does not listen")
 
     def connect(self, source: str = "127.0.0.1") -> socket.socket:
-        """A new connection of the client with this address."""
+        """Open a connection from a client with this address."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=LONGEST_WAIT, source_address=(source, 0))
 
     def answer_to(self, *sent: bytes, source: str = "127.0.0.1") -> tuple[int, bytes]:
-        """Status and body of the first answer to these bytes; the server closes the connection afterwards."""
+        """Send these bytes, and return status and body of the first answer. The server must close the connection."""
         with self.connect(source) as connection:
-            with contextlib.suppress(ConnectionError):  # it may be closed before everything is sent
+            with contextlib.suppress(ConnectionError):  # the server may close it before everything is sent
                 for piece in sent:
                     connection.sendall(piece)
             return answer(connection)
 
     def noticed(self) -> dict[str, int]:
-        """What the application saw."""
+        """Return what the application recorded."""
         with self.connect("127.0.0.9") as connection:
             connection.sendall(b"GET /noticed HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             told: dict[str, int] = json.loads(answer(connection)[1])
@@ -79,7 +79,7 @@ class Server:
 
 
 def answer(connection: socket.socket) -> tuple[int, bytes]:
-    """Status and body of all that comes until the server closes the connection."""
+    """Return the status and the body of everything that arrives until the server closes the connection."""
     received = everything(connection)
     head, _, body = received.partition(b"\r\n\r\n")
     return int(head.split(b" ")[1]), body
@@ -93,8 +93,8 @@ def everything(connection: socket.socket) -> bytes:
     return bytes(received)
 
 
-def told(status_and_body: tuple[int, bytes]) -> tuple[int, str]:
-    """Status and code of a problem."""
+def problem_of(status_and_body: tuple[int, bytes]) -> tuple[int, str]:
+    """Return the status and the code of a problem."""
     status, body = status_and_body
     members: dict[str, Any] = json.loads(body)
     assert members["status"] == status
@@ -105,14 +105,14 @@ def told(status_and_body: tuple[int, bytes]) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """One that is patient for half a second."""
+    """Return a server with short time limits."""
     running = Server(4096, **SHORT, SERVER_MAX_URL_BYTES="2048", SERVER_MAX_HEADER_BYTES="8192")
     yield running
     running.stop()
 
 
 class TestHead:
-    """Request line and headers."""
+    """These tests cover the limits on the request line and the headers."""
 
     def test_an_ordinary_request_is_answered(self, server: Server) -> None:
         assert server.answer_to(CLOSING_HELLO) == (200, b"hello")
@@ -132,7 +132,7 @@ class TestHead:
         ids=["url", "count", "value", "name", "sum", "no http", "connect", "two lengths"],
     )  # fmt: skip
     def test_too_much_of_it_is_refused(self, server: Server, head: bytes, expected: tuple[int, str]) -> None:
-        assert told(server.answer_to(head + b"\r\n")) == expected
+        assert problem_of(server.answer_to(head + b"\r\n")) == expected
 
     @pytest.mark.parametrize(
         "begun",
@@ -147,16 +147,16 @@ class TestHead:
         ids=["url", "value", "name", "second request", "trailer", "chunk extension"],
     )
     def test_what_has_no_end_is_cut_off(self, server: Server, begun: bytes) -> None:
-        """Long before it has taken memory or time."""
+        """The server closes the connection long before the request has taken much memory or time."""
         sent = 0
         with server.connect() as connection, contextlib.suppress(ConnectionError):
             connection.sendall(begun)
             while sent < 2**27:
                 sent += connection.send(b"a" * 2**16)
-        assert sent < 2**25  # buffers of the network, mostly
+        assert sent < 2**25  # most of it is in the buffers of the network
 
     def test_trailers_are_no_headers(self, server: Server) -> None:
-        """The application may have decided on the headers before they came."""
+        """The application may have used the headers before the trailers arrive."""
         body = b"POST /headers HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
         status, names = server.answer_to(body, b"1\r\na\r\n0\r\nAuthorization: b\r\n\r\n")
         assert (status, "authorization" in json.loads(names.split(b"\r\n")[0])) == (200, False)
@@ -174,13 +174,13 @@ class TestHead:
 
 
 class TestTime:
-    """Nobody waits for a caller for ever."""
+    """These tests check that the server waits for a caller for a limited time."""
 
     def test_slow_headers(self, server: Server) -> None:
-        assert told(server.answer_to(b"GET /hello HTTP/1.1\r\nA: ")) == (408, "request_timeout")
+        assert problem_of(server.answer_to(b"GET /hello HTTP/1.1\r\nA: ")) == (408, "request_timeout")
 
     def test_headers_that_come_byte_by_byte(self, server: Server) -> None:
-        """Bytes do not buy time."""
+        """A new byte does not extend the time limit."""
         with server.connect() as connection, contextlib.suppress(ConnectionError):
             began = time.monotonic()
             for byte in b"GET /hello HTTP/1.1\r\nA: " + b"b" * 1000:
@@ -203,7 +203,7 @@ class TestTime:
 
     def test_a_body_that_stops(self, server: Server) -> None:
         begun = b"POST /headers HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"
-        assert told(server.answer_to(begun)) == (408, "request_timeout")
+        assert problem_of(server.answer_to(begun)) == (408, "request_timeout")
 
     def test_a_slow_body_that_goes_on(self, server: Server) -> None:
         with server.connect() as connection:
@@ -217,7 +217,7 @@ class TestTime:
         with server.connect() as connection:
             connection.sendall(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 401")
-            with pytest.raises(ConnectionError):  # noqa: PT012  which of the sends fails is the network's affair
+            with pytest.raises(ConnectionError):  # noqa: PT012  the network decides which of the sends fails
                 for _ in range(600):
                     connection.sendall(b"a")
                     time.sleep(0.1)
@@ -227,7 +227,7 @@ class TestTime:
             connection.sendall(EARLY)
             assert connection.recv(100).startswith(b"HTTP/1.1 401")
             connection.sendall(b"abc" + HELLO)
-            assert b"HTTP/1.1 200" in everything(connection)  # and it is closed when nothing more comes
+            assert b"HTTP/1.1 200" in everything(connection)  # it returns because the server closes the idle connection
 
     def test_one_who_does_not_read_is_cut_off(self, server: Server) -> None:
         before = server.noticed()["left"]
@@ -248,7 +248,7 @@ def test_the_application_hears_that_a_caller_left(server: Server, more: bytes) -
 
 @pytest.fixture(scope="module")
 def crowded() -> Iterator[Server]:
-    """One that may have 1,024 descriptors and trusts a proxy."""
+    """Return a server that may have 1,024 descriptors and that trusts a proxy."""
     running = Server(1024, TRUSTED_PROXIES="127.0.0.7")
     yield running
     running.stop()
@@ -256,7 +256,7 @@ def crowded() -> Iterator[Server]:
 
 @pytest.fixture
 def opened(crowded: Server) -> Iterator[OpenMany]:
-    """Opens connections with half a request, and closes them."""
+    """Return a function that opens connections with half a request on each. They are closed after the test."""
     raise_descriptor_limit(8192)
     with contextlib.ExitStack() as stack:
 
@@ -268,27 +268,27 @@ def opened(crowded: Server) -> Iterator[OpenMany]:
             return made
 
         yield open_many
-    for _ in range(3):  # by then the server has seen them go
+    for _ in range(3):  # after these requests, the server has noticed that they are closed
         crowded.answer_to(CLOSING_HELLO, source="127.0.0.99")
 
 
 class TestCounts:
-    """Other clients are other addresses of the loopback network."""
+    """These tests cover the number of connections. Other clients have other addresses of the loopback network."""
 
     def test_half_open_connections_of_one_client_keep_nobody_else_out(self, crowded: Server, opened: OpenMany) -> None:
-        """More than the process has descriptors."""
+        """The client opens more connections than the process has descriptors."""
         half_open = opened(1100, "127.0.0.1")
         for number in range(20):
             assert crowded.answer_to(CLOSING_HELLO, source=f"127.0.1.{number + 1}")[0] == 200
-        assert told(answer(half_open[-1])) == (503, "too_many_connections")
-        half_open[0].sendall(b"Connection: close\r\n\r\n")  # the early ones live
+        assert problem_of(answer(half_open[-1])) == (503, "too_many_connections")
+        half_open[0].sendall(b"Connection: close\r\n\r\n")  # the oldest connections still work
         assert answer(half_open[0]) == (200, b"hello")
 
     def test_all_clients_together(self, crowded: Server, opened: OpenMany) -> None:
-        """A descriptor is left for each connection's work, and for telling the next one."""
+        """Descriptors stay free for the work of each connection, and for refusing the next one."""
         first, *_ = opened(250, "127.0.0.2")
         opened(250, "127.0.0.3")
-        assert told(crowded.answer_to(CLOSING_HELLO, source="127.0.0.4")) == (503, "too_many_connections")
+        assert problem_of(crowded.answer_to(CLOSING_HELLO, source="127.0.0.4")) == (503, "too_many_connections")
         first.sendall(b"\r\n")
         assert first.recv(100).startswith(b"HTTP/1.1 200")
 

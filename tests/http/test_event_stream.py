@@ -1,4 +1,4 @@
-"""What goes over the wire of an event stream, to callers who read, and who do not."""
+"""Tests of event streams, for callers that read them and callers that do not."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Line(BaseModel):
     text: str
 
 
-class Wire:
-    """A caller, who may stop reading after so many messages."""
+class StreamCaller:
+    """Simulates a caller that reads up to `reads` messages and then stops."""
 
     def __init__(self, *, reads: int = 10**6) -> None:
         self.messages: list[Message] = []
@@ -42,7 +42,7 @@ class Wire:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def hear(self, produce: Callable[[Events], Awaitable[None]]) -> None:
+    async def receive_events(self, produce: Callable[[Events], Awaitable[None]]) -> None:
         scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "app": self._app}
         await EventStreamResponse(Request(scope, self.receive), produce)(scope, self.receive, self.send)
 
@@ -52,15 +52,15 @@ async def test_events_are_written_as_the_format_wants_them() -> None:
         await events.emit("line", Line(text="one\r\ntwo \u2028 three"))
         await events.emit("line", Line(text=""))
 
-    wire = Wire()
-    await wire.hear(produce)
-    first, second, end = wire.body.split("\n\n")
+    caller = StreamCaller()
+    await caller.receive_events(produce)
+    first, second, end = caller.body.split("\n\n")
     assert (second, end) == ('event: line\ndata: {"text":""}\nid: 2', "")
     kind, data, number = first.split("\n")
     assert (kind, number) == ("event: line", "id: 1")
     assert json.loads(data.removeprefix("data: ")) == {"text": "one\r\ntwo \u2028 three"}
-    assert wire.messages[-1]["more_body"] is False
-    assert b"content-length" not in dict(wire.messages[0]["headers"])
+    assert caller.messages[-1]["more_body"] is False
+    assert b"content-length" not in dict(caller.messages[0]["headers"])
 
 
 async def test_a_long_silence_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,9 +70,9 @@ async def test_a_long_silence_is_broken(monkeypatch: pytest.MonkeyPatch) -> None
         await asyncio.sleep(0.3)
         await events.emit("line", Line(text="at last"))
 
-    wire = Wire()
-    await wire.hear(produce)
-    pings, _, rest = wire.body.partition("event: ")
+    caller = StreamCaller()
+    await caller.receive_events(produce)
+    pings, _, rest = caller.body.partition("event: ")
     assert 2 <= pings.count(": ping\n\n") <= 6
     assert "at last" in rest
 
@@ -88,11 +88,11 @@ async def test_one_who_does_not_read_has_left(monkeypatch: pytest.MonkeyPatch) -
             await events.emit("line", Line(text="unread"))
         left.append(await events.is_disconnected())
 
-    wire = Wire(reads=2)
+    caller = StreamCaller(reads=2)
     async with asyncio.timeout(5):
-        await wire.hear(produce)
+        await caller.receive_events(produce)
     assert left == [False, True]
-    assert len(wire.messages) == 2
+    assert len(caller.messages) == 2
 
 
 async def test_an_error_is_the_last_event() -> None:
@@ -100,9 +100,9 @@ async def test_an_error_is_the_last_event() -> None:
         await events.emit("line", Line(text="so far"))
         raise UnavailableError("Try later.", headers={"Retry-After": "9"})
 
-    wire = Wire()
-    await wire.hear(produce)
-    *_, error = wire.body.removesuffix("\n\n").split("\n\n")
+    caller = StreamCaller()
+    await caller.receive_events(produce)
+    *_, error = caller.body.removesuffix("\n\n").split("\n\n")
     kind, data, _ = error.split("\n")
     told = json.loads(data.removeprefix("data: "))
     assert (kind, told["status"], told["detail"]) == ("event: error", 503, "Try later.")

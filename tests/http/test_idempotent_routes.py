@@ -1,4 +1,4 @@
-"""Every POST that creates or spends is carried out once for a key, and answers the same to whoever wants it again."""
+"""Tests that every POST that creates or charges runs once for each key, and can repeat its first answer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REPEATABLE = {request.path: request for each in contracts().values() for request
 
 @dataclass(frozen=True)
 class Sender:
-    """Sends one request of an operation, with the key and whatever else a test wants."""
+    """Sends a request of each operation, with the key and with the headers of the test."""
 
     tenant: TenantClient
     key: str
@@ -76,7 +76,7 @@ class Sender:
         return {"Idempotency-Key": self.key, **headers} if self.key else headers
 
     def operation(self, name: str) -> Send:
-        """Return what sends the operation: another request than before when it has an argument."""
+        """Return a function that sends the operation. With an argument, it sends another request than without one."""
         if name not in REPEATABLE:
             send: Send = getattr(self, name)
             return send
@@ -87,7 +87,7 @@ class Sender:
         return repeat
 
     async def follow(self, resource: str) -> httpx2.Response:
-        """The result."""
+        """Read the resource that a problem names."""
         return await self.tenant.get(f"http://ignite.test{resource}")
 
 
@@ -110,7 +110,7 @@ EACH = [(name, engine) for name in ALL for engine in (ENGINES if name in AT_AN_E
 
 
 def test_no_operation_is_forgotten() -> None:
-    """A public demo needs none, suspending twice is suspending, and a search makes nothing; all others take a key."""
+    """Every POST takes a key, except public demos, the search, and actions of administrators, which may be repeated."""
     demos = [path for each in contracts().values() for path in each.public]
     others = (*demos, "/admin", "/query/search")
     posts = {each.path for each in operations() if each.method == "POST" and not each.path.startswith(others)}
@@ -124,7 +124,7 @@ def test_no_operation_is_forgotten() -> None:
 
 @pytest.mark.parametrize(("name", "engine_name"), EACH, indirect=["engine_name"])
 class TestEach:
-    """The same promises for all of them."""
+    """These tests cover what every operation with a key must do."""
 
     async def test_a_duplicate_is_told_where_the_result_is(self, sender: Sender, settings: Settings, name: str) -> None:
         send = sender.operation(name)
@@ -165,7 +165,7 @@ class TestEach:
 
 
 class TestUploads:
-    """The same files are the same upload, however they are wrapped."""
+    """These tests check that the same files are the same upload, however the multipart body is written."""
 
     async def test_files_of_a_duplicate_are_dropped(self, sender: Sender, settings: Settings) -> None:
         await asyncio.gather(*(sender.upload() for _ in range(5)))
@@ -184,7 +184,7 @@ class TestUploads:
             problem(await sender.post(path, {}, files=files), 422, "idempotency_key_reused")
 
     async def test_a_longer_wait_is_the_same_upload(self, sender: Sender) -> None:
-        """Whoever lost the first answer may want to wait for the second."""
+        """A caller that lost the first answer may want to wait for the second."""
         path = f"/ingestion/projects/{sender.project}/upload_and_attach"
         first = await sender.post(path, {}, params={"wait_seconds": 0}, files=FILES)
         for query in ("", "?wait_seconds=1", "?wait%5Fseconds=2"):
@@ -198,9 +198,9 @@ class TestUploads:
         assert (await sender.upload()).status_code == 200
 
 
-@of_the_local_engine  # without a project
+@of_the_local_engine  # these tests have no project, so one engine is enough
 class TestNewTenants:
-    """Nobody has a token yet: the key is the address's, or the operator's."""
+    """These tests cover keys without a tenant's token: they belong to the caller's address or to an administrator."""
 
     async def test_another_address_has_keys_of_its_own(
         self, sender: Sender, settings: Settings, state: AppState
@@ -244,7 +244,7 @@ def calling_from(address: str, settings: Settings, state: AppState) -> httpx2.As
 
 
 class TestReplay:
-    """What asks for it, and when there is nothing to give."""
+    """These tests cover the header that asks for the first answer, and answers that are not kept."""
 
     @pytest.mark.parametrize(
         "prefer", ["idempotency=replay", "respond-async, Idempotency = Replay", 'wait=5; x, idempotency="replay"']
@@ -271,15 +271,13 @@ class TestReplay:
 
 
 class Thing(BaseModel):
-    """What the route below makes."""
-
     id: str
     secret: str
 
 
-@of_the_local_engine  # which knows of no engine
-class TestARouteOfOnesOwn:
-    """As docs/idempotency.md says."""
+@of_the_local_engine  # the route uses no engine, so one is enough
+class TestNewRoute:
+    """These tests use a new route that is written as docs/idempotency.md says."""
 
     @pytest.fixture
     async def api(self, settings: Settings, state: AppState, tenant: TenantClient) -> AsyncGenerator[TenantClient]:

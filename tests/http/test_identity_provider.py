@@ -1,4 +1,4 @@
-"""Tokens of an identity provider: verified with its published keys, through rotations and outages."""
+"""Tests of the tokens of an identity provider, whose keys may rotate and which may be unavailable."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RSA, ELLIPTIC, OTHER = rsa_key(), elliptic_key(), rsa_key()
 
 @dataclass
 class Provider:
-    """The provider, and the API that trusts it."""
+    """Holds a simulated identity provider and the API that trusts it."""
 
     server: KeyServer
     keys: KeySet
@@ -44,7 +44,7 @@ class Provider:
     tenant: TenantClient
 
     def token(self, key: Any = RSA, *, key_id: str | None = "rsa", algorithm: str = "RS256", **claims: Any) -> str:
-        """A good token but for what is given."""
+        """Return a token that is valid except for the given claims. A claim of None is left out."""
         headers = claims.pop("headers", {})
         good = {"tenant_id": str(self.tenant.id), "iss": ISSUER, "aud": AUDIENCE, "sub": "user-1"}
         whole = {**good, "exp": int(time.time()) + 300, **claims}
@@ -69,7 +69,7 @@ async def provider(settings: Settings, state: AppState, tenant: TenantClient) ->
 
 @pytest.fixture
 def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Move the clock that keys age by."""
+    """Return a function that moves the clock by which the keys age."""
     ahead = 0.0
     real = time.monotonic
 
@@ -92,21 +92,21 @@ def pem(key: PrivateKey) -> bytes:
 
 
 def forged(header: dict[str, Any], payload: dict[str, Any], secret: bytes) -> str:
-    """Signed with a public key as if it were a secret: PyJWT itself refuses to make it."""
+    """Return a token that is signed with a public key as if it were a secret. PyJWT refuses to make one."""
     hs256 = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
     parts = [jwt.utils.base64url_encode(json.dumps(part).encode()) for part in (header, payload)]
     signing_input = b".".join(parts)
     return b".".join((signing_input, jwt.utils.base64url_encode(hs256.sign(signing_input, secret)))).decode()
 
 
-def nulled(provider: Provider, claim: str) -> str:
-    """A good token but for a claim that is null, which `Provider.token` leaves out."""
+def token_with_null(provider: Provider, claim: str) -> str:
+    """Return a token that is valid except for a claim that is null. `Provider.token` would leave that claim out."""
     good = jwt.decode(provider.token(), options={"verify_signature": False})
-    return repeated(provider, json.dumps({**good, claim: None})[1:-1].encode(), good=False)
+    return token_with_members(provider, json.dumps({**good, claim: None})[1:-1].encode(), good=False)
 
 
-def repeated(provider: Provider, members: bytes, *, header: bytes = b'"kid":"rsa"', good: bool = True) -> str:
-    """A rightly signed token with further members as they stand."""
+def token_with_members(provider: Provider, members: bytes, *, header: bytes = b'"kid":"rsa"', good: bool = True) -> str:
+    """Return a correctly signed token with these raw members, after the valid claims if `good` is true."""
     claims = {"tenant_id": str(provider.tenant.id), "iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 300}
     whole = json.dumps(claims)[:-1].encode() + b"," + members + b"}" if good else b"{" + members + b"}"
     parts = (b'{"alg":"RS256",' + header + b"}", whole)
@@ -116,7 +116,7 @@ def repeated(provider: Provider, members: bytes, *, header: bytes = b'"kid":"rsa
 
 
 async def test_what_the_bad_tokens_are_made_with_makes_good_ones(provider: Provider) -> None:
-    for token in (repeated(provider, b'"sub":"a"'), provider.token(iat=int(time.time()))):
+    for token in (token_with_members(provider, b'"sub":"a"'), provider.token(iat=int(time.time()))):
         assert (await provider.call(token)).status_code == 200
 
 
@@ -163,18 +163,18 @@ BAD: dict[str, Callable[[Provider], str]] = {
     "no tenant": lambda p: p.token(tenant_id=None),
     "an unknown role": lambda p: p.token(role="superuser"),
     "role is a list": lambda p: p.token(role=["owner"]),
-    "role is null": lambda p: nulled(p, "role"),
-    "scope is null": lambda p: nulled(p, "scope"),
-    "audience is null": lambda p: nulled(p, "aud"),
-    "issuer is null": lambda p: nulled(p, "iss"),
+    "role is null": lambda p: token_with_null(p, "role"),
+    "scope is null": lambda p: token_with_null(p, "scope"),
+    "audience is null": lambda p: token_with_null(p, "aud"),
+    "issuer is null": lambda p: token_with_null(p, "iss"),
     "an audience that is an object": lambda p: p.token(aud={AUDIENCE: True}),
     "audiences of which one is a number": lambda p: p.token(aud=[AUDIENCE, 7]),
     "exp as text": lambda p: p.token(exp=str(int(time.time()) + 300)),
     "exp of 400 digits": lambda p: p.token(exp=10**400),
     "iat before time began": lambda p: p.token(iat=-1),
-    "a role twice": lambda p: repeated(p, b'"role":"viewer","role":"owner"'),
-    "an issuer twice": lambda p: repeated(p, b'"iss":"https://evil.example.com/"'),
-    "a key id twice": lambda p: repeated(p, b'"sub":"a"', header=b'"kid":"other","kid":"rsa"'),
+    "a role twice": lambda p: token_with_members(p, b'"role":"viewer","role":"owner"'),
+    "an issuer twice": lambda p: token_with_members(p, b'"iss":"https://evil.example.com/"'),
+    "a key id twice": lambda p: token_with_members(p, b'"sub":"a"', header=b'"kid":"other","kid":"rsa"'),
     "an extension it calls critical": lambda p: p.token(headers={"crit": ["b64"], "b64": True}),
 }
 
@@ -215,7 +215,7 @@ class TestRotation:
         assert (await provider.call(provider.token())).status_code == 200
         provider.server.keys = [public_entry(ELLIPTIC, "elliptic")]
         pass_time(jwks.REFRESH_SECONDS + 1)
-        await provider.call(provider.token())  # the fetch goes on beside it
+        await provider.call(provider.token())  # this call starts a fetch in the background
         await provider.keys.wait_for_fetch()
         problem(await provider.call(provider.token()), 401, "invalid_token")
 

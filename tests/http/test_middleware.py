@@ -1,4 +1,4 @@
-"""Request ids, the bound on bodies, and what browsers of other origins may see."""
+"""Tests of request ids, of the limit on bodies, and of CORS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHUNK = 64 * 1024
 
 
 class TestRequestIds:
-    """The caller's where it is a plain one, else ours; in the header and in every problem."""
+    """These tests check that a simple request id of the caller is kept, and that any other one is replaced."""
 
     @pytest.mark.parametrize("plain", ["a", "4711", "web-1.abc_DEF", "x" * 64, "f47ac10b-58cc-4372-a567-0e02b2c3d479"])
     async def test_a_plain_one_is_kept(self, client: httpx2.AsyncClient, plain: str) -> None:
@@ -42,7 +42,7 @@ class TestRequestIds:
 
 
 class Stream:
-    """A body of unknown length that counts what was taken of it."""
+    """Sends a body of unknown length, and counts the bytes that were read."""
 
     def __init__(self, byte_count: int) -> None:
         self.byte_count = byte_count
@@ -55,7 +55,7 @@ class Stream:
 
 
 class TestBodyLimit:
-    """Cut while it streams in, whatever it calls itself."""
+    """These tests check that a body is cut at the limit while it streams in, whatever its content type is."""
 
     @pytest.mark.parametrize("headers", [JSON, MULTIPART, {"Content-Type": "text/plain"}, {}], ids=str)
     async def test_a_body_of_unknown_length_is_cut(self, tenant: TenantClient, headers: dict[str, str]) -> None:
@@ -82,7 +82,7 @@ class TestBodyLimit:
         problem(longer, 413, "body_too_large")
 
     async def test_a_key_does_not_open_the_door_for_a_body(self, tenant: TenantClient) -> None:
-        """The route takes no body; its fingerprint reads one."""
+        """The route takes no body, but the fingerprint of a request with a key reads one."""
         body = Stream(MAX_BODY_BYTES * 2)
         answer = await tenant.post(
             "/ingestion/projects/create", params={"name": "a"}, headers={"Idempotency-Key": "k"}, content=body
@@ -96,7 +96,7 @@ class TestBodyLimit:
 
 
 class TestOtherOrigins:
-    """Browsers are let in by exact origin."""
+    """These tests check that browsers may read answers only if their exact origin is set."""
 
     @pytest.fixture
     async def api(self, settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:

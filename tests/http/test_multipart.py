@@ -1,4 +1,4 @@
-"""The streaming reader alone: what arrives is what was sent, and what is refused leaves nothing behind."""
+"""Tests of the streaming multipart reader: files arrive as they were sent, and a refused body leaves nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 class Upload:
-    """A request whose body comes in given pieces, and the storage it goes to."""
+    """Simulates a request whose body comes in the given pieces, and stores its files in a folder."""
 
     def __init__(self, folder: Path, chunks: Iterable[bytes], **headers: str) -> None:
         self.folder = folder / new_id().hex
@@ -58,20 +58,20 @@ class Upload:
         return await anext(self._messages)
 
     async def begin_file(self) -> UploadWriter:
-        """As the reader asks for it."""
+        """Open a new file in the storage."""
         return await self._storage.writer(new_id().hex)
 
     async def make_room(self, byte_count: int) -> None:
-        """There is."""
+        """Do nothing, because there is always room."""
 
     async def read(self, limits: MultipartLimits = LIMITS) -> list[tuple[str, bytes]]:
-        """Names and stored bytes of the files that arrived."""
+        """Return the names and the stored bytes of the files that arrived."""
         reader = MultipartReader(self.request, limits=limits, field_name="files")
         try:
             received = await reader.read(self)
         finally:
             keys = {file.stored.key for file in reader.received}
-            # whole files are the caller's to remove; of the others nothing may be left
+            # the caller removes whole files; of the others, nothing may be left
             assert {path.name for path in (self.folder / "objects").glob("*")} == keys
             assert not list((self.folder / "incoming").glob("*"))
         return [(file.filename, (self.folder / "objects" / file.stored.key).read_bytes()) for file in received]
@@ -96,7 +96,7 @@ def cut(body: bytes, places: Iterable[int]) -> list[bytes]:
     return [body[start:end] for start, end in pairwise(edges)]
 
 
-# what a parser may take for the boundary, and what it must not lose at the end of a chunk
+# bytes that a parser may take for the boundary, or may lose at the end of a chunk
 TRICKY = st.lists(
     st.sampled_from(
         [b"\r", b"\n", b"\r\n", b"-", b"--", b"\r\n--", f"\r\n--{BOUNDARY[:-1]}".encode(), b"text", b"\x00"]
@@ -206,7 +206,7 @@ async def test_a_body_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
 
 @pytest.mark.parametrize("kept", [1_200_000, 2_400_000])
 async def test_what_a_cut_off_body_had_written_to_disk_is_removed(tmp_path: Path, kept: int) -> None:
-    """Files of a megabyte are beyond the writer's buffer; the first one had arrived whole in one of the cases."""
+    """The files are larger than the buffer of the writer. In one of the cases, the first one has arrived whole."""
     body = body_of(file_part("a.txt", b"x" * 2_200_000), file_part("b.txt", b"y" * 2_200_000))
     limits = MultipartLimits(max_file_bytes=10**7, max_request_bytes=10**7, max_files=5)
     with pytest.raises(MalformedBodyError):
@@ -348,6 +348,6 @@ def test_a_lone_surrogate_is_replaced() -> None:
 
 
 def test_a_length_of_too_many_digits_is_none() -> None:
-    """The body is counted as it comes."""
+    """The header is ignored, and the body is counted while it arrives."""
     request = Request({"type": "http", "headers": [(b"content-length", b"9" * 5000)]})
     assert require_length(request, LIMITS) is None

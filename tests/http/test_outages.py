@@ -1,4 +1,7 @@
-"""A database or a disk that is away, full or busy: 503 with a code and a time to wait, one line a request."""
+"""Tests of a database or a disk that is unavailable, full or busy.
+
+Each request gets a 503 with a code and `Retry-After`, and one line in the log.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,8 @@ from support.tenant_records import eventually
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A tenant with a project and an API key, in an installation that can be broken."""
+class Installation:
+    """Holds a tenant with a project and an API key, in an installation that a test can break."""
 
     database: BreakableDatabase
     tenant: TenantClient
@@ -47,7 +50,7 @@ class Scene:
     state: AppState
 
     async def reads(self) -> tuple[httpx2.Response, ...]:
-        """The entrance's look-ups of a tenant and of a key, and operations that change nothing."""
+        """Send requests that only read. Authentication looks up the tenant or the API key."""
         http = self.tenant.http
         return await asyncio.gather(
             self.tenant.get("/limits/current"),
@@ -58,7 +61,7 @@ class Scene:
         )
 
     async def writes(self) -> tuple[httpx2.Response, ...]:
-        """Operations that change something, in one transaction or in several."""
+        """Send requests that change something, in one transaction or in several."""
         http = self.tenant.http
         key = {"Idempotency-Key": str(uuid4())}
         return await asyncio.gather(
@@ -77,7 +80,9 @@ def own_addresses(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
 
 
 @pytest.fixture(scope="module")
-async def scene(own_addresses: ServiceAddresses, settings: Settings, state: AppState) -> AsyncGenerator[Scene]:
+async def installation(
+    own_addresses: ServiceAddresses, settings: Settings, state: AppState
+) -> AsyncGenerator[Installation]:
     async with (
         breakable_installation(own_addresses, settings, state) as (database, own_state),
         client_for(settings, own_state) as http,
@@ -87,12 +92,12 @@ async def scene(own_addresses: ServiceAddresses, settings: Settings, state: AppS
         made = await tenant.post("/api-keys", json={"name": "outage"})
         assert made.is_success, made.text
         key = {"Authorization": f"Bearer {made.json()['key']}"}
-        yield Scene(database, tenant, project, key, settings, own_state)
+        yield Installation(database, tenant, project, key, settings, own_state)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How the owner of the server breaks it and mends it; `{login}` and `{name}` are filled in."""
+    """Describes how the owner of the server breaks and repairs it. The test fills in `{login}` and `{name}`."""
 
     name: str
     breaks: str
@@ -137,18 +142,18 @@ FAILURES = [
 
 
 @asynccontextmanager
-async def broken(scene: Scene, failure: Failure) -> AsyncGenerator[None]:
-    """Sessions that are open do not notice such a change: they are ended, as by a restart."""
-    database = scene.database
+async def broken(installation: Installation, failure: Failure) -> AsyncGenerator[None]:
+    """Break the database. Open sessions would not notice the change, so they are ended, as by a restart."""
+    database = installation.database
 
     async def run(statement: str) -> None:
         for pool in ("database", "admin_database"):
-            await scene.state[pool].engine.dispose()
+            await installation.state[pool].engine.dispose()
         await database.end_sessions()
         await database.owner(statement.format(login=database.login, name=database.name))
         await database.end_sessions()
-        # a server is rid of a session a moment before the client hears of it
-        await scene.state["database"].engine.dispose()
+        # the server ends a session a moment before the client notices it
+        await installation.state["database"].engine.dispose()
 
     await run(failure.breaks)
     try:
@@ -158,152 +163,167 @@ async def broken(scene: Scene, failure: Failure) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def failing_insertions(scene: Scene, table: str, rows: str = "", *, state: str = "53100") -> AsyncGenerator[None]:
-    """PostgreSQL itself answers each insertion into the table with this SQLSTATE."""
-    await answer_with(scene, state)
-    await scene.database.inside(f"CREATE TRIGGER fail BEFORE INSERT ON {table} {rows} EXECUTE FUNCTION fail_now()")
+async def failing_insertions(
+    installation: Installation, table: str, rows: str = "", *, state: str = "53100"
+) -> AsyncGenerator[None]:
+    """Make PostgreSQL answer each insertion into the table with this SQLSTATE."""
+    await answer_with(installation, state)
+    await installation.database.inside(
+        f"CREATE TRIGGER fail BEFORE INSERT ON {table} {rows} EXECUTE FUNCTION fail_now()"
+    )
     try:
         yield
     finally:
-        await scene.database.inside("DROP FUNCTION fail_now CASCADE")
+        await installation.database.inside("DROP FUNCTION fail_now CASCADE")
 
 
-async def answer_with(scene: Scene, state: str) -> None:
-    await scene.database.inside(
+async def answer_with(installation: Installation, state: str) -> None:
+    await installation.database.inside(
         "CREATE OR REPLACE FUNCTION fail_now() RETURNS trigger LANGUAGE plpgsql AS "
         f"$f$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $f$"
     )
 
 
-async def require_recovery(scene: Scene) -> None:
-    """Without a restart. A connection whose end is not known yet may cost one request."""
+async def require_recovery(installation: Installation) -> None:
+    """Wait until all requests succeed without a restart. A connection whose end is not noticed yet may fail one."""
 
     async def works() -> bool:
-        answers = [*await scene.reads(), await scene.tenant.post("/api-keys", json={"name": f"key {uuid4()}"})]
+        answers = [
+            *await installation.reads(),
+            await installation.tenant.post("/api-keys", json={"name": f"key {uuid4()}"}),
+        ]
         return not any(answer.status_code >= 500 for answer in answers)
 
     await eventually(works)
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=str)
-async def test_a_database_that_does_not_work_is_no_defect(scene: Scene, failure: Failure) -> None:
-    async with broken(scene, failure):
-        with logged(scene.settings) as log:
-            writes = [*await scene.writes(), *await scene.writes()]
-            reads = [*await scene.reads(), *await scene.reads()]
+async def test_a_database_that_does_not_work_is_no_defect(installation: Installation, failure: Failure) -> None:
+    async with broken(installation, failure):
+        with logged(installation.settings) as log:
+            writes = [*await installation.writes(), *await installation.writes()]
+            reads = [*await installation.reads(), *await installation.reads()]
     failed = [*writes, *reads] if failure.reads_fail else writes
     assert not any(answer.status_code >= 500 for answer in reads if answer not in failed), statuses(reads)
     for answer in failed:
         problem(answer, 503, failure.code)
         assert int(answer.headers["retry-after"]) >= 1
-    # a session that was ended beside a refused one is another kind
+    # an ended session and a refused one are two kinds of outage, each with a traceback
     assert log.tracebacks == len(log.outages) >= 1, log.text
-    # a slow run is a minute after the last noted use of its key
+    # in a slow run, the last recorded use of the key is a minute old, so this line appears too
     refused = [line for line in log.failures() if "last use of a key not recorded" not in line]
     assert len(refused) == len(failed), log.text
-    await require_recovery(scene)
+    await require_recovery(installation)
 
 
-async def test_a_standby_takes_keys_whose_use_should_be_noted(scene: Scene, own_addresses: ServiceAddresses) -> None:
+async def test_a_standby_takes_keys_whose_use_should_be_noted(
+    installation: Installation, own_addresses: ServiceAddresses
+) -> None:
     (standby,) = (failure for failure in FAILURES if not failure.reads_fail)
-    async with scene.state["admin_database"].operator() as session:
-        _, admin_key = await AdminKeyService(session, scene.settings).create("outage", lifetime=None)
-    await scene.database.inside("UPDATE api_keys SET last_used_at = NULL")
-    async with broken(scene, standby):
+    async with installation.state["admin_database"].operator() as session:
+        _, admin_key = await AdminKeyService(session, installation.settings).create("outage", lifetime=None)
+    await installation.database.inside("UPDATE api_keys SET last_used_at = NULL")
+    async with broken(installation, standby):
         admin_database = Database(own_addresses.admin_url, pool_size=1)
-        with logged(scene.settings) as log:
-            answers = [await scene.tenant.http.get("/limits/current", headers=scene.api_key) for _ in range(2)]
-            assert await AdminAuthenticator(admin_database, scene.settings).authenticate(admin_key)
+        with logged(installation.settings) as log:
+            answers = [
+                await installation.tenant.http.get("/limits/current", headers=installation.api_key) for _ in range(2)
+            ]
+            assert await AdminAuthenticator(admin_database, installation.settings).authenticate(admin_key)
         await admin_database.close()
     assert [answer.status_code for answer in answers] == [200, 200]
     assert [line for line in log.failures() if "last use of a key not recorded" in line] == log.failures() != []
 
 
-async def test_what_the_server_says_decides_on_the_code(scene: Scene) -> None:
-    """Each of these is what PostgreSQL itself answers."""
+async def test_what_the_server_says_decides_on_the_code(installation: Installation) -> None:
+    """PostgreSQL itself answers with each of these states."""
     codes = {
         **dict.fromkeys(("08006", "53200", "57P01", "57P03", "58030"), "unavailable"),
         **dict.fromkeys(("40001", "40P01", "55P03", "57014"), "database_busy"),
         "53100": "out_of_space",
     }
-    async with failing_insertions(scene, "api_keys"):
+    async with failing_insertions(installation, "api_keys"):
         for state, code in codes.items():
-            await answer_with(scene, state)
-            answer = await scene.tenant.post("/api-keys", json={"name": f"key {uuid4()}"})
+            await answer_with(installation, state)
+            answer = await installation.tenant.post("/api-keys", json={"name": f"key {uuid4()}"})
             problem(answer, 503, code)
             assert int(answer.headers["retry-after"]) >= 1
 
 
-async def test_sessions_that_are_ended_in_the_middle_of_their_work(scene: Scene) -> None:
+async def test_sessions_that_are_ended_in_the_middle_of_their_work(installation: Installation) -> None:
     """End the sessions before, between and within statements, as a restart does."""
     answers: list[httpx2.Response] = []
-    with logged(scene.settings) as log:
+    with logged(installation.settings) as log:
         for _ in range(4):
-            working = asyncio.gather(scene.reads(), scene.writes(), scene.reads())
+            working = asyncio.gather(installation.reads(), installation.writes(), installation.reads())
             for _ in range(5):
-                await scene.database.end_sessions()
+                await installation.database.end_sessions()
             answers += [answer for group in await working for answer in group]
     for answer in answers:
         if answer.status_code >= 500:
             problem(answer, 503, "unavailable")
     assert any(answer.status_code == 503 for answer in answers), "nothing was ended in its middle"
     assert log.tracebacks <= len(log.outages), log.text
-    await require_recovery(scene)
+    await require_recovery(installation)
 
 
 @pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout"])
-async def test_waiting_in_vain_for_others(scene: Scene, setting: str) -> None:
+async def test_waiting_in_vain_for_others(installation: Installation, setting: str) -> None:
     limit = Failure(setting, f"ALTER ROLE {{login}} SET {setting} = '100ms'", f"ALTER ROLE {{login}} RESET {setting}")
-    async with broken(scene, limit):
-        owner = create_async_engine(scene.database.addresses.owner_url, poolclass=NullPool)
+    async with broken(installation, limit):
+        owner = create_async_engine(installation.database.addresses.owner_url, poolclass=NullPool)
         async with owner.begin() as holding:
             await holding.execute(text("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE"))
-            problem(await scene.tenant.post("/api-keys", json={"name": f"key {uuid4()}"}), 503, "database_busy")
+            problem(await installation.tenant.post("/api-keys", json={"name": f"key {uuid4()}"}), 503, "database_busy")
         await owner.dispose()
-    await require_recovery(scene)
+    await require_recovery(installation)
 
 
-async def test_an_answer_that_has_begun_ends_with_the_same_problem(scene: Scene) -> None:
-    """`error` is the last event of a stream whose answer the database does not take."""
-    before = (await scene.tenant.get("/limits/current")).json()
+async def test_an_answer_that_has_begun_ends_with_the_same_problem(installation: Installation) -> None:
+    """If the database cannot store the answer, the last event of the stream is `error`."""
+    before = (await installation.tenant.get("/limits/current")).json()
     async with (
-        failing_insertions(scene, "messages", "FOR EACH ROW WHEN (NEW.role = 'assistant')"),
-        scene.tenant.stream(scene.project, "Where?") as events,
+        failing_insertions(installation, "messages", "FOR EACH ROW WHEN (NEW.role = 'assistant')"),
+        installation.tenant.stream(installation.project, "Where?") as events,
     ):
         *_, (kind, told) = await events.until("error")
     assert (kind, told["status"], told["code"]) == ("error", 503, "out_of_space")
     assert told["retry_after_seconds"] >= 1
-    assert (await scene.tenant.get("/limits/current")).json() == before, "a question without an answer costs nothing"
+    assert (await installation.tenant.get("/limits/current")).json() == before, (
+        "a question without an answer costs nothing"
+    )
 
 
-async def test_an_accepted_file_waits_until_the_database_has_space_again(scene: Scene) -> None:
-    """However often it was tried meanwhile."""
-    uploaded = await scene.tenant.upload(scene.project, ("guide.txt", b"The orchard has nine trees."), wait_seconds=0)
+async def test_an_accepted_file_waits_until_the_database_has_space_again(installation: Installation) -> None:
+    """The number of attempts in the meantime does not matter."""
+    uploaded = await installation.tenant.upload(
+        installation.project, ("guide.txt", b"The orchard has nine trees."), wait_seconds=0
+    )
     file_id = uploaded.json()["files"][0]["id"]
-    database = Database(scene.database.addresses.worker_url, pool_size=3)
-    engines = build_engines(database, scene.settings)
-    storage, jobs = scene.state["storage"], scene.state["jobs"]
+    database = Database(installation.database.addresses.worker_url, pool_size=3)
+    engines = build_engines(database, installation.settings)
+    storage, jobs = installation.state["storage"], installation.state["jobs"]
     processor = FileProcessor(database=database, storage=storage, engines=engines, jobs=jobs)
 
     async def attempt() -> str:
-        await scene.database.inside("UPDATE files SET lease_until = now()")  # the pause is over
-        await processor.process(scene.tenant.id, UUID(file_id))
-        listed = (await scene.tenant.get(f"/ingestion/projects/{scene.project}/files")).json()["files"]
+        await installation.database.inside("UPDATE files SET lease_until = now()")  # ends the pause between attempts
+        await processor.process(installation.tenant.id, UUID(file_id))
+        listed = (await installation.tenant.get(f"/ingestion/projects/{installation.project}/files")).json()["files"]
         return str(next(file["status"] for file in listed if file["id"] == file_id))
 
-    async with failing_insertions(scene, "documents"):
+    async with failing_insertions(installation, "documents"):
         assert [await attempt() for _ in range(MAX_ATTEMPTS + 1)] == ["in_progress"] * (MAX_ATTEMPTS + 1)
-        noted = f"SELECT last_error ->> 'code', waits FROM files WHERE id = '{file_id}'"  # noqa: S608  the API's own
-        assert await scene.database.inside(noted) == [("out_of_space", MAX_ATTEMPTS + 1)]
+        noted = f"SELECT last_error ->> 'code', waits FROM files WHERE id = '{file_id}'"  # noqa: S608  the API made the id
+        assert await installation.database.inside(noted) == [("out_of_space", MAX_ATTEMPTS + 1)]
     assert await attempt() == "completed"
     await database.close()
 
 
 @contextmanager
 def small_disk(folder: Path, *, kilobytes: int = 1024) -> Iterator[Path]:
-    """A file system of its own."""
+    """Mount a small file system on a new folder, or skip the test if only root may do this."""
     folder.mkdir()
-    mounted = subprocess.run(  # noqa: S603  our own folder
+    mounted = subprocess.run(  # noqa: S603  mounts a folder of the test
         ["/bin/mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=0777", "none", str(folder)],
         capture_output=True,
         check=False,
@@ -316,38 +336,38 @@ def small_disk(folder: Path, *, kilobytes: int = 1024) -> Iterator[Path]:
         subprocess.run(["/bin/umount", str(folder)], check=True)  # noqa: S603  as above
 
 
-async def test_an_upload_that_finds_the_disk_full_leaves_nothing(scene: Scene, tmp_path: Path) -> None:
+async def test_an_upload_that_finds_the_disk_full_leaves_nothing(installation: Installation, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
-        state: AppState = {**scene.state, "storage": LocalStorage(disk)}
-        async with client_for(scene.settings, state) as http:
-            tenant = TenantClient(scene.tenant.id, http, scene.tenant.headers)
-            before = (await tenant.get(f"/ingestion/projects/{scene.project}/files")).json()["files"]
+        state: AppState = {**installation.state, "storage": LocalStorage(disk)}
+        async with client_for(installation.settings, state) as http:
+            tenant = TenantClient(installation.tenant.id, http, installation.tenant.headers)
+            before = (await tenant.get(f"/ingestion/projects/{installation.project}/files")).json()["files"]
             used = (await tenant.get("/limits/current")).json()
             fits, too_much = ("a.txt", b"Some text."), ("b.txt", b"x" * 3_000_000)
             ballast = disk / "ballast"
-            with logged(scene.settings) as log:
+            with logged(installation.settings) as log:
                 for ballast_bytes, files in (
                     (0, (fits, too_much)),
                     (0, (too_much,)),
                     (shutil.disk_usage(disk).free, (fits,)),
                 ):
                     await asyncio.to_thread(ballast.write_bytes, b"x" * ballast_bytes)
-                    answer = await tenant.upload(scene.project, *files, wait_seconds=0)
+                    answer = await tenant.upload(installation.project, *files, wait_seconds=0)
                     problem(answer, 503, "out_of_space")
                     assert int(answer.headers["retry-after"]) >= 1
                     assert [path for path in disk.rglob("*") if path.is_file()] == [ballast]
             ballast.unlink()
             assert log.tracebacks == 1
             assert len(log.failures()) == 3
-            assert (await tenant.get(f"/ingestion/projects/{scene.project}/files")).json()["files"] == before
+            assert (await tenant.get(f"/ingestion/projects/{installation.project}/files")).json()["files"] == before
             assert (await tenant.get("/limits/current")).json() == used
-            assert (await tenant.upload(scene.project, fits, wait_seconds=0)).is_success
+            assert (await tenant.upload(installation.project, fits, wait_seconds=0)).is_success
 
 
-async def test_a_full_disk_of_the_database(scene: Scene) -> None:
-    """The table is moved to a small file system, which is filled and emptied again."""
-    data = Path(str((await scene.database.owner("SHOW data_directory"))[0][0]))
-    place, database = data.with_name(f"disk-{uuid4().hex}"), scene.database
+async def test_a_full_disk_of_the_database(installation: Installation) -> None:
+    """The test moves the table to a small file system, fills it and empties it again."""
+    data = Path(str((await installation.database.owner("SHOW data_directory"))[0][0]))
+    place, database = data.with_name(f"disk-{uuid4().hex}"), installation.database
     with small_disk(place) as disk:
         try:
             owner = await asyncio.to_thread(data.stat)
@@ -357,7 +377,7 @@ async def test_a_full_disk_of_the_database(scene: Scene) -> None:
             ballast = disk / "ballast"
             await asyncio.to_thread(ballast.write_bytes, b"x" * (shutil.disk_usage(disk).free - 8192))
             answers = [
-                await scene.tenant.http.post("/tenants/create", params={"name": "x" * 190, "plan_id": "hobby"})
+                await installation.tenant.http.post("/tenants/create", params={"name": "x" * 190, "plan_id": "hobby"})
                 for _ in range(60)
             ]
             full = [answer for answer in answers if not answer.is_success]
@@ -365,7 +385,7 @@ async def test_a_full_disk_of_the_database(scene: Scene) -> None:
             for answer in full:
                 problem(answer, 503, "out_of_space")
             ballast.unlink()
-            await require_recovery(scene)
+            await require_recovery(installation)
         finally:
             await database.inside("ALTER TABLE tenants SET TABLESPACE pg_default")
             await database.owner(f"DROP TABLESPACE IF EXISTS {database.login}")

@@ -1,4 +1,4 @@
-"""HEAD wherever there is a GET, a slash at the end of a path or none, and the document of the API."""
+"""Tests of HEAD requests, of a slash at the end of a path, and of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PAGES = ("/api/openapi.json", "/api/docs", "/api/redoc", "/api/assets/favicon.sv
 DIFFERENT_EACH_TIME = {"x-request-id", "ratelimit", "x-ratelimit-remaining", "x-ratelimit-reset", "age", "x-cache"}
 
 
-def lasting(answer: httpx2.Response) -> dict[str, str]:
+def stable_headers(answer: httpx2.Response) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name not in DIFFERENT_EACH_TIME}
 
 
 class TestHead:
-    """HEAD answers like GET, without the body."""
+    """These tests check that HEAD answers like GET, without the body."""
 
     @pytest.mark.parametrize("operation", READS, ids=str)
     async def test_every_read_has_it(
@@ -35,14 +35,14 @@ class TestHead:
         head = await client.head(url, headers=bearer)
         assert (head.status_code, head.content) == (read.status_code, b"")
         if read.headers["content-type"] == "application/json" or read.is_success:
-            assert lasting(head) == lasting(read)
+            assert stable_headers(head) == stable_headers(read)
         assert head.status_code != 405
 
     @pytest.mark.parametrize("path", PAGES)
     async def test_so_has_every_page(self, client: httpx2.AsyncClient, path: str) -> None:
         read, head = await client.get(f"{ORIGIN}{path}"), await client.head(f"{ORIGIN}{path}")
         assert (read.status_code, head.status_code, head.content) == (200, 200, b"")
-        assert lasting(head) == lasting(read)
+        assert stable_headers(head) == stable_headers(read)
         assert int(head.headers["content-length"]) == len(read.content)
 
     @pytest.mark.parametrize("path", sorted(OTHERS))
@@ -50,7 +50,7 @@ class TestHead:
         answer = await client.head(path.replace("{", "").replace("}", ""))
         if answer.status_code == 405:
             assert "HEAD" not in answer.headers["allow"]
-        else:  # a path with a parameter beside it can be read
+        else:  # a path with a parameter, which can be read, matches it too
             assert answer.status_code in {401, 422}
 
     async def test_it_is_allowed_where_get_is(self, client: httpx2.AsyncClient) -> None:
@@ -66,7 +66,10 @@ class TestHead:
 
 
 class TestSlash:
-    """Both spellings are one operation: no redirect, to wherever the caller's headers would lead it."""
+    """These tests check that both spellings are one operation.
+
+    A redirect could lead to a host that the headers of the caller name.
+    """
 
     @pytest.mark.parametrize("path", ["/plans/", "/plans", "/app-info", "/app-info/", "/health", "/health/"])
     async def test_a_read(self, client: httpx2.AsyncClient, path: str) -> None:
@@ -98,7 +101,7 @@ class TestSlash:
 
 
 class TestDocument:
-    """Made once, and sent only to who does not have it."""
+    """These tests check that the document is made once, and that a client which has it does not get it again."""
 
     async def test_it_is_not_sent_again(self, client: httpx2.AsyncClient) -> None:
         answers = await asyncio.gather(*(client.get(f"{ORIGIN}/api/openapi.json") for _ in range(10)))

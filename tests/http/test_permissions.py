@@ -1,4 +1,4 @@
-"""What a bearer may do: every operation against every role, and scopes."""
+"""Tests of what a token may do: every operation with every role, and with single scopes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.http_contract import Operation, operations, problem
 from support.tokens import bearer, signed
 
 OPERATIONS = [operation for operation in operations() if operation.for_tenants]
-# by the contract, not by what the program says: who may call what
+# The contracts of the tests say who may call what. The tests do not read it from the program.
 LEAST_ROLE = {name: role for each in contracts().values() for name, role in each.least_role.items()}
 RANKS = [Role.VIEWER, Role.MEMBER, Role.ADMIN, Role.OWNER]
 
@@ -102,7 +102,7 @@ def test_each_role_may_do_what_the_next_one_may_and_more() -> None:
 
 
 async def test_claims_of_other_names_by_setting(settings: Settings, tenant: TenantClient) -> None:
-    """What providers call their claims is theirs: the names come from settings."""
+    """Identity providers choose the names of their claims, so settings name them."""
     names = {"tenant_claim": "https://acme.example/tenant", "role_claim": "acme_role", "scope_claim": "acme_scope"}
     verifier = TokenVerifier(settings.model_copy(update={"jwt": settings.jwt.model_copy(update=names)}))
     claims = {"https://acme.example/tenant": str(tenant.id), "acme_role": "viewer", "acme_scope": "usage:read"}

@@ -1,4 +1,4 @@
-"""Every error in one shape, which tells what to do and nothing else."""
+"""Tests that every error has the same form, says what to do, and reveals nothing else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ for _operation in operations():
 async def test_a_wrong_method_is_told_all_right_ones(client: httpx2.AsyncClient, path: str) -> None:
     answer = await client.patch(path.replace("{", "").replace("}", ""))
     problem(answer, 405, "method_not_allowed")
-    # a path with a parameter may be matched by a fixed one's neighbour, so there may be more
+    # the path may also match another operation with a parameter, so there may be more methods
     assert set(answer.headers["allow"].split(", ")) >= METHODS[path]
     assert "PATCH" not in answer.headers["allow"]
 
@@ -86,7 +86,7 @@ async def test_a_body_that_is_missing(tenant: TenantClient) -> None:
 async def test_a_refused_value_is_never_repeated(
     tenant: TenantClient, method: str, path: str, options: dict[str, object]
 ) -> None:
-    headers = {**tenant.headers, **options.pop("headers", {})}  # type: ignore[dict-item]  # of the table above
+    headers = {**tenant.headers, **options.pop("headers", {})}  # type: ignore[dict-item]  # these headers are a dictionary
     answer = await tenant.http.request(method, path, headers=headers, **options)  # type: ignore[arg-type]  # as above
     assert answer.status_code in (400, 422), answer.text
     body = problem(answer, answer.status_code, answer.json()["code"])
@@ -105,7 +105,7 @@ async def test_a_wrong_field_is_found_by_its_place(tenant: TenantClient) -> None
 async def test_a_parameter_that_says_two_things_does_nothing(
     tenant: TenantClient, client: httpx2.AsyncClient, values: tuple[str, str]
 ) -> None:
-    """A proxy in front may have looked at the one, and we at the other."""
+    """A proxy may have checked one value while we would use the other."""
     project = await tenant.create_project()
     twice = [("delete_raw", value) for value in values]
     answer = await tenant.delete(
@@ -119,7 +119,7 @@ async def test_a_parameter_that_says_two_things_does_nothing(
 
 
 class TestAnUnexpectedException:
-    """Shown as nothing but its request id, with the headers of every other answer."""
+    """These tests check that the answer shows only a request id, and has the headers of every other answer."""
 
     @staticmethod
     def failing_api(settings: Settings, state: AppState) -> httpx2.AsyncClient:
@@ -175,7 +175,7 @@ async def test_a_restarted_database_costs_no_request(
         assert (await api.get("/limits/current", headers=tenant.headers)).status_code == 200
         (row,) = await rows_of(pooled, tenant.id, "SELECT pg_backend_pid() AS pid")
         async with owner.engine.connect() as connection:
-            # waits until the server process is gone, as a restart does
+            # waits until the server process has ended, as after a restart
             await connection.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": row["pid"]})
         answer = await api.get("/limits/current", headers=tenant.headers)
     await pooled.close()

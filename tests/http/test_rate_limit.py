@@ -1,4 +1,4 @@
-"""The tenant's minute and the address's, as callers see them."""
+"""Tests of the rate limits of tenants and of addresses."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BAD_TOKEN = {"Authorization": "Bearer garbage"}
 
 @pytest.fixture
 def limited(settings: Settings, state: AppState) -> LimitedApi:
-    """The API with limits of the test's own, called from an address of its own."""
+    """Return a function that starts the API with the limits of a test, for calls from an address that is new."""
 
     @asynccontextmanager
     async def start(
@@ -60,7 +60,7 @@ def limited(settings: Settings, state: AppState) -> LimitedApi:
             {
                 **state,
                 "settings": changed,
-                # a busy machine is no outage
+                # a busy machine must not look like an outage
                 "limiter": RateLimiter(redis) if redis else RateLimiter(state["redis"], patience=30),
                 "tenants": TenantAccessReader(state["database"], rpm),
             },
@@ -194,7 +194,7 @@ async def test_the_plans_own_number_ends_with_the_subscription(
 async def test_requests_that_come_together_look_the_plan_up_once(
     addresses: ServiceAddresses, tenant: TenantClient
 ) -> None:
-    """A burst must not take every connection of the pool for the same question."""
+    """A burst of requests must not use all connections of the pool for the same query."""
     own = Database(addresses.api_url, pool_size=1)
     statements: list[str] = []
     event.listen(own.engine.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
@@ -235,7 +235,7 @@ async def test_bad_tokens_use_up_the_addresss_minute(limited: LimitedApi, tenant
 
 
 class TestCosts:
-    """Operations that take more than one unit."""
+    """These tests cover operations that cost more than one unit."""
 
     async def test_the_setting_names_operations(self, limited: LimitedApi, tenant: TenantClient) -> None:
         async with limited(rpm=10, by_operation={"subscribe": 4}) as api:
@@ -287,7 +287,10 @@ class TestCosts:
 
 
 class TestAddresses:
-    """One caller is one address, and not all that it could take."""
+    """These tests check which addresses share a limit.
+
+    A caller can use all IPv6 addresses of a /64, so these count as one address.
+    """
 
     @pytest.mark.parametrize(
         ("first", "second", "shared"),
@@ -324,7 +327,7 @@ async def test_pages_and_probes_are_exempt(limited: LimitedApi, path: str) -> No
 
 
 class TestRedisIsAway:
-    """Answers keep coming, limited by this process, and say so."""
+    """These tests check that requests are still answered, that this process limits them, and that a header says so."""
 
     async def limited_by_the_process(self, api: httpx2.AsyncClient, tenant: TenantClient) -> None:
         caller = a_caller(tenant, api)
@@ -347,7 +350,7 @@ class TestRedisIsAway:
                 await self.limited_by_the_process(api, tenant)
 
     async def test_nobody_answers(self, limited: LimitedApi, tenant: TenantClient) -> None:
-        """No timeout of the client's own: the limiter's must do."""
+        """The client has no timeout, so the timeout of the limiter must be enough."""
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))
             silent.listen(100)

@@ -1,4 +1,4 @@
-"""Folders for embedded instances, and their removal with everything that ran in them."""
+"""Fixtures of folders for embedded instances. They are removed after everything in them has stopped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.embedded_instances import OtherUser, remove_instance
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that the account of the servers can pass through, unlike pytest's own."""
+    """Return a folder that the account of the servers can enter, unlike the folders of pytest."""
     folder = Path(tempfile.mkdtemp(prefix="ignite-test-"))
     folder.chmod(0o711)
     yield folder
@@ -30,7 +30,7 @@ def data_dir(open_folder: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def other_user(data_dir: Path) -> Iterator[Callable[..., OtherUser]]:
-    """Starts another process that uses `data_dir`."""
+    """Return a function that starts another process, which uses `data_dir`."""
     users: list[OtherUser] = []
 
     def start(*, durable: bool = False, limit_file_size: int | None = None) -> OtherUser:

@@ -1,4 +1,4 @@
-"""Embedded instances for tests: other processes that use them, clients, and proof that nothing is left running."""
+"""Embedded instances for tests: processes that use them, clients, and a check that everything has stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support.command_line import MEASURED
 
 from embedded_services import EmbeddedEndpoints, folders, processes
 
-# What a program of ours needs to be found and run; nothing else of the tester's environment
+# The variables that our programs need to be found and to run, and no others of the developer's environment.
 ENVIRONMENT = MEASURED | {
     "PYTHONPATH": os.pathsep.join((*map(str, SOURCE_FOLDERS), os.environ.get("PYTHONPATH", ""))),
     "PATH": os.environ["PATH"],
@@ -43,11 +43,11 @@ sys.stdin.read()
 
 
 class OtherUser:
-    """Another process that holds a lease until it leaves or is killed."""
+    """Runs another process, which holds a lease until it leaves or is killed."""
 
     def __init__(self, data_dir: Path, *, durable: bool = False, limit_file_size: int | None = None) -> None:
         limit = ["prlimit", f"--fsize={limit_file_size}"] if limit_file_size else []
-        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter
+        self._process = subprocess.Popen(  # noqa: S603  runs the interpreter of the tests
             [*limit, sys.executable, "-c", USER_PROGRAM, str(data_dir), "durable" if durable else "volatile"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -56,7 +56,7 @@ class OtherUser:
         )
 
     def answer(self) -> str:
-        """The ports once the lease is held, or `error: ...`; waits for either."""
+        """Wait until the process holds the lease, and return the ports, or return `error: ...` if it fails."""
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
@@ -69,7 +69,7 @@ class OtherUser:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> float:
-    """Returns the seconds it took."""
+    """Wait until the condition holds, and return the seconds that it took."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, f"waited {seconds} s in vain until {what}"
@@ -78,7 +78,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) ->
 
 
 def server_processes(data_dir: Path) -> list[str]:
-    """Command lines of guardians and servers of this folder, wherever its server data lives."""
+    """Return the command lines of the guardian and the servers of this folder, wherever their data is."""
     names = [str(data_dir.resolve())]
     identifier = data_dir / "instance-id"
     if identifier.exists():
@@ -98,7 +98,7 @@ def remove_instance(data_dir: Path) -> None:
     identifier = data_dir / "instance-id"
     if identifier.exists():
         shutil.rmtree(folders.SHARED_FOLDER / identifier.read_text().strip(), ignore_errors=True)
-        with contextlib.suppress(OSError):  # other instances or copied programs are there
+        with contextlib.suppress(OSError):  # it still has other instances or copied programs
             folders.SHARED_FOLDER.rmdir()
     shutil.rmtree(data_dir, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL 16 of its own: the oldest outside server the schema runs on, from the wheel that brings the 18."""
+"""A PostgreSQL 16 server, the oldest outside server that the schema supports. The wheel of version 18 has it too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PASSWORD = "of-the-superuser"
 
 @contextmanager
 def postgres_16() -> Iterator[URL]:
-    """The superuser's address."""
+    """Run the server, and yield the URL of its superuser."""
     account = ServerAccount.for_postgres()
     folder = Path(tempfile.mkdtemp(prefix="ignite-test-16-"))
     folder.chmod(0o711)
@@ -46,7 +46,7 @@ def postgres_16() -> Iterator[URL]:
 
 
 def _programs(folder: Path, account: ServerAccount) -> Path:
-    """Those of the wheel, or a copy where the account of the servers cannot enter the virtual environment."""
+    """Return the programs of the wheel, or of a copy if the account of the servers cannot run those."""
     spec = find_spec(PACKAGE)
     assert spec is not None
     assert spec.origin is not None
@@ -64,13 +64,13 @@ def _programs(folder: Path, account: ServerAccount) -> Path:
 
 
 def _new_cluster(folder: Path, account: ServerAccount) -> Path:
-    """With the options that a 16 knows."""
+    """Create a cluster with the options that version 16 knows."""
     private = folder / "private"
     account.make_private_folder(private)
     account.write_private_file(private / "password", PASSWORD)
     cluster = private / "cluster"
     options = ["-U", OWNER, "--auth=scram-sha-256", f"--pwfile={private / 'password'}", "-E", "UTF8", "--locale=C"]
-    subprocess.run(  # noqa: S603  # the program comes from our own wheel
+    subprocess.run(  # noqa: S603  runs a program of our own wheel
         [str(_programs(folder, account) / "initdb"), "-D", str(cluster), "--no-sync", *options],
         stdout=subprocess.DEVNULL,
         cwd=folder,

@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL does what its mode says, for every process that connects."""
+"""Tests that TLS to PostgreSQL does what its mode says, for every process that connects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.tls_proxy import Certificate, certificate, tls_front
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """What the server shows: it is `localhost`."""
+    """Return the certificate that the server shows, for the host `localhost`."""
     return certificate(tmp_path_factory.mktemp("shown"), "server", host="localhost")
 
 
@@ -37,7 +37,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
         ("disable", None, "127.0.0.1", "plain"),
         ("require", None, "127.0.0.1", "encrypted"),
         ("require", "shown", "127.0.0.1", "encrypted"),
-        ("require", "other", "127.0.0.1", "refused"),  # as libpq does: authorities are not given in vain
+        ("require", "other", "127.0.0.1", "refused"),  # like libpq, it checks given authorities
         ("verify-ca", "shown", "127.0.0.1", "encrypted"),
         ("verify-ca", "other", "localhost", "refused"),
         ("verify-ca", "system", "localhost", "refused"),
@@ -62,7 +62,7 @@ async def test_each_mode(
         try:
             await database.ping()
             reached = "encrypted" if front.encrypted else "plain"
-        except OSError:  # of which an SSLError is one
+        except OSError:  # an SSLError is an OSError too
             reached = "refused"
         finally:
             await database.close()
@@ -87,7 +87,7 @@ async def test_a_server_without_tls_is_left_where_tls_is_wanted(
 
 @pytest.fixture
 def empty(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database without a schema."""
+    """Return a database without a schema."""
     with new_database(addresses) as own:
         yield own
 
@@ -99,7 +99,7 @@ async def test_every_command_goes_the_encrypted_way(
         led = replace(empty, owner_url=empty.owner_url.set(host="localhost", port=front.port))
         commands = CommandLine.on_servers(open_folder, led)
         commands.environment |= {"POSTGRES_SSLMODE": "verify-full", "POSTGRES_SSLROOTCERT": str(shown.authority)}
-        # the first as the owner, through Alembic and beside it; the second as the owner and two of the logins
+        # `db init` connects as the owner, with Alembic and without; `doctor` connects as the owner and as two logins
         for arguments, connections in ((["db", "init"], 3), (["doctor"], 3)):
             before = front.encrypted
             (await asyncio.to_thread(commands.run, *arguments, RAG_EMBEDDER="none")).succeeded()

@@ -1,4 +1,4 @@
-"""Statements that go to the driver as they are."""
+"""Tests of statements that go to the driver without a change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def test_takes_its_parameters_by_name_in_the_transaction_of_the_session(st
 
 
 async def test_fails_as_any_other_statement(state: AppState) -> None:
-    """With SQLAlchemy's errors, which routes and jobs tell apart."""
+    """It raises the errors of SQLAlchemy, which routes and jobs distinguish."""
     tenant_id = new_id()
     with pytest.raises(IntegrityError):
         async with state["database"].tenant(tenant_id) as session:

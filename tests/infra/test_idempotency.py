@@ -1,4 +1,4 @@
-"""A key runs one request, whoever else sends it and whatever dies in between."""
+"""Tests that a key runs one request, whoever else sends it and whatever fails in between."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ SECOND = timedelta(seconds=1)
 RESOURCE = "/api/v1/things/1"
 
 
-class Clock:
-    """The program's clock, moved by hand."""
+class MovedClock:
+    """Moves the clock of the program."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ahead = timedelta()
@@ -55,12 +55,12 @@ class Clock:
 
 
 @pytest.fixture
-def hands(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
+def moved_clock(monkeypatch: pytest.MonkeyPatch) -> MovedClock:
+    return MovedClock(monkeypatch)
 
 
 class Keys:
-    """The keys of one tenant; each call is a transaction that commits."""
+    """Claims, completes and releases the keys of one tenant. Each call is a transaction that commits."""
 
     def __init__(self, database: Database, tenant_id: UUID | None = None) -> None:
         self._database = database
@@ -95,7 +95,7 @@ def keys(database: Database) -> Keys:
 
 
 class TestTheStore:
-    """Rows that decide."""
+    """These tests cover the rows in which the keys are stored."""
 
     async def test_a_second_claim_is_told_of_the_first(self, keys: Keys) -> None:
         first = await keys.claim()
@@ -120,7 +120,7 @@ class TestTheStore:
         await keys.claim(keys.ask(request=b"another body"))
 
     async def test_a_completed_key_is_not_released(self, keys: Keys) -> None:
-        """As by an owner whose COMMIT was carried out and whose connection broke before it was told so."""
+        """An owner may release its key because its connection broke before it learnt that its COMMIT had succeeded."""
         claim = await keys.claim()
         await keys.complete(claim)
         await keys.release(claim)
@@ -140,29 +140,29 @@ class TestTheStore:
         outcomes = await asyncio.gather(*(keys.claim() for _ in range(20)), return_exceptions=True)
         assert Counter(type(outcome) for outcome in outcomes) == {Claim: 1, IdempotencyInProgressError: 19}
 
-    async def test_the_window_is_thirty_minutes(self, keys: Keys, hands: Clock) -> None:
+    async def test_the_window_is_thirty_minutes(self, keys: Keys, moved_clock: MovedClock) -> None:
         await keys.complete(await keys.claim())
-        hands.forward(WINDOW - 10 * SECOND)
+        moved_clock.forward(WINDOW - 10 * SECOND)
         assert type(await keys.refusal()) is IdempotencyConflictError
-        hands.forward(11 * SECOND)
+        moved_clock.forward(11 * SECOND)
         await keys.claim(keys.ask(request=b"another body"))
 
-    async def test_the_key_of_a_dead_owner_can_be_taken_over(self, keys: Keys, hands: Clock) -> None:
+    async def test_the_key_of_a_dead_owner_can_be_taken_over(self, keys: Keys, moved_clock: MovedClock) -> None:
         dead = await keys.claim()
-        hands.forward(LEASE - 10 * SECOND)
+        moved_clock.forward(LEASE - 10 * SECOND)
         assert type(await keys.refusal()) is IdempotencyInProgressError
-        hands.forward(11 * SECOND)
-        heir = await keys.claim()
+        moved_clock.forward(11 * SECOND)
+        new_owner = await keys.claim()
         with pytest.raises(IdempotencyInProgressError):
             await keys.complete(dead, "/api/v1/things/of-the-dead")
         await keys.release(dead)
         assert type(await keys.refusal()) is IdempotencyInProgressError
-        await keys.complete(heir)
+        await keys.complete(new_owner)
         assert (await keys.refusal()).extra["resource"] == RESOURCE
 
-    async def test_a_finished_request_keeps_its_key_beyond_the_lease(self, keys: Keys, hands: Clock) -> None:
+    async def test_a_finished_request_keeps_its_key_beyond_the_lease(self, keys: Keys, moved_clock: MovedClock) -> None:
         await keys.complete(await keys.claim())
-        hands.forward(LEASE * 2)
+        moved_clock.forward(LEASE * 2)
         assert type(await keys.refusal()) is IdempotencyConflictError
 
     async def test_the_scope_is_tenant_and_route(self, keys: Keys, database: Database) -> None:
@@ -178,12 +178,14 @@ class TestTheStore:
             assert value not in row["row"]
             assert value.encode().hex() not in row["row"]
 
-    async def test_only_expired_keys_are_removed(self, keys: Keys, database: Database, hands: Clock) -> None:
-        hands.forward(-WINDOW)  # so that it ends at the present: keys of other tests are in the table too
+    async def test_only_expired_keys_are_removed(self, keys: Keys, database: Database, moved_clock: MovedClock) -> None:
+        moved_clock.forward(
+            -WINDOW
+        )  # the key ends at the present, so that keys of other tests in the table are not removed
         await keys.claim(keys.ask(key="old"))
-        hands.forward(WINDOW - 60 * SECOND)
+        moved_clock.forward(WINDOW - 60 * SECOND)
         await keys.complete(await keys.claim(keys.ask(key="young")))
-        hands.forward(61 * SECOND)
+        moved_clock.forward(61 * SECOND)
         async with database.system() as session:
             assert await remove_expired(session, limit=5000) >= 1
         left = await rows_of(database, keys.tenant_id, "SELECT state FROM idempotency_keys")
@@ -194,23 +196,23 @@ class TestTheStore:
         keys: Keys,
         task_context: TaskContext,
         database: Database,
-        hands: Clock,
+        moved_clock: MovedClock,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(infra_tasks, "KEYS_A_BATCH", 2)
-        hands.forward(-WINDOW)
+        moved_clock.forward(-WINDOW)
         for number in range(7):
             await keys.claim(keys.ask(key=f"old-{number}"))
-        hands.forward(WINDOW + SECOND)
+        moved_clock.forward(WINDOW + SECOND)
         await infra_tasks.clean.run(task_context)
         assert await rows_of(database, keys.tenant_id, "SELECT state FROM idempotency_keys") == []
 
     async def test_an_expired_key_that_is_claimed_anew_is_not_removed(
-        self, keys: Keys, database: Database, hands: Clock, addresses: ServiceAddresses
+        self, keys: Keys, database: Database, moved_clock: MovedClock, addresses: ServiceAddresses
     ) -> None:
-        hands.forward(-WINDOW)
+        moved_clock.forward(-WINDOW)
         await keys.complete(await keys.claim())
-        hands.forward(WINDOW + SECOND)
+        moved_clock.forward(WINDOW + SECOND)
 
         async def remove() -> None:
             async with database.system() as session:
@@ -225,7 +227,7 @@ class TestTheStore:
 
 
 class TestWorkUnderAKey:
-    """What becomes of the key when the work fails between its first transaction and its last."""
+    """These tests cover the key when the work fails between its first and its last transaction."""
 
     async def fail(self, database: Database, claim: Claim, error: Exception, *, paid: bool = False) -> None:
         async def work_and_fail() -> None:
@@ -270,7 +272,7 @@ class TestWorkUnderAKey:
 
 
 class Caller:
-    """A tenant with a key in its hand."""
+    """Calls the API as a tenant, with one idempotency key in all requests."""
 
     def __init__(self, tenant: TenantClient, key: str = "query-001") -> None:
         self.tenant = tenant
@@ -298,7 +300,7 @@ async def messages_used(tenant: TenantClient) -> Any:
 
 
 class TestOverHttp:
-    """Creating projects and asking."""
+    """These tests send requests that create projects and ask questions."""
 
     async def test_a_duplicate_creation_leads_to_the_project(self, caller: Caller) -> None:
         first = await caller.create()
@@ -330,7 +332,7 @@ class TestOverHttp:
         assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"idempotency_duplicate"}
 
     async def test_a_question_under_way_says_so(self, caller: Caller, database: Database) -> None:
-        """The first one runs in another process: only its row is seen."""
+        """The first question runs in another process, so this process sees only its row."""
         project = await caller.tenant.create_project()
         await caller.ask(project)
         async with database.tenant(caller.tenant.id) as session:
@@ -360,7 +362,7 @@ class TestOverHttp:
 
 
 class TestAFailureBeforeAnyEffectFreesTheKey:
-    """The same request is run when it is sent again."""
+    """These tests check that the same request runs when it is sent again."""
 
     async def test_an_unknown_project(self, caller: Caller) -> None:
         problem(await caller.ask(str(new_id())), 404, "project_not_found")
@@ -400,8 +402,8 @@ class TestAFailureBeforeAnyEffectFreesTheKey:
         assert (await caller.ask(project)).status_code == 200
 
 
-class TestKeysThatCannotBeOne:
-    """1 to 255 visible ASCII characters, once."""
+class TestInvalidKeys:
+    """These tests check that a request may have one key, of 1 to 255 visible ASCII characters."""
 
     @pytest.mark.parametrize(
         "key",
@@ -437,7 +439,7 @@ class TestKeysThatCannotBeOne:
 
 
 class RawQuery:
-    """Sends a query string as no client library would."""
+    """Calls the application with a query string that no client library would send."""
 
     def __init__(self, app: ASGIApp, query: bytes) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Any sequence of claims, ends, deaths and waits leaves the keys as a dictionary would."""
+"""Tests that the store decides any sequence of claims, ends, crashes and waits as a dictionary does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RESPONSE = StoredResponse(200, b"{}")
 
 @dataclass
 class Expected:
-    """What is known of a key."""
+    """Holds what the model knows of a key."""
 
     claim: Claim
     lease_until: datetime
@@ -41,8 +41,8 @@ class Expected:
     done: bool = False
 
 
-class AgainstAModel(RuleBasedStateMachine):
-    """One tenant; two keys, two bodies."""
+class KeysMachine(RuleBasedStateMachine):
+    """Compares the store with a dictionary, for one tenant with two keys and two bodies."""
 
     runner: asyncio.Runner
     database: Database
@@ -58,7 +58,7 @@ class AgainstAModel(RuleBasedStateMachine):
     claims = Bundle("claims")
 
     def transaction(self, work: Callable[[IdempotencyStore], Awaitable[object]]) -> type[Exception] | None:
-        """The kind of refusal."""
+        """Run the work in a transaction, and return the type of its refusal, or None."""
 
         async def run() -> None:
             async with self.database.tenant(self.tenant_id) as session:
@@ -118,7 +118,7 @@ class AgainstAModel(RuleBasedStateMachine):
             known.paid = True
 
     @rule(pair=claims, over=st.booleans())
-    def tell_of_the_owner(self, pair: tuple[str, Claim], *, over: bool) -> None:
+    def extend_or_give_up(self, pair: tuple[str, Claim], *, over: bool) -> None:
         self.transaction(lambda store: store.give_up(pair[1]) if over else store.extend_lease(pair[1]))
         known = self.held(pair)
         if known and not known.done:
@@ -135,6 +135,6 @@ class AgainstAModel(RuleBasedStateMachine):
 def test_any_sequence_ends_as_in_a_dictionary(addresses: ServiceAddresses) -> None:
     with asyncio.Runner() as runner:
         database = Database(addresses.api_url, pool_size=1)
-        machine = type("Machine", (AgainstAModel,), {"runner": runner, "database": database})
+        machine = type("Machine", (KeysMachine,), {"runner": runner, "database": database})
         run_state_machine_as_test(machine, settings=settings(stateful_step_count=15))
         runner.run(database.close())

@@ -1,4 +1,4 @@
-"""Real processes: a rate window that two share, and a key whose owner is killed."""
+"""Tests with real processes: two share a rate window, and one is killed while it owns a key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError, Id
 from fastapi_ignite.infra.services import ServiceAddresses
 from infra.cache.processes import Program
 
-# Hits one window many times at once, when told to; prints how often it was allowed and how often it was decided alone.
+# Hits one window many times at once after a line on stdin. Prints how many hits were allowed and how many degraded.
 HITTER = """
 import asyncio, sys
 from redis.asyncio import Redis
@@ -25,7 +25,7 @@ url, key, limit, hits = sys.argv[1:]
 
 async def main():
     async with Redis.from_url(url) as redis:
-        limiter = RateLimiter(redis, patience=30)  # a busy machine is no outage
+        limiter = RateLimiter(redis, patience=30)  # a busy machine must not look like an outage
         await limiter.hit(f"{key}:warm-up", 1)
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
@@ -35,7 +35,7 @@ async def main():
 asyncio.run(main())
 """
 
-# Claims a key, and then waits for ever: before the commit, or after it.
+# Claims a key and then waits without an end, before the commit or after it.
 CLAIMER = """
 import asyncio, sys
 from uuid import UUID
@@ -87,7 +87,7 @@ def test_two_processes_at_full_speed_are_given_exactly_the_limit(
 
 
 class TestAKilledOwner:
-    """`kill -9`, as a crash does it."""
+    """These tests cover an owner that ends with `kill -9`, as in a crash."""
 
     async def kill_after_claim(
         self, addresses: ServiceAddresses, start: Callable[..., Program], tenant_id: UUID, *, committed: bool

@@ -1,4 +1,4 @@
-"""A COMMIT whose answer is lost: whoever sent it is told what became of it."""
+"""Tests of a COMMIT whose answer is lost: its sender learns whether it was carried out."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from support.tenant_records import eventually, rows_of
 ADD = text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 'Acme', 'hobby', 'monthly')")
 
 
-class Scene:
-    """A database behind a proxy, and one tenant that a transaction tries to make."""
+class LosableCommit:
+    """Creates a tenant in a transaction, whose COMMIT a proxy can lose."""
 
     def __init__(self, proxied: Database, direct: Database, proxy: CommitProxy) -> None:
         self.proxied = proxied
@@ -33,70 +33,70 @@ class Scene:
         self.tenant_id = new_id()
 
     async def write(self) -> None:
-        """The transaction."""
+        """Create the tenant through the proxy."""
         async with self.proxied.tenant(self.tenant_id) as session:
             await session.execute(ADD, {"id": self.tenant_id})
 
     async def written(self) -> bool:
-        """Whether it is there."""
+        """Return whether the tenant exists."""
         return len(await rows_of(self._direct, self.tenant_id, "SELECT 1 FROM tenants")) == 1
 
 
 @pytest.fixture
-async def scene(addresses: ServiceAddresses, database: Database) -> AsyncGenerator[Scene]:
+async def losable_commit(addresses: ServiceAddresses, database: Database) -> AsyncGenerator[LosableCommit]:
     async with CommitProxy(addresses.api_url) as proxy:
         proxied = Database(proxy.url(), pool_size=2)
-        yield Scene(proxied, database, proxy)
+        yield LosableCommit(proxied, database, proxy)
         await proxied.close()
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commit_outcome, "PATIENCE_SECONDS", 0.3)
 
 
-async def test_a_transaction_that_committed_is_no_error(scene: Scene) -> None:
-    scene.proxy.lose(Loss.ANSWER)
-    await scene.write()
-    assert (scene.proxy.lost, await scene.written()) == (1, True)
+async def test_a_transaction_that_committed_is_no_error(losable_commit: LosableCommit) -> None:
+    losable_commit.proxy.lose(Loss.ANSWER)
+    await losable_commit.write()
+    assert (losable_commit.proxy.lost, await losable_commit.written()) == (1, True)
 
 
-async def test_one_that_the_server_never_had_is_an_error(scene: Scene) -> None:
-    scene.proxy.lose(Loss.COMMIT)
+async def test_one_that_the_server_never_had_is_an_error(losable_commit: LosableCommit) -> None:
+    losable_commit.proxy.lose(Loss.COMMIT)
     with pytest.raises(DBAPIError):
-        await scene.write()
-    assert (scene.proxy.lost, await scene.written()) == (1, False)
+        await losable_commit.write()
+    assert (losable_commit.proxy.lost, await losable_commit.written()) == (1, False)
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_one_of_a_server_that_is_away_is_unknown(scene: Scene) -> None:
-    scene.proxy.lose(Loss.ANSWER_AND_SERVER)
+@pytest.mark.usefixtures("short_patience")
+async def test_one_of_a_server_that_is_away_is_unknown(losable_commit: LosableCommit) -> None:
+    losable_commit.proxy.lose(Loss.ANSWER_AND_SERVER)
     with pytest.raises(CommitOutcomeUnknownError) as told:
-        await scene.write()
+        await losable_commit.write()
     assert int(told.value.headers["Retry-After"]) > 0
-    assert await scene.written()
+    assert await losable_commit.written()
 
 
-async def test_one_that_only_read_has_read(scene: Scene) -> None:
-    scene.proxy.lose(Loss.ANSWER)
-    async with scene.proxied.tenant(scene.tenant_id) as session:
+async def test_one_that_only_read_has_read(losable_commit: LosableCommit) -> None:
+    losable_commit.proxy.lose(Loss.ANSWER)
+    async with losable_commit.proxied.tenant(losable_commit.tenant_id) as session:
         assert await session.scalar(text("SELECT 7")) == 7
-    assert scene.proxy.lost == 1
+    assert losable_commit.proxy.lost == 1
 
 
-async def test_a_cancellation_during_it_comes_afterwards(scene: Scene) -> None:
-    """The block ends as committed: nothing after it takes the transaction for undone."""
+async def test_a_cancellation_during_it_comes_afterwards(losable_commit: LosableCommit) -> None:
+    """The block ends as committed, so that no code after it treats the transaction as undone."""
     reached = []
 
     async def work() -> None:
-        await scene.write()
+        await losable_commit.write()
         reached.append("after the commit")
         await asyncio.sleep(0)
         reached.append("after the next wait")
 
-    scene.proxy.lose(Loss.SILENCE)
+    losable_commit.proxy.lose(Loss.SILENCE)
     task = asyncio.create_task(work())
-    await eventually(scene.written)
+    await eventually(losable_commit.written)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -104,11 +104,11 @@ async def test_a_cancellation_during_it_comes_afterwards(scene: Scene) -> None:
 
 
 async def test_a_refused_commit_leaves_a_usable_connection(addresses: ServiceAddresses, database: Database) -> None:
-    """The transaction had failed before, and somebody passed over that error."""
+    """A statement of the transaction has failed before, and the caller ignored that error."""
     single = Database(addresses.api_url, pool_size=1)
     tenant_id = new_id()
 
-    async def pass_over() -> None:
+    async def ignore_an_error() -> None:
         async with single.tenant(tenant_id) as session:
             await session.execute(ADD, {"id": tenant_id})
             connection = await session.connection()
@@ -116,7 +116,7 @@ async def test_a_refused_commit_leaves_a_usable_connection(addresses: ServiceAdd
                 await connection.exec_driver_sql("SELECT 1 / 0")
 
     with pytest.raises(DBAPIError):
-        await pass_over()
+        await ignore_an_error()
     async with single.tenant(tenant_id) as session:
         assert await session.scalar(text("SELECT current_user::text")) == "ignite_tenant"
     assert await rows_of(database, tenant_id, "SELECT 1 FROM tenants") == []
@@ -124,7 +124,7 @@ async def test_a_refused_commit_leaves_a_usable_connection(addresses: ServiceAdd
 
 
 class TestTheLookUp:
-    """Never takes another transaction for the one it asks about."""
+    """These tests check that the look-up never confuses another transaction with the one that it asks about."""
 
     @pytest.fixture
     async def committed(self, database: Database) -> TransactionId:
@@ -137,17 +137,17 @@ class TestTheLookUp:
     async def test_it_finds_one_that_committed(self, database: Database, committed: TransactionId) -> None:
         assert await find_outcome(database.engine, committed) is CommitOutcome.COMMITTED
 
-    @pytest.mark.usefixtures("impatient")
+    @pytest.mark.usefixtures("short_patience")
     async def test_after_a_crash_an_id_may_be_another_ones(
         self, database: Database, committed: TransactionId, addresses: ServiceAddresses
     ) -> None:
-        """A crash resets the statistics, and gives out ids again whose transactions it lost."""
+        """A crash resets the statistics, and the ids of lost transactions are given out again."""
         await fetch(addresses.owner_url, "SELECT pg_stat_reset_shared('wal')")
         assert await find_outcome(database.engine, committed) is CommitOutcome.UNKNOWN
         later = replace(committed, asked_at=clock.now())
         assert await find_outcome(database.engine, later) is CommitOutcome.COMMITTED
 
-    @pytest.mark.usefixtures("impatient")
+    @pytest.mark.usefixtures("short_patience")
     async def test_so_may_it_on_a_standby_that_took_over(self, database: Database, committed: TransactionId) -> None:
         elsewhere = replace(committed, timeline="00000009")
         assert await find_outcome(database.engine, elsewhere) is CommitOutcome.UNKNOWN
@@ -156,7 +156,7 @@ class TestTheLookUp:
         lost = replace(committed, id=str(int(committed.id) + 10**6))
         assert await find_outcome(database.engine, lost) is CommitOutcome.ROLLED_BACK
 
-    @pytest.mark.usefixtures("impatient")
+    @pytest.mark.usefixtures("short_patience")
     async def test_one_at_work_is_waited_for(self, database: Database) -> None:
         tenant_id: UUID = new_id()
         async with database.tenant(tenant_id) as session:

@@ -1,4 +1,4 @@
-"""The schema: up, down and up again, one deploy at a time, on this server and on an older one of somebody else."""
+"""Tests of the migrations: up and down, one deploy at a time, on our server and on an older outside server."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from support.command_line import CommandLine
 from support.databases import fetch, insert_project, new_database, run
 from support.interrupted_engines import answer_of
 
-MIGRATION_LOCK = 4_846_210_137  # as in alembic/env.py
-# Everything in the schema that a migration makes, one line a thing
+MIGRATION_LOCK = 4_846_210_137  # the key of the lock in alembic/env.py
+# Lists everything in the schema that a migration makes.
 SCHEMA = """
 WITH ours AS (
     SELECT oid, relname, relkind, relowner, relacl, relrowsecurity, relforcerowsecurity, reloptions FROM pg_class
@@ -62,38 +62,38 @@ ORDER BY 1, 2, 3
 
 @pytest.fixture
 def empty(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database without a schema."""
+    """Return a database without a schema."""
     with new_database(addresses) as own:
         yield own
 
 
 @pytest.fixture
 def migrated(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database of its own at the head."""
+    """Return a new database at the newest migration."""
     with new_database(addresses, template="template_migrated") as own:
         yield own
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[URL]:
-    """A PostgreSQL 16."""
+    """Run a PostgreSQL 16, and return the URL of its superuser."""
     with postgres_16() as superuser:
         yield superuser
 
 
 @pytest.fixture(scope="module")
 def owned(server: URL, addresses: ServiceAddresses) -> ServiceAddresses:
-    """A database of that server at the head, its owner no superuser, reached by DATABASE_URL."""
+    """Return a migrated database of that server, given by DATABASE_URL. Its owner is no superuser."""
     superuser = server.set(drivername="postgresql+asyncpg")
     run(superuser, "CREATE ROLE deployer LOGIN CREATEROLE PASSWORD 'of-the-deployer'")
     run(superuser, "CREATE DATABASE acme OWNER deployer")
-    run(superuser.set(database="acme"), "CREATE EXTENSION vector")  # pgvector lets none but a superuser make it
+    run(superuser.set(database="acme"), "CREATE EXTENSION vector")  # only a superuser may create it
     owner = server.set(username="deployer", password="of-the-deployer", database="acme")
     return migrate_outside(owner, addresses.redis_url)
 
 
-def plain(url: URL) -> str:
-    """As asyncpg takes it, password and all."""
+def asyncpg_url(url: URL) -> str:
+    """Return the URL with its password, as asyncpg takes it."""
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
@@ -139,7 +139,7 @@ class TestUpAndDown:
 
     def test_the_seeded_plans_are_those_of_the_seed(self, migrated: ServiceAddresses) -> None:
         columns = "id, name, max_projects, monthly_message_cap, monthly_upload_char_cap, rate_limit_rpm"
-        assert run(migrated.owner_url, f"SELECT {columns} FROM plans ORDER BY id") == [  # noqa: S608  # fixed columns
+        assert run(migrated.owner_url, f"SELECT {columns} FROM plans ORDER BY id") == [  # noqa: S608  the columns are fixed
             ("hobby", "Hobby", 3, 2_000, 500_000, None),
             ("pro", "Pro", 10, 20_000, 2_000_000, None),
         ]
@@ -163,7 +163,7 @@ class TestAgreement:
 
 
 class TestNewerThanTheCode:
-    """What an old process finds that starts while a deploy rolls."""
+    """These tests cover an old process that starts during a rolling deploy."""
 
     @pytest.fixture
     def ahead(self, migrated: ServiceAddresses) -> ServiceAddresses:
@@ -195,7 +195,7 @@ class TestNewerThanTheCode:
             require_schema(OnDatabase(settings, None))
 
 
-class TestTurns:
+class TestParallelMigrations:
     async def test_two_upgrades_at_once_wait_for_each_other(self, empty: ServiceAddresses, tmp_path: Path) -> None:
         commands = CommandLine.on_servers(tmp_path, empty)
         holder = await asyncpg.connect(commands.environment["DATABASE_URL"])
@@ -223,7 +223,7 @@ class TestTurns:
     async def test_a_table_in_use_is_not_waited_for_long_and_stays_as_it_was(self, migrated: ServiceAddresses) -> None:
         uses_messages = "conversations"
         await asyncio.to_thread(migrations.downgrade, migrated, uses_messages)
-        reader = await asyncpg.connect(plain(migrated.owner_url))
+        reader = await asyncpg.connect(asyncpg_url(migrated.owner_url))
         try:
             async with reader.transaction():
                 await reader.fetch("SELECT * FROM messages")
@@ -236,12 +236,12 @@ class TestTurns:
         assert await fetch(migrated.owner_url, "SELECT count(*) FROM messages") == [(0,)]
 
 
-# the revision whose schema the merged migrations left: the one before the first later one
+# the revision at which the merged migrations ended, which is the parent of the first later one
 SCHEMA_LEFT = str(ScriptDirectory(str(PROJECT_ROOT / "alembic")).get_revision("structure_of_documents").down_revision)
 
 
 class TestMergedMigrations:
-    """A database at one of the eighteen of before the first release."""
+    """These tests cover a database at one of the eighteen migrations from before the first release."""
 
     @pytest.fixture
     def merged(self, migrated: ServiceAddresses, tmp_path: Path) -> ServiceAddresses:
@@ -273,10 +273,10 @@ class TestMergedMigrations:
 
         with pytest.raises(ConfigurationError, match="from before the first release"):
             require_schema(OnDatabase(settings, None))
-        assert migrations.history().state_of("periodic_runs") == "behind"  # so readiness says: unavailable
+        assert migrations.history().state_of("periodic_runs") == "behind"  # so that it is not ready
 
     def test_its_data_can_be_kept(self, merged: ServiceAddresses, tmp_path: Path) -> None:
-        """The steps are those of docs/operations.md."""
+        """The test follows the steps of docs/operations.md."""
         with _bare_alembic(CommandLine.on_servers(tmp_path, merged), "stamp", "--purge", SCHEMA_LEFT) as process:
             process.communicate(timeout=60)
         assert process.returncode == 0
@@ -285,8 +285,8 @@ class TestMergedMigrations:
 
 
 def _bare_alembic(commands: CommandLine, *arguments: str) -> subprocess.Popen[str]:
-    """`alembic …` as the seed shows it."""
-    return subprocess.Popen(  # noqa: S603  # our own interpreter
+    """Start `alembic` itself, without `cli.py`."""
+    return subprocess.Popen(  # noqa: S603  runs the interpreter of the tests
         [sys.executable, "-m", "alembic", "-c", str(PROJECT_ROOT / "alembic.ini"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -297,7 +297,7 @@ def _bare_alembic(commands: CommandLine, *arguments: str) -> subprocess.Popen[st
 
 
 class TestOutsideServer:
-    """PostgreSQL 16, the schema owned by a login that may make roles and is no superuser."""
+    """These tests cover a PostgreSQL 16 whose schema belongs to a login that may create roles and is no superuser."""
 
     def test_it_is_a_16_and_its_owner_is_no_superuser(self, owned: ServiceAddresses) -> None:
         version = run(owned.owner_url, "SHOW server_version_num")[0][0]
@@ -335,7 +335,7 @@ class TestOutsideServer:
     async def test_a_migration_changes_rows_of_tenants(
         self, owned: ServiceAddresses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The owner's own rights show it no row of a tenant's table."""
+        """With its own rights, the owner sees no row of a table of tenants."""
         database = Database(owned.worker_url, pool_size=1)
         tenant_id = new_id()
         values = {"tenant": tenant_id, "project": new_id()}
@@ -357,11 +357,11 @@ class TestOutsideServer:
 
 
 class TestTwoInstallations:
-    """`acme` has the server's logins when another installation comes, whose owner has another password."""
+    """These tests cover a second installation, with another password, on a server whose logins belong to `acme`."""
 
     @pytest.fixture
     def beta(self, server: URL) -> Iterator[URL]:
-        """The address of the other one's database, which is empty."""
+        """Return the URL of the empty database of the second installation."""
         superuser = server.set(drivername="postgresql+asyncpg")
         run(superuser, "CREATE DATABASE beta")
         yield server.set(database="beta")
@@ -436,7 +436,7 @@ PROJECT_OF_A_TENANT = (
     "INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:tenant, 'Acme', 'hobby', 'monthly')",
     "INSERT INTO projects (tenant_id, id, name) VALUES (:tenant, :project, 'Docs')",
 )
-# As DEVELOPER-GUIDE.md says
+# DEVELOPER-GUIDE.md says that a migration changes rows of tenants in this way.
 CAPITALS = """
 from alembic import op
 
@@ -456,7 +456,7 @@ def downgrade():
 
 
 def _add_migration(folder: Path, patch: pytest.MonkeyPatch, content: str) -> None:
-    """Make `migrations` read a copy of the project's, to which this one is added."""
+    """Make `migrations` read a copy of the project's migrations with this one added."""
     shutil.copy(PROJECT_ROOT / "alembic.ini", folder)
     shutil.copytree(PROJECT_ROOT / "alembic", folder / "alembic")
     versions = folder / "alembic" / "versions"
@@ -466,9 +466,9 @@ def _add_migration(folder: Path, patch: pytest.MonkeyPatch, content: str) -> Non
 
 
 def migrate_outside(owner: URL, redis_url: str) -> ServiceAddresses:
-    """As `cli.py db migrate` does it."""
+    """Migrate as `cli.py db migrate` does, and return the addresses."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DATABASE_URL", plain(owner))
+        environment.setenv("DATABASE_URL", asyncpg_url(owner))
         environment.setenv("REDIS_URL", redis_url)
         with open_services(load_settings(env_file=None)) as services:
             assert services.lease is None
@@ -477,7 +477,7 @@ def migrate_outside(owner: URL, redis_url: str) -> ServiceAddresses:
 
 
 async def ask_about(addresses: ServiceAddresses, document: str, question: str) -> tuple[Answer, list[str]]:
-    """The answer from a project that holds one document, and its quotes."""
+    """Return the answer from a new project with this one document, and the quotes of the answer."""
     database = Database(addresses.worker_url, pool_size=2)
     engine = LocalEngine(database, embedder="none")
     try:

@@ -1,4 +1,4 @@
-"""What a pooled connection is like when the next transaction gets it."""
+"""Tests of pooled connections: nothing of a transaction is left for the next one."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ WHO = text("SELECT current_user::text, current_setting('app.tenant_id', true), p
 
 @pytest.fixture
 async def single(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
-    """The API's login on one connection: whatever is left on it, the next one meets."""
+    """Return a database of the API's login with one connection, which all transactions get in turn."""
     database = Database(addresses.api_url, pool_size=1)
     yield database
     await database.close()
 
 
-async def bare(database: Database) -> tuple[object, ...]:
-    """Who somebody is who took no role."""
+async def identity_without_role(database: Database) -> tuple[object, ...]:
+    """Return the user, the tenant and the process of a session that has taken no role."""
     async with database.engine.connect() as connection:
         return tuple((await connection.execute(WHO)).one())
 
 
 async def test_those_whose_server_went_away_are_not_handed_out_again(addresses: ServiceAddresses) -> None:
-    """Without asking the server before each transaction."""
+    """The pool does not ask the server before each transaction."""
     database = Database(addresses.worker_url, pool_size=3)
     try:
         async with database.tenant(None) as one, database.tenant(None) as two, database.tenant(None) as three:
@@ -56,29 +56,29 @@ async def test_those_whose_server_went_away_are_not_handed_out_again(addresses: 
 
 
 class TestNothingIsLeft:
-    """Each way a transaction can end."""
+    """These tests cover each way in which a transaction can end, and look at the connection afterwards."""
 
     async def test_by_one_that_ended_before_its_first_statement(self, single: Database) -> None:
-        login, _, pid = await bare(single)
+        login, _, pid = await identity_without_role(single)
         async with single.tenant(new_id()) as session:
             await session.connection()
-        assert await bare(single) in {(login, None, pid), (login, "", pid)}
+        assert await identity_without_role(single) in {(login, None, pid), (login, "", pid)}
 
     async def test_by_one_that_was_refused_its_role(self, single: Database) -> None:
-        login, _, pid = await bare(single)
+        login, _, pid = await identity_without_role(single)
         with pytest.raises(ProgrammingError, match="permission denied to set role"):
             async with single.system() as session:
                 await session.execute(WHO)
-        assert await bare(single) == (login, None, pid)
+        assert await identity_without_role(single) == (login, None, pid)
         async with single.tenant(None) as session:
             assert (await session.execute(WHO)).one() == ("ignite_tenant", "", pid)
 
     async def test_by_one_that_failed(self, single: Database) -> None:
-        login, _, pid = await bare(single)
+        login, _, pid = await identity_without_role(single)
         with pytest.raises(DBAPIError, match="division by zero"):
             async with single.tenant(new_id()) as session:
                 await session.execute(text("SELECT 1 / 0"))
-        assert await bare(single) == (login, "", pid)
+        assert await identity_without_role(single) == (login, "", pid)
 
     async def test_by_one_that_was_cancelled_in_the_middle(self, single: Database) -> None:
         key = new_id().int % 2**31

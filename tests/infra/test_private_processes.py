@@ -1,4 +1,4 @@
-"""No process of a running stack can be looked into by another process of the same user."""
+"""Tests that no process of a running stack can be read by another process of the same user."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="dumpable processes are a notion of Linux"),
 ]
 
-# An ordinary user of whoever runs the tests: root may look into every process, unless it gives its capabilities away.
-ORDINARY = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+# Runs a command as an ordinary user. Root can read every process, so it must give up its capabilities.
+AS_ORDINARY_USER = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 SECRET = "JWT_SECRET=known-to-the-stack-alone"
 
 
 @pytest.fixture
 def stack(addresses: ServiceAddresses) -> Iterator[RunningStack]:
-    """A stack of an ordinary user, on the servers of the tests."""
+    """Run a stack as an ordinary user, on the servers of the tests."""
     with open_folder() as folder, new_database(addresses, template="template_migrated") as own:
         servers = CommandLine.on_servers(folder, own).environment
         outside = {name: servers[name] for name in ("DATABASE_URL", "REDIS_URL")}
         name, _, value = SECRET.partition("=")
-        running = RunningStack(folder, launcher=ORDINARY, RAG_EMBEDDER="none", **outside, **{name: value})
+        running = RunningStack(folder, launcher=AS_ORDINARY_USER, RAG_EMBEDDER="none", **outside, **{name: value})
         try:
             yield running.wait_until_healthy()
         finally:
@@ -43,9 +43,9 @@ def stack(addresses: ServiceAddresses) -> Iterator[RunningStack]:
 
 
 def environment_of(pid: int) -> str:
-    """Return what an ordinary process reads of another one's environment: nothing where it may not look."""
-    read = subprocess.run(  # noqa: S603  our own words
-        [*ORDINARY, "cat", f"/proc/{pid}/environ"], capture_output=True, text=True, check=False
+    """Return what an ordinary process can read of the environment of this process, or an empty text if it may not."""
+    read = subprocess.run(  # noqa: S603  runs a fixed command
+        [*AS_ORDINARY_USER, "cat", f"/proc/{pid}/environ"], capture_output=True, text=True, check=False
     )
     assert read.returncode == 0 or "Permission denied" in read.stderr, read.stderr
     return read.stdout
@@ -60,10 +60,10 @@ def test_no_process_of_a_stack_shows_its_environment_or_memory(stack: RunningSta
 
 
 def test_a_process_that_does_not_care_shows_its_environment(tmp_path: Path) -> None:
-    """So the look of the test above would have found the secret."""
+    """This test shows that the test above would find the secret."""
     name, _, value = SECRET.partition("=")
-    careless = [*ORDINARY, sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
-    with subprocess.Popen(  # noqa: S603  our own interpreter
+    careless = [*AS_ORDINARY_USER, sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+    with subprocess.Popen(  # noqa: S603  runs the interpreter of the tests
         careless, env={name: value}, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout

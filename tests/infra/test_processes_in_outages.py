@@ -1,4 +1,4 @@
-"""API, worker and scheduler while Redis and PostgreSQL are away: what they log, and that they go on afterwards."""
+"""Tests of API, worker and scheduler while Redis and PostgreSQL are unreachable: their logs and their recovery."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from support.tenant_records import eventually
 
 pytestmark = pytest.mark.slow
 
-AWAY_SECONDS = 4  # two of Dramatiq's attempts to connect, which come every three
+AWAY_SECONDS = 4  # Dramatiq connects every three seconds
 JOBS = 5
-# these only send a message, which fails without a word of their own
-OF_THE_BROKER = {"resume_embedding", "roll_up_usage", "reconcile", "sync_billing"}
+# These jobs only send a message. If that fails, they log nothing themselves.
+BROKER_JOBS = {"resume_embedding", "roll_up_usage", "reconcile", "sync_billing"}
 if "openai" not in ENGINES:
-    OF_THE_BROKER.add("rebuild_indexes")  # no other engine loses an index
+    BROKER_JOBS.add("rebuild_indexes")  # only that engine can lose an index
 
 
 class Process:
-    """One of the program's processes, and its log."""
+    """Runs a process of the program, and reads its log."""
 
     def __init__(self, commands: CommandLine, *arguments: str) -> None:
         self._log = commands.folder / f"{arguments[0]}.log"
         with self._log.open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603  our own program
+            self._process = subprocess.Popen(  # noqa: S603  runs our own program
                 commands.command(*arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -56,11 +56,11 @@ class Process:
             )
 
     def log(self, *, after: LogText | None = None) -> LogText:
-        """What it has written, since then."""
+        """Return what the process has logged, without the lines of an earlier log."""
         return LogText(self._log.read_text().removeprefix(after.text if after else ""))
 
-    async def says(self, words: str, *, times: int = 1, after: LogText | None = None) -> None:
-        """Wait for as many lines with these words."""
+    async def wait_for(self, words: str, *, times: int = 1, after: LogText | None = None) -> None:
+        """Wait until the log has these words this many times."""
 
         async def said() -> bool:
             assert self._process.poll() is None, self.log().text
@@ -86,14 +86,14 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def own(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database that can be closed without disturbing anybody."""
+    """Return a database that can be closed without an effect on other tests."""
     with new_database(addresses, template="template_migrated") as made:
         yield made
 
 
 @asynccontextmanager
 async def closed(own: ServiceAddresses) -> AsyncGenerator[None]:
-    """PostgreSQL ends the sessions of the database and takes no others."""
+    """End the sessions of the database, and refuse new ones."""
     server, name = own.owner_url.set(database="postgres"), own.owner_url.database
     await fetch(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     await fetch(server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name", name=name)
@@ -114,14 +114,14 @@ async def test_a_worker_says_once_that_redis_is_away_and_goes_on_afterwards(
         worker = Process(commands, "worker")
         try:
             await jobs.send(roll_up)
-            await worker.says("outcome=done")
+            await worker.wait_for("outcome=done")
 
             before = worker.log()
             await redis.cut()
             await asyncio.sleep(AWAY_SECONDS)
             meanwhile = worker.log(after=before)
             await redis.restore()
-            await worker.says("job broker back")
+            await worker.wait_for("job broker back")
             assert [line for line in meanwhile.lines if "job broker away" not in line] == []
             assert len(meanwhile.lines) == 1
 
@@ -129,14 +129,14 @@ async def test_a_worker_says_once_that_redis_is_away_and_goes_on_afterwards(
             async with closed(own):
                 for _ in range(JOBS):
                     await jobs.send(roll_up)
-                await worker.says("outcome=failed", times=JOBS, after=before)
+                await worker.wait_for("outcome=failed", times=JOBS, after=before)
                 meanwhile = worker.log(after=before)
             assert len(meanwhile.failures()) == JOBS
             assert meanwhile.tracebacks == len(meanwhile.outages) >= 1, meanwhile.text
 
             before = worker.log()
             await jobs.send(roll_up)
-            await worker.says("outcome=done", after=before)
+            await worker.wait_for("outcome=done", after=before)
         finally:
             worker.stop()
             jobs.close()
@@ -145,7 +145,7 @@ async def test_a_worker_says_once_that_redis_is_away_and_goes_on_afterwards(
 async def test_the_api_says_so_once_however_many_requests_come(
     settings: Settings, state: AppState, tenant: TenantClient
 ) -> None:
-    """One line of what counts requests, one of what tells workers."""
+    """The rate limiter logs one line, and the job queue one."""
     url = refused_url()
     jobs, redis = JobQueue(make_broker(url)), Redis.from_url(url)
     project = await tenant.create_project()
@@ -184,7 +184,7 @@ async def test_a_scheduler_says_in_one_line_what_failed(own: ServiceAddresses, s
     await database.close()
     failed = [line for line in log.failures() if "periodic job failed" in line]
     away = [line for line in log.failures() if "job broker away" in line]
-    assert len(failed) == 2 * len([job for job in PERIODIC_JOBS if job.name not in OF_THE_BROKER])
+    assert len(failed) == 2 * len([job for job in PERIODIC_JOBS if job.name not in BROKER_JOBS])
     assert len(away) == 1
     assert log.failures() == sorted([*failed, *away])
     assert log.tracebacks == len(log.outages) >= 1, log.text

@@ -1,4 +1,4 @@
-"""The filter's instructions, run as the kernel runs them, for both processors: only one of them is at hand."""
+"""Tests that run the instructions of the filter as the kernel does, for both supported processors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which servers the settings lead to, without any server."""
+"""Tests of which servers the settings lead to. They need no server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The storage in a folder."""
+"""Tests of the storage in a folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi_ignite.infra.storage import LocalStorage, local
 
 
 async def test_objects_are_listed_in_the_order_of_their_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytewise, as PostgreSQL compares them under the collation C."""
+    """The keys are compared as bytes, as PostgreSQL compares them with the collation C."""
     monkeypatch.setattr(local, "PAGE_OBJECTS", 3)
     keys = sorted(f"{a}/{b}{c}" for a in ("a", "a-b", "a.b", "ä") for b in ("x", "X-y", "x/y") for c in ("", ".z"))
     keys = [key for key in keys if not any(other.startswith(f"{key}/") for other in keys)]

@@ -1,4 +1,4 @@
-"""The folder of all tenants' uploads is closed to other users of the machine."""
+"""Tests that other users of the machine cannot open the folder of all uploads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor as its user sees it: a process whose children are kept running and end with it."""
+"""Tests of the supervisor as its user sees it: its children are kept running, and end with it."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ FORKS = (
 
 
 class Stack:
-    """A supervisor in a process of its own, and what it has printed so far."""
+    """Runs a supervisor in its own process, and reads what it has printed."""
 
     def __init__(self, output: Path, *children: str, options: str = "", before: str = "") -> None:
         self._output = output
         made = ", ".join(f"child({name!r}, {code!r})" for name, code in (each.split(":", 1) for each in children))
         with output.open("ab") as file:
-            self.process = subprocess.Popen(  # noqa: S603  # our own interpreter
+            self.process = subprocess.Popen(  # noqa: S603  runs the interpreter of the tests
                 [sys.executable, "-c", f"{PROGRAM}{before}\nsys.exit(Supervisor([{made}]{options}).run())"],
                 stdout=file,
                 stderr=file,
@@ -86,7 +86,7 @@ class Stack:
         return match
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """The exit code and the seconds it took."""
+        """Send the signal, and return the exit code and the seconds until the process ended."""
         began = time.monotonic()
         self.process.send_signal(number)
         return self.process.wait(10), time.monotonic() - began
@@ -115,83 +115,83 @@ def is_alive(pid: int) -> bool:
 
 class TestRunning:
     def test_lines_are_merged_behind_aligned_names(self, stack: StartStack) -> None:
-        told = stack(
+        running = stack(
             f"api:{SLEEPER}",
             "scheduler:import os, time; print(os.environ['IGNITE_SUPERVISED'], flush=True); time.sleep(60)",
         )
-        told.expect(r"(?m)^api        \| up$")
-        told.expect(r"(?m)^scheduler  \| 1$")
-        assert "\x1b" not in told.printed
+        running.expect(r"(?m)^api        \| up$")
+        running.expect(r"(?m)^scheduler  \| 1$")
+        assert "\x1b" not in running.printed
 
     def test_a_child_that_ends_is_started_again_with_growing_delay(self, stack: StartStack) -> None:
-        told = stack(f"api:{SLEEPER}", "worker:raise SystemExit(3)")
-        told.expect(r"worker ended \(exit code 3\); starting it again in 1 s")
-        told.expect(r"worker ended \(exit code 3\); starting it again in 2 s")
-        assert told.printed.count("| up") == 1
+        running = stack(f"api:{SLEEPER}", "worker:raise SystemExit(3)")
+        running.expect(r"worker ended \(exit code 3\); starting it again in 1 s")
+        running.expect(r"worker ended \(exit code 3\); starting it again in 2 s")
+        assert running.printed.count("| up") == 1
 
     def test_workers_of_a_killed_child_die_before_it_is_replaced(self, stack: StartStack) -> None:
-        told = stack(f"worker:{FORKS}")
-        parent, forked = int(told.expect(r"forked (\d+)")[1]), int(told.expect(r"worker (\d+)")[1])
+        running = stack(f"worker:{FORKS}")
+        parent, forked = int(running.expect(r"forked (\d+)")[1]), int(running.expect(r"worker (\d+)")[1])
         os.kill(parent, signal.SIGKILL)
-        told.expect(r"worker ended \(signal 9, Killed\)")
+        running.expect(r"worker ended \(signal 9, Killed\)")
         wait_until(lambda: not is_alive(forked), "the forked worker is dead")
-        wait_until(lambda: told.printed.count("forked") == 2, "the child was started again")
+        wait_until(lambda: running.printed.count("forked") == 2, "the child was started again")
 
     def test_a_program_that_is_missing_does_not_stop_the_others(self, stack: StartStack) -> None:
-        told = stack(f"api:{SLEEPER}", options=" + [ChildProcess('worker', ['/no/such/program'])]")
-        told.expect(r"worker cannot be started: .*; starting it again in 1 s")
-        told.expect(r"api        \| up")
+        running = stack(f"api:{SLEEPER}", options=" + [ChildProcess('worker', ['/no/such/program'])]")
+        running.expect(r"worker cannot be started: .*; starting it again in 1 s")
+        running.expect(r"api        \| up")
 
     def test_a_failing_heartbeat_is_told_once_and_goes_on(self, stack: StartStack) -> None:
-        told = stack(f"api:{SLEEPER}", options=", heartbeat=heartbeat")
-        told.expect(r"beat 4")
-        assert told.printed.count("RuntimeError: servers are ill") == 1
+        running = stack(f"api:{SLEEPER}", options=", heartbeat=heartbeat")
+        running.expect(r"beat 4")
+        assert running.printed.count("RuntimeError: servers are ill") == 1
 
 
 class TestHanging:
     @pytest.fixture
     def impatient(self, stack: StartStack, tmp_path: Path) -> StartStack:
-        """Two seconds of silence are enough, and half a second more after the first signal."""
+        """Return a function that starts stacks which allow 2 s of silence, and 0.5 s after the first signal."""
         policy = f", hung=HungPolicy(Path({str(tmp_path / 'beats')!r}), hung_seconds=2, start_seconds=30)"
         return partial(stack, options=policy, before="hung_processes.KILL_AFTER_SECONDS = 0.5")
 
     def test_a_stopped_child_is_replaced(self, impatient: StartStack) -> None:
-        told = impatient(f"api:{BEATING}")
-        first = int(told.expect(r"pid (\d+)")[1])
+        running = impatient(f"api:{BEATING}")
+        first = int(running.expect(r"pid (\d+)")[1])
         os.kill(first, signal.SIGSTOP)
-        told.expect(rf"api \(process {first}\) hangs: no heartbeat for \d s; it gets SIGTERM\n")
-        told.expect(rf"api \(process {first}\) hangs: .*; it is killed with all its processes\n")
-        told.expect(r"api ended \(signal 9, Killed\); starting it again in 1 s")
-        told.expect(rf"pid (?!{first}\b)\d+")
+        running.expect(rf"api \(process {first}\) hangs: no heartbeat for \d s; it gets SIGTERM\n")
+        running.expect(rf"api \(process {first}\) hangs: .*; it is killed with all its processes\n")
+        running.expect(r"api ended \(signal 9, Killed\); starting it again in 1 s")
+        running.expect(rf"pid (?!{first}\b)\d+")
         assert not is_alive(first)
 
     def test_one_whose_event_loop_is_blocked_ends_by_the_first_signal(self, impatient: StartStack) -> None:
-        told = impatient(f"worker:{BLOCKED}", f"api:{BEATING}")
-        told.expect(r"worker \(process \d+\) hangs: .*gets SIGTERM(.|\n)*worker ended \(signal 15")
-        assert "api (process" not in told.printed
+        running = impatient(f"worker:{BLOCKED}", f"api:{BEATING}")
+        running.expect(r"worker \(process \d+\) hangs: .*gets SIGTERM(.|\n)*worker ended \(signal 15")
+        assert "api (process" not in running.printed
 
     def test_one_process_of_a_child_is_left_to_the_child(self, impatient: StartStack) -> None:
         forks = f"import os\nif os.fork(): print('ended', os.wait()[1], flush=True); os.fork()\n{BEATING}"
-        told = impatient(f"worker:{forks}")
-        hangs = int(told.expect(r"pid (\d+)")[1])
+        running = impatient(f"worker:{forks}")
+        hangs = int(running.expect(r"pid (\d+)")[1])
         os.kill(hangs, signal.SIGSTOP)
-        told.expect(rf"worker \(process {hangs}\) hangs: .*; it is killed\n")
-        told.expect("ended 9")
-        told.expect(rf"pid (?!{hangs}\b)\d+")
-        assert "worker ended" not in told.printed
+        running.expect(rf"worker \(process {hangs}\) hangs: .*; it is killed\n")
+        running.expect("ended 9")
+        running.expect(rf"pid (?!{hangs}\b)\d+")
+        assert "worker ended" not in running.printed
 
     def test_without_a_pipe_the_children_run_all_the_same(self, stack: StartStack) -> None:
-        told = stack(f"api:{BEATING}", options=", hung=HungPolicy(Path('/proc/none/beats'), 2, 30)")
-        told.expect(r"cannot create /proc/none/beats \(.*\), so a child that hangs will not be replaced")
-        told.expect(r"pid \d+")
+        running = stack(f"api:{BEATING}", options=", hung=HungPolicy(Path('/proc/none/beats'), 2, 30)")
+        running.expect(r"cannot create /proc/none/beats \(.*\), so a child that hangs will not be replaced")
+        running.expect(r"pid \d+")
 
 
 def test_the_log_is_kept_small_and_no_line_is_lost(stack: StartStack, tmp_path: Path) -> None:
     chatter = f"for n in range(12000): print(f'line {{n:05}}', flush=True)\n{SLEEPER}"
     small = "logfiles.MAX_BYTES, supervisor.LOG_CHECK_BYTES = 40_000, 10_000"
     log = tmp_path / "output-0"
-    told = stack(f"api:{chatter}", options=f", log_file=Path({str(log)!r})", before=small)
-    told.expect(r"\| up")
+    running = stack(f"api:{chatter}", options=f", log_file=Path({str(log)!r})", before=small)
+    running.expect(r"\| up")
     parts = sorted(tmp_path.glob("output-0*"), key=lambda part: int(part.suffix.removeprefix(".") or 0))
     assert [part.name for part in parts] == ["output-0", *(f"output-0.{number}" for number in range(1, 6))]
     assert all(part.stat().st_size < 80_000 for part in parts)
@@ -202,38 +202,38 @@ def test_the_log_is_kept_small_and_no_line_is_lost(stack: StartStack, tmp_path: 
 class TestStopping:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_an_idle_stack_ends_at_once(self, stack: StartStack, number: signal.Signals) -> None:
-        told = stack(f"api:{SLEEPER}", f"worker:{SLEEPER}")
-        wait_until(lambda: told.printed.count("| up") == 2, "both are up")
-        code, seconds = told.stop(number)
+        running = stack(f"api:{SLEEPER}", f"worker:{SLEEPER}")
+        wait_until(lambda: running.printed.count("| up") == 2, "both are up")
+        code, seconds = running.stop(number)
         assert code == 0
         assert seconds < 3
 
     def test_who_does_not_end_in_time_is_killed(self, stack: StartStack) -> None:
-        told = stack(f"worker:{STUBBORN}", options=", stop_seconds=0.5")
-        told.expect("up")
-        assert told.stop()[0] == 1
-        assert "worker did not end in time and is killed" in told.printed
+        running = stack(f"worker:{STUBBORN}", options=", stop_seconds=0.5")
+        running.expect("up")
+        assert running.stop()[0] == 1
+        assert "worker did not end in time and is killed" in running.printed
 
     def test_a_second_signal_kills_at_once(self, stack: StartStack) -> None:
-        told = stack(f"worker:{STUBBORN}")
-        told.expect("up")
-        told.process.send_signal(signal.SIGINT)
-        told.expect("stopping")
-        code, seconds = told.stop(signal.SIGINT)
+        running = stack(f"worker:{STUBBORN}")
+        running.expect("up")
+        running.process.send_signal(signal.SIGINT)
+        running.expect("stopping")
+        code, seconds = running.stop(signal.SIGINT)
         assert code == 1
         assert seconds < 3
 
     def test_children_end_with_a_killed_supervisor(self, stack: StartStack) -> None:
-        told = stack(f"api:import os; print('pid', os.getpid(), flush=True); {WITH_PARENT}")
-        child = int(told.expect(r"pid (\d+)")[1])
-        told.expect("up")
-        told.process.kill()
-        told.process.wait()
+        running = stack(f"api:import os; print('pid', os.getpid(), flush=True); {WITH_PARENT}")
+        child = int(running.expect(r"pid (\d+)")[1])
+        running.expect("up")
+        running.process.kill()
+        running.process.wait()
         wait_until(lambda: not is_alive(child), "the child noticed")
 
     def test_a_reader_that_goes_away_does_not_block_the_children(self, stack: StartStack, tmp_path: Path) -> None:
         done = tmp_path / "done"
         chatter = f"print('x' * 500_000, flush=True); open({str(done)!r}, 'w').close(); {SLEEPER}"
-        told = stack(f"api:{chatter}", options=", output=open('/dev/full', 'wb', buffering=0)")
+        running = stack(f"api:{chatter}", options=", output=open('/dev/full', 'wb', buffering=0)")
         wait_until(done.exists, "the child could print everything")
-        assert told.stop()[0] == 0
+        assert running.stop()[0] == 0

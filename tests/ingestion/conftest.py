@@ -20,13 +20,13 @@ ProcessorFactory = Callable[..., FileProcessor]
 
 @pytest.fixture(scope="session")
 def unreachable_jobs() -> JobQueue:
-    """A queue whose Redis is away: uploads are accepted and no worker is told."""
+    """Return a queue whose Redis is unreachable: uploads are accepted, but no worker gets a message."""
     return JobQueue(make_broker("redis://127.0.0.1:1/0"))
 
 
 @pytest.fixture(scope="session")
 async def worker_engines(database: Database, openai_settings: Settings) -> AsyncGenerator[Mapping[str, RagEngine]]:
-    """With the login of a worker."""
+    """Return the engines with the database login of a worker."""
     engines = build_engines(database, openai_settings)
     yield engines
     for engine in engines.values():
@@ -37,7 +37,7 @@ async def worker_engines(database: Database, openai_settings: Settings) -> Async
 def processor(
     database: Database, state: AppState, worker_engines: Mapping[str, RagEngine], unreachable_jobs: JobQueue
 ) -> FileProcessor:
-    """A worker's hands, moved by the test."""
+    """Return a processor of files, which the test calls in place of a worker."""
     return FileProcessor(database=database, storage=state["storage"], engines=worker_engines, jobs=unreachable_jobs)
 
 
@@ -49,7 +49,7 @@ def make_processor(
     engine_name: str,
     unreachable_jobs: JobQueue,
 ) -> ProcessorFactory:
-    """A worker of its own, with something happening after it prepared a document."""
+    """Return a function that makes a processor, which calls `prepared` after it has prepared a document."""
 
     def make(prepared: Event = nothing) -> FileProcessor:
         engine = InterruptedEngine(worker_engines[engine_name], prepared=prepared)
@@ -59,10 +59,10 @@ def make_processor(
 
 
 @pytest.fixture
-async def unheard_tenant(
+async def tenant_without_worker(
     make_tenant: TenantFactory, engine_settings: Settings, state: AppState, unreachable_jobs: JobQueue
 ) -> AsyncGenerator[TenantClient]:
-    """A tenant whose uploads stay queued until the test works on them."""
+    """Return a tenant whose uploads stay queued until the test processes them."""
     tenant = await make_tenant()
     async with client_for(engine_settings, {**state, "jobs": unreachable_jobs}) as client:
         yield TenantClient(tenant.id, client, tenant.headers)

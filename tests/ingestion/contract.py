@@ -1,4 +1,4 @@
-"""What the tests of all features need to know of projects and files."""
+"""Facts about projects and files for the tests that cover all features."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTRACT = FeatureContract(
         "POST /ingestion/projects/{project_id}/upload_and_attach": Role.MEMBER,
         "DELETE /ingestion/projects/{project_id}/remove_file": Role.MEMBER,
     },
-    shared_tables={"sweep_positions": "how far the sweep of the storage came; the system role's alone"},
+    shared_tables={"sweep_positions": "holds the position of the storage sweep, for the system role only"},
     job_rows={delete_file: JobRow("files", "deleting", INSERT)},
     jobs_of_no_row=frozenset({process_file, backfill_embeddings, rebuild, remove_orphans}),
 )

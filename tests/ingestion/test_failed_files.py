@@ -1,4 +1,4 @@
-"""A bad file is a failed file: it says why, and everything else goes on."""
+"""Tests that a bad file fails with a reason, and that everything else continues."""
 
 from __future__ import annotations
 

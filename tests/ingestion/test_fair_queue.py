@@ -1,4 +1,4 @@
-"""Tenants take turns in the queue, however many files one of them has."""
+"""Tests that tenants take turns in the queue, however many files one of them has."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from support.http_clients import TenantClient, TenantFactory
 
 @pytest.fixture
 def own(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database without files of other tests, and a Redis database without messages of theirs."""
+    """Return a database without files of other tests."""
     with new_database(addresses, template="template_migrated") as fresh:
         yield fresh
 
 
 @pytest.fixture
 async def jobs(addresses: ServiceAddresses) -> AsyncGenerator[JobQueue]:
-    """A queue that nobody works on."""
+    """Return a queue that no worker reads, on a Redis number without messages of other tests."""
     redis_url, _, number = addresses.redis_url.rpartition("/")
     own = f"{redis_url}/{8 + int(number)}"
     async with Redis.from_url(own) as redis:
@@ -39,8 +39,8 @@ async def jobs(addresses: ServiceAddresses) -> AsyncGenerator[JobQueue]:
     queue.close()
 
 
-class Waiting:
-    """Files that wait in a database of their own, oldest first."""
+class WaitingFiles:
+    """Adds and serves files that wait in a new database, the oldest first."""
 
     def __init__(self, own: ServiceAddresses, database: Database, jobs: JobQueue) -> None:
         self._own = own
@@ -49,7 +49,7 @@ class Waiting:
         self._names: dict[UUID, str] = {}
 
     async def add(self, name: str, files: int) -> None:
-        """A tenant and its queued files."""
+        """Add a tenant with this number of queued files."""
         tenant, project = new_id(), new_id()
         self._names[tenant] = name
         await self._insert("tenants (id, name, plan_id, billing_cycle)", "(:t, 'Acme', 'hobby', 'monthly')", t=tenant)
@@ -60,13 +60,13 @@ class Waiting:
             await self._insert(columns, "(:t, :id, :p, :id, 'a.txt', 1, '', 'queued', now())", **values)
 
     async def _insert(self, columns: str, row: str, **values: object) -> None:
-        await fetch(self._own.owner_url, f"INSERT INTO {columns} VALUES {row}", **values)  # noqa: S608  written here
+        await fetch(self._own.owner_url, f"INSERT INTO {columns} VALUES {row}", **values)  # noqa: S608  this class writes it
 
     def queue(self, *, threads: int) -> FairQueue:
         return FairQueue(self._database, self._jobs, threads=threads)
 
     async def serve(self, queue: FairQueue) -> str:
-        """Serve one file to its end; returns the tenant's name, or nothing when no file may start."""
+        """Serve one file to its end, and return the name of its tenant, or an empty text if no file may start."""
         async with queue.next_file() as claimed:
             if claimed is None:
                 return ""
@@ -74,7 +74,7 @@ class Waiting:
             return self._names[claimed.file.tenant_id]
 
     async def start(self, queue: FairQueue, running: AsyncExitStack) -> str:
-        """Start one file, which is in progress until `running` is closed."""
+        """Start one file, which stays in progress until `running` is closed. Return what `serve` returns."""
         claimed = await running.enter_async_context(queue.next_file())
         return self._names[claimed.file.tenant_id] if claimed else ""
 
@@ -83,41 +83,41 @@ class Waiting:
 
 
 @pytest.fixture
-async def waiting(own: ServiceAddresses, jobs: JobQueue) -> AsyncGenerator[Waiting]:
+async def waiting_files(own: ServiceAddresses, jobs: JobQueue) -> AsyncGenerator[WaitingFiles]:
     database = Database(own.worker_url, pool_size=2)
-    yield Waiting(own, database, jobs)
+    yield WaitingFiles(own, database, jobs)
     await database.close()
 
 
-async def test_tenants_take_turns_on_one_thread(waiting: Waiting) -> None:
-    await waiting.add("many", 5)
-    await waiting.add("three", 3)
-    await waiting.add("one", 1)
-    queue = waiting.queue(threads=1)
-    served = [await waiting.serve(queue) for _ in range(10)]
+async def test_tenants_take_turns_on_one_thread(waiting_files: WaitingFiles) -> None:
+    await waiting_files.add("many", 5)
+    await waiting_files.add("three", 3)
+    await waiting_files.add("one", 1)
+    queue = waiting_files.queue(threads=1)
+    served = [await waiting_files.serve(queue) for _ in range(10)]
     assert served == ["many", "three", "one", "many", "three", "many", "three", "many", "many", ""]
 
 
-async def test_one_tenant_leaves_threads_for_another(waiting: Waiting, jobs: JobQueue) -> None:
-    await waiting.add("many", 9)
-    queue = waiting.queue(threads=4)
+async def test_one_tenant_leaves_threads_for_another(waiting_files: WaitingFiles, jobs: JobQueue) -> None:
+    await waiting_files.add("many", 9)
+    queue = waiting_files.queue(threads=4)
     async with AsyncExitStack() as running:
-        assert [await waiting.start(queue, running) for _ in range(3)] == ["many", "many", ""]
-        await waiting.add("other", 1)
-        assert [await waiting.start(queue, running) for _ in range(2)] == ["other", ""]
+        assert [await waiting_files.start(queue, running) for _ in range(3)] == ["many", "many", ""]
+        await waiting_files.add("other", 1)
+        assert [await waiting_files.start(queue, running) for _ in range(2)] == ["other", ""]
         assert await jobs.backlog(process_file) == 0
-    # the messages of those that could not start are used up: each file of the full share has called for the next one
+    # The messages of the files that could not start are used up, so each file of the full share has sent a new one.
     assert await jobs.backlog(process_file) == 2
 
 
-async def test_a_file_that_another_worker_took_is_passed_over(waiting: Waiting) -> None:
-    await waiting.add("two", 2)
-    here, there = waiting.queue(threads=4), waiting.queue(threads=4)
+async def test_a_file_that_another_worker_took_is_passed_over(waiting_files: WaitingFiles) -> None:
+    await waiting_files.add("two", 2)
+    here, there = waiting_files.queue(threads=4), waiting_files.queue(threads=4)
     async with AsyncExitStack() as running:
-        assert [await waiting.start(queue, running) for queue in (here, there, here)] == ["two", "two", ""]
+        assert [await waiting_files.start(queue, running) for queue in (here, there, here)] == ["two", "two", ""]
 
 
-@of_the_local_engine  # the queue knows no engine
+@of_the_local_engine  # the queue uses no engine
 @pytest.mark.usefixtures("worker")
 async def test_a_single_file_is_not_held_up_by_hundreds_of_another_tenant(make_tenant: TenantFactory) -> None:
     crowd, single = await make_tenant(), await make_tenant()

@@ -1,4 +1,4 @@
-"""The list of a project's files."""
+"""Tests of the list of a project's files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from fastapi_ignite.core.ids import new_id
 from support.both_engines import of_the_local_engine
 from support.http_clients import TenantClient, TenantFactory
 
-pytestmark = of_the_local_engine  # rows of files that no engine has seen
+pytestmark = of_the_local_engine  # no engine has processed these files
 
 
-async def test_pages_hold_every_file_once_and_in_order(unheard_tenant: TenantClient) -> None:
-    tenant = unheard_tenant
+async def test_pages_hold_every_file_once_and_in_order(tenant_without_worker: TenantClient) -> None:
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     names = [f"{number}.txt" for number in range(7)]
     for batch in (names[:4], names[4:]):
@@ -31,8 +31,8 @@ async def test_pages_hold_every_file_once_and_in_order(unheard_tenant: TenantCli
     assert pages == [names[:3], names[3:6], names[6:]]
 
 
-async def test_a_page_that_ends_with_the_list_has_no_next_one(unheard_tenant: TenantClient) -> None:
-    tenant = unheard_tenant
+async def test_a_page_that_ends_with_the_list_has_no_next_one(tenant_without_worker: TenantClient) -> None:
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     await tenant.upload(project, ("a.txt", b"a"), ("b.txt", b"b"), wait_seconds=0)
     page = (await tenant.get(f"/ingestion/projects/{project}/files", params={"limit": 2})).json()

@@ -1,4 +1,4 @@
-"""A parser that somebody kills is no fault of its file: it is tried again, and not for ever."""
+"""Tests that a file whose parser was killed is tried again, but not for ever."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.both_engines import of_the_local_engine
 from support.http_clients import TenantClient
 from support.tenant_records import counter, rows_of
 
-pytestmark = of_the_local_engine  # no engine sees a text that was never extracted
+pytestmark = of_the_local_engine  # no engine gets a text that was never extracted
 CONTENT = b"The orchard keeps nine apple trees."
 
 
@@ -29,7 +29,7 @@ def _parsers() -> list[int]:
 
 @asynccontextmanager
 async def killing_parsers() -> AsyncGenerator[None]:
-    """Kill each parser as soon as it is there, as the kernel does when memory runs out."""
+    """Kill each parser as soon as it has started, as the kernel does when memory runs out."""
 
     async def kill() -> None:
         while True:
@@ -51,9 +51,9 @@ async def _file(tenant: TenantClient, project: str) -> dict[str, Any]:
 
 
 async def test_a_file_survives_a_killed_parser_and_a_poisonous_one_ends(
-    unheard_tenant: TenantClient, database: Database, make_processor: Callable[..., FileProcessor]
+    tenant_without_worker: TenantClient, database: Database, make_processor: Callable[..., FileProcessor]
 ) -> None:
-    tenant = unheard_tenant
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     answer = await tenant.upload(project, ("guide.txt", CONTENT), wait_seconds=0)
     file_id = UUID(answer.json()["files"][0]["id"])
@@ -65,14 +65,14 @@ async def test_a_file_survives_a_killed_parser_and_a_poisonous_one_ends(
             assert file["status"] == ("in_progress" if attempt < MAX_ATTEMPTS else "failed")
             error = file["last_error"]
             assert (error["code"], error["stage"], error["retryable"]) == ("extraction_crashed", "extracting", True)
-            await rows_of(database, tenant.id, "UPDATE files SET lease_until = now()")  # its pause is over
+            await rows_of(database, tenant.id, "UPDATE files SET lease_until = now()")  # ends its pause
     assert await counter(database, tenant.id, "characters") == (0, 0)
 
 
 async def test_the_next_attempt_completes_the_file(
-    unheard_tenant: TenantClient, database: Database, make_processor: Callable[..., FileProcessor]
+    tenant_without_worker: TenantClient, database: Database, make_processor: Callable[..., FileProcessor]
 ) -> None:
-    tenant = unheard_tenant
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     answer = await tenant.upload(project, ("guide.txt", CONTENT), wait_seconds=0)
     file_id = UUID(answer.json()["files"][0]["id"])

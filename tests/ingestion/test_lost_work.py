@@ -1,4 +1,4 @@
-"""Messages that were never sent, workers that died, and bytes that are not there."""
+"""Tests of messages that were never sent, workers that died, and stored files that are missing."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ ORCHARD = b"The orchard keeps nine apple trees. "
 ProcessorFactory = Callable[..., FileProcessor]
 
 
-class Scene:
-    """One uploaded file that no worker was told of."""
+class QueuedFile:
+    """Reads and changes an uploaded file of which no worker got a message."""
 
     def __init__(self, tenant: TenantClient, project: str, file_id: UUID, database: Database) -> None:
         self.tenant = tenant
@@ -45,38 +45,38 @@ class Scene:
         self._database = database
 
     async def public(self) -> dict[str, object]:
-        """The file as its owner sees it."""
+        """Return the file as the API shows it to the tenant."""
         listed = (await self.tenant.get(f"/ingestion/projects/{self.project}/files")).json()["files"]
         (file,) = [file for file in listed if file["id"] == str(self.file_id)]
         found: dict[str, object] = file
         return found
 
     async def row(self) -> dict[str, object]:
-        """The file as it is stored."""
+        """Return the stored row."""
         (row,) = await rows_of(self._database, self.tenant.id, "SELECT * FROM files WHERE id = :id", id=self.file_id)
         return dict(row)
 
     async def change(self, assignments: str, **values: object) -> None:
-        """Pretend that time passed or a process died."""
-        statement = f"UPDATE files SET {assignments} WHERE id = :id"  # noqa: S608  written in this file
+        """Change the row, as if time had passed or a process had died."""
+        statement = f"UPDATE files SET {assignments} WHERE id = :id"  # noqa: S608  the tests of this file write the assignments
         await rows_of(self._database, self.tenant.id, statement, id=self.file_id, **values)
 
     async def end_leases(self) -> None:
-        """Pretend that whoever worked on it gave no sign of life for minutes: to us, and to the engine."""
+        """End the leases in our tables and in those of the engine, as if the worker had been silent for minutes."""
         await self.change("lease_until = now()")
         if "provider_files" in metadata.tables:
             await rows_of(self._database, self.tenant.id, "UPDATE provider_files SET lease_until = now()")
 
     async def lose(self) -> None:
-        """Nobody works on it and nobody was told for so long that no queue explains it."""
+        """Make the file look lost: it has no lease, and its last message is too old to be still in a queue."""
         await self.change("notified_at = :then, lease_until = NULL", then=clock.now() - OVERDUE)
 
     async def characters(self) -> tuple[int, int]:
-        """Used and reserved."""
+        """Return the used and the reserved characters."""
         return await counter(self._database, self.tenant.id, "characters")
 
-    async def reaches(self, state: str) -> None:
-        """Wait for it."""
+    async def wait_for_state(self, state: str) -> None:
+        """Wait until the file has this state."""
 
         async def reached() -> bool:
             return (await self.row())["state"] == state
@@ -85,177 +85,181 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(unheard_tenant: TenantClient, database: Database) -> Scene:
-    project = await unheard_tenant.create_project()
-    answer = await unheard_tenant.upload(project, ("guide.txt", ORCHARD), wait_seconds=0)
+async def queued_file(tenant_without_worker: TenantClient, database: Database) -> QueuedFile:
+    project = await tenant_without_worker.create_project()
+    answer = await tenant_without_worker.upload(project, ("guide.txt", ORCHARD), wait_seconds=0)
     assert (answer.status_code, answer.json()["batch_status"]) == (200, "in_progress")
-    return Scene(unheard_tenant, project, UUID(answer.json()["files"][0]["id"]), database)
+    return QueuedFile(tenant_without_worker, project, UUID(answer.json()["files"][0]["id"]), database)
 
 
 @pytest.mark.usefixtures("worker")
-async def test_the_scheduler_brings_an_unheard_upload_to_its_end(scene: Scene, task_context: TaskContext) -> None:
-    await scene.lose()
+async def test_the_scheduler_completes_an_upload_without_a_message(
+    queued_file: QueuedFile, task_context: TaskContext
+) -> None:
+    await queued_file.lose()
     scheduler = schedule(task_context, RunTracker())
     scheduler.start()
     try:
-        await scene.reaches("completed")
+        await queued_file.wait_for_state("completed")
     finally:
         scheduler.shutdown(wait=True)
-    assert await scene.characters() == (len(ORCHARD), 0)
+    assert await queued_file.characters() == (len(ORCHARD), 0)
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_removal_nobody_heard_of_is_carried_out(
-    scene: Scene, task_context: TaskContext, make_processor: ProcessorFactory, settings: Settings
+async def test_a_removal_without_a_message_is_carried_out(
+    queued_file: QueuedFile, task_context: TaskContext, make_processor: ProcessorFactory, settings: Settings
 ) -> None:
-    await make_processor().process(scene.tenant.id, scene.file_id)
-    await scene.tenant.delete(
-        f"/ingestion/projects/{scene.project}/remove_file",
-        params={"openai_file_id": str(scene.file_id), "delete_raw": True},
+    await make_processor().process(queued_file.tenant.id, queued_file.file_id)
+    await queued_file.tenant.delete(
+        f"/ingestion/projects/{queued_file.project}/remove_file",
+        params={"openai_file_id": str(queued_file.file_id), "delete_raw": True},
     )
-    await scene.lose()
+    await queued_file.lose()
     assert await find_lost_files.run(task_context)
-    await scene.reaches("deleted")
-    assert stored_objects(settings, scene.tenant.id) == []
+    await queued_file.wait_for_state("deleted")
+    assert stored_objects(settings, queued_file.tenant.id) == []
 
 
-@of_the_local_engine  # a row that no engine has seen
-async def test_a_lost_file_is_handed_out_once(scene: Scene, database: Database) -> None:
+@of_the_local_engine  # no engine has processed this file
+async def test_a_lost_file_is_handed_out_once(queued_file: QueuedFile, database: Database) -> None:
     async def take() -> int:
         async with database.system() as session:
             lost = await claim_stalled(session, File, FileRepo.unfinished, now=clock.now(), queue_empty=True)
-            return sum(file.id == scene.file_id for file in lost)
+            return sum(file.id == queued_file.file_id for file in lost)
 
     assert await take() == 0
-    await scene.lose()
+    await queued_file.lose()
     assert sum(await asyncio.gather(*(take() for _ in range(4)))) == 1
     assert await take() == 0
-    await scene.lose()
-    await scene.change("lease_until = :later", later=clock.now() + timedelta(minutes=1))
+    await queued_file.lose()
+    await queued_file.change("lease_until = :later", later=clock.now() + timedelta(minutes=1))
     assert await take() == 0
 
 
 async def test_a_dead_workers_file_is_done_by_the_next_and_the_dead_one_changes_nothing(
-    scene: Scene, make_processor: ProcessorFactory, database: Database
+    queued_file: QueuedFile, make_processor: ProcessorFactory, database: Database
 ) -> None:
-    """The first one was only slow: it comes back after its lease is over and the file is completed."""
+    """The first worker is only slow: it continues after its lease has ended and the file is completed."""
     working, may_go_on = asyncio.Event(), asyncio.Event()
 
     async def stall() -> None:
         working.set()
         await may_go_on.wait()
 
-    slow = asyncio.create_task(make_processor(stall).process(scene.tenant.id, scene.file_id))
+    slow = asyncio.create_task(make_processor(stall).process(queued_file.tenant.id, queued_file.file_id))
     await working.wait()
-    assert ((await scene.row())["state"], await scene.characters()) == ("chunking", (0, len(ORCHARD)))
-    await make_processor().process(scene.tenant.id, scene.file_id)
-    assert (await scene.row())["attempt"] == 1, "the lease was not respected"
-    await scene.end_leases()
-    await make_processor().process(scene.tenant.id, scene.file_id)
-    after = await scene.row()
+    assert ((await queued_file.row())["state"], await queued_file.characters()) == ("chunking", (0, len(ORCHARD)))
+    await make_processor().process(queued_file.tenant.id, queued_file.file_id)
+    assert (await queued_file.row())["attempt"] == 1, "the lease was not respected"
+    await queued_file.end_leases()
+    await make_processor().process(queued_file.tenant.id, queued_file.file_id)
+    after = await queued_file.row()
     assert (after["state"], after["attempt"]) == ("completed", 2)
     may_go_on.set()
     await slow
-    assert await scene.row() == after
-    assert await scene.characters() == (len(ORCHARD), 0)
-    (row,) = await rows_of(database, scene.tenant.id, "SELECT count(*) AS documents FROM documents")
+    assert await queued_file.row() == after
+    assert await queued_file.characters() == (len(ORCHARD), 0)
+    (row,) = await rows_of(database, queued_file.tenant.id, "SELECT count(*) AS documents FROM documents")
     assert row["documents"] == 1
 
 
-async def die(scene: Scene, make_processor: ProcessorFactory) -> None:
-    """An attempt that ends after it reserved, as a killed process would: without a word."""
+async def kill_attempt(queued_file: QueuedFile, make_processor: ProcessorFactory) -> None:
+    """Make an attempt end after its reservation and without any clean-up, as a killed process does."""
     reserved = asyncio.Event()
 
     async def stall() -> None:
         reserved.set()
         await asyncio.Event().wait()
 
-    attempt = asyncio.create_task(make_processor(stall).process(scene.tenant.id, scene.file_id))
+    attempt = asyncio.create_task(make_processor(stall).process(queued_file.tenant.id, queued_file.file_id))
     await reserved.wait()
     attempt.cancel()
     with pytest.raises(asyncio.CancelledError):
         await attempt
-    await scene.end_leases()
+    await queued_file.end_leases()
 
 
 async def test_what_a_dead_attempt_reserved_is_not_charged_twice(
-    scene: Scene, make_processor: ProcessorFactory
+    queued_file: QueuedFile, make_processor: ProcessorFactory
 ) -> None:
-    await die(scene, make_processor)
-    await die(scene, make_processor)
-    assert await scene.characters() == (0, len(ORCHARD))
-    await make_processor().process(scene.tenant.id, scene.file_id)
-    assert await scene.characters() == (len(ORCHARD), 0)
+    await kill_attempt(queued_file, make_processor)
+    await kill_attempt(queued_file, make_processor)
+    assert await queued_file.characters() == (0, len(ORCHARD))
+    await make_processor().process(queued_file.tenant.id, queued_file.file_id)
+    assert await queued_file.characters() == (len(ORCHARD), 0)
 
 
 async def test_what_a_dead_attempt_reserved_is_freed_when_a_copy_was_faster(
-    scene: Scene, make_processor: ProcessorFactory
+    queued_file: QueuedFile, make_processor: ProcessorFactory
 ) -> None:
-    await die(scene, make_processor)
-    upload = await scene.tenant.upload(scene.project, ("copy.txt", ORCHARD), wait_seconds=0)
-    await make_processor().process(scene.tenant.id, UUID(upload.json()["files"][0]["id"]))
-    await make_processor().process(scene.tenant.id, scene.file_id)
-    file = await scene.public()
+    await kill_attempt(queued_file, make_processor)
+    upload = await queued_file.tenant.upload(queued_file.project, ("copy.txt", ORCHARD), wait_seconds=0)
+    await make_processor().process(queued_file.tenant.id, UUID(upload.json()["files"][0]["id"]))
+    await make_processor().process(queued_file.tenant.id, queued_file.file_id)
+    file = await queued_file.public()
     assert (file["status"], file["deduplicated"]) == ("completed", True)
-    assert await scene.characters() == (len(ORCHARD), 0)
+    assert await queued_file.characters() == (len(ORCHARD), 0)
 
 
-async def test_a_file_that_brings_its_workers_down_is_given_up(scene: Scene, make_processor: ProcessorFactory) -> None:
+async def test_a_file_that_brings_its_workers_down_is_given_up(
+    queued_file: QueuedFile, make_processor: ProcessorFactory
+) -> None:
     for _ in range(MAX_ATTEMPTS):
-        assert (await scene.public())["status"] == "in_progress"
-        await die(scene, make_processor)
-    await make_processor().process(scene.tenant.id, scene.file_id)
-    file = await scene.public()
+        assert (await queued_file.public())["status"] == "in_progress"
+        await kill_attempt(queued_file, make_processor)
+    await make_processor().process(queued_file.tenant.id, queued_file.file_id)
+    file = await queued_file.public()
     assert file["status"] == "failed"
     error = file["last_error"]
     assert isinstance(error, dict)
     assert (error["code"], error["retryable"]) == ("attempts_exhausted", False)
-    assert await scene.characters() == (0, 0)
+    assert await queued_file.characters() == (0, 0)
 
 
-def hide_object(scene: Scene, settings: Settings) -> tuple[Path, Path]:
-    folder = settings.ignite.data_dir / "storage" / "objects" / str(scene.tenant.id)
+def hide_object(queued_file: QueuedFile, settings: Settings) -> tuple[Path, Path]:
+    folder = settings.ignite.data_dir / "storage" / "objects" / str(queued_file.tenant.id)
     (path,) = [path for path in folder.rglob("*") if path.is_file()]
     return path, path.rename(path.with_suffix(".away"))
 
 
-@of_the_local_engine  # storage fails before an engine has a part
+@of_the_local_engine  # the storage fails before the engine is called
 async def test_bytes_that_are_away_for_a_while_only_delay(
-    scene: Scene, make_processor: ProcessorFactory, settings: Settings
+    queued_file: QueuedFile, make_processor: ProcessorFactory, settings: Settings
 ) -> None:
-    path, away = hide_object(scene, settings)
-    await make_processor().process(scene.tenant.id, scene.file_id)
-    file = await scene.public()
+    path, away = hide_object(queued_file, settings)
+    await make_processor().process(queued_file.tenant.id, queued_file.file_id)
+    file = await queued_file.public()
     error = file["last_error"]
     assert isinstance(error, dict)
     assert (file["status"], error["code"], error["retryable"]) == ("in_progress", "internal_error", True)
     away.rename(path)
-    await make_processor().process(scene.tenant.id, scene.file_id)
-    assert (await scene.public())["status"] == "in_progress", "the pause between attempts was not kept"
-    await scene.end_leases()
-    await make_processor().process(scene.tenant.id, scene.file_id)
-    assert (await scene.public())["status"] == "completed"
+    await make_processor().process(queued_file.tenant.id, queued_file.file_id)
+    assert (await queued_file.public())["status"] == "in_progress", "the pause between attempts was not kept"
+    await queued_file.end_leases()
+    await make_processor().process(queued_file.tenant.id, queued_file.file_id)
+    assert (await queued_file.public())["status"] == "completed"
 
 
-@of_the_local_engine  # storage fails before an engine has a part
+@of_the_local_engine  # the storage fails before the engine is called
 async def test_bytes_that_never_come_back_are_a_failed_file(
-    scene: Scene, make_processor: ProcessorFactory, settings: Settings
+    queued_file: QueuedFile, make_processor: ProcessorFactory, settings: Settings
 ) -> None:
-    hide_object(scene, settings)
+    hide_object(queued_file, settings)
     for _ in range(MAX_ATTEMPTS):
-        assert (await scene.public())["status"] == "in_progress"
-        await make_processor().process(scene.tenant.id, scene.file_id)
-        await scene.end_leases()
-    file = await scene.public()
+        assert (await queued_file.public())["status"] == "in_progress"
+        await make_processor().process(queued_file.tenant.id, queued_file.file_id)
+        await queued_file.end_leases()
+    file = await queued_file.public()
     assert file["status"] == "failed"
     error = file["last_error"]
     assert isinstance(error, dict)
     assert (error["code"], error["retryable"]) == ("internal_error", True)
-    assert await scene.characters() == (0, 0)
+    assert await queued_file.characters() == (0, 0)
 
 
 async def test_a_working_attempt_keeps_its_lease_and_an_overtaken_one_stops(
-    scene: Scene, make_processor: ProcessorFactory, monkeypatch: pytest.MonkeyPatch
+    queued_file: QueuedFile, make_processor: ProcessorFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "LEASE", timedelta(seconds=0.15))
     working = asyncio.Event()
@@ -264,17 +268,17 @@ async def test_a_working_attempt_keeps_its_lease_and_an_overtaken_one_stops(
         working.set()
         await asyncio.Event().wait()
 
-    attempt = asyncio.create_task(make_processor(stall).process(scene.tenant.id, scene.file_id))
+    attempt = asyncio.create_task(make_processor(stall).process(queued_file.tenant.id, queued_file.file_id))
     await working.wait()
-    first_lease = (await scene.row())["lease_until"]
+    first_lease = (await queued_file.row())["lease_until"]
 
     async def extended() -> bool:
-        return (await scene.row())["lease_until"] != first_lease
+        return (await queued_file.row())["lease_until"] != first_lease
 
     await eventually(extended)
-    await scene.change("attempt = attempt + 1")
+    await queued_file.change("attempt = attempt + 1")
     await attempt
-    row = await scene.row()
+    row = await queued_file.row()
     assert (row["state"], row["attempt"], row["last_error"]) == ("chunking", 2, None)
 
 

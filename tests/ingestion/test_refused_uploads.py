@@ -1,4 +1,4 @@
-"""Bad input: a 4xx with a code, and nothing has changed."""
+"""Tests that a bad upload gets a 4xx with a code, and changes nothing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from support.http_clients import TenantClient, TenantFactory, client_for
 from support.multipart_bodies import BOUNDARY, LAST_BOUNDARY, WatchedBody, file_part, send_body
 from support.tenant_records import partial_uploads, rows_of, stored_objects
 
-pytestmark = of_the_local_engine  # refused before any engine is asked
+pytestmark = of_the_local_engine  # uploads are refused before any engine is called
 
 
-class Scene:
-    """A project on tight limits, and what an upload left behind in it."""
+class LimitedProject:
+    """Holds a project with low limits, and checks what an upload left in it."""
 
     def __init__(self, tenant: TenantClient, project: str, settings: Settings, database: Database) -> None:
         self.tenant = tenant
@@ -30,7 +30,7 @@ class Scene:
         self._database = database
 
     async def refused(self, answer: httpx2.Response, status: int, code: str) -> None:
-        """The answer is this problem, and there is no row and no byte of the upload."""
+        """Check that the answer is this problem, and that no row and no byte of the upload is left."""
         assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
         assert answer.headers["content-type"] == "application/problem+json"
         assert await rows_of(self._database, self.tenant.id, "SELECT 1 FROM files") == []
@@ -39,9 +39,9 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(
+async def limited(
     make_tenant: TenantFactory, settings: Settings, state: AppState, database: Database, unreachable_jobs: JobQueue
-) -> AsyncGenerator[Scene]:
+) -> AsyncGenerator[LimitedProject]:
     tenant = await make_tenant()
     upload = settings.upload.model_copy(
         update={"max_file_bytes": 1000, "max_request_bytes": 5000, "max_files": 3, "max_queued_files": 3}
@@ -49,103 +49,103 @@ async def scene(
     tight = settings.model_copy(update={"upload": upload})
     async with client_for(tight, {**state, "jobs": unreachable_jobs}) as client:
         tenant = TenantClient(tenant.id, client, tenant.headers)
-        yield Scene(tenant, await tenant.create_project(), tight, database)
+        yield LimitedProject(tenant, await tenant.create_project(), tight, database)
 
 
-async def test_no_files(scene: Scene) -> None:
-    await scene.refused(await send_body(scene.tenant, scene.project, WatchedBody(LAST_BOUNDARY)), 422, "no_files")
-    path = f"/ingestion/projects/{scene.project}/upload_and_attach"
-    await scene.refused(await scene.tenant.post(path, files={"picture": ("p.txt", b"x")}), 422, "no_files")
+async def test_no_files(limited: LimitedProject) -> None:
+    await limited.refused(await send_body(limited.tenant, limited.project, WatchedBody(LAST_BOUNDARY)), 422, "no_files")
+    path = f"/ingestion/projects/{limited.project}/upload_and_attach"
+    await limited.refused(await limited.tenant.post(path, files={"picture": ("p.txt", b"x")}), 422, "no_files")
 
 
-async def test_only_empty_files(scene: Scene) -> None:
-    answer = await scene.tenant.upload(scene.project, ("a.txt", b""))
-    await scene.refused(answer, 422, "empty_file")
-    answer = await scene.tenant.upload(scene.project, ("a.txt", b""), ("b.txt", b""))
-    await scene.refused(answer, 422, "empty_file")
+async def test_only_empty_files(limited: LimitedProject) -> None:
+    answer = await limited.tenant.upload(limited.project, ("a.txt", b""))
+    await limited.refused(answer, 422, "empty_file")
+    answer = await limited.tenant.upload(limited.project, ("a.txt", b""), ("b.txt", b""))
+    await limited.refused(answer, 422, "empty_file")
     assert answer.json()["filenames"] == ["a.txt", "b.txt"]
 
 
-async def test_a_file_over_the_limit_is_cut_while_it_streams(scene: Scene) -> None:
+async def test_a_file_over_the_limit_is_cut_while_it_streams(limited: LimitedProject) -> None:
     pieces = [file_part("whole.txt", b"x" * 900), file_part("big.txt", b"")[:-2], *[b"x" * 400] * 9]
     body = WatchedBody(*pieces)
-    answer = await send_body(scene.tenant, scene.project, body)
-    await scene.refused(answer, 413, "file_too_large")
+    answer = await send_body(limited.tenant, limited.project, body)
+    await limited.refused(answer, 413, "file_too_large")
     assert (answer.json()["filename"], answer.json()["max_bytes"]) == ("big.txt", 1000)
     assert body.taken == 5
 
 
-async def test_a_request_over_the_limit_is_cut_while_it_streams(scene: Scene) -> None:
+async def test_a_request_over_the_limit_is_cut_while_it_streams(limited: LimitedProject) -> None:
     field = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="note"\r\n\r\n'.encode()
     body = WatchedBody(file_part("whole.txt", b"x" * 900), field, *[b"x" * 1000] * 50)
-    await scene.refused(await send_body(scene.tenant, scene.project, body), 413, "body_too_large")
+    await limited.refused(await send_body(limited.tenant, limited.project, body), 413, "body_too_large")
     assert body.taken == 6
 
 
-async def test_one_file_too_many(scene: Scene) -> None:
-    answer = await scene.tenant.upload(scene.project, *((f"{number}.txt", b"text") for number in range(4)))
-    await scene.refused(answer, 422, "too_many_files")
+async def test_one_file_too_many(limited: LimitedProject) -> None:
+    answer = await limited.tenant.upload(limited.project, *((f"{number}.txt", b"text") for number in range(4)))
+    await limited.refused(answer, 422, "too_many_files")
 
 
-async def test_a_body_cut_short(scene: Scene) -> None:
+async def test_a_body_cut_short(limited: LimitedProject) -> None:
     body = WatchedBody(file_part("whole.txt", b"text"), file_part("half.txt", b"text")[:-10])
-    await scene.refused(await send_body(scene.tenant, scene.project, body), 400, "malformed_body")
+    await limited.refused(await send_body(limited.tenant, limited.project, body), 400, "malformed_body")
 
 
 @pytest.mark.parametrize(
     "content_type",
     ["application/json", "text/plain", "multipart/form-data", "multipart/form-data; boundary=other", "multipart/mixed"],
 )
-async def test_a_wrong_content_type_or_boundary(scene: Scene, content_type: str) -> None:
-    answer = await send_body(scene.tenant, scene.project, WatchedBody(), headers={"Content-Type": content_type})
-    await scene.refused(answer, 400, "malformed_body")
+async def test_a_wrong_content_type_or_boundary(limited: LimitedProject, content_type: str) -> None:
+    answer = await send_body(limited.tenant, limited.project, WatchedBody(), headers={"Content-Type": content_type})
+    await limited.refused(answer, 400, "malformed_body")
 
 
 @pytest.mark.parametrize("filename", ["x" * 300, "", "..", "tab\tbell\x07.txt", "nul\x00.txt"])
-async def test_a_filename_that_cannot_be_kept(scene: Scene, filename: str) -> None:
+async def test_a_filename_that_cannot_be_kept(limited: LimitedProject, filename: str) -> None:
     body = WatchedBody(file_part("whole.txt", b"text"), file_part(filename, b"text"), LAST_BOUNDARY)
-    await scene.refused(await send_body(scene.tenant, scene.project, body), 422, "invalid_filename")
+    await limited.refused(await send_body(limited.tenant, limited.project, body), 422, "invalid_filename")
 
 
 @pytest.mark.parametrize("wait_seconds", ["-1", "61", "soon", "1.5", "9" * 400])
-async def test_a_wait_out_of_range_is_refused_unread(scene: Scene, wait_seconds: str) -> None:
+async def test_a_wait_out_of_range_is_refused_unread(limited: LimitedProject, wait_seconds: str) -> None:
     body = WatchedBody()
-    answer = await send_body(scene.tenant, scene.project, body, wait_seconds=wait_seconds)
-    await scene.refused(answer, 422, "validation_error")
+    answer = await send_body(limited.tenant, limited.project, body, wait_seconds=wait_seconds)
+    await limited.refused(answer, 422, "validation_error")
     assert answer.json()["errors"][0]["loc"] == ["query", "wait_seconds"]
     assert body.taken == 0
 
 
-async def test_an_unknown_project_is_refused_unread(scene: Scene, make_tenant: TenantFactory) -> None:
+async def test_an_unknown_project_is_refused_unread(limited: LimitedProject, make_tenant: TenantFactory) -> None:
     foreign = await (await make_tenant()).create_project()
     for project in (str(new_id()), foreign):
         body = WatchedBody()
-        await scene.refused(await send_body(scene.tenant, project, body), 404, "project_not_found")
+        await limited.refused(await send_body(limited.tenant, project, body), 404, "project_not_found")
         assert body.taken == 0
-    await scene.refused(await send_body(scene.tenant, "docs", WatchedBody()), 422, "validation_error")
+    await limited.refused(await send_body(limited.tenant, "docs", WatchedBody()), 422, "validation_error")
 
 
 @pytest.mark.parametrize("token", ["", "Bearer nonsense", "Basic YTpi"])
-async def test_a_bad_token_is_refused_unread(scene: Scene, token: str) -> None:
+async def test_a_bad_token_is_refused_unread(limited: LimitedProject, token: str) -> None:
     body = WatchedBody()
-    answer = await send_body(scene.tenant, scene.project, body, headers={"Authorization": token})
+    answer = await send_body(limited.tenant, limited.project, body, headers={"Authorization": token})
     assert answer.status_code == 401
-    await scene.refused(answer, 401, answer.json()["code"])
+    await limited.refused(answer, 401, answer.json()["code"])
     assert body.taken == 0
 
 
-async def test_another_tenants_id_is_refused_unread(scene: Scene) -> None:
+async def test_another_tenants_id_is_refused_unread(limited: LimitedProject) -> None:
     body = WatchedBody()
-    answer = await send_body(scene.tenant, scene.project, body, tenant_id=str(new_id()))
-    await scene.refused(answer, 403, "tenant_mismatch")
+    answer = await send_body(limited.tenant, limited.project, body, tenant_id=str(new_id()))
+    await limited.refused(answer, 403, "tenant_mismatch")
     assert body.taken == 0
 
 
-async def test_too_many_files_in_progress_are_refused_unread(scene: Scene) -> None:
+async def test_too_many_files_in_progress_are_refused_unread(limited: LimitedProject) -> None:
     files = (("a.txt", b"one"), ("b.txt", b"two"), ("c.txt", b"three"))
-    await scene.tenant.upload(scene.project, *files, wait_seconds=0)
+    await limited.tenant.upload(limited.project, *files, wait_seconds=0)
     body = WatchedBody()
-    answer = await send_body(scene.tenant, scene.project, body)
+    answer = await send_body(limited.tenant, limited.project, body)
     assert (answer.status_code, answer.json()["code"]) == (429, "too_many_files_in_progress")
     assert int(answer.headers["retry-after"]) > 0
     assert body.taken == 0

@@ -1,4 +1,4 @@
-"""Equal files share what they can, and a removed one is gone at once."""
+"""Tests that equal files share their document, and that a removed file is gone at once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def file_row(database: Database, tenant: TenantClient, file_id: object) ->
 
 
 async def deleted(database: Database, tenant: TenantClient, file_id: object) -> dict[str, object]:
-    """The file's row, once the background has done its part."""
+    """Wait until a worker has deleted the file, and return its row."""
 
     async def done() -> bool:
         return (await file_row(database, tenant, file_id))["state"] == "deleted"
@@ -176,12 +176,12 @@ async def test_bytes_that_were_kept_can_be_removed_later(
     assert (await remove(tenant, project, file_id, delete_raw=True)).status_code == 404
 
 
-@of_the_local_engine  # of stored bytes no engine knows
+@of_the_local_engine  # no engine knows of stored bytes
 async def test_bytes_that_were_kept_are_listed_and_counted_until_they_are_removed(
-    unheard_tenant: TenantClient, processor: FileProcessor, database: Database
+    tenant_without_worker: TenantClient, processor: FileProcessor, database: Database
 ) -> None:
-    """Also before a worker has heard of the removal."""
-    tenant = unheard_tenant
+    """This holds before and after a worker has processed the removal."""
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     kept, other = (await tenant.upload(project, ("a.txt", ORCHARD), ("b.txt", b"text"), wait_seconds=0)).json()["files"]
     path = f"/ingestion/projects/{project}/files"
@@ -210,10 +210,10 @@ async def test_bytes_that_were_kept_are_listed_and_counted_until_they_are_remove
 
 
 async def test_a_removed_file_is_out_of_the_next_answer(
-    unheard_tenant: TenantClient, processor: FileProcessor, database: Database
+    tenant_without_worker: TenantClient, processor: FileProcessor, database: Database
 ) -> None:
-    """Before any worker has heard of the removal."""
-    tenant = unheard_tenant
+    """This holds before any worker has processed the removal."""
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     (file,) = (await tenant.upload(project, ("guide.txt", ORCHARD), wait_seconds=0)).json()["files"]
     await processor.process(tenant.id, UUID(file["id"]))
@@ -239,9 +239,9 @@ async def test_what_was_removed_can_be_uploaded_again(tenant: TenantClient, data
     assert [cited["file_id"] for cited in answer["citations"]] == [second["id"]]
 
 
-@of_the_local_engine  # no engine has seen it yet
-async def test_twice_is_once(unheard_tenant: TenantClient, processor: FileProcessor) -> None:
-    tenant = unheard_tenant
+@of_the_local_engine  # no engine has processed it yet
+async def test_twice_is_once(tenant_without_worker: TenantClient, processor: FileProcessor) -> None:
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     (file,) = (await tenant.upload(project, ("guide.txt", ORCHARD), wait_seconds=0)).json()["files"]
     answers = await asyncio.gather(*(remove(tenant, project, file["id"]) for _ in range(4)))
@@ -251,11 +251,11 @@ async def test_twice_is_once(unheard_tenant: TenantClient, processor: FileProces
     assert (answer.status_code, answer.json()["code"]) == (404, "file_not_found")
 
 
-@of_the_local_engine  # no engine has seen it yet
+@of_the_local_engine  # no engine has processed it yet
 async def test_only_the_owner_removes_and_only_from_the_files_own_project(
-    unheard_tenant: TenantClient, make_tenant: TenantFactory
+    tenant_without_worker: TenantClient, make_tenant: TenantFactory
 ) -> None:
-    tenant = unheard_tenant
+    tenant = tenant_without_worker
     project, other = await tenant.create_project(), await tenant.create_project("Other")
     (file,) = (await tenant.upload(project, ("guide.txt", ORCHARD), wait_seconds=0)).json()["files"]
     stranger = await make_tenant()
@@ -274,9 +274,9 @@ async def test_only_the_owner_removes_and_only_from_the_files_own_project(
 
 
 async def test_removing_a_file_in_progress_frees_its_characters_and_stops_its_worker(
-    unheard_tenant: TenantClient, database: Database, make_processor: ProcessorFactory, settings: Settings
+    tenant_without_worker: TenantClient, database: Database, make_processor: ProcessorFactory, settings: Settings
 ) -> None:
-    tenant = unheard_tenant
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     (file,) = (await tenant.upload(project, ("guide.txt", ORCHARD), wait_seconds=0)).json()["files"]
     reserved = []
@@ -297,11 +297,11 @@ async def test_removing_a_file_in_progress_frees_its_characters_and_stops_its_wo
     assert await counter(database, tenant.id, "characters") == (0, 0)
 
 
-@of_the_local_engine  # no engine has seen it yet
+@of_the_local_engine  # no engine has processed it yet
 async def test_a_file_removed_while_its_uploader_waits_is_cancelled(
-    unheard_tenant: TenantClient,
+    tenant_without_worker: TenantClient,
 ) -> None:
-    tenant = unheard_tenant
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     path = f"/ingestion/projects/{project}/files"
     waiting = asyncio.create_task(tenant.upload(project, ("guide.txt", ORCHARD), wait_seconds=60))

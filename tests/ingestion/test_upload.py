@@ -1,4 +1,4 @@
-"""What becomes of good files."""
+"""Tests of uploads of good files."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def test_the_vector_store_is_made_once(tenant: TenantClient) -> None:
     assert first["vector_store_id"] == second["vector_store_id"]
 
 
-@of_the_local_engine  # extraction alone decides
+@of_the_local_engine  # only the extraction matters
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize(
     ("sent", "stored"),
@@ -111,9 +111,11 @@ async def test_a_text_is_counted_as_it_is(tenant: TenantClient, database: Databa
     assert await counter(database, tenant.id, "characters") == (len(stored), 0)
 
 
-@of_the_local_engine  # no engine has seen it yet
-async def test_who_does_not_wait_is_answered_in_progress(unheard_tenant: TenantClient, database: Database) -> None:
-    tenant = unheard_tenant
+@of_the_local_engine  # no engine has processed it yet
+async def test_who_does_not_wait_is_answered_in_progress(
+    tenant_without_worker: TenantClient, database: Database
+) -> None:
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     body = (await tenant.upload(project, ("guide.txt", b"Some text."), wait_seconds=0)).json()
     assert (body["batch_status"], body["files"][0]["status"]) == ("in_progress", "in_progress")
@@ -134,24 +136,24 @@ async def test_the_work_goes_on_without_the_caller(tenant: TenantClient) -> None
     await eventually(completed)
 
 
-@of_the_local_engine  # no engine has seen it yet
-async def test_a_large_file_arrives_whole(unheard_tenant: TenantClient, settings: Settings) -> None:
-    """Larger than any other body may be, and than what is held in memory."""
-    project = await unheard_tenant.create_project()
+@of_the_local_engine  # no engine has processed it yet
+async def test_a_large_file_arrives_whole(tenant_without_worker: TenantClient, settings: Settings) -> None:
+    """The file is larger than other bodies may be, and larger than what is held in memory."""
+    project = await tenant_without_worker.create_project()
     content = random.Random(7).randbytes(1_500_000)
-    answer = await unheard_tenant.upload(project, ("noise.bin", content), wait_seconds=0)
+    answer = await tenant_without_worker.upload(project, ("noise.bin", content), wait_seconds=0)
     assert (answer.status_code, answer.json()["files"][0]["bytes"]) == (200, len(content))
-    assert stored_objects(settings, unheard_tenant.id) == [content]
+    assert stored_objects(settings, tenant_without_worker.id) == [content]
 
 
 async def test_who_leaves_is_not_waited_for(
     engine_settings: Settings,
     state: AppState,
-    unheard_tenant: TenantClient,
+    tenant_without_worker: TenantClient,
     unreachable_jobs: JobQueue,
     processor: FileProcessor,
 ) -> None:
-    tenant = unheard_tenant
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     request = tenant.http.build_request(
         "POST", f"/ingestion/projects/{project}/upload_and_attach", files={"files": ("guide.txt", b"Some text.")}
@@ -185,7 +187,7 @@ async def test_who_leaves_is_not_waited_for(
     assert file["status"] == "completed"
 
 
-@of_the_local_engine  # it is the API that waits
+@of_the_local_engine  # only the API waits
 async def test_callers_who_wait_hold_no_connection(
     engine_settings: Settings,
     state: AppState,
@@ -194,7 +196,7 @@ async def test_callers_who_wait_hold_no_connection(
     unreachable_jobs: JobQueue,
     processor: FileProcessor,
 ) -> None:
-    """Six of them on a pool of two; one more caller would be refused a connection after ten seconds."""
+    """Six callers wait with a pool of two connections. If they held these, another request would fail after 10 s."""
     tenant = await make_tenant()
     database = Database(addresses.api_url, pool_size=1)
     small: AppState = {**state, "database": database, "jobs": unreachable_jobs}

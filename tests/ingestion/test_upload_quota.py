@@ -1,4 +1,4 @@
-"""Characters: charged once, exactly, and never over the cap."""
+"""Tests that characters are charged exactly once, and never over the cap."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_with_no_character_left_the_body_is_not_read(make_tenant: TenantFa
 async def test_with_no_character_left_equal_bytes_are_taken_and_no_others(
     make_tenant: TenantFactory, database: Database, settings: Settings
 ) -> None:
-    """They cost no character; of an upload without any of them nothing is kept."""
+    """Equal bytes cost no characters. Of an upload without equal bytes, nothing is kept."""
     tenant = await make_tenant(await make_plan(database, characters=30))
     project = await tenant.create_project()
     await tenant.upload(project, ("guide.txt", THIRTY))
@@ -160,9 +160,9 @@ async def test_ten_uploads_at_once_on_a_cap_of_three(make_tenant: TenantFactory,
 
 
 async def test_eight_workers_on_one_file_charge_once(
-    unheard_tenant: TenantClient, database: Database, processor: FileProcessor
+    tenant_without_worker: TenantClient, database: Database, processor: FileProcessor
 ) -> None:
-    tenant = unheard_tenant
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     (file,) = (await tenant.upload(project, ("guide.txt", THIRTY), wait_seconds=0)).json()["files"]
     await asyncio.gather(*(processor.process(tenant.id, UUID(file["id"])) for _ in range(8)))
@@ -190,7 +190,7 @@ async def test_messages_that_come_again_change_nothing(
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """Two files of equal bytes, of which the plan has room for one. No worker listens."""
+    """Holds two queued files of equal bytes. The plan has room for only one, and no worker processes them."""
 
     tenant: TenantClient
     project: str
@@ -198,7 +198,7 @@ class Twins:
     copy: UUID
 
     async def listed(self) -> list[dict[str, Any]]:
-        """Both, as the tenant sees them."""
+        """Return both files as the API shows them to the tenant."""
         listed = await self.tenant.get(f"/ingestion/projects/{self.project}/files")
         files: list[dict[str, Any]] = listed.json()["files"]
         return files
@@ -223,7 +223,7 @@ async def twins(
 async def test_a_copy_waits_for_its_twin_when_only_one_of_them_fits(
     twins: Twins, make_processor: ProcessorFactory, database: Database
 ) -> None:
-    """It will be free of charge once the twin is completed: not fitting beside it is no reason to fail."""
+    """The copy is free once its twin is completed, so it must not fail because both together do not fit."""
     tenant, twin, copy = twins.tenant, twins.first, twins.copy
 
     async def work_on_the_copy() -> None:
@@ -242,7 +242,7 @@ async def test_a_copy_waits_for_its_twin_when_only_one_of_them_fits(
 async def test_a_copy_whose_twin_takes_too_long_says_that_it_did_not_fit(
     twins: Twins, make_processor: ProcessorFactory, database: Database
 ) -> None:
-    """As when the provider that the twin waits for is away for hours."""
+    """For example, the twin may wait for a provider that is unavailable for hours."""
     tenant, twin, copy = twins.tenant, twins.first, twins.copy
     tried: list[str] = []
 
@@ -270,7 +270,7 @@ async def test_a_copy_whose_twin_takes_too_long_says_that_it_did_not_fit(
 
 
 class LosingDatabase:
-    """Commits, and loses the answer to the commits that hold characters."""
+    """Commits, but loses the answer to each commit that reserves characters."""
 
     def __init__(self, inner: Database) -> None:
         self._inner = inner
@@ -287,17 +287,17 @@ class LosingDatabase:
 
 
 async def test_a_reservation_whose_answer_was_lost_ends_with_the_last_attempt(
-    unheard_tenant: TenantClient,
+    tenant_without_worker: TenantClient,
     database: Database,
     state: AppState,
     worker_engines: Mapping[str, RagEngine],
     unreachable_jobs: JobQueue,
 ) -> None:
-    """The worker never learned that it held characters."""
-    tenant = unheard_tenant
+    """The worker does not know that it has reserved characters."""
+    tenant = tenant_without_worker
     project = await tenant.create_project()
     (file,) = (await tenant.upload(project, ("guide.txt", THIRTY), wait_seconds=0)).json()["files"]
-    long_ago = clock.now() - LONGEST_WAIT  # an outage is waited out for so long, and no longer
+    long_ago = clock.now() - LONGEST_WAIT  # after this time, a file fails instead of waiting for the end of an outage
     await rows_of(database, tenant.id, "UPDATE files SET created_at = :then", then=long_ago)
     losing = cast("Database", LosingDatabase(database))
     worker = FileProcessor(database=losing, storage=state["storage"], engines=worker_engines, jobs=unreachable_jobs)

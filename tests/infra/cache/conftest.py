@@ -1,4 +1,4 @@
-"""Each backend on a place of its own, and a cache on it that is quick to give up."""
+"""Fixtures of the three cache backends, each with its own data, and of a cache on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEBIBYTE = 2**20
 async def backend(
     request: pytest.FixtureRequest, addresses: ServiceAddresses, tmp_path: Path
 ) -> AsyncGenerator[CacheBackend]:
-    """Each of the three in turn. The time limits are long: a busy machine is no outage."""
+    """Return each of the three backends in turn. Long timeouts keep a busy machine from looking like an outage."""
     made: CacheBackend
     match request.param:
         case "redis":
@@ -35,7 +35,7 @@ async def backend(
 
 @pytest.fixture
 async def cache(backend: CacheBackend) -> AsyncGenerator[Cache]:
-    """The cache that the decorators find."""
+    """Install a cache that the decorators use."""
     made = Cache(backend, timeout=30)
     try:
         with use_cache(made):
@@ -46,7 +46,7 @@ async def cache(backend: CacheBackend) -> AsyncGenerator[Cache]:
 
 @pytest.fixture
 def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Time stands still but for this."""
+    """Stop the clock, and return a function that moves it."""
     now = clock.now()
 
     def move(seconds: float) -> None:

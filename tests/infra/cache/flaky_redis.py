@@ -1,4 +1,4 @@
-"""A way to Redis that can be cut, or swallow everything."""
+"""A proxy for Redis that can break connections, or accept them and never answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class FlakyRedis:
-    """A proxy on its own port. `connections` counts who came since it opened."""
+    """Runs a proxy on its own port. `connections` counts the connections since the proxy was made."""
 
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
@@ -23,7 +23,7 @@ class FlakyRedis:
 
     @property
     def url(self) -> str:
-        """As the given one, through the proxy."""
+        """Return the URL of Redis with the address of the proxy."""
         password = self._target.password
         return urlunsplit(self._target._replace(netloc=f":{password}@127.0.0.1:{self._port}"))
 
@@ -37,7 +37,7 @@ class FlakyRedis:
         await self.cut()
 
     async def cut(self) -> None:
-        """Connections break, and new ones are refused."""
+        """Break the connections, and refuse new ones."""
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
@@ -45,13 +45,13 @@ class FlakyRedis:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def hang(self) -> None:
-        """Connections break; new ones are accepted, and nothing ever comes back."""
+        """Break the connections. Accept new ones, but never answer."""
         await self.cut()
         self._hanging = True
         await self._listen()
 
     async def restore(self) -> None:
-        """Working again, on the same port."""
+        """Forward connections again, on the same port."""
         await self.cut()
         self._hanging = False
         await self._listen()
@@ -70,7 +70,7 @@ class FlakyRedis:
                 await asyncio.Event().wait()
             await self._forward(reader, writer)
         except asyncio.CancelledError:
-            pass  # cut: the streams' own callback would report it
+            pass  # `cut` cancelled the task; asyncio would report the cancellation as an error
         finally:
             self._tasks.discard(task)
             writer.transport.abort()
@@ -94,7 +94,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def refused_url() -> str:
-    """An address where nobody listens."""
+    """Return an address on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return f"redis://127.0.0.1:{taken.getsockname()[1]}/0"

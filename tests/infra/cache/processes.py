@@ -1,4 +1,4 @@
-"""Other processes that use a cache."""
+"""Programs that use a cache in other processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def open_backend(place, namespace):
     return FileBackend(Path(place), max_bytes=int(namespace))
 """
 
-# Calls one function many times at once, when told to on stdin. Prints "loading" when it runs, then what came out.
+# Calls one function many times at once after a line on stdin. Prints "loading" when it runs, and then the results.
 CROWD = (
     _OPEN
     + """
@@ -46,7 +46,7 @@ asyncio.run(main())
 """
 )
 
-# Writes entries of one byte repeated, under a few keys, until it is killed or `count` are stored, whatever is refused.
+# Writes entries of one repeated byte under a few keys, until it is killed or `count` are stored. It repeats refusals.
 WRITER = (
     _OPEN
     + """
@@ -73,10 +73,10 @@ asyncio.run(main())
 
 
 class Program:
-    """A process of ours: wait for its lines, let it go on, kill it."""
+    """Runs a program in another process. A test can wait for its lines, let it continue, and kill it."""
 
     def __init__(self, source: str, *arguments: object) -> None:
-        self._process = subprocess.Popen(  # noqa: S603  our own interpreter
+        self._process = subprocess.Popen(  # noqa: S603  runs the interpreter of the tests
             [sys.executable, "-c", source, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -85,7 +85,7 @@ class Program:
         )
 
     def line(self) -> str:
-        """The next one it prints; empty when it ended."""
+        """Return the next line that it prints, or an empty text if it has ended."""
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
@@ -99,6 +99,6 @@ class Program:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """As a crash: nothing is cleaned up."""
+        """Kill the process without any clean-up, as a crash does."""
         self._process.kill()
         self._process.communicate()

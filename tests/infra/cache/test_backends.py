@@ -1,4 +1,4 @@
-"""What every backend promises, tried on all three."""
+"""Tests of what every cache backend must do, on all three."""
 
 from __future__ import annotations
 

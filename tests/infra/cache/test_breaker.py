@@ -1,4 +1,4 @@
-"""When the breaker opens, and when it must not."""
+"""Tests of when the breaker opens, and when it must not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOR_EVER = 3600.0
 
 
 class Call:
-    """A backend call that counts its runs."""
+    """Simulates a backend operation, and counts its runs."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -79,7 +79,7 @@ async def test_an_error_that_is_no_outage_does_not_keep_others_away(breaker: Bac
 
 
 async def test_a_trial_that_ends_with_an_error_of_its_own_was_answered() -> None:
-    """Else as many calls of that kind as come would keep the others away."""
+    """Otherwise, calls of this kind could keep all other calls away for as long as they come."""
     breaker = BackendBreaker(MemoryBackend(max_bytes=1), timeout=5, retry_after=0.05)
     await refused(breaker, Call(TimeoutError()))
     await asyncio.sleep(0.06)
@@ -106,23 +106,23 @@ async def test_a_cancelled_trial_tells_nothing_and_another_follows() -> None:
 
 
 async def test_a_loop_that_lags_is_no_outage(breaker: BackendBreaker) -> None:
-    """Under load every timer is late; to give the cache up then would make it worse."""
+    """Under load, every timer is late. Without the cache, the load would be even higher."""
 
-    async def heard_late() -> str:
+    async def noticed_late() -> str:
         for _ in range(10):
-            time.sleep(0.03)  # noqa: ASYNC251  what is tested
+            time.sleep(0.03)  # noqa: ASYNC251  the test must block the loop
             await asyncio.sleep(0)
         return "answered"
 
-    assert not await refused(breaker, heard_late)
+    assert not await refused(breaker, noticed_late)
 
 
 async def test_a_loop_that_lags_still_sees_an_outage(breaker: BackendBreaker) -> None:
-    """Else every request would pay for a dead backend, just when there are many."""
+    """Otherwise, every request would wait for a dead backend, just when there are many requests."""
     working = Call()
     waiting = asyncio.create_task(refused(breaker, asyncio.Event().wait))
     while not waiting.done():
-        time.sleep(0.01)  # noqa: ASYNC251  what is tested
+        time.sleep(0.01)  # noqa: ASYNC251  the test must block the loop
         await asyncio.sleep(0)
     assert await refused(breaker, working)
     assert working.runs == 0

@@ -1,4 +1,4 @@
-"""Cached functions, on every backend."""
+"""Tests of cached functions, on every backend."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class NoteNotFoundError(NotFoundError):
 
 @pytest.fixture(autouse=True)
 def _use(cache: Cache) -> None:
-    """Every test here works on the cache in use."""
+    """Install the cache for all tests of this module."""
 
 
 def note() -> Note:
@@ -335,7 +335,7 @@ async def test_a_value_that_is_not_what_was_declared_is_returned_but_not_kept() 
     async def read() -> int:
         nonlocal runs
         runs += 1
-        return "text"  # type: ignore[return-value]  # the mistake that is tested
+        return "text"  # type: ignore[return-value]  # the test needs this mistake
 
     before = counter("not_stored", cache="mistyped", reason="type")
     assert [str(await read()), str(await read())] == ["text", "text"]

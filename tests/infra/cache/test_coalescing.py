@@ -1,4 +1,4 @@
-"""Readers of one key share reads, and never one that began before they asked."""
+"""Tests that readers of one key share a read, but never one that began before they asked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi_ignite.infra.cache.single_flight import CoalescedReads
 
 
 class Store:
-    """Answers when it is told to, with what it held when it was asked."""
+    """Answers when the test sets `answer`, with the value that it had when the read began."""
 
     def __init__(self) -> None:
         self.value = b"old"

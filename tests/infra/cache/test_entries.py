@@ -1,4 +1,4 @@
-"""Entries that are renewed, damaged, or cleared, on every backend."""
+"""Tests of cache entries that are renewed, damaged or cleared, on every backend."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Versioned(BaseModel):
 
 
 class Source:
-    """A cached function, how often it ran, and what it does next."""
+    """Has a cached function, counts its runs, and lets a test choose what the function does next."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -63,7 +63,7 @@ def corrupt_count(source: Source) -> float:
 
 
 async def to_the_last_moment(backend: CacheBackend, source: Source, move_clock: Callable[[float], None]) -> None:
-    """A microsecond before the entry ends, far less than a load takes."""
+    """Move the clock to 10 microseconds before the entry ends, which is far less than a load takes."""
     entry = Entry.from_bytes(*await stored(backend, source))
     move_clock(entry.expires - entry.created - 1e-5)
 

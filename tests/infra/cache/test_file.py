@@ -1,4 +1,4 @@
-"""What only the file backend has to get right: the disk, other processes, and crashes."""
+"""Tests of what only the file backend must handle: the disk, other processes, and crashes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def backend(folder: Path) -> AsyncGenerator[FileBackend]:
 
 @pytest.fixture
 def write_elsewhere(folder: Path) -> Iterator[Callable[..., Program]]:
-    """Another process that writes into the folder."""
+    """Return a function that starts another process, which writes into the folder."""
     programs: list[Program] = []
 
     def start(*, size: int, keys: int, count: int) -> Program:
@@ -45,7 +45,7 @@ def write_elsewhere(folder: Path) -> Iterator[Callable[..., Program]]:
 
 
 def on_disk(folder: Path) -> int:
-    """Bytes that the entries take, in whole blocks."""
+    """Return the bytes that the entries take on the disk, in whole blocks."""
     taken = 0
     for path in (folder / "entries").glob("??/*"):
         try:
@@ -56,7 +56,7 @@ def on_disk(folder: Path) -> int:
 
 
 async def written_at_last(backend: FileBackend, key: str, size: int) -> bool:
-    """A write that finds no room is refused, and the sweep it asks for makes room beside the writers."""
+    """Repeat a write until it is stored. A write without room is refused, and starts a sweep that makes room."""
     for _ in range(1000):
         if await backend.write(key, b"x" * size, 60, (), ()):
             return True
@@ -67,7 +67,7 @@ async def written_at_last(backend: FileBackend, key: str, size: int) -> bool:
 async def test_the_disk_is_bounded_however_many_processes_write(
     folder: Path, backend: FileBackend, write_elsewhere: Callable[..., Program]
 ) -> None:
-    each = 3 * 2 * MEBIBYTE // 30_000  # three times what has room at once
+    each = 3 * 2 * MEBIBYTE // 30_000  # each process writes three times as much as the limit allows
     others = [write_elsewhere(size=30_000, keys=0, count=each) for _ in range(2)]
     most = 0
     async with asyncio.timeout(60):

@@ -1,4 +1,4 @@
-"""The bound of the memory backend."""
+"""Tests of the limit of the memory backend."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tracemalloc
 from fastapi_ignite.infra.cache import MemoryBackend
 
 BOUND = 2**20
-OF_THE_CACHE = ("*/infra/cache/*", __file__)
+CACHE_FILES = ("*/infra/cache/*", __file__)
 
 
 async def write(backend: MemoryBackend, key: str, size: int) -> bool:
@@ -51,8 +51,8 @@ async def test_the_count_is_what_the_process_pays() -> None:
             traces = tracemalloc.take_snapshot()
         finally:
             tracemalloc.stop()
-        # the process has other threads, whose memory is not the cache's
-        own = traces.filter_traces([tracemalloc.Filter(inclusive=True, filename_pattern=path) for path in OF_THE_CACHE])
+        # other threads of the process use memory that the cache does not count
+        own = traces.filter_traces([tracemalloc.Filter(inclusive=True, filename_pattern=path) for path in CACHE_FILES])
         paid = sum(each.size for each in own.statistics("filename"))
         assert 0.5 * BOUND < paid < 1.1 * BOUND
 

@@ -1,4 +1,4 @@
-"""Backends that are away, hang, break in the middle of work, and come back."""
+"""Tests of cache backends that are unreachable, hang, fail during work, and recover."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CALLS = 50
 
 
 class Source:
-    """A cached function that counts its runs."""
+    """Has a cached function and counts its runs."""
 
     def __init__(self) -> None:
         self.value = "old"
@@ -153,7 +153,7 @@ async def test_it_is_used_again_when_it_is_back(flaky: FlakyRedis) -> None:
 
 
 async def test_an_invalidation_that_was_lost_is_made_up_for(flaky: FlakyRedis, addresses: ServiceAddresses) -> None:
-    """The writer's process loses Redis at the worst moment; another process goes on using it."""
+    """The process that writes loses Redis before it can invalidate. Another process continues to use Redis."""
     source, namespace = Source(), uuid4().hex
     async with (
         cache_at(addresses.redis_url, namespace=namespace) as elsewhere,
@@ -166,14 +166,14 @@ async def test_an_invalidation_that_was_lost_is_made_up_for(flaky: FlakyRedis, a
         assert [await source.read() for _ in range(5)] == ["new"] * 5, "what it cannot invalidate it does not show"
         await flaky.restore()
 
-        async def told() -> bool:
-            for _ in range(1500):  # without a pause: the moment when it may try again is short
+        async def invalidated() -> bool:
+            for _ in range(1500):  # without a pause, because the moment when it may try again is short
                 assert await source.read() == "new", "nor shows it before the others know"
                 await asyncio.sleep(0)
             with use_cache(elsewhere):
                 return await source.read() == "new"
 
-        await until(told, "the other process has heard of the write")
+        await until(invalidated, "the other process has heard of the write")
 
 
 async def test_more_lost_invalidations_than_can_be_remembered_drop_everything(
@@ -191,11 +191,11 @@ async def test_more_lost_invalidations_than_can_be_remembered_drop_everything(
         assert REGISTRY.get_sample_value("ignite_cache_owed_invalidations", {"backend": "redis"}) == 1
         await flaky.restore()
 
-        async def told() -> bool:
+        async def invalidated() -> bool:
             with use_cache(elsewhere):
                 return await source.read(1) == "new"
 
-        await until(told, "everything was dropped")
+        await until(invalidated, "everything was dropped")
 
 
 async def test_a_write_that_is_cancelled_while_it_invalidates_still_does(
@@ -216,11 +216,11 @@ async def test_a_write_that_is_cancelled_while_it_invalidates_still_does(
             await write
         await flaky.restore()
 
-        async def told() -> bool:
+        async def invalidated() -> bool:
             with use_cache(elsewhere):
                 return await source.read() == "new"
 
-        await until(told, "the other process has heard of the write")
+        await until(invalidated, "the other process has heard of the write")
 
 
 async def test_a_folder_that_cannot_be_used_fails_no_call(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ async def test_a_lock_that_an_outage_kept_is_released_when_the_disk_is_back(tmp_
         loading = asyncio.create_task(slow(0))
         await begun.wait()
         folder.rename(away)
-        folder.write_text("no folder")  # storing the value fails, so the lock is not released either
+        folder.write_text("no folder")  # storing the value fails, and so does releasing the lock
         go_on.set()
         assert await loading == 0
         folder.unlink()

@@ -1,4 +1,4 @@
-"""What only the Redis backend has to get right."""
+"""Tests of what only the Redis backend must handle."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_nothing_stays_in_redis_for_ever(redis: Redis, backend: RedisBacke
 async def test_losing_a_generation_costs_a_reload_and_shows_nothing_old(
     redis: Redis, backend: RedisBackend, namespace: str
 ) -> None:
-    """As when Redis evicts it."""
+    """Redis may evict a generation when its memory is full."""
     generations = await backend.generations(["t"])
     await backend.write("note", b"1", 60, ["t"], generations)
     redis.delete(f"{namespace}:~tag:t")

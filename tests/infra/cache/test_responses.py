@@ -1,4 +1,4 @@
-"""Cached responses of an application of our own making, behind the real token check, on every backend."""
+"""Tests of cached responses, on every backend, in a small application behind the real token check."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class NoteNotFoundError(NotFoundError):
 
 
 class Service:
-    """The application, its callers, and how often its endpoint ran."""
+    """Runs the application, makes tokens for its callers, and counts the runs of its endpoint."""
 
     def __init__(self, settings: Settings, state: AppState) -> None:
         self.runs = 0
@@ -165,7 +165,7 @@ async def test_a_header_that_it_varies_on_does_too(service: Service, path: str) 
 
 
 async def test_tags_name_validated_parameters(service: Service) -> None:
-    """However the id was written in the URL."""
+    """The spelling of the id in the URL does not matter."""
     note_id, tenant_id = uuid4(), uuid4()
     spellings = [str(note_id), str(note_id).upper(), note_id.hex]
     headers = service.headers(tenant_id)

@@ -1,4 +1,4 @@
-"""One load for many callers, and never an old one for a new caller, on every backend."""
+"""Tests that many callers share one load, and that a new caller never gets an old one, on every backend."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ CROWD = 500
 
 @pytest.fixture(autouse=True)
 def _use(cache: Cache) -> None:
-    """Every test here works on the cache in use."""
+    """Install the cache for all tests of this module."""
 
 
 async def test_a_reader_cannot_bring_an_old_value_back() -> None:
-    """Load the old value, write and invalidate, then store what was loaded."""
+    """The reader loads the old value, the writer writes and invalidates, and then the reader stores the old value."""
     stored = "old"
     loaded, go_on = asyncio.Event(), asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""A stack that uses the servers heals after any of them was killed; `ensure()` is what its supervisor calls."""
+"""Tests that the servers of a stack recover after one was killed. The supervisor of a stack calls `ensure()`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 async def healed(lease: EmbeddedLease) -> float:
-    """Calls `ensure()` until both servers answer again; the seconds it took."""
+    """Call `ensure()` until both servers answer again, and return the seconds that it took."""
     began = time.monotonic()
     while time.monotonic() - began < 20:
         lease.ensure()
@@ -37,7 +37,7 @@ async def healed(lease: EmbeddedLease) -> float:
 
 
 async def keep_a_row(lease: EmbeddedLease) -> int:
-    """Returns the process that served the session."""
+    """Create a row, and return the id of the process that served the session."""
     async with postgres(lease.endpoints) as connection:
         await connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
         return int(await connection.fetchval("SELECT pg_backend_pid()"))

@@ -1,4 +1,4 @@
-"""Starting, sharing and stopping the servers of a data folder."""
+"""Tests of starting, sharing and stopping the servers of a data folder."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TestAcquire:
             acquire(data_dir, durable=True)
 
 
-class TestLastOneOut:
+class TestLastUser:
     def test_stops_the_servers(self, data_dir: Path, other_user: StartUser) -> None:
         lease = acquire(data_dir, durable=False)
         neighbour = other_user()

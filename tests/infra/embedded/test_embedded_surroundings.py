@@ -1,4 +1,4 @@
-"""Taken ports, closed folders, foreign data, full disks: what the machine around the servers may hold against them."""
+"""Tests of servers on a difficult machine: used ports, closed folders, foreign data and full disks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class TestPorts:
 
 @pytest.fixture
 def closed_folder(tmp_path: Path) -> Iterator[Path]:
-    """As a clone below /root is: nobody but its owner gets in."""
+    """Return a folder that only its owner can enter, like a clone below /root."""
     folder = tmp_path / "private" / "data"
     folder.parent.mkdir(mode=0o700)
     yield folder
@@ -122,14 +122,14 @@ class TestClosedFolder:
         assert found.is_relative_to(open_folder)
         made = (found / "postgres").stat().st_ino
         assert (programs.postgres_programs(account) / "postgres").stat().st_ino == made
-        answer = subprocess.run(  # noqa: S603  # the program from our own wheel
+        answer = subprocess.run(  # noqa: S603  runs a program of our own wheel
             [found / "psql", "--version"], capture_output=True, text=True, check=True, **account.popen_options
         )
         assert " 18." in answer.stdout
 
 
 class TestOneLineErrors:
-    """What a user reads when the servers cannot run."""
+    """These tests cover the message that a user reads when the servers cannot run."""
 
     @staticmethod
     def failure(data_dir: Path) -> str:
@@ -171,7 +171,7 @@ class TestOneLineErrors:
 
     def test_missing_wheels(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "path", [])
-        monkeypatch.delitem(sys.modules, programs.VALKEY_PACKAGE, raising=False)  # it is a pytest plugin as well
+        monkeypatch.delitem(sys.modules, programs.VALKEY_PACKAGE, raising=False)  # pytest loaded it as a plugin
         for find in (programs.postgres_programs, programs.valkey_program):
             with pytest.raises(EmbeddedServerError, match="is not installed"):
                 find(ServerAccount.for_postgres())

@@ -1,4 +1,4 @@
-"""Started by root, each server has a user of its own, and data folders of the time before keep working."""
+"""Tests that root gives each server its own user, and that data folders from before this rule still work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOBODY = 65534
 
 
 def users_of(pid: int | None) -> set[int]:
-    """Real, effective, saved and file system user of a process."""
+    """Return the real, effective, saved and file system user of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {int(number) for line in lines if line.startswith("Uid:") for number in line.split()[1:]}
 
@@ -53,7 +53,7 @@ async def test_a_folder_that_only_nobody_may_enter(data_dir: Path) -> None:
     acquire(data_dir, durable=False).release()
     stop(data_dir)
     os.chown(data_dir, NOBODY, NOBODY)
-    data_dir.chmod(0o700)  # noqa: ASYNC240  nobody else waits in this loop
+    data_dir.chmod(0o700)  # noqa: ASYNC240  nothing else runs in this loop
     with acquire(data_dir, durable=False) as lease:
         async with valkey(lease.endpoints) as client:
             assert await client.ping()

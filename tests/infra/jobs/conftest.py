@@ -8,6 +8,6 @@ import pytest
 
 @pytest.fixture
 def silent_server() -> Iterator[int]:
-    """The port of a server that accepts connections and never says a word."""
+    """Return the port of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]

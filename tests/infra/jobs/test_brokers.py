@@ -1,4 +1,4 @@
-"""Which broker the settings choose, and what is said of wrong ones."""
+"""Tests of which broker the settings choose, and of the errors for wrong settings."""
 
 from __future__ import annotations
 

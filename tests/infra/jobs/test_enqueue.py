@@ -1,4 +1,4 @@
-"""A message belongs to a transaction: it leaves after the COMMIT, and never after a rollback."""
+"""Tests that a message belongs to a transaction: it is sent after the COMMIT, and never after a rollback."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ADD = text("INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:id, 
 
 
 async def nothing(*_: object) -> None:
-    """Do what no worker will be asked to do."""
+    """Do nothing. No worker runs this job."""
 
 
 class Sender:
-    """Transactions that write a tenant each, and tell a worker of it."""
+    """Runs transactions that each write a tenant and send a message about it."""
 
     def __init__(self, database: Database, direct: Database, jobs: JobQueue) -> None:
         self.database = database
@@ -44,7 +44,7 @@ class Sender:
             await self.write(session, tenant_id)
 
     async def is_written(self, tenant_id: UUID) -> bool:
-        """Whether another connection sees the row."""
+        """Return whether another connection sees the row."""
         return len(await rows_of(self._direct, tenant_id, "SELECT 1 FROM tenants")) == 1
 
     async def sent(self) -> int | None:
@@ -160,7 +160,7 @@ async def test_a_broker_that_is_away_fails_no_transaction(database: Database) ->
 async def test_a_cancellation_while_a_message_is_sent_comes_after_the_block(
     database: Database, silent_server: int
 ) -> None:
-    """Whoever undoes work after an error would undo what is committed."""
+    """Otherwise, code that undoes its work after an error would undo committed work."""
     sender = Sender(database, database, JobQueue(make_broker(f"redis://127.0.0.1:{silent_server}/0")))
     tenant_id, reached = new_id(), []
 
@@ -185,7 +185,7 @@ async def test_an_action_that_fails_reaches_nobody(database: Database) -> None:
         raise ZeroDivisionError
 
     async def note(items: object) -> None:
-        done.extend(items)  # type: ignore[arg-type]  # the numbers below
+        done.extend(items)  # type: ignore[arg-type]  # the items are the numbers below
 
     async with database.tenant(None) as session:
         after_commit(session, fail, 1)

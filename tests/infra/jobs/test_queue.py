@@ -1,4 +1,4 @@
-"""Sending: what is sent arrives, and a broker that is away or silent holds nobody up."""
+"""Tests that a sent job arrives, and that a broker that is unreachable or silent delays nobody."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SCHEMES = ("redis", "amqp")
 
 
 async def nothing(*_: object) -> None:
-    """Do what no worker will be asked to do."""
+    """Do nothing. No worker runs this job."""
 
 
 @pytest.fixture
 def job() -> Job:
-    """A kind of work of this test alone, that no worker knows."""
+    """Return a job that only this test uses and that no worker knows."""
     return Job("test.nothing", f"queue_{new_id().hex}", Priority.BULK, nothing)
 
 
@@ -67,7 +67,7 @@ async def test_the_event_loop_goes_on_while_a_broker_is_silent(scheme: str, job:
 
 
 async def test_while_one_call_is_without_an_answer_no_other_waits(job: Job, silent_server: int) -> None:
-    """Redis's client tries twice: the thread is busy with the first call for a while yet."""
+    """The Redis client tries twice, so its thread is still busy with the first call for some time."""
     jobs = JobQueue(make_broker(f"redis://127.0.0.1:{silent_server}/0"))
     assert await jobs.send(job) is False
     async with asyncio.timeout(1):

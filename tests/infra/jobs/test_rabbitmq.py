@@ -1,4 +1,4 @@
-"""The same jobs over RabbitMQ: the real server, a worker in a process of its own."""
+"""Tests of jobs over a real RabbitMQ server, with a worker in its own process."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def ingestion_worker(server: str, folder: Path, settings: Settings, addresses: ServiceAddresses) -> Iterator[None]:
-    """`cli.py worker`, told by its environment alone."""
+    """Run `cli.py worker` with settings from its environment only."""
     commands = CommandLine.on_servers(folder, addresses)
     process = commands.start(
         "worker",
@@ -65,7 +65,7 @@ def ingestion_worker(server: str, folder: Path, settings: Settings, addresses: S
 async def tenant(
     make_tenant: TenantFactory, settings: Settings, addresses: ServiceAddresses, server: str
 ) -> AsyncGenerator[TenantClient]:
-    """Calls an API whose jobs go to RabbitMQ."""
+    """Return a tenant that calls an API whose jobs go to RabbitMQ."""
     made = await make_tenant()
     async with (
         open_state(settings, replace(addresses, rabbitmq_url=server)) as state,
@@ -84,7 +84,7 @@ async def test_an_upload_is_ingested_by_a_worker_that_listens_to_one_queue(
     answer = await tenant.ask(project, "How many apple trees does the orchard keep?")
     assert answer.json()["answerable"] is True
     jobs = JobQueue(make_broker(server))
-    # one for each file that it ingests, and files of other tests may wait in the same database
+    # there is one for each ingested file, and files of other tests may wait in the same database
     assert await jobs.backlog(backfill_embeddings), "a worker of another queue took it, or it was never sent"
     jobs.close()
     with Redis.from_url(CommandLine.on_servers(folder, addresses).environment["REDIS_URL"]) as redis:
@@ -92,7 +92,7 @@ async def test_an_upload_is_ingested_by_a_worker_that_listens_to_one_queue(
 
 
 async def nothing(*_: object) -> None:
-    """Do what no worker will be asked to do."""
+    """Do nothing. No worker runs this job."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One at a time in a process, and nobody waits for a turn."""
+"""Tests of a runner that does one piece of work at a time, and whose callers do not wait for a turn."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import structlog
 from fastapi_ignite.infra.jobs.serial_runner import SerialRunner
 
 
-class Works:
-    """Work that ends when the test says so."""
+class Work:
+    """Simulates work that ends when the test sets `may_end`."""
 
     def __init__(self) -> None:
         self.running = 0
@@ -34,23 +34,23 @@ async def in_request(runner: SerialRunner, name: str) -> None:
 
 
 async def test_what_comes_meanwhile_is_noted_once_and_done_by_whoever_works() -> None:
-    works = Works()
-    runner = SerialRunner(works)
+    work = Work()
+    runner = SerialRunner(work)
     first = asyncio.create_task(in_request(runner, "a"))
     await asyncio.sleep(0)
     for name in ("b", "c", "b"):
         await asyncio.create_task(in_request(runner, name))
     assert not first.done()
-    works.may_end.set()
+    work.may_end.set()
     await first
-    assert works.done == [("a", "of a"), ("b", "of b"), ("c", "of c")]
+    assert work.done == [("a", "of a"), ("b", "of b"), ("c", "of c")]
 
 
 async def test_work_that_fails_does_not_block_the_runner() -> None:
-    works = Works()
-    works.may_end.set()
-    runner = SerialRunner(works)
+    work = Work()
+    work.may_end.set()
+    runner = SerialRunner(work)
     with pytest.raises(ValueError, match="broken"):
         await runner.run("broken")
     await runner.run("a")
-    assert [name for name, _ in works.done] == ["broken", "a"]
+    assert [name for name, _ in work.done] == ["broken", "a"]

@@ -1,4 +1,4 @@
-"""Whose request a job's log lines belong to, and what they say."""
+"""Tests of the log lines of a job: which request id they have, and what they contain."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def lines(settings: Settings, caplog: pytest.LogCaptureFixture) -> Lines:
-    """What was logged so far, as the pipeline that `settings` configured hands it on to be rendered."""
+    """Return a function that returns the log lines so far, as dictionaries before they are rendered."""
     del settings
     caplog.set_level("INFO")
     return lambda: [record.msg for record in caplog.records if isinstance(record.msg, dict)]
@@ -31,7 +31,7 @@ def lines(settings: Settings, caplog: pytest.LogCaptureFixture) -> Lines:
 
 @pytest.fixture
 def broker() -> JobBroker:
-    """Nobody connects to it."""
+    """Return a broker to which nobody connects."""
     return make_broker("redis://127.0.0.1:1/0")
 
 
@@ -76,7 +76,7 @@ async def test_the_workers_lines_about_an_upload_carry_the_requests_id(tenant: T
         return bool(jobs(job="ingestion.backfill_embeddings", request_id=request_id))
 
     await eventually(embedded)
-    # the message may be of another upload: it brings the file whose turn it is
+    # the message may belong to another upload: for each message, the worker takes the file whose turn it is
     (ingested,) = jobs(message_id=line["message_id"])
     assert (ingested["job"], ingested["outcome"]) == ("ingestion.process_file", "done")
     assert ingested["milliseconds"] > 0
@@ -87,10 +87,10 @@ async def test_a_file_keeps_its_requests_id_when_the_message_of_another_brings_i
     make_tenant: TenantFactory, settings: Settings, state: AppState, lines: Lines
 ) -> None:
     first, second = f"first-{new_id().hex}", f"second-{new_id().hex}"
-    unheard, heard = await make_tenant(), await make_tenant()
+    first_tenant, second_tenant = await make_tenant(), await make_tenant()
     async with client_for(settings, {**state, "jobs": JobQueue(make_broker("redis://127.0.0.1:1/0"))}) as client:
-        waiting = await upload(TenantClient(unheard.id, client, unheard.headers), first)
-    file_id = await upload(heard, second)
+        waiting = await upload(TenantClient(first_tenant.id, client, first_tenant.headers), first)
+    file_id = await upload(second_tenant, second)
     assert (await completed(lines, second))["file_id"] == file_id
     assert (await completed(lines, first))["file_id"] == waiting
 

@@ -1,4 +1,4 @@
-"""The heart of a worker process stands still with what does its work."""
+"""Tests that a worker process sends no heartbeats while it cannot work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HeartbeatP
 
 @pytest.fixture
 def broker(pipe: HeartbeatPipe, addresses: ServiceAddresses, redis: Redis) -> Iterator[JobBroker]:
-    """Its worker runs, with one queue that is always empty."""
+    """Return a broker whose worker runs, with one queue that is always empty."""
     redis.delete("heartbeat:worker")
     made = make_broker(addresses.redis_url)
     made.add_middleware(heartbeat.WorkerHeartbeat(made, addresses.redis_url))
@@ -81,7 +81,7 @@ def test_it_does_not_while_nothing_fetches_messages(
 ) -> None:
     wait_until(lambda: beats(pipe), "it beats")
     monkeypatch.setitem(broker.last_polls, "another queue", time.monotonic() - heartbeat.CONSUMER_SECONDS)
-    time.sleep(0.2)  # a beat that was under way
+    time.sleep(0.2)  # for a heartbeat that was already on its way
     pipe.read()
     time.sleep(1.5)
     assert pipe.read() == []

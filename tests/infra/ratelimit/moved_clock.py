@@ -1,4 +1,4 @@
-"""The script as it is, but for the clock: that one is moved by hand, to the microsecond."""
+"""The script of the rate limit with a clock that a test moves, exact to the microsecond."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START = 1_790_000_000 * MICROSECONDS
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """As the script answers."""
+    """Holds an answer of the script."""
 
     allowed: bool
     remaining: int
@@ -24,7 +24,7 @@ class Decision:
 
 
 class MovedWindow:
-    """One key's window."""
+    """Runs the script on the window of one key."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -36,11 +36,11 @@ class MovedWindow:
         self.now = START
 
     def forward(self, seconds: float) -> None:
-        """Also back."""
+        """Move the clock. A negative number moves it back."""
         self.now += round(seconds * MICROSECONDS)
 
     def hit(self, limit: int, cost: int = 1, *debts: tuple[float, int]) -> Decision:
-        """`debts` are ages in seconds and units."""
+        """Ask for units of the limit. Each of the `debts` is an age in seconds and a number of units."""
         self.redis.delete(self._clock)
         self.redis.rpush(self._clock, self.now // MICROSECONDS, self.now % MICROSECONDS)
         told = [number for age, units in debts for number in (round(age * MICROSECONDS), units)]
@@ -50,9 +50,9 @@ class MovedWindow:
         return Decision(bool(answer[0]), answer[1], answer[2])
 
     def passes(self, limit: int, cost: int = 1) -> bool:
-        """Whether a request does."""
+        """Return whether a request is allowed."""
         return self.hit(limit, cost).allowed
 
     def close(self) -> None:
-        """Leave nothing for other tests."""
+        """Delete the keys of this window."""
         self.redis.delete(self.key, self._clock)

@@ -1,4 +1,4 @@
-"""Who decides: Redis, or the process while Redis is away."""
+"""Tests of the rate limiter, which decides in Redis, or in the process while Redis is unreachable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastapi_ignite.infra.services import ServiceAddresses
 from infra.cache.flaky_redis import FlakyRedis, refused_url
 
 NO_RETRIES = Retry(NoBackoff(), 0)
-PATIENT = 30.0  # a busy machine is no outage
+PATIENT = 30.0  # a busy machine must not look like an outage
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def key() -> str:
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every request asks whether Redis is back."""
+def retry_redis_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every request try whether Redis is back."""
     monkeypatch.setattr(limiter, "RETRY_REDIS_AFTER_SECONDS", 0.0)
 
 
@@ -94,7 +94,7 @@ async def test_a_restarted_redis_learns_the_script_again(redis: Redis, key: str)
 
 
 class TestWithoutRedis:
-    """One process decides alone, by the same rules."""
+    """These tests cover a process that decides alone, by the same rules."""
 
     async def test_units_are_counted_down_and_then_refused(self, key: str) -> None:
         async with limiter_without_redis() as window:
@@ -110,7 +110,7 @@ class TestWithoutRedis:
         assert [decision.allowed for decision in decisions] == [True, False, True, False]
 
     async def test_an_outage_refills_nothing(self, addresses: ServiceAddresses, key: str) -> None:
-        """Redis gave two of three; when it goes away the process gives one more, and not three."""
+        """Redis has allowed two of three requests. When it fails, the process allows one more, and not three."""
         async with FlakyRedis(addresses.redis_url) as line, Redis.from_url(line.url, retry=NO_RETRIES) as client:
             window = RateLimiter(client, patience=PATIENT)
             before = [await window.hit(key, 3) for _ in range(2)]
@@ -119,11 +119,11 @@ class TestWithoutRedis:
         assert [decision.degraded for decision in (*before, *after)] == [False, False, True, True, True]
         assert [decision.allowed for decision in (*before, *after)] == [True, True, True, False, False]
 
-    @pytest.mark.usefixtures("at_once")
+    @pytest.mark.usefixtures("retry_redis_at_once")
     async def test_redis_is_told_of_the_units_when_it_is_back(
         self, addresses: ServiceAddresses, redis: Redis, key: str
     ) -> None:
-        """Else every outage would be a second minute."""
+        """Otherwise, every outage would give a tenant the limit of a minute twice."""
         async with FlakyRedis(addresses.redis_url) as line, Redis.from_url(line.url, retry=NO_RETRIES) as client:
             window = RateLimiter(client, patience=PATIENT)
             await line.cut()
@@ -160,7 +160,7 @@ class TestWithoutRedis:
             assert line.connections == before
 
     async def test_a_silent_redis_is_asked_by_few(self, addresses: ServiceAddresses, key: str) -> None:
-        """What it costs to notice is paid by the requests under way, not by every request."""
+        """Only the requests that are under way wait for the timeout, not every request."""
         async with FlakyRedis(addresses.redis_url) as line, Redis.from_url(line.url, retry=NO_RETRIES) as client:
             await line.hang()
             window = RateLimiter(client)
@@ -173,11 +173,11 @@ class TestWithoutRedis:
         assert asked <= 2 * limiter.MAX_IN_FLIGHT
 
     async def test_a_lagging_loop_is_no_outage(self, addresses: ServiceAddresses, key: str) -> None:
-        """A process too busy to hear the answers in time does not say that Redis is away."""
+        """A process that is too busy to read the answers in time must not treat Redis as unreachable."""
         async with Redis.from_url(addresses.redis_url) as cold:
             asked = asyncio.ensure_future(RateLimiter(cold).hit(key, 10))
             while not asked.done():
-                time.sleep(limiter.PATIENCE_SECONDS / WAITS * 3)  # noqa: ASYNC251  to hold the loop is the point
+                time.sleep(limiter.PATIENCE_SECONDS / WAITS * 3)  # noqa: ASYNC251  the test must block the loop
                 await asyncio.sleep(0)
         assert not asked.result().degraded
 
@@ -185,8 +185,8 @@ class TestWithoutRedis:
         assert limiter.PATIENCE_SECONDS < 0.1
 
 
-class TestTheProcessesOwnWindow:
-    """The rules of the script, without Redis."""
+class TestProcessWindow:
+    """These tests check that the window in a process has the rules of the script."""
 
     @given(st.lists(st.tuples(st.floats(0, 70), st.integers(1, 4)), max_size=40), st.integers(1, 6))
     def test_any_sequence_is_decided_as_by_a_list_of_times(self, steps: list[tuple[float, int]], limit: int) -> None:

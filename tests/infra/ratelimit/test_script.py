@@ -1,4 +1,4 @@
-"""The window in Redis, to the microsecond."""
+"""Tests of the window in Redis, exact to the microsecond."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def window(redis: Redis) -> Iterator[MovedWindow]:
 
 
 class TestTheEdge:
-    """A unit is back when it is sixty seconds old, and not a microsecond before."""
+    """These tests check that a unit is free again after sixty seconds, and not a microsecond earlier."""
 
     def test_of_one_unit(self, window: MovedWindow) -> None:
         assert window.passes(1)
@@ -46,7 +46,7 @@ class TestTheEdge:
         assert not window.passes(5)
 
     def test_no_second_minute_around_the_turn_of_the_first(self, window: MovedWindow) -> None:
-        """A counter that is emptied once a minute gives 2 N around that moment, a bucket up to 2 N - 1."""
+        """A counter that is reset every minute would allow 2 N around that moment, and a token bucket up to 2 N - 1."""
         window.forward(59)
         assert [window.passes(3) for _ in range(4)] == [True, True, True, False]
         window.forward(2)
@@ -61,8 +61,8 @@ class TestTheEdge:
         assert window.passes(1)
 
 
-class TestTheClockOfRedisIsSet:
-    """By hand, or by a time server."""
+class TestChangedClockOfRedis:
+    """These tests cover a Redis whose clock a person or a time server changes."""
 
     def test_back(self, window: MovedWindow) -> None:
         assert [window.passes(2), window.passes(2)] == [True, True]
@@ -83,7 +83,7 @@ class TestTheClockOfRedisIsSet:
 
 
 class TestManyUnits:
-    """Beyond a thousand a minute units of the same 60 ms are one entry."""
+    """These tests cover limits above 1,000 a minute, where units of the same 60 ms are one entry."""
 
     def test_the_limit_holds_in_every_window(self, window: MovedWindow) -> None:
         limit, taken = 3000, []
@@ -117,7 +117,7 @@ class TestManyUnits:
 
 
 class TestUnitsGivenElsewhere:
-    """By a process that had to decide alone."""
+    """These tests cover units that a process allowed while it had to decide alone."""
 
     def test_they_come_back_a_minute_after_they_were_given(self, window: MovedWindow) -> None:
         assert window.passes(4)
@@ -135,8 +135,8 @@ class TestUnitsGivenElsewhere:
         assert window.hit(2, 1, (20, 2), (10, 3)) == Decision(allowed=False, remaining=0, wait_ms=50_000)
 
 
-class AgainstAModel(RuleBasedStateMachine):
-    """Whatever is asked and whenever, the script decides as a plain list of times does."""
+class WindowMachine(RuleBasedStateMachine):
+    """Compares the script with a plain list of times, for any requests at any times."""
 
     redis: Redis
 
@@ -165,5 +165,5 @@ class AgainstAModel(RuleBasedStateMachine):
 
 
 def test_any_sequence_is_decided_as_by_a_list_of_times(redis: Redis) -> None:
-    machine = type("Machine", (AgainstAModel,), {"redis": redis})
+    machine = type("Machine", (WindowMachine,), {"redis": redis})
     run_state_machine_as_test(machine, settings=settings(stateful_step_count=25))
