@@ -86,8 +86,9 @@ def _run_wrk(request: Request, seconds: int, connections: int) -> tuple[int, int
     headers = [part for name, value in request.headers.items() for part in ("-H", f"{name}: {value}")]
     url = f"http://127.0.0.1:{request.port}{request.path}"
     unique = str(next(_numbers)) if request.fresh else ""
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", f"-s{SCRIPT}", *headers]
     finished = subprocess.run(  # noqa: S603  our own arguments
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", f"-s{SCRIPT}", *headers, url, "--", request.body, unique],  # noqa: S607  wrk of the PATH
+        ["wrk", *options, url, "--", request.body, unique],  # noqa: S607  wrk of the PATH
         check=True,
         capture_output=True,
         text=True,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from uuid import UUID
 
@@ -22,9 +23,10 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from support.command_line import free_port
 
-START_SECONDS = 60
+START_SECONDS = 300  # a busy machine is no failure
 STOP_SECONDS = 60
 BOUNDED = "fastapi_ignite.http.server_protocol:BoundedProtocol"
+_numbers = count()
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -39,7 +41,7 @@ class Program:
             "PYTHONPATH": os.pathsep.join(SOURCES),
             **variables,
         }
-        self.log = data.parent / "processes.log"
+        self.log = data.parent / f"program-{next(_numbers)}.log"
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
