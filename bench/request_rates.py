@@ -88,6 +88,8 @@ class Measurement(NamedTuple):
 def measure(contestant: Contestant, seconds: int) -> Measurement:
     worked = cpu_seconds(contestant.process_id)
     load = offer_load(contestant.request, seconds)
+    if not load.answers:
+        raise SystemExit(f"{contestant.request.path}: no answer in {seconds} s, the machine is too busy")
     return Measurement(load.rate, (cpu_seconds(contestant.process_id) - worked) * 1000 / load.answers)
 
 
@@ -171,13 +173,13 @@ def reference_requests(item_id: str, item: bytes, servers: Mapping[str, Server],
 
 
 def play(contestants: Mapping[str, Contestant], *, rounds: int, seconds: int) -> dict[str, list[Measurement]]:
-    """Measure all in turn. The first round warms up and does not count, and every other round goes backwards."""
+    """Warm all of them up, and measure them in turn. Every other round goes backwards."""
     measured: dict[str, list[Measurement]] = {name: [] for name in contestants}
-    for number in range(rounds + 1):
+    for contestant in contestants.values():
+        offer_load(contestant.request, seconds)
+    for number in range(rounds):
         for name in list(contestants)[:: -1 if number % 2 else 1]:
-            found = measure(contestants[name], seconds)
-            if number:
-                measured[name].append(found)
+            measured[name].append(measure(contestants[name], seconds))
     return measured
 
 
