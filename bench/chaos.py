@@ -1,13 +1,13 @@
-"""Attacks a whole stack from outside and checks that nothing is lost, orphaned, charged wrongly or told as a defect.
+"""Attack a whole stack from outside, and check that nothing is lost, orphaned or charged wrongly.
 
     python -m bench.chaos [--rounds 200] [--tenants 4] [--only "kill api" "fill disk" …]
 
 Tenants upload, ask, read and remove without a pause, each operation repeated with its Idempotency-Key until it is
-acknowledged. Meanwhile disasters strike in an order of chance: each part of the stack is killed with SIGKILL (the
-parser and the guardian too) or stopped with SIGSTOP, the disk is filled, connections are taken or ended, Redis is
-flushed, and a proxy drops the answers of executed COMMITs. Every 25 rounds the stack comes to rest. Then every
-acknowledged file must be there once, completed, with its characters charged; every answered question charged once;
-each stored object must have a row and each row its object; and no answer may have been a 500.
+acknowledged. Meanwhile disasters strike in a random order: each part of the stack is killed with SIGKILL (the parser
+and the guardian too) or stopped with SIGSTOP, the disk is filled, connections are taken or ended, Redis is flushed, and
+a proxy drops the answers to executed COMMITs. Every 25 rounds the load stops and the stack finishes its work. Then
+every acknowledged file must be there once, completed, with its characters charged; every answered question must be
+charged once; each stored object must have a row and each row its object; and no answer may have been a 500.
 """
 
 from __future__ import annotations

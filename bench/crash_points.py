@@ -1,7 +1,7 @@
-"""The application with a bomb at each named point of a question: only `bench/idempotency.py` runs it.
+"""The application with a crash point at each step of a question; only `bench/idempotency.py` runs it.
 
-`X-Crash-At: <point>` kills the process there with SIGKILL. `X-Redis-At: <point> <flush | cut | hang>` does it to Redis
-instead, through the address in `REDIS_LINE_CONTROL`, and the request goes on.
+`X-Crash-At: <point>` kills the process there with SIGKILL. `X-Redis-At: <point> <flush | cut | hang>` instead flushes
+Redis, breaks its connections or keeps them silent, through the address in `REDIS_LINE_CONTROL`; the request goes on.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _settling: ContextVar[bool] = ContextVar("crash_settling", default=False)
 
 
 def reach(point: str) -> None:
-    """What the request's headers want to happen here."""
+    """Do what the request's headers want to happen at this point."""
     headers = _headers.get() or {}
     if headers.get(b"x-crash-at", b"").decode() == point:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -52,13 +52,12 @@ def reach(point: str) -> None:
 
 
 class Bombs:
-    """The headers of a request, where the points find them; and the last point."""
+    """Makes the headers of a request available to the crash points, and is itself the last point."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Other protocols are passed through."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -94,11 +93,11 @@ def _mark_settling() -> None:
         await complete(*args, **kwargs)
         _settling.set(True)
 
-    IdempotencyStore.complete = marked  # type: ignore[method-assign]  # the point is between this and the commit
+    IdempotencyStore.complete = marked  # type: ignore[method-assign]  # the crash point follows this call
 
 
 def _around_the_last_commit() -> None:
-    transaction = Database._transaction  # noqa: SLF001  every transaction passes here
+    transaction = Database._transaction  # noqa: SLF001  all transactions begin here
 
     @contextlib.asynccontextmanager
     async def watched(*args: Any) -> AsyncGenerator[Any]:
@@ -114,7 +113,7 @@ def _around_the_last_commit() -> None:
 
 
 def bombed() -> FastAPI:
-    """For Uvicorn."""
+    """Return the application for Uvicorn."""
     _around(IdempotencyStore, "claim", after="after_claim")
     _around(UsageService, "reserve", after="after_reserve")
     _around(LocalEngine, "ask", before="before_model", after="after_model")

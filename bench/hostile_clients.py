@@ -1,8 +1,8 @@
-"""Clients that mean harm, in a process of their own: only `bench/attacks.py` starts it.
+"""Attack a server with hostile clients, in a process of their own that only `bench/attacks.py` starts.
 
     python -m bench.hostile_clients PORT SECONDS TOKEN UPLOAD_PATH
 
-Each kind comes from an address of its own on the loopback network. All are bounded in number and in time.
+Each kind of client has its own address on the loopback network. The number of clients and the time are limited.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dataclasses import dataclass
 HALF_OPEN, ENDLESS_HEADERS, SLOW_UPLOADS = 1100, 4, 50
 HEADER_BYTES = 100 * 2**20
 BLOCK = b"a" * 65536
-# they stand for other machines: they must not take the processor from the server's
+# they represent other machines, so they must not take processor time from the server
 NICENESS = 15
 
 
 @dataclass
 class Target:
-    """Where to, until when, and what became of the connections."""
+    """The server and the end of the attack, with counts of what became of the connections."""
 
     port: int
     ends_at: float
@@ -61,7 +61,7 @@ async def endless_header(target: Target, address: str) -> None:
 
 
 async def half_open(target: Target, address: str) -> None:
-    """Begin a request and stay silent."""
+    """Send the beginning of a request, and stay silent."""
     reader, writer = await target.connect(address)
     try:
         writer.write(b"GET /api/v1/hea")

@@ -1,9 +1,9 @@
-"""What a long ledger costs those who do not read it, and those who do.
+"""Measure what a long usage ledger costs requests that do not read it, and requests that do.
 
     python -m bench.ledger [--rows 10000000]
 
-Two tenants in one database, one with ten entries, one with so many; each request through the whole application (ASGI,
-no socket), the tenants taking turns, so that whatever else the machine does hits both alike.
+One tenant of a database has ten entries, and another one has `--rows` entries. Each request goes through the whole
+application without a socket (ASGI). The tenants take turns, so that other load of the machine affects both equally.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ INSERT INTO usage_counters (tenant_id, metric, period_start, used) VALUES (:tena
 
 
 async def fill(addresses: ServiceAddresses, tenant_id: UUID, rows: int) -> None:
-    """Past the application: its roles may write one tenant's entries only, each checked against the tenant."""
+    """Insert entries as the owner of the database: the application's roles would check each one against its tenant."""
     engine = create_async_engine(addresses.owner_url)
     try:
         for done in range(0, rows, CHUNK):

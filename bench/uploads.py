@@ -1,9 +1,9 @@
-"""What becomes of uploads when COMMIT answers are lost, processes are killed, and caps are reached by many at a time.
+"""Show what becomes of uploads when answers to COMMIT are lost, processes are killed, and caps are reached.
 
     python -m bench.uploads [lost] [killed] [caps] [cost]
 
-Each part on migrated servers of its own, through the whole application (ASGI, no socket). The process that is killed is
-a real one.
+Each part has its own migrated servers, and calls the whole application without a socket (ASGI). The killed process is a
+real one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ STATES = text("SELECT id, state, last_error->>'code' AS code FROM files WHERE pr
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A tenant of an application, and what lies behind both."""
+    """A tenant of an application, with the client, the database and the folder that it uses."""
 
     http: httpx2.AsyncClient
     tenant_id: UUID
@@ -80,12 +80,12 @@ class Caller:
             return await session.scalar(text(statement))
 
     def objects(self) -> list[Path]:
-        """The tenant's, on the disk."""
+        """Return the paths of the tenant's stored objects."""
         return [path for path in (self.folder / "storage/objects" / str(self.tenant_id)).rglob("*") if path.is_file()]
 
 
 def settings_in(folder: Path, **upload: int) -> Settings:
-    """Uploads go into the folder; no limit but these."""
+    """Return settings that store uploads in this folder and have no limits but these."""
     defaults = load_settings(env_file=None)
     return defaults.model_copy(
         update={
@@ -98,7 +98,7 @@ def settings_in(folder: Path, **upload: int) -> Settings:
 
 @asynccontextmanager
 async def caller(addresses: ServiceAddresses, folder: Path, **upload: int) -> AsyncGenerator[Caller]:
-    """A new tenant with a project."""
+    """Start an application, and make a tenant with a project."""
     settings = settings_in(folder, **upload)
     database = Database(addresses.worker_url, pool_size=3)
     async with open_state(settings, addresses) as state, client_for(settings, state) as client:
@@ -115,7 +115,7 @@ def told(answer: httpx2.Response) -> str:
 
 
 async def work_off(who: Caller) -> None:
-    """As workers do, until no file is unfinished any more."""
+    """Process all files as workers do, until no file is unfinished."""
     engines = build_engines(who.database, who.state["settings"])
     worker = FileProcessor(database=who.database, storage=who.state["storage"], engines=engines, jobs=who.state["jobs"])
     for _ in range(7):
@@ -128,7 +128,7 @@ async def work_off(who: Caller) -> None:
 
 
 async def lost(addresses: ServiceAddresses, folder: Path) -> None:
-    """Each COMMIT of an upload loses its answer once; then the same request with the same key."""
+    """Lose the answer to each COMMIT of an upload once, and then repeat the request with the same key."""
     async with (
         CommitProxy(addresses.api_url) as proxy,
         caller(replace(addresses, api_url=proxy.url()), folder) as who,
@@ -158,12 +158,12 @@ async def lost(addresses: ServiceAddresses, folder: Path) -> None:
 
 
 async def die(data: Path, folder: Path, tenant_id: str, project: str) -> None:
-    """An upload whose process is killed between storing and COMMIT."""
+    """Upload files in this process, which is killed after they are stored and before the COMMIT."""
 
     async def killed(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    FileRepo.add_all = killed  # type: ignore[method-assign, assignment]  # the point that is to be reached
+    FileRepo.add_all = killed  # type: ignore[method-assign, assignment]  # the process is killed at this call
     settings = settings_in(folder)
     with acquire(data, durable=False) as lease:
         async with (
@@ -178,7 +178,7 @@ async def die(data: Path, folder: Path, tenant_id: str, project: str) -> None:
 
 
 async def killed(addresses: ServiceAddresses, folder: Path) -> None:
-    """Objects that no row names, before and after every periodic job has run twice."""
+    """Count the stored objects without a row, before and after every periodic job has run twice."""
     async with caller(addresses, folder) as who:
         await who.upload([("kept.txt", b"The orchard keeps nine apple trees.")])
         for _ in range(KILLS):
@@ -220,7 +220,7 @@ async def killed(addresses: ServiceAddresses, folder: Path) -> None:
 
 
 async def caps(addresses: ServiceAddresses, folder: Path) -> None:
-    """Many uploads at a time at each cap."""
+    """Upload many files at the same time at each cap."""
     async with caller(addresses, folder, max_stored_bytes=MEGABYTE) as who:
         answers = await asyncio.gather(
             *(who.upload([(f"{number}.txt", b"%03d" % number + b"x" * (MEGABYTE - 3))]) for number in range(45))
@@ -243,7 +243,7 @@ def tally(answers: list[httpx2.Response]) -> dict[str, int]:
 
 
 async def cost(addresses: ServiceAddresses, folder: Path) -> None:
-    """What an upload, a writing and a reading transaction take."""
+    """Measure the time of an upload, of a writing transaction and of a reading one."""
     async with caller(addresses, folder) as who:
 
         async def write() -> None:
@@ -288,7 +288,7 @@ def main() -> None:
         asyncio.run(die(Path(data), Path(files), tenant_id, project))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    # argparse compares an empty list with the choices as well
+    # argparse also compares the empty list with the choices
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all when not given")
     for name in parser.parse_args().parts or PARTS:
         with bench_servers(durable=name == "cost") as (addresses, folder):

@@ -1,4 +1,4 @@
-"""One feature looks like every other one: see "One shape of a feature" in the developer guide."""
+"""All features have the same structure, which "One shape of a feature" in the developer guide describes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
 
 @pytest.mark.parametrize("feature", FEATURES)
 def test_what_a_feature_refuses_is_in_its_errors(feature: str) -> None:
-    """Exceptions that no caller sees, whose names begin with an underscore, may stand where they are raised."""
+    """Exceptions that no caller sees have names with a leading underscore, and may be defined elsewhere."""
     elsewhere = {
         f"{path.name}: {node.name}"
         for path, tree in modules(feature)
@@ -48,7 +48,7 @@ def test_what_a_feature_refuses_is_in_its_errors(feature: str) -> None:
 
 @pytest.mark.parametrize("feature", FEATURES)
 def test_services_know_no_http(feature: str) -> None:
-    """Worker, scheduler and command line use them too."""
+    """The worker, the scheduler and the command line use the services too."""
     found = {
         f"{path.name}: {name}"
         for path, tree in modules(feature)
@@ -65,7 +65,7 @@ def test_services_know_no_http(feature: str) -> None:
 
 @pytest.mark.parametrize("feature", FEATURES)
 def test_endpoints_get_their_service_by_a_dependency(feature: str) -> None:
-    """No endpoint makes one: its router declares how, once."""
+    """An endpoint must not make its service; the router declares once how it is made."""
     for path, tree in modules(feature):
         if path.name != "router.py":
             continue

@@ -1,4 +1,4 @@
-"""What processes load and hold. Each measures itself in a process of its own, where nothing else was loaded before."""
+"""What each kind of process loads, and how much memory it keeps. Each test measures in a new process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIGRATIONS = {"alembic", "mako"}
 RABBITMQ = {"pika"}
 DATABASE = {"sqlalchemy", "asyncpg", "redis", "dramatiq", "structlog", "rich"}
 
-# As the command line imports it, and what that must not load: each of these costs every process of the kind 2 to 30 MB.
+# How each kind of process starts, and the packages that it must not load, because each of them costs 2 to 30 MB.
 KINDS = {
     "from fastapi_ignite.cli import build_app; build_app('up')": WEB | MODELS | MIGRATIONS | RABBITMQ | DATABASE,
     "import fastapi_ignite.cli.processes, fastapi_ignite.scheduler": (
@@ -26,7 +26,7 @@ KINDS = {
         WEB | MODELS | MIGRATIONS | RABBITMQ | {"apscheduler", "numpy"}
     ),
     "import fastapi_ignite.main": MODELS | MIGRATIONS | RABBITMQ | {"apscheduler", "numpy"},
-    # the engine is built when an API or a worker starts, the model is loaded by the first question or passage
+    # the engine is built when a process starts, but the model is loaded for the first question or passage
     "import fastapi_ignite.rag.local.engine": MODELS,
 }
 
@@ -37,7 +37,7 @@ import resource
 def megabytes():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 1e6
 """
-# The blocks that stay keep the heap from shrinking at its end, as in a process that does other things meanwhile.
+# The kept blocks prevent the heap from shrinking at its end, as in a process that also does other work.
 FREED = """
 from fastapi_ignite.infra.heap import limit_heap
 limit_heap()
@@ -51,7 +51,7 @@ for _ in range(60):
 del blocks
 print(megabytes() - before)
 """
-# Twelve callers at a time; of all lengths up to the longest.
+# Twelve callers embed at the same time, texts of all lengths up to the longest.
 EMBEDDED = """
 import asyncio, threading
 from fastapi_ignite.rag.local.minilm import load_minilm
@@ -84,9 +84,9 @@ def test_a_process_loads_nothing_that_it_does_not_use(imports: str, unwanted: se
 
 @glibc
 def test_what_is_freed_in_the_middle_of_the_heap_goes_back_to_the_system() -> None:
-    assert float(output_of(MEGABYTES + FREED)) < 60  # 180 without limits
+    assert float(output_of(MEGABYTES + FREED)) < 60  # without the limits of the heap it is 180
 
 
 @glibc
 def test_many_callers_of_the_model_hold_no_more_memory_than_its_few_runs() -> None:
-    assert float(output_of(MEGABYTES + EMBEDDED)) < 350  # about 240; without bounds 700
+    assert float(output_of(MEGABYTES + EMBEDDED)) < 350  # it is about 240, and 700 without a bound on parallel runs

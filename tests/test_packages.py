@@ -1,4 +1,4 @@
-"""The packages beside the product: they are found without an install step, and work without the product."""
+"""The packages beside the product must be found without an installation, and must work without the product."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ run()
 
 
 def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python with this folder as the only PYTHONPATH."""
+    """Run Python with this folder as its only PYTHONPATH."""
     return subprocess.run(  # noqa: S603  our own program
         [sys.executable, "-P", *arguments],
         env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
@@ -40,7 +40,7 @@ def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def project(folder: Path) -> dict[str, Any]:
-    """Return the table `project` of a pyproject.toml."""
+    """Return the table `project` of the folder's pyproject.toml."""
     table: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     return table
 
@@ -66,7 +66,7 @@ def test_a_package_works_without_the_product(module: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
 def test_the_requirements_of_the_product_hold_those_of_its_packages(package: Path) -> None:
-    """The requirements file is made of the product's alone, and installs no folder."""
+    """The requirements file is made from the product's dependencies alone, and cannot install a folder."""
     assert set(project(package)["dependencies"]) <= set(project(PROJECT_ROOT)["dependencies"])
     assert re.fullmatch(r"\d+\.\d+\.\d+", project(package)["version"])
     assert (package / project(package)["readme"]).exists()

@@ -1,4 +1,4 @@
-"""How the scheduler tells how it fares, and how it ends."""
+"""How the scheduler reports its runs, and how it ends."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 from support.fixed_days import ONE_DAY, Calendar, calendar_at, window_by_walking
-from support.state_machines import Ground, put_plan
+from support.state_machines import MachineRunner, put_plan
 
 PLANS = ("machine-small", "machine-medium", "machine-large")  # from the least to the greatest
 CAPS = {"machine-small": 5, "machine-medium": 12, "machine-large": 30}
@@ -37,10 +37,10 @@ GRACE_DAYS = 7
 Cycles = st.sampled_from(BillingCycle)
 
 
-async def make_plans(ground: Ground) -> None:
+async def make_plans(runner: MachineRunner) -> None:
     """Store the plans that the machine changes between."""
     for place, plan in enumerate(PLANS):
-        await put_plan(ground.database, plan, caps=(1, CAPS[plan], 10), price=100 * (place + 1))
+        await put_plan(runner.database, plan, caps=(1, CAPS[plan], 10), price=100 * (place + 1))
 
 
 @dataclass
@@ -99,9 +99,9 @@ class Model:
 
 
 class SubscriptionMachine(RuleBasedStateMachine):
-    """Compares the product with `Model` after each step. Set `ground` before the machine runs."""
+    """Compares the product with `Model` after each step. Set `runner` before the machine runs."""
 
-    ground: ClassVar[Ground]
+    runner: ClassVar[MachineRunner]
 
     @initialize(start=st.dates(date(2024, 1, 1), date(2034, 1, 1)), plan=st.sampled_from(PLANS), cycle=Cycles)
     def begin(self, start: date, plan: str, cycle: BillingCycle) -> None:
@@ -110,8 +110,8 @@ class SubscriptionMachine(RuleBasedStateMachine):
         self.model = Model(start, plan, cycle, start, start)
         self.used: dict[date, int] = {}
 
-        onboarding = OnboardingService(self.ground.database)
-        created = self.ground.run(onboarding.create(name="Machine", plan_id=plan, cycle=cycle))
+        onboarding = OnboardingService(self.runner.database)
+        created = self.runner.run(onboarding.create(name="Machine", plan_id=plan, cycle=cycle))
         self.tenant_id: UUID = created.tenant_id
 
     def teardown(self) -> None:
@@ -150,13 +150,13 @@ class SubscriptionMachine(RuleBasedStateMachine):
 
     @rule()
     def run_scheduler(self) -> None:
-        self.ground.run(ScheduledChanges(self.ground.database).run())
-        assert self.ground.run(self.tenants_row()) == (self.model.plan, self.model.cycle)
+        self.runner.run(ScheduledChanges(self.runner.database).run())
+        assert self.runner.run(self.tenants_row()) == (self.model.plan, self.model.cycle)
 
     @rule(paid=st.booleans())
     def report_payment(self, paid: bool) -> None:  # noqa: FBT001  Hypothesis passes it by name
         async def record() -> None:
-            async with self.ground.database.tenant(self.tenant_id) as session:
+            async with self.runner.database.tenant(self.tenant_id) as session:
                 repository = SubscriptionRepo(session, self.tenant_id)
                 subscription = await repository.lock()
                 assert subscription
@@ -165,7 +165,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
                 window = terms.billing_window(today)
                 await repository.store(subscription, terms.paid() if paid else terms.unpaid(window, today, GRACE_DAYS))
 
-        self.ground.run(record())
+        self.runner.run(record())
         model = self.model
         if paid:
             model.unpaid_since = model.grace_end = None
@@ -176,7 +176,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
     @rule(number=st.integers(1, 6))
     def use_messages(self, number: int) -> None:
         async def use() -> None:
-            async with self.ground.database.tenant(self.tenant_id) as session:
+            async with self.runner.database.tenant(self.tenant_id) as session:
                 usage = UsageService(session, self.tenant_id)
                 await usage.settle(await usage.reserve(Metric.MESSAGES, number, lifetime=None))
 
@@ -188,7 +188,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
 
     @invariant()
     def matches_the_model(self) -> None:
-        model, found = self.model, self.ground.run(self.look())
+        model, found = self.model, self.runner.run(self.look())
         if model.over_since:
             assert found is None
             return
@@ -212,23 +212,23 @@ class SubscriptionMachine(RuleBasedStateMachine):
         return SubscriptionRequiredError if self.model.over_since else None
 
     async def billing(self, name: str, **values: object) -> None:
-        async with self.ground.database.tenant(self.tenant_id) as session:
+        async with self.runner.database.tenant(self.tenant_id) as session:
             await getattr(BillingService(session, self.tenant_id), name)(**values)
 
     async def look(self) -> tuple[ActiveSubscription, int] | None:
-        async with self.ground.database.tenant(self.tenant_id) as session:
+        async with self.runner.database.tenant(self.tenant_id) as session:
             overview = await UsageService(session, self.tenant_id).overview()
         return (overview[0], overview[1].messages_used) if overview else None
 
     async def tenants_row(self) -> tuple[str, str]:
-        async with self.ground.database.tenant(self.tenant_id) as session:
+        async with self.runner.database.tenant(self.tenant_id) as session:
             row = (await session.execute(text("SELECT plan_id, billing_cycle FROM tenants"))).one()
         return row.plan_id, row.billing_cycle
 
     def expect(self, refusal: type[IgniteError] | None, step: Coroutine[None, None, None]) -> None:
         """Run the step, and check that it raises this error, or none."""
         try:
-            self.ground.run(step)
+            self.runner.run(step)
         except IgniteError as error:
             refused: type[IgniteError] | None = type(error)
         else:

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from typer.testing import CliRunner
 
-from fastapi_ignite.cli import MODULES, build_app
+from fastapi_ignite.cli import COMMANDS, build_app
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.security import TokenVerifier
@@ -29,8 +29,13 @@ def commands(tmp_path: Path) -> CommandLine:
 class TestHelp:
     def test_the_program_lists_its_commands(self, commands: CommandLine) -> None:
         printed = commands.run("--help").succeeded()
-        for command in MODULES:
+        for command in COMMANDS:
             assert f" {command} " in printed
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_the_list_says_of_a_command_what_its_own_help_says(self, command: str) -> None:
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(build_app(command), [command, "--help"])
+        assert COMMANDS[command].summary in result.output
 
     @pytest.mark.parametrize(
         ("command", "options"),

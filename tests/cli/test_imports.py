@@ -16,7 +16,7 @@ from support.command_line import ENVIRONMENT
     [
         (
             "from fastapi_ignite.cli import build_app; build_app()",
-            {"numpy", "onnxruntime", "openai", "uvicorn", "fastapi", "apscheduler"},
+            {"asyncio", "fastapi", "pydantic", "redis", "sqlalchemy", "httpx2"},
         ),
         (
             "import fastapi_ignite.rag.extraction.child",

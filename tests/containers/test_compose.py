@@ -63,7 +63,7 @@ def settings_of(service: str, monkeypatch: pytest.MonkeyPatch, **dotenv: str) ->
 @pytest.mark.parametrize("service", PROGRAM)
 def test_command_is_one_of_the_program(service: str) -> None:
     command = compose()["services"][service]["command"]
-    typed = typer.main.get_command(build_app())
+    typed = typer.main.get_command(build_app(command[0]))
     context = typed.make_context("cli.py", [], resilient_parsing=True)
     for word in command:
         found = getattr(typed, "commands", {}).get(word)

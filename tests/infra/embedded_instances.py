@@ -18,12 +18,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from fastapi_ignite import SOURCE_FOLDERS
-from support.command_line import MEASURED
+from support.command_line import COVERAGE_VARIABLES
 
 from embedded_services import EmbeddedEndpoints, folders, processes
 
 # The variables that our programs need to be found and to run, and no others of the developer's environment.
-ENVIRONMENT = MEASURED | {
+ENVIRONMENT = COVERAGE_VARIABLES | {
     "PYTHONPATH": os.pathsep.join((*map(str, SOURCE_FOLDERS), os.environ.get("PYTHONPATH", ""))),
     "PATH": os.environ["PATH"],
 }

@@ -15,7 +15,7 @@ from fastapi_ignite.infra.db.tls import with_tls
 from fastapi_ignite.infra.services import ServiceAddresses
 from support.command_line import CommandLine
 from support.databases import new_database
-from support.tls_proxy import Certificate, certificate, tls_front
+from support.tls_proxy import Certificate, certificate, running_tls_proxy
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ async def test_each_mode(
     outcome: str,
 ) -> None:
     authorities = {"shown": str(shown.authority), "other": str(other.authority)}.get(believed or "", believed)
-    async with tls_front(addresses.api_url, shown) as front:
+    async with running_tls_proxy(addresses.api_url, shown) as front:
         database = Database(with_tls(addresses.api_url.set(host=host, port=front.port), mode, authorities), pool_size=1)
         try:
             await database.ping()
@@ -74,7 +74,7 @@ async def test_each_mode(
 async def test_a_server_without_tls_is_left_where_tls_is_wanted(
     addresses: ServiceAddresses, mode: str | None, reached: int
 ) -> None:
-    async with tls_front(addresses.api_url, None) as front:
+    async with running_tls_proxy(addresses.api_url, None) as front:
         database = Database(with_tls(addresses.api_url.set(port=front.port), mode, None), pool_size=1)
         try:
             await database.ping()
@@ -95,7 +95,7 @@ def empty(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
 async def test_every_command_goes_the_encrypted_way(
     open_folder: Path, empty: ServiceAddresses, shown: Certificate
 ) -> None:
-    async with tls_front(empty.owner_url, shown) as front:
+    async with running_tls_proxy(empty.owner_url, shown) as front:
         led = replace(empty, owner_url=empty.owner_url.set(host="localhost", port=front.port))
         commands = CommandLine.on_servers(open_folder, led)
         commands.environment |= {"POSTGRES_SSLMODE": "verify-full", "POSTGRES_SSLROOTCERT": str(shown.authority)}
@@ -108,7 +108,7 @@ async def test_every_command_goes_the_encrypted_way(
 
 
 async def test_a_certificate_that_is_not_believed_is_one_line(addresses: ServiceAddresses, shown: Certificate) -> None:
-    async with tls_front(addresses.owner_url, shown) as front:
+    async with running_tls_proxy(addresses.owner_url, shown) as front:
         elsewhere = with_tls(addresses.owner_url.set(port=front.port), "verify-full", str(shown.authority))
         with pytest.raises(UnavailableError, match=r"^PostgreSQL at 127\.0\.0\.1:.* certificate verify failed"):
             await migrations.current(replace(addresses, owner_url=elsewhere))

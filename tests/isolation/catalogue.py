@@ -1,4 +1,4 @@
-"""What the catalogue of a migrated database must look like for row-level security to hold. Each check lists faults."""
+"""Checks of the system catalogue that row-level security depends on; each returns a list of faults."""
 
 # ruff: noqa: S608  every statement is put together from what stands in this file
 
@@ -15,23 +15,23 @@ from sqlalchemy.pool import NullPool
 
 from support.feature_contracts import contracts
 
-# tables that belong to no tenant, and why; every other one is a tenant's
+# tables that belong to no tenant, with the reason; every other table belongs to tenants
 SHARED_TABLES = {
     "alembic_version": "the migrations' own",
     "periodic_runs": "how the scheduler fares; names of jobs and times",
     **{name: reason for each in contracts().values() for name, reason in each.shared_tables.items()},
 }
-# functions that run as somebody else than their caller, and as whom
+# functions that do not run with their caller's rights, and the role with whose rights they run
 DEFINER_FUNCTIONS = {"search_lexical(uuid,integer[],sparsevec,integer)": "ignite_search"}
-# unique indexes of tenants' tables that hold over all tenants, and why that tells nobody anything
+# unique indexes over the rows of all tenants, with the reason why they reveal nothing
 GLOBALLY_UNIQUE: dict[str, str] = {}
-# policies beside the two of each tenant table
+# tables with a policy for ignite_operator, besides the two that every table has for ignite_tenant and ignite_system
 OPERATED = ("audit_events", "subscriptions", "tenants")
 OTHER_POLICIES = {
     **{(table, "ignite_search"): ("SELECT", "PERMISSIVE", "true", None) for table in ("chunks", "documents")},
     **{(table, "ignite_operator"): ("ALL", "PERMISSIVE", "true", "true") for table in OPERATED},
 }
-# the tenant itself is the one row that is known by its own id
+# in the table `tenants` the row's own id names the tenant
 _TENANT_COLUMN = "CASE WHEN c.relname = 'tenants' THEN 'id' ELSE 'tenant_id' END"
 _TENANT_TABLES = f"""
 SELECT c.oid, c.relname::text AS name, a.attname::text AS key, a.attnum, a.attnotnull, c.relrowsecurity,
@@ -43,7 +43,7 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
 
 @dataclass(frozen=True, slots=True)
 class TenantTable:
-    """`key` is the column that names the tenant."""
+    """A table with rows of tenants; the column `key` names the tenant."""
 
     name: str
     key: str
@@ -51,7 +51,7 @@ class TenantTable:
 
 @asynccontextmanager
 async def owner_connection(url: URL) -> AsyncGenerator[AsyncConnection]:
-    """Each statement is committed at once."""
+    """Connect to the database; each statement is committed at once."""
     engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:
@@ -61,7 +61,7 @@ async def owner_connection(url: URL) -> AsyncGenerator[AsyncConnection]:
 
 
 async def tenant_tables(connection: AsyncConnection) -> list[TenantTable]:
-    """By name."""
+    """Return the tables with rows of tenants, sorted by name."""
     rows = await connection.execute(text(f"SELECT name, key FROM ({_TENANT_TABLES}) t ORDER BY name"))
     return [TenantTable(row.name, row.key) for row in rows]
 
@@ -72,7 +72,7 @@ async def _faults(connection: AsyncConnection, statement: str, **values: Any) ->
 
 
 async def tables_are_protected(connection: AsyncConnection) -> list[str]:
-    """Row-level security, for the owner too, on a column that is never null."""
+    """Row-level security must hold for each table, also for its owner, on a column that is never null."""
     return await _faults(
         connection,
         "SELECT name FROM tenant_tables WHERE NOT (attnotnull AND relrowsecurity AND relforcerowsecurity)",
@@ -80,7 +80,7 @@ async def tables_are_protected(connection: AsyncConnection) -> list[str]:
 
 
 async def tables_are_known(connection: AsyncConnection) -> list[str]:
-    """Whatever holds rows is a tenant's table, or is shared with a reason."""
+    """Every table and materialized view must belong to tenants, or be in SHARED_TABLES with a reason."""
     return await _faults(
         connection,
         "SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -91,7 +91,7 @@ async def tables_are_known(connection: AsyncConnection) -> list[str]:
 
 
 async def policies_are_regular(connection: AsyncConnection) -> list[str]:
-    """On each tenant table one policy a role, with both clauses."""
+    """Each tenant table must have one policy for each role, with both clauses (USING and WITH CHECK)."""
     rows = await connection.execute(
         text(
             "SELECT tablename, array_to_string(roles, ','), cmd, permissive, qual, with_check FROM pg_policies "
@@ -123,7 +123,10 @@ def _is_regular(policy: tuple[Any, ...], key: str) -> bool:
 
 
 async def unique_keys_carry_the_tenant(connection: AsyncConnection) -> list[str]:
-    """Partial ones too: a key over all tenants would tell one of them what another has."""
+    """Unique indexes must begin with the tenant, also partial ones.
+
+    A key that is unique over all tenants would tell one tenant which values another one has.
+    """
     return await _faults(
         connection,
         "SELECT i.indexrelid::regclass FROM pg_index i JOIN tenant_tables t ON t.oid = i.indrelid "
@@ -133,7 +136,10 @@ async def unique_keys_carry_the_tenant(connection: AsyncConnection) -> list[str]
 
 
 async def an_index_leads_with_the_tenant(connection: AsyncConnection) -> list[str]:
-    """One of all rows: without it the policy alone would cost a scan of everybody's."""
+    """Each table needs an index of all rows that begins with the tenant.
+
+    Without it, the policy alone would make every query read the rows of all tenants.
+    """
     return await _faults(
         connection,
         "SELECT name FROM tenant_tables t WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid "
@@ -142,7 +148,10 @@ async def an_index_leads_with_the_tenant(connection: AsyncConnection) -> list[st
 
 
 async def foreign_keys_carry_the_tenant(connection: AsyncConnection) -> list[str]:
-    """They are checked past the policies, so a key without the tenant could point into another's rows."""
+    """Foreign keys must contain the tenant.
+
+    PostgreSQL checks them without the policies, so a key without the tenant could point to a row of another tenant.
+    """
     return await _faults(
         connection,
         "SELECT k.conrelid::regclass || '.' || k.conname FROM pg_constraint k "
@@ -153,7 +162,11 @@ async def foreign_keys_carry_the_tenant(connection: AsyncConnection) -> list[str
 
 
 async def functions_run_as_their_caller(connection: AsyncConnection) -> list[str]:
-    """But for the known ones, which nobody may call unasked and whose names cannot be caught by another schema."""
+    """Functions must run with the rights of their caller, except for DEFINER_FUNCTIONS.
+
+    Those must not be executable by everybody, and must fix their search_path so that no other schema can replace a
+    name.
+    """
     return await _faults(
         connection,
         "SELECT p.oid::regprocedure || ' as ' || p.proowner::regrole FROM pg_proc p "
@@ -168,7 +181,7 @@ async def functions_run_as_their_caller(connection: AsyncConnection) -> list[str
 
 
 async def views_run_as_their_caller(connection: AsyncConnection) -> list[str]:
-    """A view reads as its owner unless it says otherwise."""
+    """Views must have `security_invoker`, because otherwise a view reads with the rights of its owner."""
     return await _faults(
         connection,
         "SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -179,7 +192,10 @@ async def views_run_as_their_caller(connection: AsyncConnection) -> list[str]:
 
 
 async def no_privilege_goes_past_the_policies(connection: AsyncConnection) -> list[str]:
-    """TRUNCATE knows no policy, REFERENCES and TRIGGER look around them; PUBLIC has nothing at all."""
+    """No role may have a privilege that policies do not restrict.
+
+    Policies do not apply to TRUNCATE, and REFERENCES and TRIGGER can reveal rows. PUBLIC must have no privilege at all.
+    """
     return await _faults(
         connection,
         "SELECT r.role || ' may ' || p.privilege || ' ' || c.relname FROM pg_class c, "

@@ -12,35 +12,35 @@ from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from isolation.catalogue import TenantTable, owner_connection, tenant_tables
-from isolation.household import Household, HouseholdFactory, settle
-from isolation.probes import Ground
-from support.both_engines import *  # noqa: F403  fixtures: tenants of the tests here are of both engines
+from isolation.probes import ProbedDatabase
+from isolation.sample_tenant import SampleTenant, SampleTenantFactory, build_sample_tenant
+from support.both_engines import *  # noqa: F403  its fixtures run the tests here on both engines
 
 
 @pytest.fixture(scope="session")
-def settle_down(
+def make_sample_tenant(
     client: httpx2.AsyncClient, openai_client: httpx2.AsyncClient, settings: Settings, database: Database, worker: None
-) -> HouseholdFactory:
-    """A new household, by its word."""
+) -> SampleTenantFactory:
+    """Return a function that makes a sample tenant for a word."""
     del worker
-    return partial(settle, client, openai_client, settings, database)
+    return partial(build_sample_tenant, client, openai_client, settings, database)
 
 
 @pytest.fixture(scope="session")
-async def household(settle_down: HouseholdFactory) -> Household:
-    """Shared by the tests that only look at it."""
-    return await settle_down("heliotrope")
+async def sample_tenant(make_sample_tenant: SampleTenantFactory) -> SampleTenant:
+    """Return a sample tenant for all tests that change nothing of it."""
+    return await make_sample_tenant("heliotrope")
 
 
 @pytest.fixture(scope="session")
-async def stranger(settle_down: HouseholdFactory) -> Household:
-    """Another tenant, with ids of its own: what it may not do is not for want of something."""
-    return await settle_down("marmoset")
+async def other_tenant(make_sample_tenant: SampleTenantFactory) -> SampleTenant:
+    """Return a second tenant that has ids of its own, so that a refusal cannot come from a missing row."""
+    return await make_sample_tenant("marmoset")
 
 
 @pytest.fixture(scope="session")
 async def tables(addresses: ServiceAddresses) -> Sequence[TenantTable]:
-    """Every table of tenants, with the column that names the tenant."""
+    """Return every table with rows of tenants."""
     async with owner_connection(addresses.owner_url) as connection:
         found = await tenant_tables(connection)
     assert len(found) > 10
@@ -49,24 +49,30 @@ async def tables(addresses: ServiceAddresses) -> Sequence[TenantTable]:
 
 @pytest.fixture(scope="session")
 async def api_database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
-    """The login of the API, on one connection: what a transaction left behind would meet the next one."""
+    """Connect with the API's login, through one connection.
+
+    Whatever a transaction leaves behind on the connection, the next transaction would see.
+    """
     database = Database(addresses.api_url, pool_size=1)
-    database.engine.pool._max_overflow = 0  # type: ignore[attr-defined]  # of QueuePool
+    database.engine.pool._max_overflow = 0  # type: ignore[attr-defined]  # an attribute of QueuePool
     yield database
     await database.close()
 
 
 @pytest.fixture(scope="session")
-def ground(
-    api_database: Database, database: Database, state: AppState, household: Household, tables: Sequence[TenantTable]
-) -> Ground:
-    """What the probes look at."""
-    return Ground(api_database, database, state["admin_database"], household.tenant.id, tables)
+def probed(
+    api_database: Database,
+    database: Database,
+    state: AppState,
+    sample_tenant: SampleTenant,
+    tables: Sequence[TenantTable],
+) -> ProbedDatabase:
+    return ProbedDatabase(api_database, database, state["admin_database"], sample_tenant.tenant.id, tables)
 
 
 @pytest.fixture
-def logging_as_before(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Before the capture ends: threads of the worker log at any time."""
+def restored_logging(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Restore the log handlers before pytest ends its capture, because the worker's threads may log at any time."""
     del capsys
     root = logging.getLogger()
     before = root.handlers, root.level

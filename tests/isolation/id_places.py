@@ -1,4 +1,4 @@
-"""Every place of the API that takes an id, and requests made of the examples in its OpenAPI document."""
+"""Every place of the API that takes an id, and requests built from the examples in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Literal
 from support.feature_contracts import contracts
 from support.http_contract import Operation, document, operations
 
-# ids of what belongs to no tenant
-EVERYBODYS = frozenset[str]().union(*(each.shared_ids for each in contracts().values()))
+# the names of parameters whose ids belong to no tenant
+SHARED_IDS = frozenset[str]().union(*(each.shared_ids for each in contracts().values()))
 _LOOKS_LIKE_AN_ID = re.compile(r".*[_-]ids?|after|before|cursor")
 _SCHEMAS = document()["components"]["schemas"]
 OPERATIONS = operations()
@@ -20,7 +20,10 @@ OPERATIONS = operations()
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an operation takes an id of a tenant's. `path` leads to it in a JSON body."""
+    """A place where an operation takes the id of something that a tenant owns.
+
+    `path` leads to the place in a JSON body, and `many` says that the place takes a list.
+    """
 
     where: Literal["path", "query", "header", "json", "form"]
     name: str
@@ -33,7 +36,7 @@ class Place:
 
 
 def places(operation: Operation) -> list[Place]:
-    """Those of the tenants, in the document's order."""
+    """Return an operation's places for ids of tenants, in the order of the OpenAPI document."""
     found = [
         Place(parameter["in"], parameter["name"], parameter.get("required", False), many=_is_list(parameter["schema"]))
         for parameter in operation.definition.get("parameters", [])
@@ -43,7 +46,7 @@ def places(operation: Operation) -> list[Place]:
     for media_type, where in (("application/json", "json"), ("multipart/form-data", "form")):
         if media_type in content:
             found += _in_body(content[media_type]["schema"], where)
-    return [place for place in found if place.name not in EVERYBODYS]
+    return [place for place in found if place.name not in SHARED_IDS]
 
 
 def _in_body(schema: dict[str, Any], where: Any, path: tuple[str, ...] = ()) -> Iterator[Place]:
@@ -58,7 +61,7 @@ def _in_body(schema: dict[str, Any], where: Any, path: tuple[str, ...] = ()) -> 
 
 
 def _choices(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The schema behind references and alternatives."""
+    """Yield the schemas to which references and alternatives lead."""
     if "$ref" in schema:
         yield from _choices(_SCHEMAS[schema["$ref"].rpartition("/")[2]])
         return
@@ -81,10 +84,10 @@ def _takes_an_id(name: str, schema: dict[str, Any]) -> bool:
 
 
 def request(operation: Operation, ids: Mapping[str, str], sent: Mapping[Place, str]) -> dict[str, Any]:
-    """Arguments of a client's call.
+    """Return the arguments for a client's `request` method.
 
-    Required places have what is `sent`, else what is in `ids`, optional ones only what is sent. All the rest is the
-    document's own examples: an operation without them cannot be called, so its test fails.
+    A required place gets its value from `sent` or else from `ids`; an optional place only from `sent`. All other values
+    are the examples of the OpenAPI document: an operation without examples cannot be called, so that its test fails.
     """
     values = {
         place: sent.get(place, ids.get(place.name)) for place in places(operation) if place.required or place in sent
@@ -93,7 +96,7 @@ def request(operation: Operation, ids: Mapping[str, str], sent: Mapping[Place, s
     in_path = {place.name: value for place, value in values.items() if place.where == "path"}
     for parameter in operation.definition.get("parameters", []):
         name, schema = parameter["name"], parameter["schema"]
-        if parameter.get("required") and (name in EVERYBODYS or not _takes_an_id(name, schema)):
+        if parameter.get("required") and (name in SHARED_IDS or not _takes_an_id(name, schema)):
             _put(made, in_path, parameter, schema["examples"][0])
     for place, value in values.items():
         if place.where in {"query", "header"}:

@@ -1,4 +1,4 @@
-"""The policies of a migrated database, and ways to spoil each."""
+"""The row-level security policies of a migrated database, and the ways to damage each of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FROM pg_policies WHERE schemaname = 'public' ORDER BY 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """As `pg_policies` has it. `writes`: the role may write to the table at all."""
+    """A policy as `pg_policies` shows it; `writes` says whether the role may write to the table."""
 
     table: str
     name: str
@@ -39,7 +39,10 @@ class Policy:
         return f"DROP POLICY {self.name} ON {self.table}"
 
     def mutations(self) -> Iterator[str]:
-        """One statement each. Where a policy is open already, it is given to the tenants' role."""
+        """Yield statements that each damage the policy.
+
+        A policy that already allows every row is granted to the tenants' role instead.
+        """
         alter = f"ALTER POLICY {self.name} ON {self.table}"
         yield self.drop
         if self.using == "true":
@@ -51,5 +54,5 @@ class Policy:
 
 
 async def policies_of(connection: AsyncConnection) -> list[Policy]:
-    """By table and name."""
+    """Return all policies, sorted by table and name."""
     return [Policy(*row) for row in await connection.execute(text(_POLICIES))]

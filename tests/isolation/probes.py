@@ -1,6 +1,6 @@
-"""What one tenant can reach of another's rows when the code forgets everything. Each probe lists leaks."""
+"""Probes of what a tenant can reach of another tenant's rows if the code forgets every check; each returns leaks."""
 
-# ruff: noqa: S608  the tables' names come from the catalogue
+# ruff: noqa: S608  the names of the tables come from the system catalogue
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from isolation.catalogue import OPERATED, TenantTable
 
-DENIED = "42501"  # insufficient_privilege, also what a policy says
-CONSTRAINT_CLASS = "23"  # of SQLSTATEs
+DENIED = "42501"  # insufficient_privilege; a policy's refusal has the same code
+CONSTRAINT_CLASS = "23"  # SQLSTATEs that begin with this are violated constraints
 _A_CHUNK = "SELECT id, project_id, terms, lexical::text AS lexical FROM chunks ORDER BY id LIMIT 1"
 _SEARCH = "SELECT chunk_id FROM search_lexical(:project_id, :terms, CAST(:lexical AS text)::sparsevec, 10)"
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """A database with rows of one tenant, and the three logins of the program."""
+class ProbedDatabase:
+    """A database with the rows of one tenant, the `owner`, as each of the program's three logins."""
 
     api: Database
     worker: Database
@@ -36,7 +36,7 @@ class Ground:
 
 @asynccontextmanager
 async def undone(database: Database, tenant_id: UUID | None) -> AsyncGenerator[AsyncSession]:
-    """A transaction whose leaks do no harm."""
+    """Begin a transaction that is rolled back, so that a leak does no harm."""
     async with database.tenant(tenant_id) as session:
         yield session
         await session.rollback()
@@ -44,14 +44,14 @@ async def undone(database: Database, tenant_id: UUID | None) -> AsyncGenerator[A
 
 @asynccontextmanager
 async def undone_by_operator(database: Database) -> AsyncGenerator[AsyncSession]:
-    """The same for an administrator."""
+    """Begin a transaction of an administrator that is rolled back."""
     async with database.operator() as session:
         yield session
         await session.rollback()
 
 
 async def sqlstate(session: AsyncSession | AsyncConnection, statement: str, **values: object) -> str | None:
-    """How the database refuses a statement; the transaction goes on."""
+    """Run a statement, and return the SQLSTATE of its error or None; the transaction can go on."""
     try:
         async with session.begin_nested():
             await session.execute(text(statement), values)
@@ -62,7 +62,10 @@ async def sqlstate(session: AsyncSession | AsyncConnection, statement: str, **va
 
 
 async def _reaches(session: AsyncSession, statement: str, **values: object) -> bool:
-    """Whether a statement finds a row to change; that a constraint then holds the row is no protection."""
+    """Tell whether a statement finds a row that it may change.
+
+    An error of a constraint counts as found, because a constraint does not protect the row from another tenant.
+    """
     try:
         async with session.begin_nested():
             return (await session.execute(text(f"{statement} RETURNING 1"), values)).first() is not None
@@ -73,86 +76,95 @@ async def _reaches(session: AsyncSession, statement: str, **values: object) -> b
         return state != DENIED
 
 
-async def the_owner_sees_its_own(ground: Ground) -> list[str]:
-    """Rows in every table, and no others: where there are none, the probes below would see nothing either."""
+async def the_owner_sees_its_own(probed: ProbedDatabase) -> list[str]:
+    """The owner must see its rows in every table, and no others.
+
+    Without rows in a table, the other probes of that table would find nothing and prove nothing.
+    """
     faults = []
-    async with ground.api.tenant(ground.owner) as session:
-        for table in ground.tables:
+    async with probed.api.tenant(probed.owner) as session:
+        for table in probed.tables:
             seen = (await session.scalars(text(f"SELECT DISTINCT {table.key} FROM {table.name}"))).all()
-            if seen != [ground.owner]:
+            if seen != [probed.owner]:
                 faults.append(f"{table.name}: rows of {'others' if seen else 'nobody'}")
     return faults
 
 
-async def the_system_sees_all(ground: Ground) -> list[str]:
-    """Sweepers and roll-ups."""
+async def the_system_sees_all(probed: ProbedDatabase) -> list[str]:
+    """The system role must see the rows of every table, because sweepers and roll-ups need them."""
     own = "SELECT EXISTS (SELECT FROM {name} WHERE {key} = :owner)"
-    async with ground.worker.system() as session:
+    async with probed.worker.system() as session:
         return [
             f"{table.name}: hidden from ignite_system"
-            for table in ground.tables
-            if not await session.scalar(text(own.format(name=table.name, key=table.key)), {"owner": ground.owner})
+            for table in probed.tables
+            if not await session.scalar(text(own.format(name=table.name, key=table.key)), {"owner": probed.owner})
         ]
 
 
-async def operators_see_what_they_operate(ground: Ground) -> list[str]:
-    """Tenants, subscriptions and the audit; all the rest is refused, whatever the policies say."""
+async def operators_see_what_they_operate(probed: ProbedDatabase) -> list[str]:
+    """Administrators must see tenants, subscriptions and the audit log.
+
+    Every other table must be refused, whatever its policies say.
+    """
     faults = []
-    async with undone_by_operator(ground.admin) as session:
-        for table in ground.tables:
+    async with undone_by_operator(probed.admin) as session:
+        for table in probed.tables:
             if table.name not in OPERATED:
                 if await sqlstate(session, f"SELECT 1 FROM {table.name}") != DENIED:
                     faults.append(f"{table.name}: read by ignite_operator")
                 continue
             own = f"SELECT EXISTS (SELECT FROM {table.name} WHERE {table.key} = :owner)"
-            if not await session.scalar(text(own), {"owner": ground.owner}):
+            if not await session.scalar(text(own), {"owner": probed.owner}):
                 faults.append(f"{table.name}: hidden from ignite_operator")
     return faults
 
 
-async def a_stranger_sees_and_changes_nothing(ground: Ground) -> list[str]:
-    """With another tenant, and with none."""
+async def a_stranger_sees_and_changes_nothing(probed: ProbedDatabase) -> list[str]:
+    """Another tenant, and a transaction without a tenant, must reach no row."""
     leaks = []
     for tenant_id in (new_id(), None):
-        async with undone(ground.api, tenant_id) as session:
-            for table in ground.tables:
+        async with undone(probed.api, tenant_id) as session:
+            for table in probed.tables:
                 own = f"WHERE {table.key} = :owner"
                 if await session.scalar(text(f"SELECT count(*) FROM {table.name}")):
                     leaks.append(f"{table.name}: read")
                 update = f"UPDATE {table.name} SET {table.key} = {table.key} {own}"
-                if await _reaches(session, update, owner=ground.owner):
+                if await _reaches(session, update, owner=probed.owner):
                     leaks.append(f"{table.name}: changed")
-                if await _reaches(session, f"DELETE FROM {table.name} {own}", owner=ground.owner):
+                if await _reaches(session, f"DELETE FROM {table.name} {own}", owner=probed.owner):
                     leaks.append(f"{table.name}: deleted")
     return leaks
 
 
-async def no_row_is_written_for_another(ground: Ground) -> list[str]:
-    """By a tenant, and by nobody."""
+async def no_row_is_written_for_another(probed: ProbedDatabase) -> list[str]:
+    """A tenant, and a transaction without a tenant, must not insert a row for another tenant."""
     leaks = []
     for tenant_id in (new_id(), None):
-        async with undone(ground.api, tenant_id) as session:
-            for table in ground.tables:
+        async with undone(probed.api, tenant_id) as session:
+            for table in probed.tables:
                 insert = f"INSERT INTO {table.name} ({table.key}) VALUES (:tenant)"
                 if await sqlstate(session, insert, tenant=new_id()) != DENIED:
                     leaks.append(f"{table.name}: a row for another")
     return leaks
 
 
-async def no_row_is_given_away(ground: Ground) -> list[str]:
-    """Its own rows, to another tenant."""
+async def no_row_is_given_away(probed: ProbedDatabase) -> list[str]:
+    """A tenant must not give its rows to another tenant."""
     give = "UPDATE {name} SET {key} = :other"
-    async with undone(ground.api, ground.owner) as session:
+    async with undone(probed.api, probed.owner) as session:
         return [
             f"{table.name}: rows given away"
-            for table in ground.tables
+            for table in probed.tables
             if await sqlstate(session, give.format(name=table.name, key=table.key), other=new_id()) != DENIED
         ]
 
 
-async def the_search_holds_the_tenant(ground: Ground) -> list[str]:
-    """The function reads past the policy of its caller; what its owner could not read, it would not leave out."""
-    async with undone(ground.api, ground.owner) as session:
+async def the_search_holds_the_tenant(probed: ProbedDatabase) -> list[str]:
+    """The search function must return only the tenant's visible chunks.
+
+    It reads with the rights of its owner, so the policies of its caller do not protect the rows.
+    """
+    async with undone(probed.api, probed.owner) as session:
         row = (await session.execute(text(_A_CHUNK))).mappings().first()
         if row is None:
             return ["search: no chunk"]
@@ -161,11 +173,11 @@ async def the_search_holds_the_tenant(ground: Ground) -> list[str]:
         for value in ("", str(UUID(int=0))):
             await session.execute(text("SELECT set_config('app.tenant_id', :value, true)"), {"value": value})
             faults += [f"search: {value!r} finds a chunk" for _ in await _finds(session, values)]
-        await session.execute(text("SELECT set_config('app.tenant_id', :value, true)"), {"value": str(ground.owner)})
+        await session.execute(text("SELECT set_config('app.tenant_id', :value, true)"), {"value": str(probed.owner)})
         await session.execute(text("UPDATE documents SET hidden_at = now()"))
         faults += ["search: a hidden document is found" for _ in await _finds(session, values)]
     for stranger in (new_id(), None):
-        async with ground.api.tenant(stranger) as session:
+        async with probed.api.tenant(stranger) as session:
             faults += ["search: a stranger finds a chunk" for _ in await _finds(session, values)]
     return faults
 
@@ -174,7 +186,7 @@ async def _finds(session: AsyncSession, values: dict[str, object]) -> list[UUID]
     return list(await session.scalars(text(_SEARCH), values))
 
 
-Probe = Callable[[Ground], Awaitable[list[str]]]
+Probe = Callable[[ProbedDatabase], Awaitable[list[str]]]
 PROBES: tuple[Probe, ...] = (
     the_owner_sees_its_own,
     the_system_sees_all,

@@ -1,4 +1,4 @@
-"""Every command that reached a Redis number while something went on: keys, values, messages, whatever."""
+"""A recording of every command that reaches a Redis database number, with keys, values and messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi_ignite.core.ids import new_id
 
 @contextmanager
 def recorded(redis: Redis) -> Iterator[list[str]]:
-    """The commands, once the block has ended; those of scripts too."""
+    """Record the commands until the block ends, also those of scripts; the list is complete after the block."""
     commands: list[str] = []
     number = redis.connection_pool.connection_kwargs["db"]
     end = f"ECHO {new_id()}"

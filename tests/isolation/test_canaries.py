@@ -1,4 +1,4 @@
-"""Words that one tenant sent are nowhere in what another gets, in the log, or in Redis."""
+"""Words that one tenant sends must not reach another tenant's answers, the log, or Redis."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from redis import Redis
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.infra.db import Database
-from isolation.household import Household, HouseholdFactory
 from isolation.id_places import OPERATIONS, Place, places, request
 from isolation.redis_traffic import recorded
+from isolation.sample_tenant import SampleTenant, SampleTenantFactory
 from support.both_engines import ENGINES
 from support.http_contract import Operation
 from support.tenant_records import rows_of
 
-KEEPER, VISITOR = "heliotropium", "callithrix"
+OWNER, CALLER = "heliotropium", "callithrix"
 PROVIDER_IDS = "SELECT provider_id FROM provider_stores UNION ALL SELECT provider_id FROM provider_files"
-ANYBODYS_QUESTION = "What opens the vault of the north wing?"
-# What Redis is told without naming a tenant: connections, scripts, and keys that are everybody's: queues, heartbeats,
-# limits of addresses and of the provider's account, cached items. A new kind of key names its tenant, or is added here.
+COMMON_QUESTION = "What opens the vault of the north wing?"
+# Commands that name no tenant: connections, scripts, and keys that all tenants share: queues, heartbeats,
+# limits of addresses and of the provider's account, cached items. A new kind of key names its tenant or is added here.
 SHARED = re.compile(
     r"(?:HELLO|AUTH|SELECT|CLIENT|PING|SCRIPT LOAD|TIME)\b.*"
     r"|(?:EVALSHA \w+ \d+|SCAN \d+ MATCH|\w+) "
@@ -37,7 +37,7 @@ SHARED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`seen` is all of it, an archive unpacked; `sent` are the ids in the request."""
+    """An answer of the API: `seen` is its whole text with unpacked archives, and `sent` are the ids of the request."""
 
     request: str
     sent: frozenset[str]
@@ -45,40 +45,43 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """All there was to see while a keeper settled and a visitor called every operation.
+class Observations:
+    """Everything that was visible while one tenant was made and another one called every operation.
 
-    Both have a project at OpenAI, in one account; `keepers_objects` are the provider's ids of the keeper's.
+    Both have a project at OpenAI, in one account; `owners_objects` are the provider's ids of the owner's objects.
     """
 
-    keeper: Household
-    visitor: Household
+    owner: SampleTenant
+    caller: SampleTenant
     answers: Sequence[Answer]
     log: str
     commands: Sequence[str]
-    keepers_objects: Sequence[str]
+    owners_objects: Sequence[str]
 
 
-async def call_everything(visitor: Household, keeper: Household) -> AsyncGenerator[Answer]:
-    """With the visitor's own ids, then with each of the keeper's; asking what the keeper's document answers."""
+async def call_everything(caller: SampleTenant, owner: SampleTenant) -> AsyncGenerator[Answer]:
+    """Call each operation with the caller's own ids, and then with each of the owner's ids.
+
+    All questions are such that the owner's document would answer them.
+    """
     for operation in sorted(OPERATIONS, key=lambda operation: operation.method == "DELETE"):
         for engine in ENGINES:
-            async for answer in _call(operation, visitor.at(engine), keeper.at(engine)):
+            async for answer in _call(operation, caller.at(engine), owner.at(engine)):
                 yield answer
 
 
-async def _call(operation: Operation, visitor: Household, keeper: Household) -> AsyncGenerator[Answer]:
+async def _call(operation: Operation, caller: SampleTenant, owner: SampleTenant) -> AsyncGenerator[Answer]:
     found = places(operation)
-    variants: list[Mapping[Place, str]] = [{place: visitor.ids[place.name] for place in found}]
-    variants += [{place: keeper.ids[place.name]} for place in found]
+    variants: list[Mapping[Place, str]] = [{place: caller.ids[place.name] for place in found}]
+    variants += [{place: owner.ids[place.name]} for place in found]
     for sent in variants:
-        made = request(operation, visitor.ids, sent)
+        made = request(operation, caller.ids, sent)
         for asking in made.get("json", {}).keys() & {"question", "query"}:
-            made["json"][asking] = ANYBODYS_QUESTION
+            made["json"][asking] = COMMON_QUESTION
         if "idempotency-key" in operation.parameters("header"):
-            made["headers"]["Idempotency-Key"] = keeper.key
-        made["headers"] = {**visitor.tenant.headers, **made["headers"]}
-        answer = await visitor.tenant.http.request(**made)
+            made["headers"]["Idempotency-Key"] = owner.key
+        made["headers"] = {**caller.tenant.headers, **made["headers"]}
+        answer = await caller.tenant.http.request(**made)
         yield Answer(f"{operation} {answer.status_code}", frozenset(sent.values()), _all_of(answer))
 
 
@@ -91,66 +94,66 @@ def _all_of(answer: httpx2.Response) -> str:
 
 
 @pytest.fixture
-async def seen(
-    settle_down: HouseholdFactory,
+async def observed(
+    make_sample_tenant: SampleTenantFactory,
     settings: Settings,
     database: Database,
     redis: Redis,
-    logging_as_before: None,
+    restored_logging: None,
     capsys: pytest.CaptureFixture[str],
-) -> Round:
-    del logging_as_before
+) -> Observations:
+    del restored_logging
     capsys.readouterr()
     configure_logging(settings.model_copy(update={"app": settings.app.model_copy(update={"log_level": "DEBUG"})}))
     with recorded(redis) as commands:
-        keeper = await settle_down(KEEPER)
-        visitor = await settle_down(VISITOR)
-        answers = [answer async for answer in call_everything(visitor, keeper)]
-    rows = await rows_of(database, keeper.tenant.id, PROVIDER_IDS) if "openai" in ENGINES else []
-    return Round(keeper, visitor, answers, capsys.readouterr().err, commands, [row["provider_id"] for row in rows])
+        owner = await make_sample_tenant(OWNER)
+        caller = await make_sample_tenant(CALLER)
+        answers = [answer async for answer in call_everything(caller, owner)]
+    rows = await rows_of(database, owner.tenant.id, PROVIDER_IDS) if "openai" in ENGINES else []
+    return Observations(owner, caller, answers, capsys.readouterr().err, commands, [row["provider_id"] for row in rows])
 
 
-async def test_words_and_ids_of_one_tenant_reach_no_other(seen: Round) -> None:
-    """One test, because everything has to be called for each look."""
-    look_at_answers(seen)
-    look_at_the_log(seen)
-    look_at_redis(seen)
+async def test_words_and_ids_of_one_tenant_reach_no_other(observed: Observations) -> None:
+    """This is one test, because every operation has to be called before any check."""
+    check_answers(observed)
+    check_log(observed)
+    check_redis(observed)
 
 
-def look_at_answers(seen: Round) -> None:
-    everything = "".join(answer.seen for answer in seen.answers)
-    assert seen.visitor.fact in everything, "documents, archives and answers are looked at"
-    assert [answer.request for answer in seen.answers if KEEPER in answer.seen] == []
-    told = {
+def check_answers(observed: Observations) -> None:
+    everything = "".join(answer.seen for answer in observed.answers)
+    assert observed.caller.fact in everything, "documents, archives and answers are looked at"
+    assert [answer.request for answer in observed.answers if OWNER in answer.seen] == []
+    leaked = {
         answer.request: name
-        for answer in seen.answers
-        for name, value in seen.keeper.all_ids
+        for answer in observed.answers
+        for name, value in observed.owner.all_ids
         if value in answer.seen and value not in answer.sent
     }
-    assert told == {}
-    assert bool(seen.keepers_objects) is ("openai" in ENGINES)
-    assert [each for each in seen.keepers_objects if each in everything] == []
+    assert leaked == {}
+    assert bool(observed.owners_objects) is ("openai" in ENGINES)
+    assert [each for each in observed.owners_objects if each in everything] == []
 
 
-def look_at_the_log(seen: Round) -> None:
-    assert str(seen.keeper.tenant.id) in seen.log
-    assert [line for line in seen.log.splitlines() if KEEPER in line or VISITOR in line] == []
+def check_log(observed: Observations) -> None:
+    assert str(observed.owner.tenant.id) in observed.log
+    assert [line for line in observed.log.splitlines() if OWNER in line or CALLER in line] == []
 
 
-def look_at_redis(seen: Round) -> None:
-    keeper, visitor = str(seen.keeper.tenant.id), str(seen.visitor.tenant.id)
-    rows = {value for resident in (seen.keeper, seen.visitor) for _, value in resident.all_ids} - {keeper, visitor}
-    for command in seen.commands:
-        named = {tenant for tenant in (keeper, visitor) if tenant in command}
-        assert KEEPER not in command
-        assert VISITOR not in command
+def check_redis(observed: Observations) -> None:
+    owner, caller = str(observed.owner.tenant.id), str(observed.caller.tenant.id)
+    rows = {value for tenant in (observed.owner, observed.caller) for _, value in tenant.all_ids} - {owner, caller}
+    for command in observed.commands:
+        named = {tenant for tenant in (owner, caller) if tenant in command}
+        assert OWNER not in command
+        assert CALLER not in command
         assert len(named) < 2, command
         if named:
-            of_the_other = seen.visitor if keeper in named else seen.keeper
-            assert not any(value in command for _, value in of_the_other.all_ids), command
+            other = observed.caller if owner in named else observed.owner
+            assert not any(value in command for _, value in other.all_ids), command
         else:
             assert not any(value in command for value in rows), command
             assert SHARED.fullmatch(command), command
-    assert {"rate:{tenant:" + tenant + "}" for tenant in (keeper, visitor)} <= {
-        word for command in seen.commands for word in command.split()
+    assert {"rate:{tenant:" + tenant + "}" for tenant in (owner, caller)} <= {
+        word for command in observed.commands for word in command.split()
     }

@@ -1,4 +1,4 @@
-"""Row-level security below the code: what the API's login can reach when the code forgets everything."""
+"""Row-level security below the code: what the API's login can reach if the code forgets every check."""
 
 # ruff: noqa: S608  the tables' names come from the catalogue
 
@@ -21,8 +21,8 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
 from isolation.catalogue import CHECKS, Check, owner_connection
-from isolation.household import Household
-from isolation.probes import DENIED, PROBES, Ground, Probe, sqlstate
+from isolation.probes import DENIED, PROBES, Probe, ProbedDatabase, sqlstate
+from isolation.sample_tenant import SampleTenant
 from support.databases import fetch
 from support.tokens import STRONG_SECRET
 
@@ -31,7 +31,7 @@ ALL_TABLES = """
 SELECT c.relname FROM pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1
 """
-# each makes one fault that one check must name
+# each statement makes a fault, which the check with this name must find
 FAULTS = {
     "ALTER TABLE files DISABLE ROW LEVEL SECURITY": "tables_are_protected",
     "ALTER TABLE files NO FORCE ROW LEVEL SECURITY": "tables_are_protected",
@@ -61,8 +61,8 @@ FAULTS = {
 
 
 @asynccontextmanager
-async def bare(database: Database) -> AsyncGenerator[AsyncConnection]:
-    """A transaction that took no role; whatever it did is undone."""
+async def without_role(database: Database) -> AsyncGenerator[AsyncConnection]:
+    """Begin a transaction that has taken no role; it is rolled back at the end."""
     async with database.engine.connect() as connection:
         yield connection
         await connection.rollback()
@@ -72,8 +72,8 @@ async def count(session: AsyncSession, table: str) -> int:
     return int(await session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
 
-class TestTheCatalogue:
-    """What the migrations left, table by table."""
+class TestCatalogue:
+    """These tests check the tables, keys, functions and rights that the migrations have made."""
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     async def test_holds(self, addresses: ServiceAddresses, check: Check) -> None:
@@ -121,15 +121,15 @@ class TestTheCatalogue:
         assert privileges == []
 
 
-class TestTheLoginOfTheApi:
-    """`ignite_api`, with and without its one role."""
+class TestApiLogin:
+    """These tests use the login `ignite_api`, with and without the only role that it may take."""
 
     async def test_without_a_role_nothing_can_be_read(
         self, addresses: ServiceAddresses, api_database: Database
     ) -> None:
         names = [str(name) for (name,) in await fetch(addresses.owner_url, ALL_TABLES)]
         assert "plans" in names
-        async with bare(api_database) as connection:
+        async with without_role(api_database) as connection:
             for name in names:
                 assert await sqlstate(connection, f"SELECT 1 FROM {name}") == DENIED, name
                 assert await sqlstate(connection, f"DELETE FROM {name}") == DENIED, name
@@ -143,21 +143,21 @@ class TestTheLoginOfTheApi:
         self, api_database: Database, addresses: ServiceAddresses, stronger: str
     ) -> None:
         role = addresses.owner_url.username if stronger == "owner" else stronger
-        async with bare(api_database) as connection:
+        async with without_role(api_database) as connection:
             assert await sqlstate(connection, f"SET ROLE {role}") == DENIED
             assert await sqlstate(connection, f"SELECT set_config('role', '{role}', true)") == DENIED
         async with api_database.tenant(new_id()) as session:
             assert await sqlstate(session, f"SET LOCAL ROLE {role}") == DENIED
 
     async def test_a_system_transaction_is_the_workers_alone(
-        self, api_database: Database, database: Database, household: Household
+        self, api_database: Database, database: Database, sample_tenant: SampleTenant
     ) -> None:
         with pytest.raises(DBAPIError, match="ignite_system"):
             async with api_database.system() as session:
                 await session.execute(text("SELECT 1 FROM tenants"))
         async with database.system() as session:
-            found = await session.scalar(text("SELECT id FROM tenants WHERE id = :id"), {"id": household.tenant.id})
-        assert found == household.tenant.id
+            found = await session.scalar(text("SELECT id FROM tenants WHERE id = :id"), {"id": sample_tenant.tenant.id})
+        assert found == sample_tenant.tenant.id
 
     async def test_it_reads_plans_and_cannot_write_them(self, api_database: Database) -> None:
         async with api_database.tenant(new_id()) as session:
@@ -165,20 +165,20 @@ class TestTheLoginOfTheApi:
             for statement in ("UPDATE plans SET max_projects = 99", "DELETE FROM plans"):
                 assert await sqlstate(session, statement) == DENIED
 
-    async def test_nothing_is_left_on_the_connection(self, api_database: Database, household: Household) -> None:
-        owner = household.tenant.id
+    async def test_nothing_is_left_on_the_connection(self, api_database: Database, sample_tenant: SampleTenant) -> None:
+        owner = sample_tenant.tenant.id
 
         async def fail() -> None:
             async with api_database.tenant(owner) as session:
-                assert await count(session, "projects") == len(household.ids_by_engine)
+                assert await count(session, "projects") == len(sample_tenant.ids_by_engine)
                 raise ZeroDivisionError
 
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
                 await fail()
             async with api_database.tenant(owner) as session:
-                assert await count(session, "projects") == len(household.ids_by_engine)
-            async with bare(api_database) as connection:
+                assert await count(session, "projects") == len(sample_tenant.ids_by_engine)
+            async with without_role(api_database) as connection:
                 row = await connection.execute(
                     text("SELECT current_user, session_user, current_setting('app.tenant_id', true)")
                 )
@@ -204,15 +204,15 @@ class TestTheLoginOfTheApi:
             assert state["settings"] is production
 
 
-class TestATenantsTransaction:
-    """Sees and writes the tenant's rows, in every table there is."""
+class TestTenantTransaction:
+    """These tests check which rows a tenant's transaction sees and writes, in every table."""
 
     @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.__name__)
-    async def test_holds(self, ground: Ground, probe: Probe) -> None:
-        assert await probe(ground) == []
+    async def test_holds(self, probed: ProbedDatabase, probe: Probe) -> None:
+        assert await probe(probed) == []
 
     async def test_its_own_rows_can_be_written(self, api_database: Database) -> None:
-        """What the refusals above are not: a role that may write nothing at all."""
+        """Without this test, a role without any right to write would pass all others."""
         own = new_id()
         async with api_database.tenant(own) as session:
             await session.execute(

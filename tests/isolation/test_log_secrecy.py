@@ -1,11 +1,9 @@
-"""What callers say stays out of the log; who called, and how it went, is in it."""
+"""The log must not contain what callers send, but must say who called and how the request ended."""
 
 from __future__ import annotations
 
 import json
-import logging
 import time
-from collections.abc import Iterator
 
 import httpx2
 import pytest
@@ -31,16 +29,6 @@ PARAMETER = "parameter-of-a-statement"
 REQUEST_ID = "asked-with-this-id"
 
 
-@pytest.fixture
-def logging_as_before(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Before the capture ends: threads of the worker log at any time."""
-    del capsys
-    root = logging.getLogger()
-    before = root.handlers, root.level
-    yield
-    root.handlers, root.level = before
-
-
 def verbose(settings: Settings, env: str) -> Settings:
     return settings.model_copy(
         update={
@@ -50,7 +38,7 @@ def verbose(settings: Settings, env: str) -> Settings:
     )
 
 
-def api_that_fails_at_times(settings: Settings, state: AppState) -> httpx2.AsyncClient:
+def api_with_a_failing_route(settings: Settings, state: AppState) -> httpx2.AsyncClient:
     async def fail(session: SessionDep) -> None:
         await session.execute(text("SELECT 1 / 0, :value"), {"value": PARAMETER})
 
@@ -62,8 +50,8 @@ def api_that_fails_at_times(settings: Settings, state: AppState) -> httpx2.Async
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1")
 
 
-async def whole_round(tenant: TenantClient, stranger: str) -> None:
-    """Everything a tenant does, what is refused and what fails included."""
+async def send_every_kind_of_request(tenant: TenantClient, foreign_token: str) -> None:
+    """Make each kind of request once, also refused and failing ones."""
     project = await tenant.create_project()
     assert (await tenant.upload(project, ("vault.txt", DOCUMENT.encode()))).json()["batch_status"] == "completed"
     asked = await tenant.ask(project, QUESTION, headers={"Idempotency-Key": KEY, "X-Request-ID": REQUEST_ID})
@@ -76,14 +64,14 @@ async def whole_round(tenant: TenantClient, stranger: str) -> None:
     assert (await tenant.get(f"/query/messages/{asked.json()['message_id']}")).status_code == 200
     assert (await tenant.get("/limits/current", params={"tenant_id": QUESTION})).status_code == 403
     assert (await tenant.get("/fail")).status_code == 500
-    for token in (stranger, f"{stranger}x"):
+    for token in (foreign_token, f"{foreign_token}x"):
         answer = await tenant.http.get("/limits/current", headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == 401
 
 
-@pytest.mark.usefixtures("worker", "logging_as_before")
+@pytest.mark.usefixtures("worker", "restored_logging")
 @pytest.mark.parametrize("env", ["production", "development"])
-async def test_a_whole_round_tells_no_secret(
+async def test_no_kind_of_request_puts_a_secret_into_the_log(
     engine_settings: Settings,
     state: AppState,
     addresses: ServiceAddresses,
@@ -94,23 +82,25 @@ async def test_a_whole_round_tells_no_secret(
     changed = verbose(engine_settings, env)
     tenant_id = (await make_tenant()).id
     token = sign_token(tenant_id, changed, expires_at=int(time.time()) + 600)
-    stranger = sign_token(tenant_id, engine_settings)
+    foreign_token = sign_token(tenant_id, engine_settings)
     capsys.readouterr()
     configure_logging(changed)
-    async with api_that_fails_at_times(changed, state) as api:
-        await whole_round(TenantClient(tenant_id, api, {"Authorization": f"Bearer {token}"}), stranger)
+    async with api_with_a_failing_route(changed, state) as api:
+        await send_every_kind_of_request(
+            TenantClient(tenant_id, api, {"Authorization": f"Bearer {token}"}), foreign_token
+        )
     written = capsys.readouterr().err
 
     assert "division by zero" in written, "the failure is logged whole"
     said = ("heliotrope", "bookshelf", "marmoset", KEY, PARAMETER, STRONG_SECRET)
-    credentials = (token, token.rpartition(".")[2], stranger, stranger.rpartition(".")[2])
+    credentials = (token, token.rpartition(".")[2], foreign_token, foreign_token.rpartition(".")[2])
     passwords = (*addresses.login_passwords.values(), str(addresses.owner_url.password), addresses.redis_url)
     assert [value for value in (*said, *credentials, *passwords) if value in written] == []
     if env == "production":
-        look_at_access_lines(written, tenant_id=str(tenant_id))
+        check_access_lines(written, tenant_id=str(tenant_id))
 
 
-def look_at_access_lines(written: str, *, tenant_id: str) -> None:
+def check_access_lines(written: str, *, tenant_id: str) -> None:
     events = [json.loads(line) for line in written.splitlines()]
     (asked,) = [event for event in events if event.get("request_id") == REQUEST_ID and event["event"] == "request"]
     asked.pop("timestamp")
@@ -130,6 +120,6 @@ def look_at_access_lines(written: str, *, tenant_id: str) -> None:
     assert set(by_status) == {200, 401, 403, 409, 422, 500}
     assert by_status[401]["tenant_id"] is None
     assert by_status[403]["tenant_id"] == by_status[500]["tenant_id"] == tenant_id
-    # what a worker says meanwhile of jobs that other tests left is not of this round
+    # a worker may log failed jobs that other tests left behind
     failures = [event for event in events if event["level"] == "error" and "job" not in event]
     assert [failure["request_id"] for failure in failures] == [by_status[500]["request_id"]], failures

@@ -1,4 +1,4 @@
-"""A message that names another tenant than its row's moves nothing, on any queue."""
+"""A message whose tenant is not the tenant of its row must change nothing, on any queue."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from fastapi_ignite.tasks import JOBS
 from support.feature_contracts import contracts
 from support.tenant_records import rows_of
 
-WORK = {job: row for each in contracts().values() for job, row in each.job_rows.items()}
-OF_NO_ROW = {job for each in contracts().values() for job in each.jobs_of_no_row}
+JOB_ROWS = {job: row for each in contracts().values() for job, row in each.job_rows.items()}
+JOBS_WITHOUT_ROW = {job for each in contracts().values() for job in each.jobs_of_no_row}
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A row that a worker should take up, and that no worker was told of."""
+class UnsentRow:
+    """A row that a worker should process, but for which no message was sent."""
 
     tenant_id: UUID
     id: UUID
@@ -33,45 +33,45 @@ class Waiting:
     database: Database
 
     async def row(self) -> list[Any]:
-        """As it is stored; none when it is gone."""
+        """Return the row as it is stored; the list is empty if the row was deleted."""
         select = f"SELECT * FROM {self.table} WHERE id = :id"  # noqa: S608  named in a contract
         return [dict(row) for row in await rows_of(self.database, self.tenant_id, select, id=self.id)]
 
 
 @pytest.fixture
-async def waiting(
+async def unsent_row(
     request: pytest.FixtureRequest, database: Database, make_project: Callable[[], Awaitable[tuple[UUID, UUID]]]
-) -> AsyncGenerator[Waiting]:
-    work = WORK[request.getfixturevalue("job")]
+) -> AsyncGenerator[UnsentRow]:
+    job_row = JOB_ROWS[request.getfixturevalue("job")]
     tenant_id, project_id = await make_project()
     row_id = new_id()
     async with database.tenant(tenant_id) as session:
-        values = {"tenant": tenant_id, "project": project_id, "id": row_id, "state": work.state}
+        values = {"tenant": tenant_id, "project": project_id, "id": row_id, "state": job_row.state}
         await session.execute(
-            text(work.insert), {name: value for name, value in values.items() if f":{name}" in work.insert}
+            text(job_row.insert), {name: value for name, value in values.items() if f":{name}" in job_row.insert}
         )
-    yield Waiting(tenant_id, row_id, work.table, database)
-    async with database.tenant(tenant_id) as session:  # a sweeper of another test would find it
-        await session.execute(text(f"DELETE FROM {work.table}"))  # noqa: S608  named in a contract
+    yield UnsentRow(tenant_id, row_id, job_row.table, database)
+    async with database.tenant(tenant_id) as session:  # otherwise a sweeper of another test would find it
+        await session.execute(text(f"DELETE FROM {job_row.table}"))  # noqa: S608  named in a contract
 
 
 async def deliver(job: Job, tenant_id: UUID, row_id: UUID) -> None:
-    """As the broker does, and wait for the end."""
+    """Run the job's actor as the broker does, and wait until it ends."""
     await asyncio.to_thread(dramatiq.get_broker().get_actor(job.name).fn, str(tenant_id), str(row_id))
 
 
 def test_every_job_is_looked_at() -> None:
-    assert set(JOBS) == set(WORK) | OF_NO_ROW
+    assert set(JOBS) == set(JOB_ROWS) | JOBS_WITHOUT_ROW
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize("job", WORK, ids=lambda job: job.name)
+@pytest.mark.parametrize("job", JOB_ROWS, ids=lambda job: job.name)
 async def test_a_message_of_another_tenant_moves_nothing(
-    job: Job, waiting: Waiting, make_project: Callable[[], Awaitable[tuple[UUID, UUID]]]
+    job: Job, unsent_row: UnsentRow, make_project: Callable[[], Awaitable[tuple[UUID, UUID]]]
 ) -> None:
-    before = await waiting.row()
-    stranger, _ = await make_project()
-    await deliver(job, stranger, waiting.id)
-    assert await waiting.row() == before
-    await deliver(job, waiting.tenant_id, waiting.id)
-    assert await waiting.row() != before, "the right one does"
+    before = await unsent_row.row()
+    other_tenant, _ = await make_project()
+    await deliver(job, other_tenant, unsent_row.id)
+    assert await unsent_row.row() == before
+    await deliver(job, unsent_row.tenant_id, unsent_row.id)
+    assert await unsent_row.row() != before, "the right one does"

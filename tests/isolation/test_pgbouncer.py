@@ -1,4 +1,4 @@
-"""Tenants that share two server connections behind pgbouncer in transaction mode see their own and nothing else."""
+"""Tenants that share two server connections behind pgbouncer in transaction mode must see only their own rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROUNDS = 2
 
 @pytest.fixture(scope="module")
 def pooled(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database that nobody reaches past pgbouncer but the owner."""
+    """Make a database that only its owner can reach without pgbouncer."""
     with (
         new_database(addresses, template="template_migrated") as own,
         running_pgbouncer(own, pool_size=POOL_SIZE) as it,
@@ -41,10 +41,10 @@ def pooled(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
 
 @pytest.fixture(scope="module")
 async def pooled_state(settings: Settings, pooled: ServiceAddresses) -> AsyncGenerator[AppState]:
-    """An application whose own pool is far larger than pgbouncer's, and whose messages reach no worker."""
+    """Return the state of an application whose own pool is far larger than pgbouncer's; its jobs reach no worker."""
     large = settings.postgres.model_copy(update={"pool_size": TENANTS})
-    unheard = replace(pooled, rabbitmq_url="redis://127.0.0.1:1/0")
-    async with open_state(settings.model_copy(update={"postgres": large}), unheard) as state:
+    without_worker = replace(pooled, rabbitmq_url="redis://127.0.0.1:1/0")
+    async with open_state(settings.model_copy(update={"postgres": large}), without_worker) as state:
         yield state
 
 
@@ -56,7 +56,7 @@ async def api(settings: Settings, pooled_state: AppState) -> AsyncGenerator[http
 
 @pytest.fixture(scope="module")
 async def processor(pooled: ServiceAddresses, pooled_state: AppState) -> AsyncGenerator[FileProcessor]:
-    """A worker's hands, moved by the test: its connections come from pgbouncer too."""
+    """Return a worker's file processor, which the test calls itself; its connections go through pgbouncer too."""
     database = Database(pooled.worker_url, pool_size=TENANTS)
     yield FileProcessor(
         database=database,
@@ -67,8 +67,8 @@ async def processor(pooled: ServiceAddresses, pooled_state: AppState) -> AsyncGe
     await database.close()
 
 
-class Resident:
-    """One of the tenants: what it put in, and a look at whether that is all there is."""
+class PooledTenant:
+    """A tenant with one document, which checks that it sees this document and nothing else."""
 
     def __init__(self, tenant: TenantClient, number: int) -> None:
         self._tenant = tenant
@@ -79,13 +79,13 @@ class Resident:
         self._file = ""
         self._asked = 0
 
-    async def move_in(self, processor: FileProcessor) -> None:
+    async def fill(self, processor: FileProcessor) -> None:
         self._project = await self._tenant.create_project(self._name)
         answer = await self._tenant.upload(self._project, (f"{self._number}.txt", self._fact.encode()), wait_seconds=0)
         self._file = answer.json()["files"][0]["id"]
         await processor.process(self._tenant.id, UUID(self._file))
 
-    async def look_around(self) -> None:
+    async def check(self) -> None:
         await self._create_again()
         await self._list()
         await self._ask()
@@ -102,7 +102,7 @@ class Resident:
         ]
 
     async def _ask(self) -> None:
-        """The question is everybody's, the answer is not."""
+        """Ask a question that all tenants ask, but that each tenant's document answers differently."""
         answer = (await self._tenant.ask(self._project, "What opens the gate of the house?")).json()
         self._asked += 1
         assert answer["answer"] == self._fact
@@ -113,20 +113,20 @@ class Resident:
         assert usage == {"projects": 1, "messages_used": self._asked, "chars_uploaded": len(self._fact)}
 
 
-async def settle(api: httpx2.AsyncClient, settings: Settings, number: int) -> Resident:
+async def make_pooled_tenant(api: httpx2.AsyncClient, settings: Settings, number: int) -> PooledTenant:
     made = await api.post("/tenants/create", params={"name": f"House {number}", "plan_id": "hobby"})
     tenant_id = UUID(made.json()["tenant_id"])
     token = sign_token(tenant_id, settings)
-    return Resident(TenantClient(tenant_id, api, {"Authorization": f"Bearer {token}"}), number)
+    return PooledTenant(TenantClient(tenant_id, api, {"Authorization": f"Bearer {token}"}), number)
 
 
 async def test_interleaved_tenants_see_their_own_and_nothing_else(
     api: httpx2.AsyncClient, settings: Settings, pooled: ServiceAddresses, processor: FileProcessor
 ) -> None:
-    residents = await asyncio.gather(*(settle(api, settings, number) for number in range(TENANTS)))
-    await asyncio.gather(*(resident.move_in(processor) for resident in residents))
+    tenants = await asyncio.gather(*(make_pooled_tenant(api, settings, number) for number in range(TENANTS)))
+    await asyncio.gather(*(tenant.fill(processor) for tenant in tenants))
     for _ in range(ROUNDS):
-        await asyncio.gather(*(resident.look_around() for resident in residents))
+        await asyncio.gather(*(tenant.check() for tenant in tenants))
     connections = await fetch(
         pooled.owner_url,
         "SELECT usename::text, count(*) FROM pg_stat_activity WHERE datname = current_database() "
@@ -139,7 +139,7 @@ async def test_interleaved_tenants_see_their_own_and_nothing_else(
 async def test_a_transaction_leaves_nothing_on_the_connection_that_the_next_one_gets(pooled_state: AppState) -> None:
     database = pooled_state["database"]
 
-    async def bare() -> tuple[object, ...]:
+    async def read_settings() -> tuple[object, ...]:
         async with database.engine.connect() as connection:
             found = await connection.execute(text("SELECT current_user, current_setting('app.tenant_id', true)"))
             return tuple(found.one())
@@ -150,5 +150,5 @@ async def test_a_transaction_leaves_nothing_on_the_connection_that_the_next_one_
 
     for _ in range(3):
         await asyncio.gather(*(with_a_tenant() for _ in range(TENANTS)))
-        found = await asyncio.gather(*(bare() for _ in range(TENANTS)))
+        found = await asyncio.gather(*(read_settings() for _ in range(TENANTS)))
         assert set(found) == {("ignite_api", "")}

@@ -1,4 +1,4 @@
-"""Whatever happens to one policy, the probes of this folder notice: each is dropped and opened once, on a copy."""
+"""The probes of this folder must notice every damaged policy: on a copy, each one is dropped once and opened once."""
 
 # ruff: noqa: S608  the tables' names come from the catalogue
 
@@ -14,31 +14,34 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from isolation.catalogue import TenantTable, owner_connection, policies_are_regular, tables_are_protected
-from isolation.household import Household
 from isolation.policies import policies_of
-from isolation.probes import PROBES, Ground
+from isolation.probes import PROBES, ProbedDatabase
+from isolation.sample_tenant import SampleTenant
 from support.databases import new_database
 
 
 @pytest.fixture(scope="module")
 def empty_copy(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A migrated database of its own."""
+    """Make a migrated database without tenants."""
     with new_database(addresses, template="template_migrated") as own:
         yield own
 
 
 @pytest.fixture(scope="module")
 async def owner(
-    addresses: ServiceAddresses, empty_copy: ServiceAddresses, household: Household, tables: Sequence[TenantTable]
+    addresses: ServiceAddresses,
+    empty_copy: ServiceAddresses,
+    sample_tenant: SampleTenant,
+    tables: Sequence[TenantTable],
 ) -> AsyncGenerator[AsyncConnection]:
-    """The owner of a database with the household's rows and no others."""
+    """Connect as the owner of a database that contains only the sample tenant's rows."""
     async with owner_connection(empty_copy.owner_url) as target:
-        await target.execute(text("SET session_replication_role = replica"))  # in any order, past foreign keys
+        await target.execute(text("SET session_replication_role = replica"))  # without checks of foreign keys
         async with owner_connection(addresses.owner_url) as source:
             for table in tables:
                 rows = await source.scalar(
                     text(f"SELECT jsonb_agg(to_jsonb(t))::text FROM {table.name} t WHERE {table.key} = :owner"),
-                    {"owner": household.tenant.id},
+                    {"owner": sample_tenant.tenant.id},
                 )
                 insert = f"INSERT INTO {table.name} SELECT * FROM jsonb_populate_recordset(NULL::{table.name}, "
                 await target.execute(text(f"{insert} CAST(:rows AS jsonb))"), {"rows": rows})
@@ -46,36 +49,36 @@ async def owner(
 
 
 @pytest.fixture
-async def ground(
-    owner: AsyncConnection, empty_copy: ServiceAddresses, household: Household, tables: Sequence[TenantTable]
-) -> AsyncGenerator[Ground]:
-    """The copy, in place of the household's own database."""
+async def probed(
+    owner: AsyncConnection, empty_copy: ServiceAddresses, sample_tenant: SampleTenant, tables: Sequence[TenantTable]
+) -> AsyncGenerator[ProbedDatabase]:
+    """Return the copy for the probes, instead of the database of the other tests."""
     del owner
     urls = (empty_copy.api_url, empty_copy.worker_url, empty_copy.admin_url)
     api, worker, admin = (Database(url, pool_size=1) for url in urls)
-    yield Ground(api, worker, admin, household.tenant.id, tables)
+    yield ProbedDatabase(api, worker, admin, sample_tenant.tenant.id, tables)
     for login in (api, worker, admin):
         await login.close()
 
 
-async def leaks_of(ground: Ground, table: str) -> set[str]:
-    """The probes that find something at this table."""
-    alone = replace(ground, tables=[each for each in ground.tables if each.name == table])
+async def leaks_of(probed: ProbedDatabase, table: str) -> set[str]:
+    """Return the names of the probes that find a leak in this table."""
+    alone = replace(probed, tables=[each for each in probed.tables if each.name == table])
     return {probe.__name__ for probe in PROBES if await probe(alone)}
 
 
 async def test_every_change_of_a_policy_is_noticed(
-    owner: AsyncConnection, ground: Ground, tables: Sequence[TenantTable]
+    owner: AsyncConnection, probed: ProbedDatabase, tables: Sequence[TenantTable]
 ) -> None:
-    """By what tenants can reach and, apart from that, by the catalogue. The table is shown with `-s`."""
+    """The probes and, apart from them, the catalogue must notice it. `pytest -s` prints the table."""
     policies = await policies_of(owner)
     assert len(policies) >= 2 * len(tables)
-    assert [leak for table in tables for leak in await leaks_of(ground, table.name)] == []
+    assert [leak for table in tables for leak in await leaks_of(probed, table.name)] == []
     unnoticed = []
     for policy in policies:
         for mutation in policy.mutations():
             await owner.execute(text(mutation))
-            noticed, irregular = await leaks_of(ground, policy.table), await policies_are_regular(owner)
+            noticed, irregular = await leaks_of(probed, policy.table), await policies_are_regular(owner)
             if mutation != policy.drop:
                 await owner.execute(text(policy.drop))
             await owner.execute(text(policy.creation))
@@ -87,10 +90,10 @@ async def test_every_change_of_a_policy_is_noticed(
 
 
 async def test_a_table_without_row_level_security_is_noticed(
-    owner: AsyncConnection, ground: Ground, tables: Sequence[TenantTable]
+    owner: AsyncConnection, probed: ProbedDatabase, tables: Sequence[TenantTable]
 ) -> None:
     for table in tables:
         await owner.execute(text(f"ALTER TABLE {table.name} DISABLE ROW LEVEL SECURITY"))
-        assert await leaks_of(ground, table.name), table.name
+        assert await leaks_of(probed, table.name), table.name
         assert await tables_are_protected(owner) == [table.name]
         await owner.execute(text(f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY"))

@@ -1,4 +1,4 @@
-"""What the tests of all features need to know of the demo items."""
+"""What the demo items tell the tests of all features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The items by way of the cache, on every backend, against the real database."""
+"""The items through the cache, on every backend, with the real database."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CROWD = 500
 
 @pytest.fixture(params=["redis", "file", "memory"])
 async def cache(request: pytest.FixtureRequest, addresses: ServiceAddresses, tmp_path: Path) -> AsyncGenerator[Cache]:
-    """As the settings open it, each backend in turn; the time limit is long: a busy machine is no outage."""
+    """Open the cache with each backend in turn; its timeout is long, because a busy machine is not an outage."""
     settings = CacheSettings(
         backend_type=request.param,
         namespace=uuid4().hex,
@@ -42,7 +42,7 @@ async def cache(request: pytest.FixtureRequest, addresses: ServiceAddresses, tmp
 
 
 class Queries:
-    """Statements that read the items, and a way to hold their answer back."""
+    """A record of the statements that read items, which can delay an answer."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -60,7 +60,7 @@ class Queries:
             await_only(held.wait())
 
     def hold(self) -> asyncio.Event:
-        """Keep the next answer until the event is set."""
+        """Delay the next answer until the returned event is set."""
         self.held = asyncio.Event()
         return self.held
 
@@ -91,7 +91,7 @@ async def create(client: httpx2.AsyncClient, **fields: object) -> dict[str, Any]
 
 
 def paths(item: dict[str, Any]) -> list[str]:
-    """Every way to read an item."""
+    """Return every path that reads this item."""
     return [
         f"/items/{item['id']}",
         f"/items/cached/{item['id']}",
@@ -166,7 +166,7 @@ async def test_a_change_of_one_item_leaves_the_others_cached(
 async def test_a_slow_reader_cannot_bring_an_old_item_back(
     client: httpx2.AsyncClient, cache: Cache, queries: Queries, way: int
 ) -> None:
-    """It has read the old row; the writer commits and invalidates; only then does the reader store."""
+    """The reader reads the old row; the writer commits and invalidates; then the reader stores its answer."""
     del cache
     item = await create(client)
     path = paths(item)[way]
@@ -216,7 +216,7 @@ async def test_clearing_counts_the_copies_and_drops_them(
 
 
 async def test_keys_of_the_catalogue_begin_with_item_as_documented(client: httpx2.AsyncClient, redis: Redis) -> None:
-    """With the settings as they come: no namespace, in the Redis of the stack."""
+    """The default settings have no namespace, and use the stack's Redis."""
     item = await create(client)
     before = set(redis.scan_iter(match="item:*", count=1000))
     for path in paths(item):

@@ -1,4 +1,4 @@
-"""The demo items in the document of the API."""
+"""The demo items in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi_ignite.http.state import AppState
 from support.http_clients import client_for
 from support.http_contract import operations
 
-# names of methods in every generated client: to change one breaks their callers
+# generated clients name their methods after these ids, so a change would break their users
 STABLE_IDS = {
     "POST /items/": "create_item",
     "GET /items/": "list_items",

@@ -1,4 +1,4 @@
-"""The search index that is only there where the server offers pg_trgm; the embedded one does not."""
+"""The search index that exists only where the server has pg_trgm; the embedded server does not have it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEFORE = "items-1"
 
 @pytest.fixture
 def migrated(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """A database of its own at the head."""
+    """Make a migrated database that only these tests use."""
     with new_database(addresses, template="template_migrated") as own:
         yield own
 

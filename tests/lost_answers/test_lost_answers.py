@@ -1,4 +1,4 @@
-"""Whichever COMMIT of a request loses its answer: the request is carried out once, told truly, and nothing is lost."""
+"""Whichever COMMIT of a request loses its answer, the request is carried out once, and its answer is true."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ QUESTION = "How many apple trees does the orchard keep?"
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A tenant whose requests reach PostgreSQL by way of a proxy."""
+class Scenario:
+    """A tenant whose requests reach PostgreSQL through a proxy that loses COMMITs."""
 
     tenant: TenantClient
     proxy: CommitProxy
@@ -40,7 +40,7 @@ class Scene:
     task_context: TaskContext
 
     def each_commit(self, loss: Loss) -> Iterator[int]:
-        """Lose the first COMMIT of what the loop's body does, then the second, until it has no more of them."""
+        """Repeat the loop's body, and lose its first COMMIT, then its second, until it has no more COMMITs."""
         number = 0
         while True:
             self.proxy.lose(loss, after=number)
@@ -53,7 +53,7 @@ class Scene:
     async def upload(
         self, project: str, name: str, headers: dict[str, str] | None = None, *, wait_seconds: int = 0
     ) -> httpx2.Response:
-        """Another file than each other name's."""
+        """Upload a file whose content depends on its name."""
         return await self.tenant.post(
             f"/ingestion/projects/{project}/upload_and_attach",
             headers=headers,
@@ -66,12 +66,12 @@ class Scene:
         return f"The orchard {name} keeps nine apple trees.".encode()
 
     async def files(self, project: str) -> dict[str, str]:
-        """Name and status of each."""
+        """Return the status of each file by its name."""
         listed = await self.tenant.get(f"/ingestion/projects/{project}/files")
         return {file["filename"]: file["status"] for file in listed.json()["files"]}
 
-    async def pass_a_minute(self) -> None:
-        """Of leases and of messages that nobody sent, past which others go on."""
+    async def expire_leases(self) -> None:
+        """Let leases and unsent messages expire, and run the jobs that then continue the work."""
         earlier = clock.now() - timedelta(minutes=11)
         for statement in (
             "UPDATE idempotency_keys SET lease_until = :earlier WHERE state = 'in_progress'",
@@ -84,13 +84,13 @@ class Scene:
         for job in (fail_abandoned_questions, usage_tasks.end_expired, end_expired_uploads, find_lost_files):
             await job.run(self.task_context)
 
-    async def at_rest(self, project: str, names: list[str]) -> None:
-        """These files are there, once each, searchable and charged; and nothing is held, or stored beside them."""
+    async def check_final_state(self, project: str, names: list[str]) -> None:
+        """Check that exactly these files are there, completed and charged, and that nothing else is held or stored."""
 
         async def done() -> bool:
             return set((await self.files(project)).values()) == {"completed"}
 
-        await self.pass_a_minute()
+        await self.expire_leases()
         await eventually(done)
         listed = await self.tenant.get(f"/ingestion/projects/{project}/files")
         assert sorted(file["filename"] for file in listed.json()["files"]) == sorted(names)
@@ -103,14 +103,14 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(
+async def scenario(
     make_tenant: TenantFactory,
     settings: Settings,
     task_context: TaskContext,
     addresses: ServiceAddresses,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
-) -> AsyncGenerator[Scene]:
+) -> AsyncGenerator[Scenario]:
     monkeypatch.setattr(commit_outcome, "PATIENCE_SECONDS", 0.3)
     tenant = await make_tenant("pro")
     async with (
@@ -118,74 +118,74 @@ async def scene(
         open_state(settings, replace(addresses, api_url=proxy.url())) as opened,
         client_for(settings, opened) as client,
     ):
-        through = TenantClient(tenant.id, client, tenant.headers)
-        yield Scene(through, proxy, database, settings, task_context)
+        proxied_tenant = TenantClient(tenant.id, client, tenant.headers)
+        yield Scenario(proxied_tenant, proxy, database, settings, task_context)
 
 
-class TestAnUpload:
-    """Its bytes are the only copy."""
+class TestUpload:
+    """An upload's bytes are the only copy, so they must not be deleted while the outcome of a COMMIT is unknown."""
 
-    async def test_its_files_are_accepted_when_an_answer_is_lost(self, scene: Scene) -> None:
-        project = await scene.tenant.create_project()
+    async def test_its_files_are_accepted_when_an_answer_is_lost(self, scenario: Scenario) -> None:
+        project = await scenario.tenant.create_project()
         names = []
-        for number in scene.each_commit(Loss.ANSWER):
+        for number in scenario.each_commit(Loss.ANSWER):
             names.append(f"{number}.txt")
-            answer = await scene.upload(project, names[-1])
+            answer = await scenario.upload(project, names[-1])
             assert (answer.status_code, len(answer.json()["files"])) == (200, 1), answer.text
         assert len(names) > 5
-        await scene.at_rest(project, names)
+        await scenario.check_final_state(project, names)
 
     @pytest.mark.parametrize("loss", [Loss.ANSWER_AND_SERVER, Loss.COMMIT])
-    async def test_sent_again_it_is_there_once(self, scene: Scene, loss: Loss) -> None:
-        """The server is away when it is asked what became of the COMMIT, or never had it."""
-        project = await scene.tenant.create_project()
+    async def test_sent_again_it_is_there_once(self, scenario: Scenario, loss: Loss) -> None:
+        """The server cannot be asked what became of the COMMIT, or it never got the COMMIT."""
+        project = await scenario.tenant.create_project()
         names, unknown = [], 0
-        for number in scene.each_commit(loss):
+        for number in scenario.each_commit(loss):
             names.append(f"{number}.txt")
             key = {"Idempotency-Key": names[-1]}
-            first = await scene.upload(project, names[-1], key)
-            if scene.proxy.lost:
-                scene.proxy.restore()
+            first = await scenario.upload(project, names[-1], key)
+            if scenario.proxy.lost:
+                scenario.proxy.restore()
                 assert first.status_code in {200, 503}, first.text
                 unknown += first.json().get("code") == "commit_outcome_unknown"
                 assert first.status_code == 200 or int(first.headers["retry-after"]) > 0
-                again = await scene.upload(project, names[-1], {**key, **REPLAY})
+                again = await scenario.upload(project, names[-1], {**key, **REPLAY})
                 assert (again.status_code, len(again.json()["files"])) == (200, 1), again.text
-            assert len(stored_objects(scene.settings, scene.tenant.id)) == len(names), "its bytes are gone"
+            assert len(stored_objects(scenario.settings, scenario.tenant.id)) == len(names), "its bytes are gone"
         assert unknown >= 2 if loss is Loss.ANSWER_AND_SERVER else unknown == 0
-        await scene.at_rest(project, names)
+        await scenario.check_final_state(project, names)
 
 
-class TestAQuestion:
-    """Is charged once, and its answer is not lost."""
+class TestQuestion:
+    """A question must be charged once, and its answer must not be lost."""
 
-    async def test_it_is_answered_when_an_answer_is_lost(self, scene: Scene) -> None:
-        project = await scene.tenant.create_project()
-        await scene.upload(project, "a.txt", wait_seconds=30)
-        for number in scene.each_commit(Loss.ANSWER):
-            answer = await scene.tenant.ask(project, QUESTION)
+    async def test_it_is_answered_when_an_answer_is_lost(self, scenario: Scenario) -> None:
+        project = await scenario.tenant.create_project()
+        await scenario.upload(project, "a.txt", wait_seconds=30)
+        for number in scenario.each_commit(Loss.ANSWER):
+            answer = await scenario.tenant.ask(project, QUESTION)
             assert (answer.status_code, answer.json()["answerable"]) == (200, True), answer.text
-            assert await counter(scene.database, scene.tenant.id, "messages") == (number + 1, 0)
+            assert await counter(scenario.database, scenario.tenant.id, "messages") == (number + 1, 0)
 
     @pytest.mark.parametrize("loss", [Loss.ANSWER_AND_SERVER, Loss.COMMIT])
-    async def test_asked_again_it_is_answered_and_charged_once(self, scene: Scene, loss: Loss) -> None:
-        project = await scene.tenant.create_project()
-        await scene.upload(project, "a.txt", wait_seconds=30)
+    async def test_asked_again_it_is_answered_and_charged_once(self, scenario: Scenario, loss: Loss) -> None:
+        project = await scenario.tenant.create_project()
+        await scenario.upload(project, "a.txt", wait_seconds=30)
         unknown = 0
-        for number in scene.each_commit(loss):
+        for number in scenario.each_commit(loss):
             key = {"Idempotency-Key": f"question-{number}"}
-            first = await scene.tenant.ask(project, QUESTION, headers=key)
+            first = await scenario.tenant.ask(project, QUESTION, headers=key)
             assert first.status_code in {200, 503}, first.text
             unknown += first.json().get("code") == "commit_outcome_unknown"
-            if scene.proxy.lost:
-                scene.proxy.restore()
-                await scene.pass_a_minute()
-                again = await scene.tenant.ask(project, QUESTION, headers={**key, **REPLAY})
+            if scenario.proxy.lost:
+                scenario.proxy.restore()
+                await scenario.expire_leases()
+                again = await scenario.tenant.ask(project, QUESTION, headers={**key, **REPLAY})
                 assert (again.status_code, again.json()["answerable"]) == (200, True), again.text
-            assert await counter(scene.database, scene.tenant.id, "messages") == (number + 1, 0)
-        if loss is Loss.COMMIT:  # else it depends on the moment: some COMMITs lost are looked-up tenants' or leases'
+            assert await counter(scenario.database, scenario.tenant.id, "messages") == (number + 1, 0)
+        if loss is Loss.COMMIT:  # the other loss also hits COMMITs of lookups and leases
             assert unknown == 0
-        assert (await books_of(scene.database, scene.tenant.id)).add_up()
+        assert (await books_of(scenario.database, scenario.tenant.id)).add_up()
 
 
 Operation = Callable[[TenantClient, str], Awaitable[httpx2.Response]]
@@ -204,23 +204,23 @@ OPERATIONS = [create_project, create_tenant, *(each.send for one in contracts().
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_what_is_made_once_is_told_when_an_answer_is_lost(scene: Scene, operation: Operation) -> None:
-    for number in scene.each_commit(Loss.ANSWER):
-        answer = await operation(scene.tenant, f"Number {number}".replace(" ", "-"))
+async def test_what_is_made_once_is_told_when_an_answer_is_lost(scenario: Scenario, operation: Operation) -> None:
+    for number in scenario.each_commit(Loss.ANSWER):
+        answer = await operation(scenario.tenant, f"Number {number}".replace(" ", "-"))
         assert answer.is_success, answer.text
-    assert (await books_of(scene.database, scene.tenant.id)).add_up()
+    assert (await books_of(scenario.database, scenario.tenant.id)).add_up()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_what_may_be_made_is_not_made_twice(scene: Scene, operation: Operation) -> None:
-    for number in scene.each_commit(Loss.ANSWER_AND_SERVER):
-        first = await operation(scene.tenant, f"number-{number}")
-        if scene.proxy.lost:
-            scene.proxy.restore()
+async def test_what_may_be_made_is_not_made_twice(scenario: Scenario, operation: Operation) -> None:
+    for number in scenario.each_commit(Loss.ANSWER_AND_SERVER):
+        first = await operation(scenario.tenant, f"number-{number}")
+        if scenario.proxy.lost:
+            scenario.proxy.restore()
             assert first.is_success or first.status_code == 503, first.text
-            await scene.pass_a_minute()
-            again = await operation(scene.tenant, f"number-{number}")
+            await scenario.expire_leases()
+            again = await operation(scenario.tenant, f"number-{number}")
             expected = {"idempotency_duplicate"} if first.json().get("code") != "unavailable" else {None}
             assert again.json().get("code") in expected, (first.text, again.text)
-    projects = await rows_of(scene.database, scene.tenant.id, "SELECT name FROM projects")
+    projects = await rows_of(scenario.database, scenario.tenant.id, "SELECT name FROM projects")
     assert len(projects) == len({row["name"] for row in projects})

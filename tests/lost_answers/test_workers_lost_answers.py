@@ -1,4 +1,4 @@
-"""Whichever COMMIT of a worker loses its answer: the file ends well, and is charged once."""
+"""Whichever COMMIT of a worker loses its answer, the file is completed and charged once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator over real HTTP, and the official SDK against it."""
+"""Fixtures of the simulator over real HTTP, and of the official SDK as its client."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ async def sdk(provider: RunningSimulator) -> AsyncGenerator[AsyncOpenAI]:
 
 @pytest.fixture
 async def control(provider: RunningSimulator) -> AsyncGenerator[httpx2.AsyncClient]:
-    """The control API."""
+    """Yield a client of the control API."""
     async with httpx2.AsyncClient(base_url=provider.control_url) as client:
         yield client
 
 
 @pytest.fixture
 def upload(sdk: AsyncOpenAI) -> Upload:
-    """Upload a file and return its id."""
+    """Return a function that uploads a file and returns its id."""
 
     async def make(text: str | bytes = f"{SIGHT}\n\n{TIDES}\n", name: str = "aldara.txt") -> str:
         data = text.encode() if isinstance(text, str) else text

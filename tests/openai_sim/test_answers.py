@@ -194,7 +194,7 @@ class TestStreams:
         assert (await anext(stream.__aiter__())).type == "response.created"
         assert (await streams(control))["open"] == 1
         await stream.close()
-        while (await streams(control))["open"]:  # noqa: ASYNC110  # another process, in effect
+        while (await streams(control))["open"]:  # noqa: ASYNC110  # the simulator can only be polled
             await asyncio.sleep(0.01)
         assert await streams(control) == {"open": 0, "opened": 1, "finished": 0, "abandoned": 1}
 

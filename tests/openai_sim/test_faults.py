@@ -1,4 +1,4 @@
-"""Each way the service can fail, as the official SDK sees it."""
+"""Each way in which the service can fail, as a user of the official SDK sees it."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class TestConnections:
         with pytest.raises(openai.APITimeoutError):
             await sdk.with_options(timeout=0.2).files.create(file=("a.txt", b"text"), purpose="assistants")
         assert (await counters(control))["created"]["files"] == created
-        while (await counters(control))["in_flight"]:  # noqa: ASYNC110  # another process, in effect
+        while (await counters(control))["in_flight"]:  # noqa: ASYNC110  # the simulator can only be polled
             await asyncio.sleep(0.01)
 
     async def test_latency(self, sdk: AsyncOpenAI, control: httpx2.AsyncClient) -> None:
@@ -160,7 +160,7 @@ class TestStreams:
     async def _read(self, sdk: AsyncOpenAI) -> list[str]:
         kinds: list[str] = []
         async for event in await sdk.responses.create(model=MODEL, input="Hi", stream=True):
-            kinds.append(event.type)  # noqa: PERF401  # what came before the failure is looked at
+            kinds.append(event.type)  # noqa: PERF401  # the events before the failure are checked
         return kinds
 
     async def test_an_error_event_is_yielded(self, sdk: AsyncOpenAI, control: httpx2.AsyncClient) -> None:
@@ -186,7 +186,7 @@ class TestStreams:
                 async for _ in await sdk.chat.completions.create(model=MODEL, messages=messages, stream=True):
                     received += 1
         assert received == 2
-        while (await counters(control))["streams"]["open"]:  # noqa: ASYNC110  # another process, in effect
+        while (await counters(control))["streams"]["open"]:  # noqa: ASYNC110  # the simulator can only be polled
             await asyncio.sleep(0.01)
         assert (await counters(control))["streams"]["abandoned"] == 1
 

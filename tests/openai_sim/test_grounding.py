@@ -1,4 +1,4 @@
-"""Numbered passages in a prompt, and the ways of small servers."""
+"""Numbered passages in a prompt, and the behaviour of small model servers."""
 
 from __future__ import annotations
 

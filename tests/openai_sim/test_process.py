@@ -1,4 +1,4 @@
-"""`cli.py openai-sim` as a process: its state outlives it, however it ends."""
+"""`cli.py openai-sim` as a process, whose state survives every way in which the process ends."""
 
 from __future__ import annotations
 

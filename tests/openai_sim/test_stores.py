@@ -137,7 +137,7 @@ class TestBatches:
 class TestSearch:
     @pytest.fixture
     async def years(self, sdk: AsyncOpenAI, upload: Upload) -> str:
-        """A store with one file a year, and one without."""
+        """Make a store with one file for each year and one file without a year."""
         store = await sdk.vector_stores.create()
         files: list[dict[str, Any]] = [
             {"file_id": await upload(f"Harbour report {year}."), "attributes": {"year": year, "final": year < 2024}}

@@ -1,4 +1,4 @@
-"""One attack: tenants at work, disasters one after the other, and the audit at the end."""
+"""One attack: tenants work, disasters strike one after the other, and an audit follows."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ async def attack(
     audit_every: int = 25,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Let the named disasters strike in turn, `at_once` of them together, while tenants work.
+    """Run the named disasters in their order, `at_once` of them together, while tenants work.
 
-    The stack comes to rest and is audited after every `audit_every` disasters.
+    After every `audit_every` disasters, the attack waits until the stack is at rest, and audits it.
     """
     report = Report()
     callers = [PersistentTenant(stack.api, report.answers, seed) for seed in range(tenants)]
@@ -76,7 +76,7 @@ async def _at_work(callers: Sequence[PersistentTenant]) -> AsyncIterator[None]:
 
 
 async def _strike(stack: AttackedStack, names: Sequence[str], callers: Sequence[PersistentTenant]) -> str:
-    """Return what happened, once every tenant can read and search again."""
+    """Run these disasters, wait until every tenant can read and search again, and return what happened."""
     happened = await asyncio.gather(*(_disaster(stack, name) for name in names))
     began = time.monotonic()
     try:
@@ -91,5 +91,5 @@ async def _strike(stack: AttackedStack, names: Sequence[str], callers: Sequence[
 
 
 async def _disaster(stack: AttackedStack, name: str) -> str:
-    await asyncio.sleep(random.uniform(0, WORK_SECONDS))  # so that it strikes at any point of the work
+    await asyncio.sleep(random.uniform(0, WORK_SECONDS))  # so that the disaster strikes at any point of the work
     return await DISASTERS[name](stack)

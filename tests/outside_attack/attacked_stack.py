@@ -1,4 +1,4 @@
-"""A whole stack under attack: `cli.py up` on outside servers, which this process runs and can lead astray."""
+"""A whole stack under attack: `cli.py up` on servers that this process runs and can disturb."""
 
 from __future__ import annotations
 
@@ -28,16 +28,19 @@ from embedded_services import EmbeddedLease, EmbeddedServerError, acquire, statu
 
 START_SECONDS = 90
 HANG_SECONDS = "8"
-# of a process that is stopped before its first sign of life
+# the time after which a process that stopped before its first heartbeat is replaced
 FIRST_BEAT_SECONDS = "45"
 SERVERS = {"guardian": "guardian_pid", "postgres": "postgres_pid", "valkey": "redis_pid"}
-# a plan that no run fills, so that every refusal is a fault
+# no attack reaches the limits of this plan, so that every refusal is a fault
 PLAN = ("--max-projects", "9", "--message-cap", "1000000", "--upload-char-cap", "1000000000")
 RATE = ("--rate-limit-rpm", "1000000")
 
 
 class AttackedStack:
-    """PostgreSQL is reached through a proxy that can drop the answers of COMMIT; its parts can be found by name."""
+    """A stack whose parts can be found by name.
+
+    It reaches PostgreSQL through a proxy that can drop the answers to COMMIT.
+    """
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
@@ -64,29 +67,26 @@ class AttackedStack:
 
     @property
     def api(self) -> str:
-        """The address of the API."""
         return f"http://127.0.0.1:{self.port}/api/v1"
 
     @property
     def printed(self) -> str:
-        """Everything the stack has printed."""
         return (self.folder / "up.log").read_text(errors="replace")
 
     @property
     def storage(self) -> Path:
-        """The folder of the uploaded files."""
+        """Return the folder of the uploaded files."""
         return self.commands.data_dir / "storage"
 
     def database(self) -> Database:
-        """A worker's login, past the proxy."""
+        """Connect with the worker's login, without the proxy."""
         return Database(self.addresses.worker_url, pool_size=2, application_name="chaos")
 
     def make_plan(self) -> None:
-        """Make the plan `chaos`."""
         self.commands.run("plans", "set", "chaos", *PLAN, *RATE).succeeded()
 
     def wait_until_healthy(self) -> None:
-        """Return once the API answers."""
+        """Wait until the API answers."""
         wait_until(self._answers, "the API answers", START_SECONDS)
 
     def _answers(self) -> bool:
@@ -109,7 +109,7 @@ class AttackedStack:
         )
 
     def find(self, part: str) -> int | None:
-        """Return the process id of a part, or None while there is none (a parser lives for a moment)."""
+        """Return the process id of a part, or None while it does not run (a parser runs only for a moment)."""
         if part == "up":
             return self._up.pid
         if part in SERVERS:
@@ -121,7 +121,10 @@ class AttackedStack:
         return _last(self._parts(part))
 
     def _parts(self, part: str) -> Iterator[int]:
-        """`api`, `worker` and `scheduler` are children of `up`; `worker process` is one of the worker's own."""
+        """Yield the process ids of a part.
+
+        `api`, `worker` and `scheduler` are children of `up`; `worker process` is a child of the worker.
+        """
         command, _, inner = part.partition(" ")
         if command == "parser":
             yield from (pid for pid in _descendants(self._up.pid) if _is_parser(pid))
@@ -132,7 +135,7 @@ class AttackedStack:
                 yield from (child for child in _children(pid) if _command(child) == words) if inner else [pid]
 
     def send(self, part: str, number: signal.Signals) -> int | None:
-        """Send a signal; returns the process id, or None when the part does not run."""
+        """Send a signal to a part, and return its process id, or None if the part does not run."""
         pid = self.find(part)
         if pid is None:
             return None
@@ -158,7 +161,7 @@ class AttackedStack:
 
 
 class ProxyThread:
-    """The proxy in an event loop of its own: whoever waits for the stack must not hold it up."""
+    """The proxy, in an event loop of its own thread: code that waits for the stack does not delay it."""
 
     def __init__(self, target: URL) -> None:
         self._loop = asyncio.new_event_loop()
@@ -169,11 +172,11 @@ class ProxyThread:
         self.url = self._proxy.url()
 
     def lose(self, loss: Loss, count: int) -> None:
-        """Lose so many of the next COMMITs or of their answers."""
+        """Lose the next `count` COMMITs, or the answers to them."""
         self._loop.call_soon_threadsafe(partial(self._proxy.lose, loss, count=count))
 
     def restore(self) -> int:
-        """Lose nothing any more; returns how many were lost."""
+        """Stop losing COMMITs, and return how many were lost."""
         self._loop.call_soon_threadsafe(self._proxy.restore)
         return self._proxy.lost
 
@@ -189,7 +192,7 @@ class ProxyThread:
 
 
 class _Healing:
-    """Starts a killed guardian again, as `up` does for servers of its own."""
+    """Restarts a killed guardian, as `up` does when it runs the servers itself."""
 
     def __init__(self, lease: EmbeddedLease) -> None:
         self._lease = lease

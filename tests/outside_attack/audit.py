@@ -1,4 +1,4 @@
-"""After the attack: what the API promised, what PostgreSQL holds and what lies in storage must be the same."""
+"""The audit after an attack: the API's promises, the rows of PostgreSQL and the objects in storage must agree."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ STORED = "SELECT storage_key FROM files WHERE storage_key IS NOT NULL AND byte_c
 
 
 async def come_to_rest(stack: AttackedStack) -> float:
-    """Wait until no file is in progress or being deleted. Return the seconds.
+    """Wait until no file is in progress or being deleted, and return the seconds of the wait.
 
-    A slow machine may take any time. What fails is a stack whose files stay as they are.
+    A slow machine may take any time; only a stack whose files do not change any more fails.
     """
     began = progressed = time.monotonic()
     before: dict[str, int] = {}
@@ -62,7 +62,10 @@ async def _unfinished(database: Database) -> dict[str, int]:
 
 
 async def _expire_what_is_held(stack: AttackedStack, database: Database) -> None:
-    """Let time pass: what killed processes hold expires, and what they left in storage is old enough to be removed."""
+    """Do what otherwise happens hours later, when what killed processes have left behind expires.
+
+    Reservations and uploads end, and objects in storage become old enough for the sweep to delete them.
+    """
     later = clock.now() + timedelta(hours=2)
     async with database.system() as session:
         await fail_abandoned(session, before=later)
@@ -80,12 +83,12 @@ async def _expire_what_is_held(stack: AttackedStack, database: Database) -> None
         if path.is_file():
             os.utime(path, (long_ago, long_ago))
     await sweep_storage.run(context)
-    await sweep_storage.run(context)  # the one before may have gone on in the middle
+    await sweep_storage.run(context)  # the first run may have continued an earlier one in the middle
     context.jobs.close()
 
 
 async def find_faults(stack: AttackedStack, tenants: Sequence[PersistentTenant]) -> list[str]:
-    """Compare promises, rows and bytes; returns a sentence for each difference."""
+    """Compare promises, rows and stored objects, and return a sentence for each difference."""
     database = stack.database()
     try:
         faults = [fault for tenant in tenants for fault in await _faults_of(database, tenant)]
@@ -126,7 +129,7 @@ def _is_right(file: dict[str, object]) -> bool:
 
 
 async def _orphans(stack: AttackedStack, database: Database) -> list[str]:
-    """Bytes without a row, and rows without their bytes."""
+    """Return a sentence for each stored object without a row, and for each row without its object."""
     async with database.system() as session:
         keys = set((await session.scalars(text(STORED))).all())
     folder = stack.storage / "objects"

@@ -1,4 +1,4 @@
-"""What happens to a stack: each disaster strikes once and is over when its coroutine returns."""
+"""The disasters that strike a stack: each strikes once, and is over when its coroutine returns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from outside_attack.attacked_stack import AttackedStack
 from support.commit_proxy import Loss
 
 KILLED = ("up", "api", "worker", "worker process", "scheduler", "guardian", "postgres", "backend", "valkey", "parser")
-# a worker above its processes only starts and stops them: it is missed when one of them has ended (ADR 8)
+# The worker's main process is not in the list: it only starts and stops its processes (ADR 8).
 HUNG = ("api", "worker process", "scheduler", "valkey", "postgres")
 OUTAGE_SECONDS = 3
 LOST_COMMITS = 20
@@ -29,19 +29,18 @@ Disaster = Callable[[AttackedStack], Awaitable[str]]
 
 
 async def kill(part: str, stack: AttackedStack) -> str:
-    """Kill a part with SIGKILL."""
     if await _strike(stack, part, signal.SIGKILL) is None:
         return "did not run"
     return ""
 
 
 async def hang(part: str, stack: AttackedStack) -> str:
-    """Stop a part with SIGSTOP until somebody replaces it."""
+    """Stop a part with SIGSTOP, and wait until somebody replaces it."""
     pid = await _strike(stack, part, signal.SIGSTOP)
     if pid is None:
         return "did not run"
     began = asyncio.get_running_loop().time()
-    await asyncio.sleep(0.3)  # the signal takes effect at the process's next turn
+    await asyncio.sleep(0.3)  # the signal takes effect when the process is next scheduled
     while _is_stopped(pid):
         if asyncio.get_running_loop().time() - began > REPLACED_SECONDS:
             raise AssertionError(f"{part} hung for {REPLACED_SECONDS} s and nobody replaced it")
@@ -50,7 +49,7 @@ async def hang(part: str, stack: AttackedStack) -> str:
 
 
 async def _strike(stack: AttackedStack, part: str, number: signal.Signals) -> int | None:
-    """A parser lives for a moment only: wait for one."""
+    """Send a signal to a part; wait for the part first, because a parser runs only for a moment."""
     for _ in range(FIND_SECONDS * 100):
         pid = await asyncio.to_thread(stack.send, part, number)
         if pid is not None:
@@ -68,14 +67,14 @@ def _is_stopped(pid: int) -> bool:
 
 
 async def lose_commits(loss: Loss, stack: AttackedStack) -> str:
-    """Lose the next COMMITs, or the answers to executed ones, as a failover does."""
+    """Lose the next COMMITs, or the answers to executed COMMITs, as a failover does."""
     stack.proxy.lose(loss, LOST_COMMITS)
     await asyncio.sleep(OUTAGE_SECONDS)
     return f"{stack.proxy.restore()} lost"
 
 
 async def take_connections(stack: AttackedStack) -> str:
-    """Take every connection that PostgreSQL has, so that nobody gets another one."""
+    """Open connections until PostgreSQL has none left for others."""
     url = stack.addresses.owner_url
     taken: list[asyncpg.Connection] = []
     with contextlib.suppress(asyncpg.PostgresError, OSError, TimeoutError):
@@ -156,7 +155,7 @@ DISASTERS: dict[str, Disaster] = {
 
 
 def shuffled(names: list[str], rounds: int, source: random.Random) -> list[str]:
-    """Return so many names in an order of chance, each as often as the others."""
+    """Return `rounds` names in a random order; each name occurs as often as the others."""
     chosen: list[str] = []
     while len(chosen) < rounds:
         chosen += source.sample(names, len(names))

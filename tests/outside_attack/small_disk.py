@@ -1,4 +1,4 @@
-"""A file system of its own that may be filled to the last byte; only root can make one."""
+"""A small file system that a test may fill to the last byte; only root can mount one."""
 
 from __future__ import annotations
 

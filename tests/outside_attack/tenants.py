@@ -1,4 +1,4 @@
-"""Tenants that go on working through every outage, and remember what the API has promised them."""
+"""Tenants that keep working through every outage, and record what the API has promised them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.core.security import sign_token
 
 PAUSE_SECONDS = 0.3
-# an operation that is refused this often in a row, over minutes, is lost
+# an operation that fails this often in a row, over minutes, counts as lost
 MOST_TRIES = 1200
 WORDS = ("arm", "belt", "cable", "drive", "encoder", "frame", "gate", "hall", "index", "joint", "key", "lock", "motor")
 
 
 @dataclass
 class Answers:
-    """How the API answered, over all tenants. An answer of 500 is a defect, kept with its body."""
+    """The counted answers of the API to all tenants; the bodies of answers with status 500 are kept as defects."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     defects: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ def _code(answer: httpx2.Response) -> str:
 
 
 class PersistentTenant:
-    """Repeats every operation with the same Idempotency-Key until the API acknowledges it."""
+    """A tenant that repeats every operation with the same Idempotency-Key until the API acknowledges it."""
 
     def __init__(self, api: str, answers: Answers, seed: int) -> None:
         self._api = api
@@ -55,12 +55,11 @@ class PersistentTenant:
         self._numbers = itertools.count()
         self.id = UUID(int=0)
         self.project = ""
-        self.uploaded: dict[str, int] = {}  # name: characters
+        self.uploaded: dict[str, int] = {}  # the characters of each file by its name
         self.removed: set[str] = set()
         self.asked = 0
 
     async def begin(self) -> None:
-        """Make the tenant and its project."""
         made = await self._certainly("POST", "/tenants/create", params={"name": "Chaos", "plan_id": "chaos"})
         self.id = UUID(made["tenant_id"])
         token = sign_token(self.id, load_settings(env_file=None))
@@ -69,13 +68,13 @@ class PersistentTenant:
         self.project = made["id"]
 
     async def work(self, stopping: asyncio.Event) -> None:
-        """Upload, ask, read and remove until told to stop."""
+        """Upload, ask, read and remove in a random order until `stopping` is set."""
         steps = (self.upload, self.upload, self.ask, self.ask, self.read, self.read, self.remove)
         while not stopping.is_set():
             await self._random.choice(steps)()
 
     async def upload(self) -> None:
-        """Send one to four new files and do not wait until they are searchable."""
+        """Upload one to four new files, without waiting until they are searchable."""
         files: list[tuple[str, tuple[str, bytes]]] = []
         for _ in range(self._random.randint(1, 4)):
             name, content = f"{next(self._numbers)}.txt", self._document()
@@ -89,20 +88,20 @@ class PersistentTenant:
         return f"{uuid4().hex}\n\n{chr(10).join(lines)}\n".encode()
 
     async def ask(self) -> None:
-        """Ask a question; answered or refused, it is one message."""
+        """Ask a question, which counts as one message whether it is answered or not."""
         body = {"project_id": self.project, "question": "Which motor drives the belt of the gate?"}
         await self._certainly("POST", "/query/ask", json=body, key=True)
         self.asked += 1
 
     async def read(self) -> None:
-        """Read what costs nothing."""
+        """Read limits, files and search results, which costs no quota."""
         await self._certainly("GET", "/limits/current")
         await self._certainly("GET", f"/ingestion/projects/{self.project}/files", params={"limit": 20})
         body = {"project_id": self.project, "query": "motor of the gate"}
         await self._certainly("POST", "/query/search", json=body)
 
     async def remove(self) -> None:
-        """Remove one completed file with its bytes: its characters stay charged."""
+        """Remove one completed file with its bytes; its characters stay charged."""
         completed = {file["filename"]: file["id"] for file in await self.files() if file["status"] == "completed"}
         left = sorted(completed.keys() & self.uploaded.keys())
         if not left:
@@ -125,13 +124,16 @@ class PersistentTenant:
             after = {"after": page["next_after"]}
 
     async def limits(self) -> dict[str, Any]:
-        """Return what the tenant is told of its usage."""
+        """Return the usage and the limits as the API tells them."""
         return await self._certainly("GET", "/limits/current")
 
     async def _certainly(
         self, method: str, path: str, *, key: bool = False, gone: str = "", **options: Any
     ) -> dict[str, Any]:
-        """Repeat until it is acknowledged: a success, the replay of one, or word that it was done before."""
+        """Repeat a request until the API acknowledges it.
+
+        A success, the replay of an earlier success, and the answer that it was done before are acknowledgements.
+        """
         headers = {"Idempotency-Key": uuid4().hex, "Prefer": "idempotency=replay"} if key else {}
         last = ""
         for _ in range(MOST_TRIES):

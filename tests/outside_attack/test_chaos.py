@@ -1,6 +1,6 @@
-"""The short form of `bench/chaos.py`: disasters of each kind that recover within seconds, several at once.
+"""A short form of `bench/chaos.py`, with disasters of each kind that are over within seconds, several at once.
 
-`bench/chaos.py` lets every disaster strike alone, many times, on a stack that embeds.
+`bench/chaos.py` runs each disaster on its own, many times, on a stack that embeds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from outside_attack.small_disk import small_disk
 
 pytestmark = pytest.mark.slow
 
-# in groups of four: a parser is looked for while uploads arrive
+# four strike at once: a parser can only be found while uploads arrive
 QUICK = (
     "kill parser",
     "lose COMMIT answers",

@@ -9,7 +9,7 @@ from support.http_clients import TenantClient, TenantFactory
 
 @pytest.fixture
 async def project(tenant: TenantClient, worker: None) -> str:
-    """A project of the test's tenant that knows one fact."""
+    """Make a project of the test's tenant that contains one fact."""
     del worker
     project_id = await tenant.create_project()
     upload = await tenant.upload(project_id, ("orchard.txt", b"The orchard keeps nine apple trees."))
@@ -19,6 +19,6 @@ async def project(tenant: TenantClient, worker: None) -> str:
 
 @pytest.fixture(scope="module")
 async def library(make_tenant: TenantFactory, worker: None) -> Library:
-    """Shared by the tests of a module: leave its files alone."""
+    """Return a library that all tests of a module share; they must not change its files."""
     del worker
     return await fill(await make_tenant())

@@ -1,4 +1,4 @@
-"""A project with files of many formats, whose text the caller knows."""
+"""A project with files of many formats, whose texts are known to the tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WINDOWS_NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A project and the text of each of its files as the caller knows it."""
+    """A project, and the text of each of its files as the tenant knows it."""
 
     tenant: TenantClient
     project: str
@@ -46,7 +46,7 @@ class Library:
 
 
 async def fill(tenant: TenantClient) -> Library:
-    """A worker must be running."""
+    """Make the library; a worker must be running."""
     project = await tenant.create_project()
     sent = {
         "handbook.md": HANDBOOK.encode(),

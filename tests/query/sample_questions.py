@@ -1,4 +1,4 @@
-"""Natural questions about the documents in `samples/`, with the facts that must be answered and where they stand."""
+"""Natural questions about the documents in `samples/`, with the expected facts and the places where they stand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROADMAP: Final = "product-roadmap.pptx"
 
 
 class SampleQuestion(NamedTuple):
-    """A question, the words that its answer must hold, and the file and page of the citation that holds them."""
+    """A question, the words that its answer must contain, and the file and page that it must cite for them."""
 
     text: str
     fact: str

@@ -1,4 +1,4 @@
-"""One question, one answer, one message of the plan."""
+"""Each question gets one answer, and uses one message of the plan."""
 
 from __future__ import annotations
 

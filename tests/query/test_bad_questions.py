@@ -1,4 +1,4 @@
-"""What cannot be asked is refused before it costs anything, and before any engine is asked."""
+"""An invalid question is refused before it costs anything, and before any engine is asked."""
 
 from __future__ import annotations
 

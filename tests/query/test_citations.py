@@ -1,4 +1,4 @@
-"""Every quote stands in the caller's own file, where the citation says."""
+"""Every quote must stand in the tenant's own file, at the place that the citation names."""
 
 from __future__ import annotations
 

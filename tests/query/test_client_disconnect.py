@@ -1,4 +1,4 @@
-"""A caller who closes the connection stops the model; one with a key may come back for the answer."""
+"""A client that disconnects stops the model, unless it sent a key with which it may fetch the answer later."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUESTION = "How many apple trees does the orchard keep?"
 
 
 class SlowEngine(InterruptedEngine):
-    """Has spent ten tokens, or nothing yet, when its caller leaves."""
+    """An engine that waits for its client to disconnect; before that, it has spent `spent` tokens."""
 
     def __init__(self, inner: RagEngine, left: asyncio.Event, *, spent: int) -> None:
         super().__init__(inner)

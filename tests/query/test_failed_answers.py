@@ -1,6 +1,6 @@
-"""When no answer leaves, nothing is charged; and one whose source is gone never leaves.
+"""A question that gets no answer is not charged, and an answer whose source was deleted is not sent.
 
-A key is free again where the lost answer had cost nothing; for those that were paid see `test_interrupted_keys`.
+If the lost answer cost nothing, its key can be used again; `test_interrupted_keys` tests answers that cost money.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ async def test_sources_that_vanish_every_time_are_a_503_and_cost_nothing(
 
 @pytest.fixture
 def end_expired(task_context: TaskContext) -> Callable[[], Awaitable[None]]:
-    """End questions and units whose process died, as the scheduler does."""
+    """Return a function that ends questions and reservations whose process has died, as the scheduler does."""
 
     async def end() -> None:
         await fail_abandoned_questions.run(task_context)
@@ -179,7 +179,7 @@ async def test_an_answer_whose_unit_was_released_is_not_given_for_nothing(
     database: Database,
     end_expired: Callable[[], Awaitable[None]],
 ) -> None:
-    """The question itself is still open: it is younger than its unit by the database's clock."""
+    """The reservation expires, while the question itself is too young to expire."""
 
     async def let_the_unit_expire() -> None:
         statement = "UPDATE usage_reservations SET expires_at = :now"

@@ -1,4 +1,4 @@
-"""A question with a key whose process dies, stalls, or fails after money may have been spent."""
+"""Questions with a key whose process dies, stalls, or fails after it may have spent money."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = {"Idempotency-Key": "question-1"}
 
 
 async def end_leases(database: Database, tenant: TenantClient) -> None:
-    """As a minute without a sign of life does."""
+    """Let the leases expire, as they do a minute after the last sign of life."""
     async with database.tenant(tenant.id) as session:
         await session.execute(text("UPDATE idempotency_keys SET lease_until = now() - interval '1 second'"))
 
@@ -35,7 +35,7 @@ async def answers(database: Database, tenant: TenantClient) -> int:
 async def test_a_stalled_owner_cannot_commit_beside_its_heir(
     tenant: TenantClient, engine_settings: Settings, state: AppState, database: Database
 ) -> None:
-    """It was taken for dead, another answered, and then it went on."""
+    """A process stalls, another one takes over and answers, and then the first one continues."""
     project = await tenant.create_project()
 
     async def taken_for_dead() -> None:
@@ -88,7 +88,7 @@ async def test_the_lease_is_extended_while_the_answer_is_made(
 
 
 class TestAPaidAnswer:
-    """Is never made twice under one key."""
+    """An answer that cost money must never be made twice under one key."""
 
     async def test_a_failure_after_it_keeps_the_key(
         self, tenant: TenantClient, engine_settings: Settings, state: AppState, database: Database

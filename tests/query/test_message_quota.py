@@ -1,4 +1,4 @@
-"""Messages: the exact number gets through, however many ask at once."""
+"""However many questions arrive at once, exactly as many are answered as the plan allows."""
 
 from __future__ import annotations
 

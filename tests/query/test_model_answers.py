@@ -1,4 +1,4 @@
-"""An API whose settings name a model: it answers for the local engine."""
+"""An API whose settings name a model answers the local engine's questions with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.tenant_records import counter, eventually, rows_of
 
 from openai_simulator.server import RunningSimulator
 
-pytestmark = of_the_local_engine  # the other has a model of its own
+pytestmark = of_the_local_engine  # the other engine has its own model
 
 QUESTION = "How many apple trees does the orchard keep?"
 FACT = "The orchard keeps nine apple trees."
@@ -27,7 +27,7 @@ FACT = "The orchard keeps nine apple trees."
 
 @pytest.fixture
 def server(provider: RunningSimulator) -> ModelServer:
-    """As new."""
+    """Return a model server without faults and without earlier calls."""
     return ModelServer(provider)
 
 
@@ -35,7 +35,7 @@ def server(provider: RunningSimulator) -> ModelServer:
 async def answering(
     settings: Settings, addresses: ServiceAddresses, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[tuple[Settings, AppState]]:
-    """An API that was started with a model."""
+    """Start an application whose settings name a model."""
     monkeypatch.setenv("ANSWER_MODEL", "gpt-4.1-mini")
     monkeypatch.setenv("ANSWER_BASE_URL", server.running.base_url)
     monkeypatch.setenv("ANSWER_API_KEY", "sk-model")
@@ -48,7 +48,7 @@ async def answering(
 
 @pytest.fixture
 async def caller(tenant: TenantClient, answering: tuple[Settings, AppState]) -> AsyncGenerator[TenantClient]:
-    """The tenant, at that API."""
+    """Return the tenant as a client of that application."""
     async with client_for(*answering) as client:
         yield TenantClient(tenant.id, client, tenant.headers)
 

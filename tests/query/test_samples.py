@@ -1,4 +1,4 @@
-"""Questions that people ask of the documents in `samples/`, as after `make demo`: local engine, default embedder."""
+"""Questions that people ask about the documents in `samples/`, as after `make demo`: local engine, default embedder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.installation import make_tenant
 from support.sample_documents import DOCUMENTS, SAMPLES
 from support.tenant_records import rows_of
 
-__all__ = ["make_tenant"]  # of the local engine only
+__all__ = ["make_tenant"]  # these tests run on the local engine only
 
 SCAN = "scanned/delivery-note.pdf"
 HAS_RECOGNITION = find_spec("rapidocr") is not None
@@ -25,7 +25,7 @@ HAS_RECOGNITION = find_spec("rapidocr") is not None
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """The project that holds the samples, with the stored text of each file."""
+    """The project that contains the samples, and the stored text of each file."""
 
     tenant: TenantClient
     project: str
@@ -34,7 +34,7 @@ class Samples:
 
 @pytest.fixture(scope="module")
 async def samples(make_tenant: TenantFactory, worker: None, database: Database) -> Samples:
-    """Upload what the demo uploads, once, and wait for the embeddings."""
+    """Upload once what the demo uploads, and wait for the embeddings."""
     del worker
     tenant = await make_tenant()
     project = await tenant.create_project()
@@ -93,7 +93,7 @@ async def test_a_scanned_page_is_read_where_recognition_is_installed(samples: Sa
 
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if name != SCAN])
 def test_the_samples_are_what_their_script_writes(name: str) -> None:
-    """The scan is left out: another version of pdfium may draw it a little differently."""
+    """The scan is left out, because another version of pdfium may draw it a little differently."""
     assert (SAMPLES / name).read_bytes() == DOCUMENTS[name]()
 
 

@@ -1,4 +1,4 @@
-"""Passages that fit a query, verbatim, for no message."""
+"""A search returns matching passages word for word, and uses no message of the plan."""
 
 from __future__ import annotations
 

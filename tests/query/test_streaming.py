@@ -1,4 +1,4 @@
-"""Answers told while they are made: the events, and that they end as the plain answer does."""
+"""Streamed answers: their events, and that they end with the same answer as without a stream."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def told(caller: TenantClient, project: str, question: str = QUESTION) -> 
 
 
 def last_telling(events: Sequence[Event]) -> tuple[str, list[dict[str, object]]]:
-    """What a reader holds in the end: the words, and the citations."""
+    """Return the words and the citations that a reader has after the last event."""
     words = ""
     citations: list[dict[str, object]] = []
     for kind, data in events:

@@ -1,6 +1,6 @@
-"""Texts made to keep a process busy: twice as long takes twice as long, whatever stands in them.
+"""Texts that are made to keep a process busy: the time must grow in proportion to the length, whatever they contain.
 
-Each of these took minutes where the work grew with the square of the length; the bound leaves a slow machine room.
+With quadratic work each of these texts would take minutes; the bound leaves room for a slow machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The embedder's runtime reports to its maker by default. Here it must not."""
+"""By default the embedder's runtime sends reports to its maker; here it must not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastapi_ignite.core.config import PROJECT_ROOT
 
-# it opens its spool, and names the machine in a file, when the first model is loaded
+# when the first model is loaded, the runtime would open its spool and write an id of the machine to a file
 LOAD = "from fastapi_ignite.rag.local.minilm import load_minilm; load_minilm()"
 
 

@@ -1,4 +1,4 @@
-"""The steps of a recipe in DEVELOPER-GUIDE.md, and how to follow them in a copy of the repository."""
+"""The steps of a recipe in DEVELOPER-GUIDE.md, and how they are applied to a copy of the repository."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK = re.compile(r"^(?P<fence>`{3,})(?P<language>\w+)\n(?P<text>.*?)^(?P=fence
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Lines of a shell."""
+    """Lines that a shell runs."""
 
     lines: tuple[str, ...]
 
@@ -32,7 +32,7 @@ class NewFile:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of an existing file. Each hunk is the text before and after, and stands in the file exactly once."""
+    """A change of an existing file. Each hunk is the text before and after; the text before stands in the file once."""
 
     path: str
     hunks: tuple[tuple[str, str], ...]
@@ -50,7 +50,7 @@ Step = Commands | NewFile | Change
 
 
 def steps(heading: str) -> Iterator[Step]:
-    """The code blocks of a section of the guide, in their order."""
+    """Yield the steps that the code blocks of a section of the guide describe, in their order."""
     section = page("DEVELOPER-GUIDE.md").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     assert section, f"the guide has no section '{heading}'"
     for block in BLOCK.finditer(section):

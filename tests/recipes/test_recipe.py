@@ -1,4 +1,4 @@
-"""The recipes of the developer guide, followed to the letter on a copy, make a feature that passes the checks."""
+"""The recipes of the developer guide, applied word for word to a copy, must make a feature that passes the checks."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 FOLDERS = ("src/fastapi_ignite/notes/", "tests/notes/")
 GENERATED = {".env.example", "docs/configuration.md", "docs/jobs.md", "docs/openapi.json"}
 MAX_FILES = 8
-# neither a part of the repository, nor needed in a copy; mypy's cache makes its run in the copy five times as fast
+# What a copy does not need. It keeps mypy's cache, because mypy is then five times as fast.
 UNWANTED = shutil.ignore_patterns(".git", ".venv", ".ignite*", ".hypothesis", ".coverage*", "__pycache__", "*.log")
-# the tests that look at every feature; all others know nothing of a new one
+# the tests that check every feature; no other test knows a new feature
 TESTS = """
 tests/notes tests/test_feature_shape.py tests/api/test_openapi.py tests/cli/test_settings.py
 tests/contract/test_openapi.py tests/contract/test_errors_doc.py tests/contract/test_pages.py
@@ -33,33 +33,33 @@ tests/contract/test_api_doc.py::TestEach
 tests/contract/test_api_doc.py::test_the_reference_has_every_operation_once_and_no_other
 tests/exports/test_sections.py tests/http/test_permissions.py tests/isolation/test_policies.py
 tests/isolation/test_messages.py tests/isolation/test_database.py
-tests/isolation/test_foreign_ids.py::test_the_household_has_an_id_for_every_place
+tests/isolation/test_foreign_ids.py::test_the_sample_tenant_has_an_id_for_every_place
 """
 
 
 class Copy:
-    """A copy of the repository, with a database of its own."""
+    """A copy of the repository with a database of its own."""
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.folder = folder
         self._before = self._digests()
         programs = Path(sys.executable).parent
         self._environment = {**variables, "PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(folder)}
-        # the copy's dependencies are those of the tests: make has nothing to install
+        # the copy uses the installed dependencies of the tests, so make need not install any
         stamps = [part for name in (".runtime", ".dev") for part in ("-o", f"{programs.parent}/{name}")]
         self._make = ["make", "--silent", f"VENV={programs.parent}", *stamps]
 
     def run(self, line: str) -> None:
-        """Run one line of the guide, or of a test."""
+        """Run one line of the guide or of a test, and check that it succeeds."""
         program, *arguments = line.split() if '"' not in line else ["bash", "-c", line]
         command = [*self._make, *arguments] if program == "make" else [program, *arguments]
-        ended = subprocess.run(  # noqa: S603  the guide's own words
+        ended = subprocess.run(  # noqa: S603  commands of our own guide
             command, cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False, timeout=500
         )
         assert ended.returncode == 0, f"{line}\n{ended.stdout[-6000:]}\n{ended.stderr[-3000:]}"
 
     def changed(self) -> set[str]:
-        """The files that are not as they were in the beginning."""
+        """Return the files that were added or changed since the copy was made."""
         return {path for path, digest in self._digests().items() if self._before.get(path) != digest}
 
     def _digests(self) -> dict[str, bytes]:
@@ -79,7 +79,7 @@ def copy(addresses: ServiceAddresses, tmp_path: Path) -> Iterator[Copy]:
 
 
 def follow(heading: str, copy: Copy) -> None:
-    """Do what a section says, but for its last commands, which the test runs when all sections are done."""
+    """Do what a section says, except for its last commands, which the test runs after all sections."""
     for step in steps(heading):
         if not isinstance(step, Commands):
             step.apply(copy.folder)

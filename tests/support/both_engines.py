@@ -1,7 +1,8 @@
-"""What makes a suite run on both engines: a `conftest.py` or a module that imports these fixtures.
+"""Fixtures that run each test of a suite on both engines; a `conftest.py` or a module imports them.
 
-The suites know of no engine: a tenant of theirs starts its projects on the one whose turn it is, beside all tenants of
-the other in one installation. `engine_settings` are for tests that run an application of their own.
+The tests of such a suite do not know which engine they use. In one installation, `make_tenant` makes tenants whose new
+projects start on the engine of the present test parameter. A test that runs an application of its own takes
+`engine_settings`.
 """
 
 from __future__ import annotations
@@ -19,26 +20,26 @@ from support.http_clients import TenantFactory, tenant_factory
 __all__ = ["ENGINES", "engine", "engine_name", "engine_settings", "make_tenant", "of_the_local_engine"]
 
 ENGINES = tuple(name for name in ("local", "openai") if find_spec(f"fastapi_ignite.rag.{name}"))
-# for what only this engine has, or where no engine takes part; which of them stands beside it
+# This mark runs tests on the local engine only: no other engine has the feature, or no engine takes part.
 of_the_local_engine = pytest.mark.parametrize("engine_name", ["local"], indirect=True)
 
 
 @pytest.fixture(scope="session", params=ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
-    """Where new projects go."""
+    """Return the name of the engine on which new projects start."""
     name: str = request.param
     return name
 
 
 @pytest.fixture(scope="session")
 def engine_settings(engine_name: str, settings: Settings, openai_settings: Settings) -> Settings:
-    """Of an installation that starts its projects there."""
+    """Return the settings of an installation that starts new projects on this engine."""
     return {"local": settings, "openai": openai_settings}[engine_name]
 
 
 @pytest.fixture(scope="session")
 def engine(engine_name: str, state: AppState) -> RagEngine:
-    """As the application has it."""
+    """Return this engine as the application has built it."""
     return state["engines"][engine_name]
 
 
@@ -46,5 +47,5 @@ def engine(engine_name: str, state: AppState) -> RagEngine:
 def make_tenant(
     engine_name: str, client: httpx2.AsyncClient, openai_client: httpx2.AsyncClient, settings: Settings
 ) -> TenantFactory:
-    """New tenants on a plan."""
+    """Return a function that makes tenants; their new projects start on this engine."""
     return tenant_factory({"local": client, "openai": openai_client}[engine_name], settings)

@@ -1,4 +1,4 @@
-"""`python cli.py …` as a real process, on a data folder and servers of the test's choice."""
+"""Helpers that run `python cli.py …` as a real process, on a data folder and servers that the test chooses."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.infra.services import ServiceAddresses
 from support.prepared_interpreter import prepared_interpreter
 
-# Set while coverage is measured, so that it is in the processes that tests start
-MEASURED = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-# Nothing else of the tester's environment; wide enough that no table breaks its lines.
-ENVIRONMENT = MEASURED | {
+# Coverage sets these variables; the processes that tests start need them to be measured too.
+COVERAGE_VARIABLES = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+# No other variable of the developer's environment is passed on. COLUMNS is so wide that no table breaks its lines.
+ENVIRONMENT = COVERAGE_VARIABLES | {
     "PATH": os.environ["PATH"],
     "COLUMNS": "200",
     "NO_COLOR": "1",
@@ -32,14 +32,14 @@ ENVIRONMENT = MEASURED | {
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a command left behind."""
+    """The exit code and the output of a command that has ended."""
 
     code: int
     output: str
     error: str
 
     def refused_with(self) -> str:
-        """Its one line of error."""
+        """Check that the command failed with one line of error, and return that line without its prefix."""
         lines = self.error.splitlines()
         assert len(lines) == 1, self.error
         assert (self.code, self.output) == (1, ""), self
@@ -47,18 +47,18 @@ class Finished:
         return lines[0].removeprefix("error: ")
 
     def succeeded(self) -> str:
-        """What it printed."""
+        """Check that the command succeeded, and return what it printed."""
         assert self.code == 0, self.error or self.output
         return self.output
 
     def findings(self) -> dict[str, str]:
-        """What `doctor` says of each check: verdict and words."""
+        """Return the verdict and the words that `doctor` printed for each check."""
         rows = (line.split(None, 1) for line in self.output.splitlines()[1:] if line.strip())
         return {subject: " ".join(finding.split()) for subject, finding in rows}
 
 
 class CommandLine:
-    """Runs where no `.env` lies, with these variables and no others."""
+    """Runs commands in a folder without `.env`, with these environment variables and no others."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
@@ -67,7 +67,10 @@ class CommandLine:
 
     @classmethod
     def on_servers(cls, folder: Path, addresses: ServiceAddresses) -> Self:
-        """Led to these by DATABASE_URL and REDIS_URL, with a Redis number that no other test uses."""
+        """Make one whose DATABASE_URL and REDIS_URL name these servers.
+
+        It uses a Redis database number that no other test uses.
+        """
         redis_url, _, number = addresses.redis_url.rpartition("/")
         return cls(
             folder,
@@ -77,17 +80,17 @@ class CommandLine:
 
     @staticmethod
     def command(*arguments: str) -> list[str]:
-        """As typed."""
+        """Return the command with these arguments, as a user types it."""
         return [sys.executable, str(PROJECT_ROOT / "cli.py"), *arguments]
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Finished:
-        """Run a command to its end, in a process forked from one that has imported the program."""
+        """Run a command until it ends, in a process forked from one that has already imported the program."""
         prepared = prepared_interpreter(**ENVIRONMENT)
         environment = self.environment | variables
         return Finished(*prepared.run(arguments, folder=self.folder, environment=environment, stdin=stdin, seconds=90))
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """In a session of its own, like a terminal's."""
+        """Start a command in a session of its own, as a terminal does."""
         return subprocess.Popen(  # noqa: S603  our own program
             self.command(*arguments),
             stdin=subprocess.PIPE,
@@ -101,7 +104,7 @@ class CommandLine:
 
 
 def free_port() -> int:
-    """One that nobody listens on."""
+    """Return a TCP port of 127.0.0.1 on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -110,7 +113,7 @@ def free_port() -> int:
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """One that the account of embedded servers can pass through, unlike pytest's own."""
+    """Make a temporary folder that the account of embedded servers can enter; it cannot enter pytest's folders."""
     folder = Path(tempfile.mkdtemp(prefix="ignite-cli-"))
     folder.chmod(0o711)
     try:

@@ -1,7 +1,7 @@
-"""A way to PostgreSQL on which COMMITs get lost: before the server has them, or after it has carried them out.
+"""A proxy to PostgreSQL that loses COMMITs: before the server gets them, or after it has carried them out.
 
-It reads the messages that a client without TLS sends; asyncpg sends COMMIT as the text of a simple query. Their format:
-https://www.postgresql.org/docs/current/protocol-message-formats.html
+The proxy reads the messages of a client without TLS; asyncpg sends COMMIT as the text of a simple query. The messages
+are described at https://www.postgresql.org/docs/current/protocol-message-formats.html
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ HEADER = struct.Struct("!I")
 
 
 class Loss(Enum):
-    """What becomes of a COMMIT."""
+    """The ways to lose a COMMIT."""
 
     ANSWER = auto()
-    """The server carries it out; the connection breaks before the answer."""
+    """The server executes the COMMIT, and the connection breaks before the answer."""
 
     ANSWER_AND_SERVER = auto()
-    """The same, and new connections are refused until `restore`."""
+    """As ANSWER; besides, new connections are refused until `restore` is called."""
 
     SILENCE = auto()
-    """The server carries it out, and the answer never comes; the connection stays."""
+    """The server executes the COMMIT, and the connection stays open without an answer."""
 
     COMMIT = auto()
-    """The connection breaks before the server has it: the server rolls back."""
+    """The connection breaks before the server gets the COMMIT, so the server rolls back."""
 
 
 @dataclass(slots=True)
-class _Line:
-    """One client's connection. `dropping`: its COMMIT was sent, and the answer is not to be."""
+class _Connection:
+    """One client's connection. While `dropping` is true, its COMMIT was sent and the answer must not be passed on."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -47,7 +47,10 @@ class _Line:
 
 
 class CommitProxy:
-    """A proxy on a port of its own. `commits` counts those that came since `lose`, and `lost` those of them it lost."""
+    """A proxy that listens on a free port.
+
+    `commits` counts the COMMITs that came since the last call of `lose`, and `lost` counts those that the proxy lost.
+    """
 
     def __init__(self, target: URL) -> None:
         self._target = target
@@ -62,15 +65,15 @@ class CommitProxy:
         self.commits = 0
 
     def lose(self, loss: Loss = Loss.ANSWER, *, after: int = 0, count: int = 1) -> None:
-        """From now on `after` COMMITs pass, and then `count` are lost."""
+        """Let `after` COMMITs pass from now on, and then lose `count` of them."""
         self._loss, self._skip, self._left, self.lost, self.commits = loss, after, count, 0, 0
 
     def restore(self) -> None:
-        """Lose nothing, and let new connections in."""
+        """Stop losing COMMITs, and accept new connections again."""
         self._left, self._away = 0, False
 
     def url(self, target: URL | None = None) -> URL:
-        """The address, or another login or database of the same server, by way of the proxy."""
+        """Return the URL of the proxy for its own target, or for another login or database of the same server."""
         return (target or self._target).set(host="127.0.0.1", port=self._port, query={})
 
     async def __aenter__(self) -> Self:
@@ -96,27 +99,27 @@ class CommitProxy:
             if self._away:
                 return
             server_reader, server_writer = await asyncio.open_connection(self._target.host, self._target.port)
-            line = _Line(writer, server_writer)
-            forwards = asyncio.create_task(self._forward(reader, line))
-            backwards = asyncio.create_task(self._answer(server_reader, line))
+            connection = _Connection(writer, server_writer)
+            forwards = asyncio.create_task(self._forward(reader, connection))
+            backwards = asyncio.create_task(self._answer(server_reader, connection))
             await asyncio.wait((forwards, backwards), return_when=asyncio.FIRST_COMPLETED)
-            if line.dropping:
-                await backwards  # the server has carried it out when it answers
+            if connection.dropping:
+                await backwards  # once the server answers, it has carried the COMMIT out
                 if self._loss is Loss.SILENCE:
                     await reader.read()
             for each in (forwards, backwards):
                 each.cancel()
             await asyncio.gather(forwards, backwards, return_exceptions=True)
         except (asyncio.CancelledError, OSError):
-            pass  # the streams' own callback would report it
+            pass  # otherwise the callback of asyncio's streams would log it
         finally:
             self._tasks.discard(task)
             writer.transport.abort()
             if server_writer:
                 server_writer.close()
 
-    async def _forward(self, reader: asyncio.StreamReader, line: _Line) -> None:
-        """Ends when the client left, or a COMMIT was lost."""
+    async def _forward(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
+        """Pass the client's messages on until it disconnects or a COMMIT is lost."""
         with contextlib.suppress(asyncio.IncompleteReadError, OSError):
             startup = True
             while True:
@@ -127,10 +130,10 @@ class CommitProxy:
                 if kind == b"Q" and payload == COMMIT and self._loses():
                     if self._loss is Loss.COMMIT:
                         return
-                    line.dropping = True
-                line.server.write(kind + head + payload)
-                await line.server.drain()
-                if line.dropping:
+                    connection.dropping = True
+                connection.server.write(kind + head + payload)
+                await connection.server.drain()
+                if connection.dropping:
                     return
 
     def _loses(self) -> bool:
@@ -145,10 +148,10 @@ class CommitProxy:
         self._away = self._loss is Loss.ANSWER_AND_SERVER
         return True
 
-    async def _answer(self, reader: asyncio.StreamReader, line: _Line) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                if line.dropping:
+                if connection.dropping:
                     return
-                line.client.write(data)
-                await line.client.drain()
+                connection.client.write(data)
+                await connection.client.drain()

@@ -1,4 +1,4 @@
-"""Databases that a test makes for itself on a server that runs."""
+"""Databases and rows that a test makes on a running server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastapi_ignite.infra.services import ServiceAddresses
 
 
 async def fetch(url: URL, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
-    """Rows of one statement, committed at once."""
+    """Run one statement outside of a transaction, and return its rows."""
     engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:
@@ -30,12 +30,12 @@ async def fetch(url: URL, statement: str, **parameters: object) -> list[tuple[An
 
 
 def run(url: URL, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
-    """The same outside of an event loop."""
+    """Do the same as `fetch` where no event loop runs."""
     return asyncio.run(fetch(url, statement, **parameters))
 
 
 async def insert_project(database: Database) -> tuple[UUID, UUID]:
-    """Make a tenant with a project, past the API; returns `(tenant_id, project_id)`."""
+    """Insert a tenant with a project without the API, and return `(tenant_id, project_id)`."""
     tenant_id, project_id = new_id(), new_id()
     async with database.tenant(tenant_id) as session:
         await session.execute(
@@ -51,7 +51,7 @@ async def insert_project(database: Database) -> tuple[UUID, UUID]:
 
 @contextmanager
 def new_database(shared: ServiceAddresses, *, template: str = "template1") -> Iterator[ServiceAddresses]:
-    """A database of its own on the server of these addresses; gone at the end."""
+    """Create a database on the server of these addresses, and drop it at the end."""
     name = f"own_{new_id().hex}"
     run(shared.owner_url, f"CREATE DATABASE {name} TEMPLATE {template}")
     try:

@@ -1,4 +1,4 @@
-"""Pages of docs/ as data: the requests they show, what they say comes back, and a shell that runs them."""
+"""The requests that pages of docs/ show, the answers that they promise, and a shell that runs the requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MARK = "\x1e"
 
 @dataclass(slots=True)
 class Example:
-    """One operation of the reference."""
+    """One operation as docs/api.md describes it."""
 
     method: str
     path: str
@@ -44,14 +44,14 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """What a block printed, and the statuses of its requests."""
+class BlockResult:
+    """What a block of commands printed, and the statuses of its requests."""
 
     output: str
     statuses: list[int]
 
     def documents(self) -> list[Any]:
-        """The JSON texts among the output, one after the other."""
+        """Return the JSON values in the output, in their order."""
         decoder, found, at = json.JSONDecoder(), [], 0
         while match := re.compile(r"\s*(?=[\[{])").match(self.output, at):
             value, at = decoder.raw_decode(self.output, match.end())
@@ -60,17 +60,17 @@ class Ran:
 
 
 def page(name: str) -> str:
-    """The text of a file of the repository."""
+    """Return the text of a file of the repository."""
     return (PROJECT_ROOT / name).read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of a language."""
+    """Return the fenced code blocks of a language."""
     return [match["text"] for match in BLOCK.finditer(text) if match["language"] == language]
 
 
 def reference() -> tuple[list[str], list[Example]]:
-    """The shell blocks of docs/api.md in order, and its operations with the number of the block that shows them."""
+    """Return the shell blocks of docs/api.md and its operations, each with the index of the block that shows it."""
     shell: list[str] = []
     examples: list[Example] = []
     for part in PART.finditer(page("docs/api.md")):
@@ -90,14 +90,16 @@ def reference() -> tuple[list[str], list[Example]]:
     return shell, examples
 
 
-def run_blocks(shell: Sequence[str], *, address: str, folder: Path, environment: Mapping[str, str]) -> list[Ran]:
-    """All blocks in one bash session, in a checkout without `.env`; ends at the first command that fails."""
+def run_blocks(
+    shell: Sequence[str], *, address: str, folder: Path, environment: Mapping[str, str]
+) -> list[BlockResult]:
+    """Run all blocks in one bash session, in a checkout without `.env`; the first command that fails ends it."""
     for name in ("cli.py", "src", "packages", "docs", "samples"):
         (folder / name).symlink_to(PROJECT_ROOT / name)
     (folder / ".curlrc").write_text('silent\nshow-error\nwrite-out = "%{stderr}HTTP %{http_code}\\n"\n')
     mark = f"printf '{MARK}'; printf '{MARK}' >&2\n"
     script = "set -euo pipefail\n" + mark.join(shell).replace(ADDRESS, address)
-    finished = subprocess.run(  # noqa: S603  the pages' own words
+    finished = subprocess.run(  # noqa: S603  commands of our own pages
         ["/bin/bash", "-c", script],
         cwd=folder,
         env={
@@ -114,13 +116,13 @@ def run_blocks(shell: Sequence[str], *, address: str, folder: Path, environment:
     assert finished.returncode == 0, f"{finished.stdout[-2000:]}\n{finished.stderr[-2000:]}"
     outputs, notes = finished.stdout.split(MARK), finished.stderr.split(MARK)
     return [
-        Ran(output, [int(status) for status in re.findall(r"^HTTP (\d{3})$", note, re.MULTILINE)])
+        BlockResult(output, [int(status) for status in re.findall(r"^HTTP (\d{3})$", note, re.MULTILINE)])
         for output, note in zip(outputs, notes, strict=True)
     ]
 
 
 def differences(documented: Any, actual: Any, at: str = "$") -> Iterator[str]:
-    """Where the keys and types of two JSON values differ; strings are told apart by what they hold."""
+    """Return where the keys and types of two JSON values differ; strings are compared by the kind of their content."""
     if isinstance(documented, dict) and isinstance(actual, dict):
         for key in documented.keys() ^ actual.keys():
             yield f"{at}.{key} is {'missing' if key in documented else 'not documented'}"

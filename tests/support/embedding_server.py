@@ -1,4 +1,4 @@
-"""An embeddings server over real HTTP that can answer anything, for what OpenAI's own never does."""
+"""An embeddings server over real HTTP that can give any answer, also those that OpenAI's server never gives."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ Vector = list[float] | str
 
 
 def vector_of(text: str, dimensions: int = 8) -> list[float]:
-    """Of any length but one; the same for the same text."""
+    """Return a vector that depends on the text alone; its length is not normalized to 1."""
     digest = hashlib.sha256(text.encode()).digest()
     return [1.0 + digest[position % len(digest)] for position in range(dimensions)]
 
 
 @dataclass
 class EmbeddingServer:
-    """`refuses` tells which requests are answered 422, `embed` what the vectors are; `body` replaces the answer."""
+    """An embeddings server.
+
+    `refuses` decides which requests are answered with 422, `embed` makes the vectors, and `body` replaces the whole
+    answer.
+    """
 
     url: str = ""
     model: str = field(default_factory=lambda: f"m-{new_id().hex}")
@@ -39,7 +43,7 @@ class EmbeddingServer:
     keys: list[str] = field(default_factory=list)
 
     def settings(self, **changes: Any) -> EmbeddingSettings:
-        """Of an application that uses it."""
+        """Return the settings of an application that uses this server."""
         known = EmbeddingSettings(
             base_url=f"{self.url}/v1", model=self.model, api_key=SecretStr("k"), query_timeout_seconds=30
         )
@@ -47,11 +51,11 @@ class EmbeddingServer:
 
     @property
     def texts(self) -> list[str]:
-        """All that was asked for, in the order of the requests."""
+        """Return all texts that clients have asked for, in the order of the requests."""
         return [text for request in self.requests for text in request["input"]]
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One answer a connection."""
+        """Answer one request, and close the connection."""
         try:
             status, body = await self._serve(reader)
             headers = {"Content-Length": str(len(body)), "Connection": "close", **self.headers}
@@ -81,7 +85,7 @@ class EmbeddingServer:
 
 @asynccontextmanager
 async def running_embedding_server() -> AsyncGenerator[EmbeddingServer]:
-    """On a free port of this process."""
+    """Run a server on a free port, in this process."""
     scripted = EmbeddingServer()
     server = await asyncio.start_server(scripted.answer, "127.0.0.1", 0, limit=2**24)
     scripted.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""What each feature tells the tests that look at all features: `tests/<feature>/contract.py` has a `CONTRACT`."""
+"""What each feature tells the tests that check all features: `tests/<feature>/contract.py` defines a `CONTRACT`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Ids = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A row that a job works on, in the state in which it would.
+    """A row that a job works on, in the state in which the job expects it.
 
     `insert` may use `:tenant`, `:id`, `:project` and `:state`.
     """
@@ -33,7 +33,7 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class RepeatableRequest:
-    """A POST that takes an `Idempotency-Key`. With `other` options of the client it is another request."""
+    """A POST that takes an `Idempotency-Key`. Sent with the options `other`, it is a different request."""
 
     path: str
     status: int
@@ -41,13 +41,12 @@ class RepeatableRequest:
     other: Mapping[str, Any]
 
     async def send(self, tenant: TenantClient, key: str, *, other: bool = False, **headers: str) -> httpx2.Response:
-        """Send it, without a key if the key is empty."""
+        """Send the request; if `key` is empty, send it without an `Idempotency-Key`."""
         sent = {"Idempotency-Key": key, **headers} if key else headers
         return await tenant.post(self.path, headers=sent, **(self.other if other else self.options))
 
 
 async def _no_rows(tenant: TenantClient, word: str) -> Ids:
-    """Create nothing."""
     del tenant, word
     return {}
 
@@ -63,7 +62,7 @@ async def _at_rest(tenant: TenantClient, ids: Ids) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FeatureContract:
-    """A feature's answers to the questions of tests/http, tests/isolation and tests/audit.
+    """What a feature tells the tests of tests/http, tests/isolation and tests/audit.
 
     Attributes:
         least_role: the role with the fewest scopes that may call an operation, such as `GET /usage`.

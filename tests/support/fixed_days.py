@@ -1,4 +1,4 @@
-"""The program's clock on a day that a test chooses, and windows found by walking through the days."""
+"""A clock that stands on a day which the test chooses, and usage windows found by counting days."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ ONE_DAY = timedelta(days=1)
 
 
 class Calendar:
-    """Stands still until it is told to move."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self, today: date) -> None:
         self.today = today
 
     def now(self) -> datetime:
-        """Noon."""
+        """Return noon of the present day."""
         return datetime.combine(self.today, time(12), tzinfo=UTC)
 
     def pass_days(self, number: int) -> date:
-        """The new day."""
+        """Move the clock by this number of days, and return the new day."""
         self.today += number * ONE_DAY
         return self.today
 
 
 @contextmanager
 def calendar_at(today: date) -> Iterator[Calendar]:
-    """The whole program reads this calendar."""
+    """Make the whole program read a calendar that stands on this day."""
     moved, real = Calendar(today), clock.now
     clock.now = moved.now
     try:
@@ -40,13 +40,13 @@ def calendar_at(today: date) -> Iterator[Calendar]:
 
 
 def begins_window(anchor: date, day: date, *, annual: bool) -> bool:
-    """Whether `day` is the anchor's day of its month, or the last day of a month that has no such day."""
+    """Tell whether `day` has the anchor's day of the month, or is the last day of a month without such a day."""
     last = calendar.monthrange(day.year, day.month)[1]
     return day.day == min(anchor.day, last) and (not annual or day.month == anchor.month)
 
 
 def walk(anchor: date, until: date, *, annual: bool) -> Iterator[tuple[date, date]]:
-    """Each day from the anchor on, with the first day of its window."""
+    """Yield each day from the anchor on, with the first day of its window."""
     day = start = anchor
     while day <= until:
         if begins_window(anchor, day, annual=annual):
@@ -56,7 +56,7 @@ def walk(anchor: date, until: date, *, annual: bool) -> Iterator[tuple[date, dat
 
 
 def window_by_walking(anchor: date, day: date, *, annual: bool) -> tuple[date, date]:
-    """First and last day of the window that holds `day`, found without arithmetic on months."""
+    """Return the first and the last day of the window of `day`, found without arithmetic on months."""
     start = day
     while start > anchor and not begins_window(anchor, start, annual=annual):
         start -= ONE_DAY

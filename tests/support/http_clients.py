@@ -1,4 +1,4 @@
-"""Callers of the API: anonymous ones, and tenants with their token."""
+"""Clients of the API: anonymous ones, and tenants with their token."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from openai_simulator.server import served
 
 
 class WithState:
-    """The application as a server runs it: the lifespan's state is in every request's scope."""
+    """Runs an application as a server does: the lifespan's state is in the scope of every request."""
 
     def __init__(self, app: ASGIApp, state: AppState) -> None:
         self._app = app
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Each request gets a copy, as from uvicorn."""
+        """Give each request its own copy of the state, as uvicorn does."""
         scope["state"] = dict(self._state)
         await self._app(scope, receive, send)
 
@@ -41,7 +41,7 @@ Event = tuple[str, dict[str, Any]]
 
 
 class EventReader:
-    """Reads typed events from an answer, in order, and checks that they are numbered."""
+    """Reads typed events from an answer, in order, and checks their numbers."""
 
     def __init__(self, answer: httpx2.Response) -> None:
         self.answer = answer
@@ -49,7 +49,7 @@ class EventReader:
         self._number = 0
 
     async def next(self) -> Event:
-        """The next one; comments are passed over."""
+        """Return the next event; comments are skipped."""
         fields: dict[str, str] = {}
         async for line in self._lines:
             if not line and fields:
@@ -62,25 +62,25 @@ class EventReader:
         raise StopAsyncIteration
 
     async def until(self, last: str) -> list[Event]:
-        """All up to one of this kind."""
+        """Return all events up to and including the first one of the kind `last`."""
         events = [await self.next()]
         while events[-1][0] != last:
             events.append(await self.next())
         return events
 
 
-class Departure:
-    """Callers of the application close their connection once `at` is set, and the response is still read."""
+class Disconnecting:
+    """Makes clients disconnect once `at` is set; what the application still sends can be read."""
 
     def __init__(self, app: ASGIApp, at: asyncio.Event) -> None:
         self._app = app
         self._at = at
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The body arrives whole."""
+        """Report the disconnection only after the whole request body was read."""
         whole = False
 
-        async def until_departure() -> Message:
+        async def receive_until_disconnect() -> Message:
             nonlocal whole
             if whole:
                 await self._at.wait()
@@ -89,14 +89,14 @@ class Departure:
             whole = not message.get("more_body", False)
             return message
 
-        await self._app(scope, until_departure, send)
+        await self._app(scope, receive_until_disconnect, send)
 
 
 _applications: list[tuple[Settings, FastAPI]] = []
 
 
 def application(settings: Settings) -> FastAPI:
-    """One for all tests with equal settings: FastAPI prepares the routes of each application anew."""
+    """Return one application for all tests with equal settings, because making its routes takes long."""
     for known, app in _applications:
         if known == settings:
             return app
@@ -112,19 +112,19 @@ def client_for(
     address: str = "127.0.0.1",
     leaving: asyncio.Event | None = None,
 ) -> httpx2.AsyncClient:
-    """A client of an application with these settings and this state."""
+    """Return a client of an application with these settings and this state."""
     verifier = TokenVerifier(settings, keys=keys)
     state = {**state, "settings": settings, "tokens": verifier}
     app: ASGIApp = WithState(application(settings), state)
     if leaving is not None:
-        app = Departure(app, leaving)
+        app = Disconnecting(app, leaving)
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=(address, 123))
     return httpx2.AsyncClient(transport=transport, base_url="http://ignite.test/api/v1", timeout=90)
 
 
 @asynccontextmanager
 async def served_client(settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
-    """A client of an application behind a server, for answers that are read while they are made."""
+    """Return a client of an application behind a real server, for answers that are read while they are made."""
     verifier = TokenVerifier(settings)
     app = WithState(application(settings), {**state, "settings": settings, "tokens": verifier})
     config = uvicorn.Config(app, http=BoundedProtocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
@@ -133,7 +133,7 @@ async def served_client(settings: Settings, state: AppState) -> AsyncGenerator[h
 
 
 class UnreadBody:
-    """A body that notes whether anybody asked for it."""
+    """A request body that records whether anybody read it."""
 
     def __init__(self) -> None:
         self.read = False
@@ -145,34 +145,31 @@ class UnreadBody:
 
 @dataclass(frozen=True, slots=True)
 class TenantClient:
-    """A tenant and its authenticated caller."""
+    """A tenant, and a client that sends its token."""
 
     id: UUID
     http: httpx2.AsyncClient
     headers: dict[str, str]
 
     async def create_project(self, name: str = "Docs") -> str:
-        """The id of a project of this name."""
+        """Create a project, and return its id."""
         answer = await self.http.post("/ingestion/projects/create", params={"name": name}, headers=self.headers)
         assert answer.is_success, answer.text
         project_id: str = answer.json()["id"]
         return project_id
 
     async def get(self, path: str, **options: object) -> httpx2.Response:
-        """As this tenant."""
         return await self.http.get(path, headers=self.headers, **options)  # type: ignore[arg-type]  # passed on as is
 
     async def post(self, path: str, headers: dict[str, str] | None = None, **options: object) -> httpx2.Response:
-        """As this tenant."""
         merged = {**self.headers, **(headers or {})}
         return await self.http.post(path, headers=merged, **options)  # type: ignore[arg-type]  # passed on as is
 
     async def delete(self, path: str, **options: object) -> httpx2.Response:
-        """As this tenant."""
         return await self.http.delete(path, headers=self.headers, **options)  # type: ignore[arg-type]  # as is
 
     async def upload(self, project_id: str, *files: tuple[str, bytes], wait_seconds: int = 30) -> httpx2.Response:
-        """Upload and wait."""
+        """Upload files, and wait until they are processed or `wait_seconds` have passed."""
         return await self.post(
             f"/ingestion/projects/{project_id}/upload_and_attach",
             params={"wait_seconds": wait_seconds},
@@ -180,16 +177,15 @@ class TenantClient:
         )
 
     async def ask(self, project_id: str, question: str, **options: object) -> httpx2.Response:
-        """Ask a question of a project."""
         return await self.post("/query/ask", json={"project_id": project_id, "question": question}, **options)  # type: ignore[arg-type]  # passed on as is
 
     async def search(self, project_id: str, query: str, **wanted: object) -> httpx2.Response:
-        """Search a project; `wanted` are further fields of the body."""
+        """Search a project; `wanted` holds further fields of the request body."""
         return await self.post("/query/search", json={"project_id": project_id, "query": query, **wanted})
 
     @asynccontextmanager
     async def stream(self, project_id: str, question: str) -> AsyncGenerator[EventReader]:
-        """Ask, and read the answer while it is made; ends by leaving."""
+        """Ask a question, and yield a reader of the streamed answer; at the end the client disconnects."""
         body = {"project_id": project_id, "question": question, "stream": True}
         async with self.http.stream("POST", "/query/ask", json=body, headers=self.headers) as answer:
             yield EventReader(answer)
@@ -199,7 +195,7 @@ TenantFactory = Callable[..., Awaitable[TenantClient]]
 
 
 def tenant_factory(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory:
-    """New tenants of the client's application, with a token of these settings."""
+    """Return a function that makes tenants through this client; their tokens fit these settings."""
 
     async def make(plan_id: str = "hobby", billing_cycle: str = "monthly") -> TenantClient:
         answer = await client.post(

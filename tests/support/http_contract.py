@@ -1,4 +1,4 @@
-"""What the API promises: its operations by its OpenAPI document, and the shape of its errors."""
+"""The API's promises: the operations of its OpenAPI document, and the form of its errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ ADMIN = "/admin/"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. The path begins below `/api/v1`, or with `/api/` in another version of the API."""
+    """One method of one path.
+
+    The path is relative to `/api/v1`; in another version of the API it is absolute and begins with `/api/`.
+    """
 
     method: str
     path: str
@@ -31,12 +34,12 @@ class Operation:
 
     @property
     def public(self) -> bool:
-        """By the product's contract, not by what the document says."""
+        """Tell whether the operation needs no token, by the features' contracts and not by the OpenAPI document."""
         return self.path.startswith(PUBLIC)
 
     @property
     def for_tenants(self) -> bool:
-        """Takes a tenant's bearer."""
+        """Tell whether the operation takes a tenant's token."""
         return not self.public and not self.path.startswith(ADMIN)
 
     @property
@@ -48,7 +51,7 @@ class Operation:
         return "multipart/form-data" in self.definition.get("requestBody", {}).get("content", {})
 
     def parameters(self, place: str) -> set[str]:
-        """Names of its parameters in `path`, `query` or `header`."""
+        """Return the names of its parameters in `path`, `query` or `header`."""
         return {item["name"] for item in self.definition.get("parameters", []) if item["in"] == place}
 
     @property
@@ -56,7 +59,10 @@ class Operation:
         return self.path if self.path.startswith("/api/") else PREFIX + self.path
 
     def url(self, **values: object) -> str:
-        """The path with these values, and ids of nothing in the other places; with a host in other versions."""
+        """Return the path with these values, and random ids for the other parameters.
+
+        For another version of the API, the result is an absolute URL.
+        """
         path = re.sub(r"{(\w+)}", lambda match: str(values.get(match[1], uuid4())), self.path)
         return path if self.whole_path != self.path else f"http://ignite.test{path}"
 
@@ -66,12 +72,12 @@ class Operation:
 
 @cache
 def document() -> dict[str, Any]:
-    """The OpenAPI document of a default installation."""
+    """Return the OpenAPI document of an installation with the default settings."""
     return create_app(default_settings()).openapi()
 
 
 def operations() -> list[Operation]:
-    """All of them, in the document's order."""
+    """Return all operations, in the order of the OpenAPI document."""
     return [
         Operation(method.upper(), path.removeprefix(PREFIX), definition)
         for path, methods in document()["paths"].items()
@@ -80,7 +86,7 @@ def operations() -> list[Operation]:
 
 
 def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    """The body of an answer that is this problem, all of its standard members in place."""
+    """Check that an answer is this problem with all of its standard members, and return its body."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == PROBLEM
     body: dict[str, Any] = answer.json()

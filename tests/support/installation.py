@@ -1,7 +1,7 @@
-"""An application on the database of `addresses`, and its callers.
+"""Fixtures of an application on the database of `addresses`, and of its clients.
 
-pytest makes each of these fixtures anew for a `conftest.py` that imports them: once for all tests, and once more for
-those with a database of their own (`own_database.py`).
+pytest makes these fixtures once for each `conftest.py` that imports them: once for all tests, and once more for the
+tests with a database of their own (`own_database.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from support.http_clients import TenantFactory, client_for, tenant_factory
 
 @pytest.fixture(scope="session")
 async def database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
-    """Transactions under the worker's login, which may take both roles."""
+    """Connect with the worker's login, which may take both the tenant's and the system's role."""
     database = Database(addresses.worker_url, pool_size=8, application_name="tests")
     yield database
     await database.close()
@@ -31,33 +31,33 @@ async def database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
 
 @pytest.fixture(scope="session")
 async def state(settings: Settings, openai_settings: Settings, addresses: ServiceAddresses) -> AsyncGenerator[AppState]:
-    """What the lifespan gives the application, which can run both engines; projects start on the local one."""
+    """Return the state that the lifespan gives an application. Both engines run; new projects use the local one."""
     async with open_state(openai_settings, addresses) as opened:
         yield {**opened, "settings": settings}
 
 
 @pytest.fixture(scope="session")
 async def client(settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
-    """An anonymous caller."""
+    """Return an anonymous client."""
     async with client_for(settings, state) as anonymous:
         yield anonymous
 
 
 @pytest.fixture(scope="session")
 async def openai_client(openai_settings: Settings, state: AppState) -> AsyncGenerator[httpx2.AsyncClient]:
-    """An anonymous caller of the same installation, where it starts new projects at OpenAI."""
+    """Return an anonymous client of the same installation, through which new projects start at OpenAI."""
     async with client_for(openai_settings, state) as anonymous:
         yield anonymous
 
 
 @pytest.fixture(scope="session")
 def make_tenant(client: httpx2.AsyncClient, settings: Settings) -> TenantFactory:
-    """New tenants on a plan."""
+    """Return a function that makes tenants."""
     return tenant_factory(client, settings)
 
 
 @pytest.fixture(scope="session")
 def task_context(settings: Settings, database: Database, state: AppState) -> TaskContext:
-    """What the scheduler gives its periodic jobs."""
+    """Return the context that the scheduler gives its periodic jobs."""
     storage = LocalStorage(settings.ignite.data_dir / "storage")
     return TaskContext(settings=settings, database=database, storage=storage, jobs=state["jobs"])

@@ -1,4 +1,4 @@
-"""An engine with something happening in the middle of its work."""
+"""An engine that runs events of a test in the middle of its work."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ Event = Callable[[], Awaitable[None]]
 
 
 async def nothing() -> None:
-    """The default event."""
+    pass
 
 
 async def answer_of(events: AsyncGenerator[AnswerEvent]) -> Answer:
-    """The answer that an engine ends with."""
+    """Return the answer with which an engine's events end."""
     async with aclosing(events):
         return [event.answer async for event in events if isinstance(event, Final)][-1]
 
 
 class InterruptedEngine:
-    """Runs an event before it is asked, after each document it prepared, each answer it found and each search.
+    """An engine that runs events: before each question, after each prepared document, and after each answer or search.
 
-    The caller knows of neither. `paid` says that answers cost money, whatever the engine inside says.
+    The engine inside and its caller do not know of the events. `paid` replaces what the engine inside says about costs.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class InterruptedEngine:
         paid: bool | None = None,
     ) -> None:
         self._inner = inner
-        for attribute in dir(inner):  # all the rest is the inner engine's, its capabilities too
+        for attribute in dir(inner):  # everything else, with the capabilities, comes from the inner engine
             if not attribute.startswith("_") and not hasattr(self, attribute):
                 setattr(self, attribute, getattr(inner, attribute))
         self._prepared = prepared
@@ -81,7 +81,7 @@ class InterruptedEngine:
         return found
 
     def alone(self) -> Mapping[str, RagEngine]:
-        """As the only engine of an application or a worker."""
+        """Return the mapping of engines for an application or a worker that has only this engine."""
         return {self._inner.name: cast("RagEngine", self)}
 
 
@@ -89,7 +89,7 @@ class InterruptedEngine:
 async def interrupted(
     tenant: TenantClient, settings: Settings, state: AppState, answered: Event = nothing, **others: Any
 ) -> AsyncGenerator[tuple[TenantClient, InterruptedEngine]]:
-    """The tenant, calling an API whose engine lets `answered` happen between an answer and its settlement."""
+    """Yield the tenant as a client of an API that runs `answered` between an answer and its settlement."""
     engine = InterruptedEngine(state["engines"][settings.default_engine], answered=answered, **others)
     async with client_for(settings, {**state, "engines": engine.alone()}) as client:
         yield TenantClient(tenant.id, client, tenant.headers), engine

@@ -1,4 +1,4 @@
-"""An identity provider's key set over real HTTP, that can fail in every way a real one does."""
+"""An identity provider's key set over real HTTP, which can fail in every way in which a real one fails."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def elliptic_key(curve: ec.EllipticCurve | None = None) -> ec.EllipticCurvePriva
 
 
 def public_entry(key: PrivateKey, key_id: str, **members: Any) -> dict[str, Any]:
-    """The key as a key set lists it."""
+    """Return the public key as an entry of a key set."""
     public = key.public_key()
     if isinstance(public, rsa.RSAPublicKey):
         entry = jwt.algorithms.RSAAlgorithm.to_jwk(public, as_dict=True)
@@ -33,7 +33,11 @@ def public_entry(key: PrivateKey, key_id: str, **members: Any) -> dict[str, Any]
 
 
 class KeyServer:
-    """`keys` is what it lists; `body`, `status`, `location` and `delay` are how it misbehaves."""
+    """A server of a key set.
+
+    `keys` are the entries that it lists. `body`, `status` and `location` change the answer, and `go_on` delays it until
+    the event is set.
+    """
 
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = []
@@ -45,7 +49,7 @@ class KeyServer:
         self.url = ""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One answer a connection."""
+        """Answer one request, and close the connection."""
         try:
             await reader.readuntil(b"\r\n\r\n")
             self.requests += 1
@@ -64,7 +68,7 @@ class KeyServer:
 
 @asynccontextmanager
 async def key_server() -> AsyncGenerator[KeyServer]:
-    """On a port of its own."""
+    """Run a key server on a free port."""
     made = KeyServer()
     server = await asyncio.start_server(made.answer, "127.0.0.1", 0)
     made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys"

@@ -1,4 +1,4 @@
-"""A model behind real HTTP that answers for the local engine."""
+"""A simulated language model behind real HTTP that answers for the local engine."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ PUMP = (
 
 @dataclass(frozen=True, slots=True)
 class ModelServer:
-    """The simulator, with what these tests ask of it."""
+    """The OpenAI simulator, with shortcuts for the tests of generated answers."""
 
     running: RunningSimulator
 
     def fail(self, route: str, **fault: object) -> None:
-        """Of the next call."""
+        """Make the next call of this route fail."""
         self.running.simulator.faults.add(Fault.model_validate({"route": route, **fault}))
 
     def script(self, text: str) -> None:
-        """What the model says next."""
+        """Set the text with which the model answers the next call."""
         self.fail("*", kind="scripted", text=text)
 
     @property
     def calls(self) -> dict[str, int]:
-        """By route."""
+        """Return how often each route was called."""
         return dict(self.running.simulator.journal.calls)
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
-        """Of all calls, oldest first."""
+        """Return the bodies of all calls, the oldest first."""
         return [record["body"] for record in self.running.simulator.journal.records]
 
     def settings(self, **values: object) -> AnswerSettings:
-        """Of an answerer that asks here."""
+        """Return the settings of an answerer that uses this server."""
         given = {"model": "gpt-4.1-mini", "base_url": self.running.base_url, "timeout_seconds": 5, **values}
         return AnswerSettings.model_validate(given)
 
 
-def asking(project: RagProject, answerer: GenerativeAnswerer) -> RagProject:
-    """The same project, answered by another."""
+def with_answerer(project: RagProject, answerer: GenerativeAnswerer) -> RagProject:
+    """Return the same project with an engine that answers through this answerer."""
     return replace(project, engine=LocalEngine(project.database, embedder="none", answerer=answerer))

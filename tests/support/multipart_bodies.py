@@ -1,4 +1,4 @@
-"""Multipart bodies that a test watches being read."""
+"""Multipart request bodies that tell a test how far they were read."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ LAST_BOUNDARY = f"--{BOUNDARY}--\r\n".encode()
 
 
 def file_part(name: str, content: bytes) -> bytes:
-    """One file of the field `files`."""
+    """Return the part of one file in the field `files`."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
     return head.encode() + content + b"\r\n"
 
 
 class WatchedBody:
-    """A body in pieces, which counts how many of them were asked for."""
+    """A request body in pieces that counts how many of them were read."""
 
     def __init__(self, *pieces: bytes) -> None:
         self._pieces = pieces or (file_part("guide.txt", b"Some text."), LAST_BOUNDARY)
         self.taken = 0
 
     async def pieces(self) -> AsyncGenerator[bytes]:
-        """Once."""
+        """Yield each piece, and count it."""
         for piece in self._pieces:
             self.taken += 1
             yield piece
@@ -36,7 +36,7 @@ class WatchedBody:
 async def send_body(
     tenant: TenantClient, project: str, body: WatchedBody, headers: dict[str, str] | None = None, **params: object
 ) -> httpx2.Response:
-    """An upload of this body."""
+    """Upload this body to a project."""
     return await tenant.post(
         f"/ingestion/projects/{project}/upload_and_attach",
         content=body.pieces(),

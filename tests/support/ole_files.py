@@ -1,4 +1,4 @@
-"""Compound files (OLE) made by hand: presentations of PowerPoint 97 and mail of Outlook."""
+"""Compound files (OLE) that are built byte by byte: presentations of PowerPoint 97 and messages of Outlook."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FREE, _END, _FAT_SECTOR, _NOTHING = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD, 0xFFFFF
 
 
 def make_ole(tree: Tree) -> bytes:
-    """Folders are mappings, and streams are bytes."""
+    """Make a compound file; in `tree`, a mapping is a folder and bytes are a stream."""
     return _OleFile(tree).content()
 
 
@@ -107,7 +107,10 @@ def _packed(entry: _Entry) -> bytes:
 
 @dataclass
 class OldSlide:
-    """A slide of PowerPoint 97: its texts with their types (0 a title, 1 a body, 4 another), and its notes."""
+    """A slide of PowerPoint 97.
+
+    `texts` are its texts with their types (0 is a title, 1 a body, 4 another text).
+    """
 
     texts: Sequence[tuple[int, str]] = ()
     notes: str = ""
@@ -121,7 +124,7 @@ def record(kind: int, content: bytes, *, instance: int = 0, container: bool = Fa
 
 
 def make_ppt(slides: Sequence[OldSlide], *, order: Sequence[int] | None = None) -> bytes:
-    """Make a presentation whose slides are stored in this order and shown in another one."""
+    """Make a presentation whose slides are stored as given and shown in the order `order`."""
     stream = record(0x03EE, _shape(4, "A stale copy of a slide"), container=True)
     places: list[int] = []
     for number, slide in enumerate(slides):
@@ -176,7 +179,7 @@ def _outline_shape(place: int) -> bytes:
 
 @dataclass
 class OutlookMessage:
-    """A message as Outlook saves it. `texts` holds further text properties by their identifiers."""
+    """A message as Outlook saves it."""
 
     subject: str = "Subject"
     body: str = ""

@@ -1,4 +1,4 @@
-"""OpenDocument files and books as the programs write them that people use, put together by hand."""
+"""OpenDocument files and EPUB books that are built by hand as common programs write them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CONTAINER: Final = "urn:oasis:names:tc:opendocument:xmlns:container"
 
 
 def content_xml(kind: str, body: str, automatic_styles: str = "") -> str:
-    """`kind` is `text`, `spreadsheet` or `presentation`, as in the names of the formats."""
+    """Return content.xml. `kind` is `text`, `spreadsheet` or `presentation`, as in the names of the formats."""
     return (
         f"{_XML}<office:document-content {_DECLARED}><office:automatic-styles>{automatic_styles}"
         f"</office:automatic-styles><office:body><office:{kind}>{body}</office:{kind}></office:body>"
@@ -56,6 +56,20 @@ def make_open_document(
     return make_open_package(kind, content | dict(parts or {}))
 
 
+def make_flat_document(
+    kind: str, body: str, *, automatic_styles: str = "", styles: str = "", masters: str = ""
+) -> bytes:
+    """Make the same document as one XML file (`.fodt`)."""
+    return (
+        f'{_XML}\n<office:document {_DECLARED} office:mimetype="application/vnd.oasis.opendocument.{kind}">'
+        "<office:meta><dc:title>Not shown</dc:title></office:meta>"
+        "<office:settings><config-item>Not shown</config-item></office:settings>"
+        f"<office:styles>{styles}</office:styles><office:automatic-styles>{automatic_styles}</office:automatic-styles>"
+        f"<office:master-styles>{masters}</office:master-styles><office:body><office:{kind}>{body}</office:{kind}>"
+        "</office:body></office:document>"
+    ).encode()
+
+
 def make_open_package(kind: str, parts: Mapping[str, str | bytes]) -> bytes:
     media_type = f"application/vnd.oasis.opendocument.{kind}"
     return make_zip({"mimetype": media_type, **parts}, stored=["mimetype"])
@@ -69,9 +83,10 @@ def make_book(
     items: str = "",
     left_out: str = "",
 ) -> bytes:
-    """Make an EPUB. `chapters` has the stored names and pages; `spine` the addresses under which the book names them.
+    """Make an EPUB.
 
-    `items` are more items of the manifest, and `left_out` is a chapter that the book names and does not hold.
+    `chapters` maps the stored names to the pages, and `spine` has the addresses by which the book refers to them.
+    `items` are further items of the manifest, and `left_out` is a chapter that the book names but does not contain.
     """
     addresses = spine or {name: name for name in chapters}
     manifest = "".join(

@@ -1,4 +1,4 @@
-"""An installation on a database and a login of its own, which a test may break; and what it logs meanwhile."""
+"""An installation on a database and a login that a test may break, and the log that is written meanwhile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PASSWORD = "of-this-test-alone"
 
 @dataclass(frozen=True, slots=True)
 class BreakableDatabase:
-    """A database whose API login belongs to this test: what is done to it disturbs nobody else."""
+    """A database whose API login belongs to this test, so that a test may break it without effect on others."""
 
     addresses: ServiceAddresses
     login: str
@@ -51,7 +51,7 @@ class BreakableDatabase:
         return self.addresses.owner_url.set(database="postgres")
 
     async def end_sessions(self) -> None:
-        """End every session of the login, as an administrator or a restart does."""
+        """End every session of the login, as an administrator or a restart of the server does."""
         ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = :login"
         await self.owner(ended, login=self.login)
 
@@ -60,7 +60,7 @@ class BreakableDatabase:
 async def breakable_installation(
     own: ServiceAddresses, settings: Settings, state: AppState
 ) -> AsyncGenerator[tuple[BreakableDatabase, AppState]]:
-    """The state of an application on this migrated database, under a login like ignite_api's."""
+    """Yield the state of an application on this migrated database, under a login with the rights of ignite_api."""
     login = f"api_{new_id().hex}"
     database = BreakableDatabase(own, login)
     await database.owner(f"CREATE ROLE {login} LOGIN NOINHERIT PASSWORD '{PASSWORD}' IN ROLE ignite_tenant")
@@ -87,26 +87,26 @@ async def breakable_installation(
 
 
 class LogText:
-    """What was written to a log, as an operator reads it."""
+    """The text of a log, as an operator reads it."""
 
     def __init__(self, text: str = "") -> None:
         self.text = text
 
     def write(self, text: str) -> int:
-        """Append, as a stream does."""
+        """Append the text, as a stream does."""
         self.text += text
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing, because no text is held back; logging handlers call this."""
 
     @property
     def lines(self) -> list[str]:
-        """All of them, those of tracebacks too."""
+        """Return all lines, with those of tracebacks."""
         return self.text.splitlines()
 
     def without_other_jobs(self) -> LogText:
-        """The same without defects of jobs: a worker of this process takes files that other tests left behind."""
+        """Return the log without failed jobs: this process's worker also takes files that other tests left behind."""
         records = re.split(r"(?m)^(?=\d{4}-\d\d-\d\dT)", self.text)
         heads = [record.partition("\n")[0] for record in records]
         kept = [" job=" not in head or " outage=" in head for head in heads]
@@ -114,23 +114,23 @@ class LogText:
 
     @property
     def tracebacks(self) -> int:
-        """Those of one exception and its causes count as one."""
+        """Return the number of tracebacks; those of one exception and its causes count as one."""
         links = ("The above exception was the direct cause", "During handling of the above exception")
         return self.text.count("Traceback (most recent call last)") - sum(map(self.text.count, links))
 
     @property
     def outages(self) -> set[str]:
-        """The kinds of outages that its lines name."""
+        """Return the kinds of outages that the lines name."""
         return set(re.findall(r"\boutage=(\w+)", self.text))
 
     def failures(self) -> list[str]:
-        """Lines that say something went wrong, without those of tracebacks."""
+        """Return the lines of level warning and above, without tracebacks."""
         return [line for line in self.lines if any(f"[{level}" in line for level in ("warning", "error", "critical"))]
 
 
 @contextmanager
 def logged(settings: Settings) -> Iterator[LogText]:
-    """Until the block ends; counts of tracebacks begin anew. In the end defects of jobs are left out."""
+    """Yield the log that is written until the block ends; at the end, lines of failed jobs are removed."""
     root = logging.getLogger()
     before = root.handlers, root.level
     lines = LogText()
@@ -146,7 +146,7 @@ def logged(settings: Settings) -> Iterator[LogText]:
 
 
 def statuses(answers: list[httpx2.Response]) -> dict[tuple[int, str], int]:
-    """How many answers have a status and a code."""
+    """Return how many answers have each status and problem code."""
     counted: dict[tuple[int, str], int] = {}
     for answer in answers:
         key = (answer.status_code, answer.json().get("code", "") if answer.status_code >= 400 else "")

@@ -1,4 +1,4 @@
-"""For a `conftest.py` whose tests must not meet the rows of others: all of `installation.py` on another database."""
+"""The fixtures of `installation.py` on another database, for a `conftest.py` whose tests must not see foreign rows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ __all__ = ["addresses", "client", "database", "make_tenant", "openai_client", "s
 
 @pytest.fixture(scope="session")
 def addresses(addresses: ServiceAddresses) -> Iterator[ServiceAddresses]:
-    """The same servers, with a migrated database of these tests alone."""
+    """Return the same servers with a migrated database that only these tests use."""
     with new_database(addresses, template="template_migrated") as own:
         yield own

@@ -1,4 +1,4 @@
-"""A pgbouncer of the machine, started for a test."""
+"""A pgbouncer that is installed on this machine and runs for one test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from fastapi_ignite.infra.db.pgbouncer import through_pgbouncer
 from fastapi_ignite.infra.services import ServiceAddresses
 
-PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")  # where Debian puts it
+PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")  # Debian installs it there
 START_SECONDS = 20
 SETTINGS = """
 [databases]
@@ -36,13 +36,13 @@ max_client_conn = 200
 
 
 def reason_to_skip() -> str | None:
-    """Why none can be started here, if so."""
+    """Return why pgbouncer cannot be started here, or None."""
     return None if PROGRAM else "pgbouncer is not on PATH (Debian: apt-get install pgbouncer)"
 
 
 @contextlib.contextmanager
 def running_pgbouncer(direct: ServiceAddresses, *, pool_size: int) -> Iterator[ServiceAddresses]:
-    """The addresses with the two logins led through it; nothing of it is left at the end."""
+    """Yield addresses whose API and worker logins go through pgbouncer; at the end its files are deleted."""
     folder = Path(tempfile.mkdtemp(prefix="ignite-pgbouncer-"))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -71,13 +71,13 @@ def running_pgbouncer(direct: ServiceAddresses, *, pool_size: int) -> Iterator[S
             worker_url=through_pgbouncer(direct.worker_url, host="127.0.0.1", port=port),
         )
     finally:
-        process.kill()  # a throw-away: nothing to save
+        process.kill()  # it has nothing to save
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _account(folder: Path) -> int | None:
-    """It refuses to run as root."""
+    """Return the account for pgbouncer, which refuses to run as root, or None to keep the present account."""
     if os.getuid() != 0:
         return None
     account = pwd.getpwnam("nobody").pw_uid

@@ -1,8 +1,8 @@
-"""A Python that has imported the program already. Each command runs in a fork of it, which saves a second of imports.
+"""A Python process that has already imported the program; each command runs in a fork of it, which saves a second.
 
 A command is a process of its own, with its own session, folder, environment, standard streams and exit code; it
-executes `cli.py` as `python cli.py` does. Only what it imports is there before. What depends on a fresh interpreter
-(`up` and the processes below it, imports, memory) is tested with one.
+executes `cli.py` as `python cli.py` does. The only difference is that the modules are already imported. Tests of what
+depends on a fresh interpreter (`up` and its child processes, imports, memory) start a fresh one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 PROGRAM = Path(__file__).parents[2] / "cli.py"
 STREAMS = {"stdin": os.O_RDONLY, "stdout": os.O_WRONLY, "stderr": os.O_WRONLY}
-# without them no command would find its modules imported; those of the engines are left to whoever needs them
+# Most commands need these modules. The commands that need an engine import its modules themselves.
 LIBRARIES = ("alembic.command", "asyncpg", "fastapi_ignite.main", "sqlalchemy.dialects.postgresql.asyncpg")
 
 
@@ -44,7 +44,7 @@ class PreparedInterpreter:
     def run(
         self, arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], stdin: str, seconds: float
     ) -> tuple[int, str, str]:
-        """Return exit code, output and error of `cli.py` with these arguments.
+        """Return exit code, output and error output of `cli.py` with these arguments.
 
         Raises:
             TimeoutError: the command has not ended in time; no further command can be run.
@@ -74,7 +74,7 @@ class PreparedInterpreter:
 
 @cache
 def prepared_interpreter(**environment: str) -> PreparedInterpreter:
-    """Return the one of this process; it starts with the first command."""
+    """Return the prepared interpreter of this process; the first call starts it."""
     return PreparedInterpreter(environment)
 
 
@@ -97,7 +97,7 @@ def _serve() -> None:
 
 
 def _execute(command: dict[str, Any]) -> NoReturn:
-    """Become the command: it ends this process as it ends a fresh one."""
+    """Run the command in this forked process, and end the process as the command ends."""
     os.setsid()
     os.chdir(command["folder"])
     os.environ.clear()

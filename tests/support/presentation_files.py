@@ -1,4 +1,4 @@
-"""Presentations of PowerPoint made by hand, with the parts that a test is about."""
+"""PowerPoint presentations that are built by hand, with the parts that a test needs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Relations = Sequence[tuple[str, str, str]]
 
 @dataclass
 class Slide:
-    """A slide: its shapes, its notes, and its relations (id, kind, target) to further parts."""
+    """A slide. `relations` (id, kind, target) link it to further parts of the file."""
 
     shapes: str = ""
     notes: str = ""

@@ -1,4 +1,4 @@
-"""A RabbitMQ server of the machine, started for a test."""
+"""A RabbitMQ server that is installed on this machine and runs for a test."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ log.file = false
 
 
 def reason_to_skip() -> str | None:
-    """Why no server can be started here, if so."""
+    """Return why no server can be started here, or None."""
     if SERVER is None:
         return "rabbitmq-server is not on PATH"
     try:
         account = pwd.getpwnam("rabbitmq").pw_uid
     except KeyError:
         return None
-    # Debian's command refuses everybody else
+    # Debian's command refuses all other accounts
     return None if os.getuid() in {0, account} else "rabbitmq-server runs as root or as its own user only"
 
 
@@ -43,9 +43,9 @@ def _free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def running_server() -> Iterator[str]:
-    """Its address. Node name, ports and data are its own; nothing of it is left at the end."""
+    """Yield the URL of a server with its own node name, ports and data; at the end everything is deleted."""
     folder = Path(tempfile.mkdtemp(prefix="ignite-rabbitmq-"))
-    folder.chmod(0o777)  # the server changes to its own user
+    folder.chmod(0o777)  # the server switches to its own account
     port, distribution_port, mapper_port = _free_ports(3)
     (folder / "rabbitmq.conf").write_text(SETTINGS.format(port=port))
     environment = {
@@ -84,7 +84,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
 
 def _stop(process: subprocess.Popen[bytes], environment: dict[str, str], folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
-        os.kill(int((folder / "pid").read_text()), signal.SIGKILL)  # a throw-away: nothing to save
+        os.kill(int((folder / "pid").read_text()), signal.SIGKILL)  # it has nothing to save
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(20)
     with contextlib.suppress(ProcessLookupError):

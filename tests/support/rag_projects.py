@@ -1,4 +1,4 @@
-"""A project of the local engine, filled and asked without HTTP or worker."""
+"""A project of the local engine that tests fill and ask without HTTP and without a worker."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SELECT (SELECT chunk_count FROM rag_indexes WHERE project_id = :project),
 
 @dataclass(frozen=True, slots=True)
 class RagProject:
-    """`database` has the worker's login."""
+    """A project of the local engine. `database` connects with the worker's login."""
 
     database: Database
     engine: LocalEngine
@@ -42,7 +42,7 @@ class RagProject:
     project_id: UUID
 
     async def add(self, body: str, page_starts: tuple[int, ...] | None = None, spans: tuple[Span, ...] = ()) -> UUID:
-        """Ingest a document; its id."""
+        """Ingest a document, and return its id."""
         digest = hashlib.sha256(body.encode()).digest()
         extracted = ExtractedText(body, page_starts, "text/plain", spans)
         source = DocumentSource(self.tenant_id, self.project_id, new_id(), digest, extracted)
@@ -52,42 +52,41 @@ class RagProject:
         return source.document_id
 
     async def hide(self, document_id: UUID) -> None:
-        """As the transaction of a removal does."""
+        """Hide a document, as the transaction of a removal does."""
         async with self.database.tenant(self.tenant_id) as session:
             await self.engine.hide(session, self.tenant_id, document_id)
 
     async def purge(self, document_id: UUID) -> int:
-        """As the job behind a removal does."""
+        """Delete a hidden document's chunks, as the job after a removal does, and return their number."""
         return (await self.engine.purge(self.tenant_id, document_id)).chunks
 
     async def ask(self, question: str, usage: TokenUsage | None = None) -> Answer:
-        """The engine's answer."""
         return await answer_of(self.engine.ask(self.tenant_id, self.project_id, question, usage or TokenUsage()))
 
     async def quotes(self, question: str) -> list[str]:
-        """What the answer cites."""
+        """Return the quotes that the answer cites."""
         return [citation.quote for citation in (await self.ask(question)).citations]
 
     async def candidates(self, question: str) -> list[Candidate]:
-        """What both legs found."""
+        """Return the candidates that the lexical and the vector search found."""
         return await self.engine._retriever.candidates(self.tenant_id, self.project_id, question)
 
     async def best(self, question: str) -> UUID:
-        """The document of the chunk that ranks first."""
+        """Return the document of the chunk that ranks first."""
         return fuse(await self.candidates(question))[0].candidate.document_id
 
     async def embedded(self) -> dict[UUID, float]:
-        """The share of each document that has its embeddings."""
+        """Return for each document the share of its chunks that have an embedding."""
         async with self.database.tenant(self.tenant_id) as session:
             return dict(await self.engine.embedded(session, self.tenant_id, self.project_id))
 
     async def backfill_embeddings(self) -> None:
-        """Until every document of the project has its embeddings; those of other projects may come first."""
+        """Run the backfill until all chunks of this project are embedded; other projects may come first."""
         while any(share < 1 for share in (await self.embedded()).values()):
             await self.engine.backfill_embeddings()
 
     async def sibling(self, engine: LocalEngine | None = None) -> RagProject:
-        """Another project of the same tenant."""
+        """Make another project of the same tenant."""
         statement = (
             "INSERT INTO projects (tenant_id, id, name) SELECT tenant_id, gen_random_uuid(), 'More' FROM projects "
             "WHERE id = :project RETURNING id"
@@ -97,13 +96,13 @@ class RagProject:
         return made
 
     async def rows(self, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
-        """As the tenant reads and writes."""
+        """Run a statement as the tenant, with this project as `:project`, and return its rows."""
         async with self.database.tenant(self.tenant_id) as session:
             result = await session.execute(text(statement), {"project": self.project_id, **parameters})
             return [tuple(row) for row in result] if result.returns_rows else []  # type: ignore[attr-defined]
 
     async def assert_counts_are_exact(self, chunks: int | None = None) -> None:
-        """`chunk_count` and every document frequency equal a recount."""
+        """Check that `chunk_count` and every document frequency equal a recount."""
         recorded, counted, differences = (await self.rows(COUNTS))[0]
         assert (recorded, differences) == (counted, 0)
         if chunks is not None:
@@ -114,7 +113,7 @@ RagProjectFactory = Callable[..., Awaitable[RagProject]]
 
 
 async def gather_all(*work: Awaitable[Any]) -> list[Any]:
-    """All at once; the first failure is raised when all have ended."""
+    """Await all at once; after all have ended, raise the first failure."""
     results = await asyncio.gather(*work, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

@@ -1,4 +1,4 @@
-"""A whole stack as `cli.py up` runs it, and proof that nothing of it is left."""
+"""A whole stack as `cli.py up` runs it, with checks that none of its processes survives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ START_SECONDS = 60
 
 
 class RunningStack:
-    """`up` in the background, on a folder and a port of its own. A `launcher` is a command that executes another."""
+    """`cli.py up` as a background process, on a folder and a port of its own.
+
+    A `launcher` is a command that runs the command after it, for example under another account.
+    """
 
     def __init__(self, folder: Path, *options: str, launcher: Sequence[str] = (), **variables: str) -> None:
         self.port = free_port()
@@ -40,22 +43,22 @@ class RunningStack:
 
     @property
     def api(self) -> str:
-        """Where it answers."""
+        """Return the base URL of the API."""
         return f"http://127.0.0.1:{self.port}/api/v1"
 
     @property
     def printed(self) -> str:
-        """Everything so far, in all starts of this folder."""
+        """Return everything that `up` has printed in this folder, also in earlier starts."""
         return self._log.read_text()
 
     def wait_until_healthy(self) -> Self:
-        """Every child is at work."""
+        """Wait until the API answers and the scheduler has started."""
         wait_until(self._is_healthy, "the stack answers", START_SECONDS)
         wait_until(lambda: "scheduler started" in self.printed, "the scheduler runs", START_SECONDS)
         return self
 
     def processes(self) -> list[int]:
-        """`up`, its children and theirs; the servers belong to the folder, not to a process."""
+        """Return the ids of `up` and all of its descendants; the database servers are not among them."""
         listing = subprocess.run(["/bin/ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
         parents = {int(pid): int(parent) for pid, parent in map(str.split, listing.splitlines())}
         family = {self._process.pid}
@@ -65,11 +68,11 @@ class RunningStack:
         return sorted(family)
 
     def processes_of(self, command: str) -> list[int]:
-        """Those of the stack whose command line holds this, in the order of their start."""
+        """Return the stack's processes whose command line contains `command`, the oldest first."""
         return [pid for pid in self.processes() if command in (command_of(pid) or "")]
 
     def readiness(self) -> dict[str, str]:
-        """What `health/ready` says; nothing while it does not answer."""
+        """Return the body of `health/ready`, or an empty status while the API does not answer."""
         try:
             answer: dict[str, str] = httpx2.get(f"{self.api}/health/ready", timeout=10).json()
         except httpx2.HTTPError:
@@ -77,21 +80,21 @@ class RunningStack:
         return answer
 
     def kill(self) -> None:
-        """`kill -9` of the supervisor alone."""
+        """Kill the supervisor alone with SIGKILL."""
         self._process.kill()
         self._process.wait()
 
     def wait(self) -> int:
-        """The exit code of `up`."""
+        """Wait for the end of `up`, and return its exit code."""
         return self._process.wait(60)
 
     def wait_until_gone(self, processes: list[int], seconds: float) -> None:
-        """These processes, and the servers of the folder."""
+        """Wait until these processes and the servers of the folder have ended."""
         wait_until(lambda: not any(map(command_of, processes)), "every process has ended", seconds)
         wait_until(lambda: not server_processes(self.commands.data_dir), "the servers have ended", seconds)
 
     def end(self) -> None:
-        """Whatever state it is in; what a failed test left behind goes the hard way."""
+        """Stop the stack in any state; processes that a failed test left behind are killed."""
         if self._process.poll() is None:
             self.processes()
             self._process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Writes the office documents and the scan in `samples/`. Run it from the project's root after a change of their text:
+"""Write the office documents and the scan in `samples/`. Run it from the project's root after a change of their text:
 
     PYTHONPATH=tests python -m support.sample_documents
 
@@ -366,7 +366,7 @@ def _package(
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         for name, content in files.items():
-            # without the time of day, so that a second run writes the same file
+            # ZipInfo has a fixed date, so that a second run writes the same file
             archive.writestr(zipfile.ZipInfo(name), _XML + content, zipfile.ZIP_DEFLATED)
     return package.getvalue()
 

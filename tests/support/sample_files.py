@@ -1,4 +1,4 @@
-"""Small files of many formats, made by hand: good ones, and ones that mean harm."""
+"""Small files of many formats that are built by hand: ordinary ones, and hostile ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OLE_MAGIC: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 def make_pdf(pages: Sequence[str]) -> bytes:
-    """One page per string, one line per line; the characters of cp1252."""
+    """Make a PDF with one page for each string; the text may use the characters of cp1252."""
     objects: list[bytes] = [b"<</Type/Catalog/Pages 2 0 R>>"]
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
     objects.append(f"<</Type/Pages/Count {len(pages)}/Kids[{kids}]>>".encode())
@@ -85,7 +85,7 @@ def make_docx(paragraphs: Sequence[str]) -> bytes:
 
 
 def make_pptx(slides: Sequence[str]) -> bytes:
-    """One slide per string, one text box each, one paragraph per line."""
+    """Make a presentation with one slide for each string; each line becomes a paragraph of its only text box."""
     names = [f"slides/slide{number}.xml" for number in range(1, len(slides) + 1)]
     ids = "".join(f'<p:sldId id="{255 + number}" r:id="rId{number}"/>' for number in range(1, len(slides) + 1))
     parts = {
@@ -112,7 +112,7 @@ def make_pptx(slides: Sequence[str]) -> bytes:
 
 
 def make_xlsx(rows: Sequence[Sequence[str | float]]) -> bytes:
-    """One sheet named Sheet1."""
+    """Make a workbook with one sheet, named Sheet1."""
     xml_rows = "".join(
         f'<row r="{number}">' + "".join(_cell(value, column, number) for column, value in enumerate(row)) + "</row>"
         for number, row in enumerate(rows, start=1)
@@ -216,12 +216,12 @@ def make_eml(subject: str, body: str, *, html: str = "", attachment: bytes = b""
 
 @cache
 def make_docx_bomb(unpacked_megabytes: int) -> bytes:
-    """A document of one endless paragraph: a thousand times larger than its file."""
+    """Make a Word file of one endless paragraph, which unpacks to a thousand times its size."""
     return _as_docx(b"<w:t>" + b"a" * (unpacked_megabytes * 1024**2) + b"</w:t>")
 
 
 def make_lying_docx_bomb(unpacked_megabytes: int) -> bytes:
-    """The same, while the headers declare a thousand bytes."""
+    """Make the same file with zip headers that declare only a thousand bytes."""
     bomb = bytearray(make_docx_bomb(unpacked_megabytes))
     with zipfile.ZipFile(io.BytesIO(bomb)) as package:
         size = package.getinfo("word/document.xml").file_size.to_bytes(4, "little")
@@ -231,7 +231,7 @@ def make_lying_docx_bomb(unpacked_megabytes: int) -> bytes:
 
 
 def make_entity_bomb() -> bytes:
-    """XML entities which expand to gigabytes."""
+    """Make a Word file whose XML entities expand to gigabytes."""
     entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
     head = f'{_XML}<!DOCTYPE d [<!ENTITY e0 "lol">{entities}]>'
     document = (
@@ -241,7 +241,7 @@ def make_entity_bomb() -> bytes:
 
 
 def make_encrypted_office_file() -> bytes:
-    """What Word saves with a password: not a zip, but an OLE file with a stream of this name."""
+    """Make a file as Word saves it with a password: an OLE file with the stream EncryptedPackage, not a zip."""
     return OLE_MAGIC + b"\x00" * 504 + "EncryptedPackage\x00".encode("utf-16-le") + b"\x00" * 1024
 
 

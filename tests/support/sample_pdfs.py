@@ -1,4 +1,4 @@
-"""PDF files made by hand: forms, notes, scripts from right to left, scans, and files that mean harm."""
+"""PDF files that are built by hand: forms, notes, right-to-left scripts, scans, and hostile files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _HELVETICA: Final = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/Win
 
 
 class PdfFile:
-    """Collects the objects of a PDF and writes them. Its page tree is object 2, Helvetica is `/F1` of every page."""
+    """Collects the objects of a PDF and writes them.
+
+    Object 2 is the page tree, and Helvetica is `/F1` on every page.
+    """
 
     def __init__(self) -> None:
         self._objects: list[bytes] = [b"", b"", _HELVETICA]
@@ -34,7 +37,7 @@ class PdfFile:
     def add_page(
         self, content: bytes, *, annotations: Sequence[int] = (), entries: bytes = b"", resources: bytes = b""
     ) -> int:
-        """Add a page of US letter size, whose fonts are those that the file has by now."""
+        """Add a page of US letter size; it can use the fonts that were added before it."""
         fonts = b"".join(b"/%s %d 0 R" % (name.encode(), number) for name, number in self._fonts.items())
         kids = b" ".join(b"%d 0 R" % number for number in annotations)
         page = self.add(
@@ -45,7 +48,7 @@ class PdfFile:
         return page
 
     def add_font(self, name: str, characters: str, *, unicode_map: bool = True) -> None:
-        """Add a font of glyphs half as wide as high; `glyphs_of` gives the codes of its characters."""
+        """Add a font whose glyphs are half as wide as high; `glyphs_of` encodes a text in it."""
         mapping = b"\n".join(
             b"<%04X> <%s>" % (number, character.encode("utf-16-be").hex().encode())
             for number, character in enumerate(characters, start=1)
@@ -75,7 +78,7 @@ class PdfFile:
         self._trailer = entries
 
     def set_pages(self, body: bytes) -> None:
-        """Replace the page tree, which otherwise holds the pages in the order in which they were added."""
+        """Replace the page tree, which otherwise has the pages in the order in which they were added."""
         self._objects[1] = body
 
     def to_bytes(self) -> bytes:
@@ -99,7 +102,7 @@ class PdfFile:
 
 
 def lines(text: str, *, left: float = 50, top: float = 740, size: float = 11) -> bytes:
-    """Return the content of a page whose lines are those of `text`, in characters of cp1252."""
+    """Return the content of a page that shows the lines of `text`, which has only characters of cp1252."""
     shown = b" ".join(b"(%s) Tj T*" % _escaped(line.encode("cp1252")) for line in text.split("\n"))
     return b"BT /F1 %g Tf %g TL %g %g Td %s ET\n" % (size, 1.3 * size, left, top, shown)
 
@@ -109,10 +112,23 @@ def glyphs_of(text: str, characters: str) -> bytes:
     return b"<%s>" % b"".join(b"%04X" % (characters.index(character) + 1) for character in text)
 
 
-def scan(gray: bytes, *, width: int, height: int, before: bytes | None = None) -> PdfFile:
-    """Return a file with a page that is a picture, behind a page with the content `before` if that is given.
+def endless_forms() -> bytes:
+    """Return a file whose page shows a form, which shows ten, and so on: a million million in all."""
+    file = PdfFile()
+    inner = file.add_stream(b"BT /F1 9 Tf (lol) Tj ET", b"/Type/XObject/Subtype/Form/BBox[0 0 99 99]")
+    for _ in range(12):
+        inner = file.add_stream(
+            b"/X Do " * 10,
+            b"/Type/XObject/Subtype/Form/BBox[0 0 99 99]/Resources<</XObject<</X %d 0 R>>>>" % inner,
+        )
+    file.add_page(b"/X Do", resources=b"/XObject<</X %d 0 R>>" % inner)
+    return file.to_bytes()
 
-    `gray` has a byte for each pixel.
+
+def scan(gray: bytes, *, width: int, height: int, before: bytes | None = None) -> PdfFile:
+    """Return a file with a page that is a picture; a text page with the content `before` can stand in front of it.
+
+    `gray` has one byte for each pixel.
     """
     file = PdfFile()
     if before is not None:
@@ -127,7 +143,7 @@ def scan(gray: bytes, *, width: int, height: int, before: bytes | None = None) -
 
 
 def scan_of(page: bytes, *, before: bytes | None = None) -> PdfFile:
-    """Return such a file whose picture is that of a page with the content `page`."""
+    """Return a file like that of `scan`, whose picture shows a page with the content `page`."""
     file = PdfFile()
     file.add_page(page)
     with contextlib.closing(pdfium.PdfDocument(file.to_bytes())) as document:

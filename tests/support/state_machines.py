@@ -1,4 +1,4 @@
-"""What a state machine of Hypothesis runs on: it is no coroutine, and its steps talk to the database."""
+"""Helpers that run Hypothesis state machines against the database: their steps are synchronous functions."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """A loop and a connection of the machine's own, for all of its runs."""
+class MachineRunner:
+    """An event loop and a database connection for all runs of one state machine."""
 
     database: Database
     loop: asyncio.AbstractEventLoop
 
     def run(self, step: Coroutine[None, None, Result]) -> Result:
-        """A step, to its end."""
+        """Run a coroutine of a step until it ends."""
         return self.loop.run_until_complete(step)
 
 
 @contextmanager
-def ground(url: URL) -> Iterator[Ground]:
-    """Closed with the machine's last run."""
+def machine_runner(url: URL) -> Iterator[MachineRunner]:
+    """Open an event loop and a connection, and close them after the last run."""
     loop = asyncio.new_event_loop()
     database = Database(url, pool_size=1, application_name="machine")
     try:
-        yield Ground(database, loop)
+        yield MachineRunner(database, loop)
     finally:
         loop.run_until_complete(database.close())
         loop.close()
 
 
 async def put_plan(database: Database, plan_id: str, *, caps: tuple[int, int, int], price: int) -> None:
-    """A plan with these caps (projects, messages, characters) and this price a month."""
+    """Insert or change a plan. `caps` are its limits of projects, messages and characters; `price` is for a month."""
     async with database.system() as session:
         await session.execute(
             text(
@@ -56,8 +56,11 @@ async def put_plan(database: Database, plan_id: str, *, caps: tuple[int, int, in
         )
 
 
-def play(machine: type[RuleBasedStateMachine], *, runs: int, steps: int) -> None:
-    """Runs of up to `steps` steps each. A failure is shown as it came: shrinking takes longer than a test may."""
+def run_machine(machine: type[RuleBasedStateMachine], *, runs: int, steps: int) -> None:
+    """Run the machine `runs` times, with up to `steps` steps each.
+
+    A failing run is shown as it happened, because Hypothesis would need too long to shorten it.
+    """
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -1,4 +1,4 @@
-"""What is on record about a tenant, read past the API."""
+"""Helpers that read in the database and the storage what is recorded about a tenant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastapi_ignite.infra.services import ServiceAddresses
 
 
 async def make_plan(database: Database, *, messages: int = 100, characters: int = 10_000) -> str:
-    """The id of a plan of this test alone."""
+    """Make a plan that only this test uses, and return its id."""
     plan_id = f"plan-{new_id().hex[-12:]}"
     async with database.system() as session:
         await session.execute(
@@ -31,14 +31,14 @@ async def make_plan(database: Database, *, messages: int = 100, characters: int 
 
 
 async def rows_of(database: Database, tenant_id: UUID, statement: str, **values: Any) -> list[RowMapping]:
-    """What a statement returns in a transaction of the tenant."""
+    """Run a statement in a transaction of the tenant, and return its rows."""
     async with database.tenant(tenant_id) as session:
         result = await session.execute(text(statement), values)
         return list(result.mappings()) if isinstance(result, CursorResult) and result.returns_rows else []
 
 
 async def counter(database: Database, tenant_id: UUID, metric: str) -> tuple[int, int]:
-    """`(used, reserved)` of the tenant's only window."""
+    """Return `(used, reserved)` of a tenant that has one usage window."""
     rows = await rows_of(
         database, tenant_id, "SELECT used, reserved FROM usage_counters WHERE metric = :metric", metric=metric
     )
@@ -46,18 +46,18 @@ async def counter(database: Database, tenant_id: UUID, metric: str) -> tuple[int
 
 
 def stored_objects(settings: Settings, tenant_id: UUID) -> list[bytes]:
-    """The tenant's uploads as they lie in storage."""
+    """Return the contents of the tenant's uploads in storage."""
     folder = settings.ignite.data_dir / "storage" / "objects" / str(tenant_id)
     return sorted(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 def partial_uploads(settings: Settings) -> list[Path]:
-    """What is on its way into storage."""
+    """Return the files of uploads that have not completely arrived."""
     return list((settings.ignite.data_dir / "storage" / "incoming").glob("*"))
 
 
 async def waiting_for(database: Database, statement: str) -> int:
-    """How many transactions wait for a lock in such a statement."""
+    """Return how many transactions wait for a lock in a statement LIKE this one."""
     async with database.engine.connect() as connection:
         found = await connection.scalar(
             text(
@@ -70,8 +70,8 @@ async def waiting_for(database: Database, statement: str) -> int:
 
 
 async def waits_for_a_lock(addresses: ServiceAddresses, statement: str) -> None:
-    """Return once somebody waits for a lock in such a statement."""
-    owner = Database(addresses.owner_url, pool_size=1)  # sees what others do
+    """Wait until a transaction waits for a lock in a statement LIKE this one."""
+    owner = Database(addresses.owner_url, pool_size=1)  # may read the statements of other logins
 
     async def somebody_does() -> bool:
         return await waiting_for(owner, statement) > 0
@@ -83,6 +83,6 @@ async def waits_for_a_lock(addresses: ServiceAddresses, statement: str) -> None:
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Return once it holds; the test's own time limit ends the wait."""
-    while not await holds():  # noqa: ASYNC110  what is waited for happens in a database
+    """Wait until the condition holds; only the test's own time limit ends the wait earlier."""
+    while not await holds():  # noqa: ASYNC110  a database cannot set an asyncio event
         await asyncio.sleep(0.05)

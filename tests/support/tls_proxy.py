@@ -1,4 +1,4 @@
-"""TLS in front of a PostgreSQL that was built without it, as poolers and hosts of PostgreSQL put it there."""
+"""A proxy that adds TLS to a PostgreSQL built without it, as poolers and hosting providers do."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # the protocol's message "SSLRequ
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A self-signed one: `authority` is the file that makes it believed."""
+    """A self-signed certificate; a client that trusts the file `authority` accepts it."""
 
     authority: Path
     key: Path
 
 
 def certificate(folder: Path, name: str, *, host: str) -> Certificate:
-    """One for a host of this name."""
+    """Make a certificate for a host name."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -48,8 +48,8 @@ def certificate(folder: Path, name: str, *, host: str) -> Certificate:
     return files
 
 
-class TlsFront:
-    """Passes connections on, and counts those that came encrypted and those that did not."""
+class TlsProxy:
+    """Passes connections on, and counts the encrypted and the unencrypted ones."""
 
     def __init__(self, server: URL, shown: Certificate | None) -> None:
         self._server = server
@@ -62,7 +62,7 @@ class TlsFront:
         self.plain = 0
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection to its end."""
+        """Serve one connection until it ends."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
             first = await reader.readexactly(8)
             if first == SSL_REQUEST:
@@ -94,12 +94,12 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextlib.asynccontextmanager
-async def tls_front(server: URL, shown: Certificate | None) -> AsyncGenerator[TlsFront]:
-    """On a port of its own of 127.0.0.1; without a certificate it declines TLS, as a server without it does."""
-    front = TlsFront(server, shown)
-    listening = await asyncio.start_server(front.accept, "127.0.0.1", 0)
-    front.port = listening.sockets[0].getsockname()[1]
+async def running_tls_proxy(server: URL, shown: Certificate | None) -> AsyncGenerator[TlsProxy]:
+    """Run the proxy on a free port of 127.0.0.1; without a certificate it refuses TLS, as PostgreSQL then does."""
+    proxy = TlsProxy(server, shown)
+    listening = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
+    proxy.port = listening.sockets[0].getsockname()[1]
     try:
-        yield front
+        yield proxy
     finally:
         listening.close()

@@ -1,4 +1,4 @@
-"""Tokens of the development secret, with any claims."""
+"""Tokens with any claims, signed with the development secret."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 
 SECRET = "change-me"
-STRONG_SECRET = "Vx1Qb7-mT3zKfW9_hRyC4uJdNpL0aGsE5oXi2kZt8Yw"  # as production wants one
+STRONG_SECRET = "Vx1Qb7-mT3zKfW9_hRyC4uJdNpL0aGsE5oXi2kZt8Yw"  # production accepts only a secret as strong as this
 OTHER_STRONG_SECRET = STRONG_SECRET[::-1]
 
 

@@ -1,4 +1,4 @@
-"""A tenant's usage as each of the four tables tells it."""
+"""A tenant's usage as each of the four tables records it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Key = tuple[Metric, date]
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Sums by metric and first day of the window, or by metric and day."""
+    """Sums of the four tables, by metric and first day of the window, or by metric and day."""
 
     used: Counter[Key]
     reserved: Counter[Key]
@@ -29,7 +29,7 @@ class Books:
     days: Counter[Key]
 
     def add_up(self) -> bool:
-        """Whether all of them tell the same."""
+        """Tell whether the sums of all tables agree."""
         return (
             +self.used == +self.ledger_by_window
             and +self.reserved == +self.held
@@ -67,7 +67,7 @@ HOLD = (
 async def hold(
     session: AsyncSession, tenant_id: UUID, metric: Metric, amount: int, *, period_start: date, day: date
 ) -> UUID:
-    """A reservation of any day and month, whatever the plan allows."""
+    """Insert a reservation for any day and window, whatever the plan allows, and return its id."""
     values = {
         "tenant_id": tenant_id,
         "id": new_id(),
@@ -82,7 +82,11 @@ async def hold(
 
 
 async def books_of(database: Database, tenant_id: UUID) -> Books:
-    """Read in one transaction of the tenant; at rest, for each statement sees what was committed before it."""
+    """Read the sums in one transaction of the tenant, at a moment when nothing else changes its usage.
+
+    Each statement sees what was committed before it, so that a concurrent change could be in one sum and not in
+    another.
+    """
     async with database.tenant(tenant_id) as session:
         sums = [
             Counter(

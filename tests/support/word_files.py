@@ -1,4 +1,4 @@
-"""Makes small Word files out of the XML of their parts."""
+"""Word files that are built from the XML of their parts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _namespaces(*, strict: bool) -> str:
 
 
 def part(element: str, content: str, *, strict: bool = False, encoding: str = "UTF-8") -> bytes:
-    """Return a part whose root has this name; every namespace of Word is declared."""
+    """Return a part whose root element is `element`; it declares every namespace of Word."""
     document = (
         f'<?xml version="1.0" encoding="{encoding}"?><{element} {_namespaces(strict=strict)}>{content}</{element}>'
     )
@@ -58,7 +58,7 @@ def make_word_file(
     strict: bool = False,
     encoding: str = "UTF-8",
 ) -> bytes:
-    """Return a Word file. `related` has ids, kinds and targets of more relationships of the main part."""
+    """Return a Word file. `related` are further relationships (id, kind, target) of the main part."""
     kind = f"{_STRICT}/officeDocument/relationships" if strict else f"{_TRANSITIONAL}/officeDocument/2006/relationships"
     parts: dict[str, str | bytes] = {
         "[Content_Types].xml": _content_types(main, main_type),
@@ -91,7 +91,7 @@ def make_word_file(
 
 
 def p(content: str = "", properties: str = "") -> str:
-    """Return a paragraph; content that is no XML becomes a run."""
+    """Return a paragraph; content that is not XML becomes a run."""
     inside = content if content.startswith("<") or not content else run(content)
     return f"<w:p>{f'<w:pPr>{properties}</w:pPr>' if properties else ''}{inside}</w:p>"
 
@@ -154,7 +154,7 @@ def table(*rows: str, properties: str = "") -> str:
 
 
 def text_box(content: str) -> str:
-    """Return a text box as Word writes it: once for new programs, and once more for old ones."""
+    """Return a text box as Word writes it: once for new programs, and again for old ones."""
     shape = f"<w:txbxContent>{content}</w:txbxContent>"
     return (
         "<w:r><mc:AlternateContent>"
@@ -165,7 +165,7 @@ def text_box(content: str) -> str:
 
 
 def field(instruction: str, result: str = "") -> str:
-    """Return a field of five runs. Without a result it has no place for one either."""
+    """Return a field of five runs; without a result, it also has no place for one."""
     separate = f'<w:r><w:fldChar w:fldCharType="separate"/></w:r>{result}' if result else ""
     return (
         '<w:r><w:fldChar w:fldCharType="begin"/></w:r>'

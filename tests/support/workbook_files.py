@@ -1,4 +1,4 @@
-"""Workbooks of Excel made by hand, with the parts that a test is about."""
+"""Excel workbooks that are built by hand, with the parts that a test needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STRICT: Final = (
 
 @dataclass
 class Sheet:
-    """A sheet: its rows as XML, what stands behind and before them, and its relations (id, kind, target)."""
+    """A sheet. `before` and `behind` are the XML around its rows; `relations` (id, kind, target) link it to parts."""
 
     rows: str = ""
     name: str = "Sheet1"
@@ -37,7 +37,7 @@ def text_cell(reference: str, text: str) -> str:
 
 
 def rows(lines: Sequence[Sequence[str | float | None]], *, first: int = 1) -> str:
-    """Make rows of texts and numbers; a line without cells is left out."""
+    """Make rows of texts and numbers; a line without cells makes no row."""
     made = []
     for number, line in enumerate(lines, start=first):
         cells = [
@@ -66,7 +66,7 @@ def make_workbook(
     kind: str = "sheet.main+xml",
     strict: bool = False,
 ) -> bytes:
-    """Make a workbook. Style 0 is General, and style n has the n-th of `formats`; `strings` are shared, as XML."""
+    """Make a workbook. Style 0 is General, and style n is the nth of `formats`; `strings` are shared strings as XML."""
     entries = "".join(
         f'<sheet name={quoteattr(sheet.name)} sheetId="{place}" state="{sheet.state}" r:id="s{place}"/>'
         for place, sheet in enumerate(sheets, start=1)

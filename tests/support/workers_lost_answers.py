@@ -1,4 +1,4 @@
-"""A worker whose COMMITs lose their answers, and a tenant whose work no other worker hears of."""
+"""Fixtures for workers whose COMMITs lose their answers, and a tenant whose jobs only the test's own worker runs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from support.http_clients import TenantClient, TenantFactory, client_for
 
 __all__ = ["BREAKS", "LOSSES", "proxied", "proxy", "tenant"]
 
-# the worker's own process survives them: Dramatiq logs them, and the sweeper sends the row again
+# A worker process survives these errors: Dramatiq logs them, and the sweeper sends the row's job again.
 BREAKS = (OSError, SQLAlchemyError, CommitOutcomeUnknownError)
-# without patience nobody knows what became of a COMMIT, and the server is there all the same for what comes next
+# With a patience of 0 nobody finds out whether the COMMIT happened, while the server answers what follows.
 LOSSES = pytest.mark.parametrize(
     ("loss", "patience"), [(Loss.ANSWER, 5), (Loss.ANSWER_AND_SERVER, 0.2), (Loss.ANSWER, 0), (Loss.COMMIT, 0)]
 )
@@ -43,7 +43,7 @@ async def proxied(proxy: CommitProxy) -> AsyncGenerator[Database]:
 
 @pytest.fixture
 async def tenant(make_tenant: TenantFactory, settings: Settings, state: AppState) -> AsyncGenerator[TenantClient]:
-    """No worker but the test's hears of its files."""
+    """Return a tenant whose jobs never reach the broker, so that only the test runs them."""
     made = await make_tenant()
     unheard = JobQueue(make_broker("redis://127.0.0.1:1/0"))
     async with client_for(settings, {**state, "jobs": unheard}) as client:

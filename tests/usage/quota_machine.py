@@ -1,4 +1,4 @@
-"""Any order of reservations, their ends, expiry, projects, cap changes and days, against sums kept in a dictionary."""
+"""A state machine for quotas: any order of reservations, expiry, projects, changed caps and days, with its own sums."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fastapi_ignite.usage.models import PROJECTS_PERIOD_START, Metric
 from fastapi_ignite.usage.repository import release_expired
 from fastapi_ignite.usage.service import UsageService
 from support.fixed_days import Calendar, calendar_at, window_by_walking
-from support.state_machines import Ground, put_plan
+from support.state_machines import MachineRunner, put_plan
 from support.usage_records import Books, books_of
 
 FLOWS = (Metric.MESSAGES, Metric.CHARACTERS)
@@ -31,7 +31,7 @@ Step = Callable[[UsageService], Coroutine[None, None, object]]
 
 @dataclass
 class Hold:
-    """A reservation as the model knows it."""
+    """A reservation as the machine's own model keeps it."""
 
     window: Window
     day: date
@@ -41,32 +41,32 @@ class Hold:
 
 
 class QuotaMachine(RuleBasedStateMachine):
-    """Set `ground` before it runs."""
+    """Compares the recorded usage with its own sums after each step; set `runner` before it runs."""
 
-    ground: ClassVar[Ground]
+    runner: ClassVar[MachineRunner]
     reservations = Bundle("reservations")
 
     @initialize(start=st.dates(date(2024, 1, 1), date(2034, 1, 1)))
     def begin(self, start: date) -> None:
         self.plan_id = f"machine-{new_id().hex[-12:]}"
-        self._moved = calendar_at(start)
-        self.calendar: Calendar = self._moved.__enter__()
+        self._calendar_context = calendar_at(start)
+        self.calendar: Calendar = self._calendar_context.__enter__()
         self.anchor = start
         self.holds: dict[UUID, Hold] = {}
         self.used: Counter[Window] = Counter()
         self.days: Counter[tuple[Metric, date]] = Counter()
-        self.caps_change(projects=3, messages=10, characters=25)
+        self.change_caps(projects=3, messages=10, characters=25)
 
-        created = self.ground.run(
-            OnboardingService(self.ground.database).create(
+        created = self.runner.run(
+            OnboardingService(self.runner.database).create(
                 name="Machine", plan_id=self.plan_id, cycle=BillingCycle.ANNUAL
             )
         )
         self.tenant_id: UUID = created.tenant_id
 
     def teardown(self) -> None:
-        """Whatever happened, exactly what is left can be used."""
-        if not hasattr(self, "_moved"):
+        """At the end, exactly the rest of each cap must still be available."""
+        if not hasattr(self, "_calendar_context"):
             return
         for reservation_id in self.holds:
             self.release(reservation_id)
@@ -76,13 +76,13 @@ class QuotaMachine(RuleBasedStateMachine):
             last = self.reserve_units(metric, left, None) if left else None
             if last:
                 self.settle(last)
-            self.the_books_add_up()
-        self._moved.__exit__(None, None, None)
+            self.matches_the_model()
+        self._calendar_context.__exit__(None, None, None)
 
     @rule(projects=st.integers(0, 5), messages=st.integers(0, 40), characters=st.integers(0, 40))
-    def caps_change(self, projects: int, messages: int, characters: int) -> None:
+    def change_caps(self, projects: int, messages: int, characters: int) -> None:
         self.caps = {Metric.PROJECTS: projects, Metric.MESSAGES: messages, Metric.CHARACTERS: characters}
-        self.ground.run(put_plan(self.ground.database, self.plan_id, caps=(projects, messages, characters), price=0))
+        self.runner.run(put_plan(self.runner.database, self.plan_id, caps=(projects, messages, characters), price=0))
 
     @rule(
         target=reservations,
@@ -112,12 +112,12 @@ class QuotaMachine(RuleBasedStateMachine):
             hold.state = "released"
 
     @rule()
-    def the_sweeper_comes_by(self) -> None:
+    def run_sweeper(self) -> None:
         async def sweep() -> None:
-            async with self.ground.database.system() as session:
+            async with self.runner.database.system() as session:
                 await release_expired(session, now=clock.now())
 
-        self.ground.run(sweep())
+        self.runner.run(sweep())
         for hold in self.holds.values():
             if hold.state == "held" and hold.expires_on and hold.expires_on <= self.calendar.today:
                 hold.state = "released"
@@ -135,12 +135,12 @@ class QuotaMachine(RuleBasedStateMachine):
         self.count_project(-1)
 
     @rule(days=st.integers(1, 40))
-    def days_pass(self, days: int) -> None:
+    def pass_days(self, days: int) -> None:
         self.calendar.pass_days(days)
 
     @invariant()
-    def the_books_add_up(self) -> None:
-        expected: Books = self.ground.run(books_of(self.ground.database, self.tenant_id))
+    def matches_the_model(self) -> None:
+        expected: Books = self.runner.run(books_of(self.runner.database, self.tenant_id))
         used = +self.used
         held: Counter[Window] = Counter()
         for hold in self.holds.values():
@@ -187,7 +187,7 @@ class QuotaMachine(RuleBasedStateMachine):
 
     def in_transaction(self, step: Step) -> object:
         async def run() -> object:
-            async with self.ground.database.tenant(self.tenant_id) as session:
+            async with self.runner.database.tenant(self.tenant_id) as session:
                 return await step(UsageService(session, self.tenant_id))
 
-        return self.ground.run(run())
+        return self.runner.run(run())

@@ -1,4 +1,4 @@
-"""Caps under concurrency: the exact number gets through, whatever happens to the rest."""
+"""Caps with many requests at once: exactly the allowed number succeeds, whatever happens to the others."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_units_of_a_dead_process_come_back(tenant: TenantClient, database:
 
 
 async def test_sweepers_at_once_do_not_wait_for_each_other(make_tenant: TenantFactory, database: Database) -> None:
-    """Each frees units of all tenants; in another order they would lock each other out."""
+    """Each sweeper releases units of all tenants; with different orders of locks, they would deadlock."""
     tenants = [await make_tenant() for _ in range(6)]
     for _ in range(3):
         for tenant in random.sample(tenants, len(tenants)):
@@ -116,7 +116,7 @@ async def test_sweepers_at_once_do_not_wait_for_each_other(make_tenant: TenantFa
 async def test_the_day_of_a_downgrade_lowers_the_cap_of_its_first_reservation(
     make_tenant: TenantFactory, database: Database
 ) -> None:
-    """Nobody has written the change down yet."""
+    """The scheduled change has not been applied to the tenant's row yet."""
     with calendar_at(date(2031, 1, 31)) as calendar:
         tenant = await make_tenant(await make_plan(database, characters=10, projects=5))
         await tenant.post(f"/billing/subscribe?plan_id={await make_plan(database, characters=4)}")

@@ -1,4 +1,4 @@
-"""Usage by day and entry by entry, and what is left of a cap."""
+"""Usage by day and entry by entry, and the rest of a cap."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class TestHeaders:
                 answer = await tenant.ask(project, "Anything?")
                 assert answer.headers["X-Quota-Metric"] == "messages"
                 assert answer.headers["X-Quota-Limit"] == "2"
-                # from noon of the 31st to the midnight before February 28
+                # from noon of January 31 to the midnight before February 28
                 assert answer.headers["X-Quota-Reset"] == str(27 * 86400 + 43200)
                 left.append((answer.status_code, answer.headers["X-Quota-Remaining"]))
         assert left == [(200, "1"), (200, "0"), (402, "0")]
@@ -143,7 +143,7 @@ async def test_limits_take_one_statement_however_much_is_counted(
         "INSERT INTO usage_counters (tenant_id, metric, period_start, used) "
         "SELECT tenant_id, metric, period_start - 31, 999 FROM usage_counters WHERE metric <> 'projects'",
     )
-    await tenant.get("/limits/current")  # the rate of the plan is looked up once a second
+    await tenant.get("/limits/current")  # the plan's rate is read at most once a second
     statements: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -161,7 +161,7 @@ async def test_limits_take_one_statement_however_much_is_counted(
 
 
 async def test_a_hold_outlives_the_turn_of_its_month(make_tenant: TenantFactory, database: Database) -> None:
-    """It is settled in the month and on the day that it was reserved in."""
+    """The reservation is settled in the month and on the day in which it was made."""
     with calendar_at(date(2031, 5, 1)) as calendar:
         tenant = await make_tenant()
         calendar.today = date(2031, 5, 31)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import NamedTuple
 
 import typer
 
@@ -11,34 +12,54 @@ from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.outages import outage_of, reason_of
 from fastapi_ignite.infra.heap import limit_heap
 
-# Importing the whole program takes seconds, and `down` and `token` need little of it.
-MODULES = {
-    "up": "up",
-    "down": "stack",
-    "demo": "demo",
-    "api": "processes",
-    "worker": "processes",
-    "scheduler": "processes",
-    "db": "database",
-    "token": "tokens",
-    "admin-key": "admin_keys",
-    "plans": "plans",
-    "doctor": "doctor",
-    "openapi": "openapi",
-    "openai-sim": "openai_sim",
-    "settings": "settings",
-    "jobs": "jobs",
+
+class Command(NamedTuple):
+    """A command of the program, or a group of commands: its module in this package, and its line in the help."""
+
+    module: str
+    summary: str
+
+
+# The help of all commands is printed from this table: importing all of their modules takes a second.
+COMMANDS = {
+    "up": Command("up", "Run servers, migrations, API, worker and scheduler in the foreground. Ctrl-C stops them."),
+    "down": Command(
+        "stack", "Stop the stack that `up` or `demo` started on this data folder, and wait until it has ended."
+    ),
+    "demo": Command(
+        "demo", "Start everything in the background, ingest the sample documents, ask a question, and keep it running."
+    ),
+    "api": Command("processes", "Serve the API."),
+    "worker": Command("processes", "Process uploaded files, exports and other background jobs."),
+    "scheduler": Command("processes", "Run the periodic jobs."),
+    "db": Command("database", "Create, migrate, reset and check the database schema."),
+    "token": Command("tokens", "Print a bearer token for a tenant, signed with JWT_SECRET."),
+    "admin-key": Command("admin_keys", "Create, list and revoke keys for the admin API."),
+    "plans": Command("plans", "List and change subscription plans."),
+    "doctor": Command(
+        "doctor", "Check what the program needs, and say what to do. The exit code is 1 if something does not work."
+    ),
+    "openapi": Command("openapi", "Print the OpenAPI document of an installation with default settings."),
+    "openai-sim": Command("openai_sim", "Run a simulator of the OpenAI API, for development and tests."),
+    "settings": Command("settings", "Print every setting with its default and its meaning."),
+    "jobs": Command("jobs", "Print every job and periodic job."),
 }
 
 
-def build_app(command: str | None = None) -> typer.Typer:
-    """Build the command line with the module of `command`, or with all modules for help and unknown commands."""
+def build_app(name: str | None = None) -> typer.Typer:
+    """Build the command line with the module of the command `name`.
+
+    For the help of the program, and for a name that is no command's, the commands only have their summaries.
+    """
     app = typer.Typer(
         no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="FastAPI-Ignite."
     )
     app.callback()(_options)
-    for module in dict.fromkeys([MODULES[command]] if command in MODULES else MODULES.values()):
-        import_module(f"fastapi_ignite.cli.{module}").register(app)
+    if name in COMMANDS:
+        import_module(f"fastapi_ignite.cli.{COMMANDS[name].module}").register(app)
+        return app
+    for listed, command in COMMANDS.items():
+        app.command(listed, help=command.summary)(_options)
     return app
 
 

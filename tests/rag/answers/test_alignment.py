@@ -1,4 +1,4 @@
-"""Which pieces of the sources bear out what a model says."""
+"""Which parts of the sources support what a model says."""
 
 from __future__ import annotations
 

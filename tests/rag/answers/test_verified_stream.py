@@ -1,4 +1,4 @@
-"""What may leave of an answer that grows."""
+"""Which part of a growing answer may be sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def quote(start: int) -> Quote:
 
 
 class Proof:
-    """True are quotes that begin before 100."""
+    """A verifier that accepts quotes that begin before character 100."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []

@@ -1,8 +1,8 @@
-"""A parser in which an attacker runs code of their own: it tries all it must not reach, and answers what it reached.
+"""A parser in which an attacker runs code. It tries everything that must fail, and answers with what succeeded.
 
-It is the real child's main program with the attacker in the place of one of its functions. `argv[1]` is JSON:
-`targets`, `place` (the function), `user` (become this user first, None: stay) and `lacks`, the guards that this machine
-is to lack.
+It is the real child's main program, with the attacker in place of one of its functions. `argv[1]` is JSON with
+`targets`, `place` (the function), `user` (the user to become first; None changes nothing) and `lacks` (the guards that
+this machine is to lack).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def succeeded(result: int) -> int:
 
 
 def read(path: str) -> None:
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # as bare as an attacker would
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # an attacker would use the plain system call too
         assert file.read(1)
 
 
@@ -143,7 +143,7 @@ def reached(targets: dict[str, Any]) -> list[str]:
 
 
 def execute(found: list[str]) -> None:
-    """Comes last, as it ends this program where it succeeds: the shell then answers in its place."""
+    """This attempt comes last: if it succeeds, it replaces this program, and a shell answers in its place."""
     text = json.dumps([*found, "run a program"])
     header = json.dumps({"media_type": "text/plain", "page_starts": None, "spans": [], "bytes": len(text)})
     try:
@@ -154,7 +154,7 @@ def execute(found: list[str]) -> None:
 
 
 def take_away(lacks: set[str]) -> None:
-    """Take the guards away, as on a machine that has none."""
+    """Disable these guards, as on a machine without them."""
     if "landlock" in lacks:
         mock.patch.object(landlock, "restrict", return_value=0).start()
     if "seccomp" in lacks:
@@ -170,7 +170,7 @@ def main() -> None:
     targets, lacks = plan["targets"], set(plan["lacks"])
     assert html
     assert mail
-    codecs.lookup("cp437")  # as those two: the user may have no right to read the installation
+    codecs.lookup("cp437")  # like those two, because the user may not be allowed to read the installation
     if plan["user"] is not None:
         os.setgroups([])
         os.setgid(plan["user"])
@@ -179,7 +179,7 @@ def main() -> None:
 
     def attack(*_: object) -> ExtractedText:
         found = reached(targets)
-        # With no guard but the limits a program starts and cannot open its libraries: nobody would answer.
+        # If the limits are the only guard, a program starts but cannot open its libraries, and nothing would answer.
         if "limits" in lacks or not {"landlock", "seccomp"} <= lacks:
             execute(found)
         answer = ExtractedText(json.dumps(found), None, "text/plain")

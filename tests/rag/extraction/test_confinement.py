@@ -1,6 +1,6 @@
-"""What code in a parser can reach that an attacker has taken over: nothing, as root and as an ordinary user.
+"""Code of an attacker in a parser must reach nothing, whether the stack runs as root or as an ordinary user.
 
-Each guard is also tried alone, against an attacker who reaches everything without it.
+Each guard is also tested alone, against an attacker who reaches everything without it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from embedded_services import EmbeddedEndpoints, status
 IS_ROOT = os.geteuid() == 0
 HOSTILE_PARSER = Path(__file__).with_name("hostile_parser.py")
 NOBODY = 65534
-# A process with a secret in its environment, as the worker is one. Like the worker, and unlike a process that changed
-# its user, it can be looked into unless it prevents that.
+# A process with a secret in its environment, like the worker. Unlike a process that has changed its user, both
+# can be inspected by other processes of their user unless they prevent it.
 VICTIM = """
 import os, sys
 from fastapi_ignite.infra.sandbox.kernel import PR_SET_DUMPABLE, prctl, prevent_dumps
@@ -51,7 +51,7 @@ TCP_SINCE_ABI, SCOPES_SINCE_ABI = 4, 6
 
 
 class Surroundings:
-    """What there is to reach for a parser of this user; `user` is None for whoever runs the tests."""
+    """What a parser of this user could reach; `user` None means the user that runs the tests."""
 
     def __init__(self, stack: ExitStack, services: Services, user: int | None) -> None:
         self.user = user
@@ -79,7 +79,7 @@ class Surroundings:
             }
             processes = {"postmaster": running.postgres_pid, "Valkey": running.redis_pid, "worker": os.getpid()}
         else:
-            # Where all of the stack runs as one ordinary user, all of this belongs to that user.
+            # If the whole stack runs as one ordinary user, all of this belongs to that user.
             names = ("credentials", "Valkey's configuration", "the database", "an upload")
             files = {name: self._private_file(name) for name in names}
             processes = {"postmaster": self.victim, "Valkey": self.victim, "worker": self.victim}
@@ -98,7 +98,7 @@ class Surroundings:
         }
 
     def start_victim(self, kind: str) -> int:
-        """Another process of this user: the worker, or a parser with a file of another tenant."""
+        """Start another process of this user: the worker, or a parser with a file of another tenant."""
         process = self._stack.enter_context(
             subprocess.Popen(  # noqa: S603  # our own interpreter
                 [sys.executable, "-c", VICTIM, str(self.user), kind],
@@ -144,14 +144,14 @@ def root(services: Services) -> Generator[Surroundings]:
 
 @pytest.fixture(scope="module")
 async def unguarded(ordinary: Surroundings) -> set[str]:
-    """What an ordinary user's parser reaches when nothing holds it: every attempt is a real one."""
+    """Return what an ordinary user's parser reaches without guards, which proves that every attempt can succeed."""
     reached = await ordinary.attack(lacks=ALL_GUARDS)
     assert reached >= EVERYTHING
     return reached
 
 
 ALL_GUARDS = {"own user", "landlock", "seccomp", "limits"}
-# Some distributions let nobody but root attach to a process that is not a child.
+# On some distributions, only root may attach to a process that is not its child.
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 DEBUGGING = {"open memory", "attach debugger"} if not YAMA.exists() or YAMA.read_text().strip() == "0" else set()
 FILES = {
@@ -181,7 +181,7 @@ class TestNothingIsReached:
 
 
 class TestBeforeParsing:
-    """While code is loaded for a file that was read already, more is open: the installation, and the child itself."""
+    """A child that has read its file and still loads code can reach more: the installation, and itself."""
 
     async def test_little_is_reached(self, ordinary: Surroundings, unguarded: set[str]) -> None:
         assert unguarded
@@ -195,7 +195,7 @@ class TestBeforeParsing:
 
 
 class TestEachGuardAlone:
-    """What it refuses on a machine that has no other."""
+    """These tests check what each guard refuses on a machine that has no other guard."""
 
     async def test_landlock(self, ordinary: Surroundings, unguarded: set[str]) -> None:
         refused = unguarded - await ordinary.attack(lacks=ALL_GUARDS - {"landlock"})

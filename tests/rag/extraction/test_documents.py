@@ -1,4 +1,4 @@
-"""Office documents, PDFs, books and pages: their text and the page each part of it is on."""
+"""The text of office documents, PDFs, books and web pages, and the page of each part."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class TestEmail:
 
     @pytest.mark.parametrize("coding", ["enclosed base64", "quoted-printable", "x-uuencode", "behind blanks"])
     async def test_attachments_are_read_whatever_their_encoding(self, read: Read, coding: str) -> None:
-        """The child imports readers only before it is sealed, and must foresee which ones it needs."""
+        """The child must foresee which readers it needs, because it imports them before it gives up its rights."""
         data = sample_files.make_docx(["Bill 4711"])
         code = base64.encodebytes(data).decode()
         if coding == "quoted-printable":
@@ -121,7 +121,7 @@ class TestEmail:
             _mail("application/pdf", "base64", base64.encodebytes(b"%PDF-1.7").decode()).encode()
         )
         mail = _mail("application/octet-stream", "base64", inner.decode())
-        assert "(not read)" in (await read(mail.encode(), "mail.eml")).text
+        assert "(not read: its reader failed)" in (await read(mail.encode(), "mail.eml")).text
 
     async def test_a_message_is_known_by_its_headers(self, read: Read) -> None:
         found = await read(sample_files.make_eml("Hi", "Body", html="<p>Body</p>"), "message-without-suffix")

@@ -1,4 +1,4 @@
-"""Word files: what stands there is read, once and in order, and what does not stand there is not."""
+"""Word files: the text that a reader sees is extracted once and in order, and nothing else is."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Read = Callable[[bytes], Awaitable[ExtractedText]]
 
 
 def text_of(body: str, **parts: str) -> str:
-    return read_here(make_word_file(body, **parts)).text  # type: ignore[arg-type]  # only texts are given here
+    return read_here(make_word_file(body, **parts)).text  # type: ignore[arg-type]  # these tests pass only strings
 
 
 def spans_of(found: ExtractedText) -> list[tuple[SpanKind, int, str]]:

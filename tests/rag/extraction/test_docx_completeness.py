@@ -1,6 +1,6 @@
-"""Every text of a Word file is read once and in order, or stands on the list of what is left out.
+"""Every text of a Word file is extracted once and in order, or is on the list of what is left out.
 
-The source is read a second time by the standard library's XML parser, which knows nothing of our reader.
+The file is also read by the standard library's XML parser, independently of our reader.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from support.word_files import cell, field, item, level, make_word_file, numberi
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-# The list: what was deleted or moved away, instructions of fields, readings, what is written twice, and hidden runs.
+# The list: deleted or moved text, instructions of fields, phonetic readings, repeated text, and hidden runs.
 _LEFT_OUT = {f"{_W}del", f"{_W}moveFrom", f"{_W}instrText", f"{_W}rt", _FALLBACK}
-_WORD = "W"  # each is replaced by a word of its own
+_WORD = "W"  # each occurrence is replaced by a unique word
 _MATH = f"<m:r><m:t>{_WORD}</m:t></m:r>"
-# Text boxes stand behind their paragraph.
+# The text of a box comes after the paragraph that contains it.
 _ELSEWHERE = {f"{_W}txbxContent"}
 
 
@@ -99,7 +99,7 @@ def _body(data: bytes) -> ET.Element:
 
 
 def _words(document: ET.Element) -> Iterator[tuple[str, bool]]:
-    """Yield each word that must be found, and whether it stands in the order of the file."""
+    """Yield each word that must be found, and whether it must be found in the order of the file."""
     yield from _below(document, is_in_order=True)
     yield "qheadz", False
     if any(child.tag == f"{_W}footnoteReference" for child in _shown(document)):

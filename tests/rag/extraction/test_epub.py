@@ -1,4 +1,4 @@
-"""Books: which chapters are read, in which order, and what of a chapter is text."""
+"""EPUB books: which chapters are read, in which order, and what in a chapter is text."""
 
 from __future__ import annotations
 

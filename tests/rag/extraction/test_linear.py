@@ -1,4 +1,4 @@
-"""A file costs processor time in proportion to its size, whatever its owner wrote into it."""
+"""The processor time for a file must grow in proportion to its size, whatever the file contains."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fastapi_ignite.rag.text.sentences import split_sentences
 from support.open_documents import make_book, make_open_document
 
 SIZE = 30_000
-# four times the size: four times the work if it is linear, sixteen times if it is quadratic
+# a file of four times the size costs four times as much if the cost is linear, and sixteen times if it is quadratic
 FACTOR, MOST = 4, 8
 CLOCK_SECONDS = 0.01
 HEADERS = "From: a@example.com\nSubject: x\nMIME-Version: 1.0\n"
@@ -105,7 +105,7 @@ BOOKS = (
 def assert_linear(read: Callable[[str], object], start: str, fragment: str) -> None:
     small, large = (start + fragment * (size // len(fragment)) for size in (SIZE, FACTOR * SIZE))
     bound = MOST * max(cost(read, small), CLOCK_SECONDS)
-    # a second time only where something else came between
+    # the second measurement is only for a machine that was busy during the first
     assert cost(read, large) < bound or cost(read, large) < bound
 
 
@@ -134,7 +134,7 @@ def test_mails(case: str) -> None:
 
 @pytest.mark.parametrize("fragment", TEXTS)
 def test_texts(fragment: str) -> None:
-    """Of passages and their terms; sentences are cut when a question is answered."""
+    """Passages and terms are made when a file is indexed; sentences are split when a question is answered."""
 
     def index(text: str) -> None:
         for chunk in chunk_text(text, None):

@@ -1,8 +1,10 @@
-"""The text of e-mails as mail programs write them: bodies, forms, enclosed messages and attached files."""
+"""The text of e-mails as mail programs write them: bodies, alternative forms, enclosed messages and attachments."""
 
 from __future__ import annotations
 
 import base64
+import re
+from collections.abc import Awaitable, Callable
 from email import message_from_string
 from email.message import EmailMessage, Message
 
@@ -10,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError
+from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, ExtractionLimits
 from fastapi_ignite.rag.extraction.child import extract_text
-from support import sample_files
+from fastapi_ignite.rag.extraction.enclosures import Enclosures
+from fastapi_ignite.rag.extraction.mail import read_message
+from support import sample_files, sample_pdfs
 
 HEADERS = "From: Office <office@example.com>\nTo: all@example.com\nSubject: Fire drill\n"
 
@@ -22,7 +26,7 @@ def read(source: str | bytes) -> ExtractedText:
 
 
 def body(source: str | bytes) -> str:
-    """Return the text behind the headers."""
+    """Return the text after the headers."""
     return read(source).text.partition("\n\n")[2]
 
 
@@ -186,7 +190,7 @@ class TestEnclosedMessages:
         for level in range(25):
             mail = f"Subject: level {level}\nFrom: a\nContent-Type: message/rfc822\n\n{mail}"
         text = read(mail).text
-        assert ("level 24" in text, "(not read)" in text, "innermost" in text) == (True, True, False)
+        assert ("level 24" in text, "(not read: too large" in text, "innermost" in text) == (True, True, False)
 
     def test_a_report_on_delivery(self) -> None:
         status = (
@@ -219,8 +223,8 @@ class TestAttachedFiles:
             ("broken.pdf", b"%PDF-1.4 broken", "application/pdf"),
         )
         found = read(mail.as_bytes())
-        names = "notes.txt, page.html, minutes.docx, bill.pdf, offer.eml, photo.jpg, figures.bin, broken.pdf (not read)"
-        assert f"\nAttachments: {names}\n\nSee the files.\n" in found.text
+        names = "notes.txt, page.html, minutes.docx, bill.pdf, offer.eml, photo.jpg, figures.bin, broken.pdf"
+        assert f"\nAttachments: {names} (not read: damaged)\n\nSee the files.\n" in found.text
         for text in (
             *("notes.txt\n\nGröße: 42", "page.html\n\nPage\n\ntext", "minutes.docx\n\nMinutes of May"),
             *("bill.pdf\n\nBill 4711", "offer.eml\n\nSubject: Offer\nFrom: a@example.com\n\nInside"),
@@ -249,17 +253,40 @@ class TestAttachedFiles:
 
     def test_more_files_than_one_message_may_hold_are_named(self) -> None:
         text = read(self.mail(*((f"{n}.txt", b"text", "text/plain") for n in range(60))).as_bytes()).text
-        assert (text.count("(not read)"), text.count("\n\ntext")) == (10, 50)
+        assert (text.count("(not read: too large, or one too many)"), text.count("\n\ntext")) == (10, 50)
+
+    def test_a_file_on_which_its_reader_fails_costs_only_itself(self) -> None:
+        def fail(data: bytes, *_: object) -> ExtractedText:
+            raise (MemoryError if data == b"huge" else ValueError)
+
+        mail = self.mail(("a.bin", b"odd", "application/x-a"), ("b.bin", b"huge", "application/x-b")).as_bytes()
+        text = read_message(mail, Enclosures(fail)).text
+        assert "a.bin (not read: its reader failed), b.bin (not read: too large, or one too many)" in text
+        assert text.endswith("See the files.")
+
+    async def test_a_file_that_ends_its_parser_costs_only_itself(
+        self, read: Callable[..., Awaitable[ExtractedText]]
+    ) -> None:
+        files = [("good.pdf", sample_files.make_pdf(["Bill 4711"]), "application/pdf")]
+        files.insert(0, ("endless.pdf", sample_pdfs.endless_forms(), "application/pdf"))
+        limits = ExtractionLimits(memory_bytes=600 * 1024**2, cpu_seconds=4)
+        text = (await read(self.mail(*files).as_bytes(), "a.eml", limits)).text
+        assert re.search(r"Attachments: endless\.pdf \(not read: [a-z, ]+\), good\.pdf\n\nSee the files\.", text)
+        assert text.endswith("Bill 4711")
 
     def test_an_encrypted_part_is_named(self) -> None:
         secret = "Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\n\nMIAGCSqGSIb3DQEH"
-        assert read(parts("mixed", PLAIN + STORY, secret)).text.partition("\n\n")[0].endswith("smime.p7m (not read)")
+        assert (
+            read(parts("mixed", PLAIN + STORY, secret))
+            .text.partition("\n\n")[0]
+            .endswith("smime.p7m (not read: encrypted)")
+        )
         with pytest.raises(ExtractionError, match="password_protected"):
             read(HEADERS + secret)
 
 
 def _leaves(message: Message) -> list[str]:
-    """Return the texts that an independent walk finds: the standard library's, without our rules."""
+    """Return the text parts that the standard library finds, independently of our reader."""
     return [str(part.get_payload()).strip() for part in message.walk() if part.get_content_maintype() == "text"]
 
 

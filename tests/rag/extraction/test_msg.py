@@ -1,4 +1,4 @@
-"""Mail that Outlook saved."""
+"""Messages that Outlook has saved."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_the_html_body_is_read_where_there_is_no_plain_one(read: Read) -> 
 
 
 async def test_texts_of_a_code_page(read: Read) -> None:
-    """Old Outlook has texts of one byte a sign, in the code page that a property names."""
+    """Old versions of Outlook store one byte for each character, in the code page that a property names."""
     found = await read(make_msg(OutlookMessage(subject="Договор", body="Срок поставки", code_page=1251)))
     assert "Subject: Договор" in found.text
     assert "Срок поставки" in found.text

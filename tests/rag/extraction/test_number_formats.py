@@ -1,4 +1,4 @@
-"""Numbers look as they do in a spreadsheet program; what is expected here is what Excel shows."""
+"""Numbers must look as in a spreadsheet program; the expected values are those that Excel shows."""
 
 from __future__ import annotations
 
@@ -46,6 +46,18 @@ from fastapi_ignite.rag.extraction.ooxml.number_formats import general_text, num
         (42, ";;;", "42"),
         (46095, "dd.mm.yyyy", "14.03.2026"),
         (46095, "[$-407]d. mmmm yyyy", "14. März 2026"),
+        (46095, "[$-407]ddd d. mmm", "Sa 14. Mär"),
+        (46095, "[$-40C]d mmm yyyy", "14 mars 2026"),
+        (46218, "[$-40C]ddd d mmm yyyy", "mer. 15 juil. 2026"),
+        (46188, "[$-40C]d mmm", "15 juin"),
+        (46095, "[$-C0A]dddd, d mmmm", "sábado, 14 marzo"),
+        (46095, "[$-410]ddd d mmm", "sab 14 mar"),
+        (46095, "[$-816]d mmmm yyyy", "14 março 2026"),
+        (46095, "[$-413]ddd d mmm yyyy", "za 14 mrt 2026"),
+        (46095, "[$-415]dddd, d mmmm yyyy", "sobota, 14 marca 2026"),
+        (46095, "[$-415]mmmm yyyy", "marzec 2026"),
+        (46095, "[$-41D]d mmmm", "14 mars"),
+        (46095, "mmmmm", "M"),
         (46095, "[$-411]d mmmm yyyy", "2026-03-14"),
         (46095, "dddd, mmmm d, yyyy", "Saturday, March 14, 2026"),
         (46095.75, "m/d/yy h:mm AM/PM", "3/14/26 6:00 PM"),

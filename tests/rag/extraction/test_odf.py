@@ -1,10 +1,12 @@
-"""OpenDocument texts, spreadsheets and presentations, as LibreOffice and others write them."""
+"""OpenDocument texts, spreadsheets and presentations, as LibreOffice and other programs write them."""
 
 from __future__ import annotations
 
 import random
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from email.message import EmailMessage
+from typing import ClassVar
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -12,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastapi_ignite.rag.extraction import ErrorCode, ExtractedText, ExtractionError, SpanKind, page_at
-from fastapi_ignite.rag.extraction.formats import MediaType
+from fastapi_ignite.rag.extraction.formats import MediaType, binary_type
 from fastapi_ignite.rag.extraction.odf import read
 from fastapi_ignite.rag.extraction.packages import package_type
-from support.open_documents import content_xml, make_open_document, make_open_package
+from support.open_documents import content_xml, make_flat_document, make_open_document, make_open_package
 from support.sample_files import make_zip
 
+Read = Callable[..., Awaitable[ExtractedText]]
 TEXT, SHEET, SLIDES = "text", "spreadsheet", "presentation"
 KINDS = {TEXT: MediaType.ODT, SHEET: MediaType.ODS, SLIDES: MediaType.ODP}
 
@@ -427,7 +430,7 @@ class TestHostileFiles:
 
 
 def document(seed: int) -> str:
-    """Return a body of every kind of block and inline element, each word in it a different one."""
+    """Return a body with every kind of block and inline element, in which no word occurs twice."""
     choose = random.Random(seed)
     words = (f"word{number}" for number in range(10_000))
 
@@ -478,5 +481,49 @@ def words_of(element: ET.Element) -> Iterator[str]:
 @given(st.integers(0, 10**6))
 def test_every_text_node_is_read_once(seed: int) -> None:
     body = document(seed)
-    expected = sorted(words_of(ET.fromstring(content_xml(TEXT, body))))  # noqa: S314 - of our own making
+    expected = sorted(words_of(ET.fromstring(content_xml(TEXT, body))))  # noqa: S314 - our own XML
     assert sorted(re.findall(r"word\d+", text_of(body))) == expected
+
+
+class TestFlatFiles:
+    MASTER = (
+        "<style:master-page style:name='Standard'><style:header><text:p>Confidential</text:p></style:header>"
+        "</style:master-page>"
+    )
+    BODIES: ClassVar = {
+        TEXT: '<text:h text:outline-level="1">One</text:h><text:p>seen</text:p>'
+        '<text:p text:style-name="H">gone</text:p>',
+        SHEET: f'<table:table table:name="Plans">{row_of(cell("Plan"), cell("Price"))}{row_of(cell("Solo"), cell("9"))}'
+        "</table:table>",
+        SLIDES: '<draw:page draw:name="a"><draw:frame presentation:class="title"><draw:text-box><text:p>Title</text:p>'
+        "</draw:text-box></draw:frame></draw:page>",
+    }
+
+    @pytest.mark.parametrize("kind", KINDS)
+    async def test_they_are_read_as_the_packed_ones(self, kind: str, read: Read) -> None:
+        hidden = style("H", "paragraph", '<style:text-properties text:display="none"/>')
+        given = {"automatic_styles": hidden, "masters": self.MASTER}
+        packed = found_in(kind, self.BODIES[kind], **given)
+        flat = await read(make_flat_document(kind, self.BODIES[kind], **given), "flat.xml")
+        assert (flat.text, flat.spans, flat.page_starts) == (packed.text, packed.spans, packed.page_starts)
+        assert flat.media_type == KINDS[kind]
+
+    def test_pictures_and_embedded_charts(self) -> None:
+        chart = make_flat_document("chart", "<text:p>Sales</text:p>").decode().partition("\n")[2]
+        body = (
+            f"<text:p>before<draw:frame><draw:image><office:binary-data>{'QUJD' * 3_000_000}</office:binary-data>"
+            f"</draw:image></draw:frame><draw:frame><draw:object>{chart}</draw:object></draw:frame></text:p>"
+        )
+        assert read(make_flat_document(TEXT, body), MediaType.ODT).text == "before\n\nSales"
+
+    async def test_attached_to_a_mail(self, read: Read) -> None:
+        mail = EmailMessage()
+        mail["From"], mail["Subject"] = "ada@example.com", "Report"
+        mail.set_content("See the file.")
+        data = make_flat_document(TEXT, self.BODIES[TEXT])
+        mail.add_attachment(data, maintype="application", subtype="octet-stream", filename="a.fodt")
+        assert (await read(mail.as_bytes(), "a.eml")).text.endswith("a.fodt\n\nOne\n\nseen\n\ngone")
+
+    def test_another_xml_file_is_text(self) -> None:
+        for text in ("<a>office:document</a>", "<office:document office:mimetype='application/vnd.x'/>", "<office:"):
+            assert binary_type(text.encode()) is None

@@ -1,4 +1,4 @@
-"""PDF: what stands on a page is read as a person reads it, and hostile files end."""
+"""PDF files: text is extracted in the order in which a person reads it, and hostile files end in time."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class TestLines:
 
 
 class TestRightToLeft:
-    """Lines are given as they are seen, from the left, which is how programs write them into a PDF."""
+    """The lines are given in visual order from the left, which is how programs write them into a PDF."""
 
     @pytest.mark.parametrize(
         ("seen", "read"),
@@ -241,6 +241,36 @@ class TestPages:
         assert read == [page.split() for page in pages]
 
 
+class TestSuperscripts:
+    def page(self, *parts: tuple[str, float]) -> bytes:
+        """Return a line of parts, each raised by so many points and smaller then; lowered ones are smaller, too."""
+        shown = "".join(f"/F1 {8 if rise else 12} Tf {rise} Ts ({text}) Tj " for text, rise in parts)
+        return f"BT 50 700 Td {shown}ET".encode()
+
+    def text(self, content: bytes, **more: object) -> str:
+        file = PdfFile()
+        file.add_page(content, **more)  # type: ignore[arg-type]  # of add_page
+        return pdf.read(file.to_bytes(), MediaType.PDF).text
+
+    def test_raised_digits_are_told_from_the_number_before_them(self) -> None:
+        parts = [("It has 10", 0), ("6", 4), (" parts on 40 m", 0), ("2", 4), (", 10", 0), ("-3", 4), (" of 106, H", 0)]
+        content = self.page(*parts, ("2", -3), ("O and the 1", 0), ("st", 4), (" rent of 85.", 0), ("2,13", 4))
+        expected = "It has 10⁶ parts on 40 m², 10⁻³ of 106, H2O and the 1st rent of 85.²,¹³"
+        assert " ".join(self.text(content).split()) == expected
+
+    def test_beside_form_fields_and_in_lines_from_the_right(self) -> None:
+        file = PdfFile()
+        file.add_font("F2", "שבת10")
+        glyphs = glyphs_of("תבש", "שבת10").decode()
+        line = f"BT 50 700 Td /F2 12 Tf {glyphs} Tj ET BT 100 700 Td /F1 12 Tf (10) Tj /F1 8 Tf 4 Ts (6) Tj ET"
+        file.add_page(line.encode())
+        assert "10⁶" in pdf.read(file.to_bytes(), MediaType.PDF).text
+
+    def test_pages_with_text_outside_are_read_as_before(self) -> None:
+        content = self.page(("It has 10", 0), ("6", 4)) + b" BT /F1 12 Tf 50 -90 Td (outside) Tj ET"
+        assert self.text(content) == "It has 106"
+
+
 class TestUnreadable:
     async def test_glyphs_without_characters_are_no_text(self, refusal: Refusal) -> None:
         text = "secret words of a font without names"
@@ -287,16 +317,7 @@ class TestHostile:
         assert (await read(file.to_bytes(), "a.pdf", self.limits)).text.startswith("words")
 
     async def test_forms_inside_forms_without_end(self, refusal: Refusal) -> None:
-        file = PdfFile()
-        inner = file.add_stream(b"BT /F1 9 Tf (lol) Tj ET", b"/Type/XObject/Subtype/Form/BBox[0 0 99 99]")
-        for _ in range(12):
-            inner = file.add_stream(
-                b"/X Do " * 10,
-                b"/Type/XObject/Subtype/Form/BBox[0 0 99 99]/Resources<</XObject<</X %d 0 R>>>>" % inner,
-            )
-        page = file.add_page(b"/X Do", resources=b"/XObject<</X %d 0 R>>" % inner)
-        assert page
-        error = await refusal(file.to_bytes(), "a.pdf", ExtractionLimits(cpu_seconds=1, wall_seconds=60))
+        error = await refusal(sample_pdfs.endless_forms(), "a.pdf", ExtractionLimits(cpu_seconds=1, wall_seconds=60))
         assert error.code in {ErrorCode.EXTRACTION_TIMEOUT, ErrorCode.TOO_LARGE, ErrorCode.NO_TEXT}
 
     async def test_one_value_shown_by_ten_thousand_fields(self, refusal: Refusal) -> None:

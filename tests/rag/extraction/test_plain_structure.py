@@ -1,4 +1,4 @@
-"""The spans of files whose text is stored as it is."""
+"""The spans of files whose text is stored without changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastapi_ignite.rag.extraction.structure import MOST_SPANS
 
 
 def spans(text: str, suffix: str) -> list[tuple[str, int, str]]:
-    """Return what each span is, its level, and its text."""
+    """Return the kind, the level and the text of each span."""
     found = extract_text(text.encode(), suffix)
     assert found.text == text
     end = 0
@@ -94,6 +94,10 @@ class TestDelimited:
             ("order,customer\nA-100,Abelard\n", 1),
             ("名前,住所\n佐藤,大阪\n", 1),
             ("ada@example.com,London\nbob@example.com,Oslo\n", 0),
+            ("apple,round\nbanana,long\ncherry,round\n", 0),
+            ("NR-1042,Encoder cable\nNR-1077,Suction cup\n", 0),
+            ("Part 1,Part number\nGearbox,NR-2210\n", 1),
+            ("name,city\nAda,Oslo\nname,city\nBob,Bonn\n", 1),
         ],
     )
     def test_a_header_is_names(self, text: str, header_rows: int) -> None:
@@ -146,7 +150,7 @@ class TestOthers:
         ]
 
 
-# S stands for the separator: with further separators in its cells a file may be two tables at once
+# S stands for the separator; with more separators in its cells, a file could be read as two different tables
 _CELL = st.text("abc1 éS\"'\n", max_size=8).map(str.strip)
 
 

@@ -78,7 +78,7 @@ def test_damage_has_a_code() -> None:
 
 
 def test_a_slide_that_is_listed_a_thousand_times_is_refused() -> None:
-    """It would be read a thousand times; a large one would take hours."""
+    """Reading a large slide a thousand times would take hours."""
     data = make_ppt([OldSlide([(4, "x" * 2000)])], order=[0] * 1000)
     assert refused(data) == ErrorCode.CORRUPT_FILE
 

@@ -1,4 +1,4 @@
-"""Presentations of PowerPoint: what stands on which slide, and that nothing on a slide is lost."""
+"""PowerPoint presentations: each text is on the page of its slide, and no text is lost."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ class TestHostileFiles:
         assert self.refused(make_deck([Slide()], parts={"ppt/slides/slide1.xml": cut})) == ErrorCode.CORRUPT_FILE
 
     def test_a_slide_that_is_shown_a_thousand_times(self) -> None:
-        """It would be read a thousand times; a large one would take hours."""
+        """Reading a large slide a thousand times would take hours."""
         assert self.refused(make_deck([Slide(box("x" * 1000))], order=[0] * 1000)) == ErrorCode.CORRUPT_FILE
 
     def test_a_chart_that_is_shown_a_thousand_times(self) -> None:
@@ -269,7 +269,7 @@ SHAPES = st.recursive(
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.lists(SHAPES, max_size=4), WORDS | st.just("")), min_size=1, max_size=4), st.randoms())
 def test_every_text_of_a_slide_is_on_its_page(contents: list[tuple[list[str], str]], random: Any) -> None:
-    """Each text node is on the page of its slide as often as lxml finds it in the file, but fallbacks."""
+    """Each text occurs on its page as often as lxml finds it in the slide, fallbacks excluded."""
     order = list(range(len(contents)))
     random.shuffle(order)
     slides = [Slide("".join(shapes), notes=notes) for shapes, notes in contents]

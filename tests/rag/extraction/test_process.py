@@ -1,10 +1,13 @@
-"""The child is bounded and alone: whatever it does, the worker gets an answer and lives."""
+"""The child process has limits: whatever it does, the worker gets an answer and goes on."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -12,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, ExtractionLimits
 from fastapi_ignite.rag.extraction.process import run_child
 
 Refusal = Callable[..., Awaitable[ExtractionError]]
 Run = Callable[..., Coroutine[None, None, ExtractedText]]
 
-# A program that limits itself as the real child does and then runs the misbehaviour under test.
+# This program sets the limits of the real child, and then runs the code that the test gives it.
 _LIMITED = """
 import json, os, sys
 from fastapi_ignite.rag.extraction import child
@@ -100,7 +104,7 @@ os.write(1, names)
 
     async def test_a_cancelled_call_ends_the_child(self, run: Run, tmp_path: Path) -> None:
         note = tmp_path / "pid"
-        # A link is there whole or not at all.
+        # A link is created atomically.
         program = f"import time; os.symlink(str(os.getpid()), {str(note)!r}); time.sleep(60)"
         task = asyncio.create_task(run(program))
         async with asyncio.timeout(10):
@@ -126,3 +130,27 @@ os.write(1, names)
         await read("Größe ".encode() * 500_000, "big.txt")
         watcher.cancel()
         assert longest < 1
+
+
+def test_the_code_of_the_child_is_compiled_once(tmp_path: Path) -> None:
+    """Every module of the child has bytecode after the first file in a fresh checkout, also those it did not need."""
+    source = tmp_path / "src"
+    shutil.copytree(PROJECT_ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+    note = tmp_path / "note.txt"
+    note.write_text("The orchard keeps nine trees.")
+    program = (
+        "import asyncio, sys; from pathlib import Path; from fastapi_ignite.rag.extraction.process import extract; "
+        "path = Path(sys.argv[1]); print(asyncio.run(extract(path, filename=path.name)).text)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    read = subprocess.run(  # noqa: S603  runs the interpreter of the tests
+        [sys.executable, "-c", program, str(note)],
+        env=environment | {"PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert read.stdout == "The orchard keeps nine trees.\n"
+    modules = [*(source / "fastapi_ignite" / "rag" / "extraction").rglob("*.py")]
+    assert len(modules) > 50
+    assert [path for path in modules if not Path(importlib.util.cache_from_source(str(path))).exists()] == []

@@ -1,4 +1,4 @@
-"""Scanned pages: read where text recognition is installed (`make test-ocr`), and otherwise refused with advice."""
+"""Scanned pages are read where text recognition is installed (`make test-ocr`), and otherwise refused with advice."""
 
 from __future__ import annotations
 
@@ -71,5 +71,5 @@ def test_too_many_scanned_pages_are_refused_before_they_are_read() -> None:
 
 
 def mixed() -> PdfFile:
-    """Return a file of a page with text and a page that is a picture."""
+    """Return a file with a page of text and a page that is a picture."""
     return scan_of(lines("Invoice number 4711", size=20), before=lines("A page with text"))

@@ -1,4 +1,4 @@
-"""Files that cannot be indexed: each ends in a code and a sentence that says what to do."""
+"""A file that cannot be indexed ends in an error code and a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import gzip
 import io
 import random
 import tarfile
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from fastapi_ignite.rag.extraction import ErrorCode, ExtractedText, ExtractionError, ExtractionLimits
+from fastapi_ignite.rag.extraction.package_parts import open_package, unpack
 from fastapi_ignite.rag.extraction.process import extract
 from support import sample_files
 
@@ -63,7 +65,7 @@ def encrypted_odt() -> bytes:
         ("cut.pdf", b"%PDF-1.7\nnothing of use", ErrorCode.CORRUPT_FILE),
         ("odd.txt", b"\xff\xfea\x00b", ErrorCode.CORRUPT_FILE),
         ("bomb.docx", sample_files.make_docx_bomb(64), ErrorCode.TOO_LARGE),
-        ("liar.docx", sample_files.make_lying_docx_bomb(64), ErrorCode.TOO_LARGE),
+        ("liar.docx", sample_files.make_lying_docx_bomb(64), ErrorCode.CORRUPT_FILE),
     ],
 )
 async def test_refused_for_good(refusal: Refusal, name: str, data: bytes, code: ErrorCode) -> None:
@@ -94,3 +96,13 @@ async def test_a_lost_file_is_no_fault_of_the_file(tmp_path: Path) -> None:
 
 async def test_a_full_limit_is_not_too_much(read: Callable[..., Awaitable[ExtractedText]]) -> None:
     assert len((await read("ü".encode() * 100, "a.txt", ExtractionLimits(max_characters=100))).text) == 100
+
+
+def test_no_more_of_a_part_is_unpacked_than_its_header_says() -> None:
+    package = open_package(sample_files.make_lying_docx_bomb(64))
+    tracemalloc.start()
+    with pytest.raises(ExtractionError, match=ErrorCode.CORRUPT_FILE):
+        unpack(package, "word/document.xml")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20

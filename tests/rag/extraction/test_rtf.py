@@ -1,4 +1,4 @@
-"""RTF as Word, LibreOffice, WordPad and TextEdit write it, and as nobody should."""
+"""RTF as Word, LibreOffice, WordPad and TextEdit write it, and invalid RTF."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class TestCharacters:
             (r"\u-10179?\u-8704?", "😀"),
             (r"{\u-10179?}{\u-8704?}", "😀"),
             (r"\u-10179?x", "\ufffdx"),
-            (r"\u8217\rquote s", "’s"),  # noqa: RUF001 - what Word writes
+            (r"\u8217\rquote s", "’s"),  # noqa: RUF001 - Word writes this
             (r"\u8217{}s", "’s"),  # noqa: RUF001
             (r"a\u8239 {\b b}", "a\u202fb"),
             (r"{\upr{Caf\'e9}{\*\ud{Caf\u8805 ?}}}", "Caf≥"),
@@ -253,7 +253,7 @@ _WORDS = st.text(
 
 
 def written(text: str, choose: random.Random) -> str:
-    """Write a text as RTF, each piece in one of the ways that programs use."""
+    """Write a text as RTF; each piece is encoded in one of the ways that programs use."""
     pieces = []
     while text:
         length = choose.randint(1, 4)

@@ -1,4 +1,4 @@
-"""Text files are stored as their author wrote them, whatever the encoding."""
+"""Text files are stored as their authors wrote them, whatever the encoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text of a document as it is put together: blocks, pages and spans."""
+"""The text of a document while it is built: blocks, pages and spans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a page's markup is text and what is not, and that no page costs more than its length."""
+"""What in the markup of a web page is text, and that the cost of a page grows only with its length."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_nesting_has_no_limit() -> None:
 
 
 def read(page: str) -> tuple[str, list[tuple[str, int, str]]]:
-    """Return the text of a page and its spans: what each is, its level, and its text."""
+    """Return the text of a page, and the kind, level and text of each of its spans."""
     builder = TextBuilder()
     read_page(page, builder)
     spans = [(span.kind.value, span.level, builder.text[span.start : span.end]) for span in builder.spans]
@@ -124,7 +124,7 @@ class TestTables:
         page = (
             f"<p>Prices<table><caption>In euros</caption>{header}<tr><td>Solo<td>9<tr><td>Team<td><p>49<p>or 40</table>"
         )
-        if header == "<tr><td>Plan<td>Price":  # nothing but the values below tells this header
+        if header == "<tr><td>Plan<td>Price":  # only the values below the first row show that it is a header
             page = page.replace("<p>or 40", "")
         text, spans = read(page)
         assert text.startswith("Prices\n\nIn euros\n\nPlan\tPrice\nSolo\t9\nTeam\t49")
@@ -138,6 +138,17 @@ class TestTables:
         text, spans = read(page)
         assert text == "2026\t\tNote\nQ1\tQ2\nTeam\t49\tx\nTeam\t50\ty\nall\t\tz"
         assert spans[0][:2] == ("table", 2)
+
+    def test_a_cell_may_span_all_rows_of_its_group_and_none_of_the_next(self) -> None:
+        for rows in (0, 9):
+            page = (
+                "<table><thead><tr><th>Plan<th>Price<tbody>"
+                f"<tr><td rowspan={rows}>Team<td>49<tr><td>50<tr><td>51"
+                "<tbody><tr><td>Solo<td colspan=0>9</table>"
+            )
+            text, spans = read(page)
+            assert text == "Plan\tPrice\nTeam\t49\nTeam\t50\nTeam\t51\nSolo\t9"
+            assert spans[0][:2] == ("table", 1)
 
     def test_columns_that_only_hold_others_apart_are_left_out(self) -> None:
         assert read("<table><tr><td>A<td>&nbsp;<td>B<tr><td>1<td> <td>2</table>")[0] == "A\tB\n1\t2"
@@ -241,7 +252,7 @@ def test_signs_in_symbol_fonts(page: str, text: str) -> None:
     assert read(page)[0] == text
 
 
-# lxml is the independent reader: it builds the tree that is not built here
+# lxml reads the page independently: it builds a tree, which our reader does not
 _UNREAD_PATHS = "ancestor-or-self::script or ancestor-or-self::style or ancestor-or-self::nav or ancestor::*[@hidden]"
 _WORDS = st.text("abcXYZ019äя日<&", min_size=1, max_size=6).map(lambda word: f"w{word}w")
 _INLINE = ("b", "span", "a", "code", "em", "q", "u", "x-y")
@@ -261,7 +272,7 @@ _PIECES = st.one_of(
 @settings(max_examples=40, deadline=None)
 @given(st.lists(_WORDS, min_size=1, max_size=20), st.data())
 def test_every_text_is_read_once_and_in_order(words: list[str], data: st.DataObject) -> None:
-    """The pages are nested as they should be; `test_no_word_is_lost` has the others."""
+    """These pages are correctly nested; `test_no_word_is_lost` uses other ones."""
     parts = []
     for word in words:
         names = data.draw(st.lists(st.sampled_from((*_INLINE, "p", "div", "h2", "li", "td", "blockquote")), max_size=3))
@@ -279,7 +290,7 @@ def test_every_text_is_read_once_and_in_order(words: list[str], data: st.DataObj
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_PIECES, max_size=30))
 def test_no_word_is_lost(pieces: list[str]) -> None:
-    """Whatever the nesting: a word is in the text unless it stands in a script or in navigation."""
+    """Whatever the nesting, every word is in the text unless it stands in a script or in navigation."""
     page = "".join(f" {piece} " for piece in pieces)
     tree = lxml.html.fragment_fromstring(page, create_parent="body")
     wanted = " ".join(tree.xpath(f".//text()[not({_UNREAD_PATHS})]")).split()

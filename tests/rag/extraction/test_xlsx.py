@@ -1,10 +1,11 @@
-"""Workbooks of Excel: values as people see them, and tables with their headers."""
+"""Excel workbooks: values as people see them, and tables with their headers."""
 
 from __future__ import annotations
 
 import datetime as dt
 import io
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import product
 from string import ascii_uppercase
 
@@ -177,7 +178,7 @@ class TestTables:
 
 
 class TestWaysToWrite:
-    """What the plain forms do not cover is read by the XML parser, and both give the same."""
+    """Rows in an unusual form are read by the XML parser, which must give the same result as the fast reader."""
 
     BODY = (
         rows([["Name", "R&D"], ["Ada <1>", 42]])
@@ -208,6 +209,36 @@ class TestWaysToWrite:
         plain = lines(sheet, formats=["0%"])
         assert plain == ["Name\tR&D", "Ada <1>\t42", "50% (hidden row)"]
         assert lines(sheet, formats=["0%"], parts={"xl/worksheets/sheet1.xml": change(worksheet(sheet))}) == plain
+
+    def test_rows_that_are_alike_and_rows_that_are_not(self) -> None:
+        """Most rows of a long table are read by one pattern, whatever stands between them."""
+        others = {
+            0: '<c r="A{n}" t="str"><v>a &amp; b_x0041_</v></c><c r="B{n}" s="1"><v>12.5</v></c>',
+            1: '<c r="A{n}" s="1"/><c r="B{n}" s="1"><v>7</v></c><c r="C{n}" t="s"><v>1</v></c>',
+            2: '<c r="A{n}" t="str"><v>only a name</v></c>',
+            3: '<c r="A{n}" t="str"/><c r="B{n}" s="1"/>',
+            4: '<c r="A{n}" t="str"><f>B{n}</f><v>8</v></c><c r="B{n}" t="b"><v>1</v></c>',
+            5: '<c r="A{n}" t="str"><v>x</v></c><c r="B{n}"><f>A{n}*2</f></c><c r="C{n}" t="s"><v>0</v></c>',
+            6: '<c r="A{n}" t="inlineStr"><is><t xml:space="preserve"> rich </t></is></c><c r="D{n}"><v>4</v></c>',
+        }
+        plain = '<c r="A{n}" t="str"><v>name {n}</v></c><c r="B{n}" s="1"><v>{n}</v></c><c r="C{n}" t="s"><v>1</v></c>'
+        starts = ('<row r="{n}">', '<row r="{n}" spans="1:3" hidden="1">', '<row r="{n}" hidden="false" ht="12.5">')
+
+        def plain_row(n: int) -> str:
+            start = starts[n % 7 % 3] if n != 777 else "<row>"  # without a number
+            return f"{start}{others.get(n % 19, plain)}</row>".replace("{n}", str(n)) + "\n" * (n % 5 == 0)
+
+        header = '<row r="1">' + text_cell("A1", "Of") + text_cell("C1", "Both") + "</row>"
+        sheet = Sheet(
+            header + "".join(plain_row(n) for n in range(2, 900) if n % 101) + "<row/>",
+            before='<cols><col min="3" max="3" hidden="1"/></cols>',
+            behind='<mergeCells><mergeCell ref="A1:B1"/></mergeCells>',
+        )
+        workbook = partial(make_workbook, [sheet], formats=["0.0%"], strings=["<t>one</t>", "<t>two</t>"])
+        by_parser = worksheet(sheet).replace("<sheetData>", "<!-- a comment --><sheetData>")
+        found, expected = read(workbook()), read(workbook(parts={"xl/worksheets/sheet1.xml": by_parser}))
+        assert (found.text, found.spans) == (expected.text, expected.spans)
+        assert found.text.count("name") > 550
 
 
 class TestHostileFiles:

@@ -1,4 +1,4 @@
-"""The bound on a streamed answer: what it reads from is closed with it, not later by the garbage collector."""
+"""The bound on a streamed answer must close its source when it is closed, not later by garbage collection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi_ignite.rag.llm.bounded_stream import bounded
 
 
 class Source(httpx2.AsyncByteStream):
-    """Ten parts of ten bytes; `open` while somebody reads them."""
+    """A source of ten parts of ten bytes; `open` is true while somebody reads from it."""
 
     open = False
 
@@ -41,7 +41,7 @@ async def test_a_longer_answer_breaks_and_its_source_is_closed() -> None:
     answer = await bounded_answer(source, 99)
     with pytest.raises(httpx2.ReadError) as broken:
         await answer.aread()
-    assert not source.open, broken  # the error's traceback would keep an open source alive
+    assert not source.open, broken  # otherwise the error's traceback would keep the source open
 
 
 async def test_a_reader_that_leaves_early_closes_the_source() -> None:

@@ -1,4 +1,4 @@
-"""Projects on a database of their own: what one test leaves to be embedded, no worker of another test embeds first."""
+"""Projects on a database of their own, so that no worker of another test embeds their passages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.rag_projects import RagProject, RagProjectFactory
 async def rag_project(
     database: Database, make_project: Callable[[], Awaitable[tuple[UUID, UUID]]]
 ) -> AsyncGenerator[RagProjectFactory]:
-    """Projects with an index, of a tenant each."""
+    """Return a function that makes a project with an index, each for a new tenant."""
     engines: list[LocalEngine] = []
 
     async def make(*, embedder: str = "none", embedding: EmbeddingSettings | None = None) -> RagProject:
@@ -34,8 +34,8 @@ async def rag_project(
 
 
 @pytest.fixture
-async def nothing_waits(database: Database) -> None:
-    """What other tests left behind is embedded first."""
+async def nothing_left_to_embed(database: Database) -> None:
+    """Embed what other tests have left behind."""
     engine = LocalEngine(database, embedder="minilm")
     while await engine.backfill_embeddings():
         pass

@@ -1,4 +1,4 @@
-"""Questions asked of documents, from the first transaction to the proven quote."""
+"""Questions about documents, from the first transaction to the verified quote."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UNRELATED = ["Who won the football world cup in 1998?", "What is the boiling poi
 
 @pytest.fixture(params=["none", "minilm"])
 async def library(request: pytest.FixtureRequest, rag_project: RagProjectFactory) -> tuple[RagProject, dict[UUID, str]]:
-    """A project that holds three documents, ready with each embedder."""
+    """Make a project with three documents, with and without embeddings."""
     project = await rag_project(embedder=request.param)
     documents = {await project.add(body): body for body in (PUMP, LEAVE, OFFICE)}
     await project.backfill_embeddings()
@@ -220,7 +220,7 @@ class TestProof:
         project = await rag_project()
         await project.add(PUMP)
         await project.add(OFFICE)
-        project.engine._retriever = Interrupted(
+        project.engine._retriever = InterruptedRetriever(
             project.database, lambda: project.rows(f"{change} WHERE project_id = :project AND text LIKE '%pump%'")
         )
         answer = await project.ask("When does the warranty end after delivery?")
@@ -230,8 +230,8 @@ class TestProof:
         ]
 
 
-class Interrupted(Retriever):
-    """Something happens between the search and the proof."""
+class InterruptedRetriever(Retriever):
+    """A retriever that runs an event after the search, before the quotes are verified."""
 
     def __init__(self, database: Database, event: Callable[[], Awaitable[object]]) -> None:
         super().__init__(database, Embedders("minilm"))

@@ -1,4 +1,4 @@
-"""The model that is in the wheel."""
+"""The embedding model that is part of the package."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def embedder() -> MiniLmEmbedder:
 
 
 async def passages_of(embedder: MiniLmEmbedder, texts: list[str]) -> Vectors:
-    """As a matrix."""
+    """Return the vectors of the passages as the rows of a matrix."""
     return np.array(await embedder.embed_passages(texts))
 
 
 async def questions_of(embedder: MiniLmEmbedder, texts: list[str]) -> Vectors:
-    """Each alone."""
+    """Return the vectors of the questions, each embedded in a call of its own."""
     return np.array([await embedder.embed_query(text) for text in texts])
 
 
@@ -50,7 +50,7 @@ async def test_vectors_have_unit_length_and_come_in_the_order_of_the_texts(embed
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
     alone = await questions_of(embedder, texts)
     assert (alone @ vectors.T).argmax(axis=1).tolist() == list(range(len(texts)))
-    assert np.allclose(alone, vectors, atol=1e-5)  # who shares a run changes nothing
+    assert np.allclose(alone, vectors, atol=1e-5)  # the other texts of a run do not change a vector
 
 
 async def test_the_same_texts_give_the_same_vectors(embedder: MiniLmEmbedder) -> None:

@@ -1,4 +1,4 @@
-"""Answers of embeddings servers, good and bad."""
+"""Valid and invalid answers of embeddings servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fastapi_ignite.rag.local.embedding_answer import (
 
 
 def answer(*embeddings: object, order: list[int] | None = None) -> bytes:
-    """Python writes NaN and Infinity as some servers do."""
+    """Return the body of an answer; json.dumps writes NaN and Infinity, as some servers do."""
     indexes = order or list(range(len(embeddings)))
     data = [{"index": index, "embedding": each} for index, each in zip(indexes, embeddings, strict=True)]
     return json.dumps({"object": "list", "data": data, "model": "m", "usage": {}}).encode()

@@ -1,4 +1,4 @@
-"""Embeddings that follow in the background."""
+"""Embeddings that are computed in the background."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.minilm import MiniLmEmbedder
 from support.rag_projects import RagProject, RagProjectFactory
 
-pytestmark = pytest.mark.usefixtures("nothing_waits")
+pytestmark = pytest.mark.usefixtures("nothing_left_to_embed")
 EMBED_BATCH = MiniLmEmbedder.batch
 MARKER = "[" + ",".join(["1"] + ["0"] * 383) + "]"
 
 
 @pytest.fixture
 async def second_process(addresses: ServiceAddresses) -> AsyncIterator[LocalEngine]:
-    """Another engine on connections of its own."""
+    """Return another engine with its own connections, in place of a second process."""
     database = Database(addresses.worker_url, pool_size=2)
     yield LocalEngine(database, embedder="minilm")
     await database.close()
 
 
 def body(number: int, paragraphs: int = 1) -> str:
-    """Of a chunk a paragraph; no two paragraphs are alike."""
+    """Return a text with one chunk for each paragraph; all paragraphs differ."""
     return "\n\n".join(
         f"Paragraph {part} of document {number} is about subject {number * 100 + part}. " + "It is long. " * 45
         for part in range(paragraphs)
@@ -36,7 +36,7 @@ def body(number: int, paragraphs: int = 1) -> str:
 
 
 async def drain(engine: LocalEngine) -> int:
-    """How many batches it did."""
+    """Run the backfill until nothing is left, and return the number of batches."""
     batches = 0
     while await engine.backfill_embeddings():
         batches += 1
@@ -44,7 +44,7 @@ async def drain(engine: LocalEngine) -> int:
 
 
 async def unembedded(project: RagProject) -> list[tuple[int, int]]:
-    """Of each document: what is on record, and a recount."""
+    """Return for each document the recorded number of chunks without an embedding, and a recount."""
     return [
         (recorded, counted)
         for recorded, counted in await project.rows(
@@ -124,7 +124,7 @@ async def test_the_work_of_a_dead_process_is_taken_over_when_its_lease_ends(rag_
 
 async def lease(project: RagProject, document_id: UUID, until: str) -> None:
     await project.rows(
-        f"UPDATE documents SET embedding_lease_until = {until} WHERE id = :id",  # noqa: S608  # written above
+        f"UPDATE documents SET embedding_lease_until = {until} WHERE id = :id",  # noqa: S608  # a constant of this test
         id=document_id,
     )
 

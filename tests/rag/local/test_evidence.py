@@ -14,11 +14,11 @@ from fastapi_ignite.rag.text.analysis import analyze, question_terms
 from fastapi_ignite.rag.text.outline import Outline
 from fastapi_ignite.rag.text.sentences import LONGEST
 
-CHUNKS = 50  # of the project, for the weight of terms
+CHUNKS = 50  # the number of the project's chunks, which the weight of a term depends on
 
 
 def passage(document: str, chunk: str | None = None, *, number: int = 0, score: float = 0.5) -> Passage:
-    """A chunk of a document, which is all of it unless told; the window around it is the whole document."""
+    """Return the passage of a chunk, by default of the whole document; its window is the whole document."""
     start = document.index(chunk or document)
     return Passage(
         document_id=UUID(int=number),
@@ -32,7 +32,7 @@ def passage(document: str, chunk: str | None = None, *, number: int = 0, score: 
 
 
 def terms_of(question: str, *passages: Passage) -> QuestionTerms:
-    """As the project counts them: a term stands in the passages that hold it."""
+    """Return the question's terms with the number of passages that contain each, as the project counts them."""
     held = [set(analyze(each.text)) for each in passages]
     counts = {term: sum(term in each for each in held) for term in question_terms(question)}
     return QuestionTerms(counts, CHUNKS, question)
@@ -170,14 +170,14 @@ def test_the_shortlist_is_short_and_has_no_sentence_twice() -> None:
 
 
 def table(*rows: str, number: int = 0) -> Passage:
-    """A passage that is a table of tab-separated cells, whose first row names the columns."""
+    """Return a passage that is a table of tab-separated cells; its first row names the columns."""
     text = "\n".join(rows)
     span = Span(SpanKind.TABLE, 0, len(text), 1, "\t")
     return replace(passage(text, number=number), surroundings=Outline(text, [span]).surroundings(0, len(text)))
 
 
 def document(text: str, *headings: str) -> Passage:
-    """A passage that is a whole document, in which these lines are headings of one level below the first."""
+    """Return a passage that is a whole document; the first of these headings has level 1, the others level 2."""
     spans = [
         Span(SpanKind.HEADING, text.index(heading), text.index(heading) + len(heading), 1 if not level else 2)
         for level, heading in enumerate(headings)

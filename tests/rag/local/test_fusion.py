@@ -1,4 +1,4 @@
-"""Two rankings into one."""
+"""How two rankings are merged into one."""
 
 from __future__ import annotations
 

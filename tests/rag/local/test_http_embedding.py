@@ -1,4 +1,4 @@
-"""The embedder that asks a server, against OpenAI's simulator and a server that answers anything."""
+"""The embedder that calls a server, with OpenAI's simulator and with a server that can answer anything."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class TestRefusedTexts:
         self, hosted: EmbeddingSettings, provider: RunningSimulator
     ) -> None:
         async with connected(hosted.model_copy(update={"max_input_tokens": 32768})) as embedder:
-            long = "word " * 20_000  # of which the model takes 8192 tokens
+            long = "word " * 20_000  # the model reads only 8192 tokens of it
             vectors = await embedder.embed_passages(["first", long, "last"])
         assert all(vector is not None for vector in vectors)
         assert calls(provider) == 5 + 2

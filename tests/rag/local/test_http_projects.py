@@ -18,7 +18,7 @@ from support.rag_projects import RagProject, RagProjectFactory
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator
 
-pytestmark = pytest.mark.usefixtures("nothing_waits")
+pytestmark = pytest.mark.usefixtures("nothing_left_to_embed")
 PUMP = "The pump is made of brass. It may be returned within thirty days."
 OFFICE = "Our laboratory in Porto was opened in 2019. Forty people work there."
 QUESTION = "What is the pump made of?"
@@ -38,7 +38,7 @@ def hosted(provider: RunningSimulator, **changes: object) -> EmbeddingSettings:
 
 
 async def drain(engine: LocalEngine) -> int:
-    """How many steps it took."""
+    """Run the backfill until nothing is left, and return the number of steps."""
     steps = 0
     while await engine.backfill_embeddings():
         steps += 1
@@ -46,7 +46,7 @@ async def drain(engine: LocalEngine) -> int:
 
 
 async def pauses(project: RagProject) -> list[float]:
-    """Seconds that the project's documents rest, oldest first."""
+    """Return the seconds for which each paused document still waits, the oldest document first."""
     rows = await project.rows(
         "SELECT extract(epoch FROM embedding_lease_until - now())::float FROM documents "
         "WHERE project_id = :project AND embedding_lease_until > now() ORDER BY created_at"
@@ -54,8 +54,8 @@ async def pauses(project: RagProject) -> list[float]:
     return [row[0] for row in rows]
 
 
-async def rested(project: RagProject) -> None:
-    """The pauses are over."""
+async def end_pauses(project: RagProject) -> None:
+    """End the pauses of all documents."""
     await project.rows("UPDATE documents SET embedding_lease_until = NULL WHERE project_id = :project")
 
 
@@ -135,8 +135,8 @@ class TestOutages:
         assert await project.quotes(QUESTION) == ["The pump is made of brass."]
         assert len(server.requests) == asked
         server.status = 200
-        await rested(project)
-        second = LocalEngine(project.database, "http", server.settings())  # whose breaker knows of nothing
+        await end_pauses(project)
+        second = LocalEngine(project.database, "http", server.settings())  # its circuit breaker has seen no failure
         await drain(second)
         await second.close()
         assert set((await project.embedded()).values()) == {1}
@@ -151,7 +151,7 @@ class TestOutages:
         for _ in range(7):
             await drain(project.engine)
             found += await pauses(project)
-            await rested(project)
+            await end_pauses(project)
         assert found == [pytest.approx(seconds, abs=20) for seconds in (30, 60, 120, 240, 480, 900, 900)]
         server.refuses = lambda _: False
         await drain(project.engine)
@@ -243,7 +243,7 @@ class TestOtherModels:
         await before.add(OFFICE)
         server.embed = lambda text: vector_of(text, 9)
         engine = LocalEngine(before.database, "http", server.settings())
-        assert await drain(engine) == 1  # the answer to this one told
+        assert await drain(engine) == 1  # the answer to this request revealed it
         await engine.close()
         assert await lengths(before) == {8}
         assert len(await pauses(before)) == 1
@@ -280,7 +280,7 @@ class TestOtherModels:
 
 
 async def lengths(project: RagProject) -> set[int]:
-    """Of the project's vectors."""
+    """Return the different lengths of the project's vectors."""
     rows = await project.rows(
         "SELECT DISTINCT vector_dims(embedding) FROM chunks WHERE project_id = :project AND embedding IS NOT NULL"
     )

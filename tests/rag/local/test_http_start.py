@@ -1,4 +1,4 @@
-"""What a process finds out about its embedding server when it starts."""
+"""What a process checks about its embedding server when it starts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def with_server(settings: Settings, server: EmbeddingServer, **changes: object) 
 
 
 async def run(command: str, addresses: ServiceAddresses, server: EmbeddingServer, **variables: str) -> Finished:
-    """A command of the program, told of the server."""
+    """Run a command of the program with the settings of this server."""
     with open_folder() as folder:
         commands = CommandLine.on_servers(folder, addresses)
         known = {"EMBEDDING_BASE_URL": f"{server.url}/v1", "EMBEDDING_MODEL": server.model}

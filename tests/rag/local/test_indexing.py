@@ -1,4 +1,4 @@
-"""What writing, hiding and purging leave in the index."""
+"""What the index contains after documents are written, hidden and purged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = [f"{first}{last}ub" for first in "bdfgklmnp" for last in "aeiou"]
 
 
 def document(seed: int, paragraphs: int) -> str:
-    """Of about a chunk a paragraph, in words that documents share."""
+    """Return a text with about one chunk for each paragraph, in words that all documents share."""
     chance = random.Random(seed)
     return "\n\n".join(" ".join(chance.choices(WORDS, k=120)) for _ in range(paragraphs))
 
@@ -57,7 +57,7 @@ async def test_counts_stay_exact_while_documents_come_and_go(rag_project: RagPro
         await project.hide(added)
         if seed % 3 == 1:
             return 0
-        # two workers may have got the same message
+        # two workers may receive the same message
         return sum(await gather_all(project.purge(added), project.purge(added)))
 
     removed = await gather_all(*(come_and_go(seed) for seed in range(18)))
@@ -124,7 +124,7 @@ async def test_a_write_that_fails_leaves_nothing(rag_project: RagProjectFactory)
     project = await rag_project()
     body = document(4, 3)
     await project.add(body)
-    with pytest.raises(IntegrityError):  # equal bytes are one document of a project
+    with pytest.raises(IntegrityError):  # a project has one document for equal bytes
         await project.add(body)
     assert (await project.rows("SELECT count(*) FROM documents WHERE project_id = :project"))[0] == (1,)
     await project.assert_counts_are_exact()
@@ -158,7 +158,7 @@ async def test_two_callers_make_one_index(rag_project: RagProjectFactory) -> Non
 class TestEqualBytes:
     @staticmethod
     async def find(project: RagProject, body: str) -> UUID | None:
-        """What an upload of these bytes finds, and then holds on to."""
+        """Return the document that an upload of these bytes finds, and lock it as the upload does."""
         async with project.database.tenant(project.tenant_id) as session:
             digest = (await project.rows("SELECT sha256(convert_to(:body, 'UTF8'))", body=body))[0][0]
             return await DocumentRepository(session, project.tenant_id).find(project.project_id, digest)

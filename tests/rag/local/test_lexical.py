@@ -1,4 +1,4 @@
-"""BM25 as a dot product in PostgreSQL, against BM25 as the textbook has it."""
+"""BM25 as a dot product in PostgreSQL, compared with BM25 as the textbook defines it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ from fastapi_ignite.rag.local.lexical import (
 from fastapi_ignite.rag.local.search_repository import CANDIDATES
 from support.rag_projects import RagProject, RagProjectFactory, gather_all
 
-# no stop words, no question words, and each is its own stem
+# these words are no stop words and no question words, and each is its own stem
 VOCABULARY = [f"{first}{last}ub" for first in "bdfgklmnprtvz" for last in "aeiou"]
 
 
 def textbook_bm25(corpus: dict[UUID, list[str]], question: list[str]) -> dict[UUID, float]:
-    """Robertson and Zaragoza (2009) with Lucene's IDF; the average length is a constant of the index."""
+    """Return the BM25 score of each document, by Robertson and Zaragoza (2009) with the IDF of Lucene.
+
+    The average length is a constant, as in the index.
+    """
     scores = {}
     for name, words in corpus.items():
         score = 0.0
@@ -52,7 +55,7 @@ def textbook_bm25(corpus: dict[UUID, list[str]], question: list[str]) -> dict[UU
 
 
 async def fill(project: RagProject, documents: list[list[str]]) -> dict[UUID, list[str]]:
-    """Each a document of one chunk."""
+    """Add each list of words as a document of one chunk, and return the words by document id."""
     ids = await gather_all(*(project.add(" ".join(words)) for words in documents))
     await project.assert_counts_are_exact(chunks=len(documents))
     return dict(zip(ids, documents, strict=True))
@@ -114,7 +117,7 @@ class TestRanking:
 
 @pytest.fixture
 async def fresh_database(addresses: ServiceAddresses) -> AsyncGenerator[Database]:
-    """A connection that has not scanned anything yet: a server process counts scans until it reports them."""
+    """Connect with a new server process, because a process counts index scans before it reports them."""
     database = Database(addresses.worker_url, pool_size=1)
     yield database
     await database.close()
@@ -124,7 +127,7 @@ class TestIndex:
     async def test_the_search_uses_the_gin_index_under_row_level_security(
         self, rag_project: RagProjectFactory, fresh_database: Database
     ) -> None:
-        """The tenant is younger than the last ANALYZE, as tenants are."""
+        """The tenant is newer than the last ANALYZE, as most new tenants are."""
         project = await rag_project()
         document = await project.add("baub daub")
         await project.rows(

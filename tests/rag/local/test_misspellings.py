@@ -1,4 +1,4 @@
-"""Misspelled words of questions, and synonyms."""
+"""Misspelled words in questions, and synonyms."""
 
 from __future__ import annotations
 

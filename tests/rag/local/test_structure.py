@@ -1,4 +1,4 @@
-"""The structure of a document in what is stored, found and quoted."""
+"""The structure of a document in stored, found and quoted passages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.rag_projects import RagProject, RagProjectFactory
 
 
 def price_list(title: str) -> TextBuilder:
-    """A heading, and a table of many passages below it."""
+    """Return a document with a heading and a table that is split into many passages."""
     builder = TextBuilder()
     builder.heading(title, 1)
     rows = [["Article", "Deposit"], *([f"Barrel {number}", f"{number * 3} florins"] for number in range(200))]
@@ -80,7 +80,7 @@ async def test_a_list_of_endless_items_stores_the_headings_above_all(
 
 
 async def test_passages_stored_without_structure_work_as_before(rag_project: RagProjectFactory) -> None:
-    """Like those of documents that were indexed by an earlier version."""
+    """Documents that an earlier version has indexed have such passages."""
     project = await rag_project()
     await add(project, price_list("Cooperage"))
     await project.rows("UPDATE chunks SET surroundings = NULL, context = NULL")
@@ -90,7 +90,7 @@ async def test_passages_stored_without_structure_work_as_before(rag_project: Rag
 
 
 async def test_equal_rows_below_different_headings_are_not_embedded_as_one(rag_project: RagProjectFactory) -> None:
-    """The vector of a passage is of its context too."""
+    """The vector of a passage also depends on its context."""
     project = await rag_project()
     for title in ("Cooperage", "Brewery", "Cooperage "):
         builder = price_list(title)

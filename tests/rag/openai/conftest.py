@@ -1,6 +1,6 @@
-"""The hosted engine against the simulator, over real HTTP.
+"""The hosted engine with the simulator, over real HTTP, on a database of its own.
 
-On a database of their own: a reconciliation with `provider` takes all stores there for lost that are elsewhere.
+A reconciliation with `provider` treats all stores in the database as lost that another simulator holds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from rag.openai.hosted_tenant import HostedTenant
-from rag.openai.losable_store import SHEEP, TREES, Scene
+from rag.openai.sample_project import SHEEP, TREES, SampleProject
 from support.http_clients import TenantClient, TenantFactory, client_for
 from support.own_database import *  # noqa: F403  fixtures
 
@@ -30,13 +30,13 @@ from openai_simulator.server import RunningSimulator
 
 @pytest.fixture
 def ask_timeout_seconds() -> int:
-    """Return the longest time that an answer may take. Tests that wait for its end set a shorter one."""
+    """Return the longest time for an answer; tests that wait until it has passed set a shorter one."""
     return 30
 
 
 @pytest.fixture
 def hosted_settings(settings: Settings, provider: RunningSimulator, ask_timeout_seconds: int) -> Settings:
-    """With a key, so that new projects are OpenAI's."""
+    """Return settings with an OpenAI key, so that new projects start there."""
     openai = OpenAISettings(
         api_key=SecretStr("sk-test"),
         base_url=provider.base_url,
@@ -49,8 +49,8 @@ def hosted_settings(settings: Settings, provider: RunningSimulator, ask_timeout_
 
 @pytest.fixture
 async def engine(database: Database, hosted_settings: Settings, state: AppState) -> AsyncGenerator[OpenAIEngine]:
-    """With a breaker of its own."""
-    limiter = RateLimiter(state["redis"], patience=30)  # a busy machine is no outage
+    """Build an engine with its own circuit breaker."""
+    limiter = RateLimiter(state["redis"], patience=30)  # a busy machine is not an outage
     engine = build_engines(database, hosted_settings, limiter=limiter)["openai"]
     assert isinstance(engine, OpenAIEngine)
     yield engine
@@ -59,7 +59,7 @@ async def engine(database: Database, hosted_settings: Settings, state: AppState)
 
 @pytest.fixture
 def leaving() -> asyncio.Event:
-    """Once it is set the tenant's caller closes its connection."""
+    """Return an event that makes the tenant's client disconnect."""
     return asyncio.Event()
 
 
@@ -72,7 +72,7 @@ async def hosted(
     engine: OpenAIEngine,
     leaving: asyncio.Event,
 ) -> AsyncGenerator[HostedTenant]:
-    """A tenant whose projects are OpenAI's; its files are worked on when the test says so."""
+    """Return a tenant whose projects are at OpenAI; the test itself runs the worker's steps on its files."""
     tenant = await make_tenant()
     jobs = JobQueue(make_broker("redis://127.0.0.1:1/0"))
     engines = {engine.name: engine}
@@ -83,7 +83,7 @@ async def hosted(
 
 
 @pytest.fixture
-async def scene(hosted: HostedTenant, provider: RunningSimulator) -> Scene:
+async def sample(hosted: HostedTenant, provider: RunningSimulator) -> SampleProject:
     project = await hosted.api.create_project()
     files = await hosted.ingest(project, ("orchard.txt", TREES.encode()), ("meadow.txt", SHEEP.encode()))
-    return Scene(hosted, provider, project, files)
+    return SampleProject(hosted, provider, project, files)

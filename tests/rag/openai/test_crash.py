@@ -1,4 +1,4 @@
-"""What a process made at the provider before it was killed, and what a bad hour costs."""
+"""What a killed process leaves behind at the provider, and what an hour of failures costs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from fastapi_ignite.core.config import PROJECT_ROOT
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from rag.openai.hosted_tenant import HostedTenant
-from rag.openai.losable_store import SHEEP, TREES, Scene
+from rag.openai.sample_project import SHEEP, TREES, SampleProject
 from support.tenant_records import counter
 
 from openai_simulator.faults import Fault
 from openai_simulator.server import RunningSimulator
 
-# killed when the provider has answered and nothing is recorded yet
+# it is killed after the provider has answered and before the answer is recorded
 VICTIM = """
 import asyncio, os, signal, sys
 from importlib import import_module
@@ -43,10 +43,10 @@ FACT = "The orchard keeps nine apple trees."
 ASKS = 30
 
 
-async def die_in(
+async def kill_during(
     provider: RunningSimulator, addresses: ServiceAddresses, work: str, hosted: HostedTenant, project: str, *step: str
 ) -> None:
-    """Have a process of its own begin the work, and be killed at the step."""
+    """Start the work in another process, which is killed at this step."""
     environment = os.environ | {
         "PYTHONPATH": str(PROJECT_ROOT / "src"),
         "OPENAI_API_KEY": "sk-test",
@@ -61,26 +61,26 @@ async def die_in(
 @pytest.mark.parametrize(
     "step",
     [
-        ("indexing", "StoreMaker._advance"),  # the store is made
-        ("repository", "ProviderRepository.advance_file"),  # a file is sent
-        ("repository", "ProviderRepository.set_attached"),  # the files are attached
+        ("indexing", "StoreMaker._advance"),  # the vector store was created
+        ("repository", "ProviderRepository.advance_file"),  # a file was uploaded
+        ("repository", "ProviderRepository.set_attached"),  # the files were attached
     ],
     ids=lambda step: step[1],
 )
 async def test_a_rebuild_killed_between_done_and_recorded_does_nothing_twice(
-    scene: Scene, provider: RunningSimulator, addresses: ServiceAddresses, step: tuple[str, str]
+    sample: SampleProject, provider: RunningSimulator, addresses: ServiceAddresses, step: tuple[str, str]
 ) -> None:
-    gone = (await scene.hosted.rows("SELECT provider_id FROM provider_files ORDER BY id"))[0]["provider_id"]
+    gone = (await sample.hosted.rows("SELECT provider_id FROM provider_files ORDER BY id"))[0]["provider_id"]
     provider.simulator.state.remove_file(gone)
-    await scene.lose("vanish")
-    await scene.notice()
-    await die_in(provider, addresses, "rebuild", scene.hosted, scene.project, *step)
-    await scene.notice()
-    await scene.hosted.rebuild(scene.project)
-    await scene.notice()  # the lease of the dead
-    await scene.hosted.rebuild(scene.project, later=True)
-    await scene.assert_whole(TREES, SHEEP)
-    assert scene.made() == (2, 3)
+    await sample.lose("vanish")
+    await sample.find_out_the_loss()
+    await kill_during(provider, addresses, "rebuild", sample.hosted, sample.project, *step)
+    await sample.find_out_the_loss()
+    await sample.hosted.rebuild(sample.project)
+    await sample.find_out_the_loss()  # the lease of the killed process still holds
+    await sample.hosted.rebuild(sample.project, later=True)
+    await sample.check_answers_from(TREES, SHEEP)
+    assert sample.created_counts() == (2, 3)
     assert provider.simulator.journal.calls["vector_stores.file_batches.create"] == 1
 
 
@@ -88,10 +88,10 @@ async def test_a_process_killed_between_made_and_recorded_leaves_one_store(
     hosted: HostedTenant, provider: RunningSimulator, engine: OpenAIEngine, addresses: ServiceAddresses
 ) -> None:
     project = await hosted.api.create_project()
-    await die_in(provider, addresses, "create_index", hosted, project, "indexing", "StoreMaker._advance")
+    await kill_during(provider, addresses, "create_index", hosted, project, "indexing", "StoreMaker._advance")
     (made,) = provider.simulator.state.vector_stores
     assert (await hosted.rows("SELECT provider_id FROM provider_stores"))[0]["provider_id"] is None
-    await hosted.rows("UPDATE provider_stores SET lease_until = now()")  # which it would be two minutes later
+    await hosted.rows("UPDATE provider_stores SET lease_until = now()")  # two minutes later it would have expired
     answer = await hosted.api.post(f"/ingestion/projects/{project}/ensure_vector_store")
     assert answer.json()["vector_store_id"] == made.id
     assert provider.simulator.state.created()["vector_stores"] == 1

@@ -34,7 +34,7 @@ QUESTION = "How many apple trees does the orchard keep?"
 
 @pytest.fixture
 async def project(hosted: HostedTenant) -> str:
-    """It knows one fact."""
+    """Make a project that contains one fact."""
     project: str = await hosted.api.create_project()
     (file,) = await hosted.ingest(project, ("orchard.csv", f"Notes on Holm.\n\n{FACT}\n".encode()))
     assert (await hosted.file(file))["state"] == "completed"
@@ -172,7 +172,7 @@ class TestAnswers:
         assert row["tokens_in"] == body["tokens_in"] > 0
         assert (row["tokens_cached"], row["tokens_reasoning"]) != (None, None)
         assert await counter(hosted.database, hosted.api.id, "messages") == (1, 0)
-        assert len(provider.simulator.state.responses) == 0  # stored by nobody
+        assert len(provider.simulator.state.responses) == 0  # the response was not stored
 
     async def test_what_the_model_makes_up_never_leaves(
         self, hosted: HostedTenant, provider: RunningSimulator, project: str
@@ -293,7 +293,7 @@ class TestAnswers:
     async def test_of_an_answer_without_end_the_longest_one_is_kept(
         self, hosted: HostedTenant, provider: RunningSimulator, project: str
     ) -> None:
-        """`max_output_tokens` is 2000; what the simulator takes for a token has no longest length."""
+        """`max_output_tokens` is 2000, but the simulator's tokens may have any length."""
         fail(provider, "responses.create", kind=FaultKind.SCRIPTED, text=f"{FACT} {'x' * 90_000}", cited=True)
         body = (await hosted.api.ask(project, QUESTION)).json()
         assert (body["answerable"], body["truncated"], len(body["answer"])) == (True, True, 32_000)
@@ -301,7 +301,7 @@ class TestAnswers:
     async def test_a_stream_without_end_is_cut_off(
         self, database: Database, hosted: HostedTenant, provider: RunningSimulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """By its length: nothing waits for it to be slow."""
+        """The length ends the stream, not a timeout."""
         monkeypatch.setattr(service, "OTHER_BYTES", 2**17)
         settings = OpenAISettings(
             api_key=SecretStr("sk-test"), base_url=provider.base_url, max_output_tokens=16, ask_timeout_seconds=60
@@ -361,12 +361,12 @@ class TestAnswers:
         monkeypatch: pytest.MonkeyPatch,
         status: int,
     ) -> None:
-        """The next question is asked at once, and one failure is noise again."""
+        """The next question is asked at once, and one more failure does not start a new outage."""
         fail(provider, "responses.create", kind=FaultKind.STATUS, status=500, times=FAILURES_IN_A_ROW)
         for _ in range(FAILURES_IN_A_ROW):
             await hosted.api.ask(project, QUESTION)
         assert (await hosted.api.ask(project, QUESTION)).json()["code"] == "provider_unavailable"
-        monkeypatch.setattr(hosted.engine.service._client._breaker, "_closed_until", 0.01)  # the ten seconds are over
+        monkeypatch.setattr(hosted.engine.service._client._breaker, "_closed_until", 0.01)  # as after the ten seconds
         code = "model_not_found" if status == 404 else None
         fail(provider, "responses.create", kind=FaultKind.STATUS, status=status, code=code)
         fail(provider, "responses.create", kind=FaultKind.STATUS, status=500)

@@ -1,4 +1,4 @@
-"""A slow provider is waited for: while an attempt lives no other begins beside it."""
+"""The worker waits for a slow provider: while an attempt runs, no second one begins."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_a_store_is_made_once(hosted: HostedTenant, provider: RunningSimul
 
 
 async def test_an_attempt_that_was_overtaken_ends(hosted: HostedTenant, provider: RunningSimulator) -> None:
-    """As when its process slept for longer than its lease; it loses no try by that."""
+    """Its process has slept longer than its lease; the file loses no try by that."""
     project = await hosted.api.create_project()
     (file,) = await hosted.upload(project, ("one.txt", FACT))
     provider.simulator.behaviour.latency_seconds = {"files.create": 4}

@@ -1,4 +1,4 @@
-"""Files that wait for a provider, and removals that it refuses."""
+"""Files that wait for a provider, and removals that a provider refuses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FACT = "The orchard keeps nine apple trees."
 
 
 async def remaining(hosted: HostedTenant, file: UUID) -> float:
-    """Seconds until a worker may take the file."""
+    """Return the seconds until a worker may take the file."""
     (row,) = await hosted.rows(
         "SELECT extract(epoch FROM lease_until - now()) AS seconds FROM files WHERE id = :id", id=file
     )
@@ -66,7 +66,7 @@ async def test_failures_that_are_no_outage_are_tried_five_times(
 
 
 async def test_what_another_attempt_holds_is_put_off_and_loses_no_try(hosted: HostedTenant) -> None:
-    """As when the worker died that held it: its lease goes on for two minutes."""
+    """The worker that holds the lease has died, and the lease lasts two more minutes."""
     project = await hosted.api.create_project()
     (file,) = await hosted.upload(project, ("orchard.txt", FACT.encode()))
     async with hosted.database.tenant(hosted.api.id) as session:

@@ -1,4 +1,4 @@
-"""The provider's rates, kept before it refuses, and what it takes at most."""
+"""The provider's rate limits, which are kept before it refuses, and its largest sizes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fastapi_ignite.rag.openai.engine import OpenAIEngine
 from fastapi_ignite.rag.openai.indexing import MAX_STORE_FILES
 from fastapi_ignite.rag.openai.provider_limits import ATTACHMENTS_A_MINUTE, ProviderLimits
 from rag.openai.hosted_tenant import HostedTenant
-from rag.openai.losable_store import SHEEP, TREES, Scene
+from rag.openai.sample_project import SHEEP, TREES, SampleProject
 from support.tenant_records import counter
 
 from openai_simulator.server import RunningSimulator
@@ -33,50 +33,50 @@ SELECT :tenant, gen_random_uuid(), :project, int8send(n), 'ready', true FROM gen
 
 
 @pytest.fixture
-async def paces(addresses: ServiceAddresses) -> AsyncGenerator[tuple[ProviderLimits, ProviderLimits]]:
-    """Of two processes."""
+async def two_limits(addresses: ServiceAddresses) -> AsyncGenerator[tuple[ProviderLimits, ProviderLimits]]:
+    """Return the limits as two processes see them."""
     async with Redis.from_url(addresses.redis_url) as one, Redis.from_url(addresses.redis_url) as other:
         yield ProviderLimits(RateLimiter(one, patience=30)), ProviderLimits(RateLimiter(other, patience=30))
 
 
 async def test_processes_together_attach_no_more_to_a_store_than_it_takes(
-    paces: tuple[ProviderLimits, ProviderLimits],
+    two_limits: tuple[ProviderLimits, ProviderLimits],
 ) -> None:
     tenant, store = new_id(), f"vs_{new_id().hex}"
     for turn in range(ATTACHMENTS_A_MINUTE):
-        await paces[turn % 2].attach(tenant, store)
-    for pace in paces:
+        await two_limits[turn % 2].attach(tenant, store)
+    for limits in two_limits:
         with pytest.raises(ProviderRateLimitedError) as refused:
-            await pace.attach(tenant, store)
+            await limits.attach(tenant, store)
         assert 0 < refused.value.wait.total_seconds() <= 90
-    await paces[0].attach(tenant, f"vs_{new_id().hex}")
+    await two_limits[0].attach(tenant, f"vs_{new_id().hex}")
 
 
 async def test_a_process_without_redis_keeps_the_rate_by_itself() -> None:
     async with Redis(host="127.0.0.1", port=1) as nobody:
-        pace, tenant = ProviderLimits(RateLimiter(nobody)), new_id()
+        limits, tenant = ProviderLimits(RateLimiter(nobody)), new_id()
         for _ in range(ATTACHMENTS_A_MINUTE):
-            await pace.attach(tenant, "vs_one")
+            await limits.attach(tenant, "vs_one")
         with pytest.raises(ProviderRateLimitedError):
-            await pace.attach(tenant, "vs_one")
+            await limits.attach(tenant, "vs_one")
 
 
 async def test_a_file_beyond_the_rate_is_given_back_and_asks_the_provider_nothing(
-    scene: Scene, paces: tuple[ProviderLimits, ProviderLimits], provider: RunningSimulator
+    sample: SampleProject, two_limits: tuple[ProviderLimits, ProviderLimits], provider: RunningSimulator
 ) -> None:
-    store = await scene.store()
-    for _ in range(ATTACHMENTS_A_MINUTE - len(scene.files)):
-        await paces[0].attach(scene.hosted.api.id, store)
-    (file,) = await scene.hosted.ingest(scene.project, ("garden.txt", b"The garden has seven hives of bees."))
-    row = await scene.hosted.file(file)
+    store = await sample.store()
+    for _ in range(ATTACHMENTS_A_MINUTE - len(sample.files)):
+        await two_limits[0].attach(sample.hosted.api.id, store)
+    (file,) = await sample.hosted.ingest(sample.project, ("garden.txt", b"The garden has seven hives of bees."))
+    row = await sample.hosted.file(file)
     assert (row["state"], row["waits"], row["last_error"]["code"]) == ("chunking", 1, "provider_rate_limited")
-    assert provider.simulator.journal.calls["vector_stores.files.create"] == len(scene.files)
-    (due,) = await scene.hosted.rows("SELECT lease_until > now() AS later FROM files WHERE id = :id", id=file)
+    assert provider.simulator.journal.calls["vector_stores.files.create"] == len(sample.files)
+    (due,) = await sample.hosted.rows("SELECT lease_until > now() AS later FROM files WHERE id = :id", id=file)
     assert due["later"]
 
 
-class NextTime:
-    """A limiter that refuses every key once."""
+class RefuseOnce:
+    """A limiter that refuses the first request of every key."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -87,15 +87,15 @@ class NextTime:
         return RateDecision(self.asked[key] > 1, limit, 0, reset_seconds=0.01)
 
 
-async def test_a_rebuild_waits_for_its_turn(scene: Scene, hosted_settings: Settings) -> None:
-    await scene.lose("vanish")
-    gone = (await scene.hosted.rows("SELECT provider_id FROM provider_files ORDER BY id"))[0]["provider_id"]
-    scene.provider.simulator.state.remove_file(gone)
-    await scene.notice()
-    limiter = NextTime()
-    busy = OpenAIEngine(scene.hosted.database, hosted_settings.openai, limiter)
-    await replace(scene.hosted, engine=busy).rebuild(scene.project)
-    await scene.assert_whole(TREES, SHEEP)
+async def test_a_rebuild_waits_for_its_turn(sample: SampleProject, hosted_settings: Settings) -> None:
+    await sample.lose("vanish")
+    gone = (await sample.hosted.rows("SELECT provider_id FROM provider_files ORDER BY id"))[0]["provider_id"]
+    sample.provider.simulator.state.remove_file(gone)
+    await sample.find_out_the_loss()
+    limiter = RefuseOnce()
+    busy = OpenAIEngine(sample.hosted.database, hosted_settings.openai, limiter)
+    await replace(sample.hosted, engine=busy).rebuild(sample.project)
+    await sample.check_answers_from(TREES, SHEEP)
     assert sorted(limiter.asked.values()) == [2, 2, 2], "an upload, a call that attaches, files that are attached"
     await busy.close()
 
@@ -107,7 +107,7 @@ async def test_a_project_with_as_many_files_as_a_store_takes_gets_no_more(
     await hosted.rows(ROWS, tenant=hosted.api.id, project=project, number=MAX_STORE_FILES - 1)
     try:
         files = await hosted.ingest(project, ("fits.txt", b"The last one."), ("more.txt", b"One too many."))
-    finally:  # a reconciliation of another test would look at each
+    finally:  # otherwise a reconciliation of another test would check each of them
         await hosted.rows("DELETE FROM provider_files WHERE project_id = :id", id=project)
     last, refused = [await hosted.file(file) for file in files]
     assert last["state"] == "completed"

@@ -1,4 +1,4 @@
-"""What nobody knows of any more does not stay at the provider."""
+"""Objects at the provider that no row knows must be deleted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MOST_PARAMETERS = 32_767
 
 
 @pytest.fixture
-def later(database: Database, engine: OpenAIEngine) -> Reconciliation:
-    """As if the time of grace were over for all that the test made."""
+def reconciliation(database: Database, engine: OpenAIEngine) -> Reconciliation:
+    """Return a reconciliation for which the grace period of everything that the test made is over."""
     return Reconciliation(database, engine.service, grace=timedelta(minutes=-5))
 
 
 async def test_a_project_that_is_gone_leaves_no_store_and_no_file(
-    hosted: HostedTenant, provider: RunningSimulator, database: Database, later: Reconciliation
+    hosted: HostedTenant, provider: RunningSimulator, database: Database, reconciliation: Reconciliation
 ) -> None:
     kept, gone = await hosted.api.create_project("Kept"), await hosted.api.create_project("Gone")
     for project in (kept, gone):
@@ -41,12 +41,12 @@ async def test_a_project_that_is_gone_leaves_no_store_and_no_file(
         )
     await hosted.rows("DELETE FROM files WHERE project_id = :id", id=gone)
     await hosted.rows("DELETE FROM projects WHERE id = :id", id=gone)
-    # a store made twice, the gone project's store and file, and what other tests of this database left behind
-    assert await later.run() >= 3
+    # a store that was made twice, the deleted project's store and file, and what other tests left behind
+    assert await reconciliation.run() >= 3
     known = {row["provider_id"] for row in await hosted.rows("SELECT provider_id FROM provider_stores")}
     assert {store.id for store in provider.simulator.state.vector_stores} == known | {foreign.id}
     assert provider.simulator.state.existing()["files"] == 2
-    assert await later.run() == 0
+    assert await reconciliation.run() == 0
     assert (await hosted.api.ask(kept, "How many apple trees does the orchard keep?")).json()["answerable"]
 
 
@@ -61,23 +61,26 @@ async def test_work_in_progress_is_left_alone(
 
 
 async def test_a_file_whose_document_never_came_is_removed(
-    hosted: HostedTenant, provider: RunningSimulator, later: Reconciliation
+    hosted: HostedTenant, provider: RunningSimulator, reconciliation: Reconciliation
 ) -> None:
     project = await hosted.api.create_project()
     await hosted.ingest(project, ("orchard.txt", b"The orchard keeps nine apple trees."))
     await hosted.rows("UPDATE provider_files SET document_id = NULL")
-    assert await later.run() >= 1  # other tests may have left some
+    assert await reconciliation.run() >= 1  # other tests may have left more
     assert provider.simulator.state.existing()["files"] == 0
     assert await hosted.rows("SELECT 1 FROM provider_files") == []
 
 
 async def test_in_an_account_of_very_many_files_an_orphan_is_found(
-    hosted: HostedTenant, provider: RunningSimulator, database: Database, later: Reconciliation
+    hosted: HostedTenant, provider: RunningSimulator, database: Database, reconciliation: Reconciliation
 ) -> None:
-    """More files than a statement takes parameters; a row that names none yet may be about to name any of them."""
+    """There are more files than a statement can have parameters.
+
+    The row without a provider's id could belong to any of the files, so none of them may be deleted.
+    """
     project = await hosted.api.create_project()
     await hosted.ingest(project, ("orchard.txt", b"The orchard keeps nine apple trees."))
-    await later.run()  # what other tests of this database left behind
+    await reconciliation.run()  # what other tests of this database left behind
     await hosted.rows("UPDATE provider_files SET provider_id = NULL")
     async with database.system() as session:
         installation = await installation_of(session)
@@ -86,6 +89,6 @@ async def test_in_an_account_of_very_many_files_an_orphan_is_found(
     orphan = f"ignite-{installation}-{new_id()}.md"
     for number, name in enumerate([orphan, *[sent.filename] * MOST_PARAMETERS]):
         files.add(f"file-{number}", sent.model_copy(update={"id": f"file-{number}", "filename": name}))
-    assert await later.run() == 1
+    assert await reconciliation.run() == 1
     assert len(files) == MOST_PARAMETERS + 1
     assert orphan not in {file.filename for file in files}

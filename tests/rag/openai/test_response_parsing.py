@@ -1,4 +1,4 @@
-"""Responses read while they come and when they are there."""
+"""How responses are read, streamed and complete ones."""
 
 from __future__ import annotations
 

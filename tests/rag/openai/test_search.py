@@ -1,4 +1,4 @@
-"""Searches of a vector store: what is sent, what is believed of the results, and what a failure becomes."""
+"""Searches of a vector store: the request, which results are trusted, and what a failure becomes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts
 from fastapi_ignite.rag.openai.response_parsing import Excerpt, split_excerpts
 from fastapi_ignite.rag.text.outline import Outline
 from rag.openai.hosted_tenant import HostedTenant
-from rag.openai.losable_store import SHEEP, TREES, Scene
+from rag.openai.sample_project import SHEEP, TREES, SampleProject
 from support.http_clients import TenantClient, client_for
 from support.tenant_records import counter
 
@@ -33,30 +33,30 @@ QUERY = "apple trees in the orchard"
 
 @pytest.fixture
 async def sdk(provider: RunningSimulator) -> AsyncGenerator[AsyncOpenAI]:
-    """Whoever has the account."""
+    """Return a client with the account's key, as its owner would use it."""
     async with AsyncOpenAI(base_url=provider.base_url, api_key="sk-test", max_retries=0) as client:
         yield client
 
 
-async def search(scene: Scene, query: str = QUERY, **wanted: object) -> list[dict[str, Any]]:
-    answer = await scene.hosted.api.search(scene.project, query, **wanted)
+async def search(sample: SampleProject, query: str = QUERY, **wanted: object) -> list[dict[str, Any]]:
+    answer = await sample.hosted.api.search(sample.project, query, **wanted)
     assert answer.status_code == 200, answer.text
     results: list[dict[str, Any]] = answer.json()["results"]
     return results
 
 
-async def test_what_is_sent(scene: Scene) -> None:
-    """The query as it is, a filter for the project, and no model that rewrites it or answers."""
-    await search(scene, limit=7)
-    (record,) = [each for each in scene.provider.simulator.journal.records if each["route"] == "vector_stores.search"]
-    assert record["path"].endswith(f"/{await scene.store()}/search")
+async def test_what_is_sent(sample: SampleProject) -> None:
+    """The query is sent unchanged, with a filter for the project, and no model rewrites or answers it."""
+    await search(sample, limit=7)
+    (record,) = [each for each in sample.provider.simulator.journal.records if each["route"] == "vector_stores.search"]
+    assert record["path"].endswith(f"/{await sample.store()}/search")
     assert record["body"] == {
         "query": QUERY,
-        "filters": {"type": "eq", "key": "project_id", "value": scene.project},
+        "filters": {"type": "eq", "key": "project_id", "value": sample.project},
         "max_num_results": 7,
         "rewrite_query": False,
     }
-    assert scene.provider.simulator.state.created()["responses"] == 0
+    assert sample.provider.simulator.state.created()["responses"] == 0
 
 
 async def test_a_project_without_a_store_asks_nobody(hosted: HostedTenant, provider: RunningSimulator) -> None:
@@ -66,52 +66,52 @@ async def test_a_project_without_a_store_asks_nobody(hosted: HostedTenant, provi
 
 
 @pytest.mark.parametrize("whose", ["another project's", "its own"])
-async def test_a_file_that_is_not_ours_takes_no_part(scene: Scene, sdk: AsyncOpenAI, whose: str) -> None:
-    """Whatever its attributes say: the filter leaves it out at the provider, or it stands in no document."""
+async def test_a_file_that_is_not_ours_takes_no_part(sample: SampleProject, sdk: AsyncOpenAI, whose: str) -> None:
+    """Either the provider's filter leaves it out, or it belongs to no document."""
     stray = await sdk.files.create(
         file=("stray.txt", f"{TREES} {TREES} Says a stranger.".encode()), purpose="assistants"
     )
-    project = scene.project if whose == "its own" else str(new_id())
+    project = sample.project if whose == "its own" else str(new_id())
     attached = await sdk.vector_stores.files.create_and_poll(
-        stray.id, vector_store_id=await scene.store(), attributes={"project_id": project}, poll_interval_ms=10
+        stray.id, vector_store_id=await sample.store(), attributes={"project_id": project}, poll_interval_ms=10
     )
     assert attached.status == "completed"
     wanted: dict[str, Any] = {
         "query": "apple trees, says a stranger",
         "limit": 1 if whose == "another project's" else 50,
     }
-    results = await search(scene, **wanted)
+    results = await search(sample, **wanted)
     assert [found["text"] for found in results] == [TREES]
 
 
-async def remove_the_trees(scene: Scene) -> None:
-    """No worker takes the file away at the provider."""
-    path = f"/ingestion/projects/{scene.project}/remove_file"
-    await scene.hosted.api.delete(path, params={"openai_file_id": str(scene.files[0])})
-    assert scene.provider.simulator.state.existing()["vector_store_files"] == 2
+async def remove_the_trees(sample: SampleProject) -> None:
+    """Remove the first file through the API; no worker deletes it at the provider."""
+    path = f"/ingestion/projects/{sample.project}/remove_file"
+    await sample.hosted.api.delete(path, params={"openai_file_id": str(sample.files[0])})
+    assert sample.provider.simulator.state.existing()["vector_store_files"] == 2
 
 
-async def test_a_removed_file_is_left_out_at_the_provider(scene: Scene) -> None:
-    """Else it would take the place of what is there."""
+async def test_a_removed_file_is_left_out_at_the_provider(sample: SampleProject) -> None:
+    """Otherwise it would take the place of an existing file in the results."""
     query = "apple trees in the orchard, sheep in the meadow"
-    assert [found["text"] for found in await search(scene, query, limit=1)] == [TREES]
-    await remove_the_trees(scene)
-    assert [found["text"] for found in await search(scene, query, limit=1)] == [SHEEP]
+    assert [found["text"] for found in await search(sample, query, limit=1)] == [TREES]
+    await remove_the_trees(sample)
+    assert [found["text"] for found in await search(sample, query, limit=1)] == [SHEEP]
 
 
 async def test_what_the_provider_finds_of_it_all_the_same_never_leaves(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    sample: SampleProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when it is removed while the provider searches."""
+    """The file is removed while the provider searches."""
     monkeypatch.setattr(repository, "MOST_WITHDRAWN", 0)
-    await remove_the_trees(scene)
-    engine, tenant_id = scene.hosted.engine, scene.hosted.api.id
-    assert list(await engine.search(tenant_id, UUID(scene.project), QUERY, 10)) == []
-    assert await search(scene) == []
+    await remove_the_trees(sample)
+    engine, tenant_id = sample.hosted.engine, sample.hosted.api.id
+    assert list(await engine.search(tenant_id, UUID(sample.project), QUERY, 10)) == []
+    assert await search(sample) == []
 
 
 class TestLocating:
-    """A provider may join and space what it found in its own way; what leaves is our text."""
+    """A provider may join or space found text in its own way, but the results must be our stored text."""
 
     TEXT = (
         "Notes\n\nThe orchard keeps\nnine apple trees.\n\nThe owl sleeps.\n\nPears are apart.\n\n"
@@ -119,32 +119,34 @@ class TestLocating:
     )
 
     @pytest.fixture
-    async def scene(self, hosted: HostedTenant, provider: RunningSimulator) -> Scene:
+    async def sample(self, hosted: HostedTenant, provider: RunningSimulator) -> SampleProject:
         project = await hosted.api.create_project()
         files = await hosted.ingest(project, ("notes.md", self.TEXT.encode()))
-        return Scene(hosted, provider, project, files)
+        return SampleProject(hosted, provider, project, files)
 
-    async def respace(self, scene: Scene, text: str) -> None:
-        scene.provider.simulator._texts[await self.provider_id(scene)] = text
+    async def respace(self, sample: SampleProject, text: str) -> None:
+        sample.provider.simulator._texts[await self.provider_id(sample)] = text
 
-    async def provider_id(self, scene: Scene) -> str:
-        (row,) = await scene.hosted.rows("SELECT provider_id FROM provider_files")
+    async def provider_id(self, sample: SampleProject) -> str:
+        (row,) = await sample.hosted.rows("SELECT provider_id FROM provider_files")
         return str(row["provider_id"])
 
-    async def test_a_chunk_that_stands_there_is_one_result(self, scene: Scene) -> None:
-        assert [found["text"] for found in await search(scene)] == [self.TEXT]
+    async def test_a_chunk_that_stands_there_is_one_result(self, sample: SampleProject) -> None:
+        assert [found["text"] for found in await search(sample)] == [self.TEXT]
 
-    async def test_of_one_spaced_anew_neighbouring_sentences_are_one_result(self, scene: Scene) -> None:
+    async def test_of_one_spaced_anew_neighbouring_sentences_are_one_result(self, sample: SampleProject) -> None:
         said = "The orchard keeps nine trees. The owl sleeps.    Pears are apart. Night falls on all. Bees hum loudly."
-        await self.respace(scene, said)
-        results = await search(scene)
+        await self.respace(sample, said)
+        results = await search(sample)
         assert [found["text"] for found in results] == ["The owl sleeps.\n\nPears are apart.", "Bees hum loudly."]
         for found in results:
             assert self.TEXT[found["char_start"] : found["char_end"]] == found["text"]
 
-    async def test_no_connection_waits_while_it_is_split(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nor does the event loop: a provider may send twenty long excerpts."""
-        pool: Any = scene.hosted.database.engine.pool
+    async def test_no_connection_waits_while_it_is_split(
+        self, sample: SampleProject, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The event loop must not wait either: a provider may send twenty long excerpts."""
+        pool: Any = sample.hosted.database.engine.pool
         seen: list[tuple[int, bool]] = []
 
         def observed(excerpts: Sequence[Excerpt]) -> list[Excerpt]:
@@ -152,25 +154,27 @@ class TestLocating:
             return split_excerpts(excerpts)
 
         monkeypatch.setattr("fastapi_ignite.rag.openai.passage_lookup.split_excerpts", observed)
-        located = await ProjectTexts(scene.hosted.database, scene.hosted.api.id, UUID(scene.project)).locate(
-            [Excerpt(await self.provider_id(scene), "Apple trees are here.  The owl sleeps.", 0.5)]
+        located = await ProjectTexts(sample.hosted.database, sample.hosted.api.id, UUID(sample.project)).locate(
+            [Excerpt(await self.provider_id(sample), "Apple trees are here.  The owl sleeps.", 0.5)]
         )
         assert [passage.text for _, passage in located] == ["The owl sleeps."]
         assert seen == [(0, False)]
 
-    async def test_of_one_put_together_each_stretch_is_a_result(self, scene: Scene) -> None:
-        await self.respace(scene, "Bees hum loudly. Apple trees were not. The owl sleeps. Nor was it. Bees hum loudly.")
-        results = await search(scene)
+    async def test_of_one_put_together_each_stretch_is_a_result(self, sample: SampleProject) -> None:
+        await self.respace(
+            sample, "Bees hum loudly. Apple trees were not. The owl sleeps. Nor was it. Bees hum loudly."
+        )
+        results = await search(sample)
         assert [found["text"] for found in results] == ["Bees hum loudly.", "The owl sleeps."]
-        assert len(await search(scene, limit=1)) == 1
+        assert len(await search(sample, limit=1)) == 1
 
-    async def test_what_stands_nowhere_does_not_leave(self, scene: Scene) -> None:
-        await self.respace(scene, "Apple trees were never said to be here, nor an orchard.")
-        assert await search(scene) == []
+    async def test_what_stands_nowhere_does_not_leave(self, sample: SampleProject) -> None:
+        await self.respace(sample, "Apple trees were never said to be here, nor an orchard.")
+        assert await search(sample) == []
 
 
 class TestStructure:
-    """A passage that the provider found knows the same of its document as one that we found."""
+    """A passage that the provider has found knows as much of its document as one that we have found."""
 
     async def test_headings_and_columns_though_they_stand_far_above(self, hosted: HostedTenant) -> None:
         builder = TextBuilder()
@@ -225,40 +229,42 @@ class TestFailures:
             ({"kind": "no_endpoint"}, 502, "provider_failed"),
         ],
     )
-    async def test_each_has_its_code(self, scene: Scene, fault: dict[str, Any], status: int, code: str) -> None:
-        scene.fail("vector_stores.search", **fault)
-        answer = await scene.hosted.api.search(scene.project, QUERY)
+    async def test_each_has_its_code(
+        self, sample: SampleProject, fault: dict[str, Any], status: int, code: str
+    ) -> None:
+        sample.fail("vector_stores.search", **fault)
+        answer = await sample.hosted.api.search(sample.project, QUERY)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
         assert answer.headers.get("retry-after") == ("7" if "retry_after" in fault else None)
-        assert await scene.state() == "ready", "a store that is there is not lost"
-        assert await counter(scene.hosted.database, scene.hosted.api.id, "messages") == (0, 0)
+        assert await sample.state() == "ready", "a store that is there is not lost"
+        assert await counter(sample.hosted.database, sample.hosted.api.id, "messages") == (0, 0)
 
-    async def test_an_outage_is_asked_about_once_in_a_while(self, scene: Scene) -> None:
-        """By searches and questions together: they wait for one provider."""
-        scene.fail("vector_stores.search", "status", status=500, times=100)
-        answers = [await scene.hosted.api.search(scene.project, QUERY) for _ in range(FAILURES_IN_A_ROW + 1)]
+    async def test_an_outage_is_asked_about_once_in_a_while(self, sample: SampleProject) -> None:
+        """Searches and questions share one circuit breaker, because they use the same provider."""
+        sample.fail("vector_stores.search", "status", status=500, times=100)
+        answers = [await sample.hosted.api.search(sample.project, QUERY) for _ in range(FAILURES_IN_A_ROW + 1)]
         codes = [answer.json()["code"] for answer in answers]
         assert codes == ["provider_failed"] * FAILURES_IN_A_ROW + ["provider_unavailable"]
         assert answers[-1].headers["retry-after"]
-        assert (await scene.hosted.api.ask(scene.project, QUERY)).json()["code"] == "provider_unavailable"
+        assert (await sample.hosted.api.ask(sample.project, QUERY)).json()["code"] == "provider_unavailable"
 
     @pytest.mark.parametrize("how", ["expire", "vanish"])
-    async def test_a_store_that_is_gone_is_noticed_and_found_again(self, scene: Scene, how: str) -> None:
-        await scene.lose(how)
+    async def test_a_store_that_is_gone_is_noticed_and_found_again(self, sample: SampleProject, how: str) -> None:
+        await sample.lose(how)
         for _ in range(2):
-            refused = await scene.hosted.api.search(scene.project, QUERY)
+            refused = await sample.hosted.api.search(sample.project, QUERY)
             assert (refused.status_code, refused.json()["code"]) == (409, "store_missing")
             assert "is being rebuilt" in refused.json()["detail"]
             assert int(refused.headers["retry-after"]) > 0
-            assert await scene.state() == "lost"
-        assert scene.provider.simulator.journal.calls["vector_stores.search"] == 1, "the second asked nobody"
-        await scene.hosted.rebuild(scene.project)
-        assert [found["text"] for found in await search(scene)] == [TREES]
+            assert await sample.state() == "lost"
+        assert sample.provider.simulator.journal.calls["vector_stores.search"] == 1, "the second asked nobody"
+        await sample.hosted.rebuild(sample.project)
+        assert [found["text"] for found in await search(sample)] == [TREES]
 
     async def test_a_project_whose_key_was_taken_away_is_told_so(
-        self, scene: Scene, settings: Settings, state: AppState
+        self, sample: SampleProject, settings: Settings, state: AppState
     ) -> None:
-        hosted = scene.hosted
+        hosted = sample.hosted
         async with client_for(settings, {**state, "engines": {"local": state["engines"]["local"]}}) as keyless:
-            answer = await TenantClient(hosted.api.id, keyless, hosted.api.headers).search(scene.project, QUERY)
+            answer = await TenantClient(hosted.api.id, keyless, hosted.api.headers).search(sample.project, QUERY)
         assert (answer.status_code, answer.json()["code"]) == (503, "engine_missing")

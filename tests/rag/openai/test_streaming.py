@@ -1,4 +1,4 @@
-"""Answers of OpenAI's models that leave while they are written."""
+"""Answers of OpenAI's models that are sent while they are written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from openai_simulator.server import RunningSimulator
 
 TREES, PEARS = "The orchard keeps nine apple trees.", "The orchard keeps four pear trees."
 QUESTION = "How many trees does the orchard keep?"
-# created, in_progress, the search in five events, the message begun in two
+# the events are: created, in_progress, five of the search, and two for the begin of the message
 BEFORE_THE_WORDS = 9
 WORDS = 7
 
@@ -35,7 +35,7 @@ WORDS = 7
 async def caller(
     hosted: HostedTenant, hosted_settings: Settings, state: AppState, engine: OpenAIEngine
 ) -> AsyncGenerator[TenantClient]:
-    """The tenant, at an API behind a server."""
+    """Return the tenant as a client of an API behind a real server."""
     async with served_client(hosted_settings, {**state, "engines": {engine.name: engine}}) as client:
         yield TenantClient(hosted.api.id, client, hosted.api.headers)
 
@@ -48,7 +48,7 @@ async def project(hosted: HostedTenant) -> str:
 
 
 def fail(provider: RunningSimulator, kind: str, *, words: int, **fault: Any) -> None:
-    """In the next answer, after so many of its words."""
+    """Make the next answer fail after `words` of its words."""
     given = {"route": "responses.create", "kind": kind, "after_events": BEFORE_THE_WORDS + words, **fault}
     provider.simulator.faults.add(Fault.model_validate(given))
 
@@ -60,7 +60,7 @@ def kinds(events: list[Event]) -> list[str]:
 async def test_a_sentence_leaves_with_its_proof_while_the_model_goes_on(
     hosted: HostedTenant, caller: TenantClient, project: str, provider: RunningSimulator
 ) -> None:
-    fail(provider, "stream_stall", words=WORDS + 1)  # the citation is an event too
+    fail(provider, "stream_stall", words=WORDS + 1)  # the citation is one more event
     async with caller.stream(project, QUESTION) as stream:
         events = await stream.until("delta")
         assert provider.simulator.journal.streams_open == 1
@@ -79,7 +79,7 @@ async def test_a_sentence_leaves_with_its_proof_while_the_model_goes_on(
     await eventually(charged)
 
 
-@pytest.mark.parametrize("ask_timeout_seconds", [6])  # ample for the sources, which come before the stall
+@pytest.mark.parametrize("ask_timeout_seconds", [6])  # long enough for the sources, which come before the stall
 async def test_nothing_leaves_before_its_proof(
     hosted: HostedTenant, caller: TenantClient, project: str, provider: RunningSimulator
 ) -> None:
@@ -92,7 +92,7 @@ async def test_nothing_leaves_before_its_proof(
 
 
 async def test_sources_and_words_that_come_in_one_burst_leave_at_once(hosted: HostedTenant, project: str) -> None:
-    """What comes last may be the last for long: the model may think, and the provider may hang."""
+    """No further event may follow for a long time, because the model thinks or the provider hangs."""
     (file,) = await hosted.rows("SELECT provider_id FROM provider_files")
     answer = StreamedAnswer(QUESTION, max_output_tokens=100)
     found = {"file_id": file["provider_id"], "text": f"{TREES} {PEARS}", "score": 1.0}
@@ -187,11 +187,11 @@ async def test_of_a_file_that_a_later_search_found_no_word_leaves_after_its_remo
     assert "pear" not in rest[-1][1]["answer"]
 
 
-@pytest.mark.parametrize("ask_timeout_seconds", [60])  # none of them may end before the last one has begun
+@pytest.mark.parametrize("ask_timeout_seconds", [60])  # no stream may end before the last one has begun
 async def test_twenty_streams_hold_no_connection_to_the_database(
     hosted: HostedTenant, caller: TenantClient, project: str, provider: RunningSimulator, state: AppState
 ) -> None:
-    """The pools are smaller. Now and then a stream looks whether its files are still there."""
+    """The pools have fewer connections; a stream only checks now and then whether its files still exist."""
     fail(provider, "stream_stall", words=WORDS + 1, times=20)
     async with AsyncExitStack() as leaving:
         streams = [await leaving.enter_async_context(caller.stream(project, QUESTION)) for _ in range(20)]

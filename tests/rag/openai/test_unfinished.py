@@ -1,4 +1,4 @@
-"""Files that are at the provider before there is a document, or although there will never be one."""
+"""Files that are at the provider before they have a document, or that will never have one."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SECRET = "The orchard keeps nine apple trees."
 KEPT = "By our record, the orchard keeps nine apple trees and a pear."
 QUESTION = "How many apple trees does the orchard keep?"
 SAID = "There are nine apple trees in the orchard, says the record."
-Interrupted = Callable[[Event], FileProcessor]
+WorkerFactory = Callable[[Event], FileProcessor]
 
 
 @pytest.fixture
-def interrupted(hosted: HostedTenant, state: AppState) -> Interrupted:
-    """A worker to whom something happens when the provider is done, and before that is written."""
+def interrupted_worker(hosted: HostedTenant, state: AppState) -> WorkerFactory:
+    """Return a function that makes a worker; it runs an event after the provider is done and before that is written."""
 
     def make(prepared: Event) -> FileProcessor:
         engines = InterruptedEngine(hosted.engine, prepared=prepared).alone()
@@ -65,9 +65,9 @@ def names_at(provider: RunningSimulator) -> set[str]:
 
 
 async def test_a_file_in_progress_is_not_read(
-    hosted: HostedTenant, provider: RunningSimulator, interrupted: Interrupted
+    hosted: HostedTenant, provider: RunningSimulator, interrupted_worker: WorkerFactory
 ) -> None:
-    """Neither before its document is written nor when nobody goes on with it."""
+    """The model must not read it before its document is written, nor when nobody continues the work."""
     project = await hosted.api.create_project()
     await hosted.ingest(project, ("record.txt", KEPT.encode()))
     alone = (await ask(hosted, provider, project)).json()
@@ -78,13 +78,16 @@ async def test_a_file_in_progress_is_not_read(
         assert provider.simulator.state.existing()["vector_store_files"] == 2
         during.append(await ask(hosted, provider, project))
 
-    await interrupted(ask_now).process(hosted.api.id, file)
+    await interrupted_worker(ask_now).process(hosted.api.id, file)
     answer = during[0].json()
     assert (answer["answer"], answer["tokens_in"]) == (SAID, alone["tokens_in"])
 
 
 async def test_of_very_many_in_progress_nothing_unproven_leaves(
-    hosted: HostedTenant, provider: RunningSimulator, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+    hosted: HostedTenant,
+    provider: RunningSimulator,
+    interrupted_worker: WorkerFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(repository, "MOST_WITHDRAWN", 0)
     project = await hosted.api.create_project()
@@ -95,12 +98,12 @@ async def test_of_very_many_in_progress_nothing_unproven_leaves(
     async def ask_now() -> None:
         during.append(await ask(hosted, provider, project))
 
-    await interrupted(ask_now).process(hosted.api.id, file)
+    await interrupted_worker(ask_now).process(hosted.api.id, file)
     assert during[0].json()["answer"] == KEPT
 
 
 async def test_a_file_removed_while_it_is_indexed_leaves_nothing(
-    hosted: HostedTenant, provider: RunningSimulator, interrupted: Interrupted
+    hosted: HostedTenant, provider: RunningSimulator, interrupted_worker: WorkerFactory
 ) -> None:
     project = await hosted.api.create_project()
     await hosted.ingest(project, ("record.txt", KEPT.encode()))
@@ -112,7 +115,7 @@ async def test_a_file_removed_while_it_is_indexed_leaves_nothing(
         sent.update(names_at(provider) - kept)
         await remove(hosted, project, file)
 
-    await interrupted(remove_it).process(hosted.api.id, file)
+    await interrupted_worker(remove_it).process(hosted.api.id, file)
     await hosted.processor.delete(hosted.api.id, file)
     row = await hosted.file(file)
     assert (row["state"], row["receipt"]["provider_ids_removed"]) == ("deleted", [*sent])
@@ -126,7 +129,7 @@ async def test_a_file_removed_while_it_is_indexed_leaves_nothing(
 async def test_its_worker_takes_away_what_it_made_after_the_removal(
     hosted: HostedTenant, provider: RunningSimulator
 ) -> None:
-    """It hears of the removal only when the job that removes is done."""
+    """The worker learns of the removal only after the removing job has ended."""
     project = await hosted.api.create_project()
     (file,) = await hosted.upload(project, ("secret.txt", SECRET.encode()))
     provider.simulator.behaviour.latency_seconds = {"vector_stores.create": 0.5}
@@ -147,7 +150,7 @@ async def test_its_worker_takes_away_what_it_made_after_the_removal(
 
 
 async def test_a_removal_waits_for_an_upload_under_way(hosted: HostedTenant, provider: RunningSimulator) -> None:
-    """As when the worker died that made it: its lease goes on, and then the file is found by its name."""
+    """The uploading worker has died: its lease lasts on, and then the file is found by its name."""
     project = await hosted.api.create_project()
     (file,) = await hosted.upload(project, ("secret.txt", SECRET.encode()))
     fail(provider, "files.create", "reset", when="after")
@@ -167,7 +170,7 @@ async def test_a_removal_waits_for_an_upload_under_way(hosted: HostedTenant, pro
 
 
 async def uploaded_twice(hosted: HostedTenant, provider: RunningSimulator, project: str) -> list[UUID]:
-    """Two files of the same bytes, one of which has got as far as the provider."""
+    """Upload two files of equal bytes, the first of which has reached the provider."""
     files = await hosted.upload(project, ("one.txt", SECRET.encode()), ("other.txt", SECRET.encode()))
     fail(provider, "vector_stores.files.create", "status", status=503)
     await hosted.work(files[0])
@@ -234,7 +237,7 @@ async def test_a_file_that_failed_for_good_leaves_nothing(hosted: HostedTenant, 
 
 
 async def test_the_failed_twin_of_a_file_in_progress_takes_nothing_from_it(
-    hosted: HostedTenant, provider: RunningSimulator, interrupted: Interrupted
+    hosted: HostedTenant, provider: RunningSimulator, interrupted_worker: WorkerFactory
 ) -> None:
     project = await hosted.api.create_project()
     one, other = await hosted.upload(project, ("one.txt", SECRET.encode()), ("other.txt", SECRET.encode()))
@@ -244,7 +247,7 @@ async def test_the_failed_twin_of_a_file_in_progress_takes_nothing_from_it(
         await hosted.processor.process(hosted.api.id, other)
         assert (await hosted.file(other))["last_error"]["code"] == "attempts_exhausted"
 
-    await interrupted(fail_the_other).process(hosted.api.id, one)
+    await interrupted_worker(fail_the_other).process(hosted.api.id, one)
     assert (await hosted.file(one))["state"] == "completed"
     assert provider.simulator.state.created()["files"] == 1
 
@@ -266,7 +269,7 @@ async def test_where_the_provider_fails_too_the_removal_takes_it(
 
 
 async def test_a_claim_that_comes_first_keeps_its_file(hosted: HostedTenant) -> None:
-    """A file of equal bytes began between the question whether there is one and the removal."""
+    """A file of equal bytes begins between the check for one and the removal."""
     project = await hosted.api.create_project()
     tenant_id, digest = hosted.api.id, sha256(SECRET.encode()).digest()
     async with hosted.database.tenant(tenant_id) as session:

@@ -1,4 +1,4 @@
-"""A removed file that is at the provider still, because no worker has taken it away yet."""
+"""A removed file that is still at the provider, because no worker has deleted it there yet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUESTION = "How many apple trees does the orchard keep?"
 
 
 async def ask_after_a_removal(hosted: HostedTenant, provider: RunningSimulator) -> httpx2.Response:
-    """Two files know the answer; one of them is gone for everybody but the provider."""
+    """Ask a question that two files answer, after one of them was removed everywhere but at the provider."""
     project = await hosted.api.create_project()
     removed, _ = await hosted.ingest(project, ("orchard.txt", REMOVED.encode()), ("record.txt", KEPT.encode()))
     params = {"openai_file_id": str(removed)}
@@ -32,7 +32,7 @@ def require_the_kept_file_alone(answer: httpx2.Response) -> None:
 
 
 async def test_it_is_not_searched(hosted: HostedTenant, provider: RunningSimulator) -> None:
-    """The model read as much as where the other file is the only one."""
+    """The model reads as many tokens as in a project that has only the other file."""
     answer = await ask_after_a_removal(hosted, provider)
     require_the_kept_file_alone(answer)
     other = await hosted.api.create_project("Other")
@@ -43,6 +43,6 @@ async def test_it_is_not_searched(hosted: HostedTenant, provider: RunningSimulat
 async def test_what_search_found_of_it_all_the_same_never_leaves(
     hosted: HostedTenant, provider: RunningSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when it is removed while the model reads it."""
+    """The file is removed while the model reads it."""
     monkeypatch.setattr(repository, "MOST_WITHDRAWN", 0)
     require_the_kept_file_alone(await ask_after_a_removal(hosted, provider))

@@ -1,4 +1,4 @@
-"""Terms of texts in any script; documents and questions are read alike."""
+"""Terms of texts in any script; documents and questions are analyzed in the same way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fastapi_ignite.rag.text.analysis import analyze, question_terms
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=200)
-# what English documents hold, in the combinations that are read by rules
+# characters of English documents, in the combinations for which there are rules
 ascii_texts = st.lists(
     st.one_of(
         st.text(alphabet="abcdeXYZ", min_size=1, max_size=8),
@@ -71,7 +71,7 @@ class TestOneWayOfReading:
     @pytest.mark.parametrize(
         ("one", "other"),
         [
-            ("Wrocław", "Wroclaw"),  # a letter of its own, no accent
+            ("Wrocław", "Wroclaw"),  # ł is a letter, not an l with an accent
             ("1.10", "1.1.0"),
             ("2.10", "2.1"),
             ("2021", "2022"),

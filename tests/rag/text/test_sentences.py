@@ -1,4 +1,4 @@
-"""Pieces of a text that can be quoted."""
+"""How a text is split into pieces that can be quoted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows and cells of a table as it stands in the text."""
+"""The rows and cells of a table in the stored text."""
 
 from __future__ import annotations
 

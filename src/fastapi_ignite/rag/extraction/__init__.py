@@ -9,8 +9,8 @@ secrets in its environment and without the rights of the worker. The worker keep
   reader and whose modules are its own.
 - `ooxml` is what DOCX, XLSX and PPTX share. `conventions` are the rules that hold in all formats, such as how a
   comment is shown.
-- `formats`, `packages` and `decoding` find out what a file is. `text_builder` and `structure` put together what was
-  read, and `result` carries it.
+- `formats`, `packages` and `decoding` find out what a file is; `enclosures` reads the files that a message holds.
+  `text_builder` and `structure` put together what was read, and `result` carries it.
 - `child` and `process` are the two ends of the pipe between the child and the worker; `confinement` and `guards`
   enclose the child. `recognition` reads scanned pages.
 """

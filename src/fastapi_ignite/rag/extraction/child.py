@@ -1,5 +1,7 @@
 """The child process: the file on standard input, `argv` its limits, a JSON line and the text on standard output.
 
+Before that line it says which file of a message it is reading, so that the worker knows which one ended it.
+
 It limits and encloses itself before it reads the first byte, and seals itself before it parses it (`confinement`).
 """
 
@@ -15,10 +17,11 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from fastapi_ignite.rag.extraction import decoding, recognition
 from fastapi_ignite.rag.extraction.confinement import Confinement
+from fastapi_ignite.rag.extraction.enclosures import Enclosures
 from fastapi_ignite.rag.extraction.errors import SCANNED_PAGES, ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import ZIP_MAGIC, MediaType, binary_type, text_type
 from fastapi_ignite.rag.extraction.packages import package_type
@@ -27,9 +30,6 @@ from fastapi_ignite.rag.extraction.readers import load_attached_readers, load_re
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
 from fastapi_ignite.rag.extraction.structure import spans_to_json
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
-
-if TYPE_CHECKING:
-    from fastapi_ignite.rag.extraction.mail import Enclosures
 
 _OPEN_FILES = 64
 
@@ -44,7 +44,7 @@ def extract_text(data: bytes, suffix: str, enclosures: Enclosures | None = None)
     media_type = package_type(data) if data.startswith(ZIP_MAGIC) else binary_type(data)
     if media_type is MediaType.OUTLOOK_MESSAGE:
         # Imported here, as most files are of another format.
-        from fastapi_ignite.rag.extraction.mail import Enclosures, msg  # noqa: PLC0415
+        from fastapi_ignite.rag.extraction.mail import msg  # noqa: PLC0415
 
         return msg.read(data, media_type, enclosures or Enclosures(extract_text))
     if media_type is not None:
@@ -58,7 +58,7 @@ def extract_text(data: bytes, suffix: str, enclosures: Enclosures | None = None)
         read_page(text, page)
         return ExtractedText(page.text, None, kind, page.spans)
     if kind == MediaType.EMAIL:
-        from fastapi_ignite.rag.extraction.mail import Enclosures, read_message  # noqa: PLC0415 - the same
+        from fastapi_ignite.rag.extraction.mail import read_message  # noqa: PLC0415 - the same
 
         # Each part of a message has its own encoding: the bytes, not the text they make together. Only where a
         # character takes several NULs is the message a text that was saved once more.
@@ -80,7 +80,12 @@ def main() -> None:
                 recognition.load()
             confinement.seal()
             gc.disable()  # it takes a fifth of the time of a large file, and this process ends with the file
-            found = extract_text(data, suffix)
+            enclosures = Enclosures(
+                extract_text,
+                announce=lambda number: _answer(output, {"enclosure": number}),
+                unreadable=dict(limits.unreadable),
+            )
+            found = extract_text(data, suffix, enclosures)
             _refuse_useless(found, limits)
         except ExtractionError as failure:
             _answer(

@@ -118,7 +118,7 @@ def _decode_any(data: bytes, *, declared: bool) -> str:
 
 
 def unix_newlines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _decode(data: bytes, *, declared: bool) -> str:

@@ -48,12 +48,22 @@ class ExtractionError(Exception):
 
     `retryable` is true only where the same bytes may succeed later: the machine was too busy, or something outside
     ended the child. A parser that ran out of its own limits does so again. `scanned_pages` is how many pages hold text
-    that recognition might read.
+    that recognition might read. `enclosure` is the number of the attached file whose parser ended the child, 0 if it
+    was none.
     """
 
-    def __init__(self, code: ErrorCode, message: str = "", *, retryable: bool = False, scanned_pages: int = 0) -> None:
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str = "",
+        *,
+        retryable: bool = False,
+        scanned_pages: int = 0,
+        enclosure: int = 0,
+    ) -> None:
         self.code: str = code.value
         self.message = message or MESSAGES[code]
         self.retryable = retryable
         self.scanned_pages = scanned_pages
+        self.enclosure = enclosure
         super().__init__(f"{self.code}: {self.message}")

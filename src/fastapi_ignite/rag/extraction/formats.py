@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Final
 
@@ -31,6 +32,17 @@ PDF_MAGIC: Final = b"%PDF-"
 # so far into a file the magic may stand, behind bytes that a mail or a web server left there
 PDF_PREAMBLE_BYTES: Final = 1024
 RTF_MAGIC: Final = b"{\\rtf"
+# How OpenDocument files and books name their format in a package, and OpenDocument files of one part in their root.
+OPEN_MIMETYPES: Final = {
+    **{media_type.value: media_type for media_type in (MediaType.ODT, MediaType.ODS, MediaType.ODP, MediaType.EPUB)},
+    **{f"{media_type.value}-template": media_type for media_type in (MediaType.ODT, MediaType.ODS, MediaType.ODP)},
+    f"{MediaType.ODT.value}-master": MediaType.ODT,
+}
+_FLAT_ROOT: Final = re.compile(
+    rb"""(?:\xef\xbb\xbf)?\s*(?:<\?[^<>]*\?>\s*|<!--[^<>]*-->\s*)*<office:document\s"""
+    rb"""(?:[^<>]*?\s)?office:mimetype\s*=\s*["'](application/vnd\.oasis\.opendocument\.[a-z-]{1,40})["']"""
+)
+_FLAT_ROOT_BYTES: Final = 16 * 1024
 
 _ARCHIVE: Final = "Archives are not unpacked; upload the files inside it one by one."
 _MEDIA: Final = "Pictures, sound and video hold no text that can be read; upload a document with text."
@@ -130,10 +142,19 @@ def binary_type(data: bytes) -> MediaType | None:
         return MediaType.RTF
     if data.startswith(OLE_MAGIC):
         return _ole_type(data)
+    flat = flat_open_type(data)
+    if flat is not None:
+        return flat
     for offset, magic, message in _REFUSED:
         if data.startswith(magic, offset) and not _is_ascii(data):
             raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE, message)
     return None
+
+
+def flat_open_type(data: bytes) -> MediaType | None:
+    """Return the format of an OpenDocument file that is one XML file and no package (`.fodt`); None for other files."""
+    root = _FLAT_ROOT.match(data[:_FLAT_ROOT_BYTES])
+    return OPEN_MIMETYPES.get(root[1].decode()) if root is not None else None
 
 
 def refuse_control_characters(text: bytes) -> None:

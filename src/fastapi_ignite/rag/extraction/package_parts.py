@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
@@ -33,13 +34,15 @@ def open_package(data: bytes) -> zipfile.ZipFile:
 
 
 def unpack(package: zipfile.ZipFile, part: str | zipfile.ZipInfo) -> bytes:
-    """Return the bytes of a part.
+    """Return the bytes of a part, never more of them than its header says, although `ZipFile.read` unpacks all.
 
     Raises:
         ExtractionError: the part is missing or damaged.
     """
     try:
-        return package.read(part)
+        entry = part if isinstance(part, zipfile.ZipInfo) else package.getinfo(part)
+        with package.open(entry) as content:
+            return content.read(entry.file_size)
     except (KeyError, *_DAMAGE) as damage:
         raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
 
@@ -77,20 +80,18 @@ def parse_events(
     )
 
 
-class PackageParts:
-    """The parts of an OpenDocument or EPUB package. Their names are compared as they are written."""
+class XmlParts(ABC):
+    """The parts of an OpenDocument file or a book. Their names are compared as they are written."""
 
-    def __init__(self, data: bytes) -> None:
-        self._package = open_package(data)
-        self.names = frozenset(self._package.namelist())
+    names: frozenset[str]
 
+    @abstractmethod
     def read(self, name: str) -> bytes:
         """Return the bytes of a part.
 
         Raises:
             ExtractionError: the part is missing or damaged.
         """
-        return unpack(self._package, name)
 
     def xml(self, name: str) -> etree._Element:
         """Return the root element of a part.
@@ -116,6 +117,17 @@ class PackageParts:
             _refuse_entities(events.root)
         except XML_DAMAGE as damage:
             raise ExtractionError(ErrorCode.CORRUPT_FILE) from damage
+
+
+class PackageParts(XmlParts):
+    """The parts of a zip package."""
+
+    def __init__(self, data: bytes) -> None:
+        self._package = open_package(data)
+        self.names = frozenset(self._package.namelist())
+
+    def read(self, name: str) -> bytes:
+        return unpack(self._package, name)
 
 
 def _refuse_entities(root: etree._Element | None) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import compileall
 import contextlib
+import functools
+import importlib.util
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -22,11 +26,17 @@ from fastapi_ignite.rag.extraction.structure import spans_from_json
 
 _CHILD: Final = "fastapi_ignite.rag.extraction.child"
 _PROBE: Final = "fastapi_ignite.rag.extraction.confinement"
+# what the child imports and this process does not
+_CHILD_PACKAGES: Final = ("fastapi_ignite.rag.extraction", "olefile", "pypdfium2", "pypdfium2_raw")
 _PROBE_SECONDS: Final = 30
 _BYTES_PER_CHARACTER: Final = 4
 _HEADER_BYTES: Final = 8 * 1024**2
 _READ_BLOCK: Final = 256 * 1024
+# So many attached files of a message may end their parser; each costs another reading of the message.
+_MOST_UNREADABLE: Final = 3
 _DIAGNOSIS_BYTES: Final = 16 * 1024
+# What the child says about attached files before its answer.
+_ENCLOSURE: Final = re.compile(rb'\{"enclosure": ([0-9]{1,4})\}\n')
 # How allocators of the three languages in the child say that the memory limit was reached.
 _OUT_OF_MEMORY: Final = (
     b"memory allocation of",
@@ -43,6 +53,7 @@ async def extract(
     """The text of the file at `path`, which its owner calls `filename`; without `limits` its size sets them.
 
     Nothing of the file is parsed in this process, and its event loop is never held up. A cancelled call ends the child.
+    Where the parser of an attached file ends the child, another one reads the message without that file.
     If pages are pictures and text recognition is installed, a second child reads the file anew and recognises them.
     `niceness` (0 to 19) is added to this process's own: the higher, the less processor time the child gets from others.
 
@@ -50,13 +61,20 @@ async def extract(
         ExtractionError: the file cannot be indexed; the code says why.
         OSError: `path` cannot be opened, which is no fault of the file.
     """
+    await asyncio.to_thread(_compile_child)
     if limits is None:
         limits = ExtractionLimits.for_size((await asyncio.to_thread(path.stat)).st_size)
     suffix = PurePath(filename.replace("\\", "/")).suffix.lower()
 
     async def read(limits: ExtractionLimits) -> ExtractedText:
         command = (sys.executable, "-P", "-s", "-B", "-m", _CHILD, suffix, json.dumps(asdict(limits)))
-        return await run_child(command, path, limits, niceness=niceness)
+        try:
+            return await run_child(command, path, limits, niceness=niceness)
+        except ExtractionError as failure:
+            if not failure.enclosure or len(limits.unreadable) >= _MOST_UNREADABLE:
+                raise
+            unreadable = (*limits.unreadable, (failure.enclosure, failure.code))
+        return await read(replace(limits, unreadable=unreadable))
 
     try:
         found = await read(limits)
@@ -100,8 +118,22 @@ async def run_child(
         complaints.cancel()
         await _end(child)
     if status != 0:
-        raise _death(status, diagnosis)
+        raise _death(status, diagnosis, _announced(answer)[0])
     return await asyncio.to_thread(_understood, answer)
+
+
+@functools.cache
+def _compile_child() -> None:
+    """Compile what the child imports, once a process.
+
+    A child may write no files. Without bytecode each one would compile its code anew, which doubles its start.
+    """
+    if sys.dont_write_bytecode:
+        return
+    for package in _CHILD_PACKAGES:
+        found = importlib.util.find_spec(package)
+        for folder in (found and found.submodule_search_locations) or ():
+            compileall.compile_dir(folder, quiet=2)  # a folder that cannot be written stays as it is
 
 
 def _lower_priority(pid: int, niceness: int) -> None:
@@ -186,17 +218,27 @@ async def _end(child: asyncio.subprocess.Process) -> None:
     await child.wait()
 
 
-def _death(status: int, diagnosis: bytes) -> ExtractionError:
+def _death(status: int, diagnosis: bytes, enclosure: int) -> ExtractionError:
     if any(sign in diagnosis for sign in _OUT_OF_MEMORY):
-        return ExtractionError(ErrorCode.TOO_LARGE)
+        return ExtractionError(ErrorCode.TOO_LARGE, enclosure=enclosure)
     if status == -signal.SIGXCPU:
-        return ExtractionError(ErrorCode.EXTRACTION_TIMEOUT)
+        return ExtractionError(ErrorCode.EXTRACTION_TIMEOUT, enclosure=enclosure)
     # SIGKILL and SIGTERM come from outside: a restart, or a machine short of memory. A parser's own crash comes again.
-    return ExtractionError(ErrorCode.EXTRACTION_CRASHED, retryable=status in {-signal.SIGKILL, -signal.SIGTERM})
+    if status in {-signal.SIGKILL, -signal.SIGTERM}:
+        return ExtractionError(ErrorCode.EXTRACTION_CRASHED, retryable=True)
+    return ExtractionError(ErrorCode.EXTRACTION_CRASHED, enclosure=enclosure)
+
+
+def _announced(answer: bytes) -> tuple[int, int]:
+    """Return the number of the attached file that the child read last, 0 for none, and where its answer begins."""
+    number = start = 0
+    while (said := _ENCLOSURE.match(answer, start)) is not None:
+        number, start = int(said[1]), said.end()
+    return number, start
 
 
 def _understood(answer: bytes) -> ExtractedText:
-    line, _, text = answer.partition(b"\n")
+    line, _, text = answer[_announced(answer)[1] :].partition(b"\n")
     try:
         header = json.loads(line)
         if "error" in header:

@@ -20,6 +20,7 @@ from fastapi_ignite.rag.extraction.formats import (
     RTF_MAGIC,
     ZIP_MAGIC,
     MediaType,
+    flat_open_type,
 )
 from fastapi_ignite.rag.extraction.result import ExtractedText
 
@@ -48,6 +49,7 @@ _ATTACHED: Final = {
     OLE_MAGIC: (OLE_MAGIC, b"0M8R4KGxGuE", b"=D0=CF=11=E0"),
     RTF_MAGIC: (RTF_MAGIC, b"e1xydG"),
 }
+_FLAT_DOCUMENT: Final = re.compile(rb"\.fod[tsp]\b|opendocument\.\w+-flat-xml|<office:document", re.IGNORECASE)
 _ENCLOSED_MESSAGE: Final = re.compile(rb"message/(?:rfc822|global)|\.(?:eml|mht|mhtml)\b", re.IGNORECASE)
 _ENCODING: Final = re.compile(rb"content-transfer-encoding:\s*(base64|quoted-printable|x-uu|uu)", re.IGNORECASE)
 
@@ -63,6 +65,8 @@ def load_attached_readers(data: bytes) -> None:
     for magic, forms in _ATTACHED.items():
         if hides_any or any(form in data for form in forms):
             load_readers(magic)
+    if hides_any or _FLAT_DOCUMENT.search(data):
+        _reader(_READERS[MediaType.ODT])
 
 
 def load_readers(data: bytes) -> bool:
@@ -94,6 +98,8 @@ def _candidates(data: bytes) -> Iterator[MediaType]:
         yield from (MediaType.PPT, MediaType.OUTLOOK_MESSAGE)
     elif data.startswith(RTF_MAGIC):
         yield MediaType.RTF
+    elif (flat := flat_open_type(data)) is not None:
+        yield flat
 
 
 def _reader(name: str) -> ModuleType:

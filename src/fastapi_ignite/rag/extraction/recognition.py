@@ -6,7 +6,6 @@ nothing; only a process that recognises pages calls `load`, and it does so befor
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -100,7 +99,9 @@ def _is_running_text(boxes: Sequence[PlacedText], width: float) -> bool:
     """Return True for lines that fill a column of this width, as the cells of a table do not."""
     if len(boxes) < _COLUMN_LINES:
         return False
-    return statistics.median(box.right - box.left for box in boxes) >= _COLUMN_FILL * width
+    from statistics import median  # noqa: PLC0415  10 ms that no other file needs
+
+    return median(box.right - box.left for box in boxes) >= _COLUMN_FILL * width
 
 
 def _rows(boxes: Sequence[PlacedText]) -> list[list[PlacedText]]:

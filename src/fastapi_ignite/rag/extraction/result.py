@@ -51,6 +51,7 @@ class ExtractionLimits:
     `memory_bytes` is address space, which a parser's thread stacks and mapped libraries use up too: below about 512 MB
     ordinary documents start to fail. `wall_seconds` is longer than `cpu_seconds` so that a busy machine does not fail a
     file which is merely waiting for its turn. `recognises` says whether the text of scanned pages is recognised.
+    `unreadable` are the numbers of attached files whose parser ended the process before, with the codes of how it did.
     """
 
     memory_bytes: int = 2 * 1024**3
@@ -58,6 +59,7 @@ class ExtractionLimits:
     wall_seconds: float = _WAIT_SECONDS + _WALL_FOR_CPU * _MOST_CPU_SECONDS
     max_characters: int = 20_000_000
     recognises: bool = False
+    unreadable: tuple[tuple[int, str], ...] = ()
 
     @classmethod
     def for_size(cls, byte_count: int) -> Self:

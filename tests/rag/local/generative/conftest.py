@@ -1,4 +1,4 @@
-"""Projects whose questions a model answers."""
+"""Projects whose questions a language model answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
-from support.model_server import PUMP, ModelServer, asking
+from support.model_server import PUMP, ModelServer, with_answerer
 from support.rag_projects import RagProject, RagProjectFactory
 
 from openai_simulator.server import RunningSimulator
@@ -15,13 +15,13 @@ from openai_simulator.server import RunningSimulator
 
 @pytest.fixture
 def server(provider: RunningSimulator) -> ModelServer:
-    """As new."""
+    """Return a model server without faults and without earlier calls."""
     return ModelServer(provider)
 
 
 @pytest.fixture
-async def answering(server: ModelServer) -> AsyncGenerator[Callable[..., GenerativeAnswerer]]:
-    """Answerers with a breaker of their own, closed at the end."""
+async def make_answerer(server: ModelServer) -> AsyncGenerator[Callable[..., GenerativeAnswerer]]:
+    """Return a function that makes answerers, each with its own circuit breaker."""
     made: list[GenerativeAnswerer] = []
 
     def make(**settings: object) -> GenerativeAnswerer:
@@ -34,8 +34,8 @@ async def answering(server: ModelServer) -> AsyncGenerator[Callable[..., Generat
 
 
 @pytest.fixture
-async def project(rag_project: RagProjectFactory, answering: Callable[..., GenerativeAnswerer]) -> RagProject:
-    """It knows the pump; the server's API is found out."""
-    made = asking(await rag_project(), answering())
+async def project(rag_project: RagProjectFactory, make_answerer: Callable[..., GenerativeAnswerer]) -> RagProject:
+    """Make a project with the text about the pump; its answerer finds out which API the server has."""
+    made = with_answerer(await rag_project(), make_answerer())
     await made.add(PUMP)
     return made

@@ -1,4 +1,4 @@
-"""What models write, in the many ways they write it."""
+"""The many forms in which models write an answer with quotes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def passage(text: str) -> Passage:
 PASSAGES = [passage(FIRST), passage(SECOND)]
 
 
-def told(said: str) -> tuple[str | None, list[str], str | None]:
-    """The answer, its quotes and their support; every quote stands where it says."""
+def parsed(said: str) -> tuple[str | None, list[str], str | None]:
+    """Return the answer, its quotes and their support, and check that every quote stands at its position."""
     draft = AnswerReader(PASSAGES).read(said, truncated=False)
     for quote in draft.quotes:
         assert DOCUMENT[quote.char_start : quote.char_end] == quote.text
@@ -61,7 +61,7 @@ CLOSED = "Fog closes the harbour"
     ],
 )
 def test_a_mark_is_understood_however_it_is_written(mark: str) -> None:
-    assert told(f"Fog closes it{mark}.") == ("Fog closes it.", [CLOSED], "quoted")
+    assert parsed(f"Fog closes it{mark}.") == ("Fog closes it.", [CLOSED], "quoted")
 
 
 @pytest.mark.parametrize(
@@ -75,32 +75,32 @@ def test_a_mark_is_understood_however_it_is_written(mark: str) -> None:
     ],
 )
 def test_a_quote_is_found_where_it_stands_in_the_stored_text(words: str, quote: str) -> None:
-    assert told(f'So it is [1: "{words}"].') == ("So it is.", [quote], "quoted")
+    assert parsed(f'So it is [1: "{words}"].') == ("So it is.", [quote], "quoted")
 
 
 @pytest.mark.parametrize("words", ["the", "is", "...", "Fog opens the harbour", "Preface."])
 def test_what_proves_nothing_is_no_quote(words: str) -> None:
-    text, quotes, _ = told(f'So it is [1: "{words}"], and {CLOSED.lower()} [2: "{CLOSED}"].')
+    text, quotes, _ = parsed(f'So it is [1: "{words}"], and {CLOSED.lower()} [2: "{CLOSED}"].')
     assert (text, quotes) == ("So it is, and fog closes the harbour.", [CLOSED])
 
 
 @pytest.mark.parametrize("gap", [" ... ", " [...] ", " \u2026 ", '", "', "'; '", '" and "'])
 def test_words_with_a_gap_are_several_quotes(gap: str) -> None:
     pieces = ["Fog closes the harbour", "on forty days"]
-    assert told(f'So it is [2: "{gap.join(pieces)}"].') == ("So it is.", pieces, "quoted")
-    assert told(f'So it is [2: "{pieces[0]}{gap}in most years"].') == ("So it is.", pieces[:1], "quoted")
+    assert parsed(f'So it is [2: "{gap.join(pieces)}"].') == ("So it is.", pieces, "quoted")
+    assert parsed(f'So it is [2: "{pieces[0]}{gap}in most years"].') == ("So it is.", pieces[:1], "quoted")
 
 
 def test_a_quote_within_another_is_one() -> None:
-    assert told(f'Fog [2: "closes the harbour"]. Yes [2: "{CLOSED}"].') == ("Fog. Yes.", [CLOSED], "quoted")
+    assert parsed(f'Fog [2: "closes the harbour"]. Yes [2: "{CLOSED}"].') == ("Fog. Yes.", [CLOSED], "quoted")
 
 
 def test_quotes_alone_are_the_answer() -> None:
-    assert told(f'[2: "{CLOSED}"]') == (None, [CLOSED], "quoted")
+    assert parsed(f'[2: "{CLOSED}"]') == (None, [CLOSED], "quoted")
 
 
 def test_second_thoughts_do_not_take_back_a_true_quote() -> None:
-    assert told(f'Fog [2: "{CLOSED}"].\n\nNO_ANSWER') == ("Fog.", [CLOSED], "quoted")
+    assert parsed(f'Fog [2: "{CLOSED}"].\n\nNO_ANSWER') == ("Fog.", [CLOSED], "quoted")
 
 
 @pytest.mark.parametrize(
@@ -113,18 +113,18 @@ def test_second_thoughts_do_not_take_back_a_true_quote() -> None:
     ],
 )
 def test_a_refusal_has_no_quotes(said: str) -> None:
-    assert told(said)[1] == []
+    assert parsed(said)[1] == []
 
 
 @pytest.mark.parametrize("cut", ["[2", "[2: ", '[2: "Fog clo', "[2: Fog"])
 def test_a_mark_that_was_cut_is_taken_off(cut: str) -> None:
-    text, quotes, support = told(f"Fog closes the harbour on forty days a year {cut}")
+    text, quotes, support = parsed(f"Fog closes the harbour on forty days a year {cut}")
     assert text == "Fog closes the harbour on forty days a year"
     assert (quotes, support) == (["Fog closes the harbour [3] on forty days a year."], "aligned")
 
 
 def test_a_mark_that_was_not_closed_ends_before_the_next() -> None:
-    text, quotes, _ = told(f'The light stands [1: "stands on a cliff. Fog closes it [2: "{CLOSED}"].')
+    text, quotes, _ = parsed(f'The light stands [1: "stands on a cliff. Fog closes it [2: "{CLOSED}"].')
     assert quotes == [CLOSED]
     assert text is not None
     assert text.endswith("Fog closes it.")
@@ -132,7 +132,7 @@ def test_a_mark_that_was_not_closed_ends_before_the_next() -> None:
 
 @given(st.text(st.sampled_from('[]12:,"\u201c fog\n*'), max_size=60))
 def test_whatever_is_said_a_quote_is_verbatim(said: str) -> None:
-    told(said)
+    parsed(said)
 
 
 PIECES = st.sampled_from(
@@ -209,5 +209,5 @@ def test_what_was_copied_is_found(text: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("piece", [" ", "[", "[1", '[1: "', "[1: ", "\n", "[1, ", "[ ", '"]', '[1]: "'])
 def test_a_model_that_repeats_itself_is_read_to_the_end(piece: str) -> None:
-    """In a moment: an expression that goes back over what it read would take hours."""
-    assert told(piece * (30_000 // len(piece)))[1] == []
+    """A regular expression that backtracks would take hours."""
+    assert parsed(piece * (30_000 // len(piece)))[1] == []

@@ -1,4 +1,4 @@
-"""Servers that fail, hang, babble, or lack an API; and what each has cost."""
+"""Servers that fail, hang, write without end, or lack an API, and the recorded cost of each call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from fastapi_ignite.rag.engine import Text, TokenUsage
 from fastapi_ignite.rag.errors import ProviderAuthError, ProviderError, ProviderUnavailableError
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
-from support.model_server import ModelServer, asking
+from support.model_server import ModelServer, with_answerer
 from support.rag_projects import RagProject
 from support.tenant_records import eventually
 
@@ -23,7 +23,6 @@ MakeAnswerer = Callable[..., GenerativeAnswerer]
 
 @pytest.fixture(params=list(APIS))
 def api(request: pytest.FixtureRequest) -> str:
-    """Each of the two."""
     name: str = request.param
     return name
 
@@ -58,7 +57,7 @@ def api(request: pytest.FixtureRequest) -> str:
 async def test_a_failure_has_its_error_and_its_price(
     project: RagProject,
     server: ModelServer,
-    answering: MakeAnswerer,
+    make_answerer: MakeAnswerer,
     api: str,
     fault: dict[str, object],
     code: str,
@@ -68,7 +67,7 @@ async def test_a_failure_has_its_error_and_its_price(
     server.fail(APIS[api], **fault)
     usage = TokenUsage()
     hangs = "timeout" in code
-    asked = asking(project, answering(api=api, timeout_seconds=0.5 if hangs else 10, max_output_tokens=40))
+    asked = with_answerer(project, make_answerer(api=api, timeout_seconds=0.5 if hangs else 10, max_output_tokens=40))
     with pytest.raises(ProviderError) as failed:
         await asked.ask(QUESTION, usage)
     assert (failed.value.code, usage.spent) == (code, spent)
@@ -77,20 +76,20 @@ async def test_a_failure_has_its_error_and_its_price(
 
 
 async def test_what_failed_by_its_own_word_has_the_servers_figures(
-    project: RagProject, server: ModelServer, answering: MakeAnswerer
+    project: RagProject, server: ModelServer, make_answerer: MakeAnswerer
 ) -> None:
     server.fail("responses.create", kind="failed")
     usage = TokenUsage()
     with pytest.raises(ProviderError):
-        await asking(project, answering(api="responses")).ask(QUESTION, usage)
+        await with_answerer(project, make_answerer(api="responses")).ask(QUESTION, usage)
     assert usage.tokens_in > 0
     assert not usage.estimated
 
 
-async def test_a_server_that_is_away_costs_nothing(project: RagProject, answering: MakeAnswerer) -> None:
+async def test_a_server_that_is_away_costs_nothing(project: RagProject, make_answerer: MakeAnswerer) -> None:
     usage = TokenUsage()
     with pytest.raises(ProviderUnavailableError):
-        await asking(project, answering(base_url="http://127.0.0.1:1/v1")).ask(QUESTION, usage)
+        await with_answerer(project, make_answerer(base_url="http://127.0.0.1:1/v1")).ask(QUESTION, usage)
     assert not usage.spent
 
 
@@ -105,22 +104,22 @@ async def test_a_refused_key_is_not_tried_again_at_once(project: RagProject, ser
 
 
 async def test_one_that_does_not_stop_is_cut_off(
-    project: RagProject, server: ModelServer, answering: MakeAnswerer, api: str
+    project: RagProject, server: ModelServer, make_answerer: MakeAnswerer, api: str
 ) -> None:
     server.fail(APIS[api], kind="stream_endless", after_events=9)
     usage = TokenUsage()
-    await asking(project, answering(api=api, max_output_tokens=16)).ask(QUESTION, usage)
+    await with_answerer(project, make_answerer(api=api, max_output_tokens=16)).ask(QUESTION, usage)
     assert usage.estimated
     assert 10 < usage.tokens_out <= 16 * 16
     await upstream_stops(server)
 
 
 async def test_cancelling_stops_the_model_and_tells_what_was_spent(
-    project: RagProject, server: ModelServer, answering: MakeAnswerer, api: str
+    project: RagProject, server: ModelServer, make_answerer: MakeAnswerer, api: str
 ) -> None:
     server.fail(APIS[api], kind="stream_stall", after_events=8)
     usage = TokenUsage()
-    task = asyncio.create_task(asking(project, answering(api=api)).ask(QUESTION, usage))
+    task = asyncio.create_task(with_answerer(project, make_answerer(api=api)).ask(QUESTION, usage))
 
     async def streaming() -> bool:
         return server.running.simulator.journal.streams_open > 0
@@ -134,13 +133,13 @@ async def test_cancelling_stops_the_model_and_tells_what_was_spent(
 
 
 async def test_closing_the_events_stops_the_model_and_tells_what_was_spent(
-    project: RagProject, server: ModelServer, answering: MakeAnswerer, api: str
+    project: RagProject, server: ModelServer, make_answerer: MakeAnswerer, api: str
 ) -> None:
     quote = "Its warranty ends 24 months after delivery."
     server.script(f'After two years [1: "{quote}"]. ' + "It does not stop there. " * 100)
     server.running.simulator.behaviour.delta_seconds = 0.05
     usage = TokenUsage()
-    engine = asking(project, answering(api=api)).engine
+    engine = with_answerer(project, make_answerer(api=api)).engine
     async with aclosing(engine.ask(project.tenant_id, project.project_id, QUESTION, usage, stream=True)) as events:
         async for event in events:
             if isinstance(event, Text):

@@ -1,4 +1,4 @@
-"""Streams as servers other than OpenAI's write them, byte for byte."""
+"""Streams exactly as servers other than OpenAI's write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from fastapi_ignite.rag.engine import Final, Text, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer
-from support.model_server import ModelServer, asking
+from support.model_server import ModelServer, with_answerer
 from support.rag_projects import RagProject
 
 QUESTION = "When does the warranty end after delivery?"
@@ -24,7 +24,7 @@ EVENTS = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: clos
 
 @asynccontextmanager
 async def serving(answer: str) -> AsyncGenerator[str]:
-    """The same bytes for every request; the base URL."""
+    """Run a server that sends the same bytes to every request, and yield its base URL."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -93,10 +93,10 @@ MakeAnswerer = Callable[..., GenerativeAnswerer]
 
 
 @pytest.mark.parametrize("name", [*ANSWERS, *UNCOUNTED])
-async def test_chat_completions_are_understood(project: RagProject, answering: MakeAnswerer, name: str) -> None:
+async def test_chat_completions_are_understood(project: RagProject, make_answerer: MakeAnswerer, name: str) -> None:
     usage = TokenUsage()
     async with serving(EVENTS + (ANSWERS | UNCOUNTED)[name]) as base_url:
-        answer = await asking(project, answering(base_url=base_url, api="chat")).ask(QUESTION, usage)
+        answer = await with_answerer(project, make_answerer(base_url=base_url, api="chat")).ask(QUESTION, usage)
     assert [(citation.quote, citation.support) for citation in answer.citations] == [(QUOTE, "quoted")]
     assert answer.text.encode().endswith(b"After two years.")
     assert "\x00" not in answer.text
@@ -124,11 +124,11 @@ async def test_chat_completions_are_understood(project: RagProject, answering: M
     ],
 )
 async def test_responses_are_understood(
-    project: RagProject, answering: MakeAnswerer, stream: str, *, counted: bool
+    project: RagProject, make_answerer: MakeAnswerer, stream: str, *, counted: bool
 ) -> None:
     usage = TokenUsage()
     async with serving(EVENTS + stream) as base_url:
-        answer = await asking(project, answering(base_url=base_url, api="responses")).ask(QUESTION, usage)
+        answer = await with_answerer(project, make_answerer(base_url=base_url, api="responses")).ask(QUESTION, usage)
     assert [citation.quote for citation in answer.citations] == [QUOTE]
     assert usage.estimated is not counted
     assert usage.tokens_in > 0
@@ -149,13 +149,13 @@ ENDLESS = {
 
 @pytest.mark.parametrize("name", ENDLESS)
 async def test_of_megabytes_at_once_the_longest_answer_is_kept(
-    project: RagProject, answering: MakeAnswerer, name: str
+    project: RagProject, make_answerer: MakeAnswerer, name: str
 ) -> None:
     api, stream = ENDLESS[name]
     usage = TokenUsage()
     async with serving(EVENTS + stream) as base_url:
-        answerer = answering(base_url=base_url, api=api, max_output_tokens=1000)
-        answer = await asking(project, answerer).ask(QUESTION, usage)
+        answerer = make_answerer(base_url=base_url, api=api, max_output_tokens=1000)
+        answer = await with_answerer(project, answerer).ask(QUESTION, usage)
     assert answer.truncated
     assert [citation.quote for citation in answer.citations] == [QUOTE]
     assert 15_000 < len(answer.text) <= 16_000
@@ -165,30 +165,30 @@ async def test_of_megabytes_at_once_the_longest_answer_is_kept(
 @pytest.mark.parametrize("api", ["responses", "chat"])
 @pytest.mark.parametrize("name", NO_ANSWERS)
 async def test_what_is_no_answer_is_a_failure(
-    project: RagProject, answering: MakeAnswerer, api: str, name: str
+    project: RagProject, make_answerer: MakeAnswerer, api: str, name: str
 ) -> None:
     async with serving(NO_ANSWERS[name]) as base_url:
         with pytest.raises(ProviderError) as failed:
-            await asking(project, answering(base_url=base_url, api=api)).ask(QUESTION)
+            await with_answerer(project, make_answerer(base_url=base_url, api=api)).ask(QUESTION)
     assert failed.value.code in {"provider_failed", "provider_rejected"}
 
 
 async def test_one_that_declines_after_words_says_the_refusal_alone(
-    project: RagProject, answering: Callable[..., GenerativeAnswerer]
+    project: RagProject, make_answerer: Callable[..., GenerativeAnswerer]
 ) -> None:
     said = chunk({"content": "The launch code is 4711. "}) + chunk({"refusal": "I cannot say more."})
     async with serving(EVENTS + said + chunk(finish="stop") + "data: [DONE]\n\n") as url:
         usage = TokenUsage()
-        answer = await asking(project, answering(api="chat", base_url=url)).ask(QUESTION, usage)
+        answer = await with_answerer(project, make_answerer(api="chat", base_url=url)).ask(QUESTION, usage)
     assert (answer.text, answer.answerable) == ("I cannot say more.", False)
     assert usage.tokens_out > 10, "all that was written"
 
 
 async def test_thoughts_without_a_beginning_are_kept_back_from_the_second_answer_on(
-    project: RagProject, server: ModelServer, answering: Callable[..., GenerativeAnswerer]
+    project: RagProject, server: ModelServer, make_answerer: Callable[..., GenerativeAnswerer]
 ) -> None:
-    """Nobody can tell from the first one before it is over."""
-    asked = asking(project, answering(api="chat"))
+    """In the first answer, nobody can know before its end that it began with thoughts."""
+    asked = with_answerer(project, make_answerer(api="chat"))
     thoughts = f'They ask for the warranty [1: "{QUOTE}"]. I know that.'
     streamed = []
     server.running.simulator.behaviour.delta_seconds = 0.02

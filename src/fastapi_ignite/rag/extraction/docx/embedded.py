@@ -9,10 +9,11 @@ import re
 from typing import Final
 
 from fastapi_ignite.rag.extraction.decoding import decode
+from fastapi_ignite.rag.extraction.enclosures import Enclosures
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import OLE_MAGIC, RTF_MAGIC
 from fastapi_ignite.rag.extraction.html import read_page
-from fastapi_ignite.rag.extraction.mail import Enclosures, read_message
+from fastapi_ignite.rag.extraction.mail import read_message
 from fastapi_ignite.rag.extraction.result import ExtractedText
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 

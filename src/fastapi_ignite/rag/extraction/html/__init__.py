@@ -37,7 +37,7 @@ _UNREAD: Final = frozenset({
 })
 _LINES: Final = (
     "address", "body", "caption", "center", "details", "dialog", "dir", "div", "fieldset", "figcaption", "figure",
-    "footer", "form", "header", "hr", "html", "legend", "main", "tbody", "tfoot",
+    "footer", "form", "header", "hr", "html", "legend", "main",
 )
 _PARAGRAPHS: Final = ("article", "blockquote", "p", "section")
 _HEADINGS: Final = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -340,6 +340,7 @@ class _Page(TableText):
         **dict.fromkeys(("code", "kbd", "samp"), _open_code),
         **dict.fromkeys(("b", "strong"), _open_strong),
         **dict.fromkeys(("td", "th"), TableText.open_cell),
+        **dict.fromkeys(("thead", "tbody", "tfoot"), TableText.open_row_group),
         **dict.fromkeys(("span", "font"), _open_font),
         "aside": _open_aside,
         "br": _open_break,
@@ -358,7 +359,6 @@ class _Page(TableText):
         "select": _open_select,
         "summary": _open_summary,
         "table": TableText.open_table,
-        "thead": TableText.open_head,
         "title": _open_title,
         "tr": TableText.open_row,
     }
@@ -371,6 +371,7 @@ class _Page(TableText):
         **dict.fromkeys(("code", "kbd", "samp"), _close_code),
         **dict.fromkeys(("b", "strong"), _close_strong),
         **dict.fromkeys(("td", "th", "tr"), TableText.close_cell),
+        **dict.fromkeys(("thead", "tbody", "tfoot"), TableText.close_row_group),
         **dict.fromkeys(("span", "font"), _close_font),
         **dict.fromkeys(("li", "option", "optgroup", "dd"), TableText.end_item),
         "aside": _close_aside,
@@ -381,6 +382,5 @@ class _Page(TableText):
         "noscript": _close_noscript,
         "select": _close_select,
         "table": TableText.close_table,
-        "thead": TableText.close_head,
         "title": _close_title,
     }

@@ -19,6 +19,8 @@ _LONGEST_LINE_OF_LAYOUT: Final = 200
 _MOST_COLUMNS_SPANNED: Final = 1000
 _LONGEST_REPEATED: Final = 200
 _SPAN_DIGITS: Final = 5
+# `rowspan=0` goes on to the last row of the group; longer spans than this are none
+_ALL_ROWS: Final = 65_534
 
 
 @dataclass(slots=True)
@@ -36,8 +38,8 @@ class Cell:
         cell = cls(tag.name == "th")
         if "span" in tag.attributes:
             attributes = attributes_of(tag)
-            cell.columns = _span(attributes.get("colspan", ""))
-            cell.rows = _span(attributes.get("rowspan", ""))
+            cell.columns = _span(attributes.get("colspan", "")) or 1
+            cell.rows = _span(attributes.get("rowspan", "")) or _ALL_ROWS
         return cell
 
     @property
@@ -48,9 +50,10 @@ class Cell:
 
 @dataclass(slots=True)
 class Row:
-    """A row of a table; `is_head` says that it stands in `<thead>`."""
+    """A row of a table; `is_head` says that it stands in `<thead>`. No cell reaches into the next `group` of rows."""
 
     is_head: bool
+    group: int
     cells: list[Cell] = field(default_factory=list)
 
 
@@ -64,13 +67,14 @@ class Table:
     is_layout: bool = False
     nested: int = 0
     in_head: bool = False
+    group: int = 0
     has_header_cells: bool = False
     held_tables: bool = False
     outside: list[Block] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
 
     def begin_row(self) -> None:
-        self.rows.append(Row(self.in_head))
+        self.rows.append(Row(self.in_head, self.group))
 
     def begin_cell(self, cell: Cell) -> list[Block]:
         if not self.rows:
@@ -146,7 +150,11 @@ def _spread(rows: Sequence[Row]) -> list[list[str]]:
     room = sum(1 + len(cell.text) for row in rows for cell in row.cells)
     spanned: dict[int, tuple[int, str]] = {}
     spread: list[list[str]] = []
+    group = 0
     for row in rows:
+        if row.group != group:
+            spanned.clear()
+            group = row.group
         texts: list[str] = []
         for cell in row.cells:
             room = _fill(texts, spanned, room)
@@ -185,7 +193,7 @@ def _fill(texts: list[str], spanned: dict[int, tuple[int, str]], room: int) -> i
 
 def _span(value: str) -> int:
     value = value.strip()
-    return max(1, int(value)) if value.isascii() and value.isdigit() and len(value) <= _SPAN_DIGITS else 1
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= _SPAN_DIGITS else 1
 
 
 class TableText(PageText):
@@ -225,11 +233,11 @@ class TableText(PageText):
             if self._table is not None:
                 self._end_table(self._table)
 
-    def open_head(self, _tag: Tag) -> None:
-        self._set_head(is_open=True)
+    def open_row_group(self, tag: Tag) -> None:
+        self._begin_row_group(is_head=tag.name == "thead")
 
-    def close_head(self) -> None:
-        self._set_head(is_open=False)
+    def close_row_group(self) -> None:
+        self._begin_row_group(is_head=False)
 
     def open_row(self, _tag: Tag) -> None:
         self.close_cell()
@@ -249,10 +257,11 @@ class TableText(PageText):
         else:
             self._end_cell()
 
-    def _set_head(self, *, is_open: bool) -> None:
+    def _begin_row_group(self, *, is_head: bool) -> None:
         self.close_cell()
         if self._table is not None and not self._table.nested:
-            self._table.in_head = is_open
+            self._table.in_head = is_head
+            self._table.group += 1
 
     def _end_cell(self) -> None:
         if self._cell is None and not self.words:

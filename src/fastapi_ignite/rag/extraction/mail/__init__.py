@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.generator import Generator
 from email.message import Message
@@ -19,6 +19,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from fastapi_ignite.rag.extraction.decoding import decode_as
+from fastapi_ignite.rag.extraction.enclosures import DEEPEST, Enclosures
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import MediaType
 from fastapi_ignite.rag.extraction.html import read_page
@@ -38,15 +39,22 @@ _MAIL_IN_MAIL: Final = frozenset({"message/rfc822", "message/global"})
 _CALENDARS: Final = frozenset({"text/calendar", "application/ics"})
 # another form of the page for one mail program, and what a page saved as MHTML needs to be shown
 _NOT_TO_READ: Final = frozenset({"text/x-amp-html", "text/css", "text/javascript", "text/ecmascript"})
-_DEEPEST: Final = 10
-_MOST_FILES: Final = 50
-_MOST_FILE_BYTES: Final = 50_000_000
 _ADDRESS: Final = re.compile(r"https?://\S+")
 # The line before each message in a file of several (RFC 4155), and such a line as it is written in a body.
 _FROM_LINE: Final = re.compile(
     r"(?:\A|\n\r?\n)From \S{1,300} [^\r\n]{0,100}[0-9]{4}[^\r\n]{0,100}\r?\n(?=[A-Za-z][A-Za-z0-9-]{0,80}:)"
 )
 _ESCAPED_FROM: Final = re.compile(r"^>(>*From )", re.MULTILINE)
+_REASONS: Final = {
+    ErrorCode.PASSWORD_PROTECTED: "encrypted",
+    ErrorCode.CORRUPT_FILE: "damaged",
+    ErrorCode.TOO_LARGE: "too large, or one too many",
+    ErrorCode.TOO_MANY_CHARACTERS: "too large",
+    ErrorCode.EXTRACTION_TIMEOUT: "takes too long",
+    ErrorCode.EXTRACTION_CRASHED: "its reader failed",
+}
+# files that hold no text: nothing is missing
+_WITHOUT_TEXT: Final = frozenset({ErrorCode.UNSUPPORTED_TYPE, ErrorCode.EMPTY_FILE, ErrorCode.NO_TEXT})
 _SUFFIXES: Final = {
     "text/html": ".html",
     "text/csv": ".csv",
@@ -54,29 +62,6 @@ _SUFFIXES: Final = {
     "text/plain": ".txt",
     "application/json": ".json",
 }
-
-
-@dataclass(slots=True)
-class Enclosures:
-    """Reads what is attached to a message, and counts what may still be read, in all messages that enclose it."""
-
-    read: Callable[[bytes, str, Enclosures], ExtractedText]
-    depth: int = 0
-    files: int = _MOST_FILES
-    byte_count: int = _MOST_FILE_BYTES
-
-    def read_file(self, data: bytes, suffix: str) -> ExtractedText:
-        if self.files <= 0 or self.byte_count < len(data) or self.depth >= _DEEPEST:
-            raise ExtractionError(ErrorCode.TOO_LARGE)
-        self.files -= 1
-        self.byte_count -= len(data)
-        self.depth += 1
-        try:
-            return self.read(data, suffix, self)
-        except ImportError as failure:  # the process is sealed, and nothing showed before that it needs this reader
-            raise ExtractionError(ErrorCode.EXTRACTION_CRASHED) from failure
-        finally:
-            self.depth -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +153,9 @@ class _Reader:
         kind = part.get_content_type()
         if kind in _SIGNATURES:
             return []
-        if _is_encrypted(part) or depth > _DEEPEST:
-            self.names.append(f"{file_name(part) or kind} (not read)")
+        if _is_encrypted(part) or depth > DEEPEST:
+            reason = ErrorCode.PASSWORD_PROTECTED if _is_encrypted(part) else ErrorCode.TOO_LARGE
+            self._name_unread(file_name(part) or kind, reason)
             return []
         if kind in _MAIL_IN_MAIL:
             return self._enclosed_message(part)
@@ -247,15 +233,15 @@ class _Reader:
     def _file(self, part: Message, name: str, kind: str) -> list[_Section]:
         """Read an attached file as it would be read alone. One that cannot be read is only named."""
         suffix = PurePosixPath(name).suffix.lower() or _SUFFIXES.get(kind, "")
-        self.names.append(name)
         if part.get_content_maintype() in {"image", "audio", "video"}:
+            self.names.append(name)
             return []
         try:
             found = self._enclosures.read_file(_file_bytes(part), suffix)
         except ExtractionError as failure:
-            if failure.code not in {ErrorCode.UNSUPPORTED_TYPE, ErrorCode.EMPTY_FILE, ErrorCode.NO_TEXT}:
-                self.names[-1] += " (not read)"
+            self._name_unread(name, ErrorCode(failure.code))
             return []
+        self.names.append(name)
         text = _Section(found.text, found.spans)
         return [_Section(name, is_heading=True), text] if text.weight else []
 
@@ -263,18 +249,22 @@ class _Reader:
         source = _source_of(part)
         name = file_name(part)
         if source is None:
-            self.names.append(f"{name or 'message'} (not read)")
+            self._name_unread(name or "message", ErrorCode.CORRUPT_FILE)
             return []
-        subject = header(source, "Subject")
-        self.names.append(name or subject or "message")
+        name = name or header(source, "Subject") or "message"
         enclosures = self._enclosures
-        if enclosures.depth >= _DEEPEST or _is_encrypted(source):
-            self.names[-1] += " (not read)"
+        if enclosures.depth >= DEEPEST or _is_encrypted(source):
+            reason = ErrorCode.PASSWORD_PROTECTED if _is_encrypted(source) else ErrorCode.TOO_LARGE
+            self._name_unread(name, reason)
             return []
+        self.names.append(name)
         enclosures.depth += 1
         sections = _message(source, enclosures)
         enclosures.depth -= 1
-        return [_Section(self.names[-1], is_heading=True), *sections]
+        return [_Section(name, is_heading=True), *sections]
+
+    def _name_unread(self, name: str, reason: ErrorCode) -> None:
+        self.names.append(name if reason in _WITHOUT_TEXT else f"{name} (not read: {_REASONS[reason]})")
 
 
 def _file_bytes(part: Message) -> bytes:

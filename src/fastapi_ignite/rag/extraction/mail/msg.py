@@ -16,9 +16,10 @@ from typing import Final
 from urllib.parse import quote
 
 from fastapi_ignite.rag.extraction.decoding import decode, load_codecs
+from fastapi_ignite.rag.extraction.enclosures import Enclosures
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import PDF_MAGIC, RTF_MAGIC, ZIP_MAGIC, MediaType
-from fastapi_ignite.rag.extraction.mail import Enclosures, read_message
+from fastapi_ignite.rag.extraction.mail import read_message
 from fastapi_ignite.rag.extraction.mail.outlook_rtf import unpacked_rtf
 from fastapi_ignite.rag.extraction.ole_streams import OleStreams
 from fastapi_ignite.rag.extraction.readers import load_readers, read_document

@@ -1,5 +1,6 @@
-"""Reads OpenDocument files: texts, spreadsheets and presentations. docs/reading-documents.md says what is left out.
+"""Reads OpenDocument files, packed or flat: texts, spreadsheets and presentations.
 
+docs/reading-documents.md says what is left out.
 Every text of the body is kept, at any depth, except deleted text of tracked changes, text that is formatted or
 switched as hidden, ruby readings, alternative texts of pictures, the templates of indexes, and scripts.
 """
@@ -12,14 +13,15 @@ from lxml import etree
 
 from fastapi_ignite.rag.extraction.conventions.page_numbers import is_only_page_number
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
-from fastapi_ignite.rag.extraction.formats import MediaType
+from fastapi_ignite.rag.extraction.formats import ZIP_MAGIC, MediaType
+from fastapi_ignite.rag.extraction.odf.flat_parts import FlatParts
 from fastapi_ignite.rag.extraction.odf.forms import form_values
 from fastapi_ignite.rag.extraction.odf.names import OFFICE, STYLE, TEXT
 from fastapi_ignite.rag.extraction.odf.sheets import SheetReader
 from fastapi_ignite.rag.extraction.odf.slides import SlideReader
 from fastapi_ignite.rag.extraction.odf.styles import Styles, page_masters
 from fastapi_ignite.rag.extraction.odf.text import BlockReader
-from fastapi_ignite.rag.extraction.package_parts import PackageParts
+from fastapi_ignite.rag.extraction.package_parts import PackageParts, XmlParts
 from fastapi_ignite.rag.extraction.result import ExtractedText
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 
@@ -36,7 +38,7 @@ def read(data: bytes, media_type: MediaType) -> ExtractedText:
     Raises:
         ExtractionError: the file is damaged, or repetitions in it make endless text.
     """
-    document = _Document(PackageParts(data))
+    document = _Document(PackageParts(data) if data.startswith(ZIP_MAGIC) else FlatParts(data))
     if media_type is MediaType.ODS:
         output = document.spreadsheet()
     elif media_type is MediaType.ODP:
@@ -47,7 +49,7 @@ def read(data: bytes, media_type: MediaType) -> ExtractedText:
 
 
 class _Document:
-    def __init__(self, parts: PackageParts) -> None:
+    def __init__(self, parts: XmlParts) -> None:
         self._parts = parts
         self._common = parts.xml("styles.xml") if "styles.xml" in parts.names else None
         self._output = TextBuilder()

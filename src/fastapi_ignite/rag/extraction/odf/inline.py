@@ -33,6 +33,11 @@ _BLANKS: Final = re.compile(r"[ \t\r\n]+")
 _PRIVATE: Final = re.compile("[\uf000-\uf0ff]")
 _MOST_BLANKS: Final = 200
 _NOTE: Final = f"{TEXT}note"
+_SPAN: Final = f"{TEXT}span"
+_DISPLAY: Final = f"{TEXT}display"
+_LINK: Final = f"{DRAW}a"
+_CONTROL: Final = f"{DRAW}control"
+_PAGE_NUMBER: Final = f"{TEXT}page-number"
 # Blocks inside a paragraph, which follow it.
 _ANCHORED: Final = frozenset({ANNOTATION, _NOTE, PARAGRAPH, HEADING, LIST, TABLE_ELEMENT, f"{TEXT}section"})
 # What no reader of the document sees, or what another place of the file holds once more.
@@ -43,6 +48,9 @@ SKIPPED: Final = frozenset(
         *(f"{TEXT}{name}-source" for name in ("user-index", "alphabetical-index", "bibliography")),
         *(f"{TABLE}{name}" for name in ("tracked-changes", "content-validations", "dde-links", "title", "desc")),
         *(f"{OFFICE}{name}" for name in ("event-listeners", "binary-data", "forms", "scripts")),
+        # of a document in a flat file
+        *(f"{OFFICE}{name}" for name in ("meta", "settings", "font-face-decls")),
+        *(f"{OFFICE}{name}styles" for name in ("", "automatic-", "master-")),
         *(f"{SVG}{name}" for name in ("title", "desc")),
         *(f"{PRESENTATION}{name}{end}" for name in ("header", "footer", "date-time") for end in ("", "-decl")),
         f"{PRESENTATION}notes",
@@ -114,22 +122,22 @@ class InlineReader:
             self._anchored.append(element)
         elif tag in _ANCHORED:
             self._anchored.append(element)
-        elif tag in SKIPPED or element.get(f"{TEXT}display") == "none" or self._is_hidden(element):
+        elif tag in SKIPPED or element.get(_DISPLAY) == "none" or self._is_hidden(element):
             return
-        elif tag == f"{TEXT}span":
+        elif tag == _SPAN:
             name = element.get(STYLE_NAME)
             if not self._styles.is_hidden("text", name):
                 self._content(element, *(("text", name) if name else (family, style)))
-        elif tag.startswith(DRAW) and tag != f"{DRAW}a":
+        elif tag.startswith(DRAW) and tag != _LINK:
             self._frame(element)
-        elif tag != f"{TEXT}page-number" or not (element.text or "").startswith("<"):  # no number yet: `<number>`
+        elif tag != _PAGE_NUMBER or not (element.text or "").startswith("<"):  # no number yet: `<number>`
             self._content(element, family, style)
 
     def _frame(self, element: etree._Element) -> None:
         text = self._text_in_line(element)
         if text:
             self._add(text)
-        elif element.tag != f"{DRAW}control":
+        elif element.tag != _CONTROL:
             self._anchored.append(element)
 
     def _is_hidden(self, element: etree._Element) -> bool:
@@ -149,7 +157,8 @@ class InlineReader:
             self._pieces.append(words)
 
     def _shown(self, text: str, family: str, style: str | None) -> str:
-        words = _BLANKS.sub(" ", text)
+        # most texts have single blanks and no other white space
+        words = text if text.isprintable() and "  " not in text else _BLANKS.sub(" ", text)
         if not words.isascii() and _PRIVATE.search(words):
             words = symbol_text(words, self._styles.font(family, style))
         elif family == "text" and can_be_raised(words) and self._styles.is_raised(style):

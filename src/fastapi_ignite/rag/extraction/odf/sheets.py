@@ -23,7 +23,7 @@ from fastapi_ignite.rag.extraction.odf.names import (
 )
 from fastapi_ignite.rag.extraction.odf.styles import Styles
 from fastapi_ignite.rag.extraction.odf.text import BlockReader
-from fastapi_ignite.rag.extraction.package_parts import PackageParts
+from fastapi_ignite.rag.extraction.package_parts import XmlParts
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 
 _SHAPES: Final = f"{TABLE}shapes"
@@ -50,7 +50,7 @@ Row = list[tuple[int, str]]
 class SheetReader:
     """Writes each sheet with text as a heading and tables. An empty row ends a table, and one cell alone no column."""
 
-    def __init__(self, parts: PackageParts, styles: Styles, output: TextBuilder, reader: BlockReader) -> None:
+    def __init__(self, parts: XmlParts, styles: Styles, output: TextBuilder, reader: BlockReader) -> None:
         self._parts = parts
         self._styles = styles
         self._output = output

@@ -285,6 +285,8 @@ class BlockReader:
         return bool(names) and all(_TABLE_HEADING in self._styles.bases(name) for name in names)
 
     def _read_anchored(self) -> None:
+        if not (self._inline.has_anchored or self._remarks):
+            return
         anchored = self._inline.taken_anchored()
         boxes = [element for element in anchored if element.tag not in {_NOTE, ANNOTATION}]
         if boxes:

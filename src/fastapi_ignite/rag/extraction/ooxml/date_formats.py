@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from fastapi_ignite.rag.extraction.ooxml.date_names import DATE_NAMES, ENGLISH
+
 _LAST_DAY: Final = 2_958_465  # 31 December 9999
 _DAYS_TO_1904: Final = 1462
 _MISSING_DAY: Final = 60  # the programs count 29 February 1900, which never was
@@ -21,26 +23,6 @@ _TOKEN: Final = re.compile(
     r"|(?P<fraction>\.0{1,3}(?!\d))|(?P<other>.)",
     re.DOTALL | re.IGNORECASE,
 )
-# Names of months and days by the language part of the identifier in `[$-407]`; English is the language without one.
-_MONTHS: Final = {
-    0x09: "January February March April May June July August September October November December",
-    0x07: "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
-    0x0C: "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
-    0x0A: "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
-    0x10: "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
-    0x13: "januari februari maart april mei juni juli augustus september oktober november december",
-    0x16: "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
-}
-_DAYS: Final = {
-    0x09: "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
-    0x07: "Montag Dienstag Mittwoch Donnerstag Freitag Samstag Sonntag",
-    0x0C: "lundi mardi mercredi jeudi vendredi samedi dimanche",
-    0x0A: "lunes martes miércoles jueves viernes sábado domingo",
-    0x10: "lunedì martedì mercoledì giovedì venerdì sabato domenica",
-    0x13: "maandag dinsdag woensdag donderdag vrijdag zaterdag zondag",
-    0x16: "segunda-feira terça-feira quarta-feira quinta-feira sexta-feira sábado domingo",
-}
-_ENGLISH: Final = 0x09
 _SHORT: Final = 3
 _NAMES_FROM: Final = 3
 _ISO: Final = "yyyy-mm-dd"
@@ -65,7 +47,7 @@ def date_text(code: str, serial: float, *, epoch_1904: bool) -> str | None:
         return None
     if epoch_1904 and not elapsed:
         serial += _DAYS_TO_1904
-    if pattern.has_names and pattern.language not in _MONTHS:
+    if pattern.has_names and pattern.language not in DATE_NAMES:
         pattern = _pattern(_ISO)
     days, rest = divmod(serial, 1)
     milliseconds = round(rest * _MILLISECONDS)
@@ -75,7 +57,7 @@ def date_text(code: str, serial: float, *, epoch_1904: bool) -> str | None:
         days, milliseconds = days + 1, milliseconds - _MILLISECONDS
     if days > _LAST_DAY and not elapsed:
         return None
-    return _Moment(int(days), milliseconds, pattern.language).shown(pattern).strip()
+    return _Moment(int(days), milliseconds).shown(pattern).strip()
 
 
 def serial_of(moment: dt.datetime, *, epoch_1904: bool) -> float:
@@ -88,9 +70,8 @@ def serial_of(moment: dt.datetime, *, epoch_1904: bool) -> float:
 class _Moment:
     """A day of the 1900 epoch and the milliseconds since its midnight."""
 
-    def __init__(self, days: int, milliseconds: int, language: int) -> None:
+    def __init__(self, days: int, milliseconds: int) -> None:
         self._days = days
-        self._language = language
         seconds, self._millisecond = divmod(milliseconds, 1000)
         self._total_seconds = days * 86_400 + seconds
         self._hour, seconds = divmod(seconds, 3600)
@@ -107,10 +88,9 @@ class _Moment:
             self._date = (9999, 12, 31)
 
     def shown(self, pattern: _Pattern) -> str:
-        halves = pattern.has_halves
-        return "".join([self._token(kind, text, halves=halves) for kind, text in pattern.tokens])
+        return "".join([self._token(kind, text, pattern) for kind, text in pattern.tokens])
 
-    def _token(self, kind: str, text: str, *, halves: bool) -> str:
+    def _token(self, kind: str, text: str, pattern: _Pattern) -> str:
         if kind == "noon":
             return text.split("/")[self._hour >= 12].upper()  # noqa: PLR2004  # noon
         if kind == "elapsed":
@@ -121,19 +101,14 @@ class _Moment:
         if kind == "minute":
             return str(self._minute).zfill(min(len(text), 2))
         if kind == "unit":
-            return self._unit(text, halves=halves)
+            return self._unit(text, pattern)
         return text
 
-    def _unit(self, text: str, *, halves: bool) -> str:
+    def _unit(self, text: str, pattern: _Pattern) -> str:
         year, month, day = self._date
         letter = text[0]
         if letter in "md" and len(text) >= _NAMES_FROM:
-            # the programs count days of the week as if 1 January 1900 had been a Sunday
-            return (
-                self._name(_MONTHS, month - 1, len(text))
-                if letter == "m"
-                else self._name(_DAYS, (self._days - 2) % 7, len(text))
-            )
+            return self._name(text, pattern)
         if letter == "y" and len(text) <= 2:  # noqa: PLR2004  # two digits
             return f"{year % 100:02}"
         if letter in "ye":
@@ -142,27 +117,33 @@ class _Moment:
             "b": year + 543,
             "m": month,
             "d": day,
-            "h": (self._hour - 1) % 12 + 1 if halves else self._hour,
+            "h": (self._hour - 1) % 12 + 1 if pattern.has_halves else self._hour,
             "s": self._second,
         }
         return str(numbers[letter]).zfill(min(len(text), 2)) if letter in numbers else ""
 
-    def _name(self, names: dict[int, str], number: int, width: int) -> str:
-        name = names[self._language].split()[number]
-        if width == _SHORT:
-            return name[:_SHORT]
-        return name[0] if width > 4 and names is _MONTHS else name  # noqa: PLR2004  # the first letter
+    def _name(self, text: str, pattern: _Pattern) -> str:
+        names = DATE_NAMES[pattern.language]
+        is_short = len(text) == _SHORT
+        if text[0] == "d":
+            # the programs count days of the week as if 1 January 1900 had been a Sunday
+            return (names.short_days if is_short else names.days)[(self._days - 2) % 7]
+        if is_short:
+            return names.short_months[self._date[1] - 1]
+        name = (names.months_of_days if pattern.has_day else names.months)[self._date[1] - 1]
+        return name[0] if len(text) > 4 else name  # noqa: PLR2004  # the first letter
 
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """A format code, and what is asked of it for each of its numbers."""
+    """A format code, and what is asked of it for each of its numbers. `has_day` says that it has the day of a month."""
 
     tokens: Sequence[Token]
     language: int
     is_elapsed: bool
     has_halves: bool
     has_names: bool
+    has_day: bool
     ends_in_seconds: bool
 
 
@@ -177,6 +158,7 @@ def _pattern(code: str) -> _Pattern:
         is_elapsed="elapsed" in kinds,
         has_halves="noon" in kinds,
         has_names=any(text[0] in "md" and len(text) >= _NAMES_FROM for text in units),
+        has_day=any(text in {"d", "dd"} for text in units),
         ends_in_seconds="fraction" not in kinds and any(text[0] == "s" for text in units),
     )
 
@@ -184,7 +166,7 @@ def _pattern(code: str) -> _Pattern:
 def _tokens(code: str) -> tuple[Sequence[Token], int]:
     """Return the tokens, in which `m` between hours and seconds is a minute, and the language of its names."""
     tokens: list[Token] = []
-    language = _ENGLISH
+    language = ENGLISH
     for found in _TOKEN.finditer(code):
         kind = found.lastgroup
         if kind in {"language", "currency"}:

@@ -7,6 +7,7 @@ import ctypes
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import pypdfium2 as pdfium
@@ -18,7 +19,9 @@ from fastapi_ignite.rag.extraction.bidirectional import (
     reading_order,
     reads_from_the_right,
 )
+from fastapi_ignite.rag.extraction.conventions.superscripts import raised
 from fastapi_ignite.rag.extraction.pdf.fields import Field, with_fields
+from fastapi_ignite.rag.extraction.pdf.superscripts import raised_digits, with_raised
 
 # pdfium takes the direction of a single character from how the page is filled: on a page with little text it runs `1`,
 # `2` and `3` of three lines together. A line over the whole width of the page, removed afterwards, prevents that.
@@ -67,7 +70,7 @@ class PageReader:
         box = PlacedText("", *page.get_bbox())
         if page.get_rotation() not in {90, 270}:  # where lines run upwards, the guide would mislead
             with self._guided(page) as (content, guide):
-                text = _without_guide(content.get_text_bounded())
+                text = content.get_text_bounded()
                 if len(_VERTICAL_LINE.findall(text.replace("\r\n", "\n"))) < _VERTICAL_LINES:
                     return _finished(content, len(guide), text, box, fields)
         with contextlib.closing(page.get_textpage()) as content:
@@ -95,13 +98,16 @@ class PageReader:
 def _finished(
     content: pdfium.PdfTextPage, guide_length: int, text: str, page: PlacedText, fields: Sequence[Field]
 ) -> str:
+    digits = raised_digits(content, text)
+    text = with_raised(text, digits) if digits else text
+    text = _without_guide(text) if guide_length else text
     if _is_gibberish(content, text, guide_length):
         raise UnreadableFontError
     if fields or has_right_to_left(text):
         from_the_right = reads_from_the_right(text)
         lines = [
             reading_order(line, page_from_the_right=from_the_right)
-            for line in _placed_lines(content, guide_length, page)
+            for line in _placed_lines(content, guide_length, page, frozenset(digits.values()))
         ]
         text = "\n".join("".join(part.text for part in line) for line in with_fields(lines, fields))
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
@@ -119,9 +125,11 @@ def _is_gibberish(content: pdfium.PdfTextPage, text: str, guide_length: int) -> 
     return 2 * len(unknown) > len(sample)
 
 
-def _placed_lines(content: pdfium.PdfTextPage, guide_length: int, page: PlacedText) -> list[list[PlacedText]]:
+def _placed_lines(
+    content: pdfium.PdfTextPage, guide_length: int, page: PlacedText, raised_characters: AbstractSet[int]
+) -> list[list[PlacedText]]:
     lines: list[list[PlacedText]] = [[]]
-    for part in _placed_characters(content):
+    for number, part in enumerate(_placed_characters(content)):
         if part.text == "\n":
             lines.append([])
         elif part.text == _GUIDE and guide_length and part.top <= page.bottom + 2 * _GUIDE_SIZE:
@@ -130,7 +138,7 @@ def _placed_lines(content: pdfium.PdfTextPage, guide_length: int, page: PlacedTe
             lines[-1].append(part.with_text("-"))
             lines.append([])
         elif part.text not in {"\r", "\0"} and part.touches(page):
-            lines[-1].append(part)
+            lines[-1].append(part.with_text(raised(part.text)) if number in raised_characters else part)
     return [line for line in lines if line]
 
 

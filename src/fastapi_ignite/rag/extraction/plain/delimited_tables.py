@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from fastapi_ignite.rag.extraction.conventions.header_rows import has_header
@@ -86,29 +87,30 @@ def _beginning(text: str, characters: int) -> str:
 
 def _shape(text: str, separator: str) -> _Shape | None:
     """Read every row, and keep the first of the table; None where the text breaks the rules of CSV."""
-    counts: Counter[int] = Counter()
-    sizes: list[tuple[int, int]] = []
-    rows: list[list[str]] = []
+    kept: list[tuple[int, list[str]]] = []
     line = 0
-    has_line_ends = False
     reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=separator)
     try:
-        for row in reader:
-            if row:
-                counts[len(row)] += 1
-                if len(sizes) < _ROWS_KEPT:
-                    sizes.append((line, len(row)))
-                    rows.append(row)
-            has_line_ends = has_line_ends or reader.line_num > line + 1
+        for row in islice(reader, _ROWS_KEPT):
+            kept.append((line, row))
             line = reader.line_num
+        sizes = [len(row) for _, row in kept] + list(map(len, reader))
     except csv.Error:  # a cell of more than 128 KiB
         return None
+    counts = Counter(filter(None, sizes))
     columns, alike = max(counts.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
     # the header may have fewer cells than the rows, whose lines end in a separator; a title has one
-    first = next((n for n, (_, size) in enumerate(sizes) if size >= max(_FEWEST_COLUMNS, columns / 2)), None)
+    filled = [(start, row) for start, row in kept if row]
+    first = next((n for n, (_, row) in enumerate(filled) if len(row) >= max(_FEWEST_COLUMNS, columns / 2)), None)
     if first is None:
         return None
-    return _Shape(columns, alike / max(1, counts.total() - first), sizes[first][0], rows[first:], has_line_ends)
+    return _Shape(
+        columns,
+        share=alike / max(1, counts.total() - first),
+        first_line=filled[first][0],
+        rows=[row for _, row in filled[first:]],
+        has_line_ends=reader.line_num > len(sizes),
+    )
 
 
 def _line_start(text: str, start: int, lines: int) -> int:

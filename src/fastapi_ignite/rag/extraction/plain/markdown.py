@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from itertools import accumulate
+from typing import Final
 
 from fastapi_ignite.rag.extraction.structure import Span, SpanKind
 
@@ -20,15 +21,6 @@ _LONGEST_FRONT_MATTER: Final = 200
 _KEY: Final = re.compile(r"#|[\w\"'.-]+[ \t]*[:=]")
 
 
-class _Line(NamedTuple):
-    start: int
-    text: str
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.text)
-
-
 def markdown_spans(text: str) -> Iterator[Span]:
     """Return the spans in order.
 
@@ -36,22 +28,15 @@ def markdown_spans(text: str) -> Iterator[Span]:
     or empty line. A table is its rows with the line of dashes between them. Code stands without its fences. What
     stands between `---` at the top of the file (front matter) is code.
     """
-    return _Scanner(_lines(text)).run()
-
-
-def _lines(text: str) -> list[_Line]:
-    lines, start = [], 0
-    for line in text.split("\n"):
-        lines.append(_Line(start, line))
-        start += len(line) + 1
-    return lines
+    return _Scanner(text.split("\n")).run()
 
 
 class _Scanner:
     """Goes forward line by line. Each method returns the number of the first line that it leaves to others."""
 
-    def __init__(self, lines: list[_Line]) -> None:
+    def __init__(self, lines: list[str]) -> None:
         self._lines = lines
+        self._starts = [0, *accumulate(len(line) + 1 for line in lines)]
         self._found: list[Span] = []
         self._in_list = False
 
@@ -61,7 +46,7 @@ class _Scanner:
         while number < len(self._lines):
             yield from self._found
             self._found.clear()
-            line = self._lines[number].text
+            line = self._lines[number]
             if not line or line.isspace():
                 after_text = False
                 number += 1
@@ -73,7 +58,9 @@ class _Scanner:
 
     def _block(self, number: int, *, after_text: bool) -> int | None:
         """Return where the block ends that begins here; None for a line of a paragraph."""
-        text = self._lines[number].text
+        text = self._lines[number]
+        if text[0].isalpha():  # no mark begins with a letter
+            return self._unmarked(number, after_text=after_text)
         fence = _FENCE.match(text)
         if fence is not None:
             return self._fenced(number, fence[1])
@@ -83,7 +70,7 @@ class _Scanner:
 
     def _marked(self, number: int) -> int | None:
         """Read a heading, a thematic break or a list item: its first characters say what it is."""
-        text = self._lines[number].text
+        text = self._lines[number]
         heading = _HEADING.match(text)
         if heading is not None:
             self._in_list = False
@@ -97,7 +84,7 @@ class _Scanner:
 
     def _unmarked(self, number: int, *, after_text: bool) -> int | None:
         """Read a table or a heading: the line below says what it is."""
-        if not self._lines[number].text[0].isspace():
+        if not self._lines[number][0].isspace():
             self._in_list = False
         if self._is_table(number):
             return self._table(number)
@@ -106,11 +93,11 @@ class _Scanner:
     def _add(self, kind: SpanKind, first: int, after: int, *, level: int = 0, separator: str = "") -> int:
         """Add a span from the first line to the line before `after`, without blanks around it."""
         last = after - 1
-        while last > first and not self._lines[last].text.strip():
+        while last > first and not self._lines[last].strip():
             last -= 1
-        first_line, last_line = self._lines[first], self._lines[last]
-        indentation = 0 if kind is SpanKind.CODE else len(first_line.text) - len(first_line.text.lstrip())
-        start, end = first_line.start + indentation, last_line.start + len(last_line.text.rstrip())
+        line = self._lines[first]
+        indentation = 0 if kind is SpanKind.CODE else len(line) - len(line.lstrip())
+        start, end = self._starts[first] + indentation, self._starts[last] + len(self._lines[last].rstrip())
         if start < end:
             self._found.append(Span(kind, start, end, level, separator))
         return after
@@ -118,10 +105,10 @@ class _Scanner:
     def _front_matter(self) -> int:
         """What begins with a rule instead has no key in its first line."""
         lines = self._lines[:_LONGEST_FRONT_MATTER]
-        ends = _FRONT_MATTER.get(lines[0].text.rstrip(), ())
-        if len(lines) < 2 or not _KEY.match(lines[1].text):  # noqa: PLR2004 - the line of dashes and one more
+        ends = _FRONT_MATTER.get(lines[0].rstrip(), ())
+        if len(lines) < 2 or not _KEY.match(lines[1]):  # noqa: PLR2004 - the line of dashes and one more
             return 0
-        after = next((number for number, line in enumerate(lines) if number and line.text.rstrip() in ends), 0)
+        after = next((number for number, line in enumerate(lines) if number and line.rstrip() in ends), 0)
         if after > 1:
             self._add(SpanKind.CODE, 1, after)
         return after and after + 1
@@ -130,7 +117,7 @@ class _Scanner:
         """A fence that is never closed goes on to the end of the file."""
         after = number + 1
         while after < len(self._lines):
-            mark = self._lines[after].text.strip()
+            mark = self._lines[after].strip()
             if mark.startswith(fence) and not mark.strip(fence[0]):
                 break
             after += 1
@@ -141,7 +128,7 @@ class _Scanner:
     def _indented(self, number: int) -> int:
         last = after = number
         while after < len(self._lines):
-            text = self._lines[after].text
+            text = self._lines[after]
             if _INDENTED.match(text) and not text.isspace():
                 last = after
             elif text.strip():
@@ -153,7 +140,7 @@ class _Scanner:
     def _item(self, number: int) -> int:
         after = number + 1
         while after < len(self._lines):
-            text = self._lines[after].text
+            text = self._lines[after]
             if (
                 not text.strip() or _ITEM.match(text) or _HEADING.match(text) or _FENCE.match(text)
                 or _RULE.fullmatch(text) or self._is_table(after)
@@ -163,26 +150,26 @@ class _Scanner:
         return self._add(SpanKind.LIST_ITEM, number, after)
 
     def _underlined(self, number: int) -> int | None:
-        if number + 1 >= len(self._lines) or self._lines[number].text[0] in ">|":
+        if number + 1 >= len(self._lines) or self._lines[number][0] in ">|":
             return None
-        underline = self._lines[number + 1].text
+        underline = self._lines[number + 1]
         if not _UNDERLINE.fullmatch(underline):
             return None
         self._add(SpanKind.HEADING, number, number + 1, level=1 if "=" in underline else 2)
         return number + 2
 
     def _is_table(self, number: int) -> bool:
-        if number + 1 >= len(self._lines) or "|" not in self._lines[number].text:
+        if number + 1 >= len(self._lines) or "|" not in self._lines[number]:
             return False
-        delimiter = self._lines[number + 1].text
+        delimiter = self._lines[number + 1]
         if "|" not in delimiter or "-" not in delimiter:
             return False
         cells = _cells(delimiter)
-        return all(map(_DELIMITER_CELL.fullmatch, cells)) and len(cells) == len(_cells(self._lines[number].text))
+        return all(map(_DELIMITER_CELL.fullmatch, cells)) and len(cells) == len(_cells(self._lines[number]))
 
     def _table(self, number: int) -> int:
         after = number + 2
-        while after < len(self._lines) and "|" in self._lines[after].text:
+        while after < len(self._lines) and "|" in self._lines[after]:
             after += 1
         return self._add(SpanKind.TABLE, number, after, level=1, separator="|")
 

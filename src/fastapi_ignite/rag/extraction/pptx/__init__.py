@@ -30,7 +30,7 @@ from fastapi_ignite.rag.extraction.ooxml.parts import (
     relation_id,
 )
 from fastapi_ignite.rag.extraction.pptx.list_numbers import ListNumbers
-from fastapi_ignite.rag.extraction.pptx.placeholders import Placeholders, list_level, placeholder_type
+from fastapi_ignite.rag.extraction.pptx.placeholders import Placeholders, bullet, list_level, placeholder_type
 from fastapi_ignite.rag.extraction.result import ExtractedText
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 
@@ -111,8 +111,8 @@ class _Slide:
 
     def add(self, authors: dict[str, str]) -> None:
         """Add all that the slide holds: its title, its shapes, its notes and the comments on it."""
-        shapes = list(_shapes(find(self._root, "cSld", "spTree")))
-        titles = filter(None, (self._title(shape) for shape in shapes if placeholder_type(shape) in _TITLES))
+        shapes = [(shape, placeholder_type(shape)) for shape in _shapes(find(self._root, "cSld", "spTree"))]
+        titles = filter(None, (self._title(shape) for shape, kind in shapes if kind in _TITLES))
         mark = "" if is_true(self._root.get("show", "1")) else _HIDDEN
         title = next(titles, "")
         if title:
@@ -121,8 +121,8 @@ class _Slide:
             self._builder.paragraph(mark)
         for another in titles:
             self._builder.heading(another, 1)
-        for shape in shapes:
-            if placeholder_type(shape) not in _TITLES | _NOT_OF_SLIDE:
+        for shape, kind in shapes:
+            if kind not in _TITLES | _NOT_OF_SLIDE:
                 self._add_shape(shape)
         for name in self._related("notesSlide"):
             self._add_notes(name)
@@ -145,19 +145,21 @@ class _Slide:
             self._add_graphic(find(shape, "graphic", "graphicData"))
             return
         numbers = ListNumbers()
+        styles = self._placeholders.list_styles(self._layout, shape)
         for paragraph in descendants(shape, "p"):
             text = paragraph_text(paragraph, self._number)
             if text.strip():
-                self._add_paragraph(shape, paragraph, text, numbers)
+                self._add_paragraph(paragraph, text, bullet(paragraph, styles), numbers)
 
-    def _add_paragraph(self, shape: etree._Element, paragraph: etree._Element, text: str, numbers: ListNumbers) -> None:
+    def _add_paragraph(
+        self, paragraph: etree._Element, text: str, mark: etree._Element | None, numbers: ListNumbers
+    ) -> None:
         level = list_level(paragraph)
-        bullet = self._placeholders.bullet(self._layout, shape, paragraph)
-        if bullet is None:
+        if mark is None:
             numbers.end(level)
             self._builder.paragraph(text)
-        elif local_name(bullet) == "buAutoNum":
-            number = numbers.number(level, bullet.get("type", ""), bullet.get("startAt", "1"))
+        elif local_name(mark) == "buAutoNum":
+            number = numbers.number(level, mark.get("type", ""), mark.get("startAt", "1"))
             self._builder.list_item(f"{_INDENT * level}{number} {text}")
         else:
             numbers.end(level)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -41,6 +41,19 @@ class _Styles:
     parent: str | None = None
 
 
+def bullet(paragraph: etree._Element, list_styles: Sequence[etree._Element]) -> etree._Element | None:
+    """Return the element of the bullet or number that stands before a paragraph of a shape with these styles, or None.
+
+    The properties of the paragraph itself come first.
+    """
+    level = f"lvl{list_level(paragraph) + 1}pPr"
+    for properties in (find(paragraph, "pPr"), *(find(style, level) for style in list_styles)):
+        for child in () if properties is None else properties:
+            if local_name(child) in _BULLETS:
+                return None if local_name(child) == "buNone" else child
+    return None
+
+
 class Placeholders:
     """Knows the layouts and masters of a presentation. Each is read once."""
 
@@ -48,31 +61,23 @@ class Placeholders:
         self._parts = parts
         self._known: dict[str, _Styles] = {}
 
-    def bullet(self, layout: str | None, shape: etree._Element, paragraph: etree._Element) -> etree._Element | None:
-        """Return the element of the bullet or number that stands before a paragraph, or None."""
-        level = list_level(paragraph)
-        for properties in self._properties(layout, shape, paragraph, f"lvl{level + 1}pPr"):
-            for child in () if properties is None else properties:
-                if local_name(child) in _BULLETS:
-                    return None if local_name(child) == "buNone" else child
-        return None
+    def list_styles(self, layout: str | None, shape: etree._Element) -> Sequence[etree._Element]:
+        """Return the list styles of a shape, its own first, then those that it inherits."""
+        return [style for style in self._inherited(layout, shape) if style is not None]
 
-    def _properties(
-        self, layout: str | None, shape: etree._Element, paragraph: etree._Element, level: str
-    ) -> Iterator[etree._Element | None]:
-        yield find(paragraph, "pPr")
-        yield find(shape, "txBody", "lstStyle", level)
+    def _inherited(self, layout: str | None, shape: etree._Element) -> Iterator[etree._Element | None]:
+        yield find(shape, "txBody", "lstStyle")
         placeholder = _placeholder(shape)
         if placeholder is None or layout is None:
             return
         kind, index = placeholder.get("type", "obj"), placeholder.get("idx", "")
         on_layout = self._styles(layout)
-        yield find(on_layout.by_index.get(index, on_layout.by_type.get(kind)), level)
+        yield on_layout.by_index.get(index, on_layout.by_type.get(kind))
         if on_layout.parent is not None:
             on_master = self._styles(on_layout.parent)
-            yield find(on_master.by_type.get(_ON_MASTER.get(kind, kind)), level)
+            yield on_master.by_type.get(_ON_MASTER.get(kind, kind))
             style = "titleStyle" if kind in _TITLES else "otherStyle" if kind in _FURNITURE else "bodyStyle"
-            yield find(on_master.texts, style, level)
+            yield find(on_master.texts, style)
 
     def _styles(self, name: str) -> _Styles:
         if name not in self._known:

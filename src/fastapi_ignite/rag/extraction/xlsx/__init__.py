@@ -34,7 +34,8 @@ from fastapi_ignite.rag.extraction.ooxml.parts import (
 from fastapi_ignite.rag.extraction.result import ExtractedText
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 from fastapi_ignite.rag.extraction.xlsx.cell_values import CellValues, string_text
-from fastapi_ignite.rag.extraction.xlsx.rows import RowReader, column_number
+from fastapi_ignite.rag.extraction.xlsx.rows import RowReader
+from fastapi_ignite.rag.extraction.xlsx.sheet_row import column_number
 from fastapi_ignite.rag.extraction.xlsx.tables import COLUMNS, Area, SheetLayout, add_tables
 
 _HIDDEN_SHEET: Final = "(hidden sheet)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,8 @@ from fastapi_ignite.rag.extraction.ooxml.parts import children, descendants, fin
 
 _ESCAPED: Final = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _PLAIN_DIGITS: Final = 15
+_FUNCTION_PREFIX: Final = re.compile(r"_xl(?:fn|ws|udf)\.")
+_WITHOUT_VALUE: Final = "=?"
 _LAST_DECIMALS: Final = frozenset("123456789")
 _ISO_DATE: Final = BUILT_IN_FORMATS[14]
 _ISO_DATE_AND_TIME: Final = "yyyy-mm-dd h:mm:ss"
@@ -33,17 +35,43 @@ _CACHED_VALUES: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class CellKind:
-    """How the cells of one type and style are shown. `is_text` says that they may name columns."""
+    """How the cells of one type and style are shown. `is_text` says that they may name columns.
+
+    `are_shown` tells quickly whether values are stored as they are shown, if it knows; `show` gives the same then.
+    """
 
     show: Callable[[str], str]
     is_text: bool = False
     is_date: bool = False
+    are_shown: Callable[[Sequence[str]], bool] | None = None
+
+    def shown(self, values: Sequence[str]) -> Sequence[str]:
+        """Return what cells of this kind show. A cell without a value has None or an empty one."""
+        if not all(values):
+            return [self.show(value) if value else "" for value in values]
+        if self.are_shown is not None and self.are_shown(values):
+            return values
+        return list(map(self.show, values))
 
 
 _SHOWN_WITHOUT_FORMAT: Final = {
     "b": CellKind(lambda value: "TRUE" if is_true(value) else "FALSE"),
     "e": CellKind(str),
 }
+
+
+class _Remembered(dict[str, str]):
+    """What values look like, by the values: the same ones come again and again in a column."""
+
+    def __init__(self, show: Callable[[str], str]) -> None:
+        super().__init__()
+        self._show = show
+
+    def __missing__(self, value: str) -> str:
+        shown = self._show(value)
+        if len(self) < _CACHED_VALUES:
+            self[value] = shown
+        return shown
 
 
 class CellValues:
@@ -68,17 +96,18 @@ class CellValues:
 
     def _new_kind(self, cell_type: str, shown_as: NumberFormat) -> CellKind:
         if cell_type == "s":
-            return CellKind(_cached(lambda value: shown_as.text(self._string(value))), is_text=True)
+            return CellKind(_Remembered(lambda value: shown_as.text(self._string(value))).__getitem__, is_text=True)
         if cell_type in {"str", "inlineStr"}:
             show = unescaped if shown_as.is_general else lambda value: shown_as.text(unescaped(value))
-            return CellKind(show, is_text=True)
+            return CellKind(show, is_text=True, are_shown=_have_no_escapes if shown_as.is_general else None)
         if cell_type in _SHOWN_WITHOUT_FORMAT:
             return _SHOWN_WITHOUT_FORMAT[cell_type]
         if cell_type == "d":
             return CellKind(lambda value: self._iso_date(value, shown_as), is_date=True)
         if shown_as.is_general:
-            return CellKind(general_number)
-        return CellKind(_cached(lambda value: self._number(value, shown_as)), is_date=shown_as.is_date)
+            return CellKind(general_number, are_shown=_are_whole_numbers)
+        show_number = _Remembered(lambda value: self._number(value, shown_as)).__getitem__
+        return CellKind(show_number, is_date=shown_as.is_date)
 
     def _string(self, value: str) -> str:
         try:
@@ -120,6 +149,22 @@ def general_number(value: str) -> str:
         return value
 
 
+def _are_whole_numbers(values: Sequence[str]) -> bool:
+    return "".join(values).isdigit() and max(map(len, values)) <= _PLAIN_DIGITS
+
+
+def cell_text(cell: etree._Element, kind: CellKind) -> str:
+    """Return what a cell shows. A formula whose value was never computed shows itself: `=A1*B1`."""
+    value, formula, inline = (find(cell, name) for name in ("v", "f", "is"))
+    if inline is not None:
+        return string_text(inline)
+    if value is not None and value.text:
+        return kind.show(value.text)
+    if formula is None or (value is not None and cell.get("t") == "str"):
+        return ""
+    return f"={_FUNCTION_PREFIX.sub('', unescaped(formula.text))}" if formula.text else _WITHOUT_VALUE
+
+
 def string_text(item: etree._Element) -> str:
     """Return the text of a shared or inline string: of all its runs, without the phonetic ones."""
     pieces: list[str] = []
@@ -150,6 +195,10 @@ def unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
 
 
+def _have_no_escapes(values: Sequence[str]) -> bool:
+    return "_x" not in "".join(values)
+
+
 def _cell_formats(styles: etree._Element | None) -> list[str]:
     """Return the format code of each cell style."""
     codes = dict(BUILT_IN_FORMATS)
@@ -160,18 +209,3 @@ def _cell_formats(styles: etree._Element | None) -> list[str]:
 
 def _number_of(value: str | None) -> int:
     return int(value) if value and value.isdecimal() and len(value) < 10 else 0  # noqa: PLR2004  # no honest number
-
-
-def _cached(show: Callable[[str], str]) -> Callable[[str], str]:
-    """Remember what values look like: the same ones come again and again in a column."""
-    known: dict[str, str] = {}
-
-    def remembered(value: str) -> str:
-        shown = known.get(value)
-        if shown is None:
-            shown = show(value)
-            if len(known) < _CACHED_VALUES:
-                known[value] = shown
-        return shown
-
-    return remembered

@@ -10,7 +10,7 @@ from typing import Final
 
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
-from fastapi_ignite.rag.extraction.xlsx.rows import SheetRow
+from fastapi_ignite.rag.extraction.xlsx.sheet_row import SheetRow
 
 HIDDEN_ROW: Final = "(hidden row)"
 HIDDEN_COLUMN: Final = "(hidden column)"
@@ -122,7 +122,7 @@ class _Tables:
         )
         return 2 if is_over_columns and len(table) > _MOST_HEADER_ROWS and _names_columns(table[1]) else 1
 
-    def _lines(self, table: Sequence[SheetRow], header_rows: int) -> Iterator[list[str]]:
+    def _lines(self, table: Sequence[SheetRow], header_rows: int) -> Iterator[Sequence[str]]:
         """Yield the cells of each row, with empty ones where a column of the table has none in this row."""
         used = sorted({column for row in table for column in row.columns})
         places = {column: place for place, column in enumerate(used)}
@@ -132,20 +132,20 @@ class _Tables:
             cells = row.texts
             if width != len(cells):
                 self._count(width)
-                cells = [""] * width
+                cells = spread = [""] * width
                 for column, text in zip(row.columns, row.texts, strict=True):
-                    cells[places[column]] = text
+                    spread[places[column]] = text
             if position < header_rows and header_rows > 1:
                 cells = self._over_columns(row, cells, used)
             if not position and hidden:
-                cells = cells + [""] * (len(used) - len(cells))
+                cells = names = [*cells, *[""] * (len(used) - len(cells))]
                 for place in hidden:
-                    cells[place] = f"{cells[place]} {HIDDEN_COLUMN}".lstrip()
+                    names[place] = f"{names[place]} {HIDDEN_COLUMN}".lstrip()
             yield [*cells, HIDDEN_ROW] if row.hidden else cells
 
-    def _over_columns(self, row: SheetRow, cells: list[str], used: Sequence[int]) -> list[str]:
+    def _over_columns(self, row: SheetRow, texts: Sequence[str], used: Sequence[int]) -> Sequence[str]:
         """Return the cells of a header row with each merged cell repeated over its columns."""
-        cells = cells + [""] * (len(used) - len(cells))
+        cells = [*texts, *[""] * (len(used) - len(texts))]
         self._count(len(used))
         for column, text in zip(row.columns, row.texts, strict=True):
             area = self.layout.merged.get((row.number, column))

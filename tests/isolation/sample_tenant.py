@@ -1,4 +1,4 @@
-"""A tenant with something of everything, for others to look for."""
+"""A tenant that has rows in every table, for tests that try to reach them as another tenant."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from support.tenant_records import eventually
 
 
 @dataclass(frozen=True, slots=True)
-class Household:
+class SampleTenant:
     """A tenant with a row in every table, and a project of each engine.
 
-    Its `word` stands in every text it ever sent, and nowhere else.
+    Every text that the tenant has sent contains `word`, which stands in no other text. `engine` selects the project
+    whose ids `ids` returns.
     """
 
     tenant: TenantClient
@@ -37,40 +38,40 @@ class Household:
 
     @property
     def ids(self) -> Mapping[str, str]:
-        """One of its ids for each place where requests take one, by the place's name."""
+        """Return the id for each place of a request that takes one, by the place's name."""
         return self.ids_by_engine[self.engine]
 
     @property
     def all_ids(self) -> set[tuple[str, str]]:
-        """Return the ids in the projects of all engines, with the names of their places."""
+        """Return the names of the places and the ids, of the projects of all engines."""
         return {each for ids in self.ids_by_engine.values() for each in ids.items()}
 
-    def at(self, engine: str) -> Household:
-        """As one that knows the project of this engine alone."""
+    def at(self, engine: str) -> SampleTenant:
+        """Return the same tenant with the ids of this engine's project."""
         return replace(self, engine=engine)
 
     @property
     def fact(self) -> str:
-        """The text of its document."""
+        """Return the text of its document."""
         return fact(self.word)
 
     @property
     def question(self) -> str:
-        """What its document answers."""
+        """Return a question that its document answers."""
         return question(self.word)
 
     @property
     def key(self) -> str:
-        """The `Idempotency-Key` it used."""
+        """Return the `Idempotency-Key` that it has used."""
         return f"key-of-{self.word}"
 
     @property
     def project_name(self) -> str:
-        """As it was created."""
+        """Return the name with which its project was created."""
         return f"The {self.word} project"
 
 
-HouseholdFactory = Callable[[str], Awaitable[Household]]
+SampleTenantFactory = Callable[[str], Awaitable[SampleTenant]]
 
 
 def fact(word: str) -> str:
@@ -81,16 +82,18 @@ def question(word: str) -> str:
     return f"What opens the vault of the north wing, {word} perhaps?"
 
 
-async def settle(
+async def build_sample_tenant(
     client: httpx2.AsyncClient,
-    hosted: httpx2.AsyncClient,
+    openai_client: httpx2.AsyncClient,
     settings: Settings,
     database: Database,
     word: str,
-) -> Household:
-    """Made by the API alone, but for the month's usage and an upload on its way. A worker must be running.
+) -> SampleTenant:
+    """Make a sample tenant; a worker must be running.
 
-    `hosted` starts projects at OpenAI, if that engine is there. The contracts of the features make the other rows.
+    Everything is made through the API, except for the rolled-up usage and an unfinished upload. Projects start at
+    OpenAI through `openai_client`, if that engine is present. The contracts of the features make the rows of the other
+    tables.
     """
     made = await client.post("/tenants/create", params={"name": f"The {word} family", "plan_id": "hobby"})
     tenant_id = UUID(made.json()["tenant_id"])
@@ -101,17 +104,17 @@ async def settle(
         ids |= await contract.create_rows(tenant, word)
     projects = {"local": ids | await _project(tenant, word, f"The {word} project", key)}
     if "openai" in ENGINES:
-        elsewhere = TenantClient(tenant_id, hosted, tenant.headers)
+        elsewhere = TenantClient(tenant_id, openai_client, tenant.headers)
         projects["openai"] = ids | await _project(elsewhere, word, f"The {word} project at OpenAI", {})
-    household = Household(tenant, word, projects)
+    sample_tenant = SampleTenant(tenant, word, projects)
     await UsageRollUp(database).run()
     await _begin_upload(database, tenant_id)
-    await _at_rest(household)
-    return household
+    await _at_rest(sample_tenant)
+    return sample_tenant
 
 
 async def _project(tenant: TenantClient, word: str, name: str, key: Mapping[str, str]) -> dict[str, str]:
-    """One that knows the word's fact and was asked about it; its ids."""
+    """Make a project, upload the word's fact, ask about it, and return the ids."""
     created = await tenant.post("/ingestion/projects/create", params={"name": name}, headers=dict(key))
     project: str = created.json()["id"]
     upload: dict[str, Any] = (await tenant.upload(project, (f"{word}.txt", fact(word).encode()))).json()
@@ -129,16 +132,16 @@ async def _project(tenant: TenantClient, word: str, name: str, key: Mapping[str,
 
 
 async def _begin_upload(database: Database, tenant_id: UUID) -> None:
-    """One that holds something and does not end while the tests run."""
+    """Insert an upload that reserves bytes and does not end while the tests run."""
     reservation = UploadReservation(database, tenant_id=tenant_id, upload_id=new_id(), bounds=default_settings().upload)
     async with database.tenant(tenant_id) as session:
         await reservation.begin(session, declared_bytes=1000)
         await session.execute(text("UPDATE uploads SET lease_until = now() + interval '1 day'"))
 
 
-async def _at_rest(household: Household) -> None:
-    """Until no worker changes anything of it any more."""
-    tenant, ids = household.tenant, household.ids
+async def _at_rest(sample_tenant: SampleTenant) -> None:
+    """Wait until no worker changes a row of the tenant any more."""
+    tenant, ids = sample_tenant.tenant, sample_tenant.ids
 
     async def rests() -> bool:
         listed = (await tenant.get(f"/ingestion/projects/{ids['project_id']}/files")).json()
@@ -149,7 +152,7 @@ async def _at_rest(household: Household) -> None:
 
 
 async def fingerprint(database: Database, tenant_id: UUID, tables: Sequence[TenantTable]) -> dict[str, str]:
-    """Enough to notice that a row was added, changed, hidden or removed."""
+    """Return a hash of the tenant's rows in each table; any added, changed, hidden or removed row changes it."""
     rows = "SELECT md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM {name} t"
     async with database.tenant(tenant_id) as session:
         return {table.name: str(await session.scalar(text(rows.format(name=table.name)))) for table in tables}
