@@ -74,9 +74,15 @@ layers: $(VENV)/.dev ## Import directions
 migrations: $(VENV)/.dev ## The models and the migrations agree
 	@$(PY) cli.py db check
 
-bench: $(VENV)/.dev ## Measure ingestion and answers; with DATA=folder, retrieval on collections in BEIR layout
-	@PYTHONPATH=src:tests $(PY) bench/ingestion.py
-	@test -z "$(DATA)" || PYTHONPATH=src:tests $(PY) bench/retrieval.py --data "$(DATA)"
+bench: $(VENV)/.dev ## Run the short benchmarks; with DATA=folder, also retrieval on collections in BEIR layout
+	@$(PY) -m bench.request_rates
+	@$(PY) -m bench.ingestion
+	@$(PY) -m bench.isolation_cost --megabytes 2
+	@$(PY) -m bench.reservations --rounds 3
+	@$(PY) -m bench.streaming --answers 100
+	@$(PY) -m bench.ledger --rows 100000
+	@$(PY) -m bench.rate_limits cost
+	@test -z "$(DATA)" || $(PY) -m bench.retrieval --data "$(DATA)"
 
 pages: $(VENV)/.runtime ## Write the generated pages: docs/openapi.json, configuration.md, jobs.md and .env.example
 	@$(PY) cli.py openapi > docs/openapi.json

@@ -1,6 +1,6 @@
 """What honest tenants notice of an attack: quiet and attacked phases in turn, in one run.
 
-    PYTHONPATH=src:tests:bench python bench/attacks.py [--seconds 20] [--phases 1]
+    python -m bench.attacks [--seconds 20] [--phases 1]
 
 The attack is 4 connections with a header of 100 MB each, repeated; 1,100 half-open connections; 50 slow uploads; and a
 tenant whose 160 MB of hostile HTML wait for the parser. Meanwhile another tenant calls `limits/current` eight times a
@@ -22,6 +22,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 
+from bench import ROOT
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.core.security import sign_token
 from support.running_stack import RunningStack
@@ -108,12 +109,13 @@ async def attack(stack: RunningStack, hostile: Tenant, measuring: Coroutine[None
         "-n",
         "19",
         sys.executable,
-        "bench/hostile_clients.py",
+        "-m",
+        "bench.hostile_clients",
         str(stack.port),
         str(seconds + 4),
         hostile.token,
     ]
-    clients = await asyncio.create_subprocess_exec(*command, f"/api/v1{hostile.path}")
+    clients = await asyncio.create_subprocess_exec(*command, f"/api/v1{hostile.path}", cwd=ROOT)
     await asyncio.sleep(3)
     await measuring
     await clients.wait()

@@ -1,6 +1,6 @@
 """Attack a whole stack from outside, and check that nothing is lost, orphaned or charged wrongly.
 
-    PYTHONPATH=src:tests python bench/chaos.py [--rounds 200] [--tenants 4] [--only "kill api" "fill disk" …]
+    python -m bench.chaos [--rounds 200] [--tenants 4] [--only "kill api" "fill disk" …]
 
 Tenants upload, ask, read and remove without a pause, each operation repeated with its Idempotency-Key until it is
 acknowledged. Meanwhile disasters strike in a random order: each part of the stack is killed with SIGKILL (the parser

@@ -1,7 +1,7 @@
 """What other callers wait for while somebody attacks the server below the application.
 
-    PYTHONPATH=src:tests:bench python bench/connections.py [--protocol httptools] [--seconds 6]
-    PYTHONPATH=src:tests:bench python bench/connections.py --rate [--seconds 5]
+    python -m bench.connections [--protocol httptools] [--seconds 6]
+    python -m bench.connections --rate [--seconds 5]
 
 One API process that may open 1,024 files. The attacker is 127.0.0.1; others, at other addresses of the loopback
 network, open a connection twenty times a second and ask for `/health` (or `limits/current`). `--protocol httptools` is
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import resource
-import selectors
 import socket
 import statistics
 import threading
@@ -25,8 +24,10 @@ from pathlib import Path
 
 import httpx2
 
-from api_processes import BOUNDED, ApiProcess, make_tenant
-from harness import bench_servers
+from bench.harness import bench_servers
+from bench.load_generator import Request, offer_load
+from bench.processes import BOUNDED, ApiProcess, make_tenant, running
+from bench.rounds import compare
 
 HEALTH = "/api/v1/health"
 DESCRIPTORS = 1024
@@ -34,7 +35,7 @@ ENDLESS_BYTES = 100_000_000
 PATIENCE = 60.0
 
 
-def request(path: str, *headers: str, method: str = "GET") -> bytes:
+def message(path: str, *headers: str, method: str = "GET") -> bytes:
     """The bytes of a request."""
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: bench", *headers, "", ""]).encode()
 
@@ -109,7 +110,7 @@ class Attack:
         def act() -> None:
             with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as connection:
                 while not self._over.is_set():
-                    connection.sendall(request(path))
+                    connection.sendall(message(path))
                     _skip_answer(connection)
 
         return act
@@ -120,7 +121,7 @@ class Attack:
         def act() -> None:
             headers = [bearer, "Content-Type: multipart/form-data; boundary=b", "Content-Length: 1000000"]
             with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
-                connection.sendall(request(path, *headers, method="POST"))
+                connection.sendall(message(path, *headers, method="POST"))
                 connection.sendall(b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\n')
                 while not self._over.wait(1):
                     connection.sendall(b"a")
@@ -150,25 +151,6 @@ def half_open(port: int, count: int) -> Iterator[None]:
         yield
 
 
-def requests_a_second(port: int, seconds: float, connections: int = 32) -> float:
-    """`/health`, by as many connections as there are in flight."""
-    selector = selectors.DefaultSelector()
-    with contextlib.ExitStack() as stack:
-        for _ in range(connections):
-            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            selector.register(connection, selectors.EVENT_READ, connection)
-            connection.sendall(request(HEALTH))
-        answered = 0
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for key, _ in selector.select(1):
-                if key.data.recv(65536).endswith(b"}"):  # headers and body may come one after the other
-                    key.data.sendall(request(HEALTH))
-                    answered += 1
-    return answered / seconds
-
-
 @contextlib.contextmanager
 def started(data: Path, protocol: str) -> Iterator[ApiProcess]:
     """A process with the descriptors of a plain shell."""
@@ -179,33 +161,33 @@ def started(data: Path, protocol: str) -> Iterator[ApiProcess]:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
-    try:
+    with running([process]):
         process.wait_healthy()
         yield process
-    finally:
-        process.stop()
 
 
-def compare_rates(data: Path, seconds: float) -> None:
+def compare_rates(data: Path, seconds: int) -> None:
     """Both protocols in turn, so that a busy minute meets both."""
     rates: dict[str, list[float]] = {"httptools": [], BOUNDED: []}
     with contextlib.ExitStack() as stack:
         processes = {protocol: stack.enter_context(started(data, protocol)) for protocol in rates}
         for _ in range(3):
             for protocol, process in processes.items():
-                rates[protocol].append(requests_a_second(process.port, seconds))
-    plain, bounded = map(statistics.median, rates.values())
-    print(f"/health: uvicorn's own {plain:.0f} requests a second, bounded {bounded:.0f}: {bounded / plain:.2f}")
+                load = offer_load(Request(process.port, HEALTH).with_expected_body(), seconds)
+                rates[protocol].append(load.rate)
+    plain, bounded = rates.values()
+    print(f"/health, requests a second: {statistics.median(plain):.0f} by uvicorn's own protocol, ", end="")
+    print(f"{statistics.median(bounded):.0f} by the bounded one, ratio {compare(bounded, plain)}")
 
 
 def attack(process: ApiProcess, seconds: float) -> None:
     """Every attack in turn."""
     path, bearer = _upload(process.url)
     port, over = process.port, Attack(process.port)
-    limits = request("/api/v1/limits/current", bearer)
+    limits = message("/api/v1/limits/current", bearer)
 
     def others(name: str) -> None:
-        print(f"{name}: /health {probe(port, request(HEALTH), '127.0.0.2', seconds)}")
+        print(f"{name}: /health {probe(port, message(HEALTH), '127.0.0.2', seconds)}")
 
     others("quiet")
     print(f"quiet: limits/current {probe(port, limits, '127.0.0.3', seconds)}")
@@ -233,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--protocol", default=BOUNDED)
     parser.add_argument("--rate", action="store_true")
-    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--seconds", type=int, default=6)
     chosen = parser.parse_args(arguments)
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     with bench_servers() as (_, folder):

@@ -1,24 +1,19 @@
 """The API with an engine that fails three questions in ten, half of them after it did the work.
 
-    IGNITE_DATA_DIR=FOLDER PYTHONPATH=src python bench/flaky_api.py PORT
-
-`bench/quotas.py` starts it, kills it and starts it again.
+Only `bench/quotas.py` runs it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.main import create_app
 from fastapi_ignite.rag.engine import AnswerEvent, Final, RagEngine, TokenUsage
@@ -68,10 +63,5 @@ class WithFlakyEngines:
         await self._app(scope, receive, send)
 
 
-def main() -> None:
-    app = WithFlakyEngines(create_app(get_settings()))
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_config=None, access_log=False)
-
-
-if __name__ == "__main__":
-    main()
+def create_flaky_app() -> ASGIApp:
+    return WithFlakyEngines(create_app())

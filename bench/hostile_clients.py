@@ -1,6 +1,6 @@
 """Attack a server with hostile clients, in a process of their own that only `bench/attacks.py` starts.
 
-    python bench/hostile_clients.py PORT SECONDS TOKEN UPLOAD_PATH
+    python -m bench.hostile_clients PORT SECONDS TOKEN UPLOAD_PATH
 
 Each kind of client has its own address on the loopback network. The number of clients and the time are limited.
 """

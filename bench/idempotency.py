@@ -1,9 +1,9 @@
 """One key, one effect: many at once over four processes, and with a process or Redis failing at each named point.
 
-    PYTHONPATH=src:tests python bench/idempotency.py storm [--rounds 20]
-    PYTHONPATH=src:tests python bench/idempotency.py crash [--rounds 10]
-    PYTHONPATH=src:tests python bench/idempotency.py redis [--rounds 3]
-    PYTHONPATH=src:tests python bench/idempotency.py replay
+    python -m bench.idempotency storm [--rounds 20]
+    python -m bench.idempotency crash [--rounds 10]
+    python -m bench.idempotency redis [--rounds 3]
+    python -m bench.idempotency replay
 
 `storm`: 200 questions with one key over four processes. `crash`: the process is killed at the point, started again, and
 the question repeated with its key until it has its answer. `redis`: Redis is flushed, cut off or silent from the point
@@ -27,12 +27,12 @@ import httpx2
 from redis.asyncio import Redis
 from sqlalchemy import text
 
-from api_processes import ApiProcess, api_processes, make_plan, make_tenant
-from crash_points import CONTROL_VARIABLE, POINTS
+from bench.crash_points import CONTROL_VARIABLE, POINTS
+from bench.harness import bench_servers
+from bench.processes import ApiProcess, api_processes, make_plan, make_tenant
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
-from harness import bench_servers
 from infra.cache.flaky_redis import FlakyRedis
 
 AT_ONCE = 200
@@ -100,7 +100,7 @@ async def storm(addresses: ServiceAddresses, folder: Path, rounds: int) -> None:
 async def crash(addresses: ServiceAddresses, folder: Path, rounds: int) -> None:
     """All rounds of a point are killed first; their leases then run out together."""
     plan, database = await make_plan(addresses), Database(addresses.worker_url, pool_size=2)
-    process = ApiProcess(folder / "data", factory="crash_points:bombed", **NO_LIMIT)
+    process = ApiProcess(folder / "data", factory="bench.crash_points:bombed", **NO_LIMIT)
     try:
         process.wait_healthy()
         async with httpx2.AsyncClient(timeout=30) as client:
@@ -121,7 +121,8 @@ async def _crash_at(
             answer = await asker.ask(client, process.url, key, X_Crash_At=point)
             raise SystemExit(f"{point} was not reached: {answer.status_code} {answer.text}")
         killed.append((asker, key, time.monotonic()))
-        await asyncio.to_thread(process.start_again)
+        process.start_again()
+        await asyncio.to_thread(process.wait_healthy)
     told, longest = Counter[str](), 0.0
     for asker, key, at in killed:
         while True:
@@ -170,7 +171,7 @@ async def redis_outages(addresses: ServiceAddresses, folder: Path, rounds: int) 
     plan, database = await make_plan(addresses), Database(addresses.worker_url, pool_size=2)
     async with controlled_line(addresses) as (line, port):
         variables = {**NO_LIMIT, "REDIS_URL": line.url, CONTROL_VARIABLE: str(port), "CACHE_BACKEND_TYPE": "memory"}
-        process = ApiProcess(folder / "data", factory="crash_points:bombed", **variables)
+        process = ApiProcess(folder / "data", factory="bench.crash_points:bombed", **variables)
         try:
             await asyncio.to_thread(process.wait_healthy)
             async with httpx2.AsyncClient(timeout=30) as client:

@@ -1,6 +1,6 @@
 """How fast text becomes searchable, and what isolation and embeddings cost.
 
-    python bench/ingestion.py [--megabytes 4] [--questions 40]
+    python -m bench.ingestion [--megabytes 4] [--questions 40]
 
 Everything goes through the same code as a worker's: extraction in its child process, chunking, the lexical index, the
 transaction that completes the file; on an embedded PostgreSQL of its own, durable as in production.
@@ -18,12 +18,12 @@ from pathlib import Path
 
 from sqlalchemy import URL, text
 
+from bench.harness import bench_servers, make_project, make_text
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.engine import DocumentSource, TokenUsage
 from fastapi_ignite.rag.extraction.process import extract
 from fastapi_ignite.rag.local.engine import LocalEngine
-from harness import bench_servers, make_project, make_text
 
 EMBEDDED_BATCHES = 6
 

@@ -1,6 +1,6 @@
 """What isolation costs: the same reads as a tenant, and as an owner whom neither role nor policy holds.
 
-    PYTHONPATH=src:tests python bench/isolation_cost.py [--megabytes 8] [--rounds 30]
+    python -m bench.isolation_cost [--megabytes 8] [--rounds 30]
 
 All ways take turns in every round, so that what else the machine does hits them alike; ratios are taken within a round.
 """
@@ -22,6 +22,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
+from bench.harness import bench_servers, make_project, make_text
+from bench.rounds import compare
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
@@ -34,7 +36,6 @@ from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.retrieval import Question, Retriever
 from fastapi_ignite.rag.local.search_repository import CANDIDATES, LocalSearchRepository
-from harness import bench_servers, make_project, make_text
 
 FILES = 100
 OTHERS = 5
@@ -134,7 +135,7 @@ async def milliseconds(transaction: Transaction, reads: Sequence[Read]) -> float
     return (time.perf_counter() - began) / len(reads) * 1e3
 
 
-async def compare(label: str, ways: dict[str, tuple[Transaction, Sequence[Read]]], rounds: int) -> None:
+async def take_turns(label: str, ways: dict[str, tuple[Transaction, Sequence[Read]]], rounds: int) -> None:
     """The last way is what the others are compared with."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
@@ -142,8 +143,7 @@ async def compare(label: str, ways: dict[str, tuple[Transaction, Sequence[Read]]
             taken[name].append(await milliseconds(transaction, reads))
     base = taken[list(ways)[-1]]
     for name, times in taken.items():
-        ratios = [mine / theirs for mine, theirs in zip(times, base, strict=True)]
-        print(f"{label:16} {name:34} {median(times):7.2f} ms   ratio {median(ratios):5.2f}")
+        print(f"{label:16} {name:34} {median(times):7.2f} ms   ratio {compare(times, base)}")
 
 
 async def measure(addresses: ServiceAddresses, options: argparse.Namespace) -> None:
@@ -164,8 +164,8 @@ async def measure(addresses: ServiceAddresses, options: argparse.Namespace) -> N
             assert await by_function[number](session) == await by_statement[number](other)
     held, free = "ignite_tenant", "owner, no role, no policy"
     for label, read in (("empty", project.nothing), ("files page", project.files_page)):
-        await compare(label, {held: (tenant, [read] * READS), free: (owner, [read] * READS)}, options.rounds)
-    await compare(
+        await take_turns(label, {held: (tenant, [read] * READS), free: (owner, [read] * READS)}, options.rounds)
+    await take_turns(
         "lexical search",
         {
             f"{held}, by the function": (tenant, by_function),

@@ -1,6 +1,6 @@
 """Measure what a long usage ledger costs requests that do not read it, and requests that do.
 
-    PYTHONPATH=src:tests python bench/ledger.py [--rows 10000000]
+    python -m bench.ledger [--rows 10000000]
 
 One tenant of a database has ten entries, and another one has `--rows` entries. Each request goes through the whole
 application without a socket (ASGI). The tenants take turns, so that other load of the machine affects both equally.
@@ -19,13 +19,13 @@ import httpx2
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from bench.harness import bench_servers
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
-from harness import bench_servers
 from support.http_clients import client_for
 
 CHUNK = 500_000

@@ -1,6 +1,6 @@
 """What each process of a stack holds in memory, at rest and under a mixed load.
 
-    PYTHONPATH=src:tests:bench python bench/memory.py [--seconds 120] [--every 20] [--workers 1] [--rest 15]
+    python -m bench.memory [--seconds 120] [--every 20] [--workers 1] [--rest 15]
 
 Starts `cli.py up` on a folder and a port of its own. Callers upload files of many types and sizes, ask, search, read
 streamed answers, lists, limits and cached items for that many seconds. The figures are megabytes of `Rss` and `Pss`

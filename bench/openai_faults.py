@@ -1,6 +1,6 @@
 """The OpenAI engine in a bad hour, against the simulator.
 
-    PYTHONPATH=src:tests:bench python bench/openai_faults.py [--asks 1000] [--departures 500] [--streams 100]
+    python -m bench.openai_faults [--asks 1000] [--departures 500] [--streams 100]
 
 Two API processes and a worker; every other answer is streamed. Questions while one call in five fails in every way that
 there is: what is charged is what was answered, and nobody waits past the deadline. A storm of callers who leave: the
@@ -29,13 +29,13 @@ import httpx2
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from api_processes import ApiProcess, api_processes, make_plan, make_tenant, worker_process
+from bench.harness import bench_servers
+from bench.processes import ApiProcess, api_processes, make_plan, make_tenant, worker_process
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
 from fastapi_ignite.rag.openai.service import OpenAIService
-from harness import bench_servers
 from support.http_clients import EventReader
 from support.usage_records import books_of
 
@@ -260,7 +260,8 @@ async def kills(scene: Scene, *, number: int) -> None:
         await asyncio.sleep(random.uniform(0.02, 0.3))
         os.kill(victim.process.pid, signal.SIGKILL)
         cut_off += sum(isinstance(answer, BaseException) for answer in await calls)
-        await asyncio.to_thread(victim.start_again)
+        victim.start_again()
+        await asyncio.to_thread(victim.wait_healthy)
     simulator.behaviour.latency_seconds = {}
     at_kills = simulator.state.created()["vector_stores"] - before
     async with scene.database.system() as session:

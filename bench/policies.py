@@ -1,6 +1,6 @@
 """Drops each policy once and runs the isolation tests, which must fail each time.
 
-    PYTHONPATH=src:tests python bench/policies.py [--tables files messages …]
+    python -m bench.policies [--tables files messages …]
 
 Every run has servers and a database of its own. The tests that read the catalogue are left out: they would notice by
 definition. (`tests/isolation/test_policies.py` does the same in seconds, with the probes those tests are made of.)
@@ -15,17 +15,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 
+from bench import ROOT
+from bench.harness import bench_servers
 from fastapi_ignite.infra.services import ServiceAddresses
-from harness import bench_servers
 from isolation.catalogue import owner_connection
 from isolation.policies import Policy, policies_of
 from support.databases import run
 
-ROOT = Path(__file__).resolve().parents[1]
 TESTS = ("tests/isolation/test_database.py", "tests/isolation/test_foreign_ids.py")
 STATEMENT = "BENCH_POLICY_STATEMENT"
 FIRST_FAILURE = re.compile(r"^(?:FAILED|ERROR) \S*?::(\S+)", re.MULTILINE)
@@ -46,7 +45,6 @@ def noticed_by(statement: str) -> str | None:
     Raises:
         SystemExit: the run ended for another reason.
     """
-    paths = os.pathsep.join(str(ROOT / folder) for folder in ("src", "tests", "bench"))
     options = [
         "-n",
         "0",
@@ -56,7 +54,7 @@ def noticed_by(statement: str) -> str | None:
         "--tb=no",
         "--show-capture=no",
         "-p",
-        "policies",
+        "bench.policies",
         "-p",
         "no:randomly",
         "--timeout=20",
@@ -64,7 +62,7 @@ def noticed_by(statement: str) -> str | None:
     finished = subprocess.run(  # noqa: S603  our own tests
         [sys.executable, "-m", "pytest", *options, "-k", "not TheCatalogue", *TESTS],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": paths, STATEMENT: statement},
+        env={**os.environ, STATEMENT: statement},
         capture_output=True,
         text=True,
         check=False,

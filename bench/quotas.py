@@ -1,6 +1,6 @@
 """Caps under load, failures and kills: never passed, and afterwards used up to the unit.
 
-    PYTHONPATH=src:tests python bench/quotas.py [--attempts 5000] [--clients 64]
+    python -m bench.quotas [--attempts 5000] [--clients 64]
 
 A plan of 500 messages and 40,000 characters. Two API processes, whose engine fails three questions in ten, a worker
 and a scheduler are killed with SIGKILL in turn and started again while the clients ask and files of 1,000 characters
@@ -13,15 +13,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import os
 import random
-import socket
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +26,8 @@ from uuid import UUID
 import httpx2
 from sqlalchemy import text
 
+from bench.harness import bench_servers
+from bench.processes import ApiProcess, Program, running
 from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.schemas import PlanChange
 from fastapi_ignite.core import clock
@@ -38,10 +36,8 @@ from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.query.repository import fail_abandoned
 from fastapi_ignite.usage.repository import release_expired
-from harness import bench_servers
 from support.usage_records import books_of
 
-ROOT = Path(__file__).resolve().parents[1]
 MESSAGES, CHARACTERS = 500, 40_000
 FILE_CHARACTERS = 1_000
 FILES = 60
@@ -52,59 +48,26 @@ QUIET_SECONDS = 240
 class Processes:
     """The parts of a stack on one data folder, each of which can be killed and comes back."""
 
-    def __init__(self, folder: Path) -> None:
-        self.ports = [_free_port(), _free_port()]
-        self._log = (folder / "processes.log").open("ab")
-        self._environment = {**os.environ, "IGNITE_DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT / "src")}
-        self._commands = {
-            **{f"api {place}": ["bench/flaky_api.py", str(port)] for place, port in enumerate(self.ports)},
-            "worker": ["cli.py", "worker"],
-            "scheduler": ["cli.py", "scheduler"],
-        }
-        self._running = {name: self._start(name) for name in self._commands}
+    def __init__(self, data: Path) -> None:
+        self.apis = [ApiProcess(data, factory="bench.flaky_api:create_flaky_app") for _ in range(2)]
+        self.parts: dict[str, Program] = {f"api {place}": api for place, api in enumerate(self.apis)}
+        self.parts |= {name: Program(data, "cli.py", name) for name in ("worker", "scheduler")}
         self.kills: Counter[str] = Counter()
-
-    def _start(self, name: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603  our own programs
-            [sys.executable, *self._commands[name]],
-            env=self._environment,
-            cwd=ROOT,
-            stdout=self._log,
-            stderr=self._log,
-        )
 
     async def kill_in_turn(self) -> None:
         """One after the other, and the APIs twice as often; never both APIs at once."""
         for name in itertools.cycle(["api 0", "worker", "api 1", "api 0", "scheduler", "api 1"]):
             await asyncio.sleep(KILL_EVERY)
-            self._running[name].kill()
-            self._running[name].wait()
+            self.parts[name].process.kill()
             self.kills[name.split()[0]] += 1
-            self._running[name] = self._start(name)
-
-    def stop(self) -> None:
-        for process in self._running.values():
-            process.terminate()
-        for process in self._running.values():
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        self._log.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+            self.parts[name].start_again()
 
 
 class Tenant:
     """Calls whichever API answers."""
 
-    def __init__(self, ports: list[int]) -> None:
-        self._addresses = itertools.cycle(f"http://127.0.0.1:{port}/api/v1" for port in ports)
+    def __init__(self, apis: Sequence[ApiProcess]) -> None:
+        self._addresses = itertools.cycle([api.url for api in apis])
         self._http = httpx2.AsyncClient(timeout=60, limits=httpx2.Limits(max_connections=200))
         self.id = UUID(int=0)
         self.project = ""
@@ -242,18 +205,6 @@ async def use_up(database: Database, tenant: Tenant) -> None:
     assert await audit(database, tenant) == {"messages": MESSAGES, "characters": CHARACTERS, "projects": 1}
 
 
-@contextmanager
-def running(folder: Path) -> Iterator[Processes]:
-    processes = Processes(folder)
-    try:
-        yield processes
-    except BaseException:
-        print((folder / "processes.log").read_text(errors="replace")[-4000:])
-        raise
-    finally:
-        processes.stop()
-
-
 async def play(database: Database, processes: Processes, *, attempts: int, clients: int) -> None:
     async with database.system() as session:
         change = PlanChange(
@@ -263,7 +214,7 @@ async def play(database: Database, processes: Processes, *, attempts: int, clien
             rate_limit_rpm=10**9,
         )
         await PlanService(session).put("bench", change)
-    tenant = Tenant(processes.ports)
+    tenant = Tenant(processes.apis)
     await tenant.begin("bench")
     watcher = Watcher(database, tenant)
     watching, killing = asyncio.create_task(watcher.watch()), asyncio.create_task(processes.kill_in_turn())
@@ -290,7 +241,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     options = parser.parse_args()
     random.seed(1)
-    with bench_servers() as (addresses, folder), running(folder) as processes:
+    with bench_servers() as (addresses, folder):
+        processes = Processes(folder / "data")
 
         async def run() -> None:
             database = Database(addresses.worker_url, pool_size=3, application_name="bench")
@@ -299,7 +251,8 @@ def main() -> None:
             finally:
                 await database.close()
 
-        asyncio.run(run())
+        with running(processes.parts.values()):
+            asyncio.run(run())
 
 
 if __name__ == "__main__":

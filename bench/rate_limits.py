@@ -1,9 +1,9 @@
 """What the rate limit admits in real processes, what a patient client meets, and what a window costs.
 
-    PYTHONPATH=src:tests python bench/rate_limits.py matrix [--seconds 130] [--limits 10 100 1000]
-    PYTHONPATH=src:tests python bench/rate_limits.py obedient [--seconds 300]
-    PYTHONPATH=src:tests python bench/rate_limits.py outage
-    PYTHONPATH=src:tests python bench/rate_limits.py cost
+    python -m bench.rate_limits matrix [--seconds 130] [--limits 10 100 1000]
+    python -m bench.rate_limits obedient [--seconds 300]
+    python -m bench.rate_limits outage
+    python -m bench.rate_limits cost
 
 `matrix`: limits x loads x one and four processes. `obedient`: clients that want 1.5 times their limit and
 obey the headers. `outage`: what requests wait for a Redis that is silent, cut off, and back. `cost`: memory and time of
@@ -30,11 +30,11 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from api_processes import api_processes, make_plan, make_tenant
+from bench.harness import bench_servers
+from bench.processes import api_processes, make_plan, make_tenant
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses
-from harness import bench_servers
 from infra.cache.flaky_redis import FlakyRedis
 
 LIMITS = (10, 100, 1000)

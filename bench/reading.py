@@ -1,6 +1,6 @@
 """How fast documents of each format are read, and how much memory that takes.
 
-    PYTHONPATH=src:tests python bench/reading.py [--repeat 5] [--only NAME ...] [--against FOLDER PYTHON]
+    python -m bench.reading [--repeat 5] [--only NAME ...] [--against FOLDER PYTHON]
 
 The documents are made here. Each is read in a process of its own, as often as `--repeat` says; the best time counts, in
 seconds of the processor, because other work disturbs it least. The memory is the most that the process ever held.

@@ -1,6 +1,6 @@
 """How many reservations a second the service makes, beside its bare SQL, in one run.
 
-    PYTHONPATH=src:tests python bench/reservations.py [--seconds 1] [--rounds 15] [--clients 16] [--processes 1]
+    python -m bench.reservations [--seconds 1] [--rounds 15] [--clients 16] [--processes 1]
 
 One transaction a step, written through to the disk, on one hot tenant and over 200 tenants; the ways take turns, on the
 event loop of the API, in so many processes at once, each with its clients. service: what a request does. The others are
@@ -30,6 +30,8 @@ import asyncpg
 import uvloop
 from sqlalchemy import URL, make_url
 
+from bench.harness import bench_servers
+from bench.rounds import compare
 from fastapi_ignite.billing.models import BillingCycle
 from fastapi_ignite.billing.plans import PlanService
 from fastapi_ignite.billing.schemas import PlanChange
@@ -43,7 +45,6 @@ from fastapi_ignite.onboarding.service import OnboardingService
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 from fastapi_ignite.usage.statements import RESERVE, SETTLE
-from harness import bench_servers
 
 CAP = 10**12
 ONE, BOTH = ("driver", "messages", "known", "service"), ("driver", "messages", "service")
@@ -156,11 +157,6 @@ async def make_tenants(database: Database, number: int) -> list[UUID]:
     return [tenant.tenant_id for tenant in made]
 
 
-def ratio(own: list[float], other: list[float]) -> float:
-    """Taken within a round."""
-    return median(mine / its for mine, its in zip(own, other, strict=True))
-
-
 def plain(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
@@ -216,7 +212,7 @@ def report(results: SimpleQueue[tuple[str, str, int, float]], processes: list[Sp
                 rates[way][number] += done
         figures = ", ".join(f"{way} {median(found):.0f}/s" for way, found in rates.items())
         service = rates.pop("service")
-        ratios = ", ".join(f"{ratio(service, its):.2f} of {way}" for way, its in rates.items())
+        ratios = ", ".join(f"{compare(service, its)} of {way}" for way, its in rates.items())
         print(f"{load}: {figures}; the service makes {ratios}", flush=True)
 
 

@@ -1,6 +1,6 @@
 """Retrieval and refusal of the local engine on collections in BEIR layout.
 
-    python bench/retrieval.py --data DIR [--set xquad …] [--embedder minilm|none|http] [--queries 200]
+    python -m bench.retrieval --data DIR [--set xquad …] [--embedder minilm|none|http] [--queries 200]
 
 Each folder of DIR holds `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` (`_id`, `text`), `qrels.tsv`, and
 for the figures on refusals `answers.jsonl` (`query_id`, `answers[].text`) with document ids `<article>-<paragraph>`.
@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import fmean, quantiles
 from uuid import UUID
 
+from bench.harness import bench_servers, make_project
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
@@ -32,7 +33,6 @@ from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.retrieval import Retriever
-from harness import bench_servers, make_project
 
 DEPTH = 10
 

@@ -1,6 +1,6 @@
 """Run the state machines of subscriptions and quotas many times, each step against the database.
 
-    PYTHONPATH=src:tests python bench/state_machines.py [--runs 2000] [--steps 20] [--only subscriptions quotas]
+    python -m bench.state_machines [--runs 2000] [--steps 20] [--only subscriptions quotas]
 
 The suite runs the same machines a few times. A run that fails ends the command and shows its steps.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import time
 
+from bench.harness import bench_servers
 from billing.subscription_machine import SubscriptionMachine, make_plans
-from harness import bench_servers
 from support.state_machines import machine_runner, run_machine
 from usage.quota_machine import QuotaMachine
 

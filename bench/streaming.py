@@ -1,6 +1,6 @@
 """What a streamed answer costs more than a plain one, and how much sooner its first words come.
 
-    PYTHONPATH=src:tests:bench python bench/streaming.py [--answers 300] [--rounds 4]
+    python -m bench.streaming [--answers 300] [--rounds 4]
 
 One API process on the OpenAI engine, and the simulator in this process. Plain and streamed answers take turns; CPU is
 that of the API process, in user and system mode. Then one caller and a model that says a word every 50 ms.
@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import time
 from pathlib import Path
 from statistics import median
 
 import httpx2
 
-from api_processes import ApiProcess, api_processes, make_plan, make_tenant, worker_process
+from bench.harness import bench_servers
+from bench.processes import ApiProcess, api_processes, cpu_seconds, make_plan, make_tenant, worker_process
+from bench.rounds import compare
 from fastapi_ignite.infra.services import ServiceAddresses
-from harness import bench_servers
 from support.http_clients import EventReader
 
 from openai_simulator.server import running_simulator
 
 CLIENTS = 16
-TICK = os.sysconf("SC_CLK_TCK")
 FACTS = ("The north mill has three wheels.", "The north mill has three wheels and a weir.", "The weir is of oak.")
 QUESTION = "How many wheels does the north mill have?"
 
@@ -63,12 +62,6 @@ class Caller:
         return first, time.perf_counter() - began
 
 
-def cpu_seconds(process_id: int) -> float:
-    """Of all threads, so far."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
 async def cost(caller: Caller, process_id: int, *, answers: int, streamed: bool) -> tuple[float, float]:
     """CPU milliseconds an answer, and answers a second."""
     left = iter(range(answers))
@@ -93,7 +86,7 @@ async def play(addresses: ServiceAddresses, folder: Path, options: argparse.Name
                 _, headers = await asyncio.to_thread(make_tenant, api.url, plan)
                 caller = Caller(api, headers)
                 await caller.begin()
-                await compare(caller, api.process.pid, options)
+                await take_turns(caller, api.process.pid, options)
                 provider.simulator.behaviour.delta_seconds = 0.05
                 for streamed in (False, True):
                     taken = [await caller.ask(streamed=streamed) for _ in range(5)]
@@ -104,16 +97,15 @@ async def play(addresses: ServiceAddresses, folder: Path, options: argparse.Name
                 await asyncio.to_thread(context.__exit__, None, None, None)
 
 
-async def compare(caller: Caller, process_id: int, options: argparse.Namespace) -> None:
+async def take_turns(caller: Caller, process_id: int, options: argparse.Namespace) -> None:
     await cost(caller, process_id, answers=100, streamed=False)  # warm
     rounds = [
         [await cost(caller, process_id, answers=options.answers, streamed=streamed) for streamed in (False, True)]
         for _ in range(options.rounds)
     ]
     for name, place in (("CPU milliseconds an answer", 0), ("answers a second", 1)):
-        plain, streamed = (median(each[which][place] for each in rounds) for which in (0, 1))
-        ratio = median(each[1][place] / each[0][place] for each in rounds)
-        print(f"{name}: plain {plain:.1f}, streamed {streamed:.1f}, ratio {ratio:.2f}")
+        plain, streamed = ([each[which][place] for each in rounds] for which in (0, 1))
+        print(f"{name}: plain {median(plain):.1f}, streamed {median(streamed):.1f}, ratio {compare(streamed, plain)}")
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Show what becomes of uploads when answers to COMMIT are lost, processes are killed, and caps are reached.
 
-    PYTHONPATH=src:tests python bench/uploads.py [lost] [killed] [caps] [cost]
+    python -m bench.uploads [lost] [killed] [caps] [cost]
 
 Each part has its own migrated servers, and calls the whole application without a socket (ASGI). The killed process is a
 real one.
@@ -29,6 +29,8 @@ from uuid import UUID
 import httpx2
 from sqlalchemy import text
 
+from bench import ROOT
+from bench.harness import bench_servers
 from fastapi_ignite.core.config import Settings, load_settings
 from fastapi_ignite.core.logging import configure_logging
 from fastapi_ignite.core.security import sign_token
@@ -42,7 +44,6 @@ from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.main import open_state
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.tasks import PERIODIC_JOBS
-from harness import bench_servers
 from support.commit_proxy import CommitProxy, Loss
 from support.http_clients import client_for
 
@@ -51,6 +52,7 @@ from embedded_services import acquire
 MEGABYTE = 10**6
 KILLS = 3
 FILES_A_KILL = 12
+DIE = (sys.executable, "-m", "bench.uploads", "die")
 STATES = text("SELECT id, state, last_error->>'code' AS code FROM files WHERE project_id = :project")
 
 
@@ -182,8 +184,18 @@ async def killed(addresses: ServiceAddresses, folder: Path) -> None:
         for _ in range(KILLS):
             await asyncio.to_thread(
                 subprocess.run,
-                [sys.executable, __file__, "die", str(folder / "data"), str(folder), str(who.tenant_id), who.project],
+                [
+                    sys.executable,
+                    "-m",
+                    "bench.uploads",
+                    "die",
+                    str(folder / "data"),
+                    str(folder),
+                    str(who.tenant_id),
+                    who.project,
+                ],
                 check=False,
+                cwd=ROOT,
                 stderr=subprocess.DEVNULL,
             )
         counted = await who.scalar("SELECT count(*) FROM files")

@@ -1,0 +1,12 @@
+"""What others write with FastAPI, to measure our routes beside it.
+
+Each module is a small application without authentication, limits, logging or middleware. `bench/request_rates.py` runs
+each in a process of its own, with the server, the event loop and the parser of ours. `DATABASE` and `REDIS` are the
+variables with the addresses of the servers, and `REDIS_KEY` is where an item is stored as JSON.
+"""
+
+from __future__ import annotations
+
+DATABASE = "REFERENCE_DATABASE_URL"
+REDIS = "REFERENCE_REDIS_URL"
+REDIS_KEY = "reference:item:{}"
