@@ -29,6 +29,7 @@ TOLD = (
     ("Who is the treasurer?", "The treasurer is Jonas Vetter.", "The treasurer reports once a year."),
     ("Where is the regatta?", "The regatta is on the lake.", "The regatta is on 22 August."),
     ("When does the bus run?", "The bus runs at 9:15.", "The bus stops in front of hall 4."),
+    ("When is a car rented?", "A car is rented only where no train runs.", "A car is rented in the lobby."),
     ("How long is the tour?", "The tour lasts an hour.", "The tour ends in a hall."),
     ("How much is the fee?", "The fee is 30 francs.", "The fee stays as it is."),
     ("How much does the NR-3 cost?", "The NR-3 costs 900 euros.", "The price of the NR-3 is not known."),

@@ -119,6 +119,8 @@ _TIME_WORDS: Final = word_list(
     "mercredi jeudi vendredi samedi dimanche jour jours semaine semaines mois an ans ann\u00e9e ann\u00e9es apr\u00e8s "
     "avant depuis"
 )
+# "A car is rented only where no train runs."
+_CONDITION_WORDS: Final = word_list("if unless where whenever wherever wenn falls sofern si lorsque")
 _POINT_IN_TIME: Final = re.compile(
     r"\b\d{1,2}[:.h]\d{2}\b|\b\d{1,2} ?(?:am|pm|a\.m|p\.m|o'clock)\b|\b(?:1\d|20)\d\d(?:s\b|\b(?![.,]?\d))"
     r"|\b\d{1,2}(?:st|nd|rd|th)\b|\b\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b|\b\d+ (?:BC|AD|BP|B?CE)\b|\b(?:AD|BC) \d",
@@ -158,7 +160,7 @@ _COLOURS: Final = word_list(
 _FIGURE: Final = re.compile(r"(?<![\w-])\d")
 _TOLD_BY_COLUMNS: Final = frozenset({AnswerKind.COUNT, AnswerKind.DURATION, AnswerKind.MEASURE, AnswerKind.AMOUNT})
 _SIGNS: Final = {
-    AnswerKind.TIME: ((_POINT_IN_TIME, _SPOKEN_HOUR), _TIME_WORDS),
+    AnswerKind.TIME: ((_POINT_IN_TIME, _SPOKEN_HOUR), _TIME_WORDS | _CONDITION_WORDS),
     AnswerKind.DURATION: ((_QUANTITY, _POINT_IN_TIME), _DURATION_WORDS),
     AnswerKind.MEASURE: ((_QUANTITY,), frozenset[str]()),
     AnswerKind.AMOUNT: ((_QUANTITY,), _AMOUNT_WORDS),
