@@ -64,7 +64,7 @@ def _check(connection: DBAPIConnection, _record: object, _fairy: object) -> None
 
 def _note_write(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
     """Note that the transaction may have written something, so that the outcome of its COMMIT matters."""
-    if not statement.startswith("SELECT"):
+    if not statement.lstrip().startswith("SELECT"):
         _driver_of(connection.connection).has_written = True
 
 
