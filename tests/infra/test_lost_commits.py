@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, commit_outcome
+from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database, FixedStatement, commit_outcome
 from fastapi_ignite.infra.db.commit_outcome import CommitOutcome, TransactionId, find_outcome
 from fastapi_ignite.infra.services import ServiceAddresses
 from support.commit_proxy import CommitProxy, Loss
@@ -82,6 +82,21 @@ async def test_one_that_only_read_has_read(losable_commit: LosableCommit) -> Non
     async with losable_commit.proxied.tenant(losable_commit.tenant_id) as session:
         assert await session.scalar(text("SELECT 7")) == 7
     assert losable_commit.proxy.lost == 1
+
+
+@pytest.mark.parametrize("loss", [Loss.ANSWER, Loss.COMMIT, Loss.ANSWER_AND_SERVER])
+async def test_a_query_without_a_session_has_read(losable_commit: LosableCommit, loss: Loss) -> None:
+    losable_commit.proxy.lose(loss)
+    rows = await losable_commit.proxied.read(losable_commit.tenant_id, FixedStatement("SELECT 7"), {})
+    assert [*rows[0]] == [7]
+    assert losable_commit.proxy.lost == 1
+
+
+async def test_a_write_without_a_session_is_refused_and_undone(losable_commit: LosableCommit) -> None:
+    values = {"id": losable_commit.tenant_id}
+    with pytest.raises(ValueError, match="only takes a SELECT"):
+        await losable_commit.proxied.read(losable_commit.tenant_id, FixedStatement(f"{ADD.text} RETURNING id"), values)
+    assert not await losable_commit.written()
 
 
 async def test_a_cancellation_during_it_comes_afterwards(losable_commit: LosableCommit) -> None:

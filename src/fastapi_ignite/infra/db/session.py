@@ -166,9 +166,17 @@ class Database:
 
     def _read(self, begin: str, sql: str, arguments: tuple[Any, ...]) -> Sequence[Row[Any]]:
         with self.engine.sync_engine.connect() as connection:
-            _driver_of(connection.connection).prepare_transaction(begin)
+            driver = _driver_of(connection.connection)
+            driver.prepare_transaction(begin)
             rows = connection.exec_driver_sql(sql, arguments).all()
-            connection.commit()
+            if driver.has_written:
+                raise ValueError("`read` only takes a SELECT: it does not look up what became of a lost COMMIT")
+            try:
+                connection.commit()
+            except Exception:
+                if not driver.commit_unanswered:
+                    raise
+                # nothing was written, so the rows are right whatever became of the COMMIT
             return rows
 
     async def ping(self) -> None:
