@@ -181,7 +181,7 @@ class QuestionTerms:
     def lack_of(self, piece: Piece, terms: frozenset[str]) -> AnswerKind | None:
         """Return the kind of answer that the question asks for, if the piece holds none."""
         kind, is_row = self._kind, piece.kind is SpanKind.TABLE
-        if kind is None:
+        if kind is None or self._is_asked_above(piece):
             return None
         if kind is AnswerKind.MONEY:
             if self._priced.isdisjoint(terms):
@@ -191,6 +191,13 @@ class QuestionTerms:
                 return None
         held = holds_kind(kind, self.text, self._named, piece.said, "\n".join(piece.context), is_row=is_row)
         return None if held else kind
+
+    def _is_asked_above(self, piece: Piece) -> bool:
+        """Return whether the piece stands below the question itself, as in a list of questions and answers."""
+        return any(
+            above.rstrip().endswith("?") and self.coverage(frozenset(analyze(above))) >= NAMED_BY_HEADINGS
+            for above in piece.context
+        )
 
     def is_other_case(self, terms: frozenset[str], best: frozenset[str]) -> bool:
         """Return whether terms say of another number or name what the best piece says of the one that is asked for."""

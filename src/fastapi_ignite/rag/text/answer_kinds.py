@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Final
 
 from fastapi_ignite.rag.text.analysis import analyze
+from fastapi_ignite.rag.text.spelling import without_invisible
 from fastapi_ignite.rag.text.words import QUESTION_WORDS, STOP_WORDS, word_list
 
 
@@ -131,10 +132,11 @@ _SPOKEN_HOUR: Final = re.compile(
     re.IGNORECASE,
 )
 _CURRENCY: Final = re.compile(
-    r"[$\u20ac\u00a3\u00a5\u20b9%]|(?<![\w.,-])\d{1,6}[.,]\d\d(?![\w.,]\d)|\b(?:euros?|dollars?|pounds?|francs?|cents?|pence|yen|rupees?|kron\w+|percent"
+    r"[$\u20ac\u00a3\u00a5\u20b9%]|(?<![\w.,-])\d{1,6}[.,]\d\d(?![\w.,]\d)|\b(?:euros?|dollars?|pounds?|francs?|cents?|pence|yen|rupees?|crowns?|kron\w+|percent"
     r"|per cent|(?-i:EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|CAD|AUD))\b",
     re.IGNORECASE,
 )
+# "The tenant pays eight hundred in advance."
 _PRICE: Final = re.compile(rf"\b(?:{_MONEY_NOUNS})s?\b", re.IGNORECASE)
 _FREE: Final = re.compile(
     r"(?<!not )\b(?:free|gratis|included|unpaid|nothing|kostenlos|gratuit\w*|no (?:charge|fee|cost))\b", re.IGNORECASE
@@ -231,11 +233,12 @@ def holds_kind(
     `asked` has the terms of the question and their synonyms. A column says what the number in a row is, so any number
     will do there, except for money.
     """
+    text = without_invisible(text)
     if is_row and kind in _TOLD_BY_COLUMNS and has_figure(text):
         return True
     match kind:
         case AnswerKind.PERSON:
-            return _has_other_name(text, asked) or _has_agent(text, question)
+            return _has_other_name(text, asked) or _has_agent(text, question, asked)
         case AnswerKind.PLACE:
             return is_row or _has_place(text, asked)
         case AnswerKind.MONEY:
@@ -273,7 +276,7 @@ def _has_other_name(text: str, asked: frozenset[str]) -> bool:
     return False
 
 
-def _has_agent(text: str, question: str) -> bool:
+def _has_agent(text: str, question: str, asked: frozenset[str]) -> bool:
     """Return whether somebody does in the text what the question asks about: "the fire brigade lends the tents".
 
     "The cable was replaced" tells nobody, and "the treasurer" does not tell who that is.
@@ -286,11 +289,13 @@ def _has_agent(text: str, question: str) -> bool:
     if _ROLE.search(question):
         return False
     action = next((terms for word in following if word not in QUESTION_WORDS and (terms := analyze(word))), [])
+    # "kept" for "keeps", "mended" for "repairs"
+    actions = asked.difference(analyze(question)).union(action)
     told = [word.casefold() for word in _WORD.findall(text)]
     return any(
         "by" in told[at + 1 :] or _BE.isdisjoint(told[max(at - _PASSIVE_REACH, 0) : at])
         for at, word in enumerate(told)
-        if not set(action).isdisjoint(analyze(word))
+        if not actions.isdisjoint(analyze(word))
     )
 
 

@@ -51,11 +51,16 @@ def normalize(text: str) -> str:
     text = GROUP_MARK.sub("", text)
     if text.isascii():
         return _POSSESSIVE.sub("", text.lower())
-    text = _INVISIBLE.sub("", text)
+    text = without_invisible(text)
     if _MAY_BE_SPECIAL.search(text):
         text = _SPECIAL.sub(_respelled, text)
     stretches: list[str] = _STRETCH.findall(text.casefold())
     return _POSSESSIVE.sub("", "".join(map(_fold, stretches)))
+
+
+def without_invisible(text: str) -> str:
+    """Remove the characters that nobody sees, such as soft hyphens."""
+    return text if text.isascii() else _INVISIBLE.sub("", text)
 
 
 def _fold(text: str) -> str:
