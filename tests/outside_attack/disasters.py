@@ -96,17 +96,20 @@ async def take_connections(stack: AttackedStack) -> str:
 
 
 async def end_backends(stack: AttackedStack) -> str:
-    """End all connections of the stack, as a failover does."""
+    """End all connections of the stack, as a failover does. A server that is away just then has none."""
     url = stack.addresses.owner_url
-    connection = await asyncpg.connect(
-        host=url.host, port=url.port, user=url.username, password=url.password, database=url.database, timeout=10
-    )
     try:
-        ended = await connection.fetch(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'ignite-%'"
+        connection = await asyncpg.connect(
+            host=url.host, port=url.port, user=url.username, password=url.password, database=url.database, timeout=10
         )
-    finally:
-        await connection.close()
+        try:
+            ended = await connection.fetch(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'ignite-%'"
+            )
+        finally:
+            connection.terminate()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        return type(error).__name__
     return f"{len(ended)} ended"
 
 
