@@ -1,4 +1,4 @@
-"""What honest tenants notice of an attack: quiet and attacked phases in turn, in one run.
+"""Measures what honest tenants notice of an attack, in quiet and attacked phases in turn.
 
     python -m bench.attacks [--seconds 20] [--phases 1]
 

@@ -1,4 +1,4 @@
-"""What other callers wait for while somebody attacks the server below the application.
+"""Measures how long other callers wait while somebody attacks the server below the application.
 
     python -m bench.connections [--protocol httptools] [--seconds 6]
     python -m bench.connections --rate [--seconds 5]
@@ -42,7 +42,7 @@ def message(path: str, *headers: str, method: str = "GET") -> bytes:
 
 @dataclass
 class Waits:
-    """What one caller saw."""
+    """Holds what one caller saw."""
 
     seconds: list[float] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)

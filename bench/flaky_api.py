@@ -22,7 +22,7 @@ FAILURES = 0.3
 
 
 class ProviderFailedError(UnavailableError):
-    """As a model provider fails: at once, or when the answer was on its way."""
+    """Stands for a failure of a model provider, at once or while the answer was on its way."""
 
 
 class FlakyEngine:

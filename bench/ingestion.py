@@ -1,4 +1,4 @@
-"""How fast text becomes searchable, and what isolation and embeddings cost.
+"""Measures how fast text becomes searchable, and what isolation and embeddings cost.
 
     python -m bench.ingestion [--megabytes 4] [--questions 40]
 

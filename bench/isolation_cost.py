@@ -1,4 +1,4 @@
-"""What isolation costs: the same reads as a tenant, and as an owner whom neither role nor policy holds.
+"""Measures what isolation costs: the same reads as a tenant, and as an owner whom neither role nor policy restricts.
 
     python -m bench.isolation_cost [--megabytes 8] [--rounds 30]
 
@@ -70,7 +70,7 @@ class Project:
         return (await session.execute(text("SELECT 1"))).all()
 
     async def files_page(self, session: AsyncSession) -> Sequence[object]:
-        """As `GET /ingestion/projects/{id}/files` reads it."""
+        """Read a page of files as `GET /ingestion/projects/{id}/files` does."""
         session.expunge_all()
         return [
             file.id
@@ -78,13 +78,13 @@ class Project:
         ]
 
     async def search_by_function(self, number: int, session: AsyncSession) -> Sequence[object]:
-        """As an answer's lexical leg reads."""
+        """Search for words as an answer does."""
         question = self.questions[number]
         repository = LocalSearchRepository(session, self.tenant_id)
         return await repository.lexical_candidates(self.id, question.generating(), question.sparsevec())
 
     async def search_by_statement(self, number: int, session: AsyncSession) -> Sequence[object]:
-        """What the function does, asked for by the caller itself."""
+        """Run the query of the function as a statement of the caller."""
         question = self.questions[number]
         values = {"generating": question.generating(), "question": question.sparsevec(), "limit": CANDIDATES}
         ids = {"tenant_id": self.tenant_id, "project_id": self.id}

@@ -53,7 +53,7 @@ class Request:
 
 
 class Load(NamedTuple):
-    """How many requests a server answered, and in how many seconds."""
+    """Holds how many requests a server answered, and in how many seconds."""
 
     answers: int
     seconds: float

@@ -1,4 +1,4 @@
-"""What each process of a stack holds in memory, at rest and under a mixed load.
+"""Measures what each process of a stack holds in memory, at rest and under a mixed load.
 
     python -m bench.memory [--seconds 120] [--every 20] [--workers 1] [--rest 15]
 
@@ -56,7 +56,7 @@ SENTENCES = (4, 8, 15, 30, 80)
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one process holds: kilobytes, and counts."""
+    """Holds the memory of one process in kilobytes, and its counts."""
 
     rss: int
     pss: int

@@ -53,7 +53,7 @@ QUESTION = "How many wheels does the {} mill have?"
 
 
 def fault(kind: str, **values: object) -> Fault:
-    """Of a question."""
+    """Return the fault of a question."""
     return Fault.model_validate({"route": "responses.create", "kind": kind, **values})
 
 
@@ -69,8 +69,8 @@ FAULTS = [
 
 
 @dataclass
-class Scene:
-    """Who asks whom."""
+class Run:
+    """Holds the caller and the provider of a run."""
 
     database: Database
     provider: RunningSimulator
@@ -132,10 +132,10 @@ async def settled(database: Database, tenant: Tenant) -> tuple[int, Counter[str]
         return used, Counter(rows.scalars())
 
 
-async def bad_hour(scene: Scene, *, asks: int) -> None:
-    tenant = await scene.tenant()
+async def bad_hour(run: Run, *, asks: int) -> None:
+    tenant = await run.tenant()
     await tenant.begin()
-    scene.provider.simulator.faults.set_rate(FailureRate(rate=RATE, faults=FAULTS))
+    run.provider.simulator.faults.set_rate(FailureRate(rate=RATE, faults=FAULTS))
     outcomes: Counter[str] = Counter()
     durations: list[float] = []
     left = iter(range(asks))
@@ -148,9 +148,9 @@ async def bad_hour(scene: Scene, *, asks: int) -> None:
             outcomes[outcome] += 1
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    scene.provider.simulator.faults.clear()
-    used, states = await settled(scene.database, tenant)
-    print(f"bad hour: {asks} asks, {sum(scene.provider.simulator.journal.faults.values())} faults of the provider")
+    run.provider.simulator.faults.clear()
+    used, states = await settled(run.database, tenant)
+    print(f"bad hour: {asks} asks, {sum(run.provider.simulator.journal.faults.values())} faults of the provider")
     print(f"  outcomes: {dict(outcomes.most_common())}")
     print(f"  charged {used}, questions {dict(states)}")
     durations.sort()
@@ -160,10 +160,10 @@ async def bad_hour(scene: Scene, *, asks: int) -> None:
     assert durations[-1] < DEADLINE_SECONDS + SLACK_SECONDS
 
 
-async def departures(scene: Scene, *, number: int) -> None:
-    tenant = await scene.tenant()
+async def departures(run: Run, *, number: int) -> None:
+    tenant = await run.tenant()
     await tenant.begin()
-    simulator = scene.provider.simulator
+    simulator = run.provider.simulator
     simulator.behaviour.delta_seconds = 0.02
     before = Counter(simulator.journal.streams)
     answered = 0
@@ -179,11 +179,11 @@ async def departures(scene: Scene, *, number: int) -> None:
     for start in range(0, number, 100):
         await asyncio.gather(*(leave(which) for which in range(min(100, number - start))))
     deadline = time.monotonic() + 30
-    while simulator.journal.streams_open or simulator.journal.in_flight or await under_way(scene):
-        assert time.monotonic() < deadline, (simulator.journal.counters(), await under_way(scene))
+    while simulator.journal.streams_open or simulator.journal.in_flight or await under_way(run):
+        assert time.monotonic() < deadline, (simulator.journal.counters(), await under_way(run))
         await asyncio.sleep(0.2)
     simulator.behaviour.delta_seconds = 0
-    used, states = await settled(scene.database, tenant)
+    used, states = await settled(run.database, tenant)
     streams = Counter(simulator.journal.streams) - before
     print(f"departures: {number} callers, {answered} of whom had their answer before they left")
     print(f"  streams at the provider: {dict(streams)}; charged {used}; questions {dict(states)}")
@@ -194,18 +194,18 @@ async def departures(scene: Scene, *, number: int) -> None:
     assert await tenant.ask(streamed=True) == "answered"
 
 
-async def silent_streams(scene: Scene, *, number: int) -> None:
+async def silent_streams(run: Run, *, number: int) -> None:
     """Each begun and then open to the deadline, on pools of `POOL` connections."""
-    tenant = await scene.tenant()
+    tenant = await run.tenant()
     await tenant.begin()
-    simulator = scene.provider.simulator
+    simulator = run.provider.simulator
 
     async def listed() -> float:
         """The slower end of 200 requests for the project's files, one after another."""
         durations = []
         for _ in range(300):
             began = time.perf_counter()
-            answer = await tenant.http.get(f"{scene.apis[0].url}/ingestion/projects/{tenant.project}/files")
+            answer = await tenant.http.get(f"{run.apis[0].url}/ingestion/projects/{tenant.project}/files")
             durations.append(time.perf_counter() - began)
             answer.raise_for_status()
         return sorted(durations)[int(len(durations) * 0.95)]
@@ -219,17 +219,17 @@ async def silent_streams(scene: Scene, *, number: int) -> None:
     beside = await listed()
     were_open = simulator.journal.streams_open
     outcomes = Counter(await asyncio.gather(*streams))
-    used, _ = await settled(scene.database, tenant)
+    used, _ = await settled(run.database, tenant)
     print(f"silent streams: {number} at once, {were_open} of them still open after the measurement; {dict(outcomes)}")
     print(f"  p95 of the list of files: alone {alone * 1000:.1f} ms, beside them {beside * 1000:.1f} ms")
-    print(f"  charged {used}; connections in use afterwards: {await under_way(scene)}")
+    print(f"  charged {used}; connections in use afterwards: {await under_way(run)}")
     assert used == outcomes["answered"] == 0
-    assert await under_way(scene) == 0
+    assert await under_way(run) == 0
 
 
-async def under_way(scene: Scene) -> int:
+async def under_way(run: Run) -> int:
     """Questions without an end, and connections of the API that are not idle."""
-    async with scene.database.system() as session:
+    async with run.database.system() as session:
         counted = await session.scalar(
             text("""
                 SELECT (SELECT count(*) FROM messages WHERE state = 'pending')
@@ -239,11 +239,11 @@ async def under_way(scene: Scene) -> int:
         return int(counted or 0)
 
 
-async def kills(scene: Scene, *, number: int) -> None:
+async def kills(run: Run, *, number: int) -> None:
     """The first process only makes stores, and is killed at any moment of it."""
-    victim = scene.apis[0]
-    tenant = await scene.tenant()
-    simulator = scene.provider.simulator
+    victim = run.apis[0]
+    tenant = await run.tenant()
+    simulator = run.provider.simulator
     simulator.behaviour.latency_seconds = {"vector_stores.create": 0.1}
     before = simulator.state.created()["vector_stores"]
     projects: list[str] = []
@@ -264,15 +264,15 @@ async def kills(scene: Scene, *, number: int) -> None:
         await asyncio.to_thread(victim.wait_healthy)
     simulator.behaviour.latency_seconds = {}
     at_kills = simulator.state.created()["vector_stores"] - before
-    async with scene.database.system() as session:
+    async with run.database.system() as session:
         await session.execute(text("UPDATE provider_stores SET lease_until = now()"))  # two minutes later
     for project in projects:
         answer = await tenant.http.post(f"{victim.url}/ingestion/projects/{project}/ensure_vector_store")
         answer.raise_for_status()
-    service = OpenAIService(OpenAISettings(api_key=SecretStr("sk-bench"), base_url=scene.provider.base_url))
-    removed = await Reconciliation(scene.database, service, grace=timedelta(0)).run()
+    service = OpenAIService(OpenAISettings(api_key=SecretStr("sk-bench"), base_url=run.provider.base_url))
+    removed = await Reconciliation(run.database, service, grace=timedelta(0)).run()
     await service.close()
-    async with scene.database.system() as session:
+    async with run.database.system() as session:
         rows = await session.scalars(text("SELECT provider_id FROM provider_stores"))
         recorded = set(rows)
     print(
@@ -300,11 +300,11 @@ async def play(addresses: ServiceAddresses, folder: Path, options: argparse.Name
             context = api_processes(folder / "data", 2, **variables)
             apis = await asyncio.to_thread(context.__enter__)
             try:
-                scene = Scene(database, provider, apis, plan)
-                await bad_hour(scene, asks=options.asks)
-                await departures(scene, number=options.departures)
-                await kills(scene, number=options.kills)
-                await silent_streams(scene, number=options.streams)  # it ends in an outage
+                run = Run(database, provider, apis, plan)
+                await bad_hour(run, asks=options.asks)
+                await departures(run, number=options.departures)
+                await kills(run, number=options.kills)
+                await silent_streams(run, number=options.streams)  # it ends in an outage
             finally:
                 await asyncio.to_thread(context.__exit__, None, None, None)
         await database.close()

@@ -190,7 +190,7 @@ async def make_plan(addresses: ServiceAddresses, *, rpm: int | None = None) -> s
 
 
 def make_tenant(url: str, plan_id: str) -> tuple[UUID, dict[str, str]]:
-    """Its id and its headers."""
+    """Return the id of a new tenant, and the headers that authenticate it."""
     made = httpx2.post(f"{url}/tenants/create", params={"name": "bench", "plan_id": plan_id}, timeout=30)
     tenant_id = UUID(made.raise_for_status().json()["tenant_id"])
     return tenant_id, {"Authorization": f"Bearer {sign_token(tenant_id, load_settings(env_file=None))}"}

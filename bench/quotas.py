@@ -103,7 +103,7 @@ class Tenant:
         await self.certainly("POST", f"/ingestion/projects/{self.project}/ensure_vector_store")
 
     async def ask(self) -> str:
-        """How it went: `answered`, the code of the refusal, or `cut off`."""
+        """Return how it went: `answered`, the code of the refusal, or `cut off`."""
         question = {"project_id": self.project, "question": "What is the code of the laboratory?"}
         answer = await self.call("POST", "/query/ask", json=question)
         outcome = "cut off" if answer is None else "answered" if answer.is_success else str(answer.json()["code"])
@@ -180,7 +180,7 @@ async def come_to_rest(database: Database, tenant: Tenant) -> None:
 
 
 async def audit(database: Database, tenant: Tenant) -> dict[str, int]:
-    """What is used, when all four tables and the things counted tell the same."""
+    """Return what is used, if all four tables and the counted things agree."""
     books = await books_of(database, tenant.id)
     assert books.add_up(), books
     assert not +books.reserved, books.reserved

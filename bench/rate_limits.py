@@ -1,4 +1,4 @@
-"""What the rate limit admits in real processes, what a patient client meets, and what a window costs.
+"""Measures what the rate limit admits in real processes, what a patient client meets, and what a window costs.
 
     python -m bench.rate_limits matrix [--seconds 130] [--limits 10 100 1000]
     python -m bench.rate_limits obedient [--seconds 300]
@@ -79,7 +79,7 @@ class Caller:
         return max(sum(start <= sent and end <= start + WINDOW for sent, end in ends) for start in starts)
 
     def allowed_at_best(self) -> int:
-        """What a limiter that decides at the moments of the answers would admit."""
+        """Return what a limiter that decides at the moments of the answers would admit."""
         taken: list[float] = []
         first = 0
         for now in self.answered:

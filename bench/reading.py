@@ -1,4 +1,4 @@
-"""How fast documents of each format are read, and how much memory that takes.
+"""Measures how fast documents of each format are read, and how much memory that takes.
 
     python -m bench.reading [--repeat 5] [--only NAME ...] [--against FOLDER PYTHON]
 

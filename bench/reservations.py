@@ -1,4 +1,4 @@
-"""How many reservations a second the service makes, beside its bare SQL, in one run.
+"""Measures how many reservations a second the service makes, beside its bare SQL, in one run.
 
     python -m bench.reservations [--seconds 1] [--rounds 15] [--clients 16] [--processes 1]
 
@@ -163,7 +163,7 @@ def plain(url: URL) -> str:
 
 @dataclass(frozen=True)
 class Player:
-    """What each of the processes is told."""
+    """Holds what each of the processes is told."""
 
     url: str
     tenants: list[UUID]

@@ -9,7 +9,7 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How two measurements compare: the median of the ratios within the rounds, the smallest and the largest."""
+    """Compares two measurements: the median of the ratios within the rounds, the smallest and the largest."""
 
     median: float
     low: float

@@ -1,4 +1,4 @@
-"""What a streamed answer costs more than a plain one, and how much sooner its first words come.
+"""Measures what a streamed answer costs more than a plain one, and how much sooner its first words come.
 
     python -m bench.streaming [--answers 300] [--rounds 4]
 

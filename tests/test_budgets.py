@@ -44,7 +44,7 @@ class Counts(NamedTuple):
 
 @dataclass
 class Servers:
-    """What one application asked of the servers, and how often SQLAlchemy compiled for it."""
+    """Counts what one application asked of the servers, and how often SQLAlchemy compiled for it."""
 
     postgres: Traffic
     redis: Traffic

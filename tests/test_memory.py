@@ -1,4 +1,4 @@
-"""What each kind of process loads, and how much memory it keeps. Each test measures in a new process."""
+"""Tests of what each kind of process loads, and how much memory it keeps. Each test measures in a new process."""
 
 from __future__ import annotations
 

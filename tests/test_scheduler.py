@@ -1,4 +1,4 @@
-"""How the scheduler reports its runs, and how it ends."""
+"""Tests of how the scheduler reports its runs, and how it ends."""
 
 from __future__ import annotations
 

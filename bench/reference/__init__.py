@@ -1,4 +1,4 @@
-"""What others write with FastAPI, to measure our routes beside it.
+"""Small FastAPI applications, beside which our routes are measured.
 
 Each module is a small application without authentication, limits, logging or middleware. `bench/request_rates.py` runs
 each in a process of its own, with the server, the event loop and the parser of ours. `DATABASE` and `REDIS` are the

@@ -148,7 +148,7 @@ async def test_one_file_too_many_for_the_queue_is_cut_off(make_limited_tenant: L
 
 
 async def test_the_repetition_of_what_took_the_last_room_is_told_so(make_limited_tenant: LimitedTenantFactory) -> None:
-    """Its first answer was lost. Without the key, the caller would believe that nothing was accepted."""
+    """The first answer was lost. Without the key, the caller would believe that nothing was accepted."""
     limited = await make_limited_tenant(max_stored_bytes=KILOBYTE, max_queued_files=1)
     path = f"/ingestion/projects/{limited.project}/upload_and_attach?wait_seconds=0"
     key, replay = {"Idempotency-Key": "last"}, {"Prefer": "idempotency=replay"}

@@ -1,4 +1,4 @@
-"""What the demo items tell the tests of all features."""
+"""Facts about the demo items for the tests that cover all features."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ WORK_SECONDS = 2.0
 
 @dataclass
 class Report:
-    """What an attack found."""
+    """Holds what an attack found."""
 
     answers: Answers = field(default_factory=Answers)
     faults: list[str] = field(default_factory=list)

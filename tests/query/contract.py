@@ -1,4 +1,4 @@
-"""What questions tell the tests of all features."""
+"""Facts about questions for the tests that cover all features."""
 
 from __future__ import annotations
 

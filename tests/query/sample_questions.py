@@ -87,7 +87,7 @@ UNANSWERABLE: Final = (
 # The samples name what these ask about, and not the person, price, time or the like that they ask for.
 UNTOLD: Final = (
     "Who repaired the palletising line?",
-    "Who is the CEO of Baltic Foods?",
+    "Who is the chairwoman of Baltic Foods?",
     "Who is the managing director of Baltic Foods?",
     "Who leads the people team?",
     "Who built hall 4?",

@@ -1,4 +1,4 @@
-"""By default the embedder's runtime sends reports to its maker; here it must not."""
+"""Tests that the embedder's runtime sends no reports to its maker, which it does by default."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Loss(Enum):
     """The server executes the COMMIT, and the connection breaks before the answer."""
 
     ANSWER_AND_SERVER = auto()
-    """As ANSWER; besides, new connections are refused until `restore` is called."""
+    """The server executes the COMMIT, the connection is cut, and new ones are refused until `restore` is called."""
 
     SILENCE = auto()
     """The server executes the COMMIT, and the connection stays open without an answer."""

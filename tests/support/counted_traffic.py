@@ -22,7 +22,7 @@ NO_TLS = b"N"
 
 @dataclass(slots=True)
 class Traffic:
-    """What clients and server have said since `take`.
+    """Counts what clients and server have said since `take`.
 
     A round trip begins when a client speaks after the server did. `statements` are those that PostgreSQL has completed,
     BEGIN and COMMIT included, and `rows` those that it sent.

@@ -45,7 +45,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class BlockResult:
-    """What a block of commands printed, and the statuses of its requests."""
+    """Holds what a block of commands printed, and the statuses of its requests."""
 
     output: str
     statuses: list[int]

@@ -1,4 +1,4 @@
-"""What each feature tells the tests that check all features: `tests/<feature>/contract.py` defines a `CONTRACT`."""
+"""Reads the facts of each feature from its `tests/<feature>/contract.py`, for the tests that cover all features."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def _at_rest(tenant: TenantClient, ids: Ids) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FeatureContract:
-    """What a feature tells the tests of tests/http, tests/isolation and tests/audit.
+    """Facts about a feature for the tests in tests/http, tests/isolation and tests/audit.
 
     Attributes:
         least_role: the role with the fewest scopes that may call an operation, such as `GET /usage`.

@@ -1,4 +1,4 @@
-"""What usage and limits tell the tests of all features."""
+"""Facts about usage and limits for the tests that cover all features."""
 
 from __future__ import annotations
 

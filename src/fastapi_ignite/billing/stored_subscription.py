@@ -11,7 +11,7 @@ from fastapi_ignite.billing.terms import TERMS_COLUMNS, Terms
 
 
 class StoredPlan(Protocol):
-    """What readers of a subscription need of a plan."""
+    """The properties of a plan that readers of a subscription use."""
 
     @property
     def id(self) -> str: ...

@@ -158,7 +158,7 @@ class RequestGuard:
 
 
 class _Exchange:
-    """What the application receives and sends for one request."""
+    """Stands between the server and the application for one request."""
 
     __slots__ = ("_max_bytes", "_receive", "_received", "_scope", "_send", "_state", "started", "too_large")
 

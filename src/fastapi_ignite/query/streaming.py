@@ -80,7 +80,7 @@ async def _events_of(
 
 
 class _ToldAnswer:
-    """What the caller was told of an answer so far. Its methods yield the events that tell more.
+    """Remembers what the caller was told of an answer so far. Its methods yield the events that tell more.
 
     The words of all `delta` events since the last `sources` are how the answer begins, and in the end the answer.
     """

@@ -51,7 +51,7 @@ TCP_SINCE_ABI, SCOPES_SINCE_ABI = 4, 6
 
 
 class Surroundings:
-    """What a parser of this user could reach; `user` None means the user that runs the tests."""
+    """Holds what a parser of this user could reach; `user` None means the user that runs the tests."""
 
     def __init__(self, stack: ExitStack, services: Services, user: int | None) -> None:
         self.user = user

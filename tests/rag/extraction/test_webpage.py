@@ -1,4 +1,4 @@
-"""What in the markup of a web page is text, and that the cost of a page grows only with its length."""
+"""Tests of which markup of a web page is text, and that the cost of a page grows only with its length."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ class TestRows:
 
 
 class TestKinds:
-    """What stands beside the asked fact, and is of another kind, is no answer."""
+    """These tests check that text of another kind beside the asked fact is no answer."""
 
     VISIT = (
         "The church clock was restored by Lucia Frei in 2015. The car park is five minutes away on foot. "

@@ -1,4 +1,4 @@
-"""How two rankings are merged into one."""
+"""Tests of merging two rankings into one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process checks about its embedding server when it starts."""
+"""Tests of what a process checks about its embedding server when it starts."""
 
 from __future__ import annotations
 

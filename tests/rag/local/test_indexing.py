@@ -1,4 +1,4 @@
-"""What the index contains after documents are written, hidden and purged."""
+"""Tests of what the index contains after documents are written, hidden and purged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a killed process leaves behind at the provider, and what an hour of failures costs."""
+"""Tests of what a killed process leaves behind at the provider, and of what an hour of failures costs."""
 
 from __future__ import annotations
 

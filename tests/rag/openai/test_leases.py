@@ -61,7 +61,7 @@ async def test_a_store_is_made_once(hosted: HostedTenant, provider: RunningSimul
 
 
 async def test_an_attempt_that_was_overtaken_ends(hosted: HostedTenant, provider: RunningSimulator) -> None:
-    """Its process has slept longer than its lease; the file loses no try by that."""
+    """The process has slept longer than its lease. The file loses no try by that."""
     project = await hosted.api.create_project()
     (file,) = await hosted.upload(project, ("one.txt", FACT))
     provider.simulator.behaviour.latency_seconds = {"files.create": 4}

@@ -1,4 +1,4 @@
-"""How responses are read, streamed and complete ones."""
+"""Tests of reading responses, streamed and complete ones."""
 
 from __future__ import annotations
 

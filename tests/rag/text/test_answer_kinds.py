@@ -1,4 +1,4 @@
-"""What kind of answer a question asks for, and which texts hold one."""
+"""Tests of the kind of answer that a question asks for, and of the texts that hold one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a text is split into pieces that can be quoted."""
+"""Tests of splitting a text into pieces that can be quoted."""
 
 from __future__ import annotations
 

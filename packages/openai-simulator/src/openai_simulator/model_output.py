@@ -18,7 +18,7 @@ Reason = Literal["max_output_tokens", "content_filter"]
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """What the model says. `reason` is set if it is incomplete, `error` if the model failed."""
+    """Holds what the model says. `reason` is set if it is incomplete, `error` if the model failed."""
 
     text: str
     annotations: list[dict[str, Any]]

@@ -34,7 +34,7 @@ class RequestedChunking(StaticChunking):
 
 
 class ChunkingStrategy(Strict):
-    """How files are split. `auto` means chunks of 800 tokens with an overlap of 400."""
+    """Says how files are split. `auto` means chunks of 800 tokens with an overlap of 400."""
 
     type: Literal["auto", "static"]
     static: RequestedChunking | None = None

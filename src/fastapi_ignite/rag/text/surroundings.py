@@ -23,7 +23,7 @@ LONGEST_CONTEXT: Final = 160
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What stands around a passage, with offsets of the document.
+    """The headings and spans around a passage, with offsets of the document.
 
     `above` is the path of headings at the beginning of the passage, each with its level. `spans` touch the window
     around the passage, in order. A table that reaches out of the window is cut at the beginning of a row, and has

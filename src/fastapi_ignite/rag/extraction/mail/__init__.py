@@ -74,7 +74,7 @@ class _Section:
 
     @property
     def weight(self) -> int:
-        """How much it says: its characters, save blanks and the addresses of links, which a page does not show."""
+        """Return its number of characters, without blanks and the addresses of links, which nobody sees."""
         return sum(map(len, _ADDRESS.sub("", self.text).split()))
 
 

@@ -22,7 +22,7 @@ _LONGEST_LABEL: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ListLevel:
-    """How one level of a list is marked. `display_levels` numbers stand in a label, those of the outer levels first."""
+    """Describes the labels of a list level. A label has `display_levels` numbers, those of the outer levels first."""
 
     number_format: str = ""
     prefix: str = ""

@@ -103,7 +103,7 @@ class _Scanner:
         return after
 
     def _front_matter(self) -> int:
-        """What begins with a rule instead has no key in its first line."""
+        """Return the first line behind the front matter, or 0. Behind a rule at the beginning no key follows."""
         lines = self._lines[:_LONGEST_FRONT_MATTER]
         ends = _FRONT_MATTER.get(lines[0].rstrip(), ())
         if len(lines) < 2 or not _KEY.match(lines[1]):  # noqa: PLR2004 - the line of dashes and one more

@@ -43,7 +43,7 @@ _NAMED: Final = re.compile(rb"\\(?:(fcharset)|ansicpg|cpg)(\d{1,5})")
 
 @dataclass(frozen=True, slots=True)
 class Charset:
-    """How the bytes of a run become characters; `symbol_font` has signs at the places of letters."""
+    """Decodes the bytes of a run; `symbol_font` has signs at the places of letters."""
 
     codec: str
     symbol_font: str = ""

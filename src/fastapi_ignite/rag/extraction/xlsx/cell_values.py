@@ -35,7 +35,7 @@ _CACHED_VALUES: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class CellKind:
-    """How the cells of one type and style are shown. `is_text` says that they may name columns.
+    """Shows the cells of one type and style. `is_text` says that they may name columns.
 
     `are_shown` tells quickly whether values are stored as they are shown, if it knows; `show` gives the same then.
     """
@@ -61,7 +61,7 @@ _SHOWN_WITHOUT_FORMAT: Final = {
 
 
 class _Remembered(dict[str, str]):
-    """What values look like, by the values: the same ones come again and again in a column."""
+    """Remembers how values look, because the same ones come again and again in a column."""
 
     def __init__(self, show: Callable[[str], str]) -> None:
         super().__init__()

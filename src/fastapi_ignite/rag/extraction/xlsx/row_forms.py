@@ -28,7 +28,7 @@ _CELL: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class RowForm:
-    """What rows of a table have in common: cells of these kinds in these columns, each of which may also be empty.
+    """Describes rows that are alike: cells of these kinds in these columns, each of which may also be empty.
 
     The groups of `pattern` are the number of a row, its attributes, and the value of each cell, None for an empty one.
     """
