@@ -43,9 +43,11 @@ async def test_a_pattern_with_a_slash_at_its_end_stops_the_program() -> None:
         ("/things/special", "/things/special"),
         ("/things/special/", "/things/special"),
         ("/things/other", "/things/{id}"),
+        ("/lists/", "/lists/"),
+        ("/lists", "/lists/"),
         ("/things/a/b", "/things/{rest:path}"),
     ],
 )
 async def test_the_first_declared_path_that_fits_is_called(called: str, found: str) -> None:
-    app = routes("/things/special", "/things/{id}", "/things/{rest:path}")
+    app = routes("/lists/", "/things/special", "/things/{id}", "/things/{rest:path}")
     assert (await answer(app, called)).json() == found

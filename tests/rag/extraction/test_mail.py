@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, ExtractionLimits
 from fastapi_ignite.rag.extraction.child import extract_text
 from fastapi_ignite.rag.extraction.enclosures import Enclosures
+from fastapi_ignite.rag.extraction.errors import ErrorCode
 from fastapi_ignite.rag.extraction.mail import read_message
 from support import sample_files, sample_pdfs
 
@@ -262,6 +263,15 @@ class TestAttachedFiles:
         mail = self.mail(("a.bin", b"odd", "application/x-a"), ("b.bin", b"huge", "application/x-b")).as_bytes()
         text = read_message(mail, Enclosures(fail)).text
         assert "a.bin (not read: its reader failed), b.bin (not read: too large, or one too many)" in text
+        assert text.endswith("See the files.")
+
+    @pytest.mark.parametrize("code", ErrorCode)
+    def test_a_file_is_named_whatever_is_wrong_with_it(self, code: ErrorCode) -> None:
+        def refuse(*_: object) -> ExtractedText:
+            raise ExtractionError(code)
+
+        text = read_message(self.mail(("a.bin", b"odd", "application/x-a")).as_bytes(), Enclosures(refuse)).text
+        assert "Attachments: a.bin" in text
         assert text.endswith("See the files.")
 
     async def test_a_file_that_ends_its_parser_costs_only_itself(

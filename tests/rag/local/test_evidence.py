@@ -269,6 +269,11 @@ class TestHeadings:
     def test_a_question_without_an_answer_is_none(self) -> None:
         assert answer("Where is the boat house?", passage("Where is the boat house?\n\nWho has its key?")) == []
 
+    def test_what_stands_below_the_question_may_be_of_any_kind(self) -> None:
+        desk = "How do I cancel?\n\nWrite to the desk.\n\nWho repairs a torn parachute?\n\nBring it to the workshop."
+        quotes = answer("Who repairs a torn parachute?", passage(desk))
+        assert [quote.text for quote in quotes] == ["Bring it to the workshop."]
+
     def test_a_title_is_no_answer_and_what_stands_below_it_is(self) -> None:
         text = "Report of 14 March 2026\n\nWhat happened\n\nThe line in hall two stopped. Nobody saw it."
         quotes = answer("What happened on 14 March 2026?", document(text, "Report of 14 March 2026", "What happened"))
