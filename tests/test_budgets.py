@@ -21,6 +21,7 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.main import open_state
 from support.counted_traffic import Traffic, counted_postgres, counted_redis
+from support.databases import fetch
 from support.doc_pages import page
 from support.http_clients import TenantClient, client_for, tenant_factory
 from support.tenant_records import eventually
@@ -80,13 +81,17 @@ class Servers:
 
 @dataclass
 class Caller:
-    """Sends the hot requests of one tenant. `project` has one file, and uploads go into `inbox`."""
+    """Sends the hot requests of one tenant. `project` has one file, and uploads go into `inbox`.
+
+    The database already has `foreign_items` of other tests, which are of any length. Lists begin after them.
+    """
 
     servers: Servers
     tenant: TenantClient
     project: str
     inbox: str
     item: str
+    foreign_items: int
     _numbers: count[int] = field(default_factory=count)
 
     async def get(self, path: str, **params: object) -> httpx2.Response:
@@ -105,7 +110,9 @@ REQUESTS: dict[str, Callable[[Caller], Awaitable[httpx2.Response]]] = {
     "`GET /health`": lambda caller: caller.get("/health"),
     "`GET /items/{item_id}`, cached": lambda caller: caller.get(f"/items/{caller.item}"),
     "`GET /items/{item_id}`, not cached": lambda caller: caller.get_fresh(f"/items/{caller.item}"),
-    "`GET /items/?limit=20`, not cached": lambda caller: caller.get_fresh("/items/", limit=ITEMS),
+    "`GET /items/?limit=20`, not cached": lambda caller: caller.get_fresh(
+        "/items/", skip=caller.foreign_items, limit=ITEMS
+    ),
     "`GET /limits/current`": lambda caller: caller.get("/limits/current"),
     "`POST /query/search`": lambda caller: caller.tenant.search(caller.project, "apple trees"),
     "`POST /query/ask`": lambda caller: caller.tenant.ask(caller.project, "How many apple trees does it keep?"),
@@ -140,10 +147,12 @@ async def caller(settings: Settings, addresses: ServiceAddresses, worker: None) 
 
             await eventually(embedded)
             assert (await tenant.ask(project, "How many trees?")).is_success  # so that each of its counters has a row
+            foreign_items = (await fetch(addresses.owner_url, "SELECT count(*) FROM items"))[0][0]
             created = [await client.post("/items/", json={"name": f"Notebook {n}"}) for n in range(2 * ITEMS)]
             servers = Servers(postgres[1], redis[1])
             with servers.watching(state["database"].engine):
-                yield Caller(servers, tenant, project, await tenant.create_project("Inbox"), created[0].json()["id"])
+                inbox = await tenant.create_project("Inbox")
+                yield Caller(servers, tenant, project, inbox, created[0].json()["id"], foreign_items)
 
 
 def test_every_request_has_a_budget() -> None:
