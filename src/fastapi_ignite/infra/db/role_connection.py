@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 from uuid import UUID
 
 import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
 
 from fastapi_ignite.infra.db.commit_outcome import IDENTIFY, TransactionId
+from fastapi_ignite.infra.db.role_message import unanswered_query
 
 # jit is set here and not at connection time, because pgbouncer refuses unknown start-up parameters
 _TAKE_ROLE = (
@@ -17,6 +20,11 @@ _TAKE_ROLE = (
 )
 SET_ROLE = _TAKE_ROLE.format(role="$1", tenant="$2")
 _BEGIN = f"BEGIN; {_TAKE_ROLE}"
+# the settings have values, so this sets all of them and returns no row
+_TAKE_ROLE_WITHOUT_ROW = (
+    "SELECT WHERE set_config('role', {role}, true) IS NULL OR set_config('app.tenant_id', {tenant}, true) IS NULL "
+    "OR set_config('jit', 'off', true) IS NULL"
+)
 
 
 def begin_statement(role: str, tenant_id: UUID | None) -> str:
@@ -25,9 +33,22 @@ def begin_statement(role: str, tenant_id: UUID | None) -> str:
     The settings are local to the transaction, so the next user of a pooled connection (or of pgbouncer) does not get
     them. They need a statement of their own: a role that is set inside a query has no effect on that query.
     """
+    return _BEGIN.format(role=f"'{role}'", tenant=_tenant_literal(tenant_id))
+
+
+def _tenant_literal(tenant_id: UUID | None) -> str:
     # `hex` exists only on a UUID, so no other text can get into the statement
-    tenant = tenant_id.hex if tenant_id else ""
-    return _BEGIN.format(role=f"'{role}'", tenant=f"'{tenant}'")
+    return f"'{tenant_id.hex}'" if tenant_id else "''"
+
+
+class Record(asyncpg.Record):  # type: ignore[misc]  # the driver has no types
+    """A row of a query, whose columns are its attributes too, as those of SQLAlchemy's rows are."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError as error:
+            raise AttributeError(name) from error
 
 
 class DatabaseUnreachableError(ConnectionError):
@@ -56,7 +77,8 @@ class RoleConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver ha
     answer came. Then `transaction_id` is its id, or None if it wrote nothing.
     """
 
-    __slots__ = ("begin_sql", "commit_unanswered", "has_written", "transaction_id")
+    __slots__ = ("_queries", "begin_sql", "commit_unanswered", "has_written", "transaction_id")
+    names_statements: ClassVar[bool] = True
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -64,6 +86,7 @@ class RoleConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver ha
         self.has_written = False
         self.transaction_id: TransactionId | None = None
         self.commit_unanswered = False
+        self._queries: dict[str, PreparedStatement] = {}
 
     def prepare_transaction(self, begin: str) -> None:
         """Set the SQL that begins the next transaction. SQLAlchemy begins it with its first statement."""
@@ -79,6 +102,29 @@ class RoleConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver ha
         if any(options.values()):
             raise ValueError("a transaction with a role accepts no isolation level and no other options")
         return _RoleTransaction(self, begin)
+
+    async def query(self, role: str, tenant_id: UUID | None, sql: str, arguments: Sequence[Any]) -> list[Record]:
+        """Run a query in a transaction of its own that has this role and tenant, in one round trip.
+
+        A few constant queries are expected, because each stays prepared. An error terminates the connection: the role
+        may have been sent without the query, and the next statement of the connection would get it.
+        """
+        take_role = unanswered_query(_TAKE_ROLE_WITHOUT_ROW.format(role=f"'{role}'", tenant=_tenant_literal(tenant_id)))
+        try:
+            statement = self._queries.get(sql)
+            if statement is None:
+                self._transport.write(take_role)  # names are found with the privileges of the role
+                name = None if self.names_statements else ""
+                statement = self._queries[sql] = await self.prepare(sql, name=name, record_class=Record)
+            self._transport.write(take_role)
+            rows: list[Record] = await statement.fetch(*arguments)
+        except asyncpg.InvalidCachedStatementError:  # a migration has changed the type of a column since
+            del self._queries[sql]
+            return await self.query(role, tenant_id, sql, arguments)
+        except BaseException:
+            self.terminate()
+            raise
+        return rows
 
 
 class _RoleTransaction:
