@@ -96,6 +96,19 @@ class TestNothingIsLeft:
                 await session.execute(text("SELECT 1 / 0"))
         assert await identity_without_role(single) == (login, "", pid)
 
+    async def test_by_one_whose_first_statement_was_not_sent(self, single: Database) -> None:
+        """The driver refuses an argument of a prepared statement when the BEGIN has been sent already."""
+        login, _, pid = await identity_without_role(single)
+        for _ in range(2):
+            async with single.tenant(new_id()) as session:
+                await (await session.connection()).exec_driver_sql("SELECT $1::int", (1,))
+        with pytest.raises(DBAPIError, match="invalid input for query argument"):
+            async with single.tenant(new_id()) as session:
+                await (await session.connection()).exec_driver_sql("SELECT $1::int", ("two",))
+        found = await identity_without_role(single)
+        assert found[:2] == (login, None)
+        assert found[2] != pid
+
     async def test_by_one_that_was_cancelled_in_the_middle(self, single: Database) -> None:
         key = new_id().int % 2**31
         lock = text(f"SELECT pg_advisory_xact_lock({key})")

@@ -20,7 +20,8 @@ from fastapi_ignite.infra.db.after_commit import ACTIONS, Actions, run_actions, 
 from fastapi_ignite.infra.db.commit_outcome import CommitOutcome, CommitOutcomeUnknownError, TransactionId, find_outcome
 from fastapi_ignite.infra.db.connections import connection_options
 from fastapi_ignite.infra.db.fixed_statement import FixedStatement, is_select
-from fastapi_ignite.infra.db.role_connection import SET_ROLE, Record, RoleConnection, begin_statement, connect
+from fastapi_ignite.infra.db.role_connection import Record, RoleConnection, connect
+from fastapi_ignite.infra.db.role_message import SET_ROLE, begin_message
 
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
@@ -33,9 +34,9 @@ class _RoleSession(Session):
 
 @event.listens_for(_RoleSession, "after_begin")
 def _set_role(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
-    """Set role and tenant. This needs no round trip of its own, as it is sent with the BEGIN."""
+    """Set role and tenant. This needs no round trip of its own, as it is sent with the first statement."""
     driver = _driver_of(connection.connection)
-    driver.prepare_transaction(begin_statement(session.info["role"], session.info["tenant_id"]))
+    driver.prepare_transaction(begin_message(session.info["role"], session.info["tenant_id"]))
     session.info["driver"] = driver
 
 
@@ -57,7 +58,7 @@ def _check(connection: DBAPIConnection, _record: object, _fairy: object) -> None
     three round trips, as many as a short transaction.
     """
     driver = _driver_of(connection)
-    driver.begin_sql = None  # left by a transaction that ended before its first statement
+    driver.begin = None  # left by a transaction that ended before its first statement
     if driver.is_closed():
         raise DisconnectionError
 
