@@ -261,9 +261,13 @@ class Cache:
         if self._pending:
             raise CacheUnavailableError
         await self._release_locks()
-        lock.held, latest = await self._breaker.run(
-            "acquire", lambda: self.backend.acquire(*lock.owner, self.lock_seconds, lookup.key, lookup.tags)
-        )
+        try:
+            lock.held, latest = await self._breaker.run(
+                "acquire", lambda: self.backend.acquire(*lock.owner, self.lock_seconds, lookup.key, lookup.tags)
+            )
+        except BaseException:
+            self._unreleased.append(lock.owner)  # it may have been taken, and only the answer be lost
+            raise
         return lock.held, latest
 
     async def _release_locks(self) -> None:

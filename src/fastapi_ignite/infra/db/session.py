@@ -169,10 +169,9 @@ class Database:
         try:
             return await driver.query(TENANT_ROLE, tenant_id, statement.sql, statement.arguments(values))
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            # what SQLAlchemy raises for other statements; an interface error is one of a closed connection, or a defect
-            raise DBAPIError(
-                None, None, error, connection_invalidated=isinstance(error, asyncpg.InterfaceError)
-            ) from error
+            # as SQLAlchemy does for other statements; the interface error is that of a closed connection
+            lost = isinstance(error, asyncpg.InterfaceError)
+            raise DBAPIError(statement.sql, None, error, connection_invalidated=lost) from error
         finally:
             if driver.is_closed():
                 pooled.invalidate()
