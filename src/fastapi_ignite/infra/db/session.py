@@ -55,7 +55,7 @@ def _check(connection: DBAPIConnection, _record: object, _fairy: object) -> None
     """Refuse a closed connection, so that the pool opens another one.
 
     The driver notices when the server closes the socket. `pool_pre_ping` would ask the server instead, which costs
-    three round trips, as many as a short transaction.
+    three round trips, more than a short transaction.
     """
     driver = _driver_of(connection)
     driver.begin = None  # left by a transaction that ended before its first statement
