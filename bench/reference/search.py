@@ -32,14 +32,14 @@ WITH found AS (
     (
         SELECT id FROM chunks
         WHERE terms && $3::integer[] AND (tenant_id = $1) IS TRUE AND (project_id = $2) IS TRUE
-        ORDER BY lexical <#> $4::text::sparsevec LIMIT 100
+        ORDER BY lexical <#> (SELECT $4::text::sparsevec) LIMIT 100
     ) UNION (
         SELECT id FROM chunks
         WHERE tenant_id = $1 AND project_id = $2 AND embedding IS NOT NULL
-        ORDER BY embedding <=> $5::text::halfvec LIMIT 100
+        ORDER BY embedding <=> (SELECT $5::text::halfvec) LIMIT 100
     )
 )
-SELECT id, document_id, -(lexical <#> $4::text::sparsevec) AS bm25, 1 - (embedding <=> $5::text::halfvec) AS cosine
+SELECT id, document_id, -(lexical <#> (SELECT $4::text::sparsevec)), 1 - (embedding <=> (SELECT $5::text::halfvec))
 FROM chunks WHERE tenant_id = $1 AND id IN (SELECT id FROM found)
 """
 _PASSAGES = """

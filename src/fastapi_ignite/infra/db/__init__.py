@@ -4,7 +4,7 @@ from fastapi_ignite.infra.db.after_commit import after_commit
 from fastapi_ignite.infra.db.base import Base, TenantScoped, Timestamped
 from fastapi_ignite.infra.db.commit_outcome import CommitOutcomeUnknownError
 from fastapi_ignite.infra.db.fixed_statement import FixedStatement
-from fastapi_ignite.infra.db.session import Database, acting_for
+from fastapi_ignite.infra.db.session import Database, Read, acting_for
 from fastapi_ignite.infra.db.stored_keys import StoredKey
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "CommitOutcomeUnknownError",
     "Database",
     "FixedStatement",
+    "Read",
     "StoredKey",
     "TenantScoped",
     "Timestamped",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, cast
+from typing import Any, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import URL, Connection, Row, event, text
@@ -25,6 +25,8 @@ from fastapi_ignite.infra.db.role_connection import SET_ROLE, RoleConnection, be
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
 OPERATOR_ROLE = "ignite_operator"
+T = TypeVar("T")
+Read: TypeAlias = Callable[[FixedStatement, Mapping[str, Any]], Sequence[Row[Any]]]
 
 
 class _RoleSession(Session):
@@ -161,14 +163,25 @@ class Database:
 
         It is for queries of very many requests. Without session and ORM `limits/current` takes half of the CPU time.
         """
-        begin = begin_statement(TENANT_ROLE, tenant_id)
-        return await greenlet_spawn(self._read, begin, statement.sql, statement.arguments(values))
+        return await self.read_in_turn(tenant_id, lambda read: read(statement, values))
 
-    def _read(self, begin: str, sql: str, arguments: tuple[Any, ...]) -> Sequence[Row[Any]]:
+    async def read_in_turn(self, tenant_id: UUID | None, work: Callable[[Read], T]) -> T:
+        """Run several queries in one transaction, as `read` does one, and return the result of `work`.
+
+        `work` is called with a function that runs a query and returns its rows. Neither needs `await`, because they run
+        in a greenlet.
+        """
+        return await greenlet_spawn(self._read, begin_statement(TENANT_ROLE, tenant_id), work)
+
+    def _read(self, begin: str, work: Callable[[Read], T]) -> T:
         with self.engine.sync_engine.connect() as connection:
             driver = _driver_of(connection.connection)
             driver.prepare_transaction(begin)
-            rows = connection.exec_driver_sql(sql, arguments).all()
+
+            def read(statement: FixedStatement, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
+                return connection.exec_driver_sql(statement.sql, statement.arguments(values)).all()
+
+            result = work(read)
             if driver.has_written:
                 raise ValueError("`read` only takes a SELECT: it does not look up what became of a lost COMMIT")
             try:
@@ -177,7 +190,7 @@ class Database:
                 if not driver.commit_unanswered:
                     raise
                 # nothing was written, so the rows are right whatever became of the COMMIT
-            return rows
+            return result
 
     async def ping(self) -> None:
         """Raise if the database does not answer."""
