@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -98,7 +98,7 @@ class Retriever:
         question = await self.analyze_question(tenant_id, project_id, text)
         if question is None:
             return None
-        vector = await self._embedders.embed_question(question.model, question.text)
+        vector = await self._embedders.embed_question(tenant_id, question.model, question.text)
 
         def search(read: Read) -> list[Passage]:
             return find_passages(read, fuse(_candidates(read, question, vector))[:limit])
@@ -111,19 +111,22 @@ class Retriever:
         question = await self.analyze_question(tenant_id, project_id, text)
         if question is None:
             return []
-        vector = await self._embedders.embed_question(question.model, question.text)
+        vector = await self._embedders.embed_question(tenant_id, question.model, question.text)
         return await self._database.read_in_turn(tenant_id, lambda read: _candidates(read, question, vector))
 
     async def analyze_question(self, tenant_id: UUID, project_id: UUID, text: str) -> Question | None:
         """Analyze a question, or return None when there is nothing to search in or for."""
         text = _OPENING.sub("", text, count=1)
-        if not question_terms(text):
+        terms = question_terms(text)
+        if not terms:
             return None
-        return await self._database.read_in_turn(tenant_id, lambda read: _analyze(read, tenant_id, project_id, text))
+        return await self._database.read_in_turn(
+            tenant_id, lambda read: _analyze(read, tenant_id, project_id, text, terms)
+        )
 
 
-def _analyze(read: Read, tenant_id: UUID, project_id: UUID, text: str) -> Question | None:
-    """Look up the terms of the question, which has some, and correct it where the project does not hold a word."""
+def _analyze(read: Read, tenant_id: UUID, project_id: UUID, text: str, terms: Sequence[str]) -> Question | None:
+    """Look up the terms of the question, and correct it where the project does not hold a word."""
 
     def look_up(terms: Iterable[str]) -> tuple[SearchedIndex | None, dict[str, int]]:
         """Return the index, and the number of chunks that hold each term, in one query.
@@ -135,7 +138,6 @@ def _analyze(read: Read, tenant_id: UUID, project_id: UUID, text: str) -> Questi
         held = index.frequencies if index else {}
         return index, {term: held.get(posting, 0) for term, posting in postings.items()}
 
-    terms = question_terms(text)
     index, known = look_up(_with_synonyms(terms))
     if index is None or index.chunk_count == 0:
         return None
