@@ -1,7 +1,7 @@
 """The bare SQL of a search, and the embedding of its question: what remains of a search without an API around it.
 
-The connection is the owner's, whom no policy restricts. The words of the question are looked up before the clock runs,
-and the two rankings are fused by our own function while it stands still.
+The connection is the owner's, whom no policy restricts. The clock runs while a statement or the model does. It stands
+still while our own functions split the question into words and fuse the two rankings.
 """
 
 from __future__ import annotations
