@@ -76,6 +76,7 @@ migrations: $(VENV)/.dev ## The models and the migrations agree
 
 bench: $(VENV)/.dev ## Run the short benchmarks; with DATA=folder, also retrieval on collections in BEIR layout
 	@$(PY) -m bench.request_rates
+	@$(PY) -m bench.search --chunks 1000 20000 --rounds 3
 	@$(PY) -m bench.ingestion
 	@$(PY) -m bench.isolation_cost --megabytes 2
 	@$(PY) -m bench.reservations --rounds 3

@@ -35,12 +35,15 @@ from fastapi_ignite.rag.extraction import ExtractedText
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.retrieval import Question, Retriever
-from fastapi_ignite.rag.local.search_repository import CANDIDATES, LocalSearchRepository
+from fastapi_ignite.rag.local.search_repository import CANDIDATES
 
 FILES = 100
 OTHERS = 5
 READS = 10
 QUESTION_WORDS = 6
+BY_FUNCTION = text("""
+    SELECT chunk_id FROM search_lexical(:project_id, :generating, CAST(:question AS text)::sparsevec, :limit)
+""")
 # what the function does, with the tenant as a parameter
 SEARCH = text("""
     SELECT c.id FROM chunks AS c
@@ -80,8 +83,8 @@ class Project:
     async def search_by_function(self, number: int, session: AsyncSession) -> Sequence[object]:
         """Search for words as an answer does."""
         question = self.questions[number]
-        repository = LocalSearchRepository(session, self.tenant_id)
-        return await repository.lexical_candidates(self.id, question.generating(), question.sparsevec())
+        values = {"generating": question.generating(), "question": question.sparsevec(), "limit": CANDIDATES}
+        return (await session.scalars(BY_FUNCTION, {"project_id": self.id, **values})).all()
 
     async def search_by_statement(self, number: int, session: AsyncSession) -> Sequence[object]:
         """Run the query of the function as a statement of the caller."""

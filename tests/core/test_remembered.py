@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 
 import pytest
 
@@ -90,10 +92,29 @@ async def test_a_failure_is_everybodys_and_not_remembered(source: Source) -> Non
     assert await values.get("a") == "a 2"
 
 
-async def test_the_number_of_keys_is_bounded(source: Source) -> None:
+async def test_the_oldest_key_makes_room(source: Source, fake_clock: FakeClock) -> None:
     source.go_on.set()
     values = Remembered(source.look_up, seconds=60, most=3)
-    for key in "abcd":
+    for key in "abc":
         await values.get(key)
-    assert await values.get("d") == "d 4"
-    assert await values.get("a") == "a 5", "it made room"
+    fake_clock.now += 61
+    assert await values.get("a") == "a 4", "it is the newest again"
+    assert await values.get("d") == "d 5"
+    assert [await values.get(key) for key in "ad"] == ["a 4", "d 5"]
+    assert await values.get("b") == "b 6", "it made room"
+
+
+async def test_a_failure_that_nobody_waits_for_is_not_logged(source: Source, caplog: pytest.LogCaptureFixture) -> None:
+    source.fails = True
+    values = Remembered(source.look_up, seconds=60)
+    asking = asyncio.create_task(values.get("a"))
+    await source.running.wait()
+    asking.cancel()
+    source.go_on.set()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asking
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del asking
+    gc.collect()
+    assert not caplog.records

@@ -102,7 +102,7 @@ class BillingService:
         """Withdraw a cancellation or a scheduled change."""
         subscription, today = await self._locked(), clock.today()
         _require_served(subscription, today)
-        return _required(await self._store(subscription, subscription.terms.keep(today), today))
+        return require_active(await self._store(subscription, subscription.terms.keep(today), today))
 
     async def current(self, day: date | None = None) -> ActiveSubscription | None:
         """Return the subscription of the day, by default today, or None."""
@@ -115,7 +115,7 @@ class BillingService:
         Raises:
             SubscriptionRequiredError: The tenant has none, or it has ended.
         """
-        return _required(await self.current(day))
+        return require_active(await self.current(day))
 
     async def _change(
         self, subscription: Subscription, plan_id: str, cycle: BillingCycle, today: date
@@ -126,7 +126,7 @@ class BillingService:
         kept = current.id == plan_id and terms.status(today) is not SubscriptionStatus.EXPIRED
         plan = current if kept else await self.plan(plan_id)
         changed = terms.subscribe(plan.id, cycle, today, downgrade=plan.is_less_than(current, cycle))
-        return _required(await self._store(subscription, changed, today))
+        return require_active(await self._store(subscription, changed, today))
 
     async def _locked(self) -> Subscription:
         subscription = await self._subscriptions.lock()
@@ -163,7 +163,12 @@ def _require_served(subscription: Subscription, day: date) -> None:
         raise SubscriptionRequiredError(NO_SUBSCRIPTION)
 
 
-def _required(active: ActiveSubscription | None) -> ActiveSubscription:
+def require_active(active: ActiveSubscription | None) -> ActiveSubscription:
+    """Return the subscription.
+
+    Raises:
+        SubscriptionRequiredError: There is none, or it has ended.
+    """
     if active is None:
         raise SubscriptionRequiredError(NO_SUBSCRIPTION)
     return active

@@ -14,7 +14,8 @@ V = TypeVar("V")
 class Remembered(Generic[K, V]):
     """Keeps each result of `look_up` for `seconds`. Concurrent callers share one look-up. Errors are not kept.
 
-    Each process has its own cache, so it may learn of a change up to `seconds` late.
+    Each process has its own cache, so it may learn of a change up to `seconds` late. Of more than `most` results, the
+    one that was looked up first makes room.
     """
 
     def __init__(self, look_up: Callable[[K], Awaitable[V]], *, seconds: float, most: int = 50_000) -> None:
@@ -32,13 +33,19 @@ class Remembered(Generic[K, V]):
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(self._ask(key))
-            task.add_done_callback(lambda _: self._running.pop(key, None))
+            task.add_done_callback(lambda done: self._forget_task(key, done))
         return await asyncio.shield(task)
+
+    def _forget_task(self, key: K, done: asyncio.Task[V]) -> None:
+        self._running.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # asyncio would log an error that nobody waits for any more
 
     async def _ask(self, key: K) -> V:
         until = time.monotonic() + self._seconds
         value = await self._look_up(key)
+        self._known.pop(key, None)  # so that it becomes the newest
         if len(self._known) >= self._most:
-            self._known.clear()
+            del self._known[next(iter(self._known))]
         self._known[key] = (until, value)
         return value

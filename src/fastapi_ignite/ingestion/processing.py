@@ -174,7 +174,7 @@ class FileProcessor:
     async def _engine_of(self, file: File) -> RagEngine:
         async with self._database.tenant(file.tenant_id) as session:
             project = await ProjectService(session, file.tenant_id).get(file.project_id)
-        return engine_of(project, self._engines)
+        return engine_of(project.engine, self._engines)
 
     async def _index(self, file: File, niceness: int) -> None:
         engine = await self._engine_of(file)

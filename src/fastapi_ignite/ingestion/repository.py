@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from fastapi_ignite.core import clock
+from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.infra.jobs.leases import LeasedRepo
 from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
 
 # removed files whose bytes stay until somebody removes them too
 _KEPT_RAW = (File.state.in_(GONE), File.storage_key.is_not(None), File.delete_raw.is_(False))
+_NAMES = FixedStatement("""
+SELECT DISTINCT ON (document_id) document_id, id, filename FROM files
+WHERE tenant_id = :tenant_id AND document_id = ANY(CAST(:document_ids AS uuid[])) AND state = 'completed'
+ORDER BY document_id, id
+""")
+# id and name of a file, by its document
+FileNames: TypeAlias = dict[UUID, tuple[UUID, str]]
 
 
 class FileRepo(LeasedRepo[File]):
@@ -123,19 +131,10 @@ class FileRepo(LeasedRepo[File]):
         )
         return (await self.session.execute(statement)).first() is not None
 
-    async def names(self, document_ids: Collection[UUID]) -> dict[UUID, tuple[UUID, str]]:
+    async def names(self, document_ids: Collection[UUID]) -> FileNames:
         """Return id and name of the oldest completed file of each document."""
-        statement = (
-            select(File.document_id, File.id, File.filename)
-            .ext(distinct_on(File.document_id))
-            .where(
-                File.tenant_id == self._tenant_id,
-                File.document_id.in_(document_ids),
-                File.state == FileState.COMPLETED,
-            )
-            .order_by(File.document_id, File.id)
-        )
-        return {row.document_id: (row.id, row.filename) for row in await self.session.execute(statement)}
+        values = {"tenant_id": self._tenant_id, "document_ids": document_ids}
+        return _names((await _NAMES.execute(self.session, values)).all())
 
     async def stage(self, file_id: UUID) -> str:
         """Return the state of the file."""
@@ -146,6 +145,15 @@ class FileRepo(LeasedRepo[File]):
         """Return the reservation of the file's characters."""
         statement = select(File.reservation_id).where(File.tenant_id == self._tenant_id, File.id == file_id)
         return (await self.session.execute(statement)).scalar_one()
+
+
+async def read_names(database: Database, tenant_id: UUID, document_ids: Collection[UUID]) -> FileNames:
+    """Return the same as `FileRepo.names`, by one query in a transaction of its own."""
+    return _names(await database.read(tenant_id, _NAMES, {"tenant_id": tenant_id, "document_ids": document_ids}))
+
+
+def _names(rows: Sequence[Row[Any]]) -> FileNames:
+    return {row.document_id: (row.id, row.filename) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

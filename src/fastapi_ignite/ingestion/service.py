@@ -66,7 +66,7 @@ class IngestionService:
         self._tenant_id = tenant_id
 
     def _engine_of(self, project: Project) -> RagEngine:
-        return engine_of(project, self._engines, default=self._settings.default_engine)
+        return engine_of(project.engine, self._engines, default=self._settings.default_engine)
 
     async def ensure_vector_store(self, project_id: UUID, claim: Claim | None) -> VectorStoreEnsured:
         """Make the project's vector store if there is none.

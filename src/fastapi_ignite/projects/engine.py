@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fastapi_ignite.projects.models import Project
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.rag.engines import EngineMissingError, engine_named
 
 
-def engine_of(project: Project, engines: Mapping[str, RagEngine], *, default: str | None = None) -> RagEngine:
-    """Return the engine that the project's index was made with, or the default one while there is no index.
+def engine_of(own: str | None, engines: Mapping[str, RagEngine], *, default: str | None = None) -> RagEngine:
+    """Return the engine that a project's index was made with (`own`), or the default one while there is no index.
 
     A file has a project with an index, so work on files needs no default.
 
     Raises:
         EngineMissingError: This installation cannot run the engine, or there is neither index nor default.
     """
-    name = project.engine or default
+    name = own or default
     if name is None:
         raise EngineMissingError("The project has no index yet, so no engine serves it.")
     return engine_named(engines, name)

@@ -8,7 +8,15 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.billing.stored_subscription import COLUMNS, TABLES, SubscriptionRow
+from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.projects.models import Project
+
+_WITH_SUBSCRIPTION = FixedStatement(f"""
+SELECT {COLUMNS}, project.engine
+FROM projects AS project LEFT JOIN ({TABLES}) ON s.tenant_id = project.tenant_id
+WHERE project.tenant_id = :tenant_id AND project.id = :project_id
+""")  # noqa: S608  all parts are constants
 
 
 class ProjectRepo:
@@ -50,3 +58,14 @@ class ProjectRepo:
             .where(Project.tenant_id == self._tenant_id, Project.id == project_id)
             .values(engine=engine, vector_store_id=vector_store_id)
         )
+
+
+async def read_with_subscription(
+    database: Database, tenant_id: UUID, project_id: UUID
+) -> tuple[SubscriptionRow | None, str | None] | None:
+    """Return the tenant's subscription and the name of the project's engine, or None without such a project."""
+    rows = await database.read(tenant_id, _WITH_SUBSCRIPTION, {"tenant_id": tenant_id, "project_id": project_id})
+    if not rows:
+        return None
+    subscription, (engine,) = SubscriptionRow.of(rows[0])
+    return subscription, engine

@@ -8,14 +8,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
-from fastapi_ignite.billing.service import BillingService
+from fastapi_ignite.billing.active_subscription import ActiveSubscription
+from fastapi_ignite.billing.service import BillingService, require_active
+from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.infra.db import Database
 from fastapi_ignite.projects.errors import ProjectNotFoundError
 from fastapi_ignite.projects.models import Project
-from fastapi_ignite.projects.repository import ProjectRepo
+from fastapi_ignite.projects.repository import ProjectRepo, read_with_subscription
 from fastapi_ignite.projects.schemas import ProjectCreated
 from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.service import UsageService
+
+NO_PROJECT = "No project of this tenant has this id."
 
 
 class ProjectService:
@@ -64,7 +69,7 @@ class ProjectService:
         """
         project = await self._projects.get(project_id, lock=lock)
         if project is None:
-            raise ProjectNotFoundError("No project of this tenant has this id.")
+            raise ProjectNotFoundError(NO_PROJECT)
         return project
 
     async def link_index(self, project_id: UUID, *, engine: str, vector_store_id: str) -> tuple[str, bool]:
@@ -80,3 +85,18 @@ class ProjectService:
         project = await self.get(project_id, lock=True)
         if project.engine and project.vector_store_id != vector_store_id:
             await self._projects.set_index(project_id, engine=project.engine, vector_store_id=vector_store_id)
+
+
+async def read_engine_name(database: Database, tenant_id: UUID, project_id: UUID) -> str | None:
+    """Return the name of the project's engine, or None while it has no index, by one query.
+
+    Raises:
+        ProjectNotFoundError: The id is unknown or another tenant's.
+        SubscriptionRequiredError: The tenant has no subscription, or it has ended.
+    """
+    found = await read_with_subscription(database, tenant_id, project_id)
+    if found is None:
+        raise ProjectNotFoundError(NO_PROJECT)
+    subscription, engine = found
+    require_active(ActiveSubscription.of(subscription, clock.today()) if subscription else None)
+    return engine

@@ -7,14 +7,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
 
-from fastapi_ignite.billing.service import BillingService
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotentWork
-from fastapi_ignite.ingestion.repository import FileRepo
+from fastapi_ignite.ingestion.repository import FileRepo, read_names
 from fastapi_ignite.projects.engine import engine_of
-from fastapi_ignite.projects.service import ProjectService
+from fastapi_ignite.projects.service import ProjectService, read_engine_name
 from fastapi_ignite.query.client_disconnect import CallerLeft, cancel_on_disconnect, stop_on_disconnect
 from fastapi_ignite.query.errors import (
     AnswerAbandonedError,
@@ -148,10 +147,8 @@ class QueryService:
             SubscriptionRequiredError: The tenant has no plan; nothing was searched.
             ClientDisconnectedError: The caller left, and the engine was stopped.
         """
-        async with self._database.tenant(self._tenant_id) as session:
-            project = await ProjectService(session, self._tenant_id).get(request.project_id)
-            await BillingService(session, self._tenant_id).required()
-        engine = engine_of(project, self._engines, default=self._settings.default_engine)
+        own = await read_engine_name(self._database, self._tenant_id, request.project_id)
+        engine = engine_of(own, self._engines, default=self._settings.default_engine)
         searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit)
         found = await cancel_on_disconnect(searching, caller_left)
         # the names are read last, so that no file is shown that was removed meanwhile
@@ -167,8 +164,7 @@ class QueryService:
 
     async def _names(self, document_ids: Collection[UUID]) -> Names:
         """Return the file that callers know each document by. Documents without a file are left out."""
-        async with self._database.tenant(self._tenant_id) as session:
-            return await FileRepo(session, self._tenant_id).names(document_ids)
+        return await read_names(self._database, self._tenant_id, document_ids)
 
     async def _begin(self, request: AskRequest, claim: Claim | None) -> OpenQuestion:
         """Store the question and hold a unit for it.
@@ -182,7 +178,7 @@ class QueryService:
         async with self._database.tenant(self._tenant_id) as session:
             await work.begin(session)
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
-            engine = engine_of(project, self._engines, default=self._settings.default_engine)
+            engine = engine_of(project.engine, self._engines, default=self._settings.default_engine)
             if engine.paid:
                 await work.mark_paid(session)
             messages = MessageRepo(session, self._tenant_id)

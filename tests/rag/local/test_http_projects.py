@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
 
 from fastapi_ignite.core.model_sections import EmbeddingSettings
+from fastapi_ignite.rag.local.embedders import LONGEST_KEPT
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.http_embedding import LANES
@@ -285,3 +288,49 @@ async def lengths(project: RagProject) -> set[int]:
         "SELECT DISTINCT vector_dims(embedding) FROM chunks WHERE project_id = :project AND embedding IS NOT NULL"
     )
     return {row[0] for row in rows}
+
+
+class TestQuestionsAskedAgain:
+    """The vector of a question is kept for its tenant."""
+
+    @pytest.fixture
+    async def project(self, rag_project: RagProjectFactory, server: EmbeddingServer) -> RagProject:
+        """Return a project of the server, which knows how many numbers its vectors have."""
+        made = await rag_project(embedder="http", embedding=server.settings(dimensions=8))
+        await made.add(PUMP)
+        await made.backfill_embeddings()
+        server.requests.clear()
+        return made
+
+    async def test_a_question_is_embedded_once(self, project: RagProject, server: EmbeddingServer) -> None:
+        first, again = await project.candidates(QUESTION), await project.candidates(QUESTION)
+        assert first == again
+        assert None not in [candidate.cosine for candidate in again]
+        assert server.texts == [QUESTION]
+
+    async def test_callers_at_once_share_an_embedding(self, project: RagProject, server: EmbeddingServer) -> None:
+        found = await asyncio.gather(*(project.candidates(QUESTION) for _ in range(5)))
+        assert all(each == found[0] for each in found)
+        assert server.texts == [QUESTION]
+
+    async def test_another_tenant_does_not_learn_of_it(
+        self, project: RagProject, server: EmbeddingServer, make_project: Callable[[], Awaitable[tuple[UUID, UUID]]]
+    ) -> None:
+        other = RagProject(project.database, project.engine, *await make_project())
+        await other.engine.create_index(other.tenant_id, other.project_id)
+        await other.add(PUMP)
+        await project.candidates(QUESTION)
+        await other.candidates(QUESTION)
+        assert server.texts == [QUESTION, QUESTION]
+
+    async def test_a_failure_is_not_kept(self, project: RagProject, server: EmbeddingServer) -> None:
+        server.refuses = lambda _: True
+        assert await cosines(project) == [None]
+        server.refuses = lambda _: False
+        assert None not in await cosines(project)
+
+    async def test_a_long_question_is_not_kept(self, project: RagProject, server: EmbeddingServer) -> None:
+        long = f"{QUESTION} {'Brass or iron? ' * LONGEST_KEPT}"[: LONGEST_KEPT + 1]
+        for _ in range(2):
+            await project.candidates(long)
+        assert len(server.requests) == 2

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
+from uuid import UUID
 
 import structlog
 
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import EmbeddingSettings
+from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.rag.local.embedding import MINILM, Embedder, EmbeddingError, EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.http_embedding import HttpEmbedder
 
 NO_EMBEDDER: Final = EmbeddingModel("none", None)
+# Vectors of questions that a process keeps, 2 KB each with MiniLM, and how long. A longer question is seldom repeated.
+KEPT_QUESTIONS: Final = 2_000
+KEPT_SECONDS: Final = 600
+LONGEST_KEPT: Final = 1_000
 log = structlog.get_logger(__name__)
+
+
+class _Asked(NamedTuple):
+    """A question of a tenant. Tenants do not share vectors: a fast answer would tell what another one has asked."""
+
+    tenant_id: UUID
+    model: EmbeddingModel
+    text: str
 
 
 class Embedders:
@@ -25,7 +39,9 @@ class Embedders:
         if default not in {"minilm", "http", "none"} or (default == "http" and self._server is None):
             raise ConfigurationError(f"unknown embedder, or one that is not set up: {default}")
         self._default = default
+        self._minilm: Embedder | None = None
         self._missed: set[EmbeddingModel] = set()
+        self._question_vectors = Remembered(self._embed, seconds=KEPT_SECONDS, most=KEPT_QUESTIONS)
 
     @property
     def default(self) -> EmbeddingModel:
@@ -37,7 +53,9 @@ class Embedders:
     async def find(self, model: EmbeddingModel) -> Embedder | None:
         """Return the model's embedder, or None by choice or because it is not set up here, which is logged once."""
         if model == MINILM:
-            return await asyncio.to_thread(_load_minilm)
+            if self._minilm is None:
+                self._minilm = await asyncio.to_thread(_load_minilm)
+            return self._minilm
         if self._server and _fits(self._server.model, model):
             return self._server
         if self.is_missing(model) and model not in self._missed:
@@ -55,18 +73,29 @@ class Embedders:
         server = self._server
         return [MINILM] + ([server.model] * server.lanes if server and server.available else [])
 
-    async def embed_question(self, model: EmbeddingModel, text: str) -> Vectors | None:
-        """Return the question's vector, or None where no chunk has one to compare it with, or none could be had."""
-        embedder = await self.find(model)
-        if embedder is None or model.dimensions is None:
+    async def embed_question(self, tenant_id: UUID, model: EmbeddingModel, text: str) -> Vectors | None:
+        """Return the question's vector, or None where no chunk has one to compare it with, or none could be had.
+
+        A question that the tenant asks again is not embedded again. When a caller leaves, its embedding goes on.
+        """
+        if model.dimensions is None:
             return None
+        asked = _Asked(tenant_id, model, text)
         try:
-            vector = await embedder.embed_query(text)
+            vector = await (self._question_vectors.get(asked) if len(text) <= LONGEST_KEPT else self._embed(asked))
         except EmbeddingError as error:
             log.debug("question not embedded", reason=str(error))
             return None
         # the server may only now have told what it answers
         return vector if len(vector) == model.dimensions else None
+
+    async def _embed(self, asked: _Asked) -> Vectors:
+        embedder = await self.find(asked.model)
+        if embedder is None:
+            raise EmbeddingError("the embedder of the project is not set up")
+        vector = await embedder.embed_query(asked.text)
+        vector.setflags(write=False)  # many callers get the same one
+        return vector
 
     async def verify(self) -> None:
         """Ask the server once, when the process starts.

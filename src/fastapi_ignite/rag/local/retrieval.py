@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.answers.passage import Passage
 from fastapi_ignite.rag.local.embedders import Embedders
-from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors, halfvec_text
+from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.evidence import QuestionTerms
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.lexical import (
@@ -22,8 +22,12 @@ from fastapi_ignite.rag.local.lexical import (
     sparsevec_text,
 )
 from fastapi_ignite.rag.local.misspellings import best_spelling, corrected_text, spellings, unknown_words
-from fastapi_ignite.rag.local.repository import LocalIndexRepository
-from fastapi_ignite.rag.local.search_repository import LocalSearchRepository
+from fastapi_ignite.rag.local.search_repository import (
+    SearchedIndex,
+    find_candidates,
+    find_index,
+    find_passages,
+)
 from fastapi_ignite.rag.local.synonyms import synonyms_of
 from fastapi_ignite.rag.text.analysis import question_terms
 
@@ -94,11 +98,9 @@ class Retriever:
         question = await self.analyze_question(tenant_id, project_id, text)
         if question is None:
             return None
-        vector = await self._embedders.embed_question(question.model, question.text)
-        async with self._database.tenant(tenant_id) as session:
-            search = LocalSearchRepository(session, tenant_id)
-            candidates = await _candidates(search, question, vector)
-            passages = await search.passages(fuse(candidates)[:limit])
+        vector = await self._embedders.embed_question(tenant_id, question.model, question.text)
+        ranked = fuse(await self._candidates(tenant_id, question, vector))[:limit]
+        passages = await find_passages(self._database, tenant_id, ranked)
         return Retrieved(passages, vector, question.terms, question.model)
 
     async def candidates(self, tenant_id: UUID, project_id: UUID, text: str) -> list[Candidate]:
@@ -106,61 +108,48 @@ class Retriever:
         question = await self.analyze_question(tenant_id, project_id, text)
         if question is None:
             return []
-        vector = await self._embedders.embed_question(question.model, question.text)
-        async with self._database.tenant(tenant_id) as session:
-            return await _candidates(LocalSearchRepository(session, tenant_id), question, vector)
+        vector = await self._embedders.embed_question(tenant_id, question.model, question.text)
+        return await self._candidates(tenant_id, question, vector)
 
     async def analyze_question(self, tenant_id: UUID, project_id: UUID, text: str) -> Question | None:
         """Analyze a question, or return None when there is nothing to search in or for."""
         text = _OPENING.sub("", text, count=1)
         terms = question_terms(text)
-        async with self._database.tenant(tenant_id) as session:
-            index = await LocalIndexRepository(session, tenant_id).find_index(project_id)
-            if index is None or index.chunk_count == 0 or not terms:
-                return None
-            vocabulary = _Vocabulary(LocalSearchRepository(session, tenant_id), project_id)
-            known = await vocabulary.frequencies(_with_synonyms(terms))
-            corrected = await vocabulary.correct(text, known)
+        if not terms:
+            return None
+        index, known = await self._look_up(tenant_id, project_id, _with_synonyms(terms))
+        if index is None or index.chunk_count == 0:
+            return None
+        spelled = {word: spellings(word) for word in unknown_words(text, known)}
+        if spelled:
+            possible = dict.fromkeys(term for by_term in spelled.values() for term in by_term)
+            _, held = await self._look_up(tenant_id, project_id, possible)
+            found = {word: best_spelling(held, by_term) for word, by_term in spelled.items()}
+            corrected = corrected_text(text, {word: spelling for word, spelling in found.items() if spelling})
             if corrected != text:
                 text, terms = corrected, question_terms(corrected)
-                known = await vocabulary.frequencies(_with_synonyms(terms))
+                _, known = await self._look_up(tenant_id, project_id, _with_synonyms(terms))
         frequencies = {term: known[term] for term in terms}
         synonyms = {term: count for term, count in known.items() if count and term not in frequencies}
-        model = EmbeddingModel(index.embedder, index.dimensions)
-        return Question(project_id, text, model, index.chunk_count, frequencies, synonyms)
+        return Question(project_id, text, index.model, index.chunk_count, frequencies, synonyms)
 
+    async def _look_up(
+        self, tenant_id: UUID, project_id: UUID, terms: Iterable[str]
+    ) -> tuple[SearchedIndex | None, dict[str, int]]:
+        """Return the index, and the number of chunks that hold each term, in one query.
 
-class _Vocabulary:
-    """The terms of one project's documents, which are stored as hashes: a spelling can be asked for, but not listed."""
+        Terms are stored as hashes: a spelling can be asked for, but spellings cannot be listed.
+        """
+        postings = {term: posting_id(project_id, term) for term in terms}
+        index = await find_index(self._database, tenant_id, project_id, list(postings.values()))
+        held = index.frequencies if index else {}
+        return index, {term: held.get(posting, 0) for term, posting in postings.items()}
 
-    def __init__(self, search: LocalSearchRepository, project_id: UUID) -> None:
-        self._search = search
-        self._project_id = project_id
-
-    async def frequencies(self, terms: Iterable[str]) -> dict[str, int]:
-        """Return the number of chunks that hold each term, in one query."""
-        postings = {term: posting_id(self._project_id, term) for term in terms}
-        known = await self._search.document_frequencies(self._project_id, list(postings.values()))
-        return {term: known.get(posting, 0) for term, posting in postings.items()}
-
-    async def correct(self, text: str, known: Mapping[str, int]) -> str:
-        """Return the question with misspelled words replaced by words of the project, all looked up in one query."""
-        spelled = {word: spellings(word) for word in unknown_words(text, known)}
-        if not spelled:
-            return text
-        held = await self.frequencies({term for by_term in spelled.values() for term in by_term})
-        found = {word: best_spelling(held, by_term) for word, by_term in spelled.items()}
-        return corrected_text(text, {word: spelling for word, spelling in found.items() if spelling})
+    async def _candidates(self, tenant_id: UUID, question: Question, vector: Vectors | None) -> list[Candidate]:
+        return await find_candidates(
+            self._database, tenant_id, question.project_id, question.generating(), question.sparsevec(), vector
+        )
 
 
 def _with_synonyms(terms: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(each for term in terms for each in (term, *synonyms_of(term))))
-
-
-async def _candidates(search: LocalSearchRepository, question: Question, vector: Vectors | None) -> list[Candidate]:
-    sparse = question.sparsevec()
-    dense = None if vector is None else halfvec_text(vector)
-    found = set(await search.lexical_candidates(question.project_id, question.generating(), sparse))
-    if dense is not None:
-        found.update(await search.dense_candidates(question.project_id, dense))
-    return await search.score(sorted(found), sparse, dense)

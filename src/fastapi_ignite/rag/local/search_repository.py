@@ -3,110 +3,120 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
-
+from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.rag.answers.passage import Passage
+from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.fusion import Candidate, Ranked
-from fastapi_ignite.rag.local.models import TermStat
 from fastapi_ignite.rag.text.surroundings import WINDOW_MARGIN, Surroundings
 
 # each leg's contribution to what is scored in full
 CANDIDATES = 100
 
-# The tenant is left to the policy: see the repository.
-_LEXICAL = text("""
-    SELECT chunk_id FROM search_lexical(:project_id, :generating, CAST(:question AS text)::sparsevec, :limit)
+_INDEX = FixedStatement("""
+    SELECT i.embedder, i.dimensions, i.chunk_count, t.term, t.df
+    FROM rag_indexes AS i
+    LEFT JOIN term_stats AS t
+        ON t.tenant_id = i.tenant_id AND t.project_id = i.project_id AND t.term = ANY(CAST(:terms AS integer[]))
+    WHERE i.tenant_id = :tenant_id AND i.project_id = :project_id
 """)
-# Read whole: 20,000 chunks take about 20 ms. Beyond that an HNSW index is due, on an expression, since the column
-# holds models of any length: ((embedding::halfvec(384)) halfvec_cosine_ops).
-_DENSE = text("""
-    SELECT id FROM chunks
-    WHERE project_id = :project_id AND embedding IS NOT NULL
-        AND document_id NOT IN (
-            SELECT id FROM documents WHERE project_id = :project_id AND hidden_at IS NOT NULL
+# The statements on `chunks` leave the tenant to the policy: see the repository.
+#
+# The best by words and the nearest by meaning, each with both of its scores. All chunks of the project are compared.
+# A vector in parentheses is read once: PostgreSQL would parse a parameter again for every row.
+# LIMIT 1 keeps the sub-query apart, so that a chunk is found by its primary key. Joined, the tenant's chunks would all
+# be read where the planner takes the tenant for a small one.
+_LEXICAL, _DENSE = "(SELECT CAST(:lexical AS text)::sparsevec)", "(SELECT CAST(:dense AS real[])::halfvec)"
+_CANDIDATES = FixedStatement(f"""
+    SELECT scored.* FROM (
+        SELECT chunk_id FROM search_lexical(:project_id, CAST(:generating AS integer[]), {_LEXICAL}, :row_limit)
+        UNION
+        (
+            SELECT id FROM chunks
+            WHERE project_id = :project_id AND embedding IS NOT NULL AND {_DENSE} IS NOT NULL
+                AND document_id NOT IN (
+                    SELECT id FROM documents WHERE project_id = :project_id AND hidden_at IS NOT NULL
+                )
+            ORDER BY embedding <=> {_DENSE} LIMIT :row_limit
         )
-    ORDER BY embedding <=> CAST(:question AS text)::halfvec LIMIT :limit
-""")
-_SCORES = text("""
-    SELECT id, document_id, -(lexical <#> CAST(:lexical AS text)::sparsevec) AS bm25,
-        1 - (embedding <=> CAST(:dense AS text)::halfvec) AS cosine
-    FROM chunks WHERE id = ANY(:ids)
-""")
-_PASSAGES = text("""
+    ) AS found CROSS JOIN LATERAL (
+        SELECT id, document_id, -(lexical <#> {_LEXICAL}) AS bm25, 1 - (embedding <=> {_DENSE}) AS cosine
+        FROM chunks WHERE id = found.chunk_id LIMIT 1
+    ) AS scored
+    ORDER BY scored.id
+""")  # noqa: S608  all parts are constants
+_PASSAGES = FixedStatement("""
     SELECT c.id, c.document_id, c.char_start, c.char_end, c.surroundings, d.page_starts,
         greatest(c.char_start - :margin, 0) AS window_start,
         substr(d.text, greatest(c.char_start - :margin, 0) + 1,
             c.char_end - greatest(c.char_start - :margin, 0) + :margin) AS window_text
     FROM chunks AS c JOIN documents AS d ON d.tenant_id = c.tenant_id AND d.id = c.document_id
-    WHERE c.id = ANY(:ids) AND d.hidden_at IS NULL
+    WHERE c.id = ANY(CAST(:ids AS uuid[])) AND d.hidden_at IS NULL
 """)
 
 
-class LocalSearchRepository:
-    """The searches of one tenant, in the caller's transaction."""
+@dataclass(frozen=True, slots=True)
+class SearchedIndex:
+    """A project's index. `frequencies` has the number of chunks by term, without terms that the project lacks."""
 
-    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
-        self._session = session
-        self._tenant_id = tenant_id
+    model: EmbeddingModel
+    chunk_count: int
+    frequencies: dict[int, int]
 
-    async def document_frequencies(self, project_id: UUID, terms: Sequence[int]) -> dict[int, int]:
-        """Return the number of chunks by term; terms that the project does not have are left out."""
-        rows = await self._session.execute(
-            select(TermStat.term, TermStat.df).where(
-                TermStat.tenant_id == self._tenant_id,
-                TermStat.project_id == project_id,
-                TermStat.term == func.any(list(terms)),
-            )
+
+async def find_index(
+    database: Database, tenant_id: UUID, project_id: UUID, terms: Sequence[int]
+) -> SearchedIndex | None:
+    """Return the index with its counts of these terms, or None if the project has no index."""
+    rows = await database.read(tenant_id, _INDEX, {"tenant_id": tenant_id, "project_id": project_id, "terms": terms})
+    if not rows:
+        return None
+    first = rows[0]
+    known = {row.term: row.df for row in rows if row.term is not None}
+    return SearchedIndex(EmbeddingModel(first.embedder, first.dimensions), first.chunk_count, known)
+
+
+async def find_candidates(
+    database: Database,
+    tenant_id: UUID,
+    project_id: UUID,
+    generating: Sequence[int],
+    lexical: str,
+    dense: Vectors | None,
+) -> list[Candidate]:
+    """Return what either search found, with both scores, ordered by id. `lexical` is a sparsevec as text.
+
+    Without a vector only words are searched for.
+    """
+    values = {
+        "project_id": project_id,
+        "generating": generating,
+        "lexical": lexical,
+        "dense": None if dense is None else dense.tolist(),
+        "row_limit": CANDIDATES,
+    }
+    rows = await database.read(tenant_id, _CANDIDATES, values)
+    return [Candidate(row.id, row.document_id, row.bm25, row.cosine) for row in rows]
+
+
+async def find_passages(database: Database, tenant_id: UUID, ranked: Sequence[Ranked]) -> list[Passage]:
+    """Return the passages in the order given, without those that were hidden meanwhile."""
+    ids = [entry.candidate.chunk_id for entry in ranked]
+    rows = await database.read(tenant_id, _PASSAGES, {"ids": ids, "margin": WINDOW_MARGIN})
+    found = {row.id: row for row in rows}
+    return [
+        Passage(
+            document_id=row.document_id,
+            char_start=row.char_start,
+            char_end=row.char_end,
+            window=row.window_text,
+            window_start=row.window_start,
+            page_starts=row.page_starts,
+            score=entry.score,
+            surroundings=Surroundings.from_json(row.surroundings),
         )
-        return {row.term: row.df for row in rows}
-
-    async def lexical_candidates(self, project_id: UUID, generating: Sequence[int], question: str) -> list[UUID]:
-        """Return the best chunks by words, best first. `question` is a sparsevec as text."""
-        if not generating:
-            return []
-        rows = await self._session.scalars(
-            _LEXICAL,
-            {"project_id": project_id, "generating": list(generating), "question": question, "limit": CANDIDATES},
-        )
-        return list(rows)
-
-    async def dense_candidates(self, project_id: UUID, question: str) -> list[UUID]:
-        """Return the nearest chunks that are embedded, nearest first. `question` is a halfvec as text."""
-        rows = await self._session.scalars(
-            _DENSE,
-            {"project_id": project_id, "question": question, "limit": CANDIDATES},
-        )
-        return list(rows)
-
-    async def score(self, chunk_ids: Sequence[UUID], lexical: str, dense: str | None) -> list[Candidate]:
-        """Return both scores of every candidate, whichever search found it."""
-        rows = await self._session.execute(_SCORES, {"ids": list(chunk_ids), "lexical": lexical, "dense": dense})
-        return [Candidate(row.id, row.document_id, row.bm25, row.cosine) for row in rows]
-
-    async def passages(self, ranked: Sequence[Ranked]) -> list[Passage]:
-        """Return the passages in the order given, without those that were hidden meanwhile."""
-        rows = await self._session.execute(
-            _PASSAGES,
-            {
-                "ids": [entry.candidate.chunk_id for entry in ranked],
-                "margin": WINDOW_MARGIN,
-            },
-        )
-        found = {row.id: row for row in rows}
-        return [
-            Passage(
-                document_id=row.document_id,
-                char_start=row.char_start,
-                char_end=row.char_end,
-                window=row.window_text,
-                window_start=row.window_start,
-                page_starts=row.page_starts,
-                score=entry.score,
-                surroundings=Surroundings.from_json(row.surroundings),
-            )
-            for entry in ranked
-            if (row := found.get(entry.candidate.chunk_id)) is not None
-        ]
+        for entry in ranked
+        if (row := found.get(entry.candidate.chunk_id)) is not None
+    ]
