@@ -77,6 +77,7 @@ migrations: $(VENV)/.dev ## The models and the migrations agree
 bench: $(VENV)/.dev ## Run the short benchmarks; with DATA=folder, also retrieval on collections in BEIR layout
 	@$(PY) -m bench.request_rates
 	@$(PY) -m bench.ingestion
+	@$(PY) -m bench.embedding
 	@$(PY) -m bench.isolation_cost --megabytes 2
 	@$(PY) -m bench.reservations --rounds 3
 	@$(PY) -m bench.streaming --answers 100
