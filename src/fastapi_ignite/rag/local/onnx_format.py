@@ -1,4 +1,4 @@
-"""Reads tensors of an ONNX file and writes a small ONNX model, without the package `onnx` (38 MB installed).
+"""Reads tensors of an ONNX file and writes a small ONNX model, without the package `onnx` (33 MB installed).
 
 An ONNX file is one message of Protocol Buffers. The numbers of the fields below are those of `onnx.proto`:
 https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
