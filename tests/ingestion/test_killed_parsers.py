@@ -23,8 +23,13 @@ CONTENT = b"The orchard keeps nine apple trees."
 
 
 def _parsers() -> list[int]:
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [pid for pid in map(int, children) if b"extraction.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    """Return the processes that the fork server of this process has forked."""
+    servers = [pid for pid in _children(os.getpid()) if b"fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [parser for server in servers for parser in _children(server)]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @asynccontextmanager

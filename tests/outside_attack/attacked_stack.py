@@ -218,7 +218,7 @@ def _command(pid: int) -> list[str]:
 
 
 def _is_parser(pid: int) -> bool:
-    return any("extraction.child" in word for word in _command(pid))
+    return any("extraction.fork_server" in word for word in _command(pid))
 
 
 def _children(pid: int) -> list[int]:

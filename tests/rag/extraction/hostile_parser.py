@@ -1,8 +1,8 @@
 """A parser in which an attacker runs code. It tries everything that must fail, and answers with what succeeded.
 
 It is the real child's main program, with the attacker in place of one of its functions. `argv[1]` is JSON with
-`targets`, `place` (the function), `user` (the user to become first; None changes nothing) and `lacks` (the guards that
-this machine is to lack).
+`targets`, `place` (the function), `user` (the user to become first; None changes nothing), `lacks` (the guards that
+this machine is to lack) and `forked` (whether this program is a fork server, whose parsers are hostile).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 from unittest import mock
 
 from fastapi_ignite.infra.sandbox import landlock, seccomp
-from fastapi_ignite.rag.extraction import child, confinement, html, mail
+from fastapi_ignite.rag.extraction import child, confinement, fork_server
+from fastapi_ignite.rag.extraction.readers import load_code
 from fastapi_ignite.rag.extraction.result import ExtractedText
 
 PTRACE_SEIZE, PTRACE_DETACH = 0x4206, 17
@@ -168,9 +169,8 @@ def take_away(lacks: set[str]) -> None:
 def main() -> None:
     plan = json.loads(sys.argv[1])
     targets, lacks = plan["targets"], set(plan["lacks"])
-    assert html
-    assert mail
-    codecs.lookup("cp437")  # like those two, because the user may not be allowed to read the installation
+    load_code()
+    codecs.lookup("cp437")  # like the readers, because the user may not be allowed to read the installation
     if plan["user"] is not None:
         os.setgroups([])
         os.setgid(plan["user"])
@@ -188,7 +188,7 @@ def main() -> None:
 
     mock.patch.object(child, plan["place"], attack).start()
     sys.argv = ["child", "plain", json.dumps({})]
-    child.main()
+    fork_server.main() if plan["forked"] else child.main()
 
 
 main()

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
-import shutil
-import subprocess
+import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from fastapi_ignite.core.config import PROJECT_ROOT
-from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, ExtractionLimits
-from fastapi_ignite.rag.extraction.process import run_child
+from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError, ExtractionLimits, parser_processes
+from fastapi_ignite.rag.extraction.parser_processes import ForkServerClient, forked_parser
+from fastapi_ignite.rag.extraction.process import result_of
+from support.executed_parsers import run_parser
 
 Refusal = Callable[..., Awaitable[ExtractionError]]
 Run = Callable[..., Coroutine[None, None, ExtractedText]]
@@ -37,12 +39,77 @@ def run(tmp_path: Path) -> Run:
         path = tmp_path / "file"
         path.write_bytes(b"content")
         command = (sys.executable, "-P", "-c", _LIMITED + program, json.dumps(bounds))
-        return await run_child(command, path, ExtractionLimits(**bounds))  # type: ignore[arg-type]  # floats for ints
+        return await run_parser(command, path, ExtractionLimits(**bounds))  # type: ignore[arg-type]  # floats for ints
 
     return run_program
 
 
-async def failure(answer: Awaitable[ExtractedText]) -> ExtractionError:
+class Forked:
+    """Reads files by a fork server that only one test uses."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._client = ForkServerClient()
+
+    async def text_of(self, text: str) -> str:
+        path = self._folder / "file"
+        path.write_text(text)
+        with path.open("rb") as file:
+            return await self._read(file, ExtractionLimits())
+
+    async def text_of_endless_pipe(self, limits: ExtractionLimits | None = None) -> str:
+        """Let a parser wait for the end of its file, which does not come."""
+        source, end = os.pipe()
+        with open(source, "rb") as file, open(end, "wb"):  # noqa: PTH123, ASYNC230  # descriptors, not paths
+            return await self._read(file, limits or ExtractionLimits())
+
+    async def _read(self, file: IO[bytes], limits: ExtractionLimits) -> str:
+        arguments = (".txt", json.dumps(asdict(limits)))
+        return (await result_of(forked_parser(arguments, file, server=self._client), limits)).text
+
+    def servers(self) -> list[int]:
+        return [process.pid for process in self._client._processes if process.poll() is None]
+
+    async def first_parser(self) -> int:
+        return (await eventually(lambda: [pid for server in self.servers() for pid in children_of(server)]))[0]
+
+    def end(self) -> None:
+        self._client.kill()
+
+
+@pytest.fixture
+def forked(tmp_path: Path) -> Iterator[Forked]:
+    opened = Forked(tmp_path)
+    yield opened
+    opened.end()
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def eventually(find: Callable[[], list[int]]) -> list[int]:
+    """Return what `find` finds as soon as it finds something."""
+    async with asyncio.timeout(20):
+        while not (found := find()):  # noqa: ASYNC110  # other processes start and end, no event can tell
+            await asyncio.sleep(0.01)
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+async def eventually_gone(processes: Sequence[int]) -> None:
+    async with asyncio.timeout(20):
+        while any(is_running(pid) for pid in processes):  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+
+
+async def failure(answer: Awaitable[ExtractedText | str]) -> ExtractionError:
     with pytest.raises(ExtractionError) as caught:
         await answer
     return caught.value
@@ -132,25 +199,80 @@ os.write(1, names)
         assert longest < 1
 
 
-def test_the_code_of_the_child_is_compiled_once(tmp_path: Path) -> None:
-    """Every module of the child has bytecode after the first file in a fresh checkout, also those it did not need."""
-    source = tmp_path / "src"
-    shutil.copytree(PROJECT_ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
-    note = tmp_path / "note.txt"
-    note.write_text("The orchard keeps nine trees.")
-    program = (
-        "import asyncio, sys; from pathlib import Path; from fastapi_ignite.rag.extraction.process import extract; "
-        "path = Path(sys.argv[1]); print(asyncio.run(extract(path, filename=path.name)).text)"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    read = subprocess.run(  # noqa: S603  runs the interpreter of the tests
-        [sys.executable, "-c", program, str(note)],
-        env=environment | {"PYTHONPATH": str(source)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert read.stdout == "The orchard keeps nine trees.\n"
-    modules = [*(source / "fastapi_ignite" / "rag" / "extraction").rglob("*.py")]
-    assert len(modules) > 50
-    assert [path for path in modules if not Path(importlib.util.cache_from_source(str(path))).exists()] == []
+class TestForkServer:
+    """Parsers are forked from a server that has loaded the code of all readers."""
+
+    async def test_one_server_forks_all_parsers(self, forked: Forked) -> None:
+        assert (await forked.text_of("one"), await forked.text_of("two")) == ("one", "two")
+        assert len(forked.servers()) == 1
+
+    async def test_it_has_one_thread_when_it_forks(self, forked: Forked) -> None:
+        """Threads do not survive a fork, and the locks that they hold stay locked."""
+        await forked.text_of("one")
+        (server,) = forked.servers()
+        assert len(os.listdir(f"/proc/{server}/task")) == 1  # noqa: PTH208  # /proc answers at once
+
+    async def test_it_is_replaced_after_many_parsers(self, forked: Forked, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parser_processes, "_PARSERS_OF_A_SERVER", 1)
+        await forked.text_of("one")
+        first = forked.servers()
+        await forked.text_of("two")
+        await eventually_gone(first)
+        assert len(forked.servers()) == 1
+
+    async def test_after_it_was_killed_another_one_is_started(self, forked: Forked) -> None:
+        await forked.text_of("one")
+        (server,) = forked.servers()
+        os.kill(server, signal.SIGKILL)
+        await eventually_gone([server])
+        assert await forked.text_of("two") == "two"
+
+    async def test_if_it_is_killed_its_files_may_be_tried_again_and_their_parsers_end(self, forked: Forked) -> None:
+        reading = asyncio.create_task(forked.text_of_endless_pipe())
+        parser = await forked.first_parser()
+        (server,) = forked.servers()
+        os.kill(server, signal.SIGKILL)
+        error = await failure(reading)
+        assert (error.code, error.retryable) == ("extraction_crashed", True)
+        await eventually_gone([parser])
+
+    async def test_if_it_hangs_it_is_replaced(self, forked: Forked, monkeypatch: pytest.MonkeyPatch) -> None:
+        await forked.text_of("one")
+        (server,) = forked.servers()
+        os.kill(server, signal.SIGSTOP)
+        monkeypatch.setattr(parser_processes, "_SECONDS", 0.3)
+        error = await failure(forked.text_of("two"))
+        assert (error.code, error.retryable) == ("extraction_crashed", True)
+        monkeypatch.undo()
+        assert await forked.text_of("three") == "three"
+
+    async def test_a_cancelled_call_ends_the_parser(self, forked: Forked) -> None:
+        reading = asyncio.create_task(forked.text_of_endless_pipe())
+        parser = await forked.first_parser()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await eventually_gone([parser])
+
+    async def test_a_parser_that_takes_too_long_ends(self, forked: Forked) -> None:
+        reading = asyncio.create_task(forked.text_of_endless_pipe(ExtractionLimits(wall_seconds=0.5)))
+        parser = await forked.first_parser()
+        error = await failure(reading)
+        assert (error.code, error.retryable) == ("extraction_timeout", True)
+        await eventually_gone([parser])
+
+    async def test_when_the_worker_is_killed_nothing_is_left(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        program = (
+            "import asyncio, sys; from pathlib import Path; from fastapi_ignite.rag.extraction.process import extract; "
+            "asyncio.run(extract(Path(sys.argv[1]), filename='a.txt'))"
+        )
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program, str(tmp_path / "pipe")), env={"PYTHONPATH": str(PROJECT_ROOT / "src")}
+        )
+        with (tmp_path / "pipe").open("wb"):  # the parser waits for its end
+            (server,) = await eventually(lambda: children_of(worker.pid))
+            parsers = await eventually(lambda: children_of(server))
+            worker.kill()
+            await worker.wait()
+            await eventually_gone([server, *parsers])

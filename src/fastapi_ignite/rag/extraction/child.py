@@ -1,16 +1,14 @@
-"""The child process: the file on standard input, `argv` its limits, a JSON line and the text on standard output.
+"""The main program of a parser: it reads the file on standard input, and writes a JSON line and the text as its answer.
 
-Before that line it says which file of a message it is reading, so that the worker knows which one ended it.
-
-It limits and encloses itself before it reads the first byte, and seals itself before it parses it (`confinement`).
+`argv` holds the end of the file's name and the limits. Before that line the parser says which file of a message it is
+reading, so that the worker knows which one ended it. It limits and encloses itself before it reads the first byte, and
+seals itself before it parses it (`confinement`). The fork server has forked it and has loaded its code.
 """
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import gc
-import importlib
 import json
 import os
 import resource
@@ -24,9 +22,11 @@ from fastapi_ignite.rag.extraction.confinement import Confinement
 from fastapi_ignite.rag.extraction.enclosures import Enclosures
 from fastapi_ignite.rag.extraction.errors import SCANNED_PAGES, ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import ZIP_MAGIC, MediaType, binary_type, text_type
+from fastapi_ignite.rag.extraction.html import read_page
+from fastapi_ignite.rag.extraction.mail import msg, read_message
 from fastapi_ignite.rag.extraction.packages import package_type
 from fastapi_ignite.rag.extraction.plain import plain_spans
-from fastapi_ignite.rag.extraction.readers import load_attached_readers, load_readers, read_document
+from fastapi_ignite.rag.extraction.readers import read_document
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
 from fastapi_ignite.rag.extraction.structure import spans_to_json
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
@@ -43,23 +43,16 @@ def extract_text(data: bytes, suffix: str, enclosures: Enclosures | None = None)
         raise ExtractionError(ErrorCode.EMPTY_FILE)
     media_type = package_type(data) if data.startswith(ZIP_MAGIC) else binary_type(data)
     if media_type is MediaType.OUTLOOK_MESSAGE:
-        # Imported here, as most files are of another format.
-        from fastapi_ignite.rag.extraction.mail import msg  # noqa: PLC0415
-
         return msg.read(data, media_type, enclosures or Enclosures(extract_text))
     if media_type is not None:
         return read_document(data, media_type)
     text = decoding.decode(data, declared=True)
     kind = text_type(text, suffix)
     if kind == MediaType.HTML:
-        from fastapi_ignite.rag.extraction.html import read_page  # noqa: PLC0415 - the same
-
         page = TextBuilder()
         read_page(text, page)
         return ExtractedText(page.text, None, kind, page.spans)
     if kind == MediaType.EMAIL:
-        from fastapi_ignite.rag.extraction.mail import read_message  # noqa: PLC0415 - the same
-
         # Each part of a message has its own encoding: the bytes, not the text they make together. Only where a
         # character takes several NULs is the message a text that was saved once more.
         source = text.encode() if b"\x00" in data else data
@@ -75,9 +68,7 @@ def main() -> None:
         confinement.enclose()
         try:
             data = sys.stdin.buffer.read()
-            _load_code(data)
-            if limits.recognises:
-                recognition.load()
+            _load_models(limits)
             confinement.seal()
             gc.disable()  # it takes a fifth of the time of a large file, and this process ends with the file
             enclosures = Enclosures(
@@ -130,14 +121,10 @@ def _limit(limits: ExtractionLimits) -> None:
     signal.alarm(int(limits.wall_seconds) + 10)
 
 
-def _load_code(data: bytes) -> None:
-    """Import all that the file may need: once sealed, the process can open nothing."""
-    codecs.lookup("cp437")  # zip names
-    if not load_readers(data):
-        load_attached_readers(data)
-        importlib.import_module("fastapi_ignite.rag.extraction.html")
-        importlib.import_module("fastapi_ignite.rag.extraction.mail")
-        decoding.load_codecs(data)
+def _load_models(limits: ExtractionLimits) -> None:
+    """Load what few files need and the fork server has not loaded. Once sealed, the process can open nothing."""
+    if limits.recognises:
+        recognition.load()
 
 
 def _refuse_useless(found: ExtractedText, limits: ExtractionLimits) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
-import encodings
-import importlib
-import pkgutil
 import re
 from typing import Final
 
@@ -64,19 +60,6 @@ _SAMPLE_BYTES: Final = 512 * 1024
 _NUL_SHARE: Final = 3
 # One broken sequence in a hundred is a damaged UTF-8 file; more is another encoding.
 _DAMAGED_SHARE: Final = 100
-
-
-def load_codecs(data: bytes) -> None:
-    """Imports what decoding `data` may need, for a process that is about to lose the right to read its installation."""
-    # `=?` begins an encoded word of a mail's header, which names a charset; what is encoded may be in any
-    lower = data.lower()
-    named = b"charset" in lower or b"=?" in data or b"base64" in lower or b"quoted-printable" in lower
-    beyond_utf8 = named or b"\x00" in data or _ISO_2022_JP.search(data)
-    if beyond_utf8 or _fitting(data, "utf-8") is None:
-        importlib.import_module("charset_normalizer")
-        for module in pkgutil.iter_modules(encodings.__path__):
-            with contextlib.suppress(LookupError):
-                codecs.lookup(module.name)
 
 
 def decode(data: bytes, *, declared: bool = False) -> str:

@@ -32,13 +32,8 @@ _PAGES: Final = frozenset(
 )
 _DRAWING: Final = "image/svg+xml"
 _LONGEST_FALLBACK: Final = 10
-_MAGIC_BYTES: Final = 200
 _DECLARED: Final = re.compile(rb"""<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{1,40})["']""")
 _DECLARATION_BYTES: Final = 400
-_CODECS: Final = (
-    *("utf-8", "utf-16", "latin-1", "cp1252", "cp1250", "cp1251", "iso8859-2", "iso8859-15", "koi8-r"),
-    *("shift_jis", "euc_jp", "gb18030", "gbk", "big5", "euc_kr"),
-)
 _HEAD: Final = re.compile(r"<head[\s>]", re.IGNORECASE)
 _END_OF_HEAD: Final = re.compile(r"</head\s*>", re.IGNORECASE)
 _ENTITY: Final = re.compile(r"""<!ENTITY\s+(\w{1,40})\s+(?:"([^"&<%]{1,40})"|'([^'&<%]{1,40})')\s*>""")
@@ -55,13 +50,6 @@ def read(data: bytes, media_type: MediaType) -> ExtractedText:
     for page in _Book(PackageParts(data)).pages():
         read_page(page, builder, with_title=False)
     return ExtractedText(builder.text, None, media_type.value, builder.spans)
-
-
-def load(data: bytes) -> None:
-    """Import the codecs in which books are written."""
-    if MediaType.EPUB.value.encode() in data[:_MAGIC_BYTES]:
-        for name in _CODECS:
-            codecs.lookup(name)
 
 
 @dataclass(frozen=True, slots=True)

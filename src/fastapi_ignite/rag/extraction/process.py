@@ -1,33 +1,26 @@
-"""The worker's side of an extraction: starts the child, bounds it, reads its answer."""
+"""The worker's side of an extraction: has a parser forked, bounds it and reads its answer."""
 
 from __future__ import annotations
 
 import asyncio
-import compileall
 import contextlib
-import functools
-import importlib.util
 import json
-import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, replace
 from pathlib import Path, PurePath
 from typing import Final
 
-import fastapi_ignite
 from fastapi_ignite.rag.extraction import recognition
 from fastapi_ignite.rag.extraction.confinement import Guards
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
+from fastapi_ignite.rag.extraction.parser_processes import Parser, executed_parser, forked_parser
 from fastapi_ignite.rag.extraction.result import ExtractedText, ExtractionLimits
 from fastapi_ignite.rag.extraction.structure import spans_from_json
 
-_CHILD: Final = "fastapi_ignite.rag.extraction.child"
-_PROBE: Final = "fastapi_ignite.rag.extraction.confinement"
-# what the child imports and this process does not
-_CHILD_PACKAGES: Final = ("fastapi_ignite.rag.extraction", "olefile", "pypdfium2", "pypdfium2_raw")
+_PROBE: Final = (sys.executable, "-P", "-s", "-B", "-m", "fastapi_ignite.rag.extraction.confinement")
 _PROBE_SECONDS: Final = 30
 _BYTES_PER_CHARACTER: Final = 4
 _HEADER_BYTES: Final = 8 * 1024**2
@@ -61,15 +54,15 @@ async def extract(
         ExtractionError: the file cannot be indexed; the code says why.
         OSError: `path` cannot be opened, which is no fault of the file.
     """
-    await asyncio.to_thread(_compile_child)
     if limits is None:
         limits = ExtractionLimits.for_size((await asyncio.to_thread(path.stat)).st_size)
     suffix = PurePath(filename.replace("\\", "/")).suffix.lower()
 
     async def read(limits: ExtractionLimits) -> ExtractedText:
-        command = (sys.executable, "-P", "-s", "-B", "-m", _CHILD, suffix, json.dumps(asdict(limits)))
+        arguments = (suffix, json.dumps(asdict(limits)))
         try:
-            return await run_child(command, path, limits, niceness=niceness)
+            with await asyncio.to_thread(path.open, "rb") as file:
+                return await result_of(forked_parser(arguments, file, niceness=niceness), limits)
         except ExtractionError as failure:
             if not failure.enclosure or len(limits.unreadable) >= _MOST_UNREADABLE:
                 raise
@@ -88,58 +81,22 @@ async def extract(
     return found
 
 
-async def run_child(
-    command: Sequence[str], path: Path, limits: ExtractionLimits, *, niceness: int = 0
-) -> ExtractedText:
-    """Runs `command` with the file as its standard input and turns its answer, or its end, into a result."""
-    file = await asyncio.to_thread(path.open, "rb")
-    with file:
-        # a process group of its own, to be killed as a whole; not a session, which would get a share of the processor
-        # as large as the worker's, whatever its niceness
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=file,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=_environment(),
-            cwd="/",
-            process_group=0,
-        )
-    _lower_priority(child.pid, niceness)
-    complaints = asyncio.create_task(_read_end(_pipe(child.stderr)))
-    try:
-        async with asyncio.timeout(limits.wall_seconds):
-            answer = await _read_answer(_pipe(child.stdout), limits)
-            diagnosis = await complaints
-            status = await child.wait()
-    except TimeoutError:
-        raise ExtractionError(ErrorCode.EXTRACTION_TIMEOUT, retryable=True) from None
-    finally:
-        complaints.cancel()
-        await _end(child)
+async def result_of(started: AbstractAsyncContextManager[Parser], limits: ExtractionLimits) -> ExtractedText:
+    """Turn the answer of a parser, or its end, into a result."""
+    async with started as parser:
+        complaints = asyncio.create_task(_read_end(parser.stderr))
+        try:
+            async with asyncio.timeout(limits.wall_seconds):
+                answer = await _read_answer(parser.stdout, limits)
+                diagnosis = await complaints
+                status = await parser.wait()
+        except TimeoutError:
+            raise ExtractionError(ErrorCode.EXTRACTION_TIMEOUT, retryable=True) from None
+        finally:
+            complaints.cancel()
     if status != 0:
         raise _death(status, diagnosis, _announced(answer)[0])
     return await asyncio.to_thread(_understood, answer)
-
-
-@functools.cache
-def _compile_child() -> None:
-    """Compile what the child imports, once a process.
-
-    A child may write no files. Without bytecode each one would compile its code anew, which doubles its start.
-    """
-    if sys.dont_write_bytecode:
-        return
-    for package in _CHILD_PACKAGES:
-        found = importlib.util.find_spec(package)
-        for folder in (found and found.submodule_search_locations) or ():
-            compileall.compile_dir(folder, quiet=2)  # a folder that cannot be written stays as it is
-
-
-def _lower_priority(pid: int, niceness: int) -> None:
-    """Set the priority from outside, so that it also holds while the child starts Python."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or is another user's by now
-        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + niceness)
 
 
 async def probe_guards() -> Guards:
@@ -148,44 +105,13 @@ async def probe_guards() -> Guards:
     Raises:
         OSError: the child could not be run; the message says how it ended.
     """
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-s", "-B", "-m", _PROBE),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=_environment(),
-        cwd="/",
-        process_group=0,
-    )
-    try:
-        async with asyncio.timeout(_PROBE_SECONDS):
-            answer, complaint = await child.communicate()
-    finally:
-        await _end(child)
-    if child.returncode != 0:
+    async with executed_parser(_PROBE, None) as child, asyncio.timeout(_PROBE_SECONDS):
+        answer, complaint = await asyncio.gather(child.stdout.read(), child.stderr.read())
+        status = await child.wait()
+    if status != 0:
         said = complaint.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise OSError(f"a parser cannot be confined: {said or f'it ended with {child.returncode}'}")
+        raise OSError(f"a parser cannot be confined: {said or f'it ended with {status}'}")
     return Guards(**json.loads(answer))
-
-
-def _environment() -> dict[str, str]:
-    """All the child sees of the worker's environment: no setting and no secret passes."""
-    return {
-        "PATH": os.defpath,
-        "PYTHONPATH": str(Path(fastapi_ignite.__file__).parents[1]),
-        "LANG": "C.UTF-8",
-        "PYTHONUTF8": "1",
-        # Each of glibc's arenas and each pool thread reserves address space, which the memory limit counts.
-        "MALLOC_ARENA_MAX": "2",
-        "OPENBLAS_NUM_THREADS": "1",
-        "RAYON_NUM_THREADS": "1",
-    }
-
-
-def _pipe(stream: asyncio.StreamReader | None) -> asyncio.StreamReader:
-    if stream is None:
-        raise RuntimeError("the child was started without pipes")
-    return stream
 
 
 async def _read_answer(stream: asyncio.StreamReader, limits: ExtractionLimits) -> bytes:
@@ -204,18 +130,6 @@ async def _read_end(stream: asyncio.StreamReader) -> bytes:
     while block := await stream.read(_READ_BLOCK):
         said = (said + block)[-_DIAGNOSIS_BYTES:]
     return said
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    # asyncio learns of the end of a process only when its pipes have been read out.
-    for stream in (_pipe(child.stdout), _pipe(child.stderr)):
-        while await stream.read(_READ_BLOCK):
-            pass
-    await child.wait()
 
 
 def _death(status: int, diagnosis: bytes, enclosure: int) -> ExtractionError:

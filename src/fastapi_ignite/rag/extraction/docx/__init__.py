@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Final
 
-from fastapi_ignite.rag.extraction import decoding
 from fastapi_ignite.rag.extraction.docx.blocks import Block, BlockWriter, Paragraph
+from fastapi_ignite.rag.extraction.docx.embedded import UNREADABLE, embedded_text
 from fastapi_ignite.rag.extraction.docx.names import TABLE, P, w
 from fastapi_ignite.rag.extraction.docx.package import WordPackage, children_while_parsing
 from fastapi_ignite.rag.extraction.docx.side_parts import SideParts
@@ -25,17 +22,6 @@ from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 
 _BODY: Final = w("body")
 _BLOCKS: Final = (P, TABLE, w("sdt"))
-_EMBEDDED: Final = "fastapi_ignite.rag.extraction.docx.embedded"
-# The names that Word and the usual libraries give to inserted parts, as they stand in the directory of the zip file.
-_EMBEDDED_NAME: Final = re.compile(rb"afchunk|altchunk|\.mht|\.x?html?\b|\.txt", re.IGNORECASE)
-_UNREADABLE: Final = "The file holds a document of another format; open it in Word, save it and upload it again."
-
-
-def load(data: bytes) -> None:
-    """Import the readers of the formats that a Word file may have inserted parts of."""
-    if _EMBEDDED_NAME.search(data):
-        import_module(_EMBEDDED)
-        decoding.load_codecs(b"\x00")
 
 
 def read(data: bytes, media_type: MediaType) -> ExtractedText:
@@ -69,16 +55,14 @@ def _add_document(builder: TextBuilder, data: bytes, *, may_embed: bool) -> None
 def _embedded_blocks(content: bytes) -> Iterator[Block]:
     if content.startswith(ZIP_MAGIC):
         if package_type(content) is not MediaType.DOCX:
-            raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE, _UNREADABLE)
+            raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE, UNREADABLE)
         builder = TextBuilder()
         _add_document(builder, content, may_embed=False)
         text = builder.text
-    elif _EMBEDDED in sys.modules:
-        text = sys.modules[_EMBEDDED].embedded_text(content)
     else:
-        raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE, _UNREADABLE)
+        text = embedded_text(content)
     yield from map(Paragraph, text.split("\n\n"))
 
 
 def _refuse_embedded(_: bytes) -> Iterator[Block]:
-    raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE, _UNREADABLE)
+    raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE, UNREADABLE)

@@ -17,7 +17,7 @@ from fastapi_ignite.rag.extraction.mail import read_message
 from fastapi_ignite.rag.extraction.result import ExtractedText
 from fastapi_ignite.rag.extraction.text_builder import TextBuilder
 
-_UNREADABLE: Final = "The file holds a document of another format; open it in Word, save it and upload it again."
+UNREADABLE: Final = "The file holds a document of another format; open it in Word, save it and upload it again."
 _MAIL: Final = re.compile(rb"\s*(mime-version|from|content-type|date|subject):", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"\s*<")
 
@@ -29,7 +29,7 @@ def embedded_text(content: bytes) -> str:
         ExtractionError: the format is none that is read here.
     """
     if content.startswith((RTF_MAGIC, OLE_MAGIC)):
-        raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE, _UNREADABLE)
+        raise ExtractionError(ErrorCode.UNSUPPORTED_TYPE, UNREADABLE)
     if _MAIL.match(content):
         return read_message(content, Enclosures(_refuse, files=0)).text
     text = decode(content, declared=True)

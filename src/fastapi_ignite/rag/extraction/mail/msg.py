@@ -15,14 +15,14 @@ from email.utils import format_datetime
 from typing import Final
 from urllib.parse import quote
 
-from fastapi_ignite.rag.extraction.decoding import decode, load_codecs
+from fastapi_ignite.rag.extraction.decoding import decode
 from fastapi_ignite.rag.extraction.enclosures import Enclosures
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
-from fastapi_ignite.rag.extraction.formats import PDF_MAGIC, RTF_MAGIC, ZIP_MAGIC, MediaType
+from fastapi_ignite.rag.extraction.formats import MediaType
 from fastapi_ignite.rag.extraction.mail import read_message
 from fastapi_ignite.rag.extraction.mail.outlook_rtf import unpacked_rtf
 from fastapi_ignite.rag.extraction.ole_streams import OleStreams
-from fastapi_ignite.rag.extraction.readers import load_readers, read_document
+from fastapi_ignite.rag.extraction.readers import read_document
 from fastapi_ignite.rag.extraction.result import ExtractedText
 
 # identifiers of properties
@@ -49,13 +49,6 @@ _PYTHON_NAMES: Final = {
     1200: "utf-16-le", 20127: "ascii", 20866: "koi8-r", 21866: "koi8-u", 28591: "latin-1", 50220: "iso2022_jp",
     51932: "euc_jp", 51949: "euc_kr", 54936: "gb18030", 65001: "utf-8",
 }  # fmt: skip
-
-
-def load(data: bytes) -> None:
-    """Load the encodings that mail may have and the readers of attached documents: once sealed, nothing is imported."""
-    load_codecs(data)
-    for magic in (PDF_MAGIC, ZIP_MAGIC[0], RTF_MAGIC):
-        load_readers(magic)
 
 
 def read(data: bytes, media_type: MediaType, enclosures: Enclosures) -> ExtractedText:

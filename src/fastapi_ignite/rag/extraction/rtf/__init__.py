@@ -17,7 +17,7 @@ from fastapi_ignite.rag.extraction.conventions.symbol_characters import is_priva
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 from fastapi_ignite.rag.extraction.formats import MediaType
 from fastapi_ignite.rag.extraction.result import ExtractedText
-from fastapi_ignite.rag.extraction.rtf.charsets import WINDOWS_LATIN, Charset, Font, load_codecs, of_code_page
+from fastapi_ignite.rag.extraction.rtf.charsets import WINDOWS_LATIN, Charset, Font, of_code_page
 from fastapi_ignite.rag.extraction.rtf.flow import Flow, ParagraphFormat
 from fastapi_ignite.rag.extraction.rtf.tokens import TokenReader
 from fastapi_ignite.rag.extraction.rtf.words import (
@@ -50,10 +50,6 @@ def read(data: bytes, media_type: MediaType) -> ExtractedText:
     """
     builder = _Reader(data).read()
     return ExtractedText(builder.text, None, media_type.value, builder.spans)
-
-
-def load(data: bytes) -> None:
-    load_codecs(data)
 
 
 class _Reader(TokenReader):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,7 +36,6 @@ _SUFFIXES: Final = {
 }
 # fmt: on
 _MULTIBYTE: Final = frozenset({"cp932", "cp949", "gbk", "cp950", "johab", "gb18030", "euc_jp", "euc_kr", "utf_8"})
-_NAMED: Final = re.compile(rb"\\(?:(fcharset)|ansicpg|cpg)(\d{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +79,6 @@ class Font:
 def of_code_page(number: int, default: Charset) -> Charset:
     name = _CODE_PAGES.get(number, f"cp{number}")
     return Charset(name) if _is_codec(name) else default
-
-
-def load_codecs(data: bytes) -> None:
-    """Import the codecs that a file names, for a process that is about to lose the right to read its installation."""
-    names = {*_SUFFIXES.values(), WINDOWS_LATIN, "mac_roman", "cp437", "cp850"}
-    for is_charset, digits in set(_NAMED.findall(data)):
-        number = int(digits)
-        names.add(_CHARSETS.get(number, "") if is_charset else _CODE_PAGES.get(number, f"cp{number}"))
-    for name in names:
-        with contextlib.suppress(LookupError):
-            codecs.lookup(name)
 
 
 def _is_codec(name: str) -> bool:
