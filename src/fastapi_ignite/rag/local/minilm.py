@@ -1,7 +1,7 @@
 """The embedding model that comes with the package: all-MiniLM-L6-v2 in the ONNX runtime.
 
-Importing this module loads the runtime's libraries (30 MB), and the first `load_minilm` the weights (30 MB in 8-bit
-integers, 180 MB in floats), so only a process that embeds does either.
+Importing this module loads the runtime's libraries (30 MB), and the first `load_minilm` the weights (40 MB in 8-bit
+integers, 110 MB in floats), so only a process that embeds does either.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class MiniLmEmbedder:
-    """Embeds with all-MiniLM-L6-v2: English, 384 dimensions, 15 to 45 passages a second and core.
+    """Embeds with all-MiniLM-L6-v2: English, 384 dimensions, 15 to 45 passages a CPU second.
 
     However many callers there are, `runs_at_a_time` bounds the runs and with them the memory.
     """
