@@ -38,7 +38,7 @@ from fastapi_ignite.billing.schemas import PlanChange
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database, FixedStatement
-from fastapi_ignite.infra.db.role_connection import SET_ROLE, begin_statement
+from fastapi_ignite.infra.db.role_message import SET_ROLE
 from fastapi_ignite.infra.db.session import TENANT_ROLE
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.onboarding.service import OnboardingService
@@ -67,6 +67,7 @@ WITH counter AS (
 )
 SELECT used, reserved FROM counter
 """
+BEGIN = "BEGIN; SELECT set_config('role', '{}', true), set_config('app.tenant_id', '{}', true)"
 Step = Callable[[UUID], Awaitable[None]]
 
 
@@ -83,7 +84,7 @@ def driver(pool: asyncpg.Pool, *, settle: bool) -> Step:
 def messages(pool: asyncpg.Pool, *, settle: bool) -> Step:
     async def run(statement: FixedStatement, values: dict[str, Any]) -> list[asyncpg.Record]:
         async with pool.acquire() as connection:
-            await connection.execute(begin_statement(TENANT_ROLE, values["tenant_id"]))
+            await connection.execute(BEGIN.format(TENANT_ROLE, values["tenant_id"].hex))
             rows: list[asyncpg.Record] = await connection.fetch(statement.sql, *statement.arguments(values))
             await connection.execute("COMMIT")
         return rows
@@ -109,7 +110,7 @@ def known(pool: asyncpg.Pool) -> Step:
 
     async def step(tenant_id: UUID) -> None:
         async with pool.acquire() as connection:
-            await connection.execute(begin_statement(TENANT_ROLE, tenant_id))
+            await connection.execute(BEGIN.format(TENANT_ROLE, tenant_id.hex))
             row = await connection.fetchrow(RESERVE_KNOWN, tenant_id, new_id(), today, CAP)
             await connection.execute("COMMIT")
         assert row

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
 from fastapi_ignite.api_keys.service import MAX_ACTIVE_KEYS
@@ -25,6 +25,7 @@ from support.http_clients import TenantClient, TenantFactory, client_for
 from support.http_contract import problem
 from support.tenant_records import eventually, rows_of, waiting_for
 from support.tokens import bearer, signed
+from support.watched_statements import recorded_statements
 
 CACHE_SECONDS = 1.1  # seconds after which no process has a key in its cache any more
 
@@ -304,22 +305,12 @@ async def test_a_mistyped_key_costs_no_look_at_the_database(
     tenant: TenantClient, settings: Settings, state: AppState
 ) -> None:
     key = (await make_key(tenant))["key"]
-    statements = 0
-
-    def count(*_: object) -> None:
-        nonlocal statements
-        statements += 1
-
-    engine = state["database"].engine.sync_engine
     authenticator = ApiKeyAuthenticator(state["database"], settings)
-    event.listen(engine, "before_cursor_execute", count)
-    try:
+    with recorded_statements(state["database"]) as statements:
         assert await authenticator.authenticate(changed_checksum(key)) is None
-        assert statements == 0
+        assert not statements
         assert await authenticator.authenticate(key)
-        assert statements > 0
-    finally:
-        event.remove(engine, "before_cursor_execute", count)
+        assert statements
 
 
 async def test_a_repeated_request_makes_one_key(tenant: TenantClient) -> None:

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from fastapi_ignite.billing.tenant_access import TenantAccessReader
 from fastapi_ignite.core.config import Settings
@@ -34,6 +34,7 @@ from fastapi_ignite.main import create_app
 from support.fixed_days import calendar_at
 from support.http_clients import TenantClient, TenantFactory, WithState
 from support.http_contract import problem
+from support.watched_statements import recorded_statements
 
 LimitedApi = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 HEADERS = ("ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
@@ -196,10 +197,9 @@ async def test_requests_that_come_together_look_the_plan_up_once(
 ) -> None:
     """A burst of requests must not use all connections of the pool for the same query."""
     own = Database(addresses.api_url, pool_size=1)
-    statements: list[str] = []
-    event.listen(own.engine.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     tenants = TenantAccessReader(own, 70)
-    assert {each.rpm for each in await asyncio.gather(*(tenants.access(tenant.id) for _ in range(50)))} == {70}
+    with recorded_statements(own) as statements:
+        assert {each.rpm for each in await asyncio.gather(*(tenants.access(tenant.id) for _ in range(50)))} == {70}
     await own.close()
     assert sum("subscriptions" in statement for statement in statements) == 1
 

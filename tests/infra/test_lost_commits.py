@@ -84,15 +84,7 @@ async def test_one_that_only_read_has_read(losable_commit: LosableCommit) -> Non
     assert losable_commit.proxy.lost == 1
 
 
-@pytest.mark.parametrize("loss", [Loss.ANSWER, Loss.COMMIT, Loss.ANSWER_AND_SERVER])
-async def test_a_query_without_a_session_has_read(losable_commit: LosableCommit, loss: Loss) -> None:
-    losable_commit.proxy.lose(loss)
-    rows = await losable_commit.proxied.read(losable_commit.tenant_id, FixedStatement("SELECT 7"), {})
-    assert [*rows[0]] == [7]
-    assert losable_commit.proxy.lost == 1
-
-
-async def test_a_write_without_a_session_is_refused_and_undone(losable_commit: LosableCommit) -> None:
+async def test_a_write_without_a_session_is_refused(losable_commit: LosableCommit) -> None:
     values = {"id": losable_commit.tenant_id}
     with pytest.raises(ValueError, match="only takes a SELECT"):
         await losable_commit.proxied.read(losable_commit.tenant_id, FixedStatement(f"{ADD.text} RETURNING id"), values)

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.core.outages import Outage, outage_of
 from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.infra.services import ServiceAddresses
 from support.databases import fetch
@@ -55,6 +56,21 @@ async def test_those_whose_server_went_away_are_not_handed_out_again(addresses: 
         await database.close()
 
 
+async def test_a_single_query_goes_on_when_a_migration_changes_its_table(
+    addresses: ServiceAddresses, single: Database
+) -> None:
+    owner = addresses.owner_url
+    await fetch(owner, "CREATE TABLE changing AS SELECT 1 AS number")
+    try:
+        await fetch(owner, "GRANT SELECT ON changing TO ignite_tenant")
+        read = FixedStatement("SELECT number FROM changing")
+        assert [row.number for row in await single.read(None, read, {})] == [1]
+        await fetch(owner, "ALTER TABLE changing ALTER number TYPE text")
+        assert [row.number for row in await single.read(None, read, {})] == ["1"]
+    finally:
+        await fetch(owner, "DROP TABLE changing")
+
+
 class TestNothingIsLeft:
     """These tests cover each way in which a transaction can end, and look at the connection afterwards."""
 
@@ -79,6 +95,19 @@ class TestNothingIsLeft:
             async with single.tenant(new_id()) as session:
                 await session.execute(text("SELECT 1 / 0"))
         assert await identity_without_role(single) == (login, "", pid)
+
+    async def test_by_one_whose_first_statement_was_not_sent(self, single: Database) -> None:
+        """The driver refuses an argument of a prepared statement when the BEGIN has been sent already."""
+        login, _, pid = await identity_without_role(single)
+        for _ in range(2):
+            async with single.tenant(new_id()) as session:
+                await (await session.connection()).exec_driver_sql("SELECT $1::int", (1,))
+        with pytest.raises(DBAPIError, match="invalid input for query argument"):
+            async with single.tenant(new_id()) as session:
+                await (await session.connection()).exec_driver_sql("SELECT $1::int", ("two",))
+        found = await identity_without_role(single)
+        assert found[:2] == (login, None)
+        assert found[2] != pid
 
     async def test_by_one_that_was_cancelled_in_the_middle(self, single: Database) -> None:
         key = new_id().int % 2**31
@@ -111,7 +140,33 @@ class TestNothingIsLeft:
         assert await identity_without_role(single) == (login, "", pid)
         with pytest.raises(DBAPIError, match="division by zero"):
             await single.read(tenant_id, FixedStatement("SELECT 1 / :zero"), {"zero": 0})
-        assert await identity_without_role(single) == (login, "", pid)
+        assert (await identity_without_role(single))[:2] == (login, None)
+
+    async def test_by_a_single_query_with_a_wrong_argument(self, single: Database) -> None:
+        """The driver refuses it, when the role has been sent already."""
+        login, _, pid = await identity_without_role(single)
+        divide = FixedStatement("SELECT 1 / CAST(:divisor AS int)")
+        with pytest.raises(DBAPIError, match="invalid input for query argument") as refused:
+            await single.read(new_id(), divide, {"divisor": "two"})
+        assert outage_of(refused.value) is None
+        assert (await identity_without_role(single))[:2] == (login, None)
+        assert (await identity_without_role(single))[2] != pid
+
+    async def test_by_a_single_query_whose_connection_was_lost(
+        self, addresses: ServiceAddresses, single: Database
+    ) -> None:
+        login, _, pid = await identity_without_role(single)
+        task = asyncio.create_task(single.read(new_id(), FixedStatement("SELECT pg_sleep(60)"), {}))
+
+        async def ended() -> bool:
+            end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid AND state = 'active'"
+            return await fetch(addresses.owner_url, end, pid=pid) == [(True,)]
+
+        await eventually(ended)
+        with pytest.raises(DBAPIError) as lost:
+            await task
+        assert isinstance(outage_of(lost.value), Outage)
+        assert (await identity_without_role(single))[:2] == (login, None)
 
     async def test_by_a_single_query_that_was_cancelled(self, single: Database) -> None:
         task = asyncio.create_task(single.read(new_id(), FixedStatement("SELECT pg_sleep(60)"), {}))

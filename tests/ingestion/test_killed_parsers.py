@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
+
+import pytest
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS
 from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.rag.extraction import parser_processes
 from support.both_engines import of_the_local_engine
 from support.http_clients import TenantClient
 from support.tenant_records import counter, rows_of
@@ -22,32 +22,23 @@ pytestmark = of_the_local_engine  # no engine gets a text that was never extract
 CONTENT = b"The orchard keeps nine apple trees."
 
 
-def _parsers() -> list[int]:
-    """Return the processes that the fork server of this process has forked."""
-    servers = [pid for pid in _children(os.getpid()) if b"fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return [parser for server in servers for parser in _children(server)]
+# A fork server whose parsers are killed as soon as they have started, as the kernel does when memory runs out.
+KILLED_PARSERS = """
+import os, signal
+from fastapi_ignite.rag.extraction import child, fork_server
+child.main = lambda: os.kill(os.getpid(), signal.SIGKILL)
+fork_server.main()
+"""
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-@asynccontextmanager
-async def killing_parsers() -> AsyncGenerator[None]:
-    """Kill each parser as soon as it has started, as the kernel does when memory runs out."""
-
-    async def kill() -> None:
-        while True:
-            for pid in _parsers():
-                os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(0.002)
-
-    killing = asyncio.create_task(kill())
-    try:
+@contextmanager
+def killed_parsers() -> Iterator[None]:
+    server = parser_processes.server_of_this_process
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "_command", (sys.executable, "-P", "-s", "-c", KILLED_PARSERS))
+        server.kill()  # the next parser needs a new server
         yield
-    finally:
-        killing.cancel()
-        await asyncio.wait([killing])
+    server.kill()
 
 
 async def _file(tenant: TenantClient, project: str) -> dict[str, Any]:
@@ -63,7 +54,7 @@ async def test_a_file_survives_a_killed_parser_and_a_poisonous_one_ends(
     answer = await tenant.upload(project, ("guide.txt", CONTENT), wait_seconds=0)
     file_id = UUID(answer.json()["files"][0]["id"])
     processor = make_processor()
-    async with killing_parsers():
+    with killed_parsers():
         for attempt in range(1, MAX_ATTEMPTS + 1):
             await processor.process(tenant.id, file_id)
             file = await _file(tenant, project)
@@ -81,7 +72,7 @@ async def test_the_next_attempt_completes_the_file(
     project = await tenant.create_project()
     answer = await tenant.upload(project, ("guide.txt", CONTENT), wait_seconds=0)
     file_id = UUID(answer.json()["files"][0]["id"])
-    async with killing_parsers():
+    with killed_parsers():
         await make_processor().process(tenant.id, file_id)
     await make_processor().process(tenant.id, file_id)
     assert (await _file(tenant, project))["status"] == "in_progress", "the pause is not over yet"

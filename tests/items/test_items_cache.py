@@ -12,8 +12,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 from redis import Redis
-from sqlalchemy import event, text
-from sqlalchemy.util import await_only
+from sqlalchemy import text
 
 from fastapi_ignite.core.sections import CacheSettings
 from fastapi_ignite.http.state import AppState
@@ -21,6 +20,7 @@ from fastapi_ignite.infra.cache import Cache, RedisBackend, open_cache, use_cach
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from infra.cache.flaky_redis import refused_url
+from support.watched_statements import watching_statements
 
 MIB = 2**20
 CROWD = 500
@@ -49,15 +49,14 @@ class Queries:
         self.held: asyncio.Event | None = None
         self.answered = asyncio.Event()
 
-    def note(self, *arguments: Any) -> None:
-        statement: str = arguments[2]
-        if "FROM items" not in statement or not statement.startswith("SELECT"):
+    async def note(self, statement: str) -> None:
+        if "FROM items" not in statement or not statement.lstrip().startswith("SELECT"):
             return
         self.count += 1
         if self.held is not None:
             self.answered.set()
             held, self.held = self.held, None
-            await_only(held.wait())
+            await held.wait()
 
     def hold(self) -> asyncio.Event:
         """Delay the next answer until the returned event is set."""
@@ -68,12 +67,8 @@ class Queries:
 @contextmanager
 def watching(state: AppState) -> Generator[Queries]:
     queries = Queries()
-    engine = state["database"].engine.sync_engine
-    event.listen(engine, "after_cursor_execute", queries.note)
-    try:
+    with watching_statements(state["database"], queries.note):
         yield queries
-    finally:
-        event.remove(engine, "after_cursor_execute", queries.note)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from fastapi_ignite.http.state import AppState
@@ -16,6 +16,7 @@ from support.fixed_days import calendar_at
 from support.http_clients import TenantClient, TenantFactory
 from support.tenant_records import make_plan, rows_of
 from support.usage_records import books_of
+from support.watched_statements import recorded_statements
 
 
 async def use(database: Database, tenant: TenantClient, metric: Metric, amount: int) -> None:
@@ -144,16 +145,8 @@ async def test_limits_take_one_statement_however_much_is_counted(
         "SELECT tenant_id, metric, period_start - 31, 999 FROM usage_counters WHERE metric <> 'projects'",
     )
     await tenant.get("/limits/current")  # the plan's rate is read at most once a second
-    statements: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        statements.append(statement)
-
-    event.listen(state["database"].engine.sync_engine, "before_cursor_execute", note)
-    try:
+    with recorded_statements(state["database"]) as statements:
         body = (await tenant.get("/limits/current")).json()
-    finally:
-        event.remove(state["database"].engine.sync_engine, "before_cursor_execute", note)
     assert body["usage"] == {"projects": 1, "messages_used": 3, "chars_uploaded": 3}
     reads = [statement for statement in statements if "usage_counters" in statement]
     assert len(reads) == 1

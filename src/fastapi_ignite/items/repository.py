@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, or_, select, text
+from sqlalchemy import or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.infra.db import Database, FixedStatement
+from fastapi_ignite.infra.db import Database, FixedStatement, Record
 from fastapi_ignite.items.models import Item
 
 _PLAN_FOR_THIS_PATTERN = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
-_ITEM = FixedStatement("SELECT id, name, description, is_active, created_at, updated_at FROM items WHERE id = :id")
+_COLUMNS = "id, name, description, is_active, created_at, updated_at"
+_ITEM = FixedStatement(f"SELECT {_COLUMNS} FROM items WHERE id = :id")  # noqa: S608  the columns are constant
+_PAGE = FixedStatement(f"""
+SELECT {_COLUMNS} FROM items WHERE is_active OR NOT CAST(:active_only AS boolean)
+ORDER BY created_at, id OFFSET :skip LIMIT :limit
+""")  # noqa: S608  the columns are constant
 
 
-async def find_item(database: Database, item_id: UUID) -> Row[Any] | None:
+async def find_item(database: Database, item_id: UUID) -> Record | None:
     """Return the columns of an item, or None."""
     rows = await database.read(None, _ITEM, {"id": item_id})
     return rows[0] if rows else None
+
+
+async def find_page(database: Database, *, skip: int, limit: int, active_only: bool) -> Sequence[Record]:
+    """Return the columns of the items of a page, ordered by creation time, then by id."""
+    return await database.read(None, _PAGE, {"skip": skip, "limit": limit, "active_only": active_only})
 
 
 class ItemRepo:
@@ -32,12 +41,6 @@ class ItemRepo:
 
     async def get(self, item_id: UUID) -> Item | None:
         return await self._session.get(Item, item_id)
-
-    async def page(self, *, skip: int, limit: int, active_only: bool) -> Sequence[Item]:
-        statement = select(Item).order_by(Item.created_at, Item.id).offset(skip).limit(limit)
-        if active_only:
-            statement = statement.where(Item.is_active)
-        return (await self._session.scalars(statement)).all()
 
     async def search(self, query: str, *, skip: int, limit: int) -> Sequence[Item]:
         """Return items whose name or description contains `query`; `%` and `_` are plain characters."""

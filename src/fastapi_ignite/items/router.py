@@ -52,10 +52,10 @@ async def create_item(cached: CachedItemServiceDep, item: ItemCreate) -> ItemRea
 @router.get("/", responses=NOT_MODIFIED)
 @cached_response(key="item:list", ttl=LIST_TTL_SECONDS, tags=[ALL_LISTS], shared=True)
 async def list_items(
-    service: ItemServiceDep, skip: Skip = 0, limit: Limit = 100, *, active_only: bool = False
+    database: DatabaseDep, skip: Skip = 0, limit: Limit = 100, *, active_only: bool = False
 ) -> list[ItemRead]:
     """Items in order of creation."""
-    return await service.get_items(skip=skip, limit=limit, active_only=active_only)
+    return await ItemService.get_items(database, skip=skip, limit=limit, active_only=active_only)
 
 
 @router.get("/search/", responses=NOT_MODIFIED)

@@ -10,7 +10,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.items.errors import ItemNotFoundError
 from fastapi_ignite.items.models import Item
-from fastapi_ignite.items.repository import ItemRepo, find_item
+from fastapi_ignite.items.repository import ItemRepo, find_item, find_page
 from fastapi_ignite.items.schemas import ItemCreate, ItemRead, ItemUpdate
 
 NO_ITEM = "No item has this id."
@@ -39,9 +39,10 @@ class ItemService:
         await self._items.save(stored)
         return ItemRead.model_validate(stored)
 
-    async def get_items(self, *, skip: int, limit: int, active_only: bool) -> list[ItemRead]:
-        """Return a page in order of creation."""
-        items = await self._items.page(skip=skip, limit=limit, active_only=active_only)
+    @staticmethod
+    async def get_items(database: Database, *, skip: int, limit: int, active_only: bool) -> list[ItemRead]:
+        """Return a page in order of creation, in a transaction of its own."""
+        items = await find_page(database, skip=skip, limit=limit, active_only=active_only)
         return [ItemRead.model_validate(item) for item in items]
 
     async def search_items(self, query: str, *, skip: int, limit: int) -> list[ItemRead]:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from fastapi_ignite.infra.cache import CacheBackend
+from fastapi_ignite.infra.cache.backend import LockOwner
 
 HOSTILE_KEYS = [
     "../outside",
@@ -95,6 +96,10 @@ async def test_a_prefix_is_no_pattern(backend: CacheBackend) -> None:
         assert await keys(backend, prefix) == {f"{prefix}:1"}
 
 
+async def acquire(backend: CacheBackend, lock: str, owner: str) -> bool:
+    return (await backend.acquire(lock, owner, 60, lock, []))[0]
+
+
 @pytest.mark.parametrize("key", HOSTILE_KEYS)
 async def test_a_key_is_only_a_key(backend: CacheBackend, key: str, tmp_path: Path) -> None:
     await store(backend, "item:own", b"untouched", ["items"])
@@ -104,19 +109,34 @@ async def test_a_key_is_only_a_key(backend: CacheBackend, key: str, tmp_path: Pa
     assert (await backend.read("item:own", ["items"])).data == b"untouched"
     assert (await backend.read("planted", [])).data is None
     assert await backend.generations(["items"]) == generation
-    assert await backend.acquire(key, "me", 10)
+    assert await acquire(backend, key, "me")
     await backend.release(key, "me")
     assert await backend.delete([key]) == 1
     assert names_in(tmp_path) <= {"cache"}
     assert names_in(tmp_path / "cache") <= {"entries", "generations", "locks", "usage", "sweeping"}
 
 
+async def test_who_acquires_a_lock_sees_what_its_last_owner_stored(backend: CacheBackend) -> None:
+    key, lock = uuid4().hex, LockOwner(uuid4().hex, "first")
+    acquired, before = await backend.acquire(*lock, 60, key, ["items"])
+    assert (acquired, before.data, len(before.generations)) == (True, None, 1)
+    assert not (await backend.acquire(lock.lock, "second", 60, key, ["items"]))[0]
+    foreign = LockOwner(lock.lock, "second")
+    assert await backend.write(key, b"first", 60, ["items"], before.generations, release=foreign)
+    assert not await acquire(backend, lock.lock, "second")
+    assert await backend.write(key, b"last", 60, ["items"], before.generations, release=lock)
+    assert await backend.acquire(lock.lock, "second", 60, key, ["items"]) == (True, (b"last", before.generations))
+    await backend.invalidate(["items"])
+    assert not await backend.write(key, b"outdated", 60, ["items"], before.generations, release=foreign)
+    assert await acquire(backend, lock.lock, "third"), "a refused write releases the lock too"
+
+
 async def test_a_lock_is_its_owners_until_given_back(backend: CacheBackend) -> None:
     lock = uuid4().hex
-    assert await backend.acquire(lock, "first", 60)
-    assert not await backend.acquire(lock, "second", 60)
-    assert await backend.acquire("another", "second", 60)
+    assert await acquire(backend, lock, "first")
+    assert not await acquire(backend, lock, "second")
+    assert await acquire(backend, "another", "second")
     await backend.release(lock, "second")
-    assert not await backend.acquire(lock, "second", 60)
+    assert not await acquire(backend, lock, "second")
     await backend.release(lock, "first")
-    assert await backend.acquire(lock, "second", 60)
+    assert await acquire(backend, lock, "second")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 from prometheus_client import REGISTRY
 
-from fastapi_ignite.infra.cache import Cache, FileBackend, RedisBackend, cached, use_cache
+from fastapi_ignite.infra.cache import Cache, FileBackend, MemoryBackend, RedisBackend, cached, use_cache
+from fastapi_ignite.infra.cache.backend import Snapshot
 from fastapi_ignite.infra.cache.pending_invalidations import MAX_TAGS
 from fastapi_ignite.infra.services import ServiceAddresses
 from infra.cache.flaky_redis import FlakyRedis, refused_url
@@ -262,3 +263,27 @@ async def test_a_lock_that_an_outage_kept_is_released_when_the_disk_is_back(tmp_
         assert await asyncio.wait_for(slow(0), 20) == 0
     await cache.close()
     await elsewhere.close()
+
+
+class AnswerLost(MemoryBackend):
+    """A backend that takes the first lock and fails before it says so."""
+
+    lost = False
+
+    async def acquire(
+        self, lock: str, owner: str, seconds: float, key: str, tags: Sequence[str]
+    ) -> tuple[bool, Snapshot]:
+        answer = await super().acquire(lock, owner, seconds, key, tags)
+        if not self.lost:
+            self.lost = True
+            raise ValueError("the answer was lost")
+        return answer
+
+
+async def test_a_lock_whose_answer_was_lost_keeps_nobody_waiting() -> None:
+    source = Source()
+    with use_cache(Cache(AnswerLost(max_bytes=2**20), lock_seconds=FOR_EVER)):
+        async with asyncio.timeout(60):
+            for _ in range(3):
+                assert await source.read() == "old"
+    assert (source.runs, source.count("miss"), source.count("hit")) == (2, 2, 1)

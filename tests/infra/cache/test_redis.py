@@ -39,8 +39,8 @@ async def test_namespaces_see_nothing_of_each_other(addresses: ServiceAddresses,
     assert await backend.generations(["t"]) == generations
     assert [page async for page in other.scan("item:") if page] == []
     assert await other.delete(["item:1"]) == 0
-    assert await other.acquire("lock", "me", 60)
-    assert await backend.acquire("lock", "me", 60)
+    assert (await other.acquire("lock", "me", 60, "key", []))[0]
+    assert (await backend.acquire("lock", "me", 60, "key", []))[0]
     await other.close()
 
 

@@ -27,6 +27,13 @@ class Snapshot(NamedTuple):
     generations: tuple[str, ...]
 
 
+class LockOwner(NamedTuple):
+    """A lock, and a text that only one of its callers knows."""
+
+    lock: str
+    owner: str
+
+
 class CacheBackend(Protocol):
     """Stores bytes by key, generations by tag, and locks. It knows nothing of what the bytes mean.
 
@@ -41,8 +48,20 @@ class CacheBackend(Protocol):
 
     async def read(self, key: str, tags: Sequence[str]) -> Snapshot: ...
 
-    async def write(self, key: str, data: bytes, ttl: float, tags: Sequence[str], generations: Sequence[str]) -> bool:
-        """Store for `ttl` seconds. Return False where a tag has left its generation, or the bytes do not fit."""
+    async def write(
+        self,
+        key: str,
+        data: bytes,
+        ttl: float,
+        tags: Sequence[str],
+        generations: Sequence[str],
+        *,
+        release: LockOwner | None = None,
+    ) -> bool:
+        """Store for `ttl` seconds, and release the lock afterwards.
+
+        Return False where a tag has left its generation, or the bytes do not fit.
+        """
         ...
 
     async def generations(self, tags: Sequence[str]) -> tuple[str, ...]:
@@ -53,8 +72,13 @@ class CacheBackend(Protocol):
         """End the generation of each tag, for every process that shares the backend."""
         ...
 
-    async def acquire(self, lock: str, owner: str, seconds: float) -> bool:
-        """Take the lock if it is free. It frees itself when its owner dies: at once, or after `seconds`."""
+    async def acquire(
+        self, lock: str, owner: str, seconds: float, key: str, tags: Sequence[str]
+    ) -> tuple[bool, Snapshot]:
+        """Take the lock if it is free, and read after that. Return whether it was free, and what `read` returns.
+
+        The lock frees itself when its owner dies: at once, or after `seconds`.
+        """
         ...
 
     async def release(self, lock: str, owner: str) -> None:

@@ -20,7 +20,7 @@ from prometheus_client import Counter, Histogram
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.errors import NotFoundError
-from fastapi_ignite.infra.cache.backend import BackendBreaker, CacheBackend, CacheUnavailableError, Snapshot
+from fastapi_ignite.infra.cache.backend import BackendBreaker, CacheBackend, CacheUnavailableError, LockOwner, Snapshot
 from fastapi_ignite.infra.cache.entries import CorruptEntryError, Entry, Policy, UncacheableValueError
 from fastapi_ignite.infra.cache.keys import EVERY_ENTRY
 from fastapi_ignite.infra.cache.pending_invalidations import PendingInvalidations
@@ -73,6 +73,14 @@ class _Lookup(Generic[T]):
     load: Callable[[], Awaitable[T]]
 
 
+@dataclass(slots=True)
+class _Lock:
+    """The lock of a load, and whether this caller holds it."""
+
+    owner: LockOwner
+    held: bool = False
+
+
 # A "not found" stands in the place of a value until the end of the look-up, where it is raised.
 _Result = LookupResult[T | NotFoundError]
 
@@ -91,7 +99,7 @@ class Cache:
     retry_after: float = 5.0
 
     def __post_init__(self) -> None:
-        self._unreleased: list[tuple[str, str]] = []
+        self._unreleased: list[LockOwner] = []
         self._breaker = BackendBreaker(self.backend, timeout=self.timeout, retry_after=self.retry_after)
         self._pending = PendingInvalidations(self._invalidate, backend=self.backend.name, retry_after=self.retry_after)
         read = self._read_backend
@@ -204,9 +212,10 @@ class Cache:
 
     async def _refresh(self, lookup: _Lookup[T], snapshot: Snapshot, copy: _Result[T]) -> _Result[T]:
         """Let one caller renew the copy, within its own request; the others are given the copy."""
-        async with self._lock(lookup, snapshot) as acquire:
+        async with self._lock(lookup, snapshot) as lock:
             try:
-                return await self._load(lookup, snapshot, CacheStatus.REFRESH) if await acquire() else copy
+                acquired, latest = await self._acquire(lookup, lock)
+                return await self._load(lookup, latest, CacheStatus.REFRESH, lock) if acquired else copy
             except CacheUnavailableError:
                 return copy
             except Exception as error:  # noqa: BLE001  whatever the function raises, the copy is still good
@@ -217,56 +226,63 @@ class Cache:
         """Load unless another process does; then wait for its entry, but not for longer than two owners may take."""
         give_up = time.monotonic() + 2 * self.lock_seconds
         pause = FIRST_PAUSE_SECONDS
-        async with self._lock(lookup, snapshot) as acquire:
+        async with self._lock(lookup, snapshot) as lock:
             while True:
                 try:
-                    acquired = await acquire()
-                    # after the lock, not before: its last owner may have stored the value and left in between
-                    latest = await self._read(lookup)
+                    # it reads after the lock, not before: its last owner may have stored the value and left in between
+                    acquired, latest = await self._acquire(lookup, lock)
                 except CacheUnavailableError:
                     return await self._load(lookup, None, CacheStatus.MISS)
                 copy = self._stored(lookup, latest, CacheStatus.SHARED)
                 if copy is not None:
                     return copy
                 if acquired or time.monotonic() >= give_up:
-                    return await self._load(lookup, latest, CacheStatus.MISS)
+                    return await self._load(lookup, latest, CacheStatus.MISS, lock)
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  spread, not secrecy
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     @asynccontextmanager
-    async def _lock(self, lookup: _Lookup[T], snapshot: Snapshot) -> AsyncGenerator[Callable[[], Awaitable[bool]]]:
-        """Yield a function that tries to take the lock of a key at one generation; give it back at the end.
+    async def _lock(self, lookup: _Lookup[T], snapshot: Snapshot) -> AsyncGenerator[_Lock]:
+        """Yield the lock of a key at one generation, which is not held yet; give it back at the end.
 
         A load that an invalidation outdated keeps nobody waiting, since its generation is another one.
         """
         generations = hashlib.blake2b("".join(snapshot.generations).encode(), digest_size=8).hexdigest()
-        name, owner = f"{lookup.key}:{generations}", secrets.token_hex(8)
-        held = False
-
-        async def acquire() -> bool:
-            nonlocal held
-            await self._release_locks()
-            held = await self._breaker.run("acquire", lambda: self.backend.acquire(name, owner, self.lock_seconds))
-            return held
-
+        lock = _Lock(LockOwner(f"{lookup.key}:{generations}", secrets.token_hex(8)))
         try:
-            yield acquire
+            yield lock
         finally:
-            if held:
-                self._unreleased.append((name, owner))
+            if lock.held:
+                self._unreleased.append(lock.owner)
                 await self._release_locks()
+
+    async def _acquire(self, lookup: _Lookup[T], lock: _Lock) -> tuple[bool, Snapshot]:
+        """Try to take the lock, and read what is stored then."""
+        if self._pending:
+            raise CacheUnavailableError
+        await self._release_locks()
+        try:
+            lock.held, latest = await self._breaker.run(
+                "acquire", lambda: self.backend.acquire(*lock.owner, self.lock_seconds, lookup.key, lookup.tags)
+            )
+        except BaseException:
+            self._unreleased.append(lock.owner)  # it may have been taken, and only the answer be lost
+            raise
+        return lock.held, latest
 
     async def _release_locks(self) -> None:
         """Release the locks of loads that have ended, also those that an outage kept from being released before."""
         while self._unreleased:
-            name, owner = self._unreleased.pop()
+            lock = self._unreleased.pop()
             try:
-                await self._breaker.run("release", partial(self.backend.release, name, owner))
+                await self._breaker.run("release", partial(self.backend.release, *lock))
             except CacheUnavailableError:
-                self._unreleased.append((name, owner))
+                self._unreleased.append(lock)
                 return
 
-    async def _load(self, lookup: _Lookup[T], snapshot: Snapshot | None, status: CacheStatus) -> _Result[T]:
+    async def _load(
+        self, lookup: _Lookup[T], snapshot: Snapshot | None, status: CacheStatus, lock: _Lock | None = None
+    ) -> _Result[T]:
         """Run the function, which happens nowhere else. Without a snapshot nothing is stored."""
         value: T | NotFoundError
         began = time.perf_counter()
@@ -279,7 +295,7 @@ class Cache:
         if snapshot is not None:
             entry = self._entry(lookup, snapshot, value, time.perf_counter() - began)
         if entry is not None and entry.expires > entry.created:
-            await self._store(lookup, entry)
+            await self._store(lookup, entry, lock)
         return LookupResult(value, status, entry)
 
     def _entry(
@@ -303,16 +319,20 @@ class Cache:
         expires = created + ttl * random.uniform(1 - JITTER, 1)  # noqa: S311  spread, not secrecy
         return Entry(body, lookup.tags, snapshot.generations, created, expires, load_seconds, absent)
 
-    async def _store(self, lookup: _Lookup[T], entry: Entry) -> None:
-        """Store unless a tag was invalidated since the load began, or the value is too large."""
+    async def _store(self, lookup: _Lookup[T], entry: Entry, lock: _Lock | None) -> None:
+        """Store unless a tag was invalidated since the load began, or the value is too large; then release the lock."""
         key, data, ttl = lookup.key, entry.to_bytes(lookup.key), entry.expires - entry.created
         if len(data) > self.max_value_bytes:
             NOT_STORED.labels(lookup.policy.name, "size").inc()
             return
+        owner = lock.owner if lock and lock.held else None
         with suppress(CacheUnavailableError):
-            if not await self._breaker.run(
-                "write", lambda: self.backend.write(key, data, ttl, entry.tags, entry.generations)
-            ):
+            stored = await self._breaker.run(
+                "write", lambda: self.backend.write(key, data, ttl, entry.tags, entry.generations, release=owner)
+            )
+            if lock:
+                lock.held = False
+            if not stored:
                 NOT_STORED.labels(lookup.policy.name, "refused").inc()
 
     async def _valid(self, page: list[tuple[str, bytes]]) -> set[str]:

@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from fastapi_ignite.infra.cache.backend import Snapshot
+from fastapi_ignite.infra.cache.backend import LockOwner, Snapshot
 from fastapi_ignite.infra.cache.file_entries import EntryFiles, acquire_lock, release_lock, write_file
 
 THREADS = 4  # its own, so that a disk that hangs takes no thread from anyone else
@@ -41,10 +41,22 @@ class FileBackend:
     async def read(self, key: str, tags: Sequence[str]) -> Snapshot:
         return await self._run(lambda: Snapshot(self._entries.read(key), self._generations.read(tags)))
 
-    async def write(self, key: str, data: bytes, ttl: float, tags: Sequence[str], generations: Sequence[str]) -> bool:
+    async def write(
+        self,
+        key: str,
+        data: bytes,
+        ttl: float,
+        tags: Sequence[str],
+        generations: Sequence[str],
+        *,
+        release: LockOwner | None = None,
+    ) -> bool:
         def write() -> bool:
             # an invalidation between the comparison and the write leaves an entry that names an old generation
-            return self._generations.read(tags) == tuple(generations) and self._entries.write(key, data, ttl)
+            stored = self._generations.read(tags) == tuple(generations) and self._entries.write(key, data, ttl)
+            if release:
+                self._release(*release)
+            return stored
 
         stored = await self._run(write)
         if self._entries.crowded and (self._sweep is None or self._sweep.done()):
@@ -57,7 +69,9 @@ class FileBackend:
     async def invalidate(self, tags: Sequence[str]) -> None:
         await self._run(lambda: self._generations.advance(tags))
 
-    async def acquire(self, lock: str, owner: str, seconds: float) -> bool:
+    async def acquire(
+        self, lock: str, owner: str, seconds: float, key: str, tags: Sequence[str]
+    ) -> tuple[bool, Snapshot]:
         del seconds
 
         def acquire() -> bool:
@@ -68,11 +82,12 @@ class FileBackend:
 
         acquiring = self._threads.submit(acquire)
         try:
-            return await asyncio.wrap_future(acquiring)
+            acquired = await asyncio.wrap_future(acquiring)
         except asyncio.CancelledError:
             # the thread may have the lock by now or get it yet
             acquiring.add_done_callback(lambda _: self._release(lock, owner))
             raise
+        return acquired, await self.read(key, tags)
 
     async def release(self, lock: str, owner: str) -> None:
         await self._run(lambda: self._release(lock, owner))

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from typing import ClassVar
 
-from fastapi_ignite.infra.cache.backend import Snapshot
+from fastapi_ignite.infra.cache.backend import LockOwner, Snapshot
 
 ENTRY_OVERHEAD_BYTES = 200  # key, value and dictionary slot, measured with tracemalloc
 TAG_SLOTS = 65_536
@@ -36,8 +36,19 @@ class MemoryBackend:
             self._entries.move_to_end(key)
         return Snapshot(data, await self.generations(tags))
 
-    async def write(self, key: str, data: bytes, ttl: float, tags: Sequence[str], generations: Sequence[str]) -> bool:
+    async def write(
+        self,
+        key: str,
+        data: bytes,
+        ttl: float,
+        tags: Sequence[str],
+        generations: Sequence[str],
+        *,
+        release: LockOwner | None = None,
+    ) -> bool:
         del ttl
+        if release:
+            await self.release(*release)
         cost = _cost(key, data)
         if cost > self._max_bytes or await self.generations(tags) != tuple(generations):
             return False
@@ -55,9 +66,12 @@ class MemoryBackend:
         for tag in tags:
             self._generations[_slot(tag)] = self._generations.get(_slot(tag), 0) + 1
 
-    async def acquire(self, lock: str, owner: str, seconds: float) -> bool:
+    async def acquire(
+        self, lock: str, owner: str, seconds: float, key: str, tags: Sequence[str]
+    ) -> tuple[bool, Snapshot]:
         del seconds
-        return self._locks.setdefault(lock, owner) == owner
+        acquired = self._locks.setdefault(lock, owner) == owner
+        return acquired, await self.read(key, tags)
 
     async def release(self, lock: str, owner: str) -> None:
         if self._locks.get(lock) == owner:

@@ -13,20 +13,29 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from fastapi_ignite.infra.cache.backend import Snapshot
+from fastapi_ignite.infra.cache.backend import LockOwner, Snapshot
 from fastapi_ignite.infra.cache.entries import MAX_TTL_SECONDS
 from fastapi_ignite.infra.redis_batches import RedisBatches
 
 SCAN_PAGE = 200
 GENERATION_MILLISECONDS = 2 * MAX_TTL_SECONDS * 1000  # counted from the last write, so it outlives its entries
-# KEYS: entry, tags. ARGV: data, milliseconds, the generations' milliseconds, generations.
+# KEYS: lock, entry, tags. ARGV: owner of the lock, data, milliseconds, the generations' milliseconds, generations.
 _WRITE = """
-for i = 2, #KEYS do
-  if redis.call('GET', KEYS[i]) ~= ARGV[i + 2] then return 0 end
+local stored = 1
+for i = 3, #KEYS do
+  if redis.call('GET', KEYS[i]) ~= ARGV[i + 2] then stored = 0 end
 end
-for i = 2, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+if stored == 1 then
+  for i = 3, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+end
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return stored
+"""
+# KEYS: lock, entry, tags. ARGV: owner, milliseconds. Answers whether the lock was free, then entry and tags.
+_ACQUIRE = """
+local acquired = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+return {acquired, unpack(redis.call('MGET', unpack(KEYS, 2)))}
 """
 # KEYS: tags. ARGV: milliseconds, a new generation for each tag that has none.
 _GENERATIONS = """
@@ -60,21 +69,35 @@ class RedisBackend:
         self._write = self._batches.script(_WRITE)
         self._generations = self._batches.script(_GENERATIONS)
         self._release = self._batches.script(_RELEASE)
+        self._acquire = self._batches.script(_ACQUIRE)
 
     async def read(self, key: str, tags: Sequence[str]) -> Snapshot:
         data, *current = await self._batches.execute("MGET", self._entry(key), *self._tags(tags))
-        if None in current:
-            return Snapshot(data, await self.generations(tags))
-        return Snapshot(data, tuple(generation.decode() for generation in current))
+        return await self._snapshot(data, current, tags)
 
-    async def write(self, key: str, data: bytes, ttl: float, tags: Sequence[str], generations: Sequence[str]) -> bool:
+    async def _snapshot(self, data: bytes | None, current: Sequence[bytes | None], tags: Sequence[str]) -> Snapshot:
+        known = tuple(generation.decode() for generation in current if generation is not None)
+        return Snapshot(data, known if len(known) == len(tags) else await self.generations(tags))
+
+    async def write(
+        self,
+        key: str,
+        data: bytes,
+        ttl: float,
+        tags: Sequence[str],
+        generations: Sequence[str],
+        *,
+        release: LockOwner | None = None,
+    ) -> bool:
+        lock, owner = release or ("", "")
         arguments: tuple[bytes | int | str, ...] = (
+            owner,
             data,
-            max(1, int(ttl * 1000)),
+            _milliseconds(ttl),
             GENERATION_MILLISECONDS,
             *generations,
         )
-        return bool(await self._write([self._entry(key), *self._tags(tags)], arguments))
+        return bool(await self._write([self._lock(lock), self._entry(key), *self._tags(tags)], arguments))
 
     async def generations(self, tags: Sequence[str]) -> tuple[str, ...]:
         new = [secrets.token_hex(8) for _ in tags]
@@ -85,9 +108,13 @@ class RedisBackend:
         if tags:
             await self._redis.unlink(*self._tags(tags))
 
-    async def acquire(self, lock: str, owner: str, seconds: float) -> bool:
-        milliseconds = max(1, int(seconds * 1000))
-        return bool(await self._batches.execute("SET", self._lock(lock), owner, "NX", "PX", milliseconds))
+    async def acquire(
+        self, lock: str, owner: str, seconds: float, key: str, tags: Sequence[str]
+    ) -> tuple[bool, Snapshot]:
+        acquired, data, *current = await self._acquire(
+            [self._lock(lock), self._entry(key), *self._tags(tags)], [owner, _milliseconds(seconds)]
+        )
+        return bool(acquired), await self._snapshot(data, current, tags)
 
     async def release(self, lock: str, owner: str) -> None:
         await self._release([self._lock(lock)], [owner])
@@ -119,3 +146,7 @@ class RedisBackend:
 
     def _lock(self, lock: str) -> str:
         return f"{self._namespace}~lock:{lock}"
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1000))

@@ -11,6 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 
+def is_select(sql: str) -> bool:
+    """Tell whether the statement only reads. A `WITH` may write, so it counts as writing."""
+    return sql.lstrip().startswith("SELECT")
+
+
 class FixedStatement:
     """SQL with `:name` parameters that is compiled once, and runs in the transaction of a session.
 
@@ -20,6 +25,7 @@ class FixedStatement:
     def __init__(self, sql: str) -> None:
         compiled = text(sql).compile(dialect=dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it so
         self.sql = compiled.string
+        self.is_select = is_select(self.sql)
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
 
     def arguments(self, values: Mapping[str, Any]) -> tuple[Any, ...]:

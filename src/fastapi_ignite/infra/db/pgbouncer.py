@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import URL
 
+from fastapi_ignite.infra.db.role_connection import RoleConnection
+
 _MARK = "pgbouncer"
+
+
+class PgbouncerConnection(RoleConnection):
+    """A connection through pgbouncer."""
+
+    __slots__ = ()
+    names_statements: ClassVar[bool] = False
+
 
 # Statements have no name, so they are parsed at each use. A named one would stay on its server connection, where the
 # next transaction of this client may not find it, and where the same name of another client conflicts with it.
 _NO_PREPARED_STATEMENTS = {
+    "connection_class": PgbouncerConnection,
     "statement_cache_size": 0,
     "prepared_statement_cache_size": 0,
     "prepared_statement_name_func": str,

@@ -1,33 +1,27 @@
-"""Connections of asyncpg that begin a transaction and set its role and tenant in one round trip."""
+"""Connections of asyncpg whose transactions have a role and a tenant, without a round trip for it."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 from uuid import UUID
 
 import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
 
 from fastapi_ignite.infra.db.commit_outcome import IDENTIFY, TransactionId
-
-# jit is set here and not at connection time, because pgbouncer refuses unknown start-up parameters
-_TAKE_ROLE = (
-    "SELECT set_config('role', {role}, true), set_config('app.tenant_id', {tenant}, true), "
-    "set_config('jit', 'off', true)"
-)
-SET_ROLE = _TAKE_ROLE.format(role="$1", tenant="$2")
-_BEGIN = f"BEGIN; {_TAKE_ROLE}"
+from fastapi_ignite.infra.db.role_message import role_message
 
 
-def begin_statement(role: str, tenant_id: UUID | None) -> str:
-    """Return the SQL of one message that begins a transaction with this role and tenant.
+class Record(asyncpg.Record):  # type: ignore[misc]  # the driver has no types
+    """A row of a query, whose columns are its attributes too, as those of SQLAlchemy's rows are."""
 
-    The settings are local to the transaction, so the next user of a pooled connection (or of pgbouncer) does not get
-    them. They need a statement of their own: a role that is set inside a query has no effect on that query.
-    """
-    # `hex` exists only on a UUID, so no other text can get into the statement
-    tenant = tenant_id.hex if tenant_id else ""
-    return _BEGIN.format(role=f"'{role}'", tenant=f"'{tenant}'")
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError as error:
+            raise AttributeError(name) from error
 
 
 class DatabaseUnreachableError(ConnectionError):
@@ -50,52 +44,75 @@ async def connect(*arguments: Any, **options: Any) -> Any:
 
 
 class RoleConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver has no types
-    """A connection whose next transaction begins with the SQL in `begin_sql`, if set.
+    """A connection whose next transaction begins with the message in `begin`, if set.
 
     `has_written`: the transaction ran a statement other than SELECT. `commit_unanswered`: its COMMIT was sent, but no
     answer came. Then `transaction_id` is its id, or None if it wrote nothing.
     """
 
-    __slots__ = ("begin_sql", "commit_unanswered", "has_written", "transaction_id")
+    __slots__ = ("_queries", "begin", "commit_unanswered", "has_written", "transaction_id")
+    names_statements: ClassVar[bool] = True
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.begin_sql: str | None = None
+        self.begin: bytes | None = None
         self.has_written = False
         self.transaction_id: TransactionId | None = None
         self.commit_unanswered = False
+        self._queries: dict[str, PreparedStatement] = {}
 
-    def prepare_transaction(self, begin: str) -> None:
-        """Set the SQL that begins the next transaction. SQLAlchemy begins it with its first statement."""
-        self.begin_sql = begin
+    def prepare_transaction(self, begin: bytes) -> None:
+        """Set the message that begins the next transaction. SQLAlchemy begins it with its first statement."""
+        self.begin = begin
         self.has_written = self.commit_unanswered = False
         self.transaction_id = None
 
     def transaction(self, **options: Any) -> Any:
         """Return the transaction. SQLAlchemy calls this just before the first statement."""
-        begin, self.begin_sql = self.begin_sql, None
+        begin, self.begin = self.begin, None
         if begin is None:
             return super().transaction(**options)
         if any(options.values()):
             raise ValueError("a transaction with a role accepts no isolation level and no other options")
         return _RoleTransaction(self, begin)
 
+    def send_unanswered(self, message: bytes) -> None:
+        """Send one of `role_message`, which PostgreSQL answers with the driver's next message."""
+        self._transport.write(message)
+
+    async def query(self, role: str, tenant_id: UUID | None, sql: str, arguments: Sequence[Any]) -> list[Record]:
+        """Run a query in a transaction of its own that has this role and tenant, in one round trip.
+
+        A few constant queries are expected, because each stays prepared. An error terminates the connection: the role
+        may have been sent without the query, and the next statement of the connection would get it.
+        """
+        take_role = role_message(role, tenant_id)
+        try:
+            statement = self._queries.get(sql)
+            if statement is None:
+                self.send_unanswered(take_role)  # names are found with the privileges of the role
+                name = None if self.names_statements else ""
+                statement = self._queries[sql] = await self.prepare(sql, name=name, record_class=Record)
+            self.send_unanswered(take_role)
+            rows: list[Record] = await statement.fetch(*arguments)
+        except asyncpg.InvalidCachedStatementError:  # a migration has changed the type of a column since
+            del self._queries[sql]
+            return await self.query(role, tenant_id, sql, arguments)
+        except BaseException:
+            self.terminate()
+            raise
+        return rows
+
 
 class _RoleTransaction:
     """The part of asyncpg's transaction that SQLAlchemy uses. It makes savepoints by statements of its own."""
 
-    def __init__(self, connection: RoleConnection, begin: str) -> None:
+    def __init__(self, connection: RoleConnection, begin: bytes) -> None:
         self._connection = connection
         self._begin = begin
 
     async def start(self) -> None:
-        try:
-            await self._connection.execute(self._begin)
-        except asyncpg.PostgresError:
-            # BEGIN worked but the role failed, and SQLAlchemy does not roll back a transaction that failed to start
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                await self._connection.execute("ROLLBACK")
-            raise
+        self._connection.send_unanswered(self._begin)
 
     async def commit(self) -> None:
         connection = self._connection
@@ -119,4 +136,11 @@ class _RoleTransaction:
             self._connection.terminate()
 
     async def rollback(self) -> None:
-        await self._connection.execute("ROLLBACK")
+        connection = self._connection
+        if connection.is_closed():
+            return
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+        else:
+            # no statement followed the BEGIN, and PostgreSQL would ignore a ROLLBACK if it had refused the role
+            connection.terminate()

@@ -8,19 +8,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import URL, Connection, Row, event, text
+import asyncpg
+from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import PoolProxiedConnection
-from sqlalchemy.util.concurrency import greenlet_spawn
 
 from fastapi_ignite.infra.db.after_commit import ACTIONS, Actions, run_actions, take_actions
 from fastapi_ignite.infra.db.commit_outcome import CommitOutcome, CommitOutcomeUnknownError, TransactionId, find_outcome
 from fastapi_ignite.infra.db.connections import connection_options
-from fastapi_ignite.infra.db.fixed_statement import FixedStatement
-from fastapi_ignite.infra.db.role_connection import SET_ROLE, RoleConnection, begin_statement, connect
+from fastapi_ignite.infra.db.fixed_statement import FixedStatement, is_select
+from fastapi_ignite.infra.db.role_connection import Record, RoleConnection, connect
+from fastapi_ignite.infra.db.role_message import SET_ROLE, begin_message
 
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
@@ -33,9 +34,9 @@ class _RoleSession(Session):
 
 @event.listens_for(_RoleSession, "after_begin")
 def _set_role(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
-    """Set role and tenant. This needs no round trip of its own, as it is sent with the BEGIN."""
+    """Set role and tenant. This needs no round trip of its own, as it is sent with the first statement."""
     driver = _driver_of(connection.connection)
-    driver.prepare_transaction(begin_statement(session.info["role"], session.info["tenant_id"]))
+    driver.prepare_transaction(begin_message(session.info["role"], session.info["tenant_id"]))
     session.info["driver"] = driver
 
 
@@ -54,17 +55,17 @@ def _check(connection: DBAPIConnection, _record: object, _fairy: object) -> None
     """Refuse a closed connection, so that the pool opens another one.
 
     The driver notices when the server closes the socket. `pool_pre_ping` would ask the server instead, which costs
-    three round trips, as many as a short transaction.
+    three round trips, more than a short transaction.
     """
     driver = _driver_of(connection)
-    driver.begin_sql = None  # left by a transaction that ended before its first statement
+    driver.begin = None  # left by a transaction that ended before its first statement
     if driver.is_closed():
         raise DisconnectionError
 
 
 def _note_write(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
     """Note that the transaction may have written something, so that the outcome of its COMMIT matters."""
-    if not statement.lstrip().startswith("SELECT"):
+    if not is_select(statement):
         _driver_of(connection.connection).has_written = True
 
 
@@ -156,28 +157,25 @@ class Database:
 
     async def read(
         self, tenant_id: UUID | None, statement: FixedStatement, values: Mapping[str, Any]
-    ) -> Sequence[Row[Any]]:
-        """Run one query in a transaction of its own, as `tenant` does, but without a session.
+    ) -> Sequence[Record]:
+        """Run one query in a transaction of its own, as `tenant` does, but without a session and in one round trip.
 
-        It is for queries of very many requests. Without session and ORM `limits/current` takes half of the CPU time.
+        It is for queries of very many requests, and only for SELECT: nobody would learn what became of a lost COMMIT.
         """
-        begin = begin_statement(TENANT_ROLE, tenant_id)
-        return await greenlet_spawn(self._read, begin, statement.sql, statement.arguments(values))
-
-    def _read(self, begin: str, sql: str, arguments: tuple[Any, ...]) -> Sequence[Row[Any]]:
-        with self.engine.sync_engine.connect() as connection:
-            driver = _driver_of(connection.connection)
-            driver.prepare_transaction(begin)
-            rows = connection.exec_driver_sql(sql, arguments).all()
-            if driver.has_written:
-                raise ValueError("`read` only takes a SELECT: it does not look up what became of a lost COMMIT")
-            try:
-                connection.commit()
-            except Exception:
-                if not driver.commit_unanswered:
-                    raise
-                # nothing was written, so the rows are right whatever became of the COMMIT
-            return rows
+        if not statement.is_select:
+            raise ValueError("`read` only takes a SELECT: it does not look up what became of a lost COMMIT")
+        pooled = await self.engine.raw_connection()
+        driver = _driver_of(pooled)
+        try:
+            return await driver.query(TENANT_ROLE, tenant_id, statement.sql, statement.arguments(values))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # as SQLAlchemy does for other statements; the interface error is that of a closed connection
+            lost = isinstance(error, asyncpg.InterfaceError)
+            raise DBAPIError(statement.sql, None, error, connection_invalidated=lost) from error
+        finally:
+            if driver.is_closed():
+                pooled.invalidate()
+            pooled.close()  # no await, because the connection is in no transaction of SQLAlchemy
 
     async def ping(self) -> None:
         """Raise if the database does not answer."""
