@@ -78,6 +78,7 @@ bench: $(VENV)/.dev ## Run the short benchmarks; with DATA=folder, also retrieva
 	@$(PY) -m bench.request_rates
 	@$(PY) -m bench.search --chunks 1000 20000 --rounds 3
 	@$(PY) -m bench.ingestion
+	@$(PY) -m bench.embedding
 	@$(PY) -m bench.isolation_cost --megabytes 2
 	@$(PY) -m bench.reservations --rounds 3
 	@$(PY) -m bench.streaming --answers 100

@@ -151,8 +151,8 @@ def _rabbitmq(addresses: ServiceAddresses) -> str:
 def _minilm() -> str:
     from fastapi_ignite.rag.local.minilm import load_minilm  # noqa: PLC0415  # slow to import, and an import error is a finding
 
-    model = load_minilm().model
-    return _described(model.name, model.dimensions)
+    embedder = load_minilm()
+    return f"{_described(embedder.model.name, embedder.model.dimensions)}, computed in {embedder.arithmetic}"
 
 
 async def _embedding_server(settings: Settings) -> Finding:

