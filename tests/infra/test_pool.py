@@ -56,6 +56,32 @@ async def test_those_whose_server_went_away_are_not_handed_out_again(addresses: 
         await database.close()
 
 
+async def test_single_queries_of_sessions_that_end_fail_as_in_an_outage(addresses: ServiceAddresses) -> None:
+    """The driver reports it in several ways, depending on what it has read when the query comes."""
+    database = Database(addresses.api_url, pool_size=4, application_name="ending")
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ending'"
+    failures: list[BaseException] = []
+
+    async def read_until(done: asyncio.Event, number: int) -> None:
+        statement = FixedStatement(f"SELECT {number} + 0 * CAST(:ended AS int) AS number")
+        while not done.is_set():
+            try:
+                await database.read(None, statement, {"ended": 1})
+            except Exception as error:  # noqa: BLE001  # the type is what the test is about
+                failures.append(error)
+
+    for round_ in range(15):
+        done = asyncio.Event()
+        reading = [asyncio.create_task(read_until(done, 10 * round_ + number)) for number in range(4)]
+        for _ in range(4):
+            await fetch(addresses.owner_url, end)
+        done.set()
+        await asyncio.gather(*reading)
+    await database.close()
+    assert failures
+    assert [error for error in failures if outage_of(error) is None] == []
+
+
 async def test_a_single_query_goes_on_when_a_migration_changes_its_table(
     addresses: ServiceAddresses, single: Database
 ) -> None:

@@ -26,6 +26,8 @@ from fastapi_ignite.infra.db.role_message import SET_ROLE, begin_message
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
 OPERATOR_ROLE = "ignite_operator"
+# what the driver raises when the connection is closed, or when the server has ended the session and will close it
+_LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class _RoleSession(Session):
@@ -168,9 +170,8 @@ class Database:
         driver = _driver_of(pooled)
         try:
             return await driver.query(TENANT_ROLE, tenant_id, statement.sql, statement.arguments(values))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            # as SQLAlchemy does for other statements; the interface error is that of a closed connection
-            lost = isinstance(error, asyncpg.InterfaceError)
+        except (asyncpg.PostgresError, *_LOST) as error:  # as SQLAlchemy does for other statements
+            lost = isinstance(error, _LOST)
             raise DBAPIError(statement.sql, None, error, connection_invalidated=lost) from error
         finally:
             if driver.is_closed():
