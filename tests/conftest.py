@@ -11,7 +11,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -204,31 +203,16 @@ def workers() -> list[dramatiq.Worker]:
     return []
 
 
-@contextmanager
-def _paused(workers: list[dramatiq.Worker]) -> Iterator[None]:
-    resting = [*workers]
+@pytest.fixture(autouse=True)
+def _pause_unwanted_worker(request: pytest.FixtureRequest, workers: list[dramatiq.Worker]) -> Iterator[None]:
+    """Pause the worker in ingestion tests that do not use it, because it would process their waiting files."""
+    wanted = "ingestion" not in request.path.parts or "worker" in request.fixturenames
+    resting = [] if wanted else list(workers)
     for running in resting:
         running.pause()
     yield
     for running in resting:
         running.resume()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _pause_unused_worker(request: pytest.FixtureRequest, workers: list[dramatiq.Worker]) -> Iterator[None]:
-    """Pause the worker during modules that do not use it: asking for jobs takes it 6 % of a processor."""
-    tests = (item for item in request.session.items if item.path == request.path)
-    used = any("worker" in getattr(item, "fixturenames", ()) for item in tests)
-    with _paused([] if used else workers):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _pause_unwanted_worker(request: pytest.FixtureRequest, workers: list[dramatiq.Worker]) -> Iterator[None]:
-    """Pause the worker in ingestion tests that do not use it, because it would process their waiting files."""
-    unwanted = "ingestion" in request.path.parts and "worker" not in request.fixturenames
-    with _paused(workers if unwanted else []):
-        yield
 
 
 @pytest.fixture(scope="session")
