@@ -171,6 +171,16 @@ class TestOutageLog:
         outages.answered()
         assert logger.messages == ["away 1", "back"]
 
+    def test_an_answer_to_a_call_from_before_the_failure_is_no_recovery(self) -> None:
+        logger = RecordingLogger()
+        outages = OutageLog(logger, away="away", back="back", seconds=3600)
+        began = time.monotonic()
+        outages.failed(ConnectionError())
+        outages.answered(began)
+        assert logger.messages == ["away 1"]
+        outages.answered(time.monotonic())
+        assert logger.messages == ["away 1", "back"]
+
     def test_one_that_comes_and_goes_is_not_told_again_at_once(self) -> None:
         logger = RecordingLogger()
         outages = OutageLog(logger, away="away", back="back", seconds=3600)

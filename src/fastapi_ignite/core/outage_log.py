@@ -69,23 +69,30 @@ class OutageLog:
         self._logged_at = float("-inf")
         self._logged = False
         self._failures = 0
+        self._failed_at = float("-inf")
 
     def failed(self, error: BaseException, **values: Any) -> None:
         """Report a failed call to the server."""
         with self._lock:
             now = time.monotonic()
             self._failures += 1
+            self._failed_at = now
             if now - self._logged_at < self._seconds:
                 return
             failures, self._failures = self._failures, 0
             self._logged_at, self._logged = now, True
         self._log.warning(self._away, error=type(error).__name__, failures=failures, **self._values, **values)
 
-    def answered(self) -> None:
-        """Report a successful call to the server."""
+    def answered(self, began: float = float("inf")) -> None:
+        """Report a successful call to the server, which began at this time of `time.monotonic()`.
+
+        A call that began before the last failure says nothing: its answer may have left before the server went away.
+        """
         if not self._logged:  # the usual case takes no lock
             return
         with self._lock:
+            if began < self._failed_at:
+                return
             logged, self._logged = self._logged, False
         if logged:
             self._log.info(self._back, **self._values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Self
 
 import structlog
@@ -42,12 +43,13 @@ class OutageReportingRedis(Redis):
 
     def execute_command(self, *arguments: Any, **options: Any) -> Any:
         """Send a command and return its answer."""
+        began = time.monotonic()
         try:
             answer = super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]  # the client's
         except (RedisConnectionError, RedisTimeoutError) as error:
             self.outages.failed(error)
             raise RedisConnectionError(str(error)) from error
-        self.outages.answered()
+        self.outages.answered(began)
         return answer
 
 
