@@ -13,6 +13,9 @@ from asyncpg.prepared_stmt import PreparedStatement
 from fastapi_ignite.infra.db.commit_outcome import IDENTIFY, TransactionId
 from fastapi_ignite.infra.db.role_message import role_message
 
+# what the driver raises when the connection is closed, or when the server has ended the session and will close it
+SESSION_ENDED = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 
 class Record(asyncpg.Record):  # type: ignore[misc]  # the driver has no types
     """A row of a query, whose columns are its attributes too, as those of SQLAlchemy's rows are."""
@@ -60,6 +63,17 @@ class RoleConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver ha
         self.transaction_id: TransactionId | None = None
         self.commit_unanswered = False
         self._queries: dict[str, PreparedStatement] = {}
+
+    async def set_type_codec(self, *arguments: Any, **options: Any) -> None:
+        """Do what the driver does. SQLAlchemy calls this for a new connection, and passes the driver's errors on.
+
+        Raises:
+            DatabaseUnreachableError: the server has ended the session meanwhile.
+        """
+        try:
+            await super().set_type_codec(*arguments, **options)
+        except SESSION_ENDED as error:
+            raise DatabaseUnreachableError(str(error)) from error
 
     def prepare_transaction(self, begin: bytes) -> None:
         """Set the message that begins the next transaction. SQLAlchemy begins it with its first statement."""

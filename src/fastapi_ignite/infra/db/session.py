@@ -20,14 +20,12 @@ from fastapi_ignite.infra.db.after_commit import ACTIONS, Actions, run_actions, 
 from fastapi_ignite.infra.db.commit_outcome import CommitOutcome, CommitOutcomeUnknownError, TransactionId, find_outcome
 from fastapi_ignite.infra.db.connections import connection_options
 from fastapi_ignite.infra.db.fixed_statement import FixedStatement, is_select
-from fastapi_ignite.infra.db.role_connection import Record, RoleConnection, connect
+from fastapi_ignite.infra.db.role_connection import SESSION_ENDED, Record, RoleConnection, connect
 from fastapi_ignite.infra.db.role_message import SET_ROLE, begin_message
 
 TENANT_ROLE = "ignite_tenant"
 SYSTEM_ROLE = "ignite_system"
 OPERATOR_ROLE = "ignite_operator"
-# what the driver raises when the connection is closed, or when the server has ended the session and will close it
-_LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class _RoleSession(Session):
@@ -170,8 +168,8 @@ class Database:
         driver = _driver_of(pooled)
         try:
             return await driver.query(TENANT_ROLE, tenant_id, statement.sql, statement.arguments(values))
-        except (asyncpg.PostgresError, *_LOST) as error:  # as SQLAlchemy does for other statements
-            lost = isinstance(error, _LOST)
+        except (asyncpg.PostgresError, *SESSION_ENDED) as error:  # as SQLAlchemy does for other statements
+            lost = isinstance(error, SESSION_ENDED)
             raise DBAPIError(statement.sql, None, error, connection_invalidated=lost) from error
         finally:
             if driver.is_closed():
