@@ -1,4 +1,4 @@
-"""What our routes are measured beside.
+"""These programs do what some of our routes do, with less around it, so that both can be measured in one run.
 
 Each module but one is a small FastAPI application without authentication, limits, logging or middleware.
 `bench/request_rates.py` runs each in a process of its own, with the server, the event loop and the parser of ours.

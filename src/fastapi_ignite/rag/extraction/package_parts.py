@@ -13,6 +13,7 @@ from lxml import etree
 
 from fastapi_ignite.rag.extraction.errors import ErrorCode, ExtractionError
 
+# What zipfile raises for a damaged part; for a compression that it cannot unpack it is NotImplementedError.
 _DAMAGE: Final = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError)
 # What lxml raises for XML that is damaged or too deep.
 XML_DAMAGE: Final = (etree.XMLSyntaxError, ValueError)
