@@ -22,9 +22,7 @@ SENTENCE_WORDS = 14
 
 
 @contextlib.contextmanager
-def bench_servers(
-    *, durable: bool = True, postgres_settings: str = ""
-) -> Iterator[tuple[ServiceAddresses, Path]]:
+def bench_servers(*, durable: bool = True, postgres_settings: str = "") -> Iterator[tuple[ServiceAddresses, Path]]:
     """Migrated embedded servers in a folder that goes with them. `postgres_settings` are lines of `postgresql.conf`."""
     # on a busy machine the servers may still write while they stop: no reason to end with an error
     with tempfile.TemporaryDirectory(prefix="ignite-bench-", ignore_cleanup_errors=True) as name:

@@ -100,7 +100,7 @@ async def play(sides: list[Side], folder: Path, options: argparse.Namespace) -> 
     questions: list[str] = []
     for side in sides:  # the same seed: the same questions
         [project] = await fill(side.connection, [side.owner], chunk_count=options.chunks)
-        questions = chance.sample(list(project.questions), options.questions) if not questions else questions
+        questions = questions or chance.sample(list(project.questions), options.questions)
         for question in questions:
             await side.search(question)
     for number in range(options.rounds):

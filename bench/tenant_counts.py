@@ -1,0 +1,262 @@
+"""What a request costs in a database of one tenant, and in one of 10,000, in one run.
+
+    python -m bench.tenant_counts [--tenants 10000] [--rounds 5] [--seconds 3] [--connections 4] [--only NAME]
+
+Starts two installations. In each one, the product makes a tenant with a key, a project, files and answered questions.
+All rows of this tenant are then copied for the other tenants, with new ids, and each project gets chunks of its own.
+In every round each kind of request is sent to one installation and to the other for some seconds: always for the same
+tenant, and for all tenants in turn. Both API processes share one core, and everything else runs on the others.
+
+Ratios are those of many tenants to one, with the least and the most of a round, and less is better. Processor time is
+that of the API process; the time of a request is what a caller waits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count, cycle, islice
+from statistics import median
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+import httpx2
+
+from bench.harness import bench_servers
+from bench.load_generator import send_in_turn
+from bench.processes import ApiProcess, cpu_seconds, make_plan, make_tenant, pin, running, worker_process
+from bench.request_rates import OUR_SETTINGS, split_cores
+from bench.rounds import compare
+from bench.synthetic_chunks import TABLES, SyntheticProject, fill
+from fastapi_ignite.core.config import load_settings
+from fastapi_ignite.core.security import sign_token
+from fastapi_ignite.infra.services import ServiceAddresses
+
+GOAL = 1.1
+CHUNKS_OF_A_PROJECT = 5
+FILES = {
+    "notes.txt": b"The pump holds six litres. " * 40,
+    "list.md": b"# Parts\n\nThe valve weighs two kilograms.\n" * 20,
+}
+QUESTIONS = ("How much does the pump hold?", "What does the valve weigh?")
+LIMITS, CACHED, UNCACHED, LIST, SEARCH = "limits/current", "cached item", "uncached item", "list of files", "search"
+# What the answer of each kind must contain.
+MARKERS = {
+    LIMITS: b'"subscribed":true',
+    CACHED: b'"name":"Notebook"',
+    UNCACHED: b'"name":"Notebook"',
+    LIST: b'"filename":"',
+    SEARCH: b'"results":[{',
+}
+COPIED = """
+CREATE FUNCTION pg_temp.copied(id uuid, number integer) RETURNS uuid LANGUAGE sql IMMUTABLE
+RETURN CAST(md5(CAST(id AS text) || ':' || CAST(number AS text)) AS uuid)
+"""
+TENANT_COLUMNS = """
+SELECT c.relname AS table, a.attname AS column, format_type(a.atttypid, NULL) AS type
+FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attgenerated = ''
+    AND (c.relname IN ('tenants', 'items') OR EXISTS (
+        SELECT FROM pg_attribute AS t WHERE t.attrelid = c.oid AND t.attname = 'tenant_id'
+    ))
+ORDER BY c.relname, a.attnum
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An API with its tenants' projects, their tokens and items."""
+
+    api: ApiProcess
+    projects: Sequence[SyntheticProject]
+    tokens: Mapping[UUID, str]
+    items: Sequence[UUID]
+
+    def messages(self, kind: str) -> Iterator[bytes]:
+        """Yield requests of this kind, for every tenant or item in turn, without end."""
+        chance = random.Random(3)
+        unique = time.time_ns()
+        projects = chance.sample(self.projects, len(self.projects))
+        for number, project, item in zip(count(), cycle(projects), cycle(self.items), strict=False):
+            token = self.tokens[project.tenant_id]
+            match kind:
+                case "limits/current":
+                    yield _message("/limits/current", token)
+                case "cached item":
+                    yield _message(f"/items/{item}")
+                case "uncached item":
+                    yield _message(f"/items/{item}?n={unique}-{number}")
+                case "list of files":
+                    yield _message(f"/ingestion/projects/{project.id}/files", token)
+                case _:
+                    words = chance.choice(project.questions).split()
+                    question = " ".join(chance.sample(words, len(words)))  # not asked before
+                    body = json.dumps({"project_id": str(project.id), "query": question, "limit": 5}).encode()
+                    yield _message("/query/search", token, body)
+
+
+def _message(path: str, token: str = "", body: bytes | None = None) -> bytes:
+    lines = [f"{'GET' if body is None else 'POST'} /api/v1{path} HTTP/1.1", "Host: 127.0.0.1"]
+    if token:
+        lines.append(f"Authorization: Bearer {token}")
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
+
+
+class Measurement(NamedTuple):
+    """Milliseconds of a request: what a caller waits, and processor time of the API."""
+
+    wait: float
+    cpu: float
+
+
+def accepts(kind: str) -> Callable[[bytes], bool]:
+    marker = MARKERS[kind]
+    return lambda answer: marker in answer
+
+
+def measure(installation: Installation, kind: str, seconds: float, connections: int) -> Measurement:
+    worked = cpu_seconds(installation.api.process.pid)
+    load = send_in_turn(
+        installation.api.port,
+        installation.messages(kind),
+        accepts(kind),
+        seconds,
+        connections=connections,
+    )
+    if not load.answers:
+        raise SystemExit(f"{kind}: no answer in {seconds} s, the machine is too busy")
+    cpu = cpu_seconds(installation.api.process.pid) - worked
+    return Measurement(load.seconds * connections * 1e3 / load.answers, cpu * 1e3 / load.answers)
+
+
+def make_first_tenant(addresses: ServiceAddresses, api: ApiProcess) -> None:
+    """Let the product make a tenant that has done what tenants do, and an item."""
+    tenant_id, headers = make_tenant(api.url, asyncio.run(make_plan(addresses)))
+    with httpx2.Client(base_url=api.url, headers=headers, timeout=120) as client:
+        client.post("/api-keys", json={"name": "bench", "role": "member"}).raise_for_status()
+        made = client.post(
+            "/ingestion/projects/create", params={"tenant_id": str(tenant_id), "name": "Docs"}
+        ).raise_for_status()
+        project_id = made.json()["id"]
+        for name, content in FILES.items():
+            files = {"files": (name, content)}
+            path = f"/ingestion/projects/{project_id}/upload_and_attach"
+            client.post(path, params={"wait_seconds": 60}, files=files).raise_for_status()
+        for question in QUESTIONS:
+            client.post("/query/ask", json={"project_id": project_id, "question": question}).raise_for_status()
+        item = {"name": "Notebook", "description": "Plain pages " * 8}
+        client.post("/items/", json=item).raise_for_status()
+
+
+async def copy_tenant(connection: asyncpg.Connection, copies: int) -> None:
+    """Copy every row of the only tenant so many times, and its item. Every id becomes another one, alike everywhere."""
+    columns: dict[str, list[tuple[str, str]]] = {}
+    for table, column, kind in await connection.fetch(TENANT_COLUMNS):
+        columns.setdefault(table, []).append((column, kind))
+    columns = {table: named for table, named in columns.items() if table not in TABLES}
+    await connection.execute(COPIED)
+    async with connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")  # no triggers, no foreign keys
+        for table, named in columns.items():
+            names = ", ".join(column for column, _ in named)
+            values = ", ".join(_copied(table, column, kind) for column, kind in named)
+            rows = f"FROM {table} CROSS JOIN generate_series(1, {copies}) AS number"
+            await connection.execute(f"INSERT INTO {table} ({names}) SELECT {values} {rows}")
+
+
+def _copied(table: str, column: str, kind: str) -> str:
+    """Return the expression for a column of a copied row."""
+    if kind == "uuid":
+        return f"pg_temp.copied({column}, number)"
+    if (table, column) == ("projects", "vector_store_id"):
+        return "'vs_' || replace(CAST(pg_temp.copied(id, number) AS text), '-', '')"
+    if column == "digest":
+        return f"sha256({column} || CAST(CAST(number AS text) AS bytea))"
+    return column
+
+
+async def fill_database(addresses: ServiceAddresses, copies: int) -> tuple[list[SyntheticProject], list[UUID]]:
+    """Add the copies of the first tenant, and chunks to every project. Return the projects and the ids of the items."""
+    url = addresses.owner_url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(url, command_timeout=600)
+    await copy_tenant(connection, copies)
+    owners = [(row["tenant_id"], row["id"]) for row in await connection.fetch("SELECT tenant_id, id FROM projects")]
+    projects = await fill(connection, owners, chunk_count=CHUNKS_OF_A_PROJECT * len(owners))
+    items = [row["id"] for row in await connection.fetch("SELECT id FROM items")]
+    await connection.execute("VACUUM ANALYZE")
+    await connection.close()
+    return projects, items
+
+
+def install(stack: ExitStack, tenants: int, cores: set[int]) -> Installation:
+    addresses, folder = stack.enter_context(bench_servers())
+    api = ApiProcess(folder / "data", LOG_LEVEL="INFO", **OUR_SETTINGS)
+    stack.enter_context(running([api]))
+    api.wait_healthy()
+    with worker_process(folder / "data"):
+        make_first_tenant(addresses, api)
+    began = time.perf_counter()
+    projects, items = asyncio.run(fill_database(addresses, tenants - 1))
+    print(f"{len(projects):,} tenants, made in {time.perf_counter() - began:.0f} s", flush=True)
+    pin(api.process.pid, cores)
+    settings = load_settings(env_file=None)
+    tokens = {project.tenant_id: sign_token(project.tenant_id, settings) for project in projects}
+    return Installation(api, projects, tokens, items)
+
+
+def play(
+    many: Installation, one: Installation, options: argparse.Namespace
+) -> dict[str, tuple[list[Measurement], list[Measurement]]]:
+    """Warm both up, with every tenant and every item, and measure them in turn."""
+    for kind in options.only:
+        for each in (many, one):
+            warming = islice(each.messages(kind), len(each.items) if kind != SEARCH else options.connections * 10)
+            send_in_turn(each.api.port, warming, accepts(kind), 300, connections=options.connections)
+    found: dict[str, tuple[list[Measurement], list[Measurement]]] = {kind: ([], []) for kind in options.only}
+    for number in range(options.rounds):
+        for kind, sides in found.items():
+            turns = [(many, sides[0]), (one, sides[1])]
+            for installation, measured in turns[:: -1 if number % 2 else 1]:
+                measured.append(measure(installation, kind, options.seconds, options.connections))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tenants", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--only", nargs="+", choices=list(MARKERS), default=list(MARKERS))
+    options = parser.parse_args()
+    cores, other_cores = split_cores()
+    os.sched_setaffinity(0, other_cores)  # what we start inherits it
+    with ExitStack() as stack:
+        many, one = (install(stack, tenants, cores) for tenants in (options.tenants, 1))
+        load = os.getloadavg()[0]
+        found = play(many, one, options)
+    print(f"{options.rounds} rounds of {options.seconds} s, {options.connections} connections, ", end="")
+    print(f"load average before {load:.1f}; milliseconds of {options.tenants:,} tenants, and of one\n")
+    print("| request | waited | ratio | CPU of the API | ratio |\n| --- | --- | --- | --- | --- |")
+    for kind, (own, other) in found.items():
+        waits, cpus = zip(*own, strict=True), zip(*other, strict=True)
+        (wait, cpu), (other_wait, other_cpu) = waits, cpus
+        print(
+            f"| {kind} | {median(wait):.2f}, {median(other_wait):.2f} | {compare(wait, other_wait)} "
+            f"| {median(cpu):.2f}, {median(other_cpu):.2f} | {compare(cpu, other_cpu)} |"
+        )
+    print(f"\ngoal: at most {GOAL}")
+
+
+if __name__ == "__main__":
+    main()
