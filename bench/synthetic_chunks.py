@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -125,7 +124,7 @@ async def _fill_project(
     size: int,
 ) -> SyntheticProject:
     vocabulary = _words()
-    postings = np.zeros(len(vocabulary.terms), dtype=np.int64)  # of the terms that were drawn so far
+    postings = np.array([posting_id(project_id, term) for term in vocabulary.terms])
     holders = np.zeros(len(vocabulary.terms), dtype=np.int64)
     questions = []
     await connection.execute(
@@ -149,15 +148,13 @@ async def _fill_project(
         for row in drawn:
             known = vocabulary.term_of[row]
             holders[np.unique(known[known >= 0])] += 1
-        drawn_terms = np.unique(vocabulary.term_of[drawn])
-        for term in drawn_terms[(drawn_terms >= 0) & (postings[drawn_terms] == 0)]:
-            postings[term] = posting_id(project_id, vocabulary.terms[term])
         document_id = await _add_document(connection, tenant_id, project_id, "\n".join(texts), count)
         rows = _chunk_rows((tenant_id, project_id, document_id), texts, drawn, postings, vectors)
         await connection.copy_to_table("chunks", source=_copied(rows), columns=_CHUNK_COLUMNS, format="binary")
-    counted: Counter[int] = Counter()
-    for term in np.nonzero(holders)[0]:
-        counted[int(postings[term])] += int(holders[term])
+    counted: dict[int, int] = {}
+    for posting, held in zip(postings.tolist(), holders.tolist(), strict=True):
+        if held:
+            counted[posting] = counted.get(posting, 0) + held
     await connection.copy_records_to_table(
         "term_stats",
         records=[(tenant_id, project_id, posting, held) for posting, held in sorted(counted.items())],

@@ -3,7 +3,7 @@
     python -m bench.tenant_counts [--tenants 10000] [--rounds 5] [--seconds 3] [--connections 4] [--only NAME]
 
 Starts two installations. In each one, the product makes a tenant with a key, a project, files and answered questions.
-All rows of this tenant are then copied for the other tenants, with new ids, and each project gets chunks of its own.
+All rows of this tenant are then copied for the other tenants, with new ids and with the postings of their projects.
 In every round each kind of request is sent to one installation and to the other for some seconds: always for the same
 tenant, and for all tenants in turn. Both API processes share one core, and everything else runs on the others.
 
@@ -30,23 +30,21 @@ from uuid import UUID
 import asyncpg
 import httpx2
 
-from bench.harness import bench_servers
+from bench.harness import bench_servers, make_text
 from bench.load_generator import send_in_turn
 from bench.processes import ApiProcess, cpu_seconds, make_plan, make_tenant, pin, running, worker_process
 from bench.request_rates import OUR_SETTINGS, split_cores
 from bench.rounds import compare
-from bench.synthetic_chunks import TABLES, SyntheticProject, fill
 from fastapi_ignite.core.config import load_settings
 from fastapi_ignite.core.security import sign_token
 from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.rag.local.lexical import posting_id
+from fastapi_ignite.rag.text.analysis import analyze
 
 GOAL = 1.1
-CHUNKS_OF_A_PROJECT = 5
-FILES = {
-    "notes.txt": b"The pump holds six litres. " * 40,
-    "list.md": b"# Parts\n\nThe valve weighs two kilograms.\n" * 20,
-}
-QUESTIONS = ("How much does the pump hold?", "What does the valve weigh?")
+TEXT = make_text(random.Random(1), 3_000)
+FILES = {"notes.txt": TEXT.encode(), "list.md": f"# Parts\n\n{TEXT[:500]}".encode()}
+QUESTION_WORDS = 8
 LIMITS, CACHED, UNCACHED, LIST, SEARCH = "limits/current", "cached item", "uncached item", "list of files", "search"
 # What the answer of each kind must contain.
 MARKERS = {
@@ -73,10 +71,10 @@ ORDER BY c.relname, a.attnum
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """An API with its tenants' projects, their tokens and items."""
+    """An API, tenant and project of each tenant, their tokens, and the items."""
 
     api: ApiProcess
-    projects: Sequence[SyntheticProject]
+    projects: Sequence[tuple[UUID, UUID]]
     tokens: Mapping[UUID, str]
     items: Sequence[UUID]
 
@@ -85,8 +83,8 @@ class Installation:
         chance = random.Random(3)
         unique = time.time_ns()
         projects = chance.sample(self.projects, len(self.projects))
-        for number, project, item in zip(count(), cycle(projects), cycle(self.items), strict=False):
-            token = self.tokens[project.tenant_id]
+        for number, (tenant_id, project_id), item in zip(count(), cycle(projects), cycle(self.items), strict=False):
+            token = self.tokens[tenant_id]
             match kind:
                 case "limits/current":
                     yield _message("/limits/current", token)
@@ -95,11 +93,10 @@ class Installation:
                 case "uncached item":
                     yield _message(f"/items/{item}?n={unique}-{number}")
                 case "list of files":
-                    yield _message(f"/ingestion/projects/{project.id}/files", token)
+                    yield _message(f"/ingestion/projects/{project_id}/files", token)
                 case _:
-                    words = chance.choice(project.questions).split()
-                    question = " ".join(chance.sample(words, len(words)))  # not asked before
-                    body = json.dumps({"project_id": str(project.id), "query": question, "limit": 5}).encode()
+                    question = " ".join(chance.sample(TEXT.split(), QUESTION_WORDS))  # not asked before
+                    body = json.dumps({"project_id": str(project_id), "query": question, "limit": 5}).encode()
                     yield _message("/query/search", token, body)
 
 
@@ -152,8 +149,8 @@ def make_first_tenant(addresses: ServiceAddresses, api: ApiProcess) -> None:
             files = {"files": (name, content)}
             path = f"/ingestion/projects/{project_id}/upload_and_attach"
             client.post(path, params={"wait_seconds": 60}, files=files).raise_for_status()
-        for question in QUESTIONS:
-            client.post("/query/ask", json={"project_id": project_id, "question": question}).raise_for_status()
+        body = {"project_id": project_id, "question": TEXT.partition(".")[0]}
+        client.post("/query/ask", json=body).raise_for_status()
         item = {"name": "Notebook", "description": "Plain pages " * 8}
         client.post("/items/", json=item).raise_for_status()
 
@@ -163,35 +160,69 @@ async def copy_tenant(connection: asyncpg.Connection, copies: int) -> None:
     columns: dict[str, list[tuple[str, str]]] = {}
     for table, column, kind in await connection.fetch(TENANT_COLUMNS):
         columns.setdefault(table, []).append((column, kind))
-    columns = {table: named for table, named in columns.items() if table not in TABLES}
     await connection.execute(COPIED)
+    await copy_postings(connection, copies)
+    index = await connection.fetchval("SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_chunks_terms'")
+    await connection.execute("DROP INDEX ix_chunks_terms")
     async with connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")  # no triggers, no foreign keys
         for table, named in columns.items():
             names = ", ".join(column for column, _ in named)
             values = ", ".join(_copied(table, column, kind) for column, kind in named)
-            rows = f"FROM {table} CROSS JOIN generate_series(1, {copies}) AS number"
+            rows = f"FROM {table} CROSS JOIN generate_series(1, {copies}) AS copies(number)"
             await connection.execute(f"INSERT INTO {table} ({names}) SELECT {values} {rows}")
+    await connection.execute(index)
+
+
+async def copy_postings(connection: asyncpg.Connection, copies: int) -> None:
+    """Make the table `postings`: what each posting of the project becomes in each copy."""
+    project_id = await connection.fetchval("SELECT id FROM projects")
+    texts = await connection.fetch("SELECT text FROM chunks")
+    old = {posting_id(project_id, term): term for row in texts for term in analyze(row["text"])}
+    query = (
+        "SELECT array_agg(number), array_agg(pg_temp.copied($1, number)) FROM generate_series(1, $2::integer) AS number"
+    )
+    numbers, projects = await connection.fetchrow(query, project_id, copies)
+    await connection.execute("CREATE TEMP TABLE postings (number integer, old integer, new integer)")
+    await connection.copy_records_to_table(
+        "postings",
+        records=(
+            (number, posting, posting_id(copied, term))
+            for number, copied in zip(numbers or (), projects or (), strict=True)
+            for posting, term in old.items()
+        ),
+    )
+    await connection.execute("CREATE INDEX ON postings (number, old) INCLUDE (new); ANALYZE postings")
+
+
+# The columns of a copied row that are neither copied as they are nor ids.
+CHANGED = {
+    "projects.vector_store_id": "'vs_' || replace(CAST(pg_temp.copied(id, number) AS text), '-', '')",
+    "rag_indexes.vector_store_id": "'vs_' || replace(CAST(pg_temp.copied(project_id, number) AS text), '-', '')",
+    "files.storage_key": "storage_key || '-' || number",
+    "api_keys.digest": "sha256(digest || CAST(CAST(number AS text) AS bytea))",
+    "chunks.terms": """(
+        SELECT array_agg(p.new ORDER BY p.new) FROM postings AS p JOIN unnest(terms) AS term ON p.old = term
+        WHERE p.number = copies.number
+    )""",
+    "term_stats.term": "(SELECT p.new FROM postings AS p WHERE p.number = copies.number AND p.old = term)",
+}
 
 
 def _copied(table: str, column: str, kind: str) -> str:
     """Return the expression for a column of a copied row."""
     if kind == "uuid":
         return f"pg_temp.copied({column}, number)"
-    if (table, column) == ("projects", "vector_store_id"):
-        return "'vs_' || replace(CAST(pg_temp.copied(id, number) AS text), '-', '')"
-    if column == "digest":
-        return f"sha256({column} || CAST(CAST(number AS text) AS bytea))"
-    return column
+    return CHANGED.get(f"{table}.{column}", column)
 
 
-async def fill_database(addresses: ServiceAddresses, copies: int) -> tuple[list[SyntheticProject], list[UUID]]:
-    """Add the copies of the first tenant, and chunks to every project. Return the projects and the ids of the items."""
+async def fill_database(addresses: ServiceAddresses, copies: int) -> tuple[list[tuple[UUID, UUID]], list[UUID]]:
+    """Copy the first tenant. Return tenant and project of all tenants, and the ids of all items."""
     url = addresses.owner_url.set(drivername="postgresql").render_as_string(hide_password=False)
     connection = await asyncpg.connect(url, command_timeout=600)
-    await copy_tenant(connection, copies)
-    owners = [(row["tenant_id"], row["id"]) for row in await connection.fetch("SELECT tenant_id, id FROM projects")]
-    projects = await fill(connection, owners, chunk_count=CHUNKS_OF_A_PROJECT * len(owners))
+    if copies:
+        await copy_tenant(connection, copies)
+    projects = [(row["tenant_id"], row["id"]) for row in await connection.fetch("SELECT tenant_id, id FROM projects")]
     items = [row["id"] for row in await connection.fetch("SELECT id FROM items")]
     await connection.execute("VACUUM ANALYZE")
     await connection.close()
@@ -210,17 +241,17 @@ def install(stack: ExitStack, tenants: int, cores: set[int]) -> Installation:
     print(f"{len(projects):,} tenants, made in {time.perf_counter() - began:.0f} s", flush=True)
     pin(api.process.pid, cores)
     settings = load_settings(env_file=None)
-    tokens = {project.tenant_id: sign_token(project.tenant_id, settings) for project in projects}
+    tokens = {tenant_id: sign_token(tenant_id, settings) for tenant_id, _ in projects}
     return Installation(api, projects, tokens, items)
 
 
 def play(
     many: Installation, one: Installation, options: argparse.Namespace
 ) -> dict[str, tuple[list[Measurement], list[Measurement]]]:
-    """Warm both up, with every tenant and every item, and measure them in turn."""
+    """Warm both up, the cache with every item, and measure them in turn."""
     for kind in options.only:
         for each in (many, one):
-            warming = islice(each.messages(kind), len(each.items) if kind != SEARCH else options.connections * 10)
+            warming = islice(each.messages(kind), len(each.items) if kind == CACHED else options.connections * 20)
             send_in_turn(each.api.port, warming, accepts(kind), 300, connections=options.connections)
     found: dict[str, tuple[list[Measurement], list[Measurement]]] = {kind: ([], []) for kind in options.only}
     for number in range(options.rounds):

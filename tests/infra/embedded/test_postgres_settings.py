@@ -92,5 +92,5 @@ class TestServer:
                 assert await connection.fetchval("SHOW maintenance_work_mem") == "80MB"
         wait_until(lambda: not server_processes(data_dir), "the servers have stopped")
         own.write_text("work_mem = nonsense\n")
-        with pytest.raises(EmbeddedServerError, match="machine.conf"):
+        with pytest.raises(EmbeddedServerError, match=r"machine\.conf"):
             acquire(data_dir, durable=False)
