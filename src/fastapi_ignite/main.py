@@ -24,7 +24,7 @@ from fastapi_ignite.api import docs_pages
 from fastapi_ignite.api.description import describe
 from fastapi_ignite.api.v1.router import build_router, explain_tags
 from fastapi_ignite.api_keys.authenticator import ApiKeyAuthenticator
-from fastapi_ignite.billing.tenant_access import TenantAccessReader
+from fastapi_ignite.billing.tenant_access import CHANNEL, TenantAccessReader
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
@@ -35,6 +35,7 @@ from fastapi_ignite.http.route_table import RouteTable
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.cache import open_cache
 from fastapi_ignite.infra.db import Database, migrations
+from fastapi_ignite.infra.db.notifications import NotificationListener
 from fastapi_ignite.infra.heap import limit_heap
 from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
@@ -81,6 +82,7 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
     """Open everything that requests share, and close it at the end."""
     database = Database(addresses.api_url, pool_size=settings.postgres.pool_size, application_name="ignite-api")
     admin_database = Database(addresses.admin_url, pool_size=1, application_name="ignite-api-admin")
+    changes = NotificationListener(addresses.api_url, CHANNEL, application_name="ignite-api-listener")
     keys = KeySet(settings.jwt.jwks_url) if settings.jwt.jwks_url else None
     redis = Redis.from_url(
         addresses.redis_url,
@@ -97,7 +99,7 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
         for engine in engines.values():
             if isinstance(engine, EmbeddingBackfill):
                 await engine.verify()
-        async with open_cache(settings.cache, redis_url=addresses.redis_url):
+        async with open_cache(settings.cache, redis_url=addresses.redis_url), changes.running():
             yield AppState(
                 settings=settings,
                 database=database,
@@ -105,7 +107,7 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
                 redis=redis,
                 limiter=RateLimiter(redis),
                 tokens=TokenVerifier(settings, keys=keys),
-                tenants=TenantAccessReader(database, settings.rate_limit.rpm),
+                tenants=TenantAccessReader(database, settings.rate_limit.rpm, changes),
                 api_keys=ApiKeyAuthenticator(database, settings),
                 admins=AdminAuthenticator(admin_database, settings),
                 storage=LocalStorage(settings.ignite.data_dir / "storage"),

@@ -118,3 +118,54 @@ async def test_a_failure_that_nobody_waits_for_is_not_logged(source: Source, cap
     del asking
     gc.collect()
     assert not caplog.records
+
+
+async def test_it_is_kept_longer_while_somebody_tells_of_changes(source: Source, fake_clock: FakeClock) -> None:
+    source.go_on.set()
+    told = True
+    values = Remembered(source.look_up, seconds=1, told_seconds=60, is_told=lambda: told)
+    assert await values.get("a") == "a 1"
+    fake_clock.now += 59
+    assert await values.get("a") == "a 1"
+    told = False
+    assert await values.get("a") == "a 2", "changes may have been missed"
+    told = True
+    fake_clock.now += 61
+    assert await values.get("a") == "a 3", "the longer time ends too"
+
+
+async def test_a_key_that_changed_is_looked_up_again_and_no_other(source: Source) -> None:
+    source.go_on.set()
+    values = Remembered(source.look_up, seconds=60)
+    assert [await values.get(key) for key in "ab"] == ["a 1", "b 2"]
+    values.forget("a")
+    assert [await values.get(key) for key in "ab"] == ["a 3", "b 2"]
+    values.forget_all()
+    assert [await values.get(key) for key in "ab"] == ["a 4", "b 5"]
+
+
+@pytest.mark.parametrize("forget_all", [False, True])
+async def test_a_change_during_a_look_up_is_not_overlooked(source: Source, *, forget_all: bool) -> None:
+    """The look-up may have read the old value, so nobody who comes after the change gets it."""
+    values = Remembered(source.look_up, seconds=60)
+    before = asyncio.create_task(values.get("a"))
+    await source.running.wait()
+    values.forget_all() if forget_all else values.forget("a")
+    after = asyncio.create_task(values.get("a"))
+    for _ in range(3):  # until it has begun
+        await asyncio.sleep(0)
+    assert source.asked == ["a", "a"]
+    source.go_on.set()
+    await asyncio.gather(before, after)
+    assert await values.get("a") == await after
+    assert source.asked == ["a", "a"]
+
+
+async def test_many_keys_do_not_grow_it() -> None:
+    async def look_up(key: int) -> int:
+        return key
+
+    values = Remembered(look_up, seconds=60, most=100)
+    for key in range(20_000):
+        await values.get(key)
+    assert (len(values._known), len(values._running)) == (100, 0)

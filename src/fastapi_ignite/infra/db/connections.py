@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import URL
@@ -19,7 +20,10 @@ def connection_options(url: URL) -> tuple[URL, dict[str, Any]]:
     return address, {**pooling, **encryption}
 
 
-def single_use_engine(url: URL, **options: Any) -> AsyncEngine:
-    """Make an engine without a pool, for single tasks like migrations and commands."""
-    address, connect_args = connection_options(url)
-    return create_async_engine(address, poolclass=NullPool, connect_args=connect_args, **options)
+def single_use_engine(url: URL, *, connect_args: Mapping[str, Any] | None = None, **options: Any) -> AsyncEngine:
+    """Make an engine without a pool, for single tasks like migrations and commands.
+
+    `connect_args` are options of its connections. Where the URL asks for something else, the URL wins.
+    """
+    address, own = connection_options(url)
+    return create_async_engine(address, poolclass=NullPool, connect_args={**(connect_args or {}), **own}, **options)
