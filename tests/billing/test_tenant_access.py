@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -17,7 +16,7 @@ import pytest
 from fastapi_ignite.billing.tenant_access import CHANNEL, TOLD_SECONDS, TenantAccessReader
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import TenantAccess
-from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.db import Database, notifications
 from fastapi_ignite.infra.db.notifications import NotificationListener
 from fastapi_ignite.infra.services import ServiceAddresses
 from support.databases import fetch
@@ -30,6 +29,7 @@ from support.watched_statements import recorded_statements
 PATIENCE = TOLD_SECONDS / 3  # far more than a busy machine needs, and far less than an access is remembered
 DEFAULT_RPM = 70
 NAME = "test-listener"
+OPEN, SUSPENDED = TenantAccess(DEFAULT_RPM, suspended=False), TenantAccess(DEFAULT_RPM, suspended=True)
 
 
 class Process:
@@ -49,6 +49,18 @@ class Process:
 
     async def resume(self, tenant_id: UUID) -> None:
         await self.change("UPDATE tenants SET suspended_at = NULL WHERE id = :id", id=tenant_id)
+
+    async def remembers(self, tenant_id: UUID) -> None:
+        """Wait until the open access is remembered: the notice of a tenant that is new may come during a look-up."""
+
+        async def holds() -> bool:
+            assert await self.reader.access(tenant_id) == OPEN
+            with recorded_statements(self.database) as statements:
+                await self.reader.access(tenant_id)
+            return not statements
+
+        await asyncio.sleep(0.1)
+        await eventually(holds)
 
     async def sees(self, tenant_id: UUID, access: TenantAccess) -> None:
         """Wait until the access is this one, for less time than another one would be remembered."""
@@ -76,7 +88,8 @@ class Process:
 
 
 @pytest.fixture
-async def process(addresses: ServiceAddresses) -> AsyncGenerator[Process]:
+async def process(addresses: ServiceAddresses, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Process]:
+    monkeypatch.setattr(notifications, "ANSWER_SECONDS", 300)  # a silent connection is not given up, only not believed
     database = Database(addresses.api_url, pool_size=1)
     listener = NotificationListener(addresses.api_url, CHANNEL, application_name=NAME)
     process = Process(addresses, database, listener)
@@ -113,15 +126,12 @@ def silent(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-OPEN, SUSPENDED = TenantAccess(DEFAULT_RPM, suspended=False), TenantAccess(DEFAULT_RPM, suspended=True)
-
-
 async def test_changes_of_other_processes_act_although_the_access_is_remembered(
     process: Process, make_tenant: TenantFactory, make_plan: Callable[[int], Awaitable[str]]
 ) -> None:
     tenant = await make_tenant()
     plan = await make_plan(5)
-    assert await process.reader.access(tenant.id) == OPEN
+    await process.remembers(tenant.id)
     await process.suspend(tenant.id)
     await process.sees(tenant.id, SUSPENDED)
     await process.resume(tenant.id)
@@ -140,7 +150,7 @@ async def test_changes_of_other_processes_act_although_the_access_is_remembered(
 
 async def test_an_access_that_nobody_changes_is_not_read_again(process: Process, make_tenant: TenantFactory) -> None:
     tenant, other = await make_tenant(), await make_tenant()
-    await process.reader.access(tenant.id)
+    await process.remembers(tenant.id)
     with recorded_statements(process.database) as statements:
         for _ in range(3):
             await asyncio.sleep(0.5)
@@ -169,7 +179,7 @@ async def test_nothing_is_missed_when_the_session_is_ended(
 ) -> None:
     caplog.set_level(logging.INFO)
     tenant = await make_tenant()
-    assert await process.reader.access(tenant.id) == OPEN
+    await process.remembers(tenant.id)
     (session,) = await process.sessions()
     await fetch(process.addresses.owner_url, "SELECT pg_terminate_backend(:pid, 5000)", pid=session)
     await process.suspend(tenant.id)
@@ -188,13 +198,11 @@ async def test_nothing_is_missed_when_the_session_is_ended(
 
 async def test_changes_act_while_the_connection_is_silent(process: Process, make_tenant: TenantFactory) -> None:
     tenant = await make_tenant()
-    assert await process.reader.access(tenant.id) == OPEN
+    await process.remembers(tenant.id)
     (session,) = await process.sessions()
     with silent(session):
-        began = time.monotonic()
         await process.suspend(tenant.id)
         await process.sees(tenant.id, SUSPENDED)
-        assert time.monotonic() - began < PATIENCE
         assert not process.listener.is_receiving()
         await process.resume(tenant.id)
         await process.sees(tenant.id, OPEN)
@@ -217,7 +225,7 @@ async def test_a_pooler_is_never_trusted(
         process = Process(addresses, database, listener)
         async with listener.running():
             await eventually(refused)
-            assert await process.reader.access(tenant.id) == OPEN
+            await process.remembers(tenant.id)
             await process.suspend(tenant.id)
             await process.sees(tenant.id, SUSPENDED)
             assert not listener.is_receiving()
@@ -228,7 +236,7 @@ async def test_what_others_send_on_the_channel_only_costs_a_look_up(
     process: Process, make_tenant: TenantFactory
 ) -> None:
     tenant = await make_tenant()
-    assert await process.reader.access(tenant.id) == OPEN
+    await process.remembers(tenant.id)
     with recorded_statements(process.database) as statements:
         for payload in ("", "not an id", "'" * 100, str(tenant.id)):
             await fetch(process.addresses.owner_url, "SELECT pg_notify(:channel, :text)", channel=CHANNEL, text=payload)
