@@ -27,6 +27,7 @@ from fastapi_ignite.http.problems import AUTHENTICATED, RateLimitedError, respon
 from fastapi_ignite.http.rate_limit import check_rate_limit
 
 REQUIRED_SCOPE = "x-required-scope"
+ANONYMOUS = Actor("anonymous")
 
 
 def requires(scope: Scope) -> dict[str, Any]:
@@ -111,7 +112,7 @@ class PublicRoute(_CheckedRoute):
         handler = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
-            record_audit_context(request, Actor("anonymous"))
+            record_audit_context(request, ANONYMOUS)
             return await admit(request, None, handler)
 
         return checked
