@@ -6,10 +6,13 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, ResponseError
 
 Script = Callable[[Sequence[str], Iterable[Any]], Awaitable[Any]]
 MOST_COMMANDS = 64  # in one message
@@ -22,21 +25,23 @@ class _Call:
 
 
 class RedisBatches:
-    """Sends commands that come while others are under way together, in one pipeline.
+    """Sends commands that come while others are under way together, in one message.
 
-    Most of the time that redis-py takes for a command is for its connection, and a pipeline needs that once. A caller
-    waits for two round trips at most. Each caller gets the answer or the error of its own command. When the connection
-    fails, all callers of the message get the error.
+    Most of the time that redis-py takes for a command is for its pool, its time limits and its metrics. Here, one
+    connection of the pool is kept until the pool is closed, and a message has one time limit. A caller waits for two
+    round trips at most. Each caller gets the answer or the error of its own command, without the conversions of
+    `Redis`. When the connection fails, all callers of the message get the error.
     """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._connection: AbstractConnection | None = None
         self._waiting: list[_Call] = []
         self._under_way: list[_Call] = []
         self._sender: asyncio.Task[None] | None = None
 
     async def execute(self, *command: Any) -> Any:
-        """Return the answer of Redis to the command, like `Redis.execute_command`."""
+        """Return the answer of Redis to the command."""
         call = _Call(command, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         self._start()
@@ -79,11 +84,12 @@ class RedisBatches:
             self._start()
 
     async def _send(self, calls: Sequence[_Call]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command(*call.command)
+        answers: Sequence[Any]
         try:
-            answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
+            if self._connection is None:
+                self._connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]  # redis leaves it so
+            exchange = partial(_exchange, self._connection, [call.command for call in calls])
+            answers = await self._connection.retry.call_with_retry(exchange, lambda _: self._disconnect())
         except Exception as error:  # noqa: BLE001  it belongs to the callers
             answers = [error] * len(calls)
         for call, answer in zip(calls, answers, strict=True):
@@ -93,3 +99,26 @@ class RedisBatches:
                 call.answer.set_exception(answer)
             else:
                 call.answer.set_result(answer)
+
+    async def _disconnect(self) -> None:
+        """Close the connection. The next message opens it again."""
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
+
+
+async def _exchange(connection: AbstractConnection, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    """Send the commands, and return the answer or the error of each. One time limit bounds all of them."""
+    try:
+        async with asyncio.timeout(connection.socket_timeout):
+            await connection.send_packed_command(connection.pack_commands(commands))
+            return [await _answer(connection) for _ in commands]
+    except BaseException:  # an answer may still be on its way, and would be taken for that to the next command
+        await connection.disconnect(nowait=True)
+        raise
+
+
+async def _answer(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response(timeout=inf)
+    except ResponseError as error:
+        return error
