@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 from typing import Any
 
 from redis.asyncio import Redis
@@ -36,6 +35,7 @@ class RedisBatches:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._connection: AbstractConnection | None = None
+        self._seconds: float | None = None  # for a message, as for a command of `Redis`
         self._waiting: list[_Call] = []
         self._under_way: list[_Call] = []
         self._sender: asyncio.Task[None] | None = None
@@ -86,10 +86,9 @@ class RedisBatches:
     async def _send(self, calls: Sequence[_Call]) -> None:
         answers: Sequence[Any]
         try:
-            if self._connection is None:
-                self._connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]  # redis leaves it so
-            exchange = partial(_exchange, self._connection, [call.command for call in calls])
-            answers = await self._connection.retry.call_with_retry(exchange, lambda _: self._disconnect())
+            connection = self._connection or await self._take_connection()
+            exchange = partial(self._exchange, connection, [call.command for call in calls])
+            answers = await connection.retry.call_with_retry(exchange, lambda _: connection.disconnect(nowait=True))
         except Exception as error:  # noqa: BLE001  it belongs to the callers
             answers = [error] * len(calls)
         for call, answer in zip(calls, answers, strict=True):
@@ -100,25 +99,26 @@ class RedisBatches:
             else:
                 call.answer.set_result(answer)
 
-    async def _disconnect(self) -> None:
-        """Close the connection. The next message opens it again."""
-        if self._connection is not None:
-            await self._connection.disconnect(nowait=True)
+    async def _take_connection(self) -> AbstractConnection:
+        connection: AbstractConnection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]  # redis leaves it so
+        self._seconds = connection.socket_timeout
+        connection.socket_timeout = None  # it would be a time limit, and a task, for each piece of a message
+        self._connection = connection
+        return connection
 
-
-async def _exchange(connection: AbstractConnection, commands: Sequence[Sequence[Any]]) -> list[Any]:
-    """Send the commands, and return the answer or the error of each. One time limit bounds all of them."""
-    try:
-        async with asyncio.timeout(connection.socket_timeout):
-            await connection.send_packed_command(connection.pack_commands(commands))
-            return [await _answer(connection) for _ in commands]
-    except BaseException:  # an answer may still be on its way, and would be taken for that to the next command
-        await connection.disconnect(nowait=True)
-        raise
+    async def _exchange(self, connection: AbstractConnection, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send the commands, and return the answer or the error of each."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await connection.send_packed_command(connection.pack_commands(commands))
+                return [await _answer(connection) for _ in commands]
+        except BaseException:  # an answer may still be on its way, and would be taken for that to the next command
+            await connection.disconnect(nowait=True)
+            raise
 
 
 async def _answer(connection: AbstractConnection) -> Any:
     try:
-        return await connection.read_response(timeout=inf)
+        return await connection.read_response()
     except ResponseError as error:
         return error
