@@ -34,7 +34,7 @@ class TimeLimit:
         if self._timer is None:
             self._start_wait()
         async with asyncio.timeout(None) as limit:
-            self._last_waits[limit] = self._waits + WAITS + 1  # it may begin at the end of a wait
+            self._last_waits[limit] = self._waits + WAITS  # its first wait may have begun before it
             try:
                 return await call()
             finally:
