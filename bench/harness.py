@@ -22,12 +22,14 @@ SENTENCE_WORDS = 14
 
 
 @contextlib.contextmanager
-def bench_servers(*, durable: bool = True) -> Iterator[tuple[ServiceAddresses, Path]]:
-    """Migrated embedded servers in a folder that goes with them."""
+def bench_servers(*, durable: bool = True, postgres_settings: str = "") -> Iterator[tuple[ServiceAddresses, Path]]:
+    """Migrated embedded servers in a folder that goes with them. `postgres_settings` are lines of `postgresql.conf`."""
     # on a busy machine the servers may still write while they stop: no reason to end with an error
     with tempfile.TemporaryDirectory(prefix="ignite-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)
+        (folder / "data").mkdir(mode=0o711)
+        (folder / "data" / "postgresql.conf").write_text(postgres_settings)
         with acquire(folder / "data", durable=durable) as lease:
             addresses = Services(load_settings(env_file=None), lease).addresses
             migrations.upgrade(addresses)

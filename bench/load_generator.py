@@ -13,9 +13,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -77,6 +76,27 @@ def offer_load(request: Request, seconds: int, *, connections: int = CONNECTIONS
     return Load(answers, taken)
 
 
+def send_in_turn(
+    port: int,
+    messages: Iterator[bytes],
+    accepts: Callable[[bytes], bool],
+    seconds: float,
+    *,
+    connections: int = CONNECTIONS,
+) -> Load:
+    """Send the messages one after another for so many seconds, or until there are no more of them.
+
+    A message is a whole request. `accepts` is called with each whole answer of status 200, status line included.
+
+    Raises:
+        SystemExit: an answer had another status or was not accepted, or a connection failed.
+    """
+    answers, wrong, taken = _send_in_turn(port, messages, accepts, seconds, connections)
+    if wrong:
+        raise SystemExit(f"port {port}: {answers} answers, of which {wrong} were not as expected or did not come")
+    return Load(answers, taken)
+
+
 def generator_name() -> str:
     """Return `wrk`, or `loop` where it is not installed."""
     return "wrk" if shutil.which("wrk") else "loop"
@@ -109,32 +129,41 @@ def _run_loop(request: Request, seconds: int, connections: int) -> tuple[int, in
             query = f"?n={unique}-{number}" if request.fresh else ""
             yield "\r\n".join([f"GET {request.path}{query} HTTP/1.1", *lines, "", ""]).encode()
 
-    message = partial(next, messages())
-    answers = wrong = 0
+    return _send_in_turn(request.port, messages(), lambda answer: _body(answer) == request.body, seconds, connections)
+
+
+def _send_in_turn(
+    port: int, messages: Iterator[bytes], accepts: Callable[[bytes], bool], seconds: float, connections: int
+) -> tuple[int, int, float]:
+    answers = wrong = waiting = 0
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
-        for _ in range(connections):
-            connection = stack.enter_context(socket.create_connection(("127.0.0.1", request.port)))
+        for _, message in zip(range(connections), messages, strict=False):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             selector.register(connection, selectors.EVENT_READ, (connection, bytearray()))
-            connection.sendall(message())
+            connection.sendall(message)
+            waiting += 1
         began = time.perf_counter()
-        while (taken := time.perf_counter() - began) < seconds:
+        while (taken := time.perf_counter() - began) < seconds and waiting:
             for key, _ in selector.select(1):
                 connection, received = key.data
                 if not (data := connection.recv(65536)):
                     return answers, wrong + 1, taken
                 received += data
-                if (body := _body(received)) is None:
+                if _body(received) is None:
                     continue
                 answers += 1
-                wrong += body != request.body or not received.startswith(b"HTTP/1.1 200 ")
+                wrong += not (received.startswith(b"HTTP/1.1 200 ") and accepts(bytes(received)))
                 received.clear()
-                connection.sendall(message())
+                if message := next(messages, b""):
+                    connection.sendall(message)
+                else:
+                    waiting -= 1
     return answers, wrong, taken
 
 
-def _body(received: bytearray) -> bytes | None:
+def _body(received: bytes | bytearray) -> bytes | None:
     """Return the body of a whole answer, or None if some of it has not come yet."""
     end = received.find(b"\r\n\r\n")
     if end < 0:

@@ -3,8 +3,10 @@
     python -m bench.memory [--seconds 120] [--every 20] [--workers 1] [--rest 15]
 
 Starts `cli.py up` on a folder and a port of its own. Callers upload files of many types and sizes, ask, search, read
-streamed answers, lists, limits and cached items for that many seconds. The figures are megabytes of `Rss` and `Pss`
-(a page that three processes share counts a third for each), threads, open files, and connections of TCP, from `/proc`.
+streamed answers, lists, limits and cached items for that many seconds. A file is deleted when forty newer ones are
+there, so that the work stays the same. The figures are megabytes of `Rss` and `Pss` (a page that three processes share
+counts a third for each), threads, open files, and connections of TCP, from `/proc`. The table at the end shows what
+grows in ten periods: memory, open files, the connections that PostgreSQL and Valkey have, and the time of requests.
 """
 
 from __future__ import annotations
@@ -15,23 +17,30 @@ import itertools
 import random
 import re
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import asyncpg
 import httpx2
+from redis.asyncio import Redis
 
+from bench.growth import Timeline, p95
 from fastapi_ignite.core.config import load_settings
 from support.command_line import open_folder
 from support.http_clients import EventReader, TenantClient, tenant_factory
 from support.running_stack import RunningStack
 from support.sample_files import make_docx, make_pdf, make_xlsx
 
+from embedded_services import EmbeddedEndpoints
+
 PLAN = "--max-projects 50 --message-cap 1000000 --upload-char-cap 1000000000 --rate-limit-rpm 1000000"
 QUESTIONERS, SEARCHERS, LISTENERS, UPLOADERS, READERS = 4, 2, 2, 2, 2
 UPLOAD_PAUSE = 2.0
+KEPT_FILES = 40
+PERIODS = 10
 LARGE_BYTES = 20_000_000
 SUBJECTS = ("pump", "valve", "turbine", "conveyor", "encoder", "gearbox", "furnace", "chiller", "boiler", "mixer")
 PROPERTIES = ("pressure", "weight", "warranty", "torque", "speed", "voltage", "noise", "length", "colour", "lifetime")
@@ -120,11 +129,40 @@ def look_at(pid: int) -> Held | None:
 class Samples:
     """Prints what each kind of process holds, and remembers it."""
 
-    def __init__(self, stack: RunningStack) -> None:
+    def __init__(self, stack: RunningStack, timeline: Timeline) -> None:
         self._stack = stack
-        self._began = time.monotonic()
+        self._timeline = timeline
+        self._began = self._loaded = time.monotonic()
         self.rss: dict[str, list[float]] = defaultdict(list)
         print(f"{'':>6} {'moment':<20} {'process':<18} {'RSS':>6} {'PSS':>6} {'threads':>7} {'files':>6} {'TCP':>4}")
+
+    def begin_load(self) -> None:
+        self._loaded = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since the load began."""
+        return time.monotonic() - self._loaded
+
+    async def follow(self, every: float) -> None:
+        """Add what all processes hold, and the connections that the servers have, to the timeline until cancelled."""
+        while True:
+            at = self.seconds
+            for name, value in (await asyncio.to_thread(self._held)).items():
+                self._timeline.add(name, at, value)
+            for name, value in (await _server_connections(self._stack)).items():
+                self._timeline.add(name, at, value)
+            await asyncio.sleep(every)
+
+    def _held(self) -> dict[str, float]:
+        found: Counter[str] = Counter()
+        for kind, pids in processes(self._stack).items():
+            if kind in {"parser", "resource tracker"}:
+                continue
+            for held in filter(None, map(look_at, pids)):
+                found[f"{kind}, MB"] += round(held.rss / 1024)
+                found[f"{kind}, open files"] += held.files
+        return dict(found)
 
     def take(self, moment: str) -> None:
         for kind, pids in sorted(processes(self._stack).items()):
@@ -138,12 +176,40 @@ class Samples:
                 )
 
 
+async def _server_connections(stack: RunningStack) -> dict[str, float]:
+    """Return the connections that each server has, without those of this function."""
+    at = EmbeddedEndpoints.read(stack.commands.data_dir / "run" / "services.json")
+    assert at is not None
+    postgres = await asyncpg.connect(
+        host=at.postgres_host,
+        port=at.postgres_port,
+        user=at.postgres_user,
+        password=at.postgres_password,
+        database=at.postgres_database,
+    )
+    redis = Redis(host=at.redis_host, port=at.redis_port, password=at.redis_password)
+    try:
+        backends = await postgres.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        clients = (await redis.info("clients"))["connected_clients"] - 1
+    finally:
+        await postgres.close()
+        await redis.aclose()
+    return {"PostgreSQL, connections": backends, "Valkey, connections": clients}
+
+
 class Load:
     """Callers who never stop, and how long each of their requests took."""
 
-    def __init__(self, client: TenantClient, random_source: random.Random) -> None:
+    def __init__(
+        self, client: TenantClient, random_source: random.Random, samples: Samples, timeline: Timeline
+    ) -> None:
         self._client = client
         self._random = random_source
+        self._samples = samples
+        self._timeline = timeline
+        self._uploaded: deque[str] = deque()
         self._numbers = itertools.count()
         self._project = ""
         self._item = 0
@@ -186,8 +252,13 @@ class Load:
         began = time.perf_counter()
         answer = await request
         answer.raise_for_status()
-        self.seconds[name].append(time.perf_counter() - began)
+        self._took(name, time.perf_counter() - began)
         return answer
+
+    def _took(self, name: str, seconds: float) -> None:
+        self.seconds[name].append(seconds)
+        for fold in ("p50", "p95"):
+            self._timeline.add(f"{fold} of {name}, ms", self._samples.seconds, seconds * 1000)
 
     async def _ask(self) -> None:
         await self._timed("ask", self._client.ask(self._project, self._question()))
@@ -202,11 +273,15 @@ class Load:
                 await events.answer.aread()
             events.answer.raise_for_status()
             await EventReader.until(events, "done")
-        self.seconds["streamed"].append(time.perf_counter() - began)
+        self._took("streamed", time.perf_counter() - began)
 
     async def _upload(self) -> None:
         name, content = self._file(next(self._numbers))
-        await self._timed("upload", self._client.upload(self._project, (name, content), wait_seconds=0))
+        answer = await self._timed("upload", self._client.upload(self._project, (name, content), wait_seconds=0))
+        self._uploaded += [file["id"] for file in answer.json()["files"]]
+        if len(self._uploaded) > KEPT_FILES:
+            path = f"/ingestion/projects/{self._project}/files/{self._uploaded.popleft()}"
+            await self._timed("delete", self._client.delete(path))
         await asyncio.sleep(UPLOAD_PAUSE)
 
     async def _browse(self) -> None:
@@ -251,25 +326,31 @@ class Load:
 
 
 async def play(stack: RunningStack, options: argparse.Namespace) -> None:
-    samples = Samples(stack)
+    timeline = Timeline(options.seconds, PERIODS)
+    samples = Samples(stack, timeline)
     samples.take("started")
     async with httpx2.AsyncClient(base_url=stack.api, timeout=120) as http:
         # the settings of the stack: the variables of `CommandLine`, and no `.env`
         client = await tenant_factory(http, load_settings(env_file=None))(plan_id="memory")
-        load = Load(client, random.Random(options.seed))
+        load = Load(client, random.Random(options.seed), samples, timeline)
         await load.begin()
         await asyncio.sleep(2)
         samples.take("before first search")
         (await load.search()).raise_for_status()
         samples.take("after first search")
+        samples.begin_load()
         running = asyncio.create_task(load.run(options.seconds))
+        following = asyncio.create_task(samples.follow(options.seconds / PERIODS / 4))
         for _ in range(options.seconds // options.every):
             await asyncio.sleep(options.every)
             await asyncio.to_thread(samples.take, "under load")
         await running
+        following.cancel()
         await asyncio.sleep(options.rest)
         samples.take(f"{options.rest} s after the load")
     _report(samples, load)
+    print()
+    print(*timeline.table({"p95": p95}), sep="\n")
 
 
 def _report(samples: Samples, load: Load) -> None:

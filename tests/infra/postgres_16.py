@@ -31,6 +31,7 @@ def postgres_16() -> Iterator[URL]:
         server = PostgresServer(
             programs=_programs(folder, account),
             folder=_new_cluster(folder, account),
+            own_settings=folder / "postgresql.conf",
             account=account,
             log=folder / "postgres.log",
             password=PASSWORD,

@@ -162,6 +162,27 @@ class TestAgreement:
             migrations.upgrade(nowhere)
 
 
+class TestNothingToMigrate:
+    def test_alembic_and_all_models_are_not_loaded(self, migrated: ServiceAddresses, tmp_path: Path) -> None:
+        program = """
+import sys
+from fastapi_ignite.cli import build_app
+build_app("db")(["db", "migrate"], standalone_mode=False)
+print(sorted({"alembic", "fastapi_ignite.models"} & set(sys.modules)))
+"""
+        environment = CommandLine.on_servers(tmp_path, migrated).environment
+        found = subprocess.run(  # noqa: S603  our own program
+            [sys.executable, "-c", program],
+            env=environment | {"PYTHONPATH": str(PROJECT_ROOT / "src")},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert found.stdout.splitlines() == [f"The schema is at revision {migrations.head()}.", "[]"], found.stderr
+
+
 class TestNewerThanTheCode:
     """These tests cover an old process that starts during a rolling deploy."""
 

@@ -61,6 +61,11 @@ class DataFolder:
     def instance_id(self) -> Path:
         return self.root / "instance-id"
 
+    @property
+    def postgres_settings(self) -> Path:
+        """Return the file of settings that its user may write for PostgreSQL."""
+        return self.root / "postgresql.conf"
+
     def prepare(self) -> None:
         """Create the folders. Root lets the users of the servers pass through them, but not list them."""
         try:

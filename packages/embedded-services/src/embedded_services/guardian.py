@@ -107,6 +107,7 @@ class Guardian:
         self._postgres = PostgresServer(
             programs=postgres_programs(account),
             folder=folder / "postgres",
+            own_settings=data.postgres_settings,
             account=account,
             log=data.logs / "postgres.log",
             password=self._endpoints.postgres_password,

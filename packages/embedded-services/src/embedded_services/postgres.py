@@ -16,13 +16,13 @@ from typing import ClassVar
 from embedded_services import logfiles, processes
 from embedded_services.account import ServerAccount
 from embedded_services.errors import EmbeddedServerError
+from embedded_services.machine import Machine
+from embedded_services.postgres_settings import configuration, shared_memory_needed
 from embedded_services.server import SERVER_ENVIRONMENT, EmbeddedServer
 from embedded_services.state_files import DATABASE, LOOPBACK, OWNER
 
 MAJOR_VERSION = "18"
 TOOL_TIMEOUT_SECONDS = 120
-# parallel index builds need more than the 64 MB that Docker gives /dev/shm
-ENOUGH_SHARED_MEMORY = 512 * 1024 * 1024
 
 # On Linux, syncing the whole file system is several times faster than syncing the thousand files of a cluster.
 SYNC_METHOD = "syncfs" if sys.platform == "linux" else "fsync"
@@ -30,7 +30,6 @@ SYNC_METHOD = "syncfs" if sys.platform == "linux" else "fsync"
 SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",  # a socket path has a limit of about 100 characters
-    "shared_buffers": "128MB",
     "max_connections": "200",
     "password_encryption": "scram-sha-256",
     "log_line_prefix": "%m [%p] %u@%d ",
@@ -39,6 +38,7 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+CONFIGURATION = "machine.conf"
 # Commits reach the kernel before they are confirmed: a killed server loses nothing, but a power cut may.
 WITHOUT_DURABILITY = {"fsync": "off", "full_page_writes": "off"}
 
@@ -62,10 +62,20 @@ class PostgresServer(EmbeddedServer):
     probe: ClassVar[bytes] = struct.pack("!ii", 8, 80877103)
 
     def __init__(
-        self, *, programs: Path, folder: Path, account: ServerAccount, log: Path, password: str, durable: bool
+        self,
+        *,
+        programs: Path,
+        folder: Path,
+        own_settings: Path,
+        account: ServerAccount,
+        log: Path,
+        password: str,
+        durable: bool,
     ) -> None:
+        """Prepare nothing yet. `own_settings` is a file of settings that beat those that fit the machine."""
         super().__init__(folder=folder, account=account, log=log, password=password)
         self._programs = programs
+        self._own_settings = own_settings
         self._durable = durable
 
     def prepare(self, *, password_is_new: bool) -> None:
@@ -90,8 +100,13 @@ class PostgresServer(EmbeddedServer):
         return port
 
     def _command(self, port: int) -> list[str]:
+        machine = Machine.measure()
+        own = self._own_settings.read_text(encoding="utf-8", errors="replace") if self._own_settings.exists() else ""
+        file = self.folder / CONFIGURATION
+        self.account.write_private_file(file, configuration(machine, own))
         settings = SETTINGS | {"port": str(port)} | ({} if self._durable else WITHOUT_DURABILITY)
-        if _shared_memory_is_small():
+        settings["config_file"] = str(file)
+        if _has_less_shared_memory(shared_memory_needed(machine)):
             settings["dynamic_shared_memory_type"] = "mmap"
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [str(self._programs / "postgres"), "-D", str(self.folder), *options]
@@ -203,12 +218,12 @@ class PidFileLine:
     STATUS = 7
 
 
-def _shared_memory_is_small() -> bool:
+def _has_less_shared_memory(size: int) -> bool:
     if sys.platform != "linux":
         return False
     with contextlib.suppress(OSError):
         status = os.statvfs("/dev/shm")  # noqa: S108  # only its size is read
-        return status.f_blocks * status.f_frsize < ENOUGH_SHARED_MEMORY
+        return status.f_blocks * status.f_frsize < size
     return True
 
 
