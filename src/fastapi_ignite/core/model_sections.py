@@ -98,7 +98,7 @@ class VectorIndexSettings(Section):
         1024,
         ge=64,
         le=262_144,
-        description="Memory that PostgreSQL may use to build one. About 2.4 KB for each passage of MiniLM are needed; "
+        description="Memory that PostgreSQL may use to build one. A passage with MiniLM needs 1.7 KB; "
         "with less it takes several times as long.",
     )
 

@@ -110,7 +110,7 @@ class TestSearch:
         self, rag_project: RagProjectFactory, indexes: VectorIndexes
     ) -> None:
         project = await rag_project(embedder="minilm")
-        near = await add(project, 250, near=QUESTION)
+        near = await add(project, 450, near=QUESTION)  # more than the scan takes in one go
         far, few = await add(project, 120), await add(project, 30)
         await indexes.maintain()
         assert set(await search(project)) == {near}
