@@ -129,7 +129,7 @@ async def test_a_lease_is_not_lost_to_the_attempts_own_last_write(
     queued_export: QueuedExport, database: Database
 ) -> None:
     async def extend() -> None:
-        async with asyncio.timeout(10), database.tenant(queued_export.tenant.id) as session:
+        async with asyncio.timeout(60), database.tenant(queued_export.tenant.id) as session:
             await ExportRepo(session, queued_export.tenant.id).extend_lease(queued_export.id, 1)
 
     async with database.tenant(queued_export.tenant.id) as session:

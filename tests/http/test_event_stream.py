@@ -94,7 +94,7 @@ async def test_one_who_does_not_read_has_left(monkeypatch: pytest.MonkeyPatch) -
         left.append(await caller_left())
 
     caller = StreamCaller(reads=2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await caller.receive_events(events)
     assert left == [False, True]
     assert len(caller.messages) == 2

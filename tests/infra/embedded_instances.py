@@ -68,7 +68,7 @@ class OtherUser:
         self._process.communicate("")
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> float:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> float:
     """Wait until the condition holds, and return the seconds that it took."""
     began = time.monotonic()
     while not condition():

@@ -228,7 +228,7 @@ class TestParallelMigrations:
             async with reader.transaction():
                 await reader.fetch("SELECT * FROM messages")
                 with pytest.raises(UnavailableError, match="lock timeout"):
-                    async with asyncio.timeout(30):
+                    async with asyncio.timeout(60):
                         await asyncio.to_thread(migrations.downgrade, migrated, "-1")
         finally:
             await reader.close()

@@ -59,6 +59,9 @@ FORKS = (
     "import os, time; pid = os.fork(); print('forked' if pid else 'worker', os.getpid(), flush=True); time.sleep(60)"
 )
 
+# An option that lets children end for longer than any test waits.
+LONG_GRACE = ", stop_seconds=600"
+
 
 class Stack:
     """Runs a supervisor in its own process, and reads what it has printed."""
@@ -79,17 +82,16 @@ class Stack:
         return self._output.read_text()
 
     def expect(self, pattern: str) -> re.Match[str]:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (match := re.search(pattern, self.printed)) is None:
             assert time.monotonic() < deadline, f"{pattern!r} does not come in {self.printed!r}"
             time.sleep(0.02)
         return match
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """Send the signal, and return the exit code and the seconds until the process ended."""
-        began = time.monotonic()
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal, and return the exit code. Fail if the process has not ended after a minute."""
         self.process.send_signal(number)
-        return self.process.wait(10), time.monotonic() - began
+        return self.process.wait(60)
 
 
 StartStack = Callable[..., Stack]
@@ -106,7 +108,7 @@ def stack(tmp_path: Path) -> Iterator[StartStack]:
     yield start
     for each in started:
         each.process.terminate()
-        each.process.wait(10)
+        each.process.wait(60)
 
 
 def is_alive(pid: int) -> bool:
@@ -202,26 +204,22 @@ def test_the_log_is_kept_small_and_no_line_is_lost(stack: StartStack, tmp_path: 
 class TestStopping:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_an_idle_stack_ends_at_once(self, stack: StartStack, number: signal.Signals) -> None:
-        running = stack(f"api:{SLEEPER}", f"worker:{SLEEPER}")
+        running = stack(f"api:{SLEEPER}", f"worker:{SLEEPER}", options=LONG_GRACE)
         wait_until(lambda: running.printed.count("| up") == 2, "both are up")
-        code, seconds = running.stop(number)
-        assert code == 0
-        assert seconds < 3
+        assert running.stop(number) == 0
 
     def test_who_does_not_end_in_time_is_killed(self, stack: StartStack) -> None:
         running = stack(f"worker:{STUBBORN}", options=", stop_seconds=0.5")
         running.expect("up")
-        assert running.stop()[0] == 1
+        assert running.stop() == 1
         assert "worker did not end in time and is killed" in running.printed
 
     def test_a_second_signal_kills_at_once(self, stack: StartStack) -> None:
-        running = stack(f"worker:{STUBBORN}")
+        running = stack(f"worker:{STUBBORN}", options=LONG_GRACE)
         running.expect("up")
         running.process.send_signal(signal.SIGINT)
         running.expect("stopping")
-        code, seconds = running.stop(signal.SIGINT)
-        assert code == 1
-        assert seconds < 3
+        assert running.stop(signal.SIGINT) == 1
 
     def test_children_end_with_a_killed_supervisor(self, stack: StartStack) -> None:
         running = stack(f"api:import os; print('pid', os.getpid(), flush=True); {WITH_PARENT}")
@@ -236,4 +234,4 @@ class TestStopping:
         chatter = f"print('x' * 500_000, flush=True); open({str(done)!r}, 'w').close(); {SLEEPER}"
         running = stack(f"api:{chatter}", options=", output=open('/dev/full', 'wb', buffering=0)")
         wait_until(done.exists, "the child could print everything")
-        assert running.stop()[0] == 0
+        assert running.stop() == 0

@@ -179,7 +179,7 @@ async def test_who_leaves_is_not_waited_for(
     async def send(_: Message) -> None:
         return
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await WithState(create_app(engine_settings), {**state, "jobs": unreachable_jobs})(scope, receive, send)
     (file,) = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
     await processor.process(tenant.id, UUID(file["id"]))

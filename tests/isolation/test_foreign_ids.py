@@ -16,12 +16,11 @@ from isolation.id_places import OPERATIONS, Place, places, request
 from isolation.sample_tenant import SampleTenant, SampleTenantFactory, fingerprint
 from support.both_engines import ENGINES
 from support.http_clients import TenantClient
-from support.http_contract import Operation
+from support.http_contract import CHANGING_HEADERS, COUNTDOWN_HEADERS, Operation
 
 TENANT_OPERATIONS = [operation for operation in OPERATIONS if operation.for_tenants]
 # the status for an id of somebody else is 404, except at these places
 STATUS = {"after": 200, "tenant_id": 403, "x-tenant-id": 403}
-COUNTDOWN_HEADERS = {"ratelimit", "x-ratelimit-remaining", "x-ratelimit-reset"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def visible_parts(answer: httpx2.Response, sent: Mapping[Place, str]) -> tuple[i
     headers = {
         name: re.sub(r"\d+", "N", value) if name in COUNTDOWN_HEADERS else value
         for name, value in answer.headers.items()
-        if name != "x-request-id"
+        if name not in CHANGING_HEADERS
     }
     return answer.status_code, body, headers
 

@@ -15,6 +15,9 @@ from fastapi_ignite.core.config import default_settings
 from fastapi_ignite.main import create_app
 from support.feature_contracts import contracts
 
+# Headers that differ from one request to the next. On a busy machine Redis may answer only one of two requests in time.
+CHANGING_HEADERS = {"x-request-id", "x-ratelimit-mode"}
+COUNTDOWN_HEADERS = {"ratelimit", "x-ratelimit-remaining", "x-ratelimit-reset"}
 PROBLEM = "application/problem+json"
 PREFIX = "/api/v1"
 PUBLIC = ("/tenants/create", "/health", "/app-info", *(path for each in contracts().values() for path in each.public))

@@ -90,7 +90,7 @@ def children_of(pid: int) -> list[int]:
 
 async def eventually(find: Callable[[], list[int]]) -> list[int]:
     """Return what `find` finds as soon as it finds something."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (found := find()):  # noqa: ASYNC110  # other processes start and end, no event can tell
             await asyncio.sleep(0.01)
     return found
@@ -104,7 +104,7 @@ def is_running(pid: int) -> bool:
 
 
 async def eventually_gone(processes: Sequence[int]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while any(is_running(pid) for pid in processes):  # noqa: ASYNC110  # as above
             await asyncio.sleep(0.01)
 
@@ -174,7 +174,7 @@ os.write(1, names)
         # A link is created atomically.
         program = f"import time; os.symlink(str(os.getpid()), {str(note)!r}); time.sleep(60)"
         task = asyncio.create_task(run(program))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not note.is_symlink():  # noqa: ASYNC110 - another process sets it, no event can
                 await asyncio.sleep(0.02)
         task.cancel()

@@ -101,7 +101,7 @@ async def test_a_document_hidden_while_the_model_works_ends_nothing_else(rag_pro
     project = await rag_project(embedder="minilm")
     hidden = await project.add(body(1))
     working = asyncio.create_task(project.engine.backfill_embeddings())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await project.rows("SELECT 1 FROM documents WHERE embedding_lease_until IS NOT NULL") == []:
             assert not working.done()
     await project.hide(hidden)

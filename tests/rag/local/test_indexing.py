@@ -86,7 +86,7 @@ async def test_writers_of_one_project_take_turns_and_those_of_another_do_not_wai
     async with project.database.tenant(project.tenant_id) as session:
         await prepared.write(session)
         waiting = [asyncio.create_task(project.purge(removed)), asyncio.create_task(project.add(document(3, 1)))]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             turns = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
             while await project.rows(turns) != [(2,)]:
                 assert not any(each.done() for each in waiting)
@@ -179,7 +179,7 @@ class TestEqualBytes:
         async with project.database.tenant(project.tenant_id) as session:
             assert await DocumentRepository(session, project.tenant_id).find(project.project_id, digest) == added
             hiding = asyncio.create_task(project.hide(added))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while await project.rows("SELECT 1 FROM pg_locks WHERE NOT granted") == []:
                     assert not hiding.done()
         await hiding

@@ -310,7 +310,7 @@ class TestAnswers:
         await hosted.ingest(project, ("orchard.txt", FACT.encode()))
         fail(provider, "responses.create", kind=FaultKind.STREAM_ENDLESS, after_events=10)
         engine, usage = OpenAIEngine(database, settings), TokenUsage()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             with pytest.raises(ProviderError, match="broke"):
                 await answer_of(engine.ask(hosted.api.id, UUID(project), QUESTION, usage))
         await engine.close()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from dramatiq import Consumer
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import Middleware, ShutdownNotifications, TimeLimit
 from dramatiq.middleware.asyncio import AsyncIO
@@ -12,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fastapi_ignite.core.outage_log import OutageLog
+from fastapi_ignite.infra.jobs.announcements import AnnouncedConsumer, MessageListener, announcing_script
 from fastapi_ignite.infra.jobs.broker_outages import ConsumerLogFilter, OutageReportingRedis, broker_log
 from fastapi_ignite.infra.jobs.monitored_broker import MonitoredBroker
 from fastapi_ignite.infra.jobs.tracing import JobLogging
@@ -19,13 +21,14 @@ from fastapi_ignite.infra.jobs.tracing import JobLogging
 if TYPE_CHECKING:
     from fastapi_ignite.infra.jobs.rabbitmq import RabbitmqJobBroker
 
+NAMESPACE = "ignite-jobs"
 SOCKET_TIMEOUT_SECONDS = 2
 RABBITMQ_HEARTBEAT_SECONDS = 10
 DEAD_MESSAGE_MILLISECONDS = 24 * 3_600_000
 
 
 class RedisJobBroker(MonitoredBroker, RedisBroker):
-    """Keeps messages in Redis, under `ignite-jobs:*`."""
+    """Keeps messages in Redis, under `ignite-jobs:*`, and announces them to the workers."""
 
     def __init__(self, url: str) -> None:
         self.outages = broker_log()
@@ -39,9 +42,19 @@ class RedisJobBroker(MonitoredBroker, RedisBroker):
         super().__init__(
             client=client,
             middleware=middleware(self.outages),
-            namespace="ignite-jobs",
+            namespace=NAMESPACE,
             dead_message_ttl=DEAD_MESSAGE_MILLISECONDS,
         )
+        # channels are the same in every database of a server
+        channel = f"{NAMESPACE}:enqueued:{client.get_connection_kwargs().get('db', 0)}"
+        dispatch = cast("bytes", self.scripts["dispatch"].script)  # Dramatiq reads its file as bytes
+        self.scripts["dispatch"] = client.register_script(announcing_script(dispatch.decode(), channel))
+        self._listener = MessageListener(client, channel)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """Return a consumer that asks Redis when a message was announced."""
+        asking = super().consume(queue_name, prefetch, timeout=0)
+        return AnnouncedConsumer(asking, self._listener, queue_name, timeout / 1000)
 
     def waiting(self, queue: str) -> int:
         """Return how many messages no worker has fetched."""
@@ -49,6 +62,7 @@ class RedisJobBroker(MonitoredBroker, RedisBroker):
 
     def close(self) -> None:
         """Close the connections, which Dramatiq leaves open."""
+        self._listener.stop()
         self.client.close()
 
     def reset(self) -> None:
