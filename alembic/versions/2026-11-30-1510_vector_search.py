@@ -15,23 +15,24 @@ SIGNATURE = "search_dense(uuid, halfvec, integer)"
 #
 # Only a statement with the project and the dimensions as constants matches the index; both have types without quotes.
 # enable_sort: with old statistics the planner may take the project for a few rows and sort all of them instead.
-# With an ef_search of 400 no question lost its whole topic, as some did with 200. The scan goes on until enough chunks
-# of visible documents are found. It gives up after max_scan_tuples. Then all chunks are compared, also those that were
-# returned already: the caller removes duplicates.
+# With fewer candidates some questions lose their whole topic: with 200 at 200,000 chunks, with 400 at 300,000. The most
+# that pgvector allows is 1000. The scan goes on until enough chunks of visible documents are found. It gives up after
+# max_scan_tuples. Then all chunks are compared, also those that were returned already: the caller removes duplicates.
 SEARCH_FUNCTION = """
 CREATE FUNCTION search_dense(project uuid, question halfvec, row_limit integer)
 RETURNS TABLE (chunk_id uuid)
 LANGUAGE plpgsql STABLE STRICT ROWS 100
 AS $$
 DECLARE
+    candidates text;
     row_count integer;
 BEGIN
-    IF EXISTS (
-        SELECT FROM pg_index
-        WHERE indexrelid = to_regclass('public.ix_chunks_embedding_' || replace(project::text, '-', '')) AND indisvalid
-    ) THEN
-        PERFORM set_config('hnsw.ef_search', '400', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
-            set_config('hnsw.max_scan_tuples', '20000', true), set_config('enable_sort', 'off', true);
+    SELECT CASE WHEN c.reltuples < 100000 THEN '400' ELSE '1000' END INTO candidates
+    FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+    WHERE i.indexrelid = to_regclass('public.ix_chunks_embedding_' || replace(project::text, '-', '')) AND i.indisvalid;
+    IF FOUND THEN
+        PERFORM set_config('hnsw.ef_search', candidates, true), set_config('hnsw.max_scan_tuples', '20000', true),
+            set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('enable_sort', 'off', true);
         RETURN QUERY EXECUTE format(
             'SELECT id FROM public.chunks WHERE project_id = %1$L::uuid AND document_id NOT IN ('
             'SELECT id FROM public.documents WHERE project_id = %1$L::uuid AND hidden_at IS NOT NULL'
