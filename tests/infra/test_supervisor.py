@@ -47,6 +47,7 @@ import asyncio, os, time
 from fastapi_ignite.infra.heartbeat import beating
 async def work():
     async with beating():
+        await asyncio.sleep(0.1)  # the first heartbeat is sent: a test may stop the process now
         print('pid', os.getpid(), flush=True)
         await asyncio.sleep({quiet})
         {then}

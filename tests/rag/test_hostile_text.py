@@ -18,7 +18,7 @@ from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.chunking import chunk_text
 from fastapi_ignite.rag.text.sentences import split_sentences
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = pytest.mark.timeout(60)
 
 LENGTH = 300_000
 RUNS = {
