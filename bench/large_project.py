@@ -50,7 +50,7 @@ REPORT_SECONDS = 15
 ROWS_AT_ONCE = 5_000
 FIND_PROJECT = "SELECT tenant_id, id FROM projects ORDER BY created_at LIMIT 1"
 STORED = """
-SELECT count(*), sum(chunk_count), (SELECT chunk_count FROM rag_indexes WHERE project_id = $1)
+SELECT count(*), coalesce(sum(chunk_count), 0), (SELECT chunk_count FROM rag_indexes WHERE project_id = $1)
 FROM documents WHERE project_id = $1
 """
 NEAREST = FixedStatement(
