@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from fnmatch import fnmatch
 
 from alembic import context
 from alembic.util import CommandError
@@ -20,12 +21,12 @@ MIGRATION_LOCK = 4_846_210_137  # any number of our own: two deploys take turns 
 
 
 def is_compared(item: SchemaItem, name: str | None, kind: str, reflected: bool, compare_to: SchemaItem | None) -> bool:  # noqa: FBT001  Alembic's signature
-    """Indexes that depend on what the server offers are in no model, and are left where they are."""
+    """Indexes that depend on the server or on stored rows are in no model, and are left where they are."""
     del reflected, compare_to
     if kind != "index" or not isinstance(item, Index) or item.table is None:
         return True
     table = metadata.tables.get(item.table.name)
-    return table is None or name not in table.info.get("optional_indexes", ())
+    return table is None or not any(fnmatch(name or "", each) for each in table.info.get("optional_indexes", ()))
 
 
 def run(connection: Connection) -> None:

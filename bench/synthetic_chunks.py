@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Self, cast
 from uuid import UUID
 
 import asyncpg
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.ingestion.models import FileState
 from fastapi_ignite.rag.local.embedding import MINILM
 from fastapi_ignite.rag.local.lexical import AVERAGE_LENGTH, DIMENSIONS, K1, B, dimension, posting_id
+from fastapi_ignite.rag.local.models import Chunk
 from fastapi_ignite.rag.text.analysis import analyze
 
 TABLES = ("files", "term_stats", "chunks", "documents", "rag_indexes")
@@ -33,6 +38,9 @@ WORDS_OF_A_CHUNK = 130
 VOCABULARY = 20_000
 TOPICS = 200
 QUESTION_WORDS = 8
+SEED = 7
+# Cosine of two chunks of a topic: 1 / (1 + 0.7²) = 0.67. Of two topics: 0.
+NOISE = 0.7
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = struct.pack("!h", -1)
 _INTEGER_OID = 23
@@ -50,6 +58,16 @@ _CHUNK_COLUMNS = [
     "lexical",
     "embedding",
 ]
+_FORGET_TERMS = "DELETE FROM term_stats WHERE tenant_id = $1 AND project_id = $2"
+_COUNT_TERMS = """
+INSERT INTO term_stats (tenant_id, project_id, term, df)
+SELECT $1, $2, term, count(*) FROM chunks, unnest(terms) AS term WHERE tenant_id = $1 AND project_id = $2 GROUP BY term
+"""
+_COUNT_CHUNKS = """
+INSERT INTO rag_indexes (tenant_id, project_id, vector_store_id, engine, embedder, dimensions, chunk_count)
+SELECT $1, $2, $3, 'local', $4, $5, count(*) FROM chunks WHERE tenant_id = $1 AND project_id = $2
+ON CONFLICT (tenant_id, project_id) DO UPDATE SET chunk_count = excluded.chunk_count
+"""
 Integers = npt.NDArray[np.int64]
 
 
@@ -94,73 +112,94 @@ def _words() -> _Words:
     )
 
 
+@cache
+def _centers() -> npt.NDArray[np.float64]:
+    return np.random.default_rng(SEED).standard_normal((TOPICS, MINILM.dimensions or 0))
+
+
+def make_vectors(random: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
+    """Return vectors of length 1, each near the centre of a topic."""
+    centers = _centers()
+    vectors = centers[random.integers(0, TOPICS, count)] + NOISE * random.standard_normal((count, centers.shape[1]))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticDocument:
+    """A document. The same numbers make the same document again. `drawn` has the positions of its words, by chunk."""
+
+    texts: Sequence[str]
+    drawn: Integers
+    vectors: npt.NDArray[np.float64]
+
+    @classmethod
+    def make(cls, project_number: int, number: int, chunk_count: int = CHUNKS_OF_A_DOCUMENT) -> Self:
+        vocabulary = _words()
+        random = np.random.default_rng((SEED, project_number, number))
+        drawn = vocabulary.draw(random, chunk_count * WORDS_OF_A_CHUNK).reshape(chunk_count, WORDS_OF_A_CHUNK)
+        texts = [" ".join([vocabulary.words[position] for position in row]) for row in drawn]
+        return cls(texts, drawn, make_vectors(random, chunk_count))
+
+    @property
+    def question(self) -> str:
+        """Return words of its first chunk."""
+        return " ".join(self.texts[0].split()[:QUESTION_WORDS])
+
+
 async def fill(
-    connection: asyncpg.Connection, owners: Sequence[tuple[UUID, UUID]], *, chunk_count: int, seed: int = 7
+    connection: asyncpg.Connection, owners: Sequence[tuple[UUID, UUID]], *, chunk_count: int
 ) -> list[SyntheticProject]:
     """Store the chunks in the projects, evenly, in place of what those tables held.
 
     `owners` are tenant and project of each; the projects have rows. The connection must be the owner's.
     """
-    random = np.random.default_rng(seed)
-    centers = random.standard_normal((TOPICS, MINILM.dimensions or 0))
-    index = await connection.fetchval("SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_chunks_terms'")
-    await connection.execute(f"DROP INDEX ix_chunks_terms; TRUNCATE {', '.join(TABLES)}")
+    await connection.execute(f"TRUNCATE {', '.join(TABLES)}")
     projects = []
-    for number, (tenant_id, project_id) in enumerate(owners):
-        size = chunk_count // len(owners) + (number < chunk_count % len(owners))
-        projects.append(await _fill_project(connection, random, centers, tenant_id, project_id, size))
-    await connection.execute(index)
+    async with without_word_index(connection):
+        for number, (tenant_id, project_id) in enumerate(owners):
+            size = chunk_count // len(owners) + (number < chunk_count % len(owners))
+            added = add_documents(connection, tenant_id, project_id, number, size)
+            projects.append(SyntheticProject(tenant_id, project_id, [document.question async for document in added]))
+            await count_chunks(connection, tenant_id, project_id)
     for table in TABLES:
         await connection.execute(f"VACUUM (ANALYZE) {table}")
     return projects
 
 
-async def _fill_project(
-    connection: asyncpg.Connection,
-    random: np.random.Generator,
-    centers: npt.NDArray[np.float64],
-    tenant_id: UUID,
-    project_id: UUID,
-    size: int,
-) -> SyntheticProject:
+@asynccontextmanager
+async def without_word_index(connection: asyncpg.Connection) -> AsyncGenerator[None]:
+    """Drop the index of words, and build it at the end, also where an earlier run was interrupted before that."""
+    index = next(each for each in cast("Table", Chunk.__table__).indexes if each.name == "ix_chunks_terms")
+    await connection.execute("DROP INDEX IF EXISTS ix_chunks_terms")
+    yield
+    statement = CreateIndex(index).compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+    await connection.execute(str(statement))
+
+
+async def add_documents(
+    connection: asyncpg.Connection, tenant_id: UUID, project_id: UUID, project_number: int, size: int, *, begin: int = 0
+) -> AsyncIterator[SyntheticDocument]:
+    """Yield the documents of a project of `size` chunks from number `begin` on, each after its rows are committed."""
     vocabulary = _words()
     postings = np.array([posting_id(project_id, term) for term in vocabulary.terms])
-    holders = np.zeros(len(vocabulary.terms), dtype=np.int64)
-    questions = []
+    for number in range(begin, -(-size // CHUNKS_OF_A_DOCUMENT)):
+        count = min(CHUNKS_OF_A_DOCUMENT, size - number * CHUNKS_OF_A_DOCUMENT)
+        document = SyntheticDocument.make(project_number, number, count)
+        async with connection.transaction():
+            document_id = await _add_document(connection, tenant_id, project_id, "\n".join(document.texts), count)
+            rows = _chunk_rows((tenant_id, project_id, document_id), document, postings)
+            await connection.copy_to_table("chunks", source=_copied(rows), columns=_CHUNK_COLUMNS, format="binary")
+        yield document
+
+
+async def count_chunks(connection: asyncpg.Connection, tenant_id: UUID, project_id: UUID) -> None:
+    """Write the project's index row and its counts of terms anew."""
+    await connection.execute(_FORGET_TERMS, tenant_id, project_id)
+    await connection.execute(_COUNT_TERMS, tenant_id, project_id)
     await connection.execute(
-        "INSERT INTO rag_indexes (tenant_id, project_id, vector_store_id, engine, embedder, dimensions, chunk_count) "
-        "VALUES ($1, $2, $3, 'local', $4, $5, $6)",
-        tenant_id,
-        project_id,
-        f"vs_{project_id.hex}",
-        MINILM.name,
-        MINILM.dimensions,
-        size,
+        _COUNT_CHUNKS, tenant_id, project_id, f"vs_{project_id.hex}", MINILM.name, MINILM.dimensions
     )
-    for begin in range(0, size, CHUNKS_OF_A_DOCUMENT):
-        count = min(CHUNKS_OF_A_DOCUMENT, size - begin)
-        drawn = vocabulary.draw(random, count * WORDS_OF_A_CHUNK).reshape(count, WORDS_OF_A_CHUNK)
-        texts = [" ".join([vocabulary.words[position] for position in row]) for row in drawn]
-        questions += [" ".join(texts[0].split()[:QUESTION_WORDS])]
-        topics = random.integers(0, TOPICS, count)
-        vectors = centers[topics] + 0.7 * random.standard_normal((count, centers.shape[1]))
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        for row in drawn:
-            known = vocabulary.term_of[row]
-            holders[np.unique(known[known >= 0])] += 1
-        document_id = await _add_document(connection, tenant_id, project_id, "\n".join(texts), count)
-        rows = _chunk_rows((tenant_id, project_id, document_id), texts, drawn, postings, vectors)
-        await connection.copy_to_table("chunks", source=_copied(rows), columns=_CHUNK_COLUMNS, format="binary")
-    counted: dict[int, int] = {}
-    for posting, held in zip(postings.tolist(), holders.tolist(), strict=True):
-        if held:
-            counted[posting] = counted.get(posting, 0) + held
-    await connection.copy_records_to_table(
-        "term_stats",
-        records=[(tenant_id, project_id, posting, held) for posting, held in sorted(counted.items())],
-        columns=["tenant_id", "project_id", "term", "df"],
-    )
-    return SyntheticProject(tenant_id, project_id, questions)
 
 
 async def _add_document(
@@ -197,17 +236,13 @@ async def _add_document(
 
 
 def _chunk_rows(
-    owner: tuple[UUID, UUID, UUID],
-    texts: Sequence[str],
-    drawn: Integers,
-    postings: Integers,
-    vectors: npt.NDArray[np.float64],
+    owner: tuple[UUID, UUID, UUID], document: SyntheticDocument, postings: Integers
 ) -> Iterator[list[bytes]]:
     """Yield the values of each chunk in PostgreSQL's binary format."""
     vocabulary = _words()
     tenant_id, project_id, document_id = owner
     start = 0
-    for ordinal, (text, row, vector) in enumerate(zip(texts, drawn, vectors, strict=True)):
+    for ordinal, (text, row, vector) in enumerate(zip(document.texts, document.drawn, document.vectors, strict=True)):
         known = vocabulary.term_of[row]
         known = known[known >= 0]
         encoded = text.encode()

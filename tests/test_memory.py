@@ -91,3 +91,15 @@ def test_what_is_freed_in_the_middle_of_the_heap_goes_back_to_the_system() -> No
 @glibc
 def test_many_callers_of_the_model_hold_no_more_memory_than_its_few_runs() -> None:
     assert float(output_of(MEGABYTES + EMBEDDED)) < 350  # in floats about 240, and 700 without a bound on parallel runs
+
+
+def test_what_a_process_has_at_its_start_is_not_examined_for_garbage_again() -> None:
+    started = """
+import gc
+from fastapi_ignite.infra.garbage_collection import freeze_started_process
+import fastapi_ignite.main
+before = len(gc.get_objects())
+freeze_started_process()
+print(len(gc.get_objects()) / before)
+"""
+    assert float(output_of(started)) < 0.01

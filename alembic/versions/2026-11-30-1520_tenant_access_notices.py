@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "tenant_access_notices"
-down_revision = "structure_of_documents"
+down_revision = "vector_search"
 branch_labels = None
 depends_on = None
 

@@ -36,6 +36,7 @@ from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.cache import open_cache
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.db.notifications import NotificationListener
+from fastapi_ignite.infra.garbage_collection import freeze_started_process
 from fastapi_ignite.infra.heap import limit_heap
 from fastapi_ignite.infra.heartbeat import beating
 from fastapi_ignite.infra.jobs import JobQueue, make_broker
@@ -149,6 +150,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         services = await asyncio.to_thread(open_services, settings)
         try:
             async with open_state(settings, services.addresses) as state, beating():
+                freeze_started_process()
                 yield state
         finally:
             await asyncio.to_thread(services.close)

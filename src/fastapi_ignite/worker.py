@@ -43,7 +43,7 @@ def declare_jobs(settings: Settings, addresses: ServiceAddresses, broker: JobBro
         database=database,
         storage=LocalStorage(settings.ignite.data_dir / "storage"),
         jobs=JobQueue(broker),
-        engines=build_engines(database, settings, limiter=RateLimiter(redis)),
+        engines=build_engines(database, settings, limiter=RateLimiter(redis), owner_url=addresses.owner_url),
     )
     for job in JOBS:
         declare(broker, job, context)

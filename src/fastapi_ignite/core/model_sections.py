@@ -84,6 +84,25 @@ class EmbeddingSettings(Section):
     )
 
 
+class VectorIndexSettings(Section):
+    """Vector indexes of large projects of the local engine. A worker builds them in the background."""
+
+    model_config = SettingsConfigDict(env_prefix="VECTOR_INDEX_")
+    min_chunks: int = Field(
+        20_000,
+        ge=100,
+        le=1_000_000_000,
+        description="A project with at least so many passages gets an index; of a smaller one all are compared.",
+    )
+    memory_mb: int = Field(
+        1024,
+        ge=64,
+        le=262_144,
+        description="Memory that PostgreSQL may use to build one. A passage with MiniLM needs 1.7 KB; "
+        "with less it takes several times as long.",
+    )
+
+
 class AnswerSettings(Section):
     """The model that writes the local engine's answers, on any OpenAI-compatible server."""
 

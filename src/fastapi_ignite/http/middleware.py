@@ -6,6 +6,7 @@ the answer to an unexpected error, and its own answers need an id and a line in 
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import time
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fastapi_ignite.core.logging import log_event
 from fastapi_ignite.http.problems import BodyTooLargeError, known_error, unexpected_error
 from fastapi_ignite.http.security_headers import (
     NOT_IN_SHARED_CACHES,
@@ -26,7 +28,7 @@ from fastapi_ignite.http.security_headers import (
 MAX_BODY_BYTES = 256 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET_PATHS = ("/health",)
-log = structlog.get_logger("fastapi_ignite.access")
+log = logging.getLogger("fastapi_ignite.access")
 
 
 class RequestContext:
@@ -86,8 +88,9 @@ def _header(scope: Scope, name: bytes) -> bytes:
 def _log(scope: Scope, status: int, started: float) -> None:
     path: str = scope["path"]
     principal = scope["state"].get("principal")
-    write = log.debug if path.endswith(_QUIET_PATHS) else log.info
-    write(
+    log_event(
+        log,
+        logging.DEBUG if path.endswith(_QUIET_PATHS) else logging.INFO,
         "request",
         method=scope["method"],
         route=getattr(scope.get("route"), "path", path),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, TypeVar
 
@@ -62,6 +63,7 @@ def caller_address(request: Request) -> str:
     return client_network(request.client.host if request.client else "unknown")
 
 
+@lru_cache(maxsize=1024)
 def client_network(host: str) -> str:
     """Return what identifies a client: its IPv4 address, or the /64 network of its IPv6 address."""
     try:

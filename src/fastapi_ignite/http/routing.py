@@ -27,6 +27,7 @@ from fastapi_ignite.http.problems import AUTHENTICATED, RateLimitedError, respon
 from fastapi_ignite.http.rate_limit import check_rate_limit
 
 REQUIRED_SCOPE = "x-required-scope"
+ANONYMOUS = Actor("anonymous")
 
 
 def requires(scope: Scope) -> dict[str, Any]:
@@ -36,6 +37,8 @@ def requires(scope: Scope) -> dict[str, Any]:
 
 def _require_unambiguous_query(request: Request) -> None:
     """Refuse repeated parameters that differ. FastAPI reads the last one, but a proxy may have checked the first."""
+    if not request.scope["query_string"]:
+        return
     values = request.query_params
     repeated = [name for name in values if len(set(values.getlist(name))) > 1]
     if repeated:
@@ -111,7 +114,7 @@ class PublicRoute(_CheckedRoute):
         handler = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
-            record_audit_context(request, Actor("anonymous"))
+            record_audit_context(request, ANONYMOUS)
             return await admit(request, None, handler)
 
         return checked

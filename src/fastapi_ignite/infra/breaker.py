@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import ClassVar, TypeVar
 
 T = TypeVar("T")
@@ -12,34 +11,48 @@ T = TypeVar("T")
 WAITS = 20
 
 
-@asynccontextmanager
-async def patience(seconds: float) -> AsyncGenerator[None]:
-    """Bound the time of a block, without counting the event loop's own lag.
+class TimeLimit:
+    """Bounds the time of calls, without counting the event loop's own lag.
 
     The time is given in many short waits, and each lasts at least one round of the loop: a process too busy to hear
-    an answer that has come does not take its own slowness for the silence of the other side.
-
-    Raises:
-        TimeoutError: the block took longer.
+    an answer that has come does not take its own slowness for the silence of the other side. One timer counts the
+    waits of all calls under way, because a timer of its own for each took as long as the rest of the breaker.
     """
-    loop = asyncio.get_running_loop()
-    left = WAITS
-    timer: asyncio.TimerHandle
 
-    def wait() -> None:
-        nonlocal left, timer
-        left -= 1
-        if left:
-            timer = loop.call_later(seconds / WAITS, wait)
-        else:
-            scope.reschedule(loop.time())
+    def __init__(self, seconds: float) -> None:
+        self._wait = seconds / WAITS
+        self._waits = 0
+        self._last_waits: dict[asyncio.Timeout, int] = {}  # of the calls under way, the oldest first
+        self._timer: asyncio.TimerHandle | None = None
 
-    async with asyncio.timeout(None) as scope:
-        timer = loop.call_later(seconds / WAITS, wait)
-        try:
-            yield
-        finally:
-            timer.cancel()
+    async def run(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return the call's result.
+
+        Raises:
+            TimeoutError: the call took longer.
+        """
+        if self._timer is None:
+            self._start_wait()
+        async with asyncio.timeout(None) as limit:
+            self._last_waits[limit] = self._waits + WAITS  # its first wait may have begun before it
+            try:
+                return await call()
+            finally:
+                self._last_waits.pop(limit, None)
+
+    def _start_wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._wait, self._end_wait)
+
+    def _end_wait(self) -> None:
+        self._waits += 1
+        for limit, last in list(self._last_waits.items()):
+            if last > self._waits:
+                break
+            del self._last_waits[limit]
+            limit.reschedule(0)
+        self._timer = None
+        if self._last_waits:
+            self._start_wait()
 
 
 class CircuitBreaker:
@@ -53,7 +66,7 @@ class CircuitBreaker:
 
     def __init__(self, *, outages: tuple[type[Exception], ...], timeout: float, retry_after: float) -> None:
         self._outages = (*outages, TimeoutError)
-        self._timeout = timeout
+        self._limit = TimeLimit(timeout)
         self._retry_after = retry_after
         self._closed_until = 0.0
         self._ended = False
@@ -75,8 +88,7 @@ class CircuitBreaker:
             self._closed_until = began + self._retry_after
         self._begin()
         try:
-            async with self._bound(timeout or self._timeout):
-                result = await call()
+            result = await self._bounded(call, timeout)
         except Exception as error:  # whatever a service raises, its caller goes on without it
             outage = isinstance(error, self._outages)
             self._failed(operation, error, outage=outage)
@@ -95,9 +107,10 @@ class CircuitBreaker:
         self._ended = True
         await self._quiet.wait()
 
-    def _bound(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Return the context that ends a call that takes too long, by `TimeoutError`."""
-        return patience(seconds)
+    def _bounded(self, call: Callable[[], Awaitable[T]], seconds: float | None) -> Awaitable[T]:
+        """Run the call, and end it by a `TimeoutError` where it takes too long. None is the usual time."""
+        limit = self._limit if seconds is None else TimeLimit(seconds)
+        return limit.run(call)
 
     def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
         """Hear that a call failed."""

@@ -11,7 +11,7 @@ from fastapi_ignite.infra.jobs import Job, Priority, TaskContext, job, periodic
 from fastapi_ignite.infra.jobs.lost_work import resend_lost
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.upload_reservation import end_expired_uploads as end_expired_reservations
-from fastapi_ignite.rag.engine import EmbeddingBackfill, StoreMaintenance
+from fastapi_ignite.rag.engine import EmbeddingBackfill, IndexMaintenance, StoreMaintenance
 from fastapi_ignite.rag.engines import any_damaged
 from fastapi_ignite.worker_context import WorkerContext
 
@@ -78,6 +78,15 @@ async def remove_orphans(context: WorkerContext) -> None:
             await engine.reconcile()
 
 
+# One process builds one index at a time; a large one may take hours.
+@job("ingestion.maintain_indexes", "maintenance", Priority.BULK, time_limit=86_400_000, serial=True)
+async def maintain_indexes(context: WorkerContext) -> None:
+    """Build the vector indexes of projects that have become large, and drop those that are not needed any more."""
+    for engine in context.engines.values():
+        if isinstance(engine, IndexMaintenance):
+            await engine.maintain_indexes()
+
+
 @periodic(seconds=5)
 async def find_lost_files(context: TaskContext) -> int:
     """Send the message of a file again if it was lost or its worker died."""
@@ -106,6 +115,13 @@ async def resume_embedding(context: TaskContext) -> None:
     """Start the embedding of passages that wait for it."""
     if not await context.jobs.backlog(backfill_embeddings):
         await context.jobs.send(backfill_embeddings)
+
+
+@periodic(seconds=60)
+async def check_indexes(context: TaskContext) -> None:
+    """Start the maintenance of vector indexes."""
+    if not await context.jobs.backlog(maintain_indexes):
+        await context.jobs.send(maintain_indexes)
 
 
 @periodic(seconds=3600)

@@ -239,6 +239,18 @@ class EmbeddingBackfill(Protocol):
         ...
 
 
+@runtime_checkable
+class IndexMaintenance(Protocol):
+    """An engine whose indexes are built and dropped in the background, as projects grow and shrink."""
+
+    async def maintain_indexes(self) -> None:
+        """Build the indexes that are missing, and drop those that are not needed. It may take hours.
+
+        Of processes that call it at the same time one does the work.
+        """
+        ...
+
+
 class RebuiltIndex(Protocol):
     """An index that was made again outside any transaction."""
 

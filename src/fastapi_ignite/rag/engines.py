@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.config import Settings
@@ -42,12 +43,15 @@ async def any_damaged(session: AsyncSession) -> bool:
     return any([await find(session, 1) for find in _FIND_DAMAGED])
 
 
-def build_engines(database: Database, settings: Settings, *, limiter: Limiter | None = None) -> Mapping[str, RagEngine]:
+def build_engines(
+    database: Database, settings: Settings, *, limiter: Limiter | None = None, owner_url: URL | None = None
+) -> Mapping[str, RagEngine]:
     """Return the engines by name. The hosted one is among them when its key is set.
 
-    Workers keep within a provider's rates with `limiter`; a process that sends no files needs none.
+    Workers keep within a provider's rates with `limiter`, and create indexes with the login of `owner_url`; a process
+    that sends no files and maintains no indexes needs neither.
     """
-    engines = [_local_engine(database, settings)]
+    engines = [_local_engine(database, settings, owner_url)]
     if settings.openai.api_key:
         engines.append(_openai_engine(database, settings.openai, limiter))
     return {engine.name: engine for engine in engines}
@@ -56,7 +60,7 @@ def build_engines(database: Database, settings: Settings, *, limiter: Limiter | 
 # An engine's libraries, numpy or OpenAI's SDK, take up to half a second to load: only a process that runs it does.
 
 
-def _local_engine(database: Database, settings: Settings) -> RagEngine:
+def _local_engine(database: Database, settings: Settings, owner_url: URL | None) -> RagEngine:
     from fastapi_ignite.rag.local.engine import LocalEngine  # noqa: PLC0415
 
     answerer = None
@@ -64,7 +68,14 @@ def _local_engine(database: Database, settings: Settings) -> RagEngine:
         from fastapi_ignite.rag.local.generative.answerer import GenerativeAnswerer  # noqa: PLC0415
 
         answerer = GenerativeAnswerer(settings.answer)
-    return LocalEngine(database, settings.default_embedder, settings.embedding, answerer=answerer)
+    vector_indexes = None
+    if owner_url is not None:
+        from fastapi_ignite.rag.local.vector_indexes import VectorIndexes  # noqa: PLC0415
+
+        vector_indexes = VectorIndexes(database, owner_url, settings.vector_index)
+    return LocalEngine(
+        database, settings.default_embedder, settings.embedding, answerer=answerer, vector_indexes=vector_indexes
+    )
 
 
 def _openai_engine(database: Database, settings: OpenAISettings, limiter: Limiter | None) -> RagEngine:

@@ -128,6 +128,16 @@ async def test_a_loop_that_lags_still_sees_an_outage(breaker: BackendBreaker) ->
     assert working.runs == 0
 
 
+async def test_each_call_has_its_own_time_though_one_timer_bounds_them_all() -> None:
+    breaker = BackendBreaker(MemoryBackend(max_bytes=1), timeout=0.6, retry_after=FOR_EVER)
+    silent = asyncio.create_task(refused(breaker, asyncio.Event().wait))
+    await asyncio.sleep(0.4)
+    later = asyncio.create_task(refused(breaker, lambda: asyncio.sleep(0.4)))
+    assert await silent
+    assert not later.done()
+    assert not await later
+
+
 async def test_a_cancelled_caller_says_nothing_about_the_backend(breaker: BackendBreaker) -> None:
     task = asyncio.create_task(breaker.run("read", asyncio.Event().wait))
     await asyncio.sleep(0)

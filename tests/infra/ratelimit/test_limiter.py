@@ -210,7 +210,7 @@ class TestProcessWindow:
         debts = window.take_debts()
         assert [(debt.entry.at, debt.units) for debt in debts] == [(5.0, 4)]
         assert window.take_debts() == []
-        process.put_back(debts)
+        window.put_back(debts)
         assert window.take_debts() == debts
 
     def test_many_units_take_few_entries(self) -> None:

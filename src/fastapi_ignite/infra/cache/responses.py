@@ -95,8 +95,8 @@ def matches_etag(fields: list[str], etag: str) -> bool:
 
 def _request_digest(request: Request, vary: Sequence[str]) -> str:
     """Return a digest of path and query, in whatever order the query was sent, and of the headers in `vary`."""
-    query = sorted(request.query_params.multi_items())
-    return json_digest([request.url.path, query, [request.headers.getlist(name) for name in vary]])
+    query = sorted(request.query_params.multi_items()) if request.scope["query_string"] else []
+    return json_digest([request.scope["path"], query, [request.headers.getlist(name) for name in vary]])
 
 
 def _tenant(request: Request) -> UUID:

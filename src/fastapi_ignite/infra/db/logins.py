@@ -31,7 +31,7 @@ ROLES = {
 }
 _MARK = "FastAPI-Ignite: login of the database "
 _CONFLICTS = ("concurrently updated", "already exists", "duplicate key")
-_LOGIN_REFUSED = ("28", "42501")  # SQLSTATE: a wrong password and similar; no right to connect to this database
+LOGIN_REFUSED = ("28", "42501")  # SQLSTATE: a wrong password and similar; no right to connect to this database
 _ITERATIONS = 4096
 _ATTEMPTS = 10
 
@@ -151,7 +151,7 @@ async def _opens(server: URL, name: str, password: str) -> bool:
         async with engine.connect():
             return True
     except DBAPIError as error:
-        if str(getattr(error.orig, "sqlstate", "")).startswith(_LOGIN_REFUSED):
+        if str(getattr(error.orig, "sqlstate", "")).startswith(LOGIN_REFUSED):
             return False
         raise
     finally:

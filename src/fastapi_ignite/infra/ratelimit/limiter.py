@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fastapi_ignite.core.outage_log import OutageLog
 from fastapi_ignite.infra.breaker import CircuitBreaker
-from fastapi_ignite.infra.ratelimit.process import Debt, ProcessWindows, put_back
+from fastapi_ignite.infra.ratelimit.process import Debt, ProcessWindows
 from fastapi_ignite.infra.ratelimit.script import EXACT_UP_TO, GRAIN_SECONDS, ROLLING_WINDOW, WINDOW_SECONDS
 from fastapi_ignite.infra.redis_batches import RedisBatches
 
@@ -94,15 +94,16 @@ class RateLimiter:
     async def hit(self, key: str, limit: int, *, cost: int = 1) -> RateDecision:
         """Take units as `Limiter` says, in one round trip to Redis."""
         cost = min(cost, limit)
-        debts = self._local.current(key, time.monotonic()).take_debts()
+        window = self._local.current(key, time.monotonic())
+        debts = window.take_debts()
         try:
             decision = await self._breaker.run("hit", lambda: self._ask_redis(key, limit, cost, debts))
         except _RedisAwayError:
-            put_back(debts)
+            window.put_back(debts)
             DEGRADED.inc()
             return self._decide(key, limit, cost)
         except BaseException:
-            put_back(debts)
+            window.put_back(debts)
             raise
         if decision.allowed:
             # should Redis go away within the window, this process goes on from here and not from zero

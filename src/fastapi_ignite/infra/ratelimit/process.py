@@ -35,6 +35,7 @@ class ProcessWindow:
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
         self._used = 0
+        self._may_owe = False  # else there are up to a thousand entries to look through, for nothing
 
     @property
     def used(self) -> int:
@@ -60,7 +61,8 @@ class ProcessWindow:
             entry = Entry(at, 0, 0)
             self._entries.append(entry)
         entry.units += units
-        entry.owed += units if owed else 0
+        if owed:
+            self.owe(entry, units)
         self._used += units
 
     def free_at(self, units: int) -> float:
@@ -72,18 +74,25 @@ class ProcessWindow:
                 return entry.at + WINDOW_SECONDS
         return self.newest + WINDOW_SECONDS
 
+    def owe(self, entry: Entry, units: int) -> None:
+        """Remember that Redis must be told of these units."""
+        entry.owed += units
+        self._may_owe = True
+
     def take_debts(self) -> list[Debt]:
         """Return what Redis must be told; each unit is returned once."""
+        if not self._may_owe:
+            return []
+        self._may_owe = False
         debts = [Debt(entry, entry.owed) for entry in self._entries if entry.owed]
         for debt in debts:
             debt.entry.owed = 0
         return debts
 
-
-def put_back(debts: Sequence[Debt]) -> None:
-    """Owe these again, because Redis was not told."""
-    for debt in debts:
-        debt.entry.owed += debt.units
+    def put_back(self, debts: Sequence[Debt]) -> None:
+        """Owe these again, because Redis was not told."""
+        for debt in debts:
+            self.owe(debt.entry, debt.units)
 
 
 class ProcessWindows:

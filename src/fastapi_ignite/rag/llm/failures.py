@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from typing import ClassVar, TypeVar
 
 import httpx2
@@ -97,9 +96,10 @@ class ProviderBreaker(CircuitBreaker):
         if self._in_a_row >= FAILURES_IN_A_ROW or isinstance(error, _REFUSED):
             super()._open(operation, error)
 
-    def _bound(self, seconds: float) -> AbstractAsyncContextManager[object]:
+    async def _bounded(self, call: Callable[[], Awaitable[T]], seconds: float | None) -> T:
         """Use a plain timeout: beside many seconds, a lag of the event loop does not matter."""
-        return asyncio.timeout(seconds)
+        async with asyncio.timeout(seconds):
+            return await call()
 
     def _failed(self, operation: str, error: Exception, *, outage: bool) -> None:
         del outage

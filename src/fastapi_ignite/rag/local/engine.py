@@ -36,6 +36,7 @@ from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
 from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository, indexed_text
 from fastapi_ignite.rag.local.retrieval import Retriever
+from fastapi_ignite.rag.local.vector_indexes import VectorIndexes
 from fastapi_ignite.rag.text.chunking import chunk_text
 
 # Parameters of one statement: large enough that round trips do not count, small enough for memory.
@@ -80,7 +81,7 @@ class LocalEngine:
     """Searches and answers inside PostgreSQL.
 
     `embedder` is the embedder of new projects; the others keep theirs. `embedding` names the server of the embedder
-    `http`. `answerer` answers the questions of all projects.
+    `http`. `answerer` answers the questions of all projects. Only a worker has `vector_indexes`.
     """
 
     name = "local"
@@ -92,12 +93,14 @@ class LocalEngine:
         embedding: EmbeddingSettings | None = None,
         *,
         answerer: Answerer | None = None,
+        vector_indexes: VectorIndexes | None = None,
     ) -> None:
         self._database = database
         self._embedders = Embedders(embedder, embedding)
         self._answerer = answerer or ExtractiveAnswerer(self._embedders)
         self._retriever = Retriever(database, self._embedders)
         self._backfill = Backfill(database, self._embedders)
+        self._vector_indexes = vector_indexes
 
     async def verify(self) -> None:
         await self._embedders.verify()
@@ -149,6 +152,10 @@ class LocalEngine:
 
     async def backfill_embeddings(self) -> bool:
         return await self._backfill.step()
+
+    async def maintain_indexes(self) -> None:
+        if self._vector_indexes is not None:
+            await self._vector_indexes.maintain()
 
     async def ask(
         self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False

@@ -58,6 +58,7 @@ class Chunk(TenantScoped, Base):
         Index("ix_chunks_tenant_id_project_id", "tenant_id", "project_id"),
         Index("ix_chunks_tenant_id_text_sha256", "tenant_id", "text_sha256"),
         Index("ix_chunks_terms", "terms", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+        {"info": {"optional_indexes": {"ix_chunks_embedding_*"}}},  # those of large projects, see `vector_indexes`
     )
 
     project_id: Mapped[UUID]

@@ -24,7 +24,7 @@ _INDEX = FixedStatement("""
 """)
 # The statements on `chunks` leave the tenant to the policy: see the repository.
 #
-# The best by words and the nearest by meaning, each with both of its scores. All chunks of the project are compared.
+# The best by words and the nearest by meaning, each with both of its scores. The migrations have the two functions.
 # A vector in parentheses is read once: PostgreSQL would parse a parameter again for every row.
 # LIMIT 1 keeps the sub-query apart, so that a chunk is found by its primary key. Joined, the tenant's chunks would all
 # be read where the planner takes the tenant for a small one.
@@ -32,15 +32,7 @@ _LEXICAL, _DENSE = "(SELECT CAST(:lexical AS text)::sparsevec)", "(SELECT CAST(:
 _CANDIDATES = FixedStatement(f"""
     SELECT scored.* FROM (
         SELECT chunk_id FROM search_lexical(:project_id, CAST(:generating AS integer[]), {_LEXICAL}, :row_limit)
-        UNION
-        (
-            SELECT id FROM chunks
-            WHERE project_id = :project_id AND embedding IS NOT NULL AND {_DENSE} IS NOT NULL
-                AND document_id NOT IN (
-                    SELECT id FROM documents WHERE project_id = :project_id AND hidden_at IS NOT NULL
-                )
-            ORDER BY embedding <=> {_DENSE} LIMIT :row_limit
-        )
+        UNION SELECT chunk_id FROM search_dense(:project_id, {_DENSE}, :row_limit)
     ) AS found CROSS JOIN LATERAL (
         SELECT id, document_id, -(lexical <#> {_LEXICAL}) AS bm25, 1 - (embedding <=> {_DENSE}) AS cosine
         FROM chunks WHERE id = found.chunk_id LIMIT 1
