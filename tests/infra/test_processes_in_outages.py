@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 AWAY_SECONDS = 4  # Dramatiq connects every three seconds
 JOBS = 5
 # These jobs only send a message. If that fails, they log nothing themselves.
-BROKER_JOBS = {"resume_embedding", "roll_up_usage", "reconcile", "sync_billing"}
+BROKER_JOBS = {"resume_embedding", "check_indexes", "roll_up_usage", "reconcile", "sync_billing"}
 if "openai" not in ENGINES:
     BROKER_JOBS.add("rebuild_indexes")  # only that engine can lose an index
 
