@@ -13,7 +13,8 @@ SIGNATURE = "search_dense(uuid, halfvec, integer)"
 # It runs with the rights of its caller, so the policies apply. Row-level security does not keep PostgreSQL from reading
 # rows in the order of an index.
 #
-# Only a statement with the project and the dimensions as constants matches the index; both have types without quotes.
+# Only a statement with the project and the dimensions as constants matches the index. A uuid and an integer cannot
+# contain a quotation mark, so nothing else gets into the statement.
 # enable_sort: with old statistics the planner may take the project for a few rows and sort all of them instead.
 # With fewer candidates some questions lose their whole topic: with 200 at 200,000 chunks, with 400 at 300,000. The most
 # that pgvector allows is 1000. The scan goes on until enough chunks of visible documents are found. It gives up after
@@ -27,9 +28,10 @@ DECLARE
     candidates text;
     row_count integer;
 BEGIN
-    SELECT CASE WHEN c.reltuples < 100000 THEN '400' ELSE '1000' END INTO candidates
-    FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
-    WHERE i.indexrelid = to_regclass('public.ix_chunks_embedding_' || replace(project::text, '-', '')) AND i.indisvalid;
+    SELECT CASE WHEN r.chunk_count < 100000 THEN '400' ELSE '1000' END INTO candidates
+    FROM pg_index AS i, public.rag_indexes AS r
+    WHERE r.project_id = project AND i.indisvalid
+        AND i.indexrelid = to_regclass('public.ix_chunks_embedding_' || replace(project::text, '-', ''));
     IF FOUND THEN
         PERFORM set_config('hnsw.ef_search', candidates, true), set_config('hnsw.max_scan_tuples', '20000', true),
             set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('enable_sort', 'off', true);

@@ -110,24 +110,31 @@ def check() -> None:
 
 @group.command("vector-indexes")
 def vector_indexes() -> None:
-    """Build and drop the vector indexes of large projects, as a worker does, and list them."""
+    """Build and drop the vector indexes of large projects, as a worker does, and list them.
+
+    The exit code is 1 if a large project goes on without an index. The log says why.
+    """
     settings = get_settings()
     protect_process_memory(debug=settings.app.debug)
     configure_logging(settings)
     with open_services(settings) as services, migrations.naming_postgres_in_errors(services.addresses):
-        asyncio.run(_maintain_vector_indexes(services.addresses, settings))
+        unbuilt = asyncio.run(_maintain_vector_indexes(services.addresses, settings))
+    if unbuilt:
+        typer.echo(f"{unbuilt} large projects have no index, and are searched without one.")
+        raise typer.Exit(1)
 
 
-async def _maintain_vector_indexes(addresses: ServiceAddresses, settings: Settings) -> None:
+async def _maintain_vector_indexes(addresses: ServiceAddresses, settings: Settings) -> int:
     from fastapi_ignite.rag.local.vector_indexes import VectorIndexes  # noqa: PLC0415  # numpy
 
     database = Database(addresses.worker_url, pool_size=1)
     try:
         indexes = VectorIndexes(database, addresses.owner_url, settings.vector_index)
-        await indexes.maintain()
+        unbuilt = await indexes.maintain()
         for index in await indexes.list():
             state = "complete" if index.is_complete else "not complete: it is not used"
             typer.echo(f"project {index.project_id}: {index.megabytes:,} MB, {state}")
+        return unbuilt
     finally:
         await database.close()
 

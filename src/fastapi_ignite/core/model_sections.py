@@ -94,12 +94,12 @@ class VectorIndexSettings(Section):
         le=1_000_000_000,
         description="A project with at least so many passages gets an index; of a smaller one all are compared.",
     )
-    memory_mb: int = Field(
-        1024,
+    memory_mb: int | None = Field(
+        None,
         ge=64,
         le=262_144,
-        description="Memory that PostgreSQL may use to build one. A passage with MiniLM needs 1.7 KB; "
-        "with less it takes several times as long.",
+        description="Memory that PostgreSQL may use to build one, else its own `maintenance_work_mem`. A passage with "
+        "MiniLM needs 1.7 KB; with less it takes several times as long. In a container `/dev/shm` must be larger.",
     )
 
 

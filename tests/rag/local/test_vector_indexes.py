@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from fastapi_ignite.core.model_sections import VectorIndexSettings
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.rag.local import vector_indexes
 from fastapi_ignite.rag.local.embedding import Vectors, halfvec_text
 from fastapi_ignite.rag.local.lexical import sparsevec_text
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
@@ -90,6 +91,20 @@ async def scans(project: RagProject) -> int:
 async def built(project: RagProject) -> dict[str, bool]:
     """Return the vector indexes of the database, and whether each is complete."""
     return dict(await project.rows(INDEXES))
+
+
+async def test_a_tenant_has_a_share_of_the_indexes(
+    rag_project: RagProjectFactory, indexes: VectorIndexes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = await rag_project(embedder="minilm"), await rag_project(embedder="minilm")
+    for project in (mine, other):
+        await add(project, LARGE)
+    monkeypatch.setattr(vector_indexes, "MOST_OF_A_TENANT", 0)
+    await indexes.maintain()
+    assert await built(mine) == {}
+    monkeypatch.setattr(vector_indexes, "MOST_OF_A_TENANT", 1)
+    assert await indexes.maintain() == 0
+    assert set(await built(mine)) == {index_name(mine.project_id), index_name(other.project_id)}
 
 
 class TestSearch:

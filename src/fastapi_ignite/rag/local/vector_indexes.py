@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from fastapi_ignite.infra.db.logins import LOGIN_REFUSED
 
 # Statements that read `chunks` are planned with all indexes in mind: 200 of them add 0.4 ms.
 MOST_INDEXES: Final = 100
+MOST_OF_A_TENANT: Final = 20
 # An index is dropped when its project has shrunk to this share of the size that brings one, and not at once.
 KEPT_SHARE: Final = 0.5
 # pgvector takes vectors of half precision up to this length into an index.
@@ -41,7 +43,7 @@ _BUILD_BYTES: Final = 900
 _MEGABYTE: Final = 1 << 20
 
 _LARGE_PROJECTS = text("""
-    SELECT project_id, dimensions, chunk_count FROM rag_indexes
+    SELECT tenant_id, project_id, dimensions, chunk_count FROM rag_indexes
     WHERE chunk_count >= :least AND dimensions BETWEEN 1 AND :longest
     ORDER BY chunk_count DESC, project_id
 """)
@@ -66,6 +68,7 @@ class _ImpossibleError(Exception):
 class LargeProject:
     """A project that is to have a vector index."""
 
+    tenant_id: UUID
     project_id: UUID
     dimensions: int
     chunk_count: int
@@ -118,28 +121,35 @@ class VectorIndexes:
         self._reported = ""
         self._retry_at: dict[UUID, float] = {}
 
-    async def maintain(self) -> None:
+    async def maintain(self) -> int:
         """Drop the indexes that are not needed, and build those that are missing, one after the other.
 
+        Return how many projects go on without an index that they should have.
         No transaction is open while an index is built. Of several processes one does the work, and the others return.
         An index whose build was interrupted is not used; it is dropped and built again. If the process dies,
         PostgreSQL finishes the index, and holds the lock so long.
         """
         work = await self._work()
-        if not work.unneeded and not work.missing:
-            return
+        if not work.unneeded and not self._due(work.missing):
+            return len(work.missing)
         try:
             async with self._owner() as owner:
                 if not await owner.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _BUILD_LOCK}):
-                    return
+                    return len(work.missing)
                 work = await self._work()  # another process may have done it meanwhile
                 for name in work.unneeded:
                     await owner.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS public.{name}")
                     log.info("vector index dropped", index=name)
-                for project in work.missing:
-                    await self._build(owner, project)
+                built = [await self._build(owner, project) for project in self._due(work.missing)]
+                return len(work.missing) - sum(built)
         except _ImpossibleError as error:
             self._report(str(error), len(work.missing))
+            return len(work.missing)
+
+    def _due(self, missing: Sequence[LargeProject]) -> list[LargeProject]:
+        """Return the projects whose index did not fail to be built within the last hour."""
+        now = time.monotonic()
+        return [project for project in missing if self._retry_at.get(project.project_id, now) <= now]
 
     async def list(self) -> Sequence[VectorIndex]:
         async with self._database.system() as session:
@@ -158,14 +168,16 @@ class VectorIndexes:
         built = await self.list()
         kept = {project.project_id for project in large}
         complete = {index.project_id for index in built if index.is_complete and index.project_id in kept}
-        now = time.monotonic()
-        missing = [
-            project
-            for project in large
-            if project.chunk_count >= least
-            and project.project_id not in complete
-            and self._retry_at.get(project.project_id, now) <= now
-        ]
+        held = Counter(project.tenant_id for project in large if project.project_id in complete)
+        missing = []
+        for project in large:
+            if (
+                project.chunk_count >= least
+                and project.project_id not in complete
+                and held[project.tenant_id] < MOST_OF_A_TENANT
+            ):
+                held[project.tenant_id] += 1
+                missing.append(project)
         unneeded = [index_name(index.project_id) for index in built if index.project_id not in complete]
         return _Work(unneeded, missing[: max(MOST_INDEXES - len(complete), 0)])
 
@@ -188,13 +200,17 @@ class VectorIndexes:
         finally:
             await engine.dispose()
 
-    async def _build(self, owner: AsyncConnection, project: LargeProject) -> None:
-        """Build one index. If PostgreSQL refuses, for example for want of memory or space, try again in an hour."""
+    async def _build(self, owner: AsyncConnection, project: LargeProject) -> bool:
+        """Build one index. If PostgreSQL refuses, for example for want of memory or space, try again in an hour.
+
+        Return whether it was built.
+        """
         began = time.monotonic()
-        memory = max(min(project.build_megabytes, self._settings.memory_mb), 1)
-        log.info("vector index begun", project_id=str(project.project_id), chunks=project.chunk_count, megabytes=memory)
+        log.info("vector index begun", project_id=str(project.project_id), chunks=project.chunk_count)
         try:
-            await owner.exec_driver_sql(f"SET maintenance_work_mem = '{memory}MB'")
+            if self._settings.memory_mb is not None:
+                memory = max(min(project.build_megabytes, self._settings.memory_mb), 1)
+                await owner.exec_driver_sql(f"SET maintenance_work_mem = '{memory}MB'")
             for limit in ("statement_timeout", "lock_timeout"):
                 await owner.exec_driver_sql(f"SET {limit} = 0")
             await owner.exec_driver_sql(project.statement)
@@ -206,8 +222,9 @@ class VectorIndexes:
                 "vector index not built: its project is searched without one; the next try is in an hour",
                 project_id=str(project.project_id),
             )
-            return
+            return False
         log.info("vector index built", project_id=str(project.project_id), seconds=round(time.monotonic() - began, 1))
+        return True
 
     def _report(self, reason: str, projects: int) -> None:
         """Log a reason once, as every run finds it again."""
