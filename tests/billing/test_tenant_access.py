@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from fastapi_ignite.billing.tenant_access import CHANNEL, TOLD_SECONDS, TenantAccessReader
+from fastapi_ignite.billing.tenant_access import CHANNEL, NOTIFIED_SECONDS, TenantAccessReader
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import TenantAccess
 from fastapi_ignite.infra.db import Database, notifications
@@ -26,7 +26,7 @@ from support.pgbouncer_server import reason_to_skip, running_pgbouncer
 from support.tenant_records import eventually
 from support.watched_statements import recorded_statements
 
-PATIENCE = TOLD_SECONDS / 3  # far more than a busy machine needs, and far less than an access is remembered
+PATIENCE = NOTIFIED_SECONDS / 3  # far more than a busy machine needs, and far less than an access is remembered
 DEFAULT_RPM = 70
 NAME = "test-listener"
 OPEN, SUSPENDED = TenantAccess(DEFAULT_RPM, suspended=False), TenantAccess(DEFAULT_RPM, suspended=True)

@@ -123,7 +123,7 @@ async def test_a_failure_that_nobody_waits_for_is_not_logged(source: Source, cap
 async def test_it_is_kept_longer_while_somebody_tells_of_changes(source: Source, fake_clock: FakeClock) -> None:
     source.go_on.set()
     told = True
-    values = Remembered(source.look_up, seconds=1, told_seconds=60, is_told=lambda: told)
+    values = Remembered(source.look_up, seconds=1, notified_seconds=60, is_notified=lambda: told)
     assert await values.get("a") == "a 1"
     fake_clock.now += 59
     assert await values.get("a") == "a 1"

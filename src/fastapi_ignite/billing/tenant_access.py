@@ -13,14 +13,14 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.db.notifications import NotificationListener
 
 REMEMBERED_SECONDS = 1.0
-TOLD_SECONDS = 60.0
+NOTIFIED_SECONDS = 60.0
 CHANNEL = "ignite_tenant_access"  # triggers tell it the id of a tenant, or an empty text for all tenants
 
 
 class TenantAccessReader:
     """Reads the access of tenants. A change acts within a second.
 
-    It remembers an answer until PostgreSQL tells of a change, for `TOLD_SECONDS` at most. While it does not hear of
+    It remembers an answer until PostgreSQL tells of a change, for `NOTIFIED_SECONDS` at most. While it does not hear of
     changes, it remembers an answer for a second.
     """
 
@@ -31,8 +31,8 @@ class TenantAccessReader:
         self._remembered = Remembered(
             self._look_up,
             seconds=REMEMBERED_SECONDS,
-            told_seconds=TOLD_SECONDS,
-            is_told=changes.is_receiving if changes else None,
+            notified_seconds=NOTIFIED_SECONDS,
+            is_notified=changes.is_receiving if changes else None,
         )
         if changes:
             changes.on_notice = self._forget

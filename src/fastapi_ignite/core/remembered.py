@@ -15,8 +15,8 @@ class Remembered(Generic[K, V]):
     """Keeps each result of `look_up` for `seconds`. Concurrent callers share one look-up. Errors are not kept.
 
     Each process has its own cache, so it may learn of a change up to `seconds` late. Where somebody calls `forget` at
-    each change, results are kept for `told_seconds` instead, as long as `is_told()` returns True. Of more than `most`
-    results, the one that was looked up first makes room.
+    each change, results are kept for `notified_seconds` instead, as long as `is_notified()` returns True. Of more than
+    `most` results, the one that was looked up first makes room.
     """
 
     def __init__(
@@ -24,14 +24,14 @@ class Remembered(Generic[K, V]):
         look_up: Callable[[K], Awaitable[V]],
         *,
         seconds: float,
-        told_seconds: float = 0.0,
-        is_told: Callable[[], bool] | None = None,
+        notified_seconds: float = 0.0,
+        is_notified: Callable[[], bool] | None = None,
         most: int = 50_000,
     ) -> None:
         self._look_up = look_up
         self._seconds = seconds
-        self._told_seconds = told_seconds
-        self._is_told = is_told
+        self._notified_seconds = notified_seconds
+        self._is_notified = is_notified
         self._most = most
         self._known: dict[K, tuple[float, V]] = {}
         self._running: dict[K, asyncio.Task[V]] = {}
@@ -58,7 +58,9 @@ class Remembered(Generic[K, V]):
         self._running.clear()
 
     def _is_fresh(self, age: float) -> bool:
-        return age < self._seconds or (age < self._told_seconds and self._is_told is not None and self._is_told())
+        return age < self._seconds or (
+            age < self._notified_seconds and self._is_notified is not None and self._is_notified()
+        )
 
     def _forget_task(self, key: K, done: asyncio.Task[V]) -> None:
         if self._running.get(key) is done:

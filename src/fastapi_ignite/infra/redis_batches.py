@@ -28,8 +28,8 @@ class RedisBatches:
 
     Most of the time that redis-py takes for a command is for its pool, its time limits and its metrics. Here, one
     connection of the pool is kept until the pool is closed, and a message has one time limit. A caller waits for two
-    round trips at most. Each caller gets the answer or the error of its own command, without the conversions of
-    `Redis`. When the connection fails, all callers of the message get the error.
+    round trips at most, unless more than `MOST_COMMANDS` wait. Each caller gets the answer or the error of its own
+    command, without the conversions of `Redis`. When the connection fails, all callers of the message get the error.
     """
 
     def __init__(self, redis: Redis) -> None:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 FORMAT = 1  # of entries; a new one makes every older entry unreachable
 MAX_TTL_SECONDS = 86_400
 DIGEST_BYTES = 16
-RECOGNISED_BYTES = 64 * 1024  # of an entry that may be kept in the process
+KEPT_BYTES = 64 * 1024  # of an entry that may be kept in the process
 
 
 class CorruptEntryError(ValueError):
@@ -113,7 +113,7 @@ class Entry(NamedTuple):
     @classmethod
     def from_bytes(cls, key: str, data: bytes) -> Entry:
         """Read an entry; garbage, half an entry and another key's entry raise `CorruptEntryError`."""
-        return _recognised(key, data) if len(data) <= RECOGNISED_BYTES else _parsed(key, data)
+        return _parsed_before(key, data) if len(data) <= KEPT_BYTES else _parsed(key, data)
 
     def to_bytes(self, key: str) -> bytes:
         content = json.dumps(self[1:], separators=(",", ":")).encode() + b"\n" + self.body
@@ -147,7 +147,7 @@ def _parsed(key: str, data: bytes) -> Entry:
 
 
 # A hot entry is read again and again: to check and parse it takes 4 us, to recognise it less than 1.
-_recognised = lru_cache(maxsize=16)(_parsed)
+_parsed_before = lru_cache(maxsize=16)(_parsed)
 
 
 def _digest(key: str, content: bytes) -> bytes:

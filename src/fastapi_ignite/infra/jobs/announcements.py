@@ -12,7 +12,7 @@ from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import RedisError
 
-# A queue is asked this often all the same: for announcements that were lost, and for messages of a dead worker.
+# A queue is asked this often all the same, because an announcement may be lost.
 POLL_SECONDS = 5.0
 UNANNOUNCED_POLL_SECONDS = 1.0
 RECONNECT_SECONDS = 1.0
@@ -38,7 +38,7 @@ class MessageListener:
     def __init__(self, client: Redis, channel: str) -> None:
         self._client = client
         self._channel = channel
-        self._queues: dict[str, threading.Event] = {}
+        self._queues: dict[bytes, threading.Event] = {}
         self._connected = False
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -54,7 +54,7 @@ class MessageListener:
         with self._lock:
             if self._thread.ident is None:
                 self._thread.start()
-            return self._queues.setdefault(queue, threading.Event())
+            return self._queues.setdefault(queue.encode(), threading.Event())
 
     def stop(self) -> None:
         """End the thread, which looks four times a second whether it has to. Its client can then be closed."""
@@ -69,7 +69,8 @@ class MessageListener:
                     self._receive(subscription)
             except (RedisError, OSError) as error:  # the consumers report that Redis is away
                 log.debug("announcements of messages lost", error=type(error).__name__)
-            self._connected = False
+            finally:
+                self._connected = False
             self._stopped.wait(RECONNECT_SECONDS)
 
     def _receive(self, subscription: PubSub) -> None:
@@ -81,7 +82,7 @@ class MessageListener:
             if message["type"] == "subscribe":  # also after a lost connection, on which announcements were missed
                 self._connected = True
                 self._wake(list(self._queues.values()))
-            elif queue := self._queues.get(message["data"].decode()):
+            elif queue := self._queues.get(message["data"]):
                 self._wake([queue])
 
     def _wake(self, queues: Iterable[threading.Event]) -> None:

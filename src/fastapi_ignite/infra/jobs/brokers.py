@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 NAMESPACE = "ignite-jobs"
 SOCKET_TIMEOUT_SECONDS = 2
 RABBITMQ_HEARTBEAT_SECONDS = 10
+# Of a million calls, this many look for messages of dead workers. Dramatiq's 1,000 suit consumers that ask more often.
+MAINTENANCE_CHANCE = 10_000
 DEAD_MESSAGE_MILLISECONDS = 24 * 3_600_000
 
 
@@ -43,6 +45,7 @@ class RedisJobBroker(MonitoredBroker, RedisBroker):
             client=client,
             middleware=middleware(self.outages),
             namespace=NAMESPACE,
+            maintenance_chance=MAINTENANCE_CHANCE,
             dead_message_ttl=DEAD_MESSAGE_MILLISECONDS,
         )
         # channels are the same in every database of a server
