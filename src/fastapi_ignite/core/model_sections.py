@@ -99,7 +99,7 @@ class VectorIndexSettings(Section):
         ge=64,
         le=262_144,
         description="Memory that PostgreSQL may use to build one, else its own `maintenance_work_mem`. A passage with "
-        "MiniLM needs 1.7 KB; with less it takes several times as long. In a container `/dev/shm` must be larger.",
+        "MiniLM needs 2 KB; with less it takes several times as long. In a container `/dev/shm` must be larger.",
     )
 
 
