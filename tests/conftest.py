@@ -113,6 +113,16 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     )
 
 
+@pytest.fixture
+def restored_logging(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Restore the log handlers before pytest ends its capture, because the worker's threads may log at any time."""
+    del capsys
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    yield
+    root.handlers, root.level = before
+
+
 @pytest.fixture(scope="session")
 def simulator() -> Generator[RunningSimulator]:
     """Run the OpenAI simulator that all tests of this process share. A test must not change its faults or its objects.

@@ -22,15 +22,6 @@ def request_id() -> Iterator[str]:
         yield "asked"
 
 
-@pytest.fixture
-def restored_logging(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    del capsys
-    root = logging.getLogger()
-    before = root.handlers, root.level
-    yield
-    root.handlers, root.level = before
-
-
 @pytest.mark.usefixtures("restored_logging", "request_id")
 @pytest.mark.parametrize("env", ["development", "production"])
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING"])

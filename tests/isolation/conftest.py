@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
 import httpx2
@@ -68,13 +67,3 @@ def probed(
     tables: Sequence[TenantTable],
 ) -> ProbedDatabase:
     return ProbedDatabase(api_database, database, state["admin_database"], sample_tenant.tenant.id, tables)
-
-
-@pytest.fixture
-def restored_logging(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Restore the log handlers before pytest ends its capture, because the worker's threads may log at any time."""
-    del capsys
-    root = logging.getLogger()
-    before = root.handlers, root.level
-    yield
-    root.handlers, root.level = before
