@@ -1,4 +1,4 @@
-"""What the settings that fit the machine buy, beside those that the embedded PostgreSQL had for every machine.
+"""Measure PostgreSQL with the settings that fit the machine, beside the fixed ones that it had on every machine.
 
     python -m bench.server_settings [--chunks 20000] [--rounds 5] [--questions 20] [--megabytes 0.5] [--index]
 

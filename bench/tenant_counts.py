@@ -1,4 +1,4 @@
-"""What a request costs in a database of one tenant, and in one of 10,000, in one run.
+"""Measure what a request costs in a database of one tenant, and in one of 10,000, in one run.
 
     python -m bench.tenant_counts [--tenants 10000] [--rounds 5] [--seconds 3] [--connections 4] [--only NAME]
 

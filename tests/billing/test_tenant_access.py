@@ -33,7 +33,7 @@ OPEN, SUSPENDED = TenantAccess(DEFAULT_RPM, suspended=False), TenantAccess(DEFAU
 
 
 class Process:
-    """What an API process knows of tenants, and the changes that other processes make."""
+    """An API process that remembers the access of tenants. Its methods also make the changes of other processes."""
 
     def __init__(self, addresses: ServiceAddresses, database: Database, listener: NotificationListener) -> None:
         self.addresses = addresses
@@ -212,7 +212,7 @@ async def test_changes_act_while_the_connection_is_silent(process: Process, make
 async def test_a_pooler_is_never_trusted(
     addresses: ServiceAddresses, make_tenant: TenantFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its only server session would even listen: what arrives while no client uses it is thrown away."""
+    """pgbouncer throws away the notices that arrive while no client uses the session that listens."""
     tenant = await make_tenant()
 
     async def refused() -> bool:

@@ -18,7 +18,7 @@ OWN_CGROUPS = Path("/proc/self/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a process may use: bytes of memory, and processors."""
+    """The bytes of memory and the number of processors that a process may use."""
 
     memory: int
     cores: int
