@@ -212,7 +212,7 @@ async def test_changes_act_while_the_connection_is_silent(process: Process, make
 async def test_a_pooler_is_never_trusted(
     addresses: ServiceAddresses, make_tenant: TenantFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """pgbouncer throws away the notices that arrive while no client uses the session that listens."""
+    """A pooler throws away the notices that arrive while no client uses the session that listens."""
     tenant = await make_tenant()
 
     async def refused() -> bool:
