@@ -32,7 +32,7 @@ class ExtractiveAnswerer:
         usage.tokens_in += tokens_in
         if found is not None and evidence:
             evidence = await self._compared(evidence, question, found)
-        quotes = select_quotes(evidence, found.terms) if found is not None else []
+        quotes = select_quotes(evidence, found.question.terms) if found is not None else []
         text = said(quotes) or REFUSAL
         usage.tokens_out += await asyncio.to_thread(count_tokens, text)
         yield Draft(quotes)
@@ -42,7 +42,7 @@ class ExtractiveAnswerer:
 
     async def _compared(self, evidence: list[Evidence], question: str, found: Retrieved) -> list[Evidence]:
         """Add each piece's similarity to the question, where the thresholds were chosen for such texts."""
-        embedder = await self._embedders.find(found.model)
+        embedder = await self._embedders.find(found.question.model)
         if embedder is None or found.vector is None or not embedder.is_calibrated(question):
             return evidence
         readings = [each.reading for each in evidence if embedder.is_calibrated(each.reading)]
@@ -61,4 +61,4 @@ def _evidence(question: str, found: Retrieved | None) -> tuple[int, list[Evidenc
     if found is None:
         return tokens, []
     tokens += sum(count_tokens(passage.text) for passage in found.passages)
-    return tokens, shortlist(found.passages, found.terms)
+    return tokens, shortlist(found.passages, found.question.terms)

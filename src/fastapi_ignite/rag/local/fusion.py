@@ -6,15 +6,14 @@ Reciprocal ranks were worse on every collection tried: they forget by how much o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 # The best of 0.4, 0.5, 0.6, 0.7 for MiniLM on cranfield and within 0.001 of it on xquad.
 DENSE_WEIGHT = 0.6
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A chunk that either search found, with its exact score in both. `cosine` is None while it is not embedded."""
 
     chunk_id: UUID
@@ -23,8 +22,7 @@ class Candidate:
     cosine: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A candidate with its fused score, between 0 and 1, which is comparable within one question only."""
 
     candidate: Candidate

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Final
 
 from fastapi_ignite.rag.text.analysis import analyze
-from fastapi_ignite.rag.text.words import QUESTION_WORDS, STOP_WORDS
+from fastapi_ignite.rag.text.words import FUNCTION_WORDS
 
 # A short word is one letter away from too many others.
 SHORTEST: Final = 5
@@ -28,7 +28,7 @@ def unknown_words(question: str, frequencies: Mapping[str, int]) -> list[str]:
     found = []
     for match in _WORD.finditer(question):
         word = match.group().lower()
-        if not (word.isascii() and SHORTEST <= len(word) <= LONGEST) or word in STOP_WORDS | QUESTION_WORDS:
+        if not (word.isascii() and SHORTEST <= len(word) <= LONGEST) or word in FUNCTION_WORDS:
             continue
         terms = analyze(word)
         if terms and not any(frequencies.get(term, 0) for term in terms) and word not in _common_words():

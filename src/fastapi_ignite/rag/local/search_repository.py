@@ -89,8 +89,7 @@ async def find_candidates(
         "dense": None if dense is None else dense.tolist(),
         "row_limit": CANDIDATES,
     }
-    rows = await database.read(tenant_id, _CANDIDATES, values)
-    return [Candidate(row.id, row.document_id, row.bm25, row.cosine) for row in rows]
+    return [Candidate(*row) for row in await database.read(tenant_id, _CANDIDATES, values)]
 
 
 async def find_passages(database: Database, tenant_id: UUID, ranked: Sequence[Ranked]) -> list[Passage]:

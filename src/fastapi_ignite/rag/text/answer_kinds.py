@@ -12,7 +12,7 @@ from typing import Final
 
 from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.spelling import without_invisible
-from fastapi_ignite.rag.text.words import QUESTION_WORDS, STOP_WORDS, word_list
+from fastapi_ignite.rag.text.words import FUNCTION_WORDS, QUESTION_WORDS, STOP_WORDS, word_list
 
 
 class AnswerKind(Enum):
@@ -170,7 +170,7 @@ _SIGNS: Final = {
     AnswerKind.EMAIL: ((_EMAIL,), frozenset[str]()),
     AnswerKind.COLOUR: ((), _COLOURS),
 }
-_NO_NAMES: Final = _TIME_WORDS | STOP_WORDS | QUESTION_WORDS
+_NO_NAMES: Final = _TIME_WORDS | FUNCTION_WORDS
 _BE: Final = word_list("is are was were be been being")
 _DO: Final = word_list("do does did")
 _PASSIVE_REACH: Final = 4
@@ -320,7 +320,7 @@ def _counted_terms(text: str) -> Iterator[frozenset[str]]:
     text = _POINT_IN_TIME.sub(" ", text)
     for number in _NUMBER.finditer(text):
         counted = _COUNTED.match(text, number.end())
-        if counted is None or counted["nouns"].split()[0].casefold() in STOP_WORDS | QUESTION_WORDS:
+        if counted is None or counted["nouns"].split()[0].casefold() in FUNCTION_WORDS:
             yield frozenset()
         else:
             yield frozenset(analyze(counted["nouns"]))

@@ -8,7 +8,7 @@ from typing import Final
 
 from fastapi_ignite.rag.text.analysis import analyze
 from fastapi_ignite.rag.text.names import named_question_words, named_stop_words
-from fastapi_ignite.rag.text.words import QUESTION_WORDS, STOP_WORDS, word_list
+from fastapi_ignite.rag.text.words import FUNCTION_WORDS, word_list
 
 _UNITS: Final = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -56,7 +56,7 @@ def specific_terms(question: str) -> frozenset[str]:
     capitalised = [token for token in tokens[1:] if token[0].isupper() and not _HAS_DIGIT.search(token)]
     if len(capitalised) > len(tokens) / 2:
         capitalised = []
-    names = [token for token in capitalised if token.casefold() not in QUESTION_WORDS | STOP_WORDS]
+    names = [token for token in capitalised if token.casefold() not in FUNCTION_WORDS]
     codes = [token for token in tokens if _HAS_DIGIT.search(token)]
     terms = (term for token in (*names, *codes, *named_question_words(question)) for term in analyze(token))
     return frozenset((*terms, *named_stop_words(question)))
@@ -94,7 +94,7 @@ def _named_things(text: str) -> dict[str, set[str]]:
     for pattern in (_KIND_AND_NUMBER, _NAME_AND_KIND):
         for match in pattern.finditer(text):
             name = match["name"].casefold()
-            if name not in QUESTION_WORDS | STOP_WORDS or len(name) == 1:
+            if name not in FUNCTION_WORDS or len(name) == 1:
                 for term in analyze(match["kind"]):
                     found.setdefault(term, set()).add(name)
     return found

@@ -52,9 +52,10 @@ QUESTION_WORDS |= word_list(
     "\u0915\u093f\u0924\u0928\u0940 \u0915\u094d\u092f\u094b\u0902 \u0939\u0948 \u0939\u0948\u0902 "
     "\u0915\u093e \u0915\u0940 \u0915\u0947 \u092e\u0947\u0902 "
 )
-# The same in Chinese, Japanese, Thai and Korean, whose words no blank sets off, or whose endings ask: what, how many,
-# how long, where, which, who, when, how, whether; and the words for "of" and "is", whose pairs with the letters beside
-# them stand in no document.
+FUNCTION_WORDS = STOP_WORDS | QUESTION_WORDS
+# Words that ask in Chinese, Japanese, Thai and Korean, whose words no blank sets off, or whose endings ask: what, how
+# many, how long, where, which, who, when, how, whether; and the words for "of" and "is", whose pairs with the letters
+# beside them stand in no document.
 QUESTION_PHRASES = re.compile(
     "\u4e3a\u4ec0\u4e48|\u70ba\u4ec0\u9ebc|\u4ec0\u4e48|\u4ec0\u9ebc|\u591a\u5c11|\u591a\u4e45|\u591a\u957f|\u591a\u9577|"
     "\u54ea\u91cc|\u54ea\u88e1|\u54ea\u4e2a|\u54ea\u500b|\u54ea\u4e9b|\u54ea|\u8c01|\u8ab0|"
