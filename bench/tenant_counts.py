@@ -4,8 +4,9 @@
 
 Starts two installations. In each one, the product makes a tenant with a key, a project, files and answered questions.
 All rows of this tenant are then copied for the other tenants, with new ids and with the postings of their projects.
-In every round each kind of request is sent to one installation and to the other for some seconds: always for the same
-tenant, and for all tenants in turn. Both API processes share one core, and everything else runs on the others.
+Each kind of request is sent once for every tenant, because the first one of a tenant looks up what is remembered then.
+In every round it is sent to one installation and to the other for some seconds: always for the same tenant, and for all
+tenants in turn. Both API processes share one core, and everything else runs on the others.
 
 Ratios are those of many tenants to one, with the least and the most of a round, and less is better. Processor time is
 that of the API process; the time of a request is what a caller waits. Below the table stand the large tables that
@@ -266,14 +267,13 @@ def install(stack: ExitStack, tenants: int, cores: set[int]) -> Installation:
 def play(
     many: Installation, one: Installation, options: argparse.Namespace
 ) -> dict[str, tuple[list[Measurement], list[Measurement]]]:
-    """Warm both up, the cache with every item, and measure them in turn."""
-    for kind in options.only:
-        for each in (many, one):
-            warming = islice(each.messages(kind), len(each.items) if kind == CACHED else options.connections * 20)
-            send_in_turn(each.api.port, warming, accepts(kind), 300, connections=options.connections)
+    """Send each kind of request for every tenant or item once, and measure it in turn."""
     found: dict[str, tuple[list[Measurement], list[Measurement]]] = {kind: ([], []) for kind in options.only}
-    for number in range(options.rounds):
-        for kind, sides in found.items():
+    for kind, sides in found.items():
+        for each in (many, one):
+            warming = islice(each.messages(kind), max(len(each.projects), options.connections * 20))
+            send_in_turn(each.api.port, warming, accepts(kind), 600, connections=options.connections)
+        for number in range(options.rounds):
             turns = [(many, sides[0]), (one, sides[1])]
             for installation, measured in turns[:: -1 if number % 2 else 1]:
                 measured.append(measure(installation, kind, options.seconds, options.connections))

@@ -23,7 +23,7 @@ PUBLIC_ALGORITHMS = ("RS256", "ES256")
 # RFC 8725 3.11: a token of another type (a logout token, a DPoP proof) is not an access token
 TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 MAX_TOKEN_CHARACTERS = 8192
-MAX_REMEMBERED_TOKENS = 4096  # 1 KB each
+MAX_REMEMBERED_TOKENS = 50_000  # 400 bytes each
 MAX_KEY_ID_CHARACTERS = 200
 MAX_SUBJECT_CHARACTERS = 200
 
@@ -144,7 +144,7 @@ class TokenVerifier:
         self._require_short_life(claims)
         principal = self._principal(claims)
         if len(self._verified) >= MAX_REMEMBERED_TOKENS:
-            self._verified.clear()
+            del self._verified[next(iter(self._verified))]  # the one that was verified first
         expires_at = int(claims["exp"]) if "exp" in claims else None
         self._verified[digest] = _Verified(principal, header.get("kid"), key, expires_at)
         return principal
