@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,8 @@ from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
+# One is read while the answer of another is on its way.
+PARSERS_OF_A_BATCH = 2
 log = structlog.get_logger(__name__)
 
 
@@ -86,13 +89,20 @@ class BatchProcessor:
         engine = engine_of(project.engine, self._engines)
         if not isinstance(engine, GroupIndexing):
             return
-        read = []
-        for file in _first_of_equal_bytes(files, known):
-            try:
-                read.append(_ReadFile(file, await self._alone.extract(file, niceness)))
-            except Exception as error:  # noqa: BLE001  whatever broke, the file must come to an end
-                await self._alone.end_with(file, error)
-                del left[file.id]
+        read: list[_ReadFile] = []
+        waiting = iter(_first_of_equal_bytes(files, known))
+
+        async def read_files() -> None:
+            for file in waiting:
+                try:
+                    read.append(_ReadFile(file, await self._alone.extract(file, niceness)))
+                except Exception as error:  # noqa: BLE001  whatever broke, the file must come to an end
+                    await self._alone.end_with(file, error)
+                    del left[file.id]
+
+        async with asyncio.TaskGroup() as parsers:
+            for _ in range(PARSERS_OF_A_BATCH):
+                parsers.create_task(read_files())
         if read:
             await self._reserve(read)
             await self._index(engine, read)

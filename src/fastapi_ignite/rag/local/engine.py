@@ -37,6 +37,7 @@ from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.vector_indexes import VectorIndexes
 
 PURGE_BATCH = 1000
+SHORT_TEXT = 4_000
 
 
 class LocalEngine:
@@ -83,6 +84,8 @@ class LocalEngine:
             )
 
     async def prepare(self, source: DocumentSource) -> PreparedDocument:
+        if len(source.extracted.text) <= SHORT_TEXT:  # less than a millisecond, and a hop into a thread costs as much
+            return prepare_document(source)
         return await asyncio.to_thread(prepare_document, source)
 
     async def write_together(self, session: AsyncSession, prepared: Sequence[PreparedIndex]) -> None:
