@@ -130,7 +130,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for embedder in options.embedder:
         with open_folder() as folder:
-            stack = RunningStack(folder, EMBEDDER=embedder).wait_until_healthy()
+            stack = RunningStack(folder, RAG_EMBEDDER=embedder).wait_until_healthy()
             try:
                 stack.commands.run("plans", "set", "small-files", *PLAN.split()).succeeded()
                 for number in range(options.rounds):
