@@ -44,7 +44,7 @@ from fastapi_ignite.infra.jwks import KeySet
 from fastapi_ignite.infra.process import SUPERVISOR_PID_VARIABLE, exit_with_parent, protect_process_memory
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
-from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.infra.storage.backends import open_storage, verify_storage
 from fastapi_ignite.rag.engine import EmbeddingBackfill
 from fastapi_ignite.rag.engines import build_engines
 
@@ -94,7 +94,9 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
     )
     jobs = JobQueue(make_broker(addresses.broker_url))
     engines = build_engines(database, settings)
+    storage = open_storage(settings)
     try:
+        await verify_storage(settings, storage)
         if settings.app.production:
             await _refuse_stronger_login(database)
         for engine in engines.values():
@@ -111,7 +113,7 @@ async def open_state(settings: Settings, addresses: ServiceAddresses) -> AsyncGe
                 tenants=TenantAccessReader(database, settings.rate_limit.rpm, changes),
                 api_keys=ApiKeyAuthenticator(database, settings),
                 admins=AdminAuthenticator(admin_database, settings),
-                storage=LocalStorage(settings.ignite.data_dir / "storage"),
+                storage=storage,
                 jobs=jobs,
                 engines=engines,
                 schema=await asyncio.to_thread(migrations.history),

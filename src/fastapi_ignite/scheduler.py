@@ -21,7 +21,7 @@ from fastapi_ignite.infra.jobs import JobQueue, PeriodicJob, TaskContext, make_b
 from fastapi_ignite.infra.jobs.run_recorder import RunRecorder
 from fastapi_ignite.infra.jobs.run_tracker import RunTracker
 from fastapi_ignite.infra.services import Services
-from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.infra.storage.backends import open_storage, verify_storage
 from fastapi_ignite.tasks import PERIODIC_JOBS
 
 STOP_SECONDS = 4  # an idle stack ends within five
@@ -60,9 +60,10 @@ async def run(settings: Settings, services: Services) -> None:
     context = TaskContext(
         settings=settings,
         database=Database(services.addresses.worker_url, pool_size=2, application_name="ignite-scheduler"),
-        storage=LocalStorage(settings.ignite.data_dir / "storage"),
+        storage=open_storage(settings),
         jobs=JobQueue(make_broker(services.addresses.broker_url)),
     )
+    await verify_storage(settings, context.storage)
     tracker = RunTracker()
     recorder = RunRecorder(context.database, tracker, PERIODIC_JOBS)
     scheduler = schedule(context, tracker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import dramatiq
@@ -18,7 +19,7 @@ from fastapi_ignite.infra.jobs.heartbeat import WorkerHeartbeat
 from fastapi_ignite.infra.process import exit_with_parent, lower_session_priority, protect_process_memory
 from fastapi_ignite.infra.ratelimit import RateLimiter
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
-from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.infra.storage.backends import open_storage, verify_storage
 from fastapi_ignite.rag.engines import build_engines
 from fastapi_ignite.tasks import JOBS
 from fastapi_ignite.worker_context import WorkerContext
@@ -41,7 +42,7 @@ def declare_jobs(settings: Settings, addresses: ServiceAddresses, broker: JobBro
     context = WorkerContext(
         settings=settings,
         database=database,
-        storage=LocalStorage(settings.ignite.data_dir / "storage"),
+        storage=open_storage(settings),
         jobs=JobQueue(broker),
         engines=build_engines(database, settings, limiter=RateLimiter(redis), owner_url=addresses.owner_url),
     )
@@ -57,6 +58,7 @@ def build_broker() -> Broker:
     protect_process_memory(debug=settings.app.debug)
     configure_logging(settings)
     exit_with_parent()
+    asyncio.run(verify_storage(settings, open_storage(settings)))
     services = open_services(settings)
     os.nice(NICENESS)  # after the servers, which would inherit it
     broker = make_broker(services.addresses.broker_url)

@@ -68,6 +68,7 @@ async def test_a_missing_worker_is_degraded_until_it_is_announced(
         "worker": "missing",
         "scheduler": "ok",
         "disk": "ok",
+        "storage": "ok",
     }
     await announce_worker(state["redis"])
     assert (await client.get("/health/ready")).json()["status"] == "ready"

@@ -13,11 +13,13 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.http.deps import DatabaseDep, RedisDep, SettingsDep
+from fastapi_ignite.core.remembered import Remembered
+from fastapi_ignite.http.deps import DatabaseDep, RedisDep, SettingsDep, StorageDep
 from fastapi_ignite.http.routing import FeatureRouter
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.db.schema_history import SchemaHistory
 from fastapi_ignite.infra.periodic_runs import scheduler_state
+from fastapi_ignite.infra.storage import Storage
 from fastapi_ignite.infra.storage.free_space import free_space
 from fastapi_ignite.infra.worker_presence import is_worker_present
 
@@ -62,6 +64,7 @@ class Readiness(BaseModel):
                     "worker": "ok",
                     "scheduler": "ok",
                     "disk": "ok",
+                    "storage": "ok",
                 },
             ]
         }
@@ -83,6 +86,9 @@ class Readiness(BaseModel):
     disk: Literal["ok", "low", "full", "unknown"] = Field(
         description="Free space for uploads. `low`: less than `IGNITE_LOW_DISK_BYTES`. `full`: a file of the largest "
         "allowed size does not fit."
+    )
+    storage: Literal["ok", "down"] = Field(
+        description="Whether the bucket or the folder of uploads answered within the last seconds."
     )
 
 
@@ -114,14 +120,20 @@ async def live() -> Alive:
 
 @router.get("/health/ready", responses={503: {"model": Readiness, "description": "Send no traffic here."}})
 async def ready(
-    request: Request, response: Response, settings: SettingsDep, database: DatabaseDep, redis: RedisDep
+    request: Request,
+    response: Response,
+    settings: SettingsDep,
+    database: DatabaseDep,
+    redis: RedisDep,
+    storage: StorageDep,
 ) -> Readiness:
     """Check whether this process can serve traffic. Only the database and its migrations decide."""
     (stored, migrations, scheduler), worker, disk = await asyncio.gather(
         _database(database, request.state.schema), _worker(redis), _disk(settings)
     )
+    bucket = await BUCKETS.get(storage) if settings.storage.backend == "s3" else disk != "unknown"
     usable = stored == "ok" and migrations in {"ok", "ahead"}
-    whole = worker == "ok" and scheduler == "ok" and disk in {"ok", "low"}
+    whole = worker == "ok" and scheduler == "ok" and disk in {"ok", "low"} and bucket
     if not usable:
         response.status_code = 503
     return Readiness(
@@ -132,6 +144,7 @@ async def ready(
         worker=worker,
         scheduler=scheduler,
         disk=disk,
+        storage="ok" if bucket else "down",
     )
 
 
@@ -168,13 +181,27 @@ async def _worker(redis: RedisDep) -> Literal["ok", "missing", "unknown"]:
 
 
 async def _disk(settings: Settings) -> Literal["ok", "low", "full", "unknown"]:
-    """Check the folder in which `LocalStorage` keeps uploads."""
+    """Check the folder of uploads, or of the copies that are made of objects in a bucket."""
     check = asyncio.get_running_loop().run_in_executor(DISK, free_space, settings.ignite.data_dir / "storage")
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             return (await check).state(settings)
     except (OSError, TimeoutError):
         return "unknown"
+
+
+async def _answers(storage: Storage) -> bool:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await storage.check()
+    except OSError as error:  # TimeoutError is one
+        log.warning("the storage does not answer", reason=error.strerror or type(error).__name__)
+        return False
+    return True
+
+
+# anybody may ask for the readiness at any rate, and an object store bills each request
+BUCKETS = Remembered(_answers, seconds=5, most=8)
 
 
 @router.get("/app-info")

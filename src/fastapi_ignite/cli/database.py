@@ -20,6 +20,8 @@ from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.db.connections import single_use_engine
 from fastapi_ignite.infra.process import protect_process_memory
 from fastapi_ignite.infra.services import ServiceAddresses, Services, embedded_errors, open_services
+from fastapi_ignite.infra.storage.backends import open_storage
+from fastapi_ignite.infra.storage.base import is_tenant_object
 
 from embedded_services import acquire, status
 
@@ -88,9 +90,19 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask for con
             redis.ping()  # so that nothing is deleted if Redis is away
             asyncio.run(_drop_all(addresses))
             redis.flushdb()
+        asyncio.run(_remove_objects(settings))
         shutil.rmtree(settings.ignite.data_dir / "storage", ignore_errors=True)
         migrations.upgrade(addresses)
     typer.echo("The database is empty and migrated.")
+
+
+async def _remove_objects(settings: Settings) -> None:
+    """Remove the objects of tenants from the storage; what somebody else put there stays."""
+    storage = open_storage(settings)
+    async for page in storage.objects(after=""):
+        for each in page:
+            if is_tenant_object(each.key):
+                await storage.delete(each.key)
 
 
 @group.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -18,12 +19,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from fastapi_ignite.cli.schema_check import schema_position
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.production_checks import plaintext_warnings, production_problems
 from fastapi_ignite.core.sections import DEVELOPMENT_SECRET
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import make_broker
 from fastapi_ignite.infra.periodic_runs import scheduler_state
 from fastapi_ignite.infra.services import ServiceAddresses, open_services
+from fastapi_ignite.infra.storage.backends import open_storage
 from fastapi_ignite.infra.storage.free_space import free_space
 from fastapi_ignite.rag.extraction.guards import examine_guards
 from fastapi_ignite.tasks import QUEUES
@@ -79,6 +82,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("python", "ok", sys.version.split()[0])
     yield _secret(settings)
     yield _disk(settings)
+    yield _attempt("storage", lambda: asyncio.run(_storage(settings)))
     if not (settings.postgres.host or settings.database.database_url):
         yield _embedded(settings)
     for report in asyncio.run(examine_guards(debug=settings.app.debug)):
@@ -120,6 +124,25 @@ def _disk(settings: Settings) -> Finding:
     space = free_space(settings.ignite.data_dir)
     verdict: Literal["ok", "warn"] = "ok" if space.state(settings) == "ok" else "warn"
     return Finding("disk", verdict, f"{space.bytes_free / 2**30:.1f} GiB free under {settings.ignite.data_dir}")
+
+
+async def _storage(settings: Settings) -> str:
+    """Write, list, read and delete an object, so that each right is tried. A folder is examined only."""
+    storage = open_storage(settings)
+    await storage.check()
+    if settings.storage.backend == "local":
+        return f"files are stored under {settings.ignite.data_dir / 'storage'}"
+    key = f"doctor/{new_id()}"
+    writer = await storage.writer(key)
+    await writer.write(b"written by 'cli.py doctor'")
+    await writer.finish()
+    try:
+        async with storage.local_copy(key), aclosing(storage.objects(after="")) as pages:
+            await anext(pages)
+    finally:
+        await storage.delete(key)
+    await storage.remove_abandoned()
+    return f"bucket {settings.s3.bucket}: objects can be written, listed, read and deleted"
 
 
 def _embedded(settings: Settings) -> Finding:

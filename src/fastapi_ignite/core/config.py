@@ -13,6 +13,8 @@ from fastapi_ignite.core.connection_sections import (
     DramatiqSettings,
     PostgresSettings,
     RedisSettings,
+    S3Settings,
+    StorageSettings,
 )
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.model_sections import (
@@ -66,6 +68,8 @@ class Settings(BaseModel):
     embedding: EmbeddingSettings
     vector_index: VectorIndexSettings
     upload: UploadSettings
+    storage: StorageSettings
+    s3: S3Settings
     ignite: IgniteSettings
 
     @property
@@ -90,6 +94,20 @@ class Settings(BaseModel):
             raise ConfigurationError("EMBEDDING_BASE_URL: must be set when EMBEDDING_MODEL is set")
         if self.rag.embedder == "http" and not self.embedding.base_url:
             raise ConfigurationError("EMBEDDING_BASE_URL: must be set when RAG_EMBEDDER=http")
+        return self
+
+    @model_validator(mode="after")
+    def _bucket_is_complete(self) -> Self:
+        if self.storage.backend == "s3" and not self.s3.bucket:
+            raise ConfigurationError("S3_BUCKET: must be set when STORAGE_BACKEND=s3")
+        if self.storage.backend != "s3" and self.s3.bucket:
+            raise ConfigurationError("STORAGE_BACKEND: must be s3 when S3_BUCKET is set")
+        if self.s3.access_key_id and not self.s3.secret_access_key:
+            raise ConfigurationError("S3_SECRET_ACCESS_KEY: must be set when S3_ACCESS_KEY_ID is set")
+        if self.s3.secret_access_key and not self.s3.access_key_id:
+            raise ConfigurationError("S3_ACCESS_KEY_ID: must be set when S3_SECRET_ACCESS_KEY is set")
+        if (self.s3.endpoint_url or "").startswith("http:") and not self.s3.allow_http:
+            raise ConfigurationError("S3_ENDPOINT_URL: must be https://, or S3_ALLOW_HTTP must be true")
         return self
 
     @model_validator(mode="after")

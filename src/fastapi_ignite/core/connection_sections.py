@@ -1,4 +1,4 @@
-"""The settings of the servers that the program connects to: PostgreSQL, Redis and the message broker."""
+"""The settings of the servers that the program connects to: PostgreSQL, Redis, the message broker and S3."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fastapi_ignite.core.sections import Section, is_url
 
 REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 RABBITMQ_SCHEMES = frozenset({"amqp", "amqps"})
+HTTP_SCHEMES = frozenset({"http", "https"})
 PostgresTls = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
 
 
@@ -140,3 +141,67 @@ class DramatiqSettings(Section):
         elif not is_url(value.get_secret_value(), RABBITMQ_SCHEMES):
             raise ValueError("must be amqp://user:password@host:port/vhost, or amqps:// (with TLS)")
         return value
+
+
+class StorageSettings(Section):
+    """Where uploaded files and exports are stored."""
+
+    model_config = SettingsConfigDict(env_prefix="STORAGE_")
+    backend: Literal["local", "s3"] = Field(
+        "local", description="`local`: a folder under `IGNITE_DATA_DIR`. `s3`: a bucket, see `S3_BUCKET`."
+    )
+
+
+class S3Settings(Section):
+    """An S3-compatible object store, with `STORAGE_BACKEND=s3`."""
+
+    model_config = SettingsConfigDict(env_prefix="S3_")
+    bucket: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        description="Bucket of the objects. It must exist. `STORAGE_BACKEND=s3` requires it.",
+    )
+    endpoint_url: str | None = Field(
+        None, max_length=2000, description="`https://host:port` of the object store. Unset: AWS in `S3_REGION`."
+    )
+    region: str = Field("us-east-1", pattern=r"^[a-z0-9-]{1,64}$", description="Region of the bucket.")
+    access_key_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Access key. Unset: `AWS_ACCESS_KEY_ID`, a web identity, or the role of the container or machine.",
+    )
+    secret_access_key: SecretStr | None = Field(None, description="Secret of `S3_ACCESS_KEY_ID`.")
+    prefix: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?$",
+        max_length=200,
+        description="Folder in the bucket, without a slash at its ends. Each installation needs one of its own.",
+    )
+    addressing: Literal["path", "virtual"] | None = Field(
+        None,
+        description="`virtual`: `https://bucket.host/key`. `path`: `https://host/bucket/key`. Default: `virtual`, but "
+        "`path` with `S3_ENDPOINT_URL`.",
+    )
+    allow_http: bool = Field(
+        default=False,
+        description="Allow an `http://` endpoint. Production refuses one that is not on this machine.",
+    )
+    timeout_seconds: int = Field(
+        30, ge=1, le=300, description="Longest wait for an answer, and for the next bytes of a download, in seconds."
+    )
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _is_endpoint(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value) if is_url(value, HTTP_SCHEMES) else None
+        if parts is None or not parts.hostname or "@" in parts.netloc or parts.path.strip("/") or "?" in value:
+            raise ValueError("must be https://host:port, without a path, a user name or a bucket")
+        return value.rstrip("/#")
+
+    @property
+    def path_style(self) -> bool:
+        """Tell whether the bucket is part of the path, and not of the host name."""
+        return self.addressing == "path" if self.addressing else self.endpoint_url is not None

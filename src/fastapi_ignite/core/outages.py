@@ -22,7 +22,7 @@ class OutOfSpaceError(UnavailableError):
 
 
 class StorageUnavailableError(UnavailableError):
-    """The disk with the uploaded files cannot be read or written."""
+    """The disk or the object store with the uploaded files cannot be read or written."""
 
     code = "storage_unavailable"
     title = "Storage unavailable"

@@ -60,6 +60,9 @@ def production_problems(settings: Settings) -> Iterator[str]:
         )
     yield from _postgres_problems(settings)
     yield from _redis_problems(settings)
+    endpoint = settings.s3.endpoint_url
+    if endpoint and urlsplit(endpoint).scheme != "https" and ServerAddress.parse(endpoint).on_network:
+        yield "S3_ENDPOINT_URL: production requires https:// over a network, because files would cross it unencrypted"
 
 
 def plaintext_warnings(settings: Settings) -> Iterator[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi_ignite.infra.idempotency.store import remove_expired
 from fastapi_ignite.infra.jobs import TaskContext, periodic
 
@@ -19,4 +17,4 @@ async def clean(context: TaskContext) -> None:
             removed = await remove_expired(session, limit=KEYS_A_BATCH)
         if removed < KEYS_A_BATCH:
             break
-    await asyncio.to_thread(context.storage.remove_abandoned)
+    await context.storage.remove_abandoned()

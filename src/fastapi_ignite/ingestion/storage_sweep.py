@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
-from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
@@ -18,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.storage import ListedObject, Storage
+from fastapi_ignite.infra.storage.base import is_tenant_object
 from fastapi_ignite.ingestion.models import UNFINISHED
 from fastapi_ignite.ingestion.object_keys import upload_of
 from fastapi_ignite.ingestion.schemas import failure
@@ -98,7 +98,7 @@ class StorageSweep:
     async def _orphans(self, unnamed: Sequence[ListedObject]) -> list[str]:
         """Return objects that no row names and that no upload in progress wrote, by one snapshot of the database."""
         old_enough = [
-            each.key for each in unnamed if _is_ours(each.key) and clock.now() - each.stored_at > _min_age(each)
+            each.key for each in unnamed if is_tenant_object(each.key) and clock.now() - each.stored_at > _min_age(each)
         ]
         if not old_enough:
             return []
@@ -145,15 +145,6 @@ class StorageSweep:
 
 def _is_implausible(missing: int, of: int) -> bool:
     return missing > IMPLAUSIBLE and 2 * missing > of
-
-
-def _is_ours(key: str) -> bool:
-    """Tell whether the object is ours; what somebody else put into the folder stays."""
-    first, *_ = key.split("/")
-    try:
-        return bool(UUID(first)) and key.count("/") == 2  # noqa: PLR2004  tenant, project or kind, object
-    except ValueError:
-        return False
 
 
 def _min_age(each: ListedObject) -> timedelta:

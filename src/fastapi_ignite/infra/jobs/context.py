@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.storage import LocalStorage
+from fastapi_ignite.infra.storage import Storage
 
 if TYPE_CHECKING:
     from fastapi_ignite.infra.jobs.queue import JobQueue
@@ -19,5 +19,5 @@ class TaskContext:
 
     settings: Settings
     database: Database
-    storage: LocalStorage
+    storage: Storage
     jobs: JobQueue

@@ -1,4 +1,4 @@
-"""Storage of uploaded files, outside the database."""
+"""Storage of uploaded files, outside the database: a local folder, or with `s3` a bucket."""
 
 from fastapi_ignite.infra.storage.base import ListedObject, Storage, StoredObject, UploadWriter
 from fastapi_ignite.infra.storage.incoming import ReceivedFile, UploadBody, UploadTarget

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+# tenant, project or kind, object
+_TENANT_OBJECT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[^/]+/[^/]+")
+
+
+def is_tenant_object(key: str) -> bool:
+    """Tell whether we wrote the object; what somebody else put into the storage has another key, and stays."""
+    return _TENANT_OBJECT.fullmatch(key) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,10 @@ class UploadWriter(Protocol):
 
 
 class Storage(Protocol):
-    """A local disk or an object store."""
+    """A local disk or an object store.
+
+    Every method raises an OSError when the storage is away, refuses access or is full; `outage_of` recognises it.
+    """
 
     async def writer(self, key: str) -> UploadWriter:
         """Return a writer for a new object."""
@@ -63,8 +75,10 @@ class Storage(Protocol):
         """
         ...
 
-    async def read(self, key: str) -> AsyncGenerator[bytes]:
-        """Return the object in blocks. The file is closed after the last one, or when the generator is closed.
+    async def read(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
+        """Return the bytes from `start` up to, but without, `end`, in blocks. Fewer come if the object is shorter.
+
+        The file is closed after the last block, or when the generator is closed.
 
         Raises:
             FileNotFoundError: there is no object with this key.
@@ -84,4 +98,20 @@ class Storage(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove the object. It is no error if there is none."""
+        ...
+
+    async def remove_abandoned(self) -> int:
+        """Remove the unfinished objects that a crash left behind, and return their number."""
+        ...
+
+    def __hash__(self) -> int:
+        """Two storages are equal only if they are the same object."""
+        ...
+
+    async def check(self) -> None:
+        """Do nothing if objects can be listed.
+
+        Raises:
+            OSError: The storage cannot be used. The message says why.
+        """
         ...

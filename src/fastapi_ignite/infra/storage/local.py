@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import stat
+import sys
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -16,6 +17,7 @@ from typing import BinaryIO
 
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.storage.base import ListedObject, StoredObject
+from fastapi_ignite.infra.storage.free_space import free_space
 
 BUFFER_BYTES = 1024 * 1024
 READ_BYTES = 256 * 1024
@@ -102,9 +104,9 @@ class LocalStorage:
         """Provide the path of the object itself. Nothing is copied."""
         yield self._objects / key
 
-    async def read(self, key: str) -> AsyncGenerator[bytes]:
+    async def read(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """Read the first block at once, so that a missing object raises before a response has begun."""
-        blocks = _blocks(self._objects / key)
+        blocks = _blocks(self._objects / key, start, end)
         return _resume(await anext(blocks, b""), blocks)
 
     async def objects(self, *, after: str) -> AsyncGenerator[list[ListedObject]]:
@@ -119,16 +121,24 @@ class LocalStorage:
     async def delete(self, key: str) -> None:
         await asyncio.to_thread((self._objects / key).unlink, missing_ok=True)
 
-    def remove_abandoned(self) -> int:
-        """Remove temporary files that a crash left behind, and return their number."""
-        oldest = time.time() - ABANDONED_AFTER_SECONDS
-        removed = 0
-        for partial in self._incoming.glob("*"):
-            with suppress(FileNotFoundError):  # it was finished, or removed by another process, after it was listed
-                if partial.stat().st_mtime < oldest:
-                    partial.unlink()
-                    removed += 1
-        return removed
+    async def remove_abandoned(self) -> int:
+        return await asyncio.to_thread(remove_old_files, self._incoming)
+
+    async def check(self) -> None:
+        """Examine the folder. It blocks a thread while a network file system is away."""
+        await asyncio.to_thread(free_space, self._root)
+
+
+def remove_old_files(folder: Path) -> int:
+    """Remove temporary files that nobody has written to for an hour, and return their number."""
+    oldest = time.time() - ABANDONED_AFTER_SECONDS
+    removed = 0
+    for partial in folder.glob("*"):
+        with suppress(FileNotFoundError):  # it was finished, or removed by another process, after it was listed
+            if partial.stat().st_mtime < oldest:
+                partial.unlink()
+                removed += 1
+    return removed
 
 
 def _sync_folder(path: Path) -> None:
@@ -162,10 +172,13 @@ def _forbid_access_by_others(folder: Path) -> None:
         folder.chmod(mode & ~stat.S_IRWXO)
 
 
-async def _blocks(path: Path) -> AsyncGenerator[bytes]:
+async def _blocks(path: Path, start: int, end: int | None) -> AsyncGenerator[bytes]:
     file = await asyncio.to_thread(path.open, "rb")
     try:
-        while block := await asyncio.to_thread(file.read, READ_BYTES):
+        file.seek(start)
+        left = sys.maxsize if end is None else end - start
+        while left > 0 and (block := await asyncio.to_thread(file.read, min(READ_BYTES, left))):
+            left -= len(block)
             yield block
     finally:
         file.close()
