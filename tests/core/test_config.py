@@ -459,6 +459,44 @@ class TestEmbeddingServer:
         assert line.startswith(missing)
 
 
+class TestStorage:
+    S3: ClassVar = {"STORAGE_BACKEND": "s3", "S3_BUCKET": "files"}
+
+    @pytest.mark.parametrize(
+        ("variables", "problem"),
+        [
+            ({"STORAGE_BACKEND": "s3"}, "S3_BUCKET: must be set"),
+            ({"S3_BUCKET": "files"}, "STORAGE_BACKEND: must be s3"),
+            ({**S3, "S3_ACCESS_KEY_ID": "key"}, "S3_SECRET_ACCESS_KEY: must be set"),
+            ({**S3, "S3_SECRET_ACCESS_KEY": "hidden"}, "S3_ACCESS_KEY_ID: must be set"),
+            ({**S3, "S3_ENDPOINT_URL": "http://127.0.0.1:9000"}, "S3_ALLOW_HTTP must be true"),
+            ({**S3, "S3_ENDPOINT_URL": "https://key:hidden@host"}, "S3_ENDPOINT_URL: must be https://host:port"),
+            ({**S3, "S3_ENDPOINT_URL": "https://host/bucket"}, "S3_ENDPOINT_URL: must be https://host:port"),
+            ({**S3, "S3_BUCKET": "Not_A_Bucket"}, "S3_BUCKET"),
+            ({**S3, "S3_PREFIX": "a/../b"}, "S3_PREFIX"),
+            ({**S3, "S3_PREFIX": "/a/"}, "S3_PREFIX"),
+        ],
+    )
+    def test_half_a_configuration_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], problem: str
+    ) -> None:
+        with pytest.raises(ConfigurationError) as raised:
+            load(monkeypatch, variables)
+        assert problem in raised.value.detail
+        assert "hidden" not in raised.value.detail
+
+    @pytest.mark.parametrize(("host", "refused"), [("10.0.0.5:9000", True), ("127.0.0.1:9000", False)])
+    def test_production_sends_no_file_unencrypted(
+        self, monkeypatch: pytest.MonkeyPatch, host: str, *, refused: bool
+    ) -> None:
+        variables = {**PRODUCTION, **self.S3, "S3_ALLOW_HTTP": "1", "S3_ENDPOINT_URL": f"http://{host}"}
+        if refused:
+            with pytest.raises(ConfigurationError, match="S3_ENDPOINT_URL: production requires https"):
+                load(monkeypatch, variables)
+        else:
+            assert load(monkeypatch, variables).s3.path_style
+
+
 class TestAddress:
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "app.example.com"])  # noqa: S104  nothing listens on it
     def test_a_default_secret_is_not_shown_to_the_network(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
