@@ -55,6 +55,8 @@ def cases() -> Iterator[Case]:
 
 async def call(caller: SampleTenant, operation: Operation, sent: Mapping[Place, str]) -> httpx2.Response:
     made = request(operation, caller.ids, sent)
+    if operation.path.endswith("/events"):  # it may have no end, and this client reads to the end
+        made["method"] = "HEAD"
     made["headers"] = {**caller.tenant.headers, **made["headers"]}
     return await caller.tenant.http.request(**made)
 
@@ -121,7 +123,8 @@ async def test_the_owner_is_not_refused(make_sample_tenant: SampleTenantFactory,
     refused = {}
     for operation in removing_last:
         answer = await call(owner, operation, {place: owner.ids[place.name] for place in places(operation)})
-        if not answer.is_success:
+        # 409 is about the state of what the owner has: the file is finished, and can be neither cancelled nor retried
+        if not answer.is_success and answer.status_code != httpx2.codes.CONFLICT:
             refused[str(operation)] = answer.text
     assert refused == {}
 

@@ -240,6 +240,9 @@ class RateLimitSettings(Section):
         None,
         description="How many requests one request of an operation counts as, if not 1: `ask=5,start_export=20`.",
     )
+    event_streams: int = Field(
+        20, ge=1, le=10_000, description="Streams of file events that a tenant may have open at each API process."
+    )
 
     @field_validator("costs", mode="before")
     @classmethod

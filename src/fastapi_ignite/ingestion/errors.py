@@ -27,6 +27,52 @@ class FileUnknownError(NotFoundError):
     title = "Unknown file"
 
 
+class BatchUnknownError(NotFoundError):
+    """The id is unknown, or another tenant's or project's."""
+
+    code = "batch_not_found"
+    title = "Unknown batch"
+
+
+class FileFinishedError(IgniteError):
+    """The file has reached its end, so that it cannot be cancelled, or is completed, so that it cannot be retried."""
+
+    status = 409
+    code = "file_finished"
+    title = "The file is finished"
+
+
+class ContentNotStoredError(IgniteError):
+    """The file cannot be processed again, because its uploaded bytes are not stored any more."""
+
+    status = 409
+    code = "content_not_stored"
+    title = "Content not stored"
+
+
+class ContentMissingError(IgniteError):
+    """The uploaded bytes are not stored any more."""
+
+    status = 410
+    code = "content_gone"
+    title = "Content not stored any more"
+
+
+class TextNotReadyError(IgniteError):
+    """The file has no stored text, or none yet."""
+
+    status = 409
+    code = "text_not_ready"
+    title = "Text not ready"
+
+
+class TextRangeError(InvalidInputError):
+    """The offsets of the text are in the wrong order, or too far apart."""
+
+    code = "invalid_text_range"
+    title = "Invalid text range"
+
+
 class TooManyFilesInProgressError(IgniteError):
     """The tenant has as many unfinished files as it may."""
 

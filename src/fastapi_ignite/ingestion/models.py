@@ -45,6 +45,9 @@ class File(Leased, Timestamped, Base):
     `waits` counts the attempts that ended because a provider, a disk or the database was away. `bytes_missing_at` is
     when the object of `storage_key` was found to be missing. A trigger counts stored bytes and unfinished files in
     `StorageUsage`.
+
+    `attempts_before` is the part of `attempt` that belongs to no try since `queued_at`, when the file was uploaded or
+    queued again. Another trigger sets `changed_by` to the transaction that changed state or error.
     """
 
     __tablename__ = "files"
@@ -70,6 +73,7 @@ class File(Leased, Timestamped, Base):
             "id",
             postgresql_where=text("state IN ('queued', 'extracting', 'chunking', 'indexing')"),
         ),
+        Index("ix_files_changed", "tenant_id", "project_id", "changed_by"),
         Index("ix_files_storage_key", "storage_key", postgresql_where=text("storage_key IS NOT NULL")),
     )
 
@@ -85,6 +89,11 @@ class File(Leased, Timestamped, Base):
     deduplicated: Mapped[bool] = mapped_column(server_default=text("false"))
     reservation_id: Mapped[UUID | None]
     waits: Mapped[int] = mapped_column(server_default=text("0"))
+    attempts_before: Mapped[int] = mapped_column(server_default=text("0"))
+    queued_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    changed_by: Mapped[int] = mapped_column(
+        BigInteger, server_default=text("CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
+    )
     delete_raw: Mapped[bool] = mapped_column(server_default=text("false"))
     completed_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
@@ -92,9 +101,14 @@ class File(Leased, Timestamped, Base):
     request_id: Mapped[str | None] = mapped_column(Text)
 
     @property
+    def attempts(self) -> int:
+        """The attempts of workers since the file was queued."""
+        return self.attempt - self.attempts_before
+
+    @property
     def tries(self) -> int:
         """The attempts that count: a worker died, or something failed that a later attempt may not mend."""
-        return self.attempt - self.waits
+        return self.attempts - self.waits
 
     @property
     def stored_bytes(self) -> int:

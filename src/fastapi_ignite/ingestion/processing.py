@@ -35,7 +35,7 @@ from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
 FINISHED = Counter("ignite_files_finished_total", "Files that reached an end", ["state", "code"])
-# a file fails when something is away for so long after its upload
+# a file fails when something is away for so long after it was queued
 LONGEST_WAIT = timedelta(hours=24)
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ class FileProcessor:
         except StaleAttemptError:
             log.info("attempt overtaken")
             await self._clear_up(
-                file, FileState.FAILED, FileState.DELETED
+                file, FileState.FAILED, FileState.CANCELLED, FileState.DELETED
             )  # this attempt may have worked on after the file had ended
         except Exception as error:  # noqa: BLE001  whatever broke, the file must come to an end
             await self._ended_by(file, error)
@@ -115,6 +115,13 @@ class FileProcessor:
             await self._put_off(file, error, lease_until=next_try(file.attempt, at_least=wait))
         else:
             FINISHED.labels("deleted", "").inc()
+
+    async def clear_up_cancelled(self, tenant_id: UUID, file_id: UUID) -> None:
+        """Remove at the provider what the attempts before the cancellation left there."""
+        async with self._database.tenant(tenant_id) as session:
+            file = await FileRepo(session, tenant_id).find(file_id)
+        if file is not None:
+            await self._clear_up(file, FileState.CANCELLED)
 
     async def _remove(self, file: File) -> None:
         receipt: dict[str, Any] = dict(file.receipt or {})
@@ -262,17 +269,19 @@ class FileProcessor:
             async with self._database.tenant(file.tenant_id) as session:
                 files = FileRepo(session, file.tenant_id)
                 stage = await files.stage(file.id)
+                # Lock the file's row, then the counter of characters, then by the new state the sum of files: everybody
+                # does so in this order, because any other one could deadlock.
+                await files.advance(file.id, file.attempt, char_count=None)
+                # read it from the row: the answer to the commit that wrote it may have been lost
+                if reservation_id := await files.reservation(file.id):
+                    await UsageService(session, file.tenant_id).release(reservation_id)
                 await files.advance(
                     file.id,
                     file.attempt,
                     state=FileState.FAILED,
                     lease_until=None,
-                    char_count=None,
                     last_error=failure(code=code, message=message, stage=stage, retryable=retryable, quota=quota or {}),
                 )
-                # read it from the row: the answer to the commit that wrote it may have been lost
-                if reservation_id := await files.reservation(file.id):
-                    await UsageService(session, file.tenant_id).release(reservation_id)
         except StaleAttemptError:
             return
         FINISHED.labels("failed", code).inc()
@@ -292,7 +301,7 @@ class FileProcessor:
 
         This does not count as one of the tries, because nothing is wrong with the file. After a day it fails.
         """
-        if clock.now() - file.created_at > LONGEST_WAIT:
+        if clock.now() - file.queued_at > LONGEST_WAIT:
             await self._fail(file, code=error.code, message=error.detail, retryable=True)
             return
         waits = file.waits + 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import ColumnElement, Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -47,6 +47,10 @@ class FileRepo(LeasedRepo[File]):
         )
         return (await self.session.execute(statement.with_for_update() if lock else statement)).scalar_one_or_none()
 
+    async def find(self, file_id: UUID) -> File | None:
+        """Return the file in any state."""
+        return await self.session.get(File, (self._tenant_id, file_id))
+
     async def get_kept_raw(self, project_id: UUID, file_id: UUID) -> File | None:
         """Return and lock a removed file whose bytes were kept."""
         statement = select(File).where(
@@ -58,6 +62,36 @@ class FileRepo(LeasedRepo[File]):
         """Return the files of one upload, in order."""
         statement = select(File).where(File.tenant_id == self._tenant_id, File.batch_id == batch_id).order_by(File.id)
         return (await self.session.scalars(statement)).all()
+
+    async def batch_page(self, project_id: UUID, batch_id: UUID, *, limit: int, after: UUID | None) -> Sequence[File]:
+        """Return files of one upload that are not removed, in order."""
+        statement = select(File).where(*self._in_batch(project_id, batch_id), File.state.not_in(GONE)).order_by(File.id)
+        if after is not None:
+            statement = statement.where(File.id > after)
+        return (await self.session.scalars(statement.limit(limit))).all()
+
+    async def batch_states(self, project_id: UUID, batch_id: UUID) -> dict[str, int]:
+        """Return the number of files of one upload in each state. It is empty for an unknown upload."""
+        statement = (
+            select(File.state, func.count().label("files"))
+            .where(*self._in_batch(project_id, batch_id))
+            .group_by(File.state)
+        )
+        return {row.state: row.files for row in await self.session.execute(statement)}
+
+    async def lock_unfinished(self, project_id: UUID, batch_id: UUID, *, limit: int) -> Sequence[File]:
+        """Return and lock unfinished files of one upload. Each is locked in the order of ids."""
+        statement = (
+            select(File)
+            .where(*self._in_batch(project_id, batch_id), File.state.in_(UNFINISHED))
+            .order_by(File.id)
+            .limit(limit)
+            .with_for_update()
+        )
+        return (await self.session.scalars(statement)).all()
+
+    def _in_batch(self, project_id: UUID, batch_id: UUID) -> tuple[ColumnElement[bool], ...]:
+        return File.tenant_id == self._tenant_id, File.project_id == project_id, File.batch_id == batch_id
 
     async def page(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> Sequence[File]:
         """Return files ordered by id, which is the order of upload; or the removed ones whose bytes were kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
@@ -27,10 +28,19 @@ from fastapi_ignite.ingestion.errors import (
     TooManyBytesInFlightError,
     TooManyFilesInProgressError,
 )
+from fastapi_ignite.ingestion.file_details import read_details
 from fastapi_ignite.ingestion.incoming_upload import IncomingUpload
-from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
+from fastapi_ignite.ingestion.models import GONE, UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
-from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, VectorStoreEnsured, failure
+from fastapi_ignite.ingestion.schemas import (
+    FileCounts,
+    FileList,
+    FileRead,
+    FileRemoved,
+    UploadResult,
+    VectorStoreEnsured,
+    failure,
+)
 from fastapi_ignite.ingestion.tasks import delete_file, process_file
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.models import Project
@@ -212,7 +222,11 @@ class IngestionService:
                 batch_id=str(upload.id),
                 files=len(rows),
             )
-            await work.complete(session, UploadResult.of(upload.project_id, vector_store_id, upload.id, rows, {}))
+            counts = FileCounts.of(Counter(row.state for row in rows))
+            details = [FileRead.of(row, {}, {}) for row in rows]
+            await work.complete(
+                session, UploadResult.of(upload.project_id, vector_store_id, upload.id, counts, details)
+            )
             for row in rows:
                 if row.state == FileState.QUEUED:
                     self._jobs.enqueue(session, process_file, self._tenant_id, row.id)
@@ -250,17 +264,20 @@ class IngestionService:
         pause = FIRST_LOOK_SECONDS
         while True:
             async with self._database.tenant(self._tenant_id) as session:
-                files = await FileRepo(session, self._tenant_id).batch(batch_id)
+                states = await FileRepo(session, self._tenant_id).batch_states(project_id, batch_id)
             left = deadline - asyncio.get_running_loop().time()
-            if left <= 0 or not any(file.state in UNFINISHED for file in files) or await caller_left():
+            if left <= 0 or not FileCounts.of(states).in_progress or await caller_left():
                 break
             await asyncio.sleep(min(pause, left))
             pause = min(pause * 1.5, LAST_LOOK_SECONDS)
-        _raise_if_all_over_quota(files)
         async with self._database.tenant(self._tenant_id) as session:
+            files = await FileRepo(session, self._tenant_id).batch(batch_id)
+            _raise_if_all_over_quota(files)
             project = await ProjectService(session, self._tenant_id).get(project_id)
-            embedded = await self._engine_of(project).embedded(session, self._tenant_id, project_id)
-        return UploadResult.of(project_id, project.vector_store_id or "", batch_id, files, embedded)
+            kept = [file for file in files if file.state not in GONE]
+            details = await read_details(session, self._engine_of(project), self._tenant_id, project_id, kept)
+        counts = FileCounts.of(Counter(file.state for file in files))
+        return UploadResult.of(project_id, project.vector_store_id or "", batch_id, counts, details)
 
     async def list_files(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> FileList:
         """Return a page of the project's files, oldest first; or of the removed ones whose bytes are still stored."""
@@ -269,14 +286,16 @@ class IngestionService:
             files = await FileRepo(session, self._tenant_id).page(
                 project_id, limit=limit + 1, after=after, removed=removed
             )
-            embedded = await self._engine_of(project).embedded(session, self._tenant_id, project_id)
-        page = files[:limit]
+            page = files[:limit]
+            engine = self._engine_of(project)
+            embedded = await engine.embedded(session, self._tenant_id, project_id)
+            details = await read_details(session, engine, self._tenant_id, project_id, page)
         more = len(files) > limit
         return FileList(
             project_id=project_id,
             vector_store_id=project.vector_store_id,
             embedded=round(sum(embedded.values()) / len(embedded), 4) if embedded else 1.0,
-            files=[FileRead.of(file, embedded) for file in page],
+            files=details,
             has_more=more,
             next_after=page[-1].id if more else None,
         )

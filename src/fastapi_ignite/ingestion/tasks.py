@@ -52,6 +52,12 @@ async def delete_file(context: WorkerContext, tenant_id: UUID, file_id: UUID) ->
     await _processor(context).delete(tenant_id, file_id)
 
 
+@job("ingestion.clear_up_cancelled_file", "ingestion", Priority.BACKGROUND)
+async def clear_up_cancelled_file(context: WorkerContext, tenant_id: UUID, file_id: UUID) -> None:
+    """Remove what a cancelled file left at the provider. If the message is lost, the reconciliation removes it."""
+    await _processor(context).clear_up_cancelled(tenant_id, file_id)
+
+
 # More than one loop in a process would only fight for the same cores.
 @job("ingestion.backfill_embeddings", "embedding", Priority.BACKGROUND, time_limit=3_600_000, serial=True)
 async def backfill_embeddings(context: WorkerContext) -> None:

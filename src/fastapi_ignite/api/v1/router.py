@@ -16,6 +16,7 @@ from fastapi_ignite.billing.router import router as billing
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.exports.router import router as exports
 from fastapi_ignite.http.routing import FeatureRouter, build_version
+from fastapi_ignite.ingestion.files_router import router as files
 from fastapi_ignite.ingestion.router import router as ingestion
 from fastapi_ignite.items.router import router as items
 from fastapi_ignite.limits.router import router as limits
@@ -34,6 +35,7 @@ FEATURES: Sequence[FeatureRouter] = (
     billing,
     projects,
     ingestion,
+    files,
     query,
     limits,
     usage,

@@ -63,8 +63,10 @@ class Storage(Protocol):
         """
         ...
 
-    async def read(self, key: str) -> AsyncGenerator[bytes]:
-        """Return the object in blocks. The file is closed after the last one, or when the generator is closed.
+    async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
+        """Return the object in blocks, or `length` bytes of it from the offset `start` on.
+
+        The file is closed after the last block, or when the generator is closed.
 
         Raises:
             FileNotFoundError: there is no object with this key.

@@ -105,9 +105,9 @@ class LocalStorage:
             raise FileNotFoundError(key)
         yield path
 
-    async def read(self, key: str) -> AsyncGenerator[bytes]:
+    async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
         """Read the first block at once, so that a missing object raises before a response has begun."""
-        blocks = _blocks(self._objects / key)
+        blocks = _blocks(self._objects / key, start, length)
         return _resume(await anext(blocks, b""), blocks)
 
     async def objects(self, *, after: str) -> AsyncGenerator[list[ListedObject]]:
@@ -165,11 +165,14 @@ def _forbid_access_by_others(folder: Path) -> None:
         folder.chmod(mode & ~stat.S_IRWXO)
 
 
-async def _blocks(path: Path) -> AsyncGenerator[bytes]:
+async def _blocks(path: Path, start: int, length: int | None) -> AsyncGenerator[bytes]:
     file = await asyncio.to_thread(path.open, "rb")
     try:
-        while block := await asyncio.to_thread(file.read, READ_BYTES):
+        file.seek(start)
+        left = length
+        while block := await asyncio.to_thread(file.read, READ_BYTES if left is None else min(READ_BYTES, left)):
             yield block
+            left = None if left is None else left - len(block)
     finally:
         file.close()
 

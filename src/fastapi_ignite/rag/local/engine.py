@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
@@ -126,8 +126,10 @@ class LocalEngine:
     async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
         await DocumentRepository(session, tenant_id).hide(document_id)
 
-    async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
-        shares = await DocumentRepository(session, tenant_id).embedded_shares(project_id)
+    async def embedded(
+        self, session: AsyncSession, tenant_id: UUID, project_id: UUID, documents: Collection[UUID] | None = None
+    ) -> Mapping[UUID, float]:
+        shares = await DocumentRepository(session, tenant_id).embedded_shares(project_id, documents)
         row = await LocalIndexRepository(session, tenant_id).find_index(project_id)
         if row is not None and self._embedders.is_missing(EmbeddingModel(row.embedder, row.dimensions)):
             return dict.fromkeys(shares, 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
@@ -69,8 +69,10 @@ class OpenAIEngine:
         await DocumentRepository(session, tenant_id).hide(document_id)
         await ProviderRepository(session, tenant_id).begin_removal(document_id)
 
-    async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
-        return await DocumentRepository(session, tenant_id).embedded_shares(project_id)
+    async def embedded(
+        self, session: AsyncSession, tenant_id: UUID, project_id: UUID, documents: Collection[UUID] | None = None
+    ) -> Mapping[UUID, float]:
+        return await DocumentRepository(session, tenant_id).embedded_shares(project_id, documents)
 
     async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
         """Detach and delete the files at the provider before we forget their ids."""
