@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, true, update
+from sqlalchemy import ColumnElement, delete, func, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -81,26 +81,18 @@ class ConversationRepo:
         )
         return [ConversationSummary(*row) for row in rows]
 
-    async def messages(self, conversation_id: UUID, *, limit: int, after: Message | None) -> Sequence[Message]:
-        """Return a page of the messages, oldest first."""
-        statement = select(Message).where(
-            Message.tenant_id == self._tenant_id, Message.conversation_id == conversation_id
-        )
+    async def messages(self, conversation_id: UUID, *, limit: int, after: UUID | None) -> Sequence[Message]:
+        """Return a page of the messages, oldest first; none after a message of another conversation."""
+        own = (Message.tenant_id == self._tenant_id, Message.conversation_id == conversation_id)
+        statement = select(Message).where(*own)
         if after is not None:
-            later = Message.created_at > after.created_at
-            statement = statement.where(or_(later, and_(Message.created_at == after.created_at, Message.id > after.id)))
+            last = aliased(Message)
+            place = select(last.created_at, last.id).where(
+                last.tenant_id == self._tenant_id, last.conversation_id == conversation_id, last.id == after
+            )
+            statement = statement.where(tuple_(Message.created_at, Message.id) > place.scalar_subquery())
         ordered = statement.order_by(Message.created_at, Message.id).limit(limit)
         return (await self._session.scalars(ordered)).all()
-
-    async def message(self, conversation_id: UUID, message_id: UUID) -> Message | None:
-        """Return a message of this conversation."""
-        return await self._session.scalar(
-            select(Message).where(
-                Message.tenant_id == self._tenant_id,
-                Message.id == message_id,
-                Message.conversation_id == conversation_id,
-            )
-        )
 
     async def lock(self, conversation_id: UUID) -> bool:
         """Lock the conversation until the transaction ends. Return False if there is none.

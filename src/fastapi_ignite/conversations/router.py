@@ -22,6 +22,7 @@ from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import PrincipalDep, SessionDep
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
+from fastapi_ignite.projects.errors import ProjectNotFoundError
 from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
 from fastapi_ignite.query.errors import ConversationNotFoundError, MessageNotFoundError
 from fastapi_ignite.query.schemas import ANSWER_EXAMPLE
@@ -40,7 +41,7 @@ PageLimit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[UUID | None, Query(description="`next_after` of the page before.")]
 
 
-@router.get("/conversations", openapi_extra=requires(Scope.MESSAGES_READ))
+@router.get("/conversations", openapi_extra=requires(Scope.MESSAGES_READ), responses=responses(ProjectNotFoundError))
 async def list_conversations(
     service: ConversationServiceDep,
     project_id: Annotated[
@@ -66,7 +67,7 @@ async def read_conversation(service: ConversationServiceDep, conversation_id: Co
 @router.get(
     "/conversations/{conversation_id}/messages",
     openapi_extra=requires(Scope.MESSAGES_READ),
-    responses=responses(ConversationNotFoundError, MessageNotFoundError),
+    responses=responses(ConversationNotFoundError),
 )
 async def list_messages(
     service: ConversationServiceDep, conversation_id: ConversationId, limit: PageLimit = 50, after: After = None

@@ -30,6 +30,34 @@ _FEEDBACK: dict[str, Any] = {
     "updated_at": "2024-06-02T12:40:00.000001Z",
 }
 
+_QUESTION: dict[str, Any] = {
+    "id": "1f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a77",
+    "role": "user",
+    "content": "What does the onboarding guide cover?",
+    "state": "completed",
+    "reply_to": None,
+    "citations": [],
+    "answerable": None,
+    "truncated": None,
+    "tokens_in": None,
+    "tokens_out": None,
+    "tokens_estimated": None,
+    "engine": None,
+    "feedback": None,
+    "created_at": "2024-06-02T12:34:56.123456Z",
+}
+_ANSWER: dict[str, Any] = {
+    "id": ANSWER_EXAMPLE["message_id"],
+    "role": "assistant",
+    "content": ANSWER_EXAMPLE["answer"],
+    "state": "completed",
+    "reply_to": _QUESTION["id"],
+    **{name: ANSWER_EXAMPLE[name] for name in ("citations", "answerable", "truncated")},
+    **{name: ANSWER_EXAMPLE[name] for name in ("tokens_in", "tokens_out", "tokens_estimated", "engine")},
+    "feedback": _FEEDBACK,
+    "created_at": "2024-06-02T12:34:57.654321Z",
+}
+
 
 class ConversationRead(BaseModel):
     """A thread of questions to one project. `title` is how its first question begins."""
@@ -140,28 +168,8 @@ class MessageList(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {
-                    "messages": [
-                        {
-                            "id": ANSWER_EXAMPLE["message_id"],
-                            "role": "assistant",
-                            "content": ANSWER_EXAMPLE["answer"],
-                            "state": "completed",
-                            "reply_to": "1f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a77",
-                            "citations": ANSWER_EXAMPLE["citations"],
-                            "answerable": True,
-                            "truncated": False,
-                            "tokens_in": 128,
-                            "tokens_out": 64,
-                            "tokens_estimated": False,
-                            "engine": "local",
-                            "feedback": _FEEDBACK,
-                            "created_at": "2024-06-02T12:34:57.654321Z",
-                        }
-                    ],
-                    "has_more": False,
-                    "next_after": None,
-                }
+                {"messages": [_QUESTION], "has_more": True, "next_after": _QUESTION["id"]},
+                {"messages": [_QUESTION, _ANSWER], "has_more": False, "next_after": None},
             ]
         }
     )

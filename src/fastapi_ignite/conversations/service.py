@@ -19,6 +19,7 @@ from fastapi_ignite.conversations.schemas import (
     MessageList,
     title_of,
 )
+from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.query.errors import ConversationNotFoundError, MessageNotFoundError
 from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.service import as_result
@@ -37,7 +38,13 @@ class ConversationService:
         self._conversations = ConversationRepo(session, tenant_id)
 
     async def page(self, *, project_id: UUID | None, limit: int, after: UUID | None) -> ConversationList:
-        """Return a page of conversations, newest first. A project that is unknown has none."""
+        """Return a page of conversations, newest first; with a project those about it.
+
+        Raises:
+            ProjectNotFoundError: The id of the project is unknown or another tenant's.
+        """
+        if project_id is not None:
+            await ProjectService(self._session, self._tenant_id).get(project_id)
         rows = await self._conversations.page(project_id=project_id, limit=limit + 1, after=after)
         shown = [_read(row) for row in rows[:limit]]
         has_more = len(rows) > limit
@@ -59,15 +66,10 @@ class ConversationService:
 
         Raises:
             ConversationNotFoundError: The id is unknown or another tenant's.
-            MessageNotFoundError: The conversation has no message `after`.
         """
         await self.read(conversation_id)
-        last = await self._conversations.message(conversation_id, after) if after else None
-        if after and last is None:
-            raise MessageNotFoundError("This conversation has no message with the id in `after`.")
-        return MessageList.of(
-            await self._conversations.messages(conversation_id, limit=limit + 1, after=last), limit=limit
-        )
+        found = await self._conversations.messages(conversation_id, limit=limit + 1, after=after)
+        return MessageList.of(found, limit=limit)
 
     async def delete(self, conversation_id: UUID) -> ConversationDeleted:
         """Delete the conversation. Questions whose answers are being made end, and cost nothing.

@@ -32,7 +32,7 @@ PARSERS_OF_A_BATCH = 2
 log = structlog.get_logger(__name__)
 
 
-class EqualBytesError(Exception):
+class _EqualBytesError(Exception):
     """The project has got a document of the same bytes meanwhile, which the file can share."""
 
 
@@ -70,7 +70,7 @@ class BatchProcessor:
                 for file in left.values():  # a later attempt reads in the row what became of this one
                     await self._alone.end_with(file, error)
                 return
-            except (StaleAttemptError, QuotaExceededError, EqualBytesError) as error:
+            except (StaleAttemptError, QuotaExceededError, _EqualBytesError) as error:
                 log.info("files are processed one by one", files=len(left), reason=type(error).__name__)
             except Exception:
                 log.exception("files are processed one by one", files=len(left))
@@ -130,7 +130,7 @@ class BatchProcessor:
             batch = FileBatchRepo(session, tenant_id)
             await batch.hold(files)
             if await DocumentRepository(session, tenant_id).find_each(project_id, [file.sha256 for file in files]):
-                raise EqualBytesError
+                raise _EqualBytesError
             await engine.write_together(session, prepared)
             await UsageService(session, tenant_id).settle_each([reserved(file) for file in files])
             await batch.complete(files, [source.document_id for source in sources])
