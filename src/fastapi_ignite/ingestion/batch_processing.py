@@ -29,6 +29,8 @@ from fastapi_ignite.usage.service import UsageService
 
 # One is read while the answer of another is on its way.
 PARSERS_OF_A_BATCH = 2
+# A small file may unpack to a long text. When so many characters are in memory, the other files are taken alone.
+MOST_CHARACTERS = 2_000_000
 log = structlog.get_logger(__name__)
 
 
@@ -94,6 +96,8 @@ class BatchProcessor:
 
         async def read_files() -> None:
             for file in waiting:
+                if sum(len(each.extracted.text) for each in read) > MOST_CHARACTERS:
+                    return
                 try:
                     read.append(_ReadFile(file, await self._alone.extract(file, niceness)))
                 except Exception as error:  # noqa: BLE001  whatever broke, the file must come to an end
@@ -136,7 +140,8 @@ class BatchProcessor:
             await batch.complete(files, [source.document_id for source in sources])
             self._jobs.enqueue(session, backfill_embeddings)
         FINISHED.labels("completed", "").inc(len(files))
-        log.info("files completed", files=len(files), chunks=sum(each.chunk_count for each in prepared))
+        names = {"tenant_id": str(tenant_id), "project_id": str(project_id)}
+        log.info("files completed", **names, files=len(files), chunks=sum(each.chunk_count for each in prepared))
 
     async def _extend_leases(self, left: Mapping[UUID, File]) -> None:
         if left:
