@@ -26,7 +26,7 @@ const path = { project_id: projectId };
 let files;
 do {
   await new Promise((resolve) => setTimeout(resolve, 100));
-  files = (await api.GET("/api/v1/ingestion/projects/{project_id}/files", { params: { path } })).data.data;
+  files = (await api.GET("/api/v1/ingestion/projects/{project_id}/files", { params: { path } })).data.files;
 } while (files.some((file) => file.status === "in_progress"));
 
 const answer = await ask(projectId, question);

@@ -76,7 +76,7 @@ async def test_the_front_end_compiles_and_runs(web: Path, served_tenant: TenantC
     schema = (web / "lib" / "api" / "schema.d.ts").read_text()
     assert "files: Blob[];" in schema
     await run(NODE, NODE_MODULES / "typescript" / "bin" / "tsc", folder=web)
-    project = await served_tenant.create_project()
+    project = await served_tenant.create_project("TypeScript")
     printed = await run(
         NODE,
         HERE / "run_page.mjs",
@@ -126,7 +126,7 @@ async def test_the_client_in_python_uploads_and_asks(tmp_path: Path, served_tena
     (script,) = write_code(tmp_path, "python")
     (tmp_path / "warranty.txt").write_text("The warranty of the Ignite boiler lasts 5 years.")
     (tmp_path / "prices.txt").write_text("The Ignite boiler costs 1,200 euros.")
-    project = await served_tenant.create_project()
+    project = await served_tenant.create_project("Python")
     printed = await run(
         PYTHON,
         script,
@@ -139,5 +139,5 @@ async def test_the_client_in_python_uploads_and_asks(tmp_path: Path, served_tena
         folder=tmp_path,
     )
     assert "5 years" in printed
-    files = (await served_tenant.get(f"/ingestion/projects/{project}/files")).json()["data"]
+    files = (await served_tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
     assert [file["filename"] for file in files] == ["warranty.txt", "prices.txt"]

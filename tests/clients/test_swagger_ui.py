@@ -53,7 +53,7 @@ async def test_two_files_are_uploaded_through_the_page(
         await page.wait_for(f"document.querySelector('{OPERATION} .live-responses-table .response-col_status')")
         shown = await page.evaluate(f"document.querySelector('{OPERATION} .live-responses-table').innerText")
         assert "200" in shown, shown
-        listed = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["data"]
+        listed = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
         assert [(file["filename"], file["status"]) for file in listed] == [
             ("one.txt", "completed"),
             ("two.txt", "completed"),
