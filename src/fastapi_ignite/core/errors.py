@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 class Example:
     """What the OpenAPI document shows of an error: a typical `detail`, and every member that only this error has.
 
-    Without a detail, the example shows the title, as the answer of an error without a detail does.
+    Without a detail, the example shows the title, as an answer does.
     """
 
     def __init__(self, detail: str = "", **extra: Any) -> None:
