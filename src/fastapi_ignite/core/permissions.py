@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.errors import Example, IgniteError
 
 
 class InsufficientScopeError(IgniteError):
@@ -14,6 +14,7 @@ class InsufficientScopeError(IgniteError):
     status = 403
     code = "insufficient_scope"
     title = "Not allowed"
+    example = Example("This operation requires the scope files:write.", required_scope="files:write")
 
 
 class Scope(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import NotFoundError
+from fastapi_ignite.core.errors import Example, NotFoundError
 
 
 class ProjectNotFoundError(NotFoundError):
@@ -10,3 +10,4 @@ class ProjectNotFoundError(NotFoundError):
 
     code = "project_not_found"
     title = "Unknown project"
+    example = Example("No project of this tenant has this id.")
