@@ -91,11 +91,14 @@ async def tables_are_known(connection: AsyncConnection) -> list[str]:
 
 
 async def policies_are_regular(connection: AsyncConnection) -> list[str]:
-    """Each tenant table must have one policy for each role, with both clauses (USING and WITH CHECK)."""
+    """Each tenant table must have one policy for each role, with both clauses (USING and WITH CHECK).
+
+    Beside them a table may have the policy `hidden`, which only takes rows away.
+    """
     rows = await connection.execute(
         text(
             "SELECT tablename, array_to_string(roles, ','), cmd, permissive, qual, with_check FROM pg_policies "
-            "WHERE schemaname = 'public'"
+            "WHERE schemaname = 'public' AND NOT (policyname = 'hidden' AND permissive = 'RESTRICTIVE')"
         )
     )
     policies: dict[tuple[str, str], list[tuple[Any, ...]]] = {}

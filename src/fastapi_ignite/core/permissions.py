@@ -19,6 +19,7 @@ class InsufficientScopeError(IgniteError):
 class Scope(StrEnum):
     """The form is `resource:action`. Every operation of a tenant requires one scope."""
 
+    PROJECTS_READ = "projects:read"
     PROJECTS_WRITE = "projects:write"
     FILES_READ = "files:read"
     FILES_WRITE = "files:write"
@@ -43,7 +44,7 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
-_VIEWER = frozenset({Scope.FILES_READ, Scope.MESSAGES_READ, Scope.USAGE_READ, Scope.BILLING_READ})
+_VIEWER = frozenset({Scope.PROJECTS_READ, Scope.FILES_READ, Scope.MESSAGES_READ, Scope.USAGE_READ, Scope.BILLING_READ})
 _MEMBER = _VIEWER | {Scope.PROJECTS_WRITE, Scope.FILES_WRITE, Scope.MESSAGES_WRITE}
 ALL_SCOPES = frozenset(Scope)
 ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = {

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import NotFoundError
+from fastapi_ignite.core.errors import IgniteError, NotFoundError
 
 
 class ProjectNotFoundError(NotFoundError):
-    """The id is unknown or another tenant's."""
+    """The id is unknown, of a deleted project or another tenant's."""
 
     code = "project_not_found"
     title = "Unknown project"
+
+
+class ProjectNameTakenError(IgniteError):
+    """Another project of the tenant has the name."""
+
+    status = 409
+    code = "project_name_taken"
+    title = "Name taken"

@@ -99,6 +99,7 @@ class QueryService:
         with `SourcesFound` again.
 
         Raises:
+            ProjectNotFoundError: the project was deleted meanwhile; nothing was charged.
             AnswerAbandonedError, SourcesChangedError: asking again may work.
             ClientDisconnectedError: the caller left.
         """
@@ -177,7 +178,7 @@ class QueryService:
         work = IdempotentWork(self._database, claim)
         async with self._database.tenant(self._tenant_id) as session:
             await work.begin(session)
-            project = await ProjectService(session, self._tenant_id).get(request.project_id)
+            project = await ProjectService(session, self._tenant_id).get(request.project_id, keep=True)
             engine = engine_of(project.engine, self._engines, default=self._settings.default_engine)
             if engine.paid:
                 await work.mark_paid(session)
@@ -221,9 +222,12 @@ class QueryService:
         async with self._database.tenant(self._tenant_id) as session:
             citations = await self._citations(FileRepo(session, self._tenant_id), answer)
             if citations is None:
+                await ProjectService(session, self._tenant_id).get(question.project_id)
                 return None
             messages = MessageRepo(session, self._tenant_id)
             if not await messages.end_question(question.message_id, "completed"):
+                # a deleted project has ended its questions, and given back what they held
+                await ProjectService(session, self._tenant_id).get(question.project_id)
                 raise AnswerAbandonedError("The answer took too long; nothing was charged.")
             message = Message(
                 tenant_id=self._tenant_id,

@@ -87,9 +87,10 @@ class UsageService:
         """Count the reserved units as used. Return False if the reservation was settled or released before."""
         return await self._repository.settle(reservation_id)
 
-    async def release(self, reservation_id: UUID) -> None:
+    async def release(self, *reservation_ids: UUID) -> None:
         """Give the reserved units back, because the work was not done."""
-        await self._repository.release(reservation_id)
+        if reservation_ids:
+            await self._repository.release(reservation_ids)
 
     async def take_project(self) -> None:
         """Count one more project.

@@ -34,6 +34,7 @@ from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.embedding_backfill import Backfill
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
+from fastapi_ignite.rag.local.models import Chunk, TermStat
 from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository, indexed_text
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.vector_indexes import VectorIndexes
@@ -42,6 +43,8 @@ from fastapi_ignite.rag.text.chunking import chunk_text
 # Parameters of one statement: large enough that round trips do not count, small enough for memory.
 INSERT_BATCH = 500
 PURGE_BATCH = 1000
+TERMS_BATCH = 5000
+DOCUMENTS_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,22 @@ class LocalEngine:
                     await index.remove_unused_terms(project_id)
                     await documents.delete(document_id)
                     return Purged(total)
+
+    async def remove_index(self, tenant_id: UUID, project_id: UUID) -> AsyncGenerator[Sequence[str]]:
+        """Remove the rows. The vector index goes when the indexes are maintained the next time."""
+        for table, batch in ((Chunk, PURGE_BATCH), (TermStat, TERMS_BATCH)):
+            removed = batch
+            while removed == batch:
+                async with self._database.system() as session:
+                    removed = await LocalIndexRepository(session, tenant_id).delete_some(table, project_id, batch)
+                yield ()
+        removed = DOCUMENTS_BATCH
+        while removed == DOCUMENTS_BATCH:
+            async with self._database.system() as session:
+                removed = await DocumentRepository(session, tenant_id).delete_some(project_id, DOCUMENTS_BATCH)
+            yield ()
+        async with self._database.system() as session:
+            await LocalIndexRepository(session, tenant_id).delete_index(project_id)
 
     async def backfill_embeddings(self) -> bool:
         return await self._backfill.step()
