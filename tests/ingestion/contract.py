@@ -22,7 +22,7 @@ INSERT = (
 
 
 async def _perform_audited_actions(tenant: TenantClient) -> None:
-    project = await tenant.create_project("Soon renamed")
+    project = (await tenant.get("/ingestion/projects")).json()["projects"][0]["id"]
     await tenant.patch(f"/ingestion/projects/{project}", json={"name": "Soon deleted"})
     await tenant.delete(f"/ingestion/projects/{project}")
 

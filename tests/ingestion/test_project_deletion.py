@@ -110,7 +110,9 @@ async def test_nobody_sees_it_before_any_worker_has_worked(
     project = await tenant.create_project()
     (file,) = (await tenant.upload(project, ("guide.txt", ORCHARD), wait_seconds=0)).json()["files"]
     await processor.process(tenant.id, UUID(file["id"]))
-    answer = (await tenant.ask(project, QUESTION)).json()
+    used = {"Idempotency-Key": "used-key", "Prefer": "idempotency=replay"}
+    answer = (await tenant.ask(project, QUESTION, headers=used)).json()
+    assert (await tenant.ask(project, QUESTION, headers=used)).json() == answer
     waiting = (await tenant.upload(project, ("queued.txt", b"text"), wait_seconds=0)).json()["files"][0]
     assert (await delete(tenant, project)).status_code == 202
     path = f"/ingestion/projects/{project}"
@@ -128,6 +130,8 @@ async def test_nobody_sees_it_before_any_worker_has_worked(
     ):
         assert (refused.status_code, refused.json()["code"]) == (404, "project_not_found")
     assert (await tenant.get(f"/query/messages/{answer['message_id']}")).status_code == 404
+    repeated = await tenant.ask(project, QUESTION, headers=used)
+    assert (repeated.status_code, repeated.json()["code"]) == (409, "idempotency_duplicate")
     assert (await tenant.get("/ingestion/projects")).json()["projects"] == []
     for table in ("files", "documents", "conversations", "messages"):
         assert await rows_of(database, tenant.id, f"SELECT 1 FROM {table}") == [], table  # noqa: S608  names above

@@ -24,6 +24,19 @@ WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id
     AND m.tenant_id = c.tenant_id AND m.conversation_id = c.id AND m.state = 'pending'
 RETURNING m.reservation_id
 """)
+# A key names what its request made, and may hold the answer for repetitions of the request.
+_FORGET_ANSWERS = text("""
+WITH kept AS MATERIALIZED (
+    SELECT route, key_sha256, resource, substring(resource FROM '/messages/([0-9a-f-]{36})$') AS message_id
+    FROM idempotency_keys WHERE tenant_id = :tenant_id AND answer IS NOT NULL
+)
+UPDATE idempotency_keys AS k SET answer = NULL, answer_status = NULL
+FROM kept
+LEFT JOIN messages AS m ON m.tenant_id = :tenant_id AND m.id = CAST(kept.message_id AS uuid)
+LEFT JOIN conversations AS c ON c.tenant_id = m.tenant_id AND c.id = m.conversation_id
+WHERE k.tenant_id = :tenant_id AND k.route = kept.route AND k.key_sha256 = kept.key_sha256
+    AND (c.project_id = :project_id OR position(CAST(:project_id AS text) IN kept.resource) > 0)
+""")
 _FILES = text("""
 SELECT id, storage_key, state NOT IN ('deleting', 'deleted') AS is_visible,
     CASE WHEN storage_key IS NOT NULL AND bytes_missing_at IS NULL THEN byte_count ELSE 0 END AS stored_bytes
@@ -74,7 +87,11 @@ class ProjectRows:
         self._values: dict[str, Any] = {"tenant_id": tenant_id, "project_id": project_id}
 
     async def stop_work(self) -> list[UUID]:
-        """Cancel unfinished files and fail open questions. Return the reservations that they held."""
+        """Cancel unfinished files, fail open questions, and forget the answers that idempotency keys would repeat.
+
+        Return the reservations that files and questions held.
+        """
+        await self._session.execute(_FORGET_ANSWERS, self._values)
         rows = [*await self._session.execute(_CANCEL_FILES, self._values)]
         rows += [*await self._session.execute(_END_QUESTIONS, self._values)]
         return [row.reservation_id for row in rows if row.reservation_id]
