@@ -53,7 +53,9 @@ class Removed(BaseModel):
 class DeletionRead(BaseModel):
     """The receipt of a deletion. Its `id` is the id of what was deleted, which nobody sees any more."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**_EXAMPLE, "state": "in_progress", "completed_at": None}, _EXAMPLE]}
+    )
 
     id: UUID
     kind: Literal["file", "project"]
@@ -88,7 +90,7 @@ class DeletionList(BaseModel):
     """A page of deletions, ordered by the id of what was deleted."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"deletions": [_EXAMPLE], "has_more": False, "next_after": None}]}
+        json_schema_extra={"examples": [{"deletions": [_EXAMPLE], "has_more": True, "next_after": DELETION_EXAMPLE}]}
     )
 
     deletions: list[DeletionRead]

@@ -61,9 +61,9 @@ Metadata = Annotated[
 _READ_EXAMPLE: dict[str, Any] = {
     "id": PROJECT_EXAMPLE,
     "name": "Docs",
-    "metadata": {"team": "support"},
-    "engine": "local",
-    "vector_store_id": "vs_abc123",
+    "metadata": {},
+    "engine": None,
+    "vector_store_id": None,
     "created_at": "2024-06-02T12:34:56.123456Z",
     "updated_at": "2024-06-02T12:34:56.123456Z",
 }
@@ -72,7 +72,7 @@ _READ_EXAMPLE: dict[str, Any] = {
 class ProjectRead(BaseModel):
     """A project. `engine` and `vector_store_id` are null until it has an index."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_READ_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_READ_EXAMPLE, "metadata": {"team": "support"}}]})
 
     id: UUID
     name: str
@@ -106,9 +106,9 @@ class ProjectDetails(ProjectRead):
             "examples": [
                 {
                     **_READ_EXAMPLE,
-                    "files": {"in_progress": 0, "completed": 1, "failed": 0, "cancelled": 0, "total": 1},
-                    "characters": 651,
-                    "stored_bytes": 651,
+                    "files": {"in_progress": 0, "completed": 0, "failed": 0, "cancelled": 0, "total": 0},
+                    "characters": 0,
+                    "stored_bytes": 0,
                 }
             ]
         }
