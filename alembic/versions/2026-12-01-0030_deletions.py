@@ -44,14 +44,6 @@ FROM files WHERE state IN ('deleting', 'deleted')
 def upgrade() -> None:
     op.add_column("projects", sa.Column("metadata", JSONB(), server_default="{}", nullable=False))
     op.add_column("projects", sa.Column("deleted_at", sa.DateTime(timezone=True)))
-    op.drop_constraint("uq_projects_tenant_id_name", "projects")
-    op.create_index(
-        "uq_projects_name",
-        "projects",
-        ["tenant_id", "name"],
-        unique=True,
-        postgresql_where=sa.text("deleted_at IS NULL"),
-    )
     op.create_index(
         "ix_projects_deleted", "projects", ["tenant_id"], postgresql_where=sa.text("deleted_at IS NOT NULL")
     )
@@ -59,7 +51,6 @@ def upgrade() -> None:
     op.execute("ALTER TABLE files NO FORCE ROW LEVEL SECURITY")  # the owner of the tables moves the rows
     op.execute(MOVE_RECEIPTS)
     op.execute("ALTER TABLE files FORCE ROW LEVEL SECURITY")
-    op.drop_column("files", "receipt")
     protect("deletions", grant="SELECT, INSERT, UPDATE")
     for table, condition in HIDDEN.items():
         op.execute(f"CREATE POLICY hidden ON {table} AS RESTRICTIVE TO ignite_tenant USING ({condition})")
@@ -99,20 +90,12 @@ def downgrade() -> None:
     """Projects that are being deleted get the rest of their deletion done by the foreign keys."""
     for table in HIDDEN:
         op.execute(f"DROP POLICY hidden ON {table}")
-    op.add_column("files", sa.Column("receipt", JSONB()))
-    for table in ("projects", "files", "deletions"):
+    for table in ("projects", "files"):
         op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
-    op.execute(
-        "UPDATE files AS f SET receipt = jsonb_build_object('document_id', d.document_id, 'chunks_removed', d.chunks, "
-        "'provider_ids_removed', to_jsonb(d.provider_ids), 'raw_removed', d.bytes > 0) "
-        "FROM deletions AS d WHERE d.tenant_id = f.tenant_id AND d.id = f.id AND d.kind = 'file'"
-    )
     op.drop_table("deletions")
     op.execute("DELETE FROM projects WHERE deleted_at IS NOT NULL")
     for table in ("projects", "files"):
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
     op.drop_index("ix_projects_deleted", "projects")
-    op.drop_index("uq_projects_name", "projects")
-    op.create_unique_constraint("uq_projects_tenant_id_name", "projects", ["tenant_id", "name"])
     op.drop_column("projects", "deleted_at")
     op.drop_column("projects", "metadata")

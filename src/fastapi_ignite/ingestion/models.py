@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from prometheus_client import Counter
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, LargeBinary, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
@@ -88,6 +90,8 @@ class File(Leased, Timestamped, Base):
     delete_raw: Mapped[bool] = mapped_column(server_default=text("false"))
     completed_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+    # of the previous version; nobody uses it any more, and the next migration may drop it
+    receipt: Mapped[dict[str, Any] | None] = mapped_column(JSONB, deferred=True)
     request_id: Mapped[str | None] = mapped_column(Text)
 
     @property

@@ -151,7 +151,8 @@ class IngestionService:
             bounds=self._settings.upload,
         )
         async with self._database.tenant(self._tenant_id) as session:
-            await ProjectService(session, self._tenant_id).get(project_id)
+            project = await ProjectService(session, self._tenant_id).get(project_id)
+            upload.has_index = project.vector_store_id is not None
             try:
                 await UsageService(session, self._tenant_id).require_room(Metric.CHARACTERS)
             except QuotaExceededError as refusal:
@@ -198,10 +199,11 @@ class IngestionService:
         # sorted: ids of one millisecond are in no order, and lists follow the ids
         ids = sorted(new_id() for _ in received)
         rows = [self._row(upload, *pair) for pair in zip(ids, received, strict=True)]
-        vector_store_id, _ = await self._ensure_index(upload.project_id)
+        if not upload.has_index:
+            await self._ensure_index(upload.project_id)
         async with work, self._database.tenant(self._tenant_id) as session:
             await work.begin(session)
-            await ProjectService(session, self._tenant_id).get(upload.project_id, keep=True)
+            project = await ProjectService(session, self._tenant_id).get(upload.project_id, keep=True)
             files = FileRepo(session, self._tenant_id)
             hashes = [file.stored.sha256 for file in received]
             if upload.refusal and not (upload.stores and await files.any_equal(upload.project_id, hashes)):
@@ -215,7 +217,9 @@ class IngestionService:
                 batch_id=str(upload.id),
                 files=len(rows),
             )
-            await work.complete(session, UploadResult.of(upload.project_id, vector_store_id, upload.id, rows, {}))
+            await work.complete(
+                session, UploadResult.of(upload.project_id, project.vector_store_id or "", upload.id, rows, {})
+            )
             for row in rows:
                 if row.state == FileState.QUEUED:
                     self._jobs.enqueue(session, process_file, self._tenant_id, row.id)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Index, text
+from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapi_ignite.infra.db import Base, TenantScoped, Timestamped
-
-VISIBLE = text("deleted_at IS NULL")
 
 
 class Project(TenantScoped, Timestamped, Base):
@@ -23,7 +21,7 @@ class Project(TenantScoped, Timestamped, Base):
 
     __tablename__ = "projects"
     __table_args__ = (
-        Index("uq_projects_name", "tenant_id", "name", unique=True, postgresql_where=VISIBLE),
+        UniqueConstraint("tenant_id", "name"),
         Index("ix_projects_deleted", "tenant_id", postgresql_where=text("deleted_at IS NOT NULL")),
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
     )

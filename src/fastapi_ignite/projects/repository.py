@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.billing.stored_subscription import COLUMNS, TABLES, SubscriptionRow
 from fastapi_ignite.infra.db import Database, FixedStatement
-from fastapi_ignite.projects.models import VISIBLE, Project
+from fastapi_ignite.projects.models import Project
 
 _WITH_SUBSCRIPTION = FixedStatement(f"""
 SELECT {COLUMNS}, project.engine
@@ -92,8 +92,12 @@ class ProjectRepo:
         return True
 
     async def mark_deleted(self, project: Project, now: datetime) -> None:
-        """Hide the locked project, and so its files, documents and conversations, from this transaction on."""
+        """Hide the locked project, and so its files, documents and conversations, from this transaction on.
+
+        Its name is free: the one that it gets instead begins with a space, as no name that a caller sends does.
+        """
         project.deleted_at = now
+        project.name = f" {project.id}"
         await self._session.flush()
 
     async def by_name(self, name: str) -> Project | None:
@@ -105,7 +109,7 @@ class ProjectRepo:
         row = await self._session.execute(
             insert(Project)
             .values(tenant_id=self._tenant_id, id=project_id, name=name)
-            .on_conflict_do_nothing(index_elements=[Project.tenant_id, Project.name], index_where=VISIBLE)
+            .on_conflict_do_nothing(index_elements=[Project.tenant_id, Project.name])
             .returning(Project.id)
         )
         return row.first() is not None
