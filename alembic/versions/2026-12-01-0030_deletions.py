@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from fastapi_ignite.infra.db.policies import protect
 
 revision = "deletions"
-down_revision = "tenant_access_notices"
+down_revision = "feedback_on_answers"
 branch_labels = None
 depends_on = None
 

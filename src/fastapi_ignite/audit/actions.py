@@ -9,6 +9,7 @@ class Action(StrEnum):
     """The form is `object.event`."""
 
     TENANT_CREATED = "tenant.created"
+    TENANT_RENAMED = "tenant.renamed"
     TENANT_SUSPENDED = "tenant.suspended"
     TENANT_RESUMED = "tenant.resumed"
     SUBSCRIPTION_CHANGED = "subscription.changed"
@@ -17,6 +18,7 @@ class Action(StrEnum):
     PROJECT_DELETED = "project.deleted"
     FILES_UPLOADED = "files.uploaded"
     FILE_REMOVED = "file.removed"
+    CONVERSATION_DELETED = "conversation.deleted"
     EXPORT_STARTED = "export.started"
     EXPORT_DOWNLOADED = "export.downloaded"
     API_KEY_CREATED = "api_key.created"

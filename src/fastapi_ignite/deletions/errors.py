@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import NotFoundError
+from fastapi_ignite.core.errors import Example, NotFoundError
 
 
 class DeletionNotFoundError(NotFoundError):
@@ -10,3 +10,4 @@ class DeletionNotFoundError(NotFoundError):
 
     code = "deletion_not_found"
     title = "Unknown deletion"
+    example = Example("Nothing of this tenant with this id was deleted.")

@@ -75,9 +75,9 @@ class FileProcessor:
                 file, FileState.FAILED, FileState.DELETED
             )  # this attempt may have worked on after the file had ended
         except Exception as error:  # noqa: BLE001  whatever broke, the file must come to an end
-            await self._ended_by(file, error)
+            await self.end_with(file, error)
 
-    async def _ended_by(self, file: File, error: Exception) -> None:
+    async def end_with(self, file: File, error: Exception) -> None:
         """Fail the file where its owner has to act, and try again later where the cause may pass."""
         if isinstance(error, ExtractionError) and not error.retryable:
             await self._fail(file, code=error.code, message=error.message)
@@ -134,7 +134,7 @@ class FileProcessor:
         engine = await self._engine_of(file)
         if await self._share(file):
             return
-        extracted = await self._extract(file, niceness)
+        extracted = await self.extract(file, niceness)
         await self._reserve(file, len(extracted.text))
         source = DocumentSource(
             tenant_id=file.tenant_id,
@@ -151,9 +151,9 @@ class FileProcessor:
             existing = await DocumentRepository(session, file.tenant_id).find(file.project_id, file.sha256)
             if existing is None:
                 await prepared.write(session)
-                await usage.settle(_reserved(file))
+                await usage.settle(reserved(file))
             else:
-                await usage.release(_reserved(file))
+                await usage.release(reserved(file))
             await self._complete(files, file, existing or source.document_id, shared=existing is not None)
             self._jobs.enqueue(session, backfill_embeddings)
         FINISHED.labels("completed", "").inc()
@@ -190,7 +190,8 @@ class FileProcessor:
         async with self._database.tenant(file.tenant_id) as session:
             return await FileRepo(session, file.tenant_id).equal_bytes_in_progress(file)
 
-    async def _extract(self, file: File, niceness: int) -> ExtractedText:
+    async def extract(self, file: File, niceness: int) -> ExtractedText:
+        """Read the stored file in a process of its own, which gets `niceness` (0 to 19)."""
         if file.storage_key is None:
             raise FileNotFoundError(file.id)
         async with self._storage.local_copy(file.storage_key) as path:
@@ -269,7 +270,12 @@ class FileProcessor:
             await FileRepo(session, file.tenant_id).extend_lease(file.id, file.attempt)
 
 
-def _reserved(file: File) -> UUID:
+def reserved(file: File) -> UUID:
+    """Return the reservation of the file's characters.
+
+    Raises:
+        StaleAttemptError: there is none.
+    """
     if file.reservation_id is None:
         raise StaleAttemptError
     return file.reservation_id

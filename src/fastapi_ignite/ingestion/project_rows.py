@@ -12,10 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 # Conversations are a feature above this one, so their tables are known here by their names only.
 _CANCEL_FILES = text("""
-UPDATE files SET state = 'cancelled', attempt = attempt + 1, lease_until = NULL, updated_at = now()
-WHERE tenant_id = :tenant_id AND project_id = :project_id
-    AND state IN ('queued', 'extracting', 'chunking', 'indexing')
-RETURNING reservation_id
+WITH unfinished AS (
+    SELECT id FROM files WHERE tenant_id = :tenant_id AND project_id = :project_id
+        AND state IN ('queued', 'extracting', 'chunking', 'indexing')
+    ORDER BY id FOR UPDATE  -- the order of the workers that hold several files
+)
+UPDATE files AS f SET state = 'cancelled', attempt = f.attempt + 1, lease_until = NULL, updated_at = now()
+FROM unfinished WHERE f.tenant_id = :tenant_id AND f.id = unfinished.id
+RETURNING f.reservation_id
 """)
 _END_QUESTIONS = text("""
 UPDATE messages AS m SET state = 'failed', updated_at = now()

@@ -93,6 +93,13 @@ class FileRepo(LeasedRepo[File]):
         statement = select(File).where(File.tenant_id == self._tenant_id, File.batch_id == batch_id).order_by(File.id)
         return (await self.session.scalars(statement)).all()
 
+    async def any_unfinished(self, batch_id: UUID) -> bool:
+        """Tell whether a file of the upload is still in progress."""
+        statement = select(File.id).where(
+            File.tenant_id == self._tenant_id, File.batch_id == batch_id, File.state.in_(UNFINISHED)
+        )
+        return (await self.session.execute(statement.limit(1))).first() is not None
+
     async def page(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> Sequence[File]:
         """Return files ordered by id, which is the order of upload; or the removed ones whose bytes were kept."""
         wanted = _KEPT_RAW if removed else (File.state.not_in(GONE),)

@@ -72,7 +72,7 @@ MULTIPART_BODY: dict[str, Any] = {
                         "files": {
                             "type": "array",
                             "minItems": 1,
-                            "items": {"type": "string", "contentMediaType": "application/octet-stream"},
+                            "items": {"type": "string", "format": "binary"},
                             "description": "Read as a stream; nothing is held whole in memory.",
                         }
                     },

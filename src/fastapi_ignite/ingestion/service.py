@@ -45,6 +45,8 @@ from fastapi_ignite.usage.service import UsageService
 
 FIRST_LOOK_SECONDS = 0.05
 LAST_LOOK_SECONDS = 0.5
+# Each message wakes one thread of a worker, which sends another one as long as files wait.
+MESSAGES_OF_AN_UPLOAD = 64
 
 
 class IngestionService:
@@ -220,9 +222,9 @@ class IngestionService:
             await work.complete(
                 session, UploadResult.of(upload.project_id, project.vector_store_id or "", upload.id, rows, {})
             )
-            for row in rows:
-                if row.state == FileState.QUEUED:
-                    self._jobs.enqueue(session, process_file, self._tenant_id, row.id)
+            queued = [row for row in rows if row.state == FileState.QUEUED]
+            for row in queued[:MESSAGES_OF_AN_UPLOAD]:
+                self._jobs.enqueue(session, process_file, self._tenant_id, row.id)
 
     def _row(self, upload: IncomingUpload, file_id: UUID, file: ReceivedFile) -> File:
         empty = file.stored.byte_count == 0
@@ -257,14 +259,15 @@ class IngestionService:
         pause = FIRST_LOOK_SECONDS
         while True:
             async with self._database.tenant(self._tenant_id) as session:
-                files = await FileRepo(session, self._tenant_id).batch(batch_id)
+                in_progress = await FileRepo(session, self._tenant_id).any_unfinished(batch_id)
             left = deadline - asyncio.get_running_loop().time()
-            if left <= 0 or not any(file.state in UNFINISHED for file in files) or await caller_left():
+            if left <= 0 or not in_progress or await caller_left():
                 break
             await asyncio.sleep(min(pause, left))
             pause = min(pause * 1.5, LAST_LOOK_SECONDS)
-        _raise_if_all_over_quota(files)
         async with self._database.tenant(self._tenant_id) as session:
+            files = await FileRepo(session, self._tenant_id).batch(batch_id)
+            _raise_if_all_over_quota(files)
             project = await ProjectService(session, self._tenant_id).get(project_id)
             embedded = await self._engine_of(project).embedded(session, self._tenant_id, project_id)
         return UploadResult.of(project_id, project.vector_store_id or "", batch_id, files, embedded)

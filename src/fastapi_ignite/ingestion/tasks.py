@@ -17,6 +17,7 @@ from fastapi_ignite.rag.engines import any_damaged
 from fastapi_ignite.worker_context import WorkerContext
 
 if TYPE_CHECKING:
+    from fastapi_ignite.ingestion.batch_processing import BatchProcessor
     from fastapi_ignite.ingestion.fair_queue import FairQueue
     from fastapi_ignite.ingestion.processing import FileProcessor
 
@@ -38,13 +39,21 @@ def _processor(context: WorkerContext) -> FileProcessor:
     return FileProcessor(database=context.database, storage=context.storage, engines=context.engines, jobs=context.jobs)
 
 
+def _batch_processor(context: WorkerContext) -> BatchProcessor:
+    from fastapi_ignite.ingestion.batch_processing import BatchProcessor
+
+    return BatchProcessor(
+        database=context.database, engines=context.engines, jobs=context.jobs, alone=_processor(context)
+    )
+
+
 @job("ingestion.process_file", "ingestion", Priority.INTERACTIVE, time_limit=1_800_000)
 async def process_file(context: WorkerContext, _tenant_id: UUID, _file_id: UUID) -> None:
-    """Ingest the file whose turn it is. The message's own file may have to wait for those of other tenants."""
-    async with _fair_queue(context).next_file() as claimed:
+    """Ingest the files whose turn it is. The message's own file may have to wait for those of other tenants."""
+    async with _fair_queue(context).next_files() as claimed:
         if claimed is not None:
             niceness = SIBLING_NICENESS if claimed.siblings else 0
-            await _processor(context).work_on(claimed.file, niceness=niceness)
+            await _batch_processor(context).work_on(claimed.files, niceness=niceness)
 
 
 @job("ingestion.delete_file", "ingestion", Priority.BACKGROUND)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import IgniteError, NotFoundError
+from fastapi_ignite.core.errors import Example, IgniteError, NotFoundError
 
 
 class ProjectNotFoundError(NotFoundError):
@@ -10,6 +10,7 @@ class ProjectNotFoundError(NotFoundError):
 
     code = "project_not_found"
     title = "Unknown project"
+    example = Example("No project of this tenant has this id.")
 
 
 class ProjectNameTakenError(IgniteError):
@@ -18,3 +19,4 @@ class ProjectNameTakenError(IgniteError):
     status = 409
     code = "project_name_taken"
     title = "Name taken"
+    example = Example("Another project of this tenant has this name.")

@@ -229,6 +229,15 @@ class RagEngine(Protocol):
 
 
 @runtime_checkable
+class GroupIndexing(RagEngine, Protocol):
+    """An engine that writes several documents of a project by few statements, so that many small ones go in fast."""
+
+    async def write_together(self, session: AsyncSession, prepared: Sequence[PreparedIndex]) -> None:
+        """Write all the documents' rows, as `PreparedIndex.write` does for one. They are of one project."""
+        ...
+
+
+@runtime_checkable
 class EmbeddingBackfill(Protocol):
     """An engine that computes embeddings in the background, after a document can be searched by its words."""
 

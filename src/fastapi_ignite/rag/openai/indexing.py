@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs.leases import StaleAttemptError, keep_lease
-from fastapi_ignite.rag.documents.repository import DocumentRepository
+from fastapi_ignite.rag.documents.repository import DocumentRepository, NewDocument
 from fastapi_ignite.rag.engine import DocumentSource
 from fastapi_ignite.rag.errors import (
     ProviderError,
@@ -66,7 +66,8 @@ class IndexedFile:
         repository = ProviderRepository(session, tenant_id)
         if not await repository.lock_store(self.source.project_id, self.store_id):
             raise rebuilding_error()  # a file that is written after the rebuild has looked would be in no store
-        await DocumentRepository(session, tenant_id).insert(self.source, chunk_count=0, unembedded_count=0)
+        document = NewDocument(self.source, chunk_count=0, unembedded_count=0)
+        await DocumentRepository(session, tenant_id).insert([document])
         taken = await repository.advance_file(
             self.file, state="ready", document_id=self.source.document_id, attached=True
         )
