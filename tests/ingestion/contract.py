@@ -6,26 +6,44 @@ from fastapi_ignite.core.permissions import Role
 from fastapi_ignite.ingestion.tasks import (
     backfill_embeddings,
     delete_file,
+    delete_project,
     maintain_indexes,
     process_file,
     rebuild,
     remove_orphans,
 )
 from support.feature_contracts import FeatureContract, JobRow
+from support.http_clients import TenantClient
 
 INSERT = (
-    "INSERT INTO files (tenant_id, id, project_id, batch_id, filename, byte_count, sha256, state, notified_at) "
-    "VALUES (:tenant, :id, :project, :id, 'a.txt', 1, '', :state, now())"
+    "INSERT INTO deletions (tenant_id, id, kind, project_id, state, notified_at) "
+    "VALUES (:tenant, :id, '{kind}', :project, :state, now())"
 )
+
+
+async def _perform_audited_actions(tenant: TenantClient) -> None:
+    project = (await tenant.get("/ingestion/projects")).json()["projects"][0]["id"]
+    await tenant.patch(f"/ingestion/projects/{project}", json={"name": "Soon deleted"})
+    await tenant.delete(f"/ingestion/projects/{project}")
+
+
 CONTRACT = FeatureContract(
     least_role={
         "GET /ingestion/projects/{project_id}/files": Role.VIEWER,
+        "GET /ingestion/projects": Role.VIEWER,
+        "GET /ingestion/projects/{project_id}": Role.VIEWER,
+        "PATCH /ingestion/projects/{project_id}": Role.MEMBER,
+        "DELETE /ingestion/projects/{project_id}": Role.MEMBER,
         "POST /ingestion/projects/create": Role.MEMBER,
         "POST /ingestion/projects/{project_id}/ensure_vector_store": Role.MEMBER,
         "POST /ingestion/projects/{project_id}/upload_and_attach": Role.MEMBER,
         "DELETE /ingestion/projects/{project_id}/remove_file": Role.MEMBER,
     },
     shared_tables={"sweep_positions": "holds the position of the storage sweep, for the system role only"},
-    job_rows={delete_file: JobRow("files", "deleting", INSERT)},
+    job_rows={
+        delete_file: JobRow("deletions", "in_progress", INSERT.format(kind="file")),
+        delete_project: JobRow("deletions", "in_progress", INSERT.format(kind="project")),
+    },
+    perform_audited_actions=_perform_audited_actions,
     jobs_of_no_row=frozenset({process_file, backfill_embeddings, maintain_indexes, rebuild, remove_orphans}),
 )

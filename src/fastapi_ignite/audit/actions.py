@@ -14,6 +14,8 @@ class Action(StrEnum):
     TENANT_RESUMED = "tenant.resumed"
     SUBSCRIPTION_CHANGED = "subscription.changed"
     PROJECT_CREATED = "project.created"
+    PROJECT_CHANGED = "project.changed"
+    PROJECT_DELETED = "project.deleted"
     FILES_UPLOADED = "files.uploaded"
     FILE_REMOVED = "file.removed"
     CONVERSATION_DELETED = "conversation.deleted"

@@ -22,6 +22,7 @@ class Scope(StrEnum):
 
     TENANT_READ = "tenant:read"
     TENANT_WRITE = "tenant:write"
+    PROJECTS_READ = "projects:read"
     PROJECTS_WRITE = "projects:write"
     FILES_READ = "files:read"
     FILES_WRITE = "files:write"
@@ -46,7 +47,16 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
-_VIEWER = frozenset({Scope.TENANT_READ, Scope.FILES_READ, Scope.MESSAGES_READ, Scope.USAGE_READ, Scope.BILLING_READ})
+_VIEWER = frozenset(
+    {
+        Scope.TENANT_READ,
+        Scope.PROJECTS_READ,
+        Scope.FILES_READ,
+        Scope.MESSAGES_READ,
+        Scope.USAGE_READ,
+        Scope.BILLING_READ,
+    }
+)
 _MEMBER = _VIEWER | {Scope.PROJECTS_WRITE, Scope.FILES_WRITE, Scope.MESSAGES_WRITE}
 ALL_SCOPES = frozenset(Scope)
 ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = {

@@ -15,8 +15,8 @@ from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import StaleAttemptError, keep_lease
 from fastapi_ignite.ingestion.batch_repository import FileBatchRepo
-from fastapi_ignite.ingestion.models import File
-from fastapi_ignite.ingestion.processing import FINISHED, FileProcessor, reserved
+from fastapi_ignite.ingestion.models import FINISHED, File
+from fastapi_ignite.ingestion.processing import FileProcessor, reserved
 from fastapi_ignite.ingestion.tasks import backfill_embeddings
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.service import ProjectService

@@ -98,6 +98,7 @@ class QueryService:
         with `SourcesFound` again.
 
         Raises:
+            ProjectNotFoundError: the project was deleted meanwhile; nothing was charged.
             AnswerAbandonedError, SourcesChangedError: asking again may work.
             ClientDisconnectedError: the caller left.
         """
@@ -168,7 +169,7 @@ class QueryService:
         work = IdempotentWork(self._database, claim)
         async with self._database.tenant(self._tenant_id) as session:
             await work.begin(session)
-            project = await ProjectService(session, self._tenant_id).get(request.project_id)
+            project = await ProjectService(session, self._tenant_id).get(request.project_id, keep=True)
             engine = engine_of(project.engine, self._engines, default=self._settings.default_engine)
             if engine.paid:
                 await work.mark_paid(session)
@@ -212,6 +213,7 @@ class QueryService:
         async with self._database.tenant(self._tenant_id) as session:
             messages = MessageRepo(session, self._tenant_id)
             if not await messages.keep_conversation(question.conversation_id, question.project_id):
+                await ProjectService(session, self._tenant_id).get(question.project_id)  # it goes with its project
                 raise ConversationNotFoundError("The conversation was deleted meanwhile; nothing was charged.")
             citations = await self._citations(FileRepo(session, self._tenant_id), answer)
             if citations is None:

@@ -15,6 +15,7 @@ from fastapi_ignite.billing.router import plans_router as plans
 from fastapi_ignite.billing.router import router as billing
 from fastapi_ignite.conversations.router import router as conversations
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.deletions.router import router as deletions
 from fastapi_ignite.exports.router import router as exports
 from fastapi_ignite.http.routing import FeatureRouter, build_version
 from fastapi_ignite.ingestion.router import router as ingestion
@@ -36,6 +37,7 @@ FEATURES: Sequence[FeatureRouter] = (
     billing,
     projects,
     ingestion,
+    deletions,
     query,
     conversations,
     limits,

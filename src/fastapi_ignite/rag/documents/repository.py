@@ -119,6 +119,29 @@ class DocumentRepository:
         """Take the document out of every answer from the commit on."""
         await self._session.execute(update(Document).where(*self._visible(document_id)).values(hidden_at=func.now()))
 
+    async def hide_some(self, project_id: UUID, limit: int) -> Sequence[int]:
+        """Hide at most `limit` visible documents of a project. Return how many chunks each of them has."""
+        visible = select(Document.id).where(
+            Document.tenant_id == self._tenant_id, Document.project_id == project_id, Document.hidden_at.is_(None)
+        )
+        hidden = await self._session.scalars(
+            update(Document)
+            .where(Document.tenant_id == self._tenant_id, Document.id.in_(visible.limit(limit)))
+            .values(hidden_at=func.now())
+            .returning(Document.chunk_count)
+        )
+        return hidden.all()
+
+    async def delete_some(self, project_id: UUID, limit: int) -> int:
+        """Delete at most `limit` documents of a project, and return how many."""
+        some = select(Document.id).where(Document.tenant_id == self._tenant_id, Document.project_id == project_id)
+        deleted = await self._session.scalars(
+            delete(Document)
+            .where(Document.tenant_id == self._tenant_id, Document.id.in_(some.limit(limit)))
+            .returning(Document.id)
+        )
+        return len(deleted.all())
+
     async def project_of_hidden(self, document_id: UUID) -> UUID | None:
         """Return the project of a document that is hidden and still has its row, or None."""
         return await self._session.scalar(

@@ -32,11 +32,14 @@ from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.embedding_backfill import Backfill
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.indexing import PreparedDocument, prepare_document, write_documents
+from fastapi_ignite.rag.local.models import Chunk, TermStat
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.vector_indexes import VectorIndexes
 
 PURGE_BATCH = 1000
+TERMS_BATCH = 5000
+DOCUMENTS_BATCH = 100
 SHORT_TEXT = 4_000
 
 
@@ -117,6 +120,22 @@ class LocalEngine:
                     await index.remove_unused_terms(project_id)
                     await documents.delete(document_id)
                     return Purged(total)
+
+    async def remove_index(self, tenant_id: UUID, project_id: UUID) -> AsyncGenerator[Sequence[str]]:
+        """Remove the rows. The vector index goes when the indexes are maintained the next time."""
+        for table, batch in ((Chunk, PURGE_BATCH), (TermStat, TERMS_BATCH)):
+            removed = batch
+            while removed == batch:
+                async with self._database.system() as session:
+                    removed = await LocalIndexRepository(session, tenant_id).delete_some(table, project_id, batch)
+                yield ()
+        removed = DOCUMENTS_BATCH
+        while removed == DOCUMENTS_BATCH:
+            async with self._database.system() as session:
+                removed = await DocumentRepository(session, tenant_id).delete_some(project_id, DOCUMENTS_BATCH)
+            yield ()
+        async with self._database.system() as session:
+            await LocalIndexRepository(session, tenant_id).delete_index(project_id)
 
     async def backfill_embeddings(self) -> bool:
         return await self._backfill.step()
