@@ -40,6 +40,7 @@ async def test_whatever_changes_something_is_recorded(tenant: TenantClient, admi
     key = (await tenant.post("/api-keys", json={"name": "k"})).json()["id"]
     new = (await tenant.post(f"/api-keys/{key}/rotate", json={})).json()["id"]
     await tenant.delete(f"/api-keys/{new}")
+    await tenant.patch("/tenants/current", json={"name": "Renamed"})
     for contract in contracts().values():
         await contract.perform_audited_actions(tenant)
     for verb, body in (("suspend", {"reason": "r"}), ("resume", None)):
