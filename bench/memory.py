@@ -280,8 +280,9 @@ class Load:
         answer = await self._timed("upload", self._client.upload(self._project, (name, content), wait_seconds=0))
         self._uploaded += [file["id"] for file in answer.json()["files"]]
         if len(self._uploaded) > KEPT_FILES:
-            path = f"/ingestion/projects/{self._project}/files/{self._uploaded.popleft()}"
-            await self._timed("delete", self._client.delete(path))
+            file = {"openai_file_id": self._uploaded.popleft(), "delete_raw": "true"}
+            removal = self._client.delete(f"/ingestion/projects/{self._project}/remove_file", params=file)
+            await self._timed("delete", removal)
         await asyncio.sleep(UPLOAD_PAUSE)
 
     async def _browse(self) -> None:
@@ -351,6 +352,8 @@ async def play(stack: RunningStack, options: argparse.Namespace) -> None:
     _report(samples, load)
     print()
     print(*timeline.table({"p95": p95}), sep="\n")
+    if load.failures:
+        raise SystemExit("requests failed, so the load was another one than the figures are meant for")
 
 
 def _report(samples: Samples, load: Load) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -37,7 +37,7 @@ TEXT = b"The orchard keeps nine apple trees."
 class Events:
     """Reads a stream of events; `id` is the id of the last one."""
 
-    def __init__(self, lines: AsyncGenerator[str]) -> None:
+    def __init__(self, lines: AsyncIterator[str]) -> None:
         self._lines = lines
         self.id = ""
 

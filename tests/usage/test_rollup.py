@@ -34,7 +34,7 @@ async def use(database: Database, tenant_id: UUID, metric: Metric, day: date, am
     """Settle units that were reserved on this day."""
     async with database.tenant(tenant_id) as session:
         reservation = await hold(session, tenant_id, metric, amount, period_start=FIRST_DAY, day=day)
-        await UsageRepo(session, tenant_id).settle(reservation)
+        await UsageRepo(session, tenant_id).settle([reservation])
 
 
 class Activity:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.errors import Example, IgniteError
 
 # Formats that no browser shows and that run nothing; everything else is sent as bytes of no known type.
 SAFE_MEDIA_TYPES = frozenset(
@@ -33,6 +33,7 @@ class RangeNotSatisfiableError(IgniteError):
     status = 416
     code = "range_not_satisfiable"
     title = "Range not satisfiable"
+    example = Example("The file has 651 bytes.")
 
 
 @dataclass(frozen=True, slots=True)

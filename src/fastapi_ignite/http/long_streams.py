@@ -14,7 +14,7 @@ from fastapi.sse import KEEPALIVE_COMMENT
 from pydantic import BaseModel
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.errors import Example, IgniteError
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.core.security import Principal
 from fastapi_ignite.http.authentication import require_still_permitted
@@ -32,6 +32,7 @@ class TooManyEventStreamsError(IgniteError):
     status = 429
     code = "too_many_event_streams"
     title = "Too many event streams"
+    example = Example("This tenant may have 20 event streams open at a time. Close one first.")
 
 
 def long_stream(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
+from fastapi_ignite.ingestion.batch_repository import SMALL_FILE_BYTES, FileBatchRepo
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo, TenantTurn, next_waiting
 from fastapi_ignite.ingestion.tasks import process_file
@@ -22,13 +23,18 @@ THREADS_LEFT_FOR_OTHERS = 2
 # Other workers may take a chosen file first.
 TRIES = 5
 REMEMBERED_TENANTS = 1000
+# Small files that a thread takes at a time: enough that transactions count little, and a moment's work.
+BATCH_FILES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedFile:
-    """A file that this worker holds the lease of. `siblings` counts its tenant's other files in this process."""
+class ClaimedFiles:
+    """Files of one project that this worker holds the leases of: a file, and small ones that waited behind it.
 
-    file: File
+    `siblings` counts the other threads of this process that work for the tenant.
+    """
+
+    files: Sequence[File]
     siblings: int
 
 
@@ -49,10 +55,10 @@ class FairQueue:
         self._turns = count(1)
 
     @asynccontextmanager
-    async def next_file(self) -> AsyncGenerator[ClaimedFile | None]:
-        """Claim the next file, and count it as in progress until the block ends; None when no file may start.
+    async def next_files(self) -> AsyncGenerator[ClaimedFiles | None]:
+        """Claim the next file, with small ones behind it, until the block ends; None when no file may start.
 
-        A message that finds only files of tenants with a full share is used up. So when a file ends and another one
+        A message that finds only files of tenants with a full share is used up. So when files end and another one
         may start, a message is sent for that one.
         """
         claimed = await self._claim()
@@ -62,7 +68,7 @@ class FairQueue:
         try:
             yield claimed
         finally:
-            self._release(claimed.file.tenant_id)
+            self._release(claimed.files[0].tenant_id)
         async with self._database.system() as session:
             following = await self._choose(session)
             if following is not None:
@@ -72,7 +78,7 @@ class FairQueue:
         turns = [TenantTurn(tenant_id, self._running[tenant_id], turn) for tenant_id, turn in self._served.items()]
         return await next_waiting(session, turns, share=self.share)
 
-    async def _claim(self) -> ClaimedFile | None:
+    async def _claim(self) -> ClaimedFiles | None:
         for _ in range(TRIES):
             async with self._database.system() as session:
                 chosen = await self._choose(session)
@@ -82,21 +88,27 @@ class FairQueue:
             if self._running[tenant_id] >= self.share:  # another thread of this process was faster
                 continue
             siblings = self._hold(tenant_id)
-            file = await self._claim_file(tenant_id, file_id)
-            if file is not None:
-                return ClaimedFile(file, siblings)
+            files = await self._claim_files(tenant_id, file_id)
+            if files:
+                return ClaimedFiles(files, siblings)
         return None
 
-    async def _claim_file(self, tenant_id: UUID, file_id: UUID) -> File | None:
-        file = None
+    async def _claim_files(self, tenant_id: UUID, file_id: UUID) -> list[File]:
+        files: list[File] = []
         try:
             async with self._database.tenant(tenant_id) as session:
-                files = FileRepo(session, tenant_id)
-                file = await files.claim(file_id, states=UNFINISHED, state=FileState.EXTRACTING)
+                first = await FileRepo(session, tenant_id).claim(file_id, states=UNFINISHED, state=FileState.EXTRACTING)
+                if first is None:
+                    return []
+                following: list[File] = []
+                # a file that is tried again may have brought its worker down: it takes no others with it
+                if first.attempt == 1 and first.byte_count <= SMALL_FILE_BYTES:
+                    following = await FileBatchRepo(session, tenant_id).claim_following(first, most=BATCH_FILES - 1)
+            files = [first, *following]
         finally:
-            if file is None:
+            if not files:
                 self._release(tenant_id)
-        return file
+        return files
 
     def _hold(self, tenant_id: UUID) -> int:
         siblings = self._running[tenant_id]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, func, select, text
+from sqlalchemy import ColumnElement, Row, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database, FixedStatement
-from fastapi_ignite.infra.jobs.leases import LeasedRepo
+from fastapi_ignite.infra.jobs.leases import LeasedRepo, StaleAttemptError
 from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
 
 # removed files whose bytes stay until somebody removes them too
@@ -31,7 +32,7 @@ class FileRepo(LeasedRepo[File]):
     """The files of one tenant."""
 
     model = File
-    unfinished = (*UNFINISHED, FileState.DELETING)
+    unfinished = UNFINISHED
 
     async def add_all(self, files: Sequence[File]) -> None:
         self.session.add_all(files)
@@ -57,6 +58,39 @@ class FileRepo(LeasedRepo[File]):
             File.tenant_id == self._tenant_id, File.project_id == project_id, File.id == file_id, *_KEPT_RAW
         )
         return (await self.session.execute(statement.with_for_update())).scalar_one_or_none()
+
+    async def being_removed(self, file_id: UUID) -> File | None:
+        """Return the file if a worker has to remove what it left."""
+        statement = select(File).where(
+            File.tenant_id == self._tenant_id, File.id == file_id, File.state == FileState.DELETING
+        )
+        return (await self.session.execute(statement)).scalar_one_or_none()
+
+    async def set_removed(self, file: File, *, now: datetime) -> None:
+        """End the removal of the file.
+
+        Raises:
+            StaleAttemptError: more is to be removed by now, or the file's project is deleted.
+        """
+        removed = await self.session.execute(
+            update(File)
+            .where(
+                File.tenant_id == self._tenant_id,
+                File.id == file.id,
+                File.state == FileState.DELETING,
+                File.delete_raw == file.delete_raw,
+            )
+            .values(
+                state=FileState.DELETED,
+                deleted_at=now,
+                lease_until=None,
+                last_error=None,
+                storage_key=None if file.delete_raw else file.storage_key,
+            )
+            .returning(File.id)
+        )
+        if removed.first() is None:
+            raise StaleAttemptError
 
     async def batch(self, batch_id: UUID) -> Sequence[File]:
         """Return the files of one upload, in order."""
@@ -92,6 +126,13 @@ class FileRepo(LeasedRepo[File]):
 
     def _in_batch(self, project_id: UUID, batch_id: UUID) -> tuple[ColumnElement[bool], ...]:
         return File.tenant_id == self._tenant_id, File.project_id == project_id, File.batch_id == batch_id
+
+    async def any_unfinished(self, batch_id: UUID) -> bool:
+        """Tell whether a file of the upload is still in progress."""
+        statement = select(File.id).where(
+            File.tenant_id == self._tenant_id, File.batch_id == batch_id, File.state.in_(UNFINISHED)
+        )
+        return (await self.session.execute(statement.limit(1))).first() is not None
 
     async def page(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> Sequence[File]:
         """Return files ordered by id, which is the order of upload; or the removed ones whose bytes were kept."""

@@ -347,6 +347,7 @@ class FileRemoved(BaseModel):
                     "vector_store_id": "vs_abc123",
                     "removed_file_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
                     "delete_raw": False,
+                    "deletion_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
                 }
             ]
         }
@@ -356,6 +357,7 @@ class FileRemoved(BaseModel):
     vector_store_id: str | None
     removed_file_id: UUID
     delete_raw: bool
+    deletion_id: UUID = Field(description="The receipt: `GET /deletions/{deletion_id}`.")
 
 
 def failure(*, code: str, message: str, stage: str, retryable: bool, **extra: Any) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.deletions.models import Kind
+from fastapi_ignite.deletions.repository import DeletionRepo
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, IdempotentWork, KeyedRequest
 from fastapi_ignite.infra.jobs import JobQueue
@@ -53,6 +55,8 @@ from fastapi_ignite.usage.service import UsageService
 
 FIRST_LOOK_SECONDS = 0.05
 LAST_LOOK_SECONDS = 0.5
+# Each message wakes one thread of a worker, which sends another one as long as files wait.
+MESSAGES_OF_AN_UPLOAD = 64
 
 
 class IngestionService:
@@ -159,7 +163,8 @@ class IngestionService:
             bounds=self._settings.upload,
         )
         async with self._database.tenant(self._tenant_id) as session:
-            await ProjectService(session, self._tenant_id).get(project_id)
+            project = await ProjectService(session, self._tenant_id).get(project_id)
+            upload.has_index = project.vector_store_id is not None
             try:
                 await UsageService(session, self._tenant_id).require_room(Metric.CHARACTERS)
             except QuotaExceededError as refusal:
@@ -206,9 +211,11 @@ class IngestionService:
         # sorted: ids of one millisecond are in no order, and lists follow the ids
         ids = sorted(new_id() for _ in received)
         rows = [self._row(upload, *pair) for pair in zip(ids, received, strict=True)]
-        vector_store_id, _ = await self._ensure_index(upload.project_id)
+        if not upload.has_index:
+            await self._ensure_index(upload.project_id)
         async with work, self._database.tenant(self._tenant_id) as session:
             await work.begin(session)
+            project = await ProjectService(session, self._tenant_id).get(upload.project_id, keep=True)
             files = FileRepo(session, self._tenant_id)
             hashes = [file.stored.sha256 for file in received]
             if upload.refusal and not (upload.stores and await files.any_equal(upload.project_id, hashes)):
@@ -225,11 +232,11 @@ class IngestionService:
             counts = FileCounts.of(Counter(row.state for row in rows))
             details = [FileRead.of(row, {}, {}) for row in rows]
             await work.complete(
-                session, UploadResult.of(upload.project_id, vector_store_id, upload.id, counts, details)
+                session, UploadResult.of(upload.project_id, project.vector_store_id or "", upload.id, counts, details)
             )
-            for row in rows:
-                if row.state == FileState.QUEUED:
-                    self._jobs.enqueue(session, process_file, self._tenant_id, row.id)
+            queued = [row for row in rows if row.state == FileState.QUEUED]
+            for row in queued[:MESSAGES_OF_AN_UPLOAD]:
+                self._jobs.enqueue(session, process_file, self._tenant_id, row.id)
 
     def _row(self, upload: IncomingUpload, file_id: UUID, file: ReceivedFile) -> File:
         empty = file.stored.byte_count == 0
@@ -264,9 +271,9 @@ class IngestionService:
         pause = FIRST_LOOK_SECONDS
         while True:
             async with self._database.tenant(self._tenant_id) as session:
-                states = await FileRepo(session, self._tenant_id).batch_states(project_id, batch_id)
+                in_progress = await FileRepo(session, self._tenant_id).any_unfinished(batch_id)
             left = deadline - asyncio.get_running_loop().time()
-            if left <= 0 or not FileCounts.of(states).in_progress or await caller_left():
+            if left <= 0 or not in_progress or await caller_left():
                 break
             await asyncio.sleep(min(pause, left))
             pause = min(pause * 1.5, LAST_LOOK_SECONDS)
@@ -309,8 +316,9 @@ class IngestionService:
             project = await ProjectService(session, self._tenant_id).get(project_id)
             files = FileRepo(session, self._tenant_id)
             file = await files.get(project_id, file_id, lock=True)
+            hidden = None
             if file is not None:
-                await self._take_out(session, project, file)
+                hidden = await self._take_out(session, project, file)
             elif delete_raw:
                 file = await files.get_kept_raw(project_id, file_id)
             if file is None:
@@ -318,8 +326,11 @@ class IngestionService:
             file.state = FileState.DELETING
             file.attempt += 1
             file.lease_until = None
-            file.notified_at = clock.now()
             file.delete_raw = delete_raw
+            await session.flush()
+            await DeletionRepo(session, self._tenant_id).begin(
+                Kind.FILE, file_id, project_id=project_id, document_id=hidden
+            )
             AuditLog(session).record(
                 self._tenant_id,
                 Action.FILE_REMOVED,
@@ -334,15 +345,19 @@ class IngestionService:
             vector_store_id=project.vector_store_id,
             removed_file_id=file_id,
             delete_raw=delete_raw,
+            deletion_id=file_id,
         )
 
-    async def _take_out(self, session: AsyncSession, project: Project, file: File) -> None:
-        """Take the file out of every answer, and release its characters if the work was not done yet."""
+    async def _take_out(self, session: AsyncSession, project: Project, file: File) -> UUID | None:
+        """Take the file out of every answer, and release its characters if the work was not done yet.
+
+        Return the document that goes with it, or None if another file has the same one.
+        """
         if file.reservation_id and file.state in UNFINISHED:
             await UsageService(session, self._tenant_id).release(file.reservation_id)
         hidden = await self._hide_unless_shared(project, FileRepo(session, self._tenant_id), file)
-        file.receipt = {"document_id": str(hidden) if hidden else None, "characters": file.char_count}
         file.document_id = None
+        return hidden
 
     async def _hide_unless_shared(self, project: Project, files: FileRepo, file: File) -> UUID | None:
         if file.document_id is None:

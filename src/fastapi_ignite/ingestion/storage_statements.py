@@ -55,12 +55,12 @@ RETURNING ended.id
 """)
 
 END_EXPIRED = text("""
-WITH ended AS (
-    DELETE FROM uploads WHERE (tenant_id, id) IN (
-        SELECT tenant_id, id FROM uploads WHERE lease_until <= :now
-        ORDER BY lease_until LIMIT :limit FOR UPDATE SKIP LOCKED
-    ) AND lease_until <= :now
-    RETURNING tenant_id, reserved_bytes, reserved_files
+WITH expired AS (
+    SELECT tenant_id, id FROM uploads WHERE lease_until <= :now
+    ORDER BY lease_until LIMIT :limit FOR UPDATE SKIP LOCKED
+), ended AS (
+    DELETE FROM uploads AS u USING expired WHERE (u.tenant_id, u.id) = (expired.tenant_id, expired.id)
+    RETURNING u.tenant_id, u.reserved_bytes, u.reserved_files
 ), sums AS (
     SELECT tenant_id, sum(reserved_bytes) AS bytes, sum(reserved_files) AS files FROM ended GROUP BY tenant_id
 ), locked AS (

@@ -200,6 +200,17 @@ class RagEngine(Protocol):
         """Remove what a hidden document left in the index and at a provider. It may be called again."""
         ...
 
+    def remove_index(self, tenant_id: UUID, project_id: UUID) -> AsyncGenerator[Sequence[str]]:
+        """Remove the index and the documents of a project that nobody sees any more, in bounded transactions.
+
+        Each step yields the ids of objects that it removed at a provider. It may be called again. It works with the
+        rights of the system, so only a worker can call it.
+
+        Raises:
+            ProviderError: Something stays at the provider for now; call it again later.
+        """
+        ...
+
     def ask(
         self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
     ) -> AsyncGenerator[AnswerEvent]:
@@ -218,6 +229,15 @@ class RagEngine(Protocol):
 
     async def close(self) -> None:
         """Close the engine's own connections."""
+        ...
+
+
+@runtime_checkable
+class GroupIndexing(RagEngine, Protocol):
+    """An engine that writes several documents of a project by few statements, so that many small ones go in fast."""
+
+    async def write_together(self, session: AsyncSession, prepared: Sequence[PreparedIndex]) -> None:
+        """Write all the documents' rows, as `PreparedIndex.write` does for one. They are of one project."""
         ...
 
 

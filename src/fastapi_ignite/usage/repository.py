@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any, ClassVar
@@ -50,21 +50,23 @@ class UsageRepo:
         self._tenant_id = tenant_id
 
     async def reserve(
-        self, metric: Metric, *, reservation_id: UUID, amount: int, day: date, expires_at: datetime | None
+        self, metric: Metric, *, amounts: Mapping[UUID, int], day: date, expires_at: datetime | None
     ) -> Grant | None:
-        """Reserve all units if the day's plan allows them. Else change nothing and return None."""
+        """Reserve all amounts, each under its id, if the day's plan allows their sum. Else return None."""
+        ids, parts = list(amounts), list(amounts.values())
         return await self._grant(
-            statements.RESERVE, metric, id=reservation_id, day=day, amount=amount, expires_at=expires_at
+            statements.RESERVE, metric, ids=ids, amounts=parts, day=day, amount=sum(parts), expires_at=expires_at
         )
 
-    async def settle(self, reservation_id: UUID) -> bool:
-        """Count the reserved units as used. Return False if they are not reserved any more."""
-        values = {"tenant_id": self._tenant_id, "id": reservation_id, "entry_id": new_id()}
-        return (await statements.SETTLE.execute(self._session, values)).first() is not None
+    async def settle(self, reservation_ids: Sequence[UUID]) -> set[UUID]:
+        """Count the reserved units as used. Return the ids of the reservations that were still held."""
+        entries = [new_id() for _ in reservation_ids]
+        values = {"tenant_id": self._tenant_id, "ids": list(reservation_ids), "entry_ids": entries}
+        return set((await statements.SETTLE.execute(self._session, values)).scalars())
 
-    async def release(self, reservation_id: UUID) -> None:
+    async def release(self, reservation_ids: Sequence[UUID]) -> None:
         """Give the reserved units back. It is no error if that was done before."""
-        await statements.RELEASE.execute(self._session, {"tenant_id": self._tenant_id, "id": reservation_id})
+        await statements.RELEASE.execute(self._session, {"tenant_id": self._tenant_id, "ids": list(reservation_ids)})
 
     async def take(self, metric: Metric, *, amount: int, day: date) -> Grant | None:
         """Count units as used without a reservation, if the day's plan allows them. Else return None."""

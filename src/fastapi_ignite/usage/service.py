@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
@@ -69,27 +69,36 @@ class UsageService:
             SubscriptionRequiredError: the tenant has no plan.
             QuotaExceededError: too few units are left.
         """
-        reservation_id, now = new_id(), clock.now()
-        today = now.date()
-        grant = await self._repository.reserve(
-            metric,
-            reservation_id=reservation_id,
-            amount=amount,
-            day=today,
-            expires_at=now + lifetime if lifetime else None,
-        )
-        if grant is None:
-            raise await self._refusal(metric, amount, today)
-        tell(_state(metric, grant))
+        (reservation_id,) = await self.reserve_each(metric, [amount], lifetime=lifetime)
         return reservation_id
+
+    async def reserve_each(self, metric: Metric, amounts: Sequence[int], *, lifetime: timedelta | None) -> list[UUID]:
+        """Reserve each of the amounts, or nothing if their sum is too much.
+
+        Raises as `reserve` does.
+        """
+        now = clock.now()
+        today = now.date()
+        parts = {new_id(): amount for amount in amounts}
+        expires_at = now + lifetime if lifetime else None
+        grant = await self._repository.reserve(metric, amounts=parts, day=today, expires_at=expires_at)
+        if grant is None:
+            raise await self._refusal(metric, sum(amounts), today)
+        tell(_state(metric, grant))
+        return list(parts)
 
     async def settle(self, reservation_id: UUID) -> bool:
         """Count the reserved units as used. Return False if the reservation was settled or released before."""
-        return await self._repository.settle(reservation_id)
+        return await self.settle_each([reservation_id])
 
-    async def release(self, reservation_id: UUID) -> None:
+    async def settle_each(self, reservation_ids: Sequence[UUID]) -> bool:
+        """Settle those that are still held. Return False if one was settled or released before."""
+        return len(await self._repository.settle(reservation_ids)) == len(reservation_ids)
+
+    async def release(self, *reservation_ids: UUID) -> None:
         """Give the reserved units back, because the work was not done."""
-        await self._repository.release(reservation_id)
+        if reservation_ids:
+            await self._repository.release(reservation_ids)
 
     async def take_project(self) -> None:
         """Count one more project.

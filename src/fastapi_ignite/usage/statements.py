@@ -48,7 +48,8 @@ WITH terms AS (
 
 RESERVE = FixedStatement(f"""{_TERMS.format(column="reserved")}, reservation AS (
     INSERT INTO usage_reservations (tenant_id, id, metric, period_start, day, amount, state, expires_at)
-    SELECT :tenant_id, :id, :metric, period_start, :day, :amount, 'held', :expires_at FROM counter
+    SELECT :tenant_id, part.id, :metric, period_start, :day, part.amount, 'held', :expires_at
+    FROM counter CROSS JOIN unnest(CAST(:ids AS uuid[]), CAST(:amounts AS bigint[])) AS part (id, amount)
 )
 SELECT cap, used, reserved, resets_on FROM counter CROSS JOIN terms
 """)  # noqa: S608  all parts are constants
@@ -56,31 +57,39 @@ SELECT cap, used, reserved, resets_on FROM counter CROSS JOIN terms
 SETTLE = FixedStatement("""
 WITH reservation AS (
     UPDATE usage_reservations SET state = 'settled', updated_at = now()
-    WHERE tenant_id = :tenant_id AND id = :id AND state = 'held'
+    WHERE tenant_id = :tenant_id AND id = ANY(CAST(:ids AS uuid[])) AND state = 'held'
     RETURNING tenant_id, id, metric, period_start, day, amount
 ), entry AS (
     INSERT INTO usage_ledger (tenant_id, id, metric, period_start, day, amount, reason, reservation_id)
-    SELECT tenant_id, :entry_id, metric, period_start, day, amount, 'settled', id FROM reservation
+    SELECT tenant_id, entry_id, metric, period_start, day, amount, 'settled', id
+    FROM reservation JOIN unnest(CAST(:ids AS uuid[]), CAST(:entry_ids AS uuid[])) AS entry (id, entry_id) USING (id)
 ), daily AS (
     INSERT INTO usage_daily AS d (tenant_id, metric, day, amount)
-    SELECT tenant_id, metric, day, amount FROM reservation
+    SELECT tenant_id, metric, day, sum(amount) FROM reservation GROUP BY 1, 2, 3
     ON CONFLICT (tenant_id, metric, day) DO UPDATE SET amount = d.amount + excluded.amount, updated_at = now()
+), counter AS (
+    UPDATE usage_counters c SET reserved = c.reserved - r.amount, used = c.used + r.amount, updated_at = now()
+    FROM (SELECT tenant_id, metric, period_start, sum(amount) AS amount FROM reservation GROUP BY 1, 2, 3) r
+    WHERE (c.tenant_id, c.metric, c.period_start) = (r.tenant_id, r.metric, r.period_start)
 )
-UPDATE usage_counters c SET reserved = c.reserved - r.amount, used = c.used + r.amount, updated_at = now()
-FROM reservation r
-WHERE (c.tenant_id, c.metric, c.period_start) = (r.tenant_id, r.metric, r.period_start)
-RETURNING r.id
+SELECT id FROM reservation
 """)
 
 RELEASE = FixedStatement("""
 WITH reservation AS (
     UPDATE usage_reservations SET state = 'released', updated_at = now()
-    WHERE tenant_id = :tenant_id AND id = :id AND state = 'held'
+    WHERE tenant_id = :tenant_id AND id = ANY(CAST(:ids AS uuid[])) AND state = 'held'
     RETURNING tenant_id, metric, period_start, amount
+), sums AS (
+    SELECT tenant_id, metric, period_start, sum(amount) AS amount FROM reservation GROUP BY 1, 2, 3
+), locked AS (
+    SELECT tenant_id, metric, period_start, sums.amount
+    FROM sums JOIN usage_counters USING (tenant_id, metric, period_start)
+    ORDER BY 1, 2, 3 FOR UPDATE OF usage_counters
 )
-UPDATE usage_counters c SET reserved = c.reserved - r.amount, updated_at = now()
-FROM reservation r
-WHERE (c.tenant_id, c.metric, c.period_start) = (r.tenant_id, r.metric, r.period_start)
+UPDATE usage_counters c SET reserved = c.reserved - l.amount, updated_at = now()
+FROM locked l
+WHERE (c.tenant_id, c.metric, c.period_start) = (l.tenant_id, l.metric, l.period_start)
 """)
 
 _COUNT = """, entry AS (
@@ -115,13 +124,13 @@ WHERE s.tenant_id = :tenant_id
 """)  # noqa: S608  all parts are constants
 
 RELEASE_EXPIRED = text("""
-WITH reservation AS (
-    UPDATE usage_reservations SET state = 'released', updated_at = now()
-    WHERE (tenant_id, id) IN (
-        SELECT tenant_id, id FROM usage_reservations WHERE state = 'held' AND expires_at <= :now
-        ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
-    ) AND state = 'held'
-    RETURNING tenant_id, metric, period_start, amount
+WITH expired AS (
+    SELECT tenant_id, id FROM usage_reservations WHERE state = 'held' AND expires_at <= :now
+    ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+), reservation AS (
+    UPDATE usage_reservations AS r SET state = 'released', updated_at = now()
+    FROM expired WHERE (r.tenant_id, r.id) = (expired.tenant_id, expired.id)
+    RETURNING r.tenant_id, r.metric, r.period_start, r.amount
 ), sums AS (
     SELECT tenant_id, metric, period_start, sum(amount) AS amount FROM reservation GROUP BY 1, 2, 3
 ), locked AS (

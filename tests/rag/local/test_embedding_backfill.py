@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -12,10 +13,12 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.services import ServiceAddresses
 from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.minilm import MiniLmEmbedder
+from fastapi_ignite.rag.local.repository import SMALL_DOCUMENT_CHUNKS, SMALL_DOCUMENTS
 from support.rag_projects import RagProject, RagProjectFactory
 
 pytestmark = pytest.mark.usefixtures("nothing_left_to_embed")
 EMBED_BATCH = MiniLmEmbedder.batch
+LARGE = SMALL_DOCUMENT_CHUNKS + 1
 MARKER = "[" + ",".join(["1"] + ["0"] * 383) + "]"
 
 
@@ -71,7 +74,7 @@ async def test_two_processes_embed_each_document_once(
 ) -> None:
     projects = [await rag_project(embedder="minilm") for _ in range(2)]
     for number in range(8):
-        await projects[number % 2].add(body(number))
+        await projects[number % 2].add(body(number, LARGE))
     batches = await asyncio.gather(drain(projects[0].engine), drain(second_process))
     assert sum(batches) == 8
     assert all(batches)
@@ -81,13 +84,25 @@ async def test_two_processes_embed_each_document_once(
 
 async def test_the_oldest_document_of_any_tenant_comes_first(rag_project: RagProjectFactory) -> None:
     first, second = await rag_project(embedder="minilm"), await rag_project(embedder="minilm")
-    await first.add(body(1))
-    await second.add(body(2))
-    await first.add(body(3))
+    await first.add(body(1, LARGE))
+    await second.add(body(2, LARGE))
+    await first.add(body(3, LARGE))
+    left, done = (LARGE, LARGE), (0, 0)
     await first.engine.backfill_embeddings()
-    assert [await unembedded(project) for project in (first, second)] == [[(0, 0), (1, 1)], [(1, 1)]]
+    assert [await unembedded(project) for project in (first, second)] == [[done, left], [left]]
     await first.engine.backfill_embeddings()
-    assert [await unembedded(project) for project in (first, second)] == [[(0, 0), (1, 1)], [(0, 0)]]
+    assert [await unembedded(project) for project in (first, second)] == [[done, left], [done]]
+
+
+async def test_small_documents_of_a_project_are_embedded_together(rag_project: RagProjectFactory) -> None:
+    project, other = await rag_project(embedder="minilm"), await rag_project(embedder="minilm")
+    for number in range(SMALL_DOCUMENTS + 2):
+        await project.add(f"Note {number} is short.")
+    await other.add("A note of another tenant.")
+    assert await project.engine.backfill_embeddings()
+    assert Counter(await unembedded(project)) == {(0, 0): SMALL_DOCUMENTS, (1, 1): 2}
+    assert await unembedded(other) == [(1, 1)]
+    assert await drain(project.engine) == 2
 
 
 async def test_hidden_documents_and_those_without_a_model_are_left_out(rag_project: RagProjectFactory) -> None:

@@ -60,7 +60,7 @@ async def add(project: RagProject, chunks: int, *, near: Vectors | None = None) 
         vectors = near + 0.1 * vectors
     async with project.database.tenant(project.tenant_id) as session:
         await LocalIndexRepository(session, project.tenant_id).set_embeddings(
-            document_id, [(chunk_id, halfvec_text(vector)) for chunk_id, vector in zip(ids, vectors, strict=True)]
+            [document_id], [(chunk_id, halfvec_text(vector)) for chunk_id, vector in zip(ids, vectors, strict=True)]
         )
     return document_id
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -55,6 +56,21 @@ class Excerpt:
         return page_at(self.page_starts, offset)
 
 
+_LOCK = text("""
+    SELECT pg_advisory_xact_lock(ordered.key)
+    FROM (SELECT DISTINCT key FROM unnest(CAST(:keys AS bigint[])) AS key ORDER BY key) AS ordered
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A document to store, with the number of its chunks and of those that have no embedding yet."""
+
+    source: DocumentSource
+    chunk_count: int
+    unembedded_count: int
+
+
 class DocumentRepository:
     """The documents of one tenant, in the caller's transaction."""
 
@@ -67,16 +83,24 @@ class DocumentRepository:
 
         Until the transaction ends, other callers with the same bytes wait here and the document cannot be hidden.
         """
-        await advisory_lock(self._session, b"document-bytes:" + project_id.bytes + sha256)
-        return await self._session.scalar(
-            select(Document.id)
-            .where(
-                Document.tenant_id == self._tenant_id,
-                Document.project_id == project_id,
-                Document.sha256 == sha256,
-                Document.hidden_at.is_(None),
-            )
-            .with_for_update(read=True)
+        return (await self.find_each(project_id, [sha256])).get(sha256)
+
+    async def find_each(self, project_id: UUID, hashes: Collection[bytes]) -> dict[bytes, UUID]:
+        """Return the visible documents of these hashes, as `find` does."""
+        await advisory_locks(self._session, [b"document-bytes:" + project_id.bytes + sha256 for sha256 in hashes])
+        rows = await self._session.execute(self._of_bytes(project_id, hashes).with_for_update(read=True))
+        return {row.sha256: row.id for row in rows}
+
+    async def known(self, project_id: UUID, hashes: Collection[bytes]) -> set[bytes]:
+        """Return those hashes of which the project has a visible document at the moment. Nothing is locked."""
+        return {row.sha256 for row in await self._session.execute(self._of_bytes(project_id, hashes))}
+
+    def _of_bytes(self, project_id: UUID, hashes: Collection[bytes]) -> Select[bytes, UUID]:
+        return select(Document.sha256, Document.id).where(
+            Document.tenant_id == self._tenant_id,
+            Document.project_id == project_id,
+            Document.sha256.in_(hashes),
+            Document.hidden_at.is_(None),
         )
 
     async def lock(self, document_id: UUID) -> bool:
@@ -84,30 +108,66 @@ class DocumentRepository:
 
         Returns False when there is no visible document with this id.
         """
-        found = await self._session.scalar(select(Document.id).where(*self._visible(document_id)).with_for_update())
-        return found is not None
+        return bool(await self.lock_each([document_id]))
 
-    async def insert(self, source: DocumentSource, *, chunk_count: int, unembedded_count: int) -> None:
-        starts, spans = source.extracted.page_starts, source.extracted.spans
-        await self._session.execute(
-            insert(Document).values(
-                tenant_id=self._tenant_id,
-                id=source.document_id,
-                project_id=source.project_id,
-                sha256=source.sha256,
-                media_type=source.extracted.media_type,
-                text=source.extracted.text,
-                char_count=len(source.extracted.text),
-                page_starts=None if starts is None else list(starts),
-                spans=spans_to_json(most_telling(spans, MOST_SPANS)) if spans else None,
-                chunk_count=chunk_count,
-                unembedded_count=unembedded_count,
-            )
+    async def lock_each(self, document_ids: Collection[UUID]) -> list[UUID]:
+        """Lock the visible documents among these as `lock` does, and return their ids."""
+        visible = (
+            Document.tenant_id == self._tenant_id,
+            Document.id == func.any(list(document_ids)),
+            Document.hidden_at.is_(None),
         )
+        locked = await self._session.scalars(
+            select(Document.id).where(*visible).order_by(Document.id).with_for_update()
+        )
+        return list(locked)
+
+    async def insert(self, documents: Sequence[NewDocument]) -> None:
+        await self._session.execute(insert(Document), [self._values(document) for document in documents])
+
+    def _values(self, document: NewDocument) -> dict[str, Any]:
+        source, extracted = document.source, document.source.extracted
+        starts, spans = extracted.page_starts, extracted.spans
+        return {
+            "tenant_id": self._tenant_id,
+            "id": source.document_id,
+            "project_id": source.project_id,
+            "sha256": source.sha256,
+            "media_type": extracted.media_type,
+            "text": extracted.text,
+            "char_count": len(extracted.text),
+            "page_starts": None if starts is None else list(starts),
+            "spans": spans_to_json(most_telling(spans, MOST_SPANS)) if spans else None,
+            "chunk_count": document.chunk_count,
+            "unembedded_count": document.unembedded_count,
+        }
 
     async def hide(self, document_id: UUID) -> None:
         """Take the document out of every answer from the commit on."""
         await self._session.execute(update(Document).where(*self._visible(document_id)).values(hidden_at=func.now()))
+
+    async def hide_some(self, project_id: UUID, limit: int) -> Sequence[int]:
+        """Hide at most `limit` visible documents of a project. Return how many chunks each of them has."""
+        visible = select(Document.id).where(
+            Document.tenant_id == self._tenant_id, Document.project_id == project_id, Document.hidden_at.is_(None)
+        )
+        hidden = await self._session.scalars(
+            update(Document)
+            .where(Document.tenant_id == self._tenant_id, Document.id.in_(visible.limit(limit)))
+            .values(hidden_at=func.now())
+            .returning(Document.chunk_count)
+        )
+        return hidden.all()
+
+    async def delete_some(self, project_id: UUID, limit: int) -> int:
+        """Delete at most `limit` documents of a project, and return how many."""
+        some = select(Document.id).where(Document.tenant_id == self._tenant_id, Document.project_id == project_id)
+        deleted = await self._session.scalars(
+            delete(Document)
+            .where(Document.tenant_id == self._tenant_id, Document.id.in_(some.limit(limit)))
+            .returning(Document.id)
+        )
+        return len(deleted.all())
 
     async def project_of_hidden(self, document_id: UUID) -> UUID | None:
         """Return the project of a document that is hidden and still has its row, or None."""
@@ -187,5 +247,10 @@ class DocumentRepository:
 
 async def advisory_lock(session: AsyncSession, name: bytes) -> None:
     """Wait for the lock of this name, and hold it until the transaction ends."""
-    key = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True)
-    await session.execute(select(func.pg_advisory_xact_lock(key)))
+    await advisory_locks(session, [name])
+
+
+async def advisory_locks(session: AsyncSession, names: Collection[bytes]) -> None:
+    """Wait for the locks of these names. All callers take them in one order, so that none waits for the other."""
+    keys = [int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True) for name in names]
+    await session.execute(_LOCK, {"keys": keys})

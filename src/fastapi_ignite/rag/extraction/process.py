@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import signal
 import sys
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, replace
 from pathlib import Path, PurePath
-from typing import Final
+from typing import BinaryIO, Final
 
 from fastapi_ignite.rag.extraction import recognition
 from fastapi_ignite.rag.extraction.confinement import Guards
@@ -54,23 +55,24 @@ async def extract(
         ExtractionError: the file cannot be indexed; the code says why.
         OSError: `path` cannot be opened, which is no fault of the file.
     """
-    if limits is None:
-        limits = ExtractionLimits.for_size((await asyncio.to_thread(path.stat)).st_size)
     suffix = PurePath(filename.replace("\\", "/")).suffix.lower()
 
-    async def read(limits: ExtractionLimits) -> ExtractedText:
+    async def read(limits: ExtractionLimits, file: BinaryIO | None = None) -> ExtractedText:
         arguments = (suffix, json.dumps(asdict(limits)))
         try:
-            with await asyncio.to_thread(path.open, "rb") as file:
-                return await result_of(forked_parser(arguments, file, niceness=niceness), limits)
+            with await asyncio.to_thread(path.open, "rb") if file is None else file as opened:
+                return await result_of(forked_parser(arguments, opened, niceness=niceness), limits)
         except ExtractionError as failure:
             if not failure.enclosure or len(limits.unreadable) >= _MOST_UNREADABLE:
                 raise
             unreadable = (*limits.unreadable, (failure.enclosure, failure.code))
         return await read(replace(limits, unreadable=unreadable))
 
+    first = await asyncio.to_thread(path.open, "rb")
+    if limits is None:
+        limits = ExtractionLimits.for_size(os.fstat(first.fileno()).st_size)
     try:
-        found = await read(limits)
+        found = await read(limits, first)
     except ExtractionError as failure:
         if not failure.scanned_pages or not recognition.is_installed():
             raise
@@ -96,7 +98,8 @@ async def result_of(started: AbstractAsyncContextManager[Parser], limits: Extrac
             complaints.cancel()
     if status != 0:
         raise _death(status, diagnosis, _announced(answer)[0])
-    return await asyncio.to_thread(_understood, answer)
+    # a hop into a thread costs more than a small answer
+    return _understood(answer) if len(answer) <= _READ_BLOCK else await asyncio.to_thread(_understood, answer)
 
 
 async def probe_guards() -> Guards:

@@ -16,8 +16,8 @@ from fastapi_ignite.rag.local.embedding import Embedder, EmbeddingError, Embeddi
 from fastapi_ignite.rag.local.repository import (
     LocalIndexRepository,
     Unembedded,
-    UnembeddedDocument,
-    claim_unembedded_document,
+    UnembeddedDocuments,
+    claim_unembedded_documents,
 )
 
 # Chunks looked at for texts that are embedded already.
@@ -41,9 +41,9 @@ class Backfill:
         return any(step.result() for step in steps)
 
     async def _step(self, model: EmbeddingModel) -> bool:
-        """Embed a batch of one document. If the model fails, it waits longer each time, so that others come first."""
+        """Embed a batch of one document or of several small ones. If the model fails, they wait longer each time."""
         async with self._database.system() as session:
-            claimed = await claim_unembedded_document(session, model)
+            claimed = await claim_unembedded_documents(session, model)
         if claimed is None:
             return False
         embedder = await self._embedders.find(claimed.model)
@@ -57,42 +57,43 @@ class Backfill:
             done += await _embed(embedder, [chunk for chunk in waiting if chunk.embedding is None])
         except EmbeddingError as error:
             pause = max(_pause(claimed), error.retry_after)
-            log.warning("passages not embedded", document_id=str(claimed.document_id), reason=str(error))
+            log.warning("passages not embedded", documents=len(claimed.document_ids), reason=str(error))
         if not done:  # a hot loop otherwise
             pause = pause or _pause(claimed)
         await self._write(claimed, embedder.model, done, pause=pause)
         return True
 
-    async def _waiting(self, claimed: UnembeddedDocument, embedder: Embedder) -> list[Unembedded]:
+    async def _waiting(self, claimed: UnembeddedDocuments, embedder: Embedder) -> list[Unembedded]:
         model = EmbeddingModel(claimed.model.name, claimed.model.dimensions or embedder.model.dimensions)
         async with self._database.tenant(claimed.tenant_id) as session:
             return await LocalIndexRepository(session, claimed.tenant_id).next_unembedded(
-                claimed.document_id, model, TWIN_BATCH
+                claimed.document_ids, model, TWIN_BATCH
             )
 
     async def _write(
-        self, claimed: UnembeddedDocument, model: EmbeddingModel, done: list[tuple[UUID, str]], *, pause: float | None
+        self, claimed: UnembeddedDocuments, model: EmbeddingModel, done: list[tuple[UUID, str]], *, pause: float | None
     ) -> None:
         async with self._database.tenant(claimed.tenant_id) as session:
             index = LocalIndexRepository(session, claimed.tenant_id)
-            # hidden while the model worked: then the vectors are of no use
-            if not await DocumentRepository(session, claimed.tenant_id).lock(claimed.document_id):
+            # of those that were hidden while the model worked, the vectors are of no use
+            visible = await DocumentRepository(session, claimed.tenant_id).lock_each(claimed.document_ids)
+            if not visible:
                 return
             if done and not await _belongs(index, claimed, model):
                 done, pause = [], pause or _pause(claimed)
-            await index.set_embeddings(claimed.document_id, done)
+            await index.set_embeddings(visible, done)
             if pause is not None:
-                await index.postpone_embedding(claimed.document_id, timedelta(seconds=pause))
+                await index.postpone_embedding(visible, timedelta(seconds=pause))
 
 
-async def _belongs(index: LocalIndexRepository, claimed: UnembeddedDocument, model: EmbeddingModel) -> bool:
+async def _belongs(index: LocalIndexRepository, claimed: UnembeddedDocuments, model: EmbeddingModel) -> bool:
     """Return whether the project may take vectors of this model."""
     if claimed.model.dimensions is None:
-        return await index.settle_dimensions(claimed.document_id, model)
+        return await index.settle_dimensions(claimed.document_ids[0], model)
     return claimed.model == model
 
 
-def _pause(claimed: UnembeddedDocument) -> float:
+def _pause(claimed: UnembeddedDocuments) -> float:
     return min(FIRST_PAUSE * 2.0 ** min(claimed.failures, 10), LONGEST_PAUSE)
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fastapi_ignite.core.errors import NotFoundError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.model_sections import EmbeddingSettings
 from fastapi_ignite.infra.db import Database
@@ -24,57 +21,26 @@ from fastapi_ignite.rag.engine import (
     DocumentSource,
     Final,
     FoundPassage,
+    PreparedIndex,
     Purged,
     SourcesFound,
     TokenUsage,
 )
 from fastapi_ignite.rag.local.answerer import Answerer, Draft
-from fastapi_ignite.rag.local.embedders import NO_EMBEDDER, Embedders
+from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.embedding_backfill import Backfill
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
-from fastapi_ignite.rag.local.lexical import lexical_form, sparsevec_text
-from fastapi_ignite.rag.local.repository import ChunkRow, LocalIndexRepository, indexed_text
+from fastapi_ignite.rag.local.indexing import PreparedDocument, prepare_document, write_documents
+from fastapi_ignite.rag.local.models import Chunk, TermStat
+from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.vector_indexes import VectorIndexes
-from fastapi_ignite.rag.text.chunking import chunk_text
 
-# Parameters of one statement: large enough that round trips do not count, small enough for memory.
-INSERT_BATCH = 500
 PURGE_BATCH = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedDocument:
-    """A document and its chunks, ready to be written."""
-
-    source: DocumentSource
-    rows: Sequence[ChunkRow]
-
-    @property
-    def chunk_count(self) -> int:
-        return len(self.rows)
-
-    async def write(self, session: AsyncSession) -> None:
-        source = self.source
-        index = LocalIndexRepository(session, source.tenant_id)
-        row = await index.find_index(source.project_id)
-        if row is None:
-            raise NotFoundError("the project has no index")
-        await DocumentRepository(session, source.tenant_id).insert(
-            source,
-            chunk_count=self.chunk_count,
-            unembedded_count=0 if row.embedder == NO_EMBEDDER.name else self.chunk_count,
-        )
-        for start in range(0, self.chunk_count, INSERT_BATCH):
-            await index.insert_chunks(source.project_id, source.document_id, self.rows[start : start + INSERT_BATCH])
-        # taken last: writers of one project take turns for the counts only, not while thousands of chunks go in
-        await index.lock_project(source.project_id)
-        await index.count_terms(source.project_id, source.document_id)
-        await index.add_to_chunk_count(source.project_id, self.chunk_count)
-        written = await index.count_chunks(source.document_id)
-        if written != self.chunk_count:
-            raise RuntimeError(f"{written} of {self.chunk_count} chunks were written")
+TERMS_BATCH = 5000
+DOCUMENTS_BATCH = 100
+SHORT_TEXT = 4_000
 
 
 class LocalEngine:
@@ -121,7 +87,12 @@ class LocalEngine:
             )
 
     async def prepare(self, source: DocumentSource) -> PreparedDocument:
-        return PreparedDocument(source, await asyncio.to_thread(_rows, source))
+        if len(source.extracted.text) <= SHORT_TEXT:  # less than a millisecond, and a hop into a thread costs as much
+            return prepare_document(source)
+        return await asyncio.to_thread(prepare_document, source)
+
+    async def write_together(self, session: AsyncSession, prepared: Sequence[PreparedIndex]) -> None:
+        await write_documents(session, [each for each in prepared if isinstance(each, PreparedDocument)])
 
     async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
         await DocumentRepository(session, tenant_id).hide(document_id)
@@ -151,6 +122,22 @@ class LocalEngine:
                     await index.remove_unused_terms(project_id)
                     await documents.delete(document_id)
                     return Purged(total)
+
+    async def remove_index(self, tenant_id: UUID, project_id: UUID) -> AsyncGenerator[Sequence[str]]:
+        """Remove the rows. The vector index goes when the indexes are maintained the next time."""
+        for table, batch in ((Chunk, PURGE_BATCH), (TermStat, TERMS_BATCH)):
+            removed = batch
+            while removed == batch:
+                async with self._database.system() as session:
+                    removed = await LocalIndexRepository(session, tenant_id).delete_some(table, project_id, batch)
+                yield ()
+        removed = DOCUMENTS_BATCH
+        while removed == DOCUMENTS_BATCH:
+            async with self._database.system() as session:
+                removed = await DocumentRepository(session, tenant_id).delete_some(project_id, DOCUMENTS_BATCH)
+            yield ()
+        async with self._database.system() as session:
+            await LocalIndexRepository(session, tenant_id).delete_index(project_id)
 
     async def backfill_embeddings(self) -> bool:
         return await self._backfill.step()
@@ -191,29 +178,6 @@ class LocalEngine:
     async def close(self) -> None:
         await self._answerer.close()
         await self._embedders.close()
-
-
-def _rows(source: DocumentSource) -> list[ChunkRow]:
-    rows = []
-    extracted = source.extracted
-    for chunk in chunk_text(extracted.text, extracted.page_starts, extracted.spans):
-        form = lexical_form(source.project_id, indexed_text(chunk.context, chunk.text))
-        surroundings = chunk.surroundings.to_json()
-        rows.append(
-            ChunkRow(
-                id=new_id(),
-                ordinal=chunk.ordinal,
-                char_start=chunk.char_start,
-                char_end=chunk.char_end,
-                page=chunk.page,
-                text=chunk.text,
-                context=chunk.context or None,
-                surroundings=None if surroundings is None else json.dumps(surroundings, ensure_ascii=False),
-                terms="{" + ",".join(map(str, form.terms)) + "}",
-                lexical=sparsevec_text(form.weights),
-            )
-        )
-    return rows
 
 
 def _answer(draft: Draft, proven: Sequence[Quote], *, all_visible: bool) -> Answer:

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, Result, Row, and_, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,6 +20,9 @@ from fastapi_ignite.rag.local.models import Chunk, RagIndex, TermStat
 
 # how long a batch of embeddings may take before another process may do it over
 EMBEDDING_LEASE = timedelta(minutes=2)
+# Documents that are embedded together, and the most chunks that one of them has to embed.
+SMALL_DOCUMENTS = 32
+SMALL_DOCUMENT_CHUNKS = 4
 
 # Statements on `chunks` leave the tenant to the policy. Of a constant the planner asks its statistics, which take a
 # tenant younger than the last ANALYZE for a single row, and then any index of the tenant's rows will do.
@@ -30,20 +33,23 @@ _INSERT_CHUNKS = text("""
         tenant_id, id, project_id, document_id, ordinal, char_start, char_end, page, text, context,
         surroundings, text_sha256, terms, lexical
     )
-    SELECT :tenant_id, r.id, :project_id, :document_id, r.ordinal, r.char_start, r.char_end, r.page, r.text,
+    SELECT :tenant_id, r.id, :project_id, r.document_id, r.ordinal, r.char_start, r.char_end, r.page, r.text,
         r.context, r.surroundings::jsonb, r.text_sha256, r.terms::integer[], r.lexical::sparsevec
     FROM unnest(
-        CAST(:ids AS uuid[]), CAST(:ordinals AS integer[]), CAST(:starts AS integer[]), CAST(:ends AS integer[]),
-        CAST(:pages AS integer[]), CAST(:texts AS text[]), CAST(:contexts AS text[]),
-        CAST(:surroundings AS text[]), CAST(:hashes AS bytea[]), CAST(:terms AS text[]), CAST(:lexical AS text[])
-    ) AS r (id, ordinal, char_start, char_end, page, text, context, surroundings, text_sha256, terms, lexical)
+        CAST(:ids AS uuid[]), CAST(:documents AS uuid[]), CAST(:ordinals AS integer[]),
+        CAST(:starts AS integer[]), CAST(:ends AS integer[]), CAST(:pages AS integer[]),
+        CAST(:texts AS text[]), CAST(:contexts AS text[]), CAST(:surroundings AS text[]),
+        CAST(:hashes AS bytea[]), CAST(:terms AS text[]), CAST(:lexical AS text[])
+    ) AS r (
+        id, document_id, ordinal, char_start, char_end, page, text, context, surroundings, text_sha256, terms, lexical
+    )
 """)
 # ordered by term: with the project's lock nobody competes, and the B-tree is walked once from left to right
 _COUNT_TERMS = text("""
     INSERT INTO term_stats AS known (tenant_id, project_id, term, df)
     SELECT :tenant_id, :project_id, term, count(*)
     FROM chunks, unnest(terms) AS term
-    WHERE document_id = :document_id
+    WHERE document_id = ANY(CAST(:document_ids AS uuid[]))
     GROUP BY term ORDER BY term
     ON CONFLICT (tenant_id, project_id, term) DO UPDATE SET df = known.df + excluded.df
 """)
@@ -63,9 +69,9 @@ _REMOVE_CHUNKS = text("""
 _NEXT_UNEMBEDDED = text("""
     SELECT mine.id, mine.text, mine.context, twin.embedding::text AS embedding
     FROM (
-        SELECT id, ordinal, text, context, text_sha256 FROM chunks
-        WHERE document_id = :document_id AND embedding IS NULL
-        ORDER BY ordinal LIMIT :row_limit
+        SELECT id, document_id, ordinal, text, context, text_sha256 FROM chunks
+        WHERE document_id = ANY(CAST(:document_ids AS uuid[])) AND embedding IS NULL
+        ORDER BY document_id, ordinal LIMIT :row_limit
     ) AS mine
     LEFT JOIN LATERAL (
         SELECT other.embedding FROM chunks AS other
@@ -74,12 +80,23 @@ _NEXT_UNEMBEDDED = text("""
             AND rag_indexes.embedder = :embedder AND rag_indexes.dimensions = :dimensions
         LIMIT 1
     ) AS twin ON true
-    ORDER BY mine.ordinal
+    ORDER BY mine.document_id, mine.ordinal
 """)
 _SET_EMBEDDINGS = text("""
-    UPDATE chunks SET embedding = r.embedding::halfvec
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:embeddings AS text[])) AS r (id, embedding)
-    WHERE chunks.id = r.id AND chunks.embedding IS NULL
+    WITH written AS (
+        UPDATE chunks SET embedding = r.embedding::halfvec
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:embeddings AS text[])) AS r (id, embedding)
+        WHERE chunks.id = r.id AND chunks.embedding IS NULL
+        RETURNING chunks.document_id
+    ), counted AS (
+        SELECT document_id, count(*) AS chunks FROM written GROUP BY document_id
+    )
+    UPDATE documents AS d SET
+        unembedded_count = d.unembedded_count - coalesce(counted.chunks, 0),
+        embedding_lease_until = NULL,
+        embedding_failures = CASE WHEN counted.chunks > 0 THEN 0 ELSE d.embedding_failures END
+    FROM unnest(CAST(:document_ids AS uuid[])) AS claimed (id) LEFT JOIN counted ON counted.document_id = claimed.id
+    WHERE d.tenant_id = :tenant_id AND d.id = claimed.id
 """)
 
 
@@ -88,6 +105,7 @@ class ChunkRow:
     """A chunk in the form in which the database reads it; `surroundings` is JSON, `terms` and `lexical` are text."""
 
     id: UUID
+    document_id: UUID
     ordinal: int
     char_start: int
     char_end: int
@@ -117,11 +135,11 @@ class Unembedded:
 
 
 @dataclass(frozen=True, slots=True)
-class UnembeddedDocument:
-    """A document that was claimed for one batch of embeddings."""
+class UnembeddedDocuments:
+    """Documents of one project that were claimed for one batch of embeddings: one, or several small ones."""
 
     tenant_id: UUID
-    document_id: UUID
+    document_ids: Sequence[UUID]
     model: EmbeddingModel
     failures: int
 
@@ -163,14 +181,14 @@ class LocalIndexRepository:
     async def find_index(self, project_id: UUID) -> RagIndex | None:
         return await self._session.get(RagIndex, (self._tenant_id, project_id))
 
-    async def insert_chunks(self, project_id: UUID, document_id: UUID, rows: Sequence[ChunkRow]) -> None:
+    async def insert_chunks(self, project_id: UUID, rows: Sequence[ChunkRow]) -> None:
         await self._session.execute(
             _INSERT_CHUNKS,
             {
                 "tenant_id": self._tenant_id,
                 "project_id": project_id,
-                "document_id": document_id,
                 "ids": [row.id for row in rows],
+                "documents": [row.document_id for row in rows],
                 "ordinals": [row.ordinal for row in rows],
                 "starts": [row.char_start for row in rows],
                 "ends": [row.char_end for row in rows],
@@ -184,10 +202,10 @@ class LocalIndexRepository:
             },
         )
 
-    async def count_terms(self, project_id: UUID, document_id: UUID) -> None:
-        """Add a new document's chunks to the project's document frequencies."""
+    async def count_terms(self, project_id: UUID, document_ids: Sequence[UUID]) -> None:
+        """Add the chunks of new documents to the project's document frequencies."""
         await self._session.execute(
-            _COUNT_TERMS, {"tenant_id": self._tenant_id, "project_id": project_id, "document_id": document_id}
+            _COUNT_TERMS, {"tenant_id": self._tenant_id, "project_id": project_id, "document_ids": document_ids}
         )
 
     async def add_to_chunk_count(self, project_id: UUID, difference: int) -> bool:
@@ -200,9 +218,9 @@ class LocalIndexRepository:
         )
         return changed is not None
 
-    async def count_chunks(self, document_id: UUID) -> int:
+    async def count_chunks(self, document_ids: Sequence[UUID]) -> int:
         counted = await self._session.scalars(
-            select(func.count()).select_from(Chunk).where(Chunk.document_id == document_id)
+            select(func.count()).select_from(Chunk).where(Chunk.document_id == func.any(document_ids))
         )
         return counted.one()
 
@@ -222,6 +240,19 @@ class LocalIndexRepository:
             await self.add_to_chunk_count(project_id, -removed)
         return removed
 
+    async def delete_some(self, model: type[Chunk | TermStat], project_id: UUID, row_limit: int) -> int:
+        """Delete some chunks or counts of a project whose index is removed, and return how many."""
+        key = model.id if issubclass(model, Chunk) else model.term
+        mine = (model.tenant_id == self._tenant_id, model.project_id == project_id)
+        some = select(key).where(*mine).limit(row_limit)
+        deleted = await self._session.execute(delete(model).where(*mine, key.in_(some)))
+        return deleted.rowcount if isinstance(deleted, CursorResult) else 0
+
+    async def delete_index(self, project_id: UUID) -> None:
+        await self._session.execute(
+            delete(RagIndex).where(RagIndex.tenant_id == self._tenant_id, RagIndex.project_id == project_id)
+        )
+
     async def remove_unused_terms(self, project_id: UUID) -> None:
         """Remove the counts of terms that no chunk of the project holds any more."""
         await self._session.execute(
@@ -230,11 +261,13 @@ class LocalIndexRepository:
             )
         )
 
-    async def next_unembedded(self, document_id: UUID, model: EmbeddingModel, row_limit: int) -> list[Unembedded]:
+    async def next_unembedded(
+        self, document_ids: Sequence[UUID], model: EmbeddingModel, row_limit: int
+    ) -> list[Unembedded]:
         rows = await self._session.execute(
             _NEXT_UNEMBEDDED,
             {
-                "document_id": document_id,
+                "document_ids": document_ids,
                 "embedder": model.name,
                 "dimensions": model.dimensions,
                 "row_limit": row_limit,
@@ -258,31 +291,27 @@ class LocalIndexRepository:
         )
         return kept is not None
 
-    async def postpone_embedding(self, document_id: UUID, pause: timedelta) -> None:
-        """Let nobody claim the document during the pause. The caller holds its row."""
+    async def postpone_embedding(self, document_ids: Sequence[UUID], pause: timedelta) -> None:
+        """Let nobody claim the documents during the pause. The caller holds their rows."""
         await self._session.execute(
             update(Document)
-            .where(Document.tenant_id == self._tenant_id, Document.id == document_id)
+            .where(Document.tenant_id == self._tenant_id, Document.id == func.any(list(document_ids)))
             .values(embedding_lease_until=func.now() + pause, embedding_failures=Document.embedding_failures + 1)
         )
 
-    async def set_embeddings(self, document_id: UUID, embeddings: Sequence[tuple[UUID, str]]) -> None:
-        """Store embeddings in pgvector's format. The caller holds the document's row, so that its count stays exact."""
-        written = await self._session.execute(
+    async def set_embeddings(self, document_ids: Sequence[UUID], embeddings: Sequence[tuple[UUID, str]]) -> None:
+        """Store embeddings in pgvector's format, and let others claim the documents again.
+
+        The caller holds the documents' rows, so that their counts stay exact.
+        """
+        await self._session.execute(
             _SET_EMBEDDINGS,
             {
+                "tenant_id": self._tenant_id,
+                "document_ids": list(document_ids),
                 "ids": [chunk_id for chunk_id, _ in embeddings],
                 "embeddings": [embedding for _, embedding in embeddings],
             },
-        )
-        await self._session.execute(
-            update(Document)
-            .where(Document.tenant_id == self._tenant_id, Document.id == document_id)
-            .values(
-                unembedded_count=Document.unembedded_count - cast("CursorResult[Any]", written).rowcount,
-                embedding_lease_until=None,
-                embedding_failures=0 if embeddings else Document.embedding_failures,
-            )
         )
 
 
@@ -291,8 +320,28 @@ def indexed_text(context: str | None, text: str) -> str:
     return f"{context}\n\n{text}" if context else text
 
 
-async def claim_unembedded_document(session: AsyncSession, model: EmbeddingModel) -> UnembeddedDocument | None:
-    """Claim the oldest document of this model that nobody works on. The session needs the system role."""
+async def claim_unembedded_documents(session: AsyncSession, model: EmbeddingModel) -> UnembeddedDocuments | None:
+    """Claim the oldest document of this model that nobody works on, or None. The session needs the system role.
+
+    If it is small, others like it are claimed with it. One whose embedding has failed is claimed alone.
+    """
+    first = (await _claim(session, 1, _is_of(model))).one_or_none()
+    if first is None:
+        return None
+    claimed = [first.id]
+    if _is_small(first):
+        of_project = (Document.tenant_id == first.tenant_id, Document.project_id == first.project_id)
+        small = (Document.unembedded_count <= SMALL_DOCUMENT_CHUNKS, Document.embedding_failures == 0)
+        claimed += [row.id for row in await _claim(session, SMALL_DOCUMENTS - 1, *of_project, *small)]
+    kept = EmbeddingModel(first.embedder, first.dimensions)
+    return UnembeddedDocuments(first.tenant_id, claimed, kept, first.embedding_failures)
+
+
+def _is_small(row: Row[Any]) -> bool:
+    return bool(row.unembedded_count <= SMALL_DOCUMENT_CHUNKS and row.embedding_failures == 0)
+
+
+async def _claim(session: AsyncSession, most: int, *conditions: ColumnElement[bool]) -> Result[Any]:
     waiting = (
         select(Document.tenant_id, Document.id)
         .join(RagIndex, and_(RagIndex.tenant_id == Document.tenant_id, RagIndex.project_id == Document.project_id))
@@ -300,25 +349,28 @@ async def claim_unembedded_document(session: AsyncSession, model: EmbeddingModel
             Document.hidden_at.is_(None),
             Document.unembedded_count > 0,
             or_(Document.embedding_lease_until.is_(None), Document.embedding_lease_until < func.now()),
-            _is_of(model),
+            *conditions,
         )
         .order_by(Document.created_at, Document.id)
-        .limit(1)
+        .limit(most)
         .with_for_update(skip_locked=True, of=Document)
         .cte("waiting")
     )
-    claimed = await session.execute(
+    return await session.execute(
         update(Document)
         .where(Document.tenant_id == waiting.c.tenant_id, Document.id == waiting.c.id)
         .where(RagIndex.tenant_id == Document.tenant_id, RagIndex.project_id == Document.project_id)
         .values(embedding_lease_until=func.now() + EMBEDDING_LEASE)
-        .returning(Document.tenant_id, Document.id, Document.embedding_failures, RagIndex.embedder, RagIndex.dimensions)
+        .returning(
+            Document.tenant_id,
+            Document.project_id,
+            Document.id,
+            Document.unembedded_count,
+            Document.embedding_failures,
+            RagIndex.embedder,
+            RagIndex.dimensions,
+        )
     )
-    row = claimed.one_or_none()
-    if row is None:
-        return None
-    kept = EmbeddingModel(row.embedder, row.dimensions)
-    return UnembeddedDocument(row.tenant_id, row.id, kept, row.embedding_failures)
 
 
 def _is_of(model: EmbeddingModel) -> ColumnElement[bool]:

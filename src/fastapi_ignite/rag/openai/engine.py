@@ -31,6 +31,8 @@ from fastapi_ignite.rag.openai.store_rebuild import Rebuilder, RebuiltStore
 from fastapi_ignite.rag.openai.stream_progress import StreamProgress
 from fastapi_ignite.rag.text.tokens import count_tokens
 
+DOCUMENTS_BATCH = 100
+
 
 class OpenAIEngine:
     """Searches and answers at OpenAI. The documents' text is stored here too, to hide it and to prove quotes by it."""
@@ -92,6 +94,19 @@ class OpenAIEngine:
                 await ProviderRepository(session, tenant_id).delete_file(file.id)
             await DocumentRepository(session, tenant_id).delete(document_id)
         return Purged(provider_ids=tuple(file.provider_id for file in files if file.provider_id))
+
+    async def remove_index(self, tenant_id: UUID, project_id: UUID) -> AsyncGenerator[Sequence[str]]:
+        """Remove at the provider before we forget the ids; what is being made just now is waited for."""
+        async with aclosing(self._files.remove_all(tenant_id, project_id)) as removed:
+            async for provider_ids in removed:
+                yield provider_ids
+        yield await self._stores.remove(tenant_id, project_id)
+        removed_documents = DOCUMENTS_BATCH
+        while removed_documents == DOCUMENTS_BATCH:
+            async with self._database.system() as session:
+                documents = DocumentRepository(session, tenant_id)
+                removed_documents = await documents.delete_some(project_id, DOCUMENTS_BATCH)
+            yield ()
 
     async def abandon(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> None:
         if not await ProviderRepository(session, tenant_id).abandon(project_id, sha256):

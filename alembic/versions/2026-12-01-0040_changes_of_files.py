@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "changes_of_files"
-down_revision = "tenant_access_notices"
+down_revision = "deletions"
 branch_labels = None
 depends_on = None
 
