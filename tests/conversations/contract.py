@@ -8,7 +8,7 @@ from support.http_clients import TenantClient
 
 
 async def _perform_audited_actions(tenant: TenantClient) -> None:
-    project = await tenant.create_project("Talks")
+    project = await tenant.create_project("Docs")
     answer = await tenant.ask(project, "Is there anything?")
     await tenant.delete(f"/query/conversations/{answer.json()['conversation_id']}")
 

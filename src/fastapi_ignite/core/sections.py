@@ -268,6 +268,19 @@ class BillingSettings(Section):
     grace_days: int = Field(7, ge=0, le=90, description="Days for which an unpaid subscription still works.")
 
 
+class RetentionSettings(Section):
+    """How long is kept what nothing needs any more."""
+
+    model_config = SettingsConfigDict(env_prefix="RETENTION_")
+    reservation_days: int = Field(
+        90,
+        ge=0,
+        le=3650,
+        description="Days that ended reservations of units are kept. 0 keeps them for ever. The usage ledger, which "
+        "says what was counted, is always kept.",
+    )
+
+
 class UploadSettings(Section):
     """Limits on uploads."""
 

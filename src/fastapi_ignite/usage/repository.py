@@ -177,6 +177,14 @@ async def read_usage(
     return subscription, used
 
 
+async def remove_ended(session: AsyncSession, *, before: datetime, limit: int) -> int:
+    """Remove reservations that were made before then and are settled or released. Return their number.
+
+    This needs a system transaction.
+    """
+    return len((await session.scalars(statements.REMOVE_ENDED, {"before": before, "limit": limit})).all())
+
+
 async def release_expired(session: AsyncSession, *, now: datetime, limit: int = 1000) -> None:
     """Release expired reservations, whose process has died. This needs a system transaction."""
     await session.execute(statements.RELEASE_EXPIRED, {"now": now, "limit": limit})

@@ -143,6 +143,15 @@ FROM locked l
 WHERE (c.tenant_id, c.metric, c.period_start) = (l.tenant_id, l.metric, l.period_start)
 """)
 
+REMOVE_ENDED = text("""
+WITH ended AS (
+    SELECT tenant_id, id FROM usage_reservations WHERE created_at < :before AND state <> 'held'
+    LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+DELETE FROM usage_reservations AS r USING ended WHERE (r.tenant_id, r.id) = (ended.tenant_id, ended.id)
+RETURNING r.id
+""")
+
 ADD_WATERMARK = text("""
 INSERT INTO usage_watermarks (name, reached) VALUES (:name, 'epoch') ON CONFLICT DO NOTHING
 """)
