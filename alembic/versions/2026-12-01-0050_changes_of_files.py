@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "changes_of_files"
-down_revision = "deletions"
+down_revision = "retention"
 branch_labels = None
 depends_on = None
 
