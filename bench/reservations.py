@@ -97,7 +97,8 @@ def bare(run: Callable[[FixedStatement, dict[str, Any]], Awaitable[list[asyncpg.
     fixed = {"metric": "messages", "day": clock.today(), "amount": 1, "expires_at": None}
 
     async def step(tenant_id: UUID) -> None:
-        values = {**fixed, "tenant_id": tenant_id, "id": new_id(), "entry_id": new_id()}
+        ids = {"ids": [new_id()], "amounts": [1], "entry_ids": [new_id()]}
+        values = {**fixed, **ids, "tenant_id": tenant_id}
         assert await run(RESERVE, values)
         if settle:
             await run(SETTLE, values)

@@ -74,8 +74,8 @@ def test_it_is_openapi_3_1_and_whole() -> None:
     api = document()
     assert api["openapi"].startswith("3.1.")
     OpenAPI.model_validate(api)
-    schemas = {f"#/components/schemas/{name}" for name in api["components"]["schemas"]}
-    assert references(api) <= schemas
+    named = {f"#/components/{kind}/{name}" for kind in ("schemas", "examples") for name in api["components"][kind]}
+    assert references(api) <= named
     assert references(api)
 
 
@@ -136,7 +136,7 @@ def test_the_files_of_an_upload_are_described() -> None:
     assert body["required"] is True
     assert schema["required"] == ["files"]
     assert schema["properties"]["files"]["type"] == "array"
-    assert schema["properties"]["files"]["items"]["type"] == "string"
+    assert schema["properties"]["files"]["items"] == {"type": "string", "format": "binary"}
 
 
 async def test_the_names_are_the_settings(settings: Settings, state: AppState) -> None:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from functools import cache
-from importlib import import_module
 from itertools import chain
-from pkgutil import walk_packages
 
 import httpx2
 
-import fastapi_ignite
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, default_settings
-from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.http import problems
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.rag.extraction.errors import ErrorCode
 from support.doc_pages import page
+from support.error_types import error_types
 from support.http_clients import client_for
 from support.http_contract import operations
 
@@ -32,18 +28,6 @@ def sections() -> dict[str, str]:
     found = [(match["code"], match["text"]) for match in SECTION.finditer(page("docs/errors.md"))]
     assert len(dict(found)) == len(found), "a code has two sections, and its link would be ambiguous"
     return dict(found)
-
-
-@cache
-def error_types() -> list[type[IgniteError]]:
-    """Return all error classes of the program. Import every module first, because an unloaded class is not found."""
-    for module in walk_packages(fastapi_ignite.__path__, "fastapi_ignite."):
-        if not module.name.endswith("__main__"):
-            import_module(module.name)
-    found = [IgniteError]
-    for error in found:
-        found += [derived for derived in error.__subclasses__() if derived.__module__.startswith("fastapi_ignite.")]
-    return found
 
 
 def written_codes() -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,8 +12,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from fastapi_ignite.core.config import PROJECT_ROOT, default_settings
+from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.http.openapi import reached
 from support.doc_pages import page
-from support.http_contract import PROBLEM, Operation, document, operations
+from support.error_types import error_types
+from support.http_contract import PROBLEM, UNSHOWN_MEMBERS, Operation, document, operations
 
 JSON = "application/json"
 
@@ -95,10 +101,68 @@ class TestEach:
         inputs = {each["name"]: each["schema"] for each in parameters} | {"body": body.get("schema", {})}
         assert [fault for name, schema in inputs.items() for fault in unbounded(schema, name)] == []
 
-    def test_errors_are_problems(self, operation: Operation) -> None:
+    def test_each_error_has_its_own_example(self, operation: Operation) -> None:
         for status, answer in operation.definition["responses"].items():
-            if status.startswith("4"):
-                assert answer["content"] == {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            if PROBLEM not in answer.get("content", {}):
+                continue
+            assert answer["content"][PROBLEM]["schema"] == {"$ref": "#/components/schemas/Problem"}
+            codes = re.findall(r"`([a-z_]+)`: ", answer["description"])
+            shown = answer["content"][PROBLEM]["examples"]
+            assert shown == {code: {"$ref": f"#/components/examples/{code}"} for code in codes}
+            for code in codes:
+                value = document()["components"]["examples"][code]["value"]
+                assert (value["code"], value["status"]) == (code, int(status))
+                assert value["type"] == f"{default_settings().app.errors_url}#{code}"
+                assert value.keys() > {"title", "detail", "request_id"}
+
+
+def error_calls() -> Iterator[tuple[type[IgniteError], set[str]]]:
+    """Return the error classes that the source calls, each with the members that the call adds to the problem."""
+    by_name = {error.__name__: error for error in error_types()}
+    for file in (PROJECT_ROOT / "src" / "fastapi_ignite").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in by_name:
+                names = {keyword.arg for keyword in node.keywords if keyword.arg and keyword.arg != "headers"}
+                yield by_name[node.func.id], names
+
+
+def test_the_examples_of_errors_have_all_members_that_the_program_sends() -> None:
+    calls = list(error_calls())
+    assert any(names for _, names in calls)
+    documented = document()["components"]["examples"]
+    missing = {
+        error.code: unshown
+        for error, names in calls
+        if error.code in documented and (unshown := names - documented[error.code]["value"].keys() - UNSHOWN_MEMBERS)
+    }
+    assert missing == {}
+
+
+def properties(kind: str) -> Iterator[tuple[str, str, bool, Mapping[str, Any]]]:
+    """Return the properties of all models of requests or answers: model, name, whether it is required, and schema."""
+    parts = {
+        "requests": [operation.definition.get("requestBody") for operation in operations()],
+        "answers": [operation.definition["responses"] for operation in operations()],
+    }
+    schemas = document()["components"]["schemas"]
+    for model in sorted(reached(parts[kind], schemas)):
+        for name, schema in schemas[model].get("properties", {}).items():
+            yield model, name, name in schemas[model].get("required", ()), schema
+
+
+def test_a_request_may_leave_out_what_has_a_default() -> None:
+    """`openapi-typescript` would make a property with a `default` required."""
+    sent = {f"{model}.{name}": (required, schema) for model, name, required, schema in properties("requests")}
+    assert [name for name, (_, schema) in sent.items() if "default" in schema] == []
+    required, limit = sent["SearchRequest.limit"]
+    assert not required
+    assert limit["description"].endswith("Default: `10`.")
+
+
+def test_an_answer_has_all_properties_of_its_model() -> None:
+    answered = {f"{model}.{name}": required for model, name, required, _ in properties("answers")}
+    assert answered["Problem.request_id"]
+    assert [name for name, required in answered.items() if not required] == []
 
 
 def models_with_examples(base: type[BaseModel] = BaseModel) -> Iterator[tuple[type[BaseModel], Any]]:

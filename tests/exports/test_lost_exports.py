@@ -191,8 +191,8 @@ async def test_an_attempt_that_is_cut_off_leaves_no_half_archive(
     queued_export: QueuedExport, database: Database, settings: Settings, processor: ExportProcessor
 ) -> None:
     class Dying(LocalStorage):
-        async def read(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
-            blocks = await super().read(key, start=start, end=end)
+        async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
+            blocks = await super().read(key, start=start, length=length)
 
             async def cut_off() -> AsyncGenerator[bytes]:
                 byte_count = 0

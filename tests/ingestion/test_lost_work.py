@@ -24,7 +24,7 @@ from fastapi_ignite.infra.tasks import clean
 from fastapi_ignite.ingestion.models import File
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.ingestion.repository import FileRepo
-from fastapi_ignite.ingestion.tasks import find_lost_files
+from fastapi_ignite.ingestion.tasks import find_lost_deletions
 from fastapi_ignite.models import metadata
 from fastapi_ignite.scheduler import schedule
 from support.both_engines import of_the_local_engine
@@ -71,6 +71,11 @@ class QueuedFile:
         """Make the file look lost: it has no lease, and its last message is too old to be still in a queue."""
         await self.change("notified_at = :then, lease_until = NULL", then=clock.now() - OVERDUE)
 
+    async def lose_deletion(self) -> None:
+        """Make the tenant's deletions look lost."""
+        statement = "UPDATE deletions SET notified_at = :then, lease_until = NULL"
+        await rows_of(self._database, self.tenant.id, statement, then=clock.now() - OVERDUE)
+
     async def characters(self) -> tuple[int, int]:
         """Return the used and the reserved characters."""
         return await counter(self._database, self.tenant.id, "characters")
@@ -115,10 +120,27 @@ async def test_a_removal_without_a_message_is_carried_out(
         f"/ingestion/projects/{queued_file.project}/remove_file",
         params={"openai_file_id": str(queued_file.file_id), "delete_raw": True},
     )
-    await queued_file.lose()
-    assert await find_lost_files.run(task_context)
+    await queued_file.lose_deletion()
+    assert await find_lost_deletions.run(task_context)
     await queued_file.wait_for_state("deleted")
     assert stored_objects(settings, queued_file.tenant.id) == []
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_deletion_of_a_project_without_a_message_is_carried_out(
+    queued_file: QueuedFile, task_context: TaskContext, make_processor: ProcessorFactory, settings: Settings
+) -> None:
+    tenant, project = queued_file.tenant, queued_file.project
+    await make_processor().process(tenant.id, queued_file.file_id)
+    await tenant.delete(f"/ingestion/projects/{project}")
+    await queued_file.lose_deletion()
+    assert await find_lost_deletions.run(task_context)
+
+    async def completed() -> bool:
+        return bool((await tenant.get(f"/deletions/{project}")).json()["state"] == "completed")
+
+    await eventually(completed)
+    assert stored_objects(settings, tenant.id) == []
 
 
 @of_the_local_engine  # no engine has processed this file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import httpx2
@@ -48,6 +49,11 @@ async def deleted(database: Database, tenant: TenantClient, file_id: object) -> 
 
     await eventually(done)
     return await file_row(database, tenant, file_id)
+
+
+async def receipt_of(tenant: TenantClient, file_id: object) -> dict[str, Any]:
+    receipt: dict[str, Any] = (await tenant.get(f"/deletions/{file_id}")).json()
+    return receipt
 
 
 async def index_rows(database: Database, tenant: TenantClient) -> dict[str, int]:
@@ -125,19 +131,22 @@ async def test_removing_the_last_one_leaves_a_receipt_and_nothing_else(
         "vector_store_id": (await tenant.get(f"/ingestion/projects/{project}/files")).json()["vector_store_id"],
         "removed_file_id": file["id"],
         "delete_raw": True,
+        "deletion_id": file["id"],
     }
     row = await deleted(database, tenant, file["id"])
     assert await index_rows(database, tenant) == rows
     assert stored_objects(settings, tenant.id) == [b"Pears grow beside the wall."]
-    receipt = row["receipt"]
-    assert isinstance(receipt, dict)
-    UUID(receipt.pop("document_id"))
-    assert len(receipt.pop("provider_ids_removed")) == (engine_name == "openai")
-    assert receipt == {
-        "characters": len(content),
+    receipt = await receipt_of(tenant, file["id"])
+    provider_objects = int(engine_name == "openai")
+    assert (receipt["kind"], receipt["project_id"], receipt["state"]) == ("file", project, "completed")
+    assert len(receipt["provider_ids"]) == provider_objects
+    assert receipt["removed"] == {
+        "files": 1,
+        "chunks": chunks,
         "bytes": len(content),
-        "chunks_removed": chunks,
-        "raw_removed": True,
+        "conversations": 0,
+        "messages": 0,
+        "provider_objects": provider_objects,
     }
     assert (row["storage_key"], row["document_id"]) == (None, None)
     listed = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]
@@ -167,12 +176,10 @@ async def test_bytes_that_were_kept_can_be_removed_later(
     assert (await remove(tenant, project, file_id, delete_raw=True)).status_code == 200
     await deleted(database, tenant, file_id)
     assert stored_objects(settings, tenant.id) == []
-    receipt = (await file_row(database, tenant, file_id))["receipt"]
-    assert isinstance(receipt, dict)
-    assert (receipt["chunks_removed"], len(receipt["provider_ids_removed"])) == {"local": (1, 0), "openai": (0, 1)}[
-        engine_name
-    ]
-    assert receipt["raw_removed"]
+    receipt = await receipt_of(tenant, file_id)
+    removed = receipt["removed"]
+    assert (removed["chunks"], removed["provider_objects"]) == {"local": (1, 0), "openai": (0, 1)}[engine_name]
+    assert (removed["files"], removed["bytes"]) == (1, len(ORCHARD))
     assert (await remove(tenant, project, file_id, delete_raw=True)).status_code == 404
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
+from fastapi_ignite.ingestion import batch_processing
 from fastapi_ignite.ingestion.batch_processing import BatchProcessor
 from fastapi_ignite.ingestion.batch_repository import SMALL_FILE_BYTES, FileBatchRepo
 from fastapi_ignite.ingestion.fair_queue import BATCH_FILES
@@ -150,6 +151,16 @@ async def test_the_number_of_files_of_a_batch_is_bounded(queued: QueuedBatch) ->
     files = await queued.upload(*NOTES)
     assert len(await queued.claim(files[0], most=3)) == 4
     assert [file.filename for file in await queued.claim(files[4])] == ["note-4.txt", "note-5.txt"]
+
+
+async def test_files_that_unpack_to_too_much_text_are_taken_alone(
+    queued: QueuedBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_processing, "MOST_CHARACTERS", len(NOTES[0][1]))
+    first, *_ = await queued.upload(*NOTES)
+    await queued.work_on(await queued.claim(first))
+    assert await queued.listed() == {name: "completed" for name, _ in NOTES}
+    assert await queued.used() == (characters(NOTES), 0)
 
 
 @of_the_local_engine

@@ -31,6 +31,11 @@ OTHER_POLICIES = {
     **{(table, "ignite_search"): ("SELECT", "PERMISSIVE", "true", None) for table in ("chunks", "documents")},
     **{(table, "ignite_operator"): ("ALL", "PERMISSIVE", "true", "true") for table in OPERATED},
 }
+# tables that lose their rows of deleted projects, and a part of the policy's condition
+HIDDEN = {
+    **dict.fromkeys(("conversations", "documents", "files"), "p.deleted_at IS NOT NULL"),
+    "messages": "c.id = messages.conversation_id",
+}
 # in the table `tenants` the row's own id names the tenant
 _TENANT_COLUMN = "CASE WHEN c.relname = 'tenants' THEN 'id' ELSE 'tenant_id' END"
 _TENANT_TABLES = f"""
@@ -91,11 +96,14 @@ async def tables_are_known(connection: AsyncConnection) -> list[str]:
 
 
 async def policies_are_regular(connection: AsyncConnection) -> list[str]:
-    """Each tenant table must have one policy for each role, with both clauses (USING and WITH CHECK)."""
+    """Each tenant table must have one policy for each role, with both clauses (USING and WITH CHECK).
+
+    Beside them some tables have the policy `hidden`, which takes away the rows of deleted projects.
+    """
     rows = await connection.execute(
         text(
             "SELECT tablename, array_to_string(roles, ','), cmd, permissive, qual, with_check FROM pg_policies "
-            "WHERE schemaname = 'public'"
+            "WHERE schemaname = 'public' AND policyname <> 'hidden'"
         )
     )
     policies: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
@@ -111,7 +119,24 @@ async def policies_are_regular(connection: AsyncConnection) -> list[str]:
             faults.append(f"{table.name}: ignite_system has {system}")
     others = {place: found[0] for place, found in policies.items()}
     differing = {place for place in others.keys() | OTHER_POLICIES if others.get(place) != OTHER_POLICIES.get(place)}
-    return faults + [f"{table}: {role} has {others.get((table, role))}" for table, role in sorted(differing)]
+    faults += [f"{table}: {role} has {others.get((table, role))}" for table, role in sorted(differing)]
+    return faults + await _irregularly_hidden(connection)
+
+
+async def _irregularly_hidden(connection: AsyncConnection) -> list[str]:
+    rows = await connection.execute(
+        text(
+            "SELECT tablename, array_to_string(roles, ','), cmd, permissive, with_check, qual FROM pg_policies "
+            "WHERE schemaname = 'public' AND policyname = 'hidden'"
+        )
+    )
+    found = {str(table): (tuple(rest), str(using)) for table, *rest, using in rows}
+    expected = ("ignite_tenant", "ALL", "RESTRICTIVE", None)
+    return [
+        f"{table}: rows of deleted projects are not hidden"
+        for table, condition in HIDDEN.items()
+        if table not in found or found[table][0] != expected or condition not in found[table][1]
+    ] + [f"{table}: hidden for no reason" for table in found.keys() - HIDDEN]
 
 
 def _is_regular(policy: tuple[Any, ...], key: str) -> bool:

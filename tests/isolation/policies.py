@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _POLICIES = """
-SELECT tablename, policyname, array_to_string(roles, ', ') AS roles, cmd, qual, with_check,
+SELECT tablename, policyname, permissive, array_to_string(roles, ', ') AS roles, cmd, qual, with_check,
     has_table_privilege(roles[1], tablename::regclass, 'INSERT, UPDATE') AS writes
 FROM pg_policies WHERE schemaname = 'public' ORDER BY 1, 2
 """
@@ -21,6 +21,7 @@ class Policy:
 
     table: str
     name: str
+    kind: str
     roles: str
     command: str
     using: str
@@ -31,7 +32,8 @@ class Policy:
     def creation(self) -> str:
         check = f" WITH CHECK ({self.check})" if self.check else ""
         return (
-            f"CREATE POLICY {self.name} ON {self.table} FOR {self.command} TO {self.roles} USING ({self.using}){check}"
+            f"CREATE POLICY {self.name} ON {self.table} AS {self.kind} FOR {self.command} TO {self.roles} "
+            f"USING ({self.using}){check}"
         )
 
     @property

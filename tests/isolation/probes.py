@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
-from isolation.catalogue import OPERATED, TenantTable
+from isolation.catalogue import HIDDEN, OPERATED, TenantTable
 
 DENIED = "42501"  # insufficient_privilege; a policy's refusal has the same code
 CONSTRAINT_CLASS = "23"  # SQLSTATEs that begin with this are violated constraints
@@ -159,6 +159,26 @@ async def no_row_is_given_away(probed: ProbedDatabase) -> list[str]:
         ]
 
 
+async def a_deleted_project_is_hidden(probed: ProbedDatabase) -> list[str]:
+    """The owner must neither see nor write the rows of a deleted project."""
+    faults = []
+    async with undone(probed.api, probed.owner) as session:
+        parents = {table: "project_id" for table in HIDDEN if table != "messages"} | {"messages": "conversation_id"}
+        ids = {
+            "project_id": await session.scalar(text("SELECT id FROM projects WHERE deleted_at IS NULL LIMIT 1")),
+            "conversation_id": await session.scalar(text("SELECT id FROM conversations LIMIT 1")),
+        }
+        await session.execute(text("UPDATE projects SET deleted_at = now()"))
+        for table in (table.name for table in probed.tables if table.name in HIDDEN):
+            if await session.scalar(text(f"SELECT count(*) FROM {table}")):
+                faults.append(f"{table}: rows of a deleted project are seen")
+            parent = parents[table]
+            insert = f"INSERT INTO {table} (tenant_id, {parent}) VALUES (:tenant, :parent)"
+            if await sqlstate(session, insert, tenant=probed.owner, parent=ids[parent]) != DENIED:
+                faults.append(f"{table}: a row for a deleted project")
+    return faults
+
+
 async def the_search_holds_the_tenant(probed: ProbedDatabase) -> list[str]:
     """The search function must return only the tenant's visible chunks.
 
@@ -194,5 +214,6 @@ PROBES: tuple[Probe, ...] = (
     a_stranger_sees_and_changes_nothing,
     no_row_is_written_for_another,
     no_row_is_given_away,
+    a_deleted_project_is_hidden,
     the_search_holds_the_tenant,
 )

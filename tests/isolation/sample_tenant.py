@@ -125,6 +125,8 @@ async def _project(tenant: TenantClient, word: str, name: str, key: Mapping[str,
     return {
         "project_id": project,
         "openai_file_id": file,
+        "file_id": file,
+        "batch_id": upload["batch_id"],
         "after": file,
         "conversation_id": answer["conversation_id"],
         "message_id": answer["message_id"],

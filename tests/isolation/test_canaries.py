@@ -29,6 +29,7 @@ COMMON_QUESTION = "What opens the vault of the north wing?"
 # limits of addresses and of the provider's account, cached items. A new kind of key names its tenant or is added here.
 SHARED = re.compile(
     r"(?:HELLO|AUTH|SELECT|CLIENT|PING|SCRIPT LOAD|TIME)\b.*"
+    r"|EVALSHA \w+ 0"  # without keys and arguments: Dramatiq asks what Redis can do
     r"|(?:EVALSHA \w+ \d+|EVAL .+? \d+|SCAN \d+ MATCH|\w+) "
     r"(?:ignite-jobs\b|heartbeat:|(?:rate|done):\{address:|rate:\{openai:(?:uploads|attached-files)\}|(?:~lock:)?item:|~tag:(?:-:|~all)).*",
     re.DOTALL,

@@ -55,6 +55,8 @@ def cases() -> Iterator[Case]:
 
 async def call(caller: SampleTenant, operation: Operation, sent: Mapping[Place, str]) -> httpx2.Response:
     made = request(operation, caller.ids, sent)
+    if operation.path.endswith("/events"):  # it may have no end, and this client reads to the end
+        made["method"] = "HEAD"
     made["headers"] = {**caller.tenant.headers, **made["headers"]}
     return await caller.tenant.http.request(**made)
 
@@ -117,11 +119,16 @@ async def test_sweep(
 async def test_the_owner_is_not_refused(make_sample_tenant: SampleTenantFactory, engine_name: str) -> None:
     """The owner's requests fill all places; if they failed too, the refusals above would prove nothing."""
     owner = (await make_sample_tenant("wombat")).at(engine_name)
-    removing_last = sorted(TENANT_OPERATIONS, key=lambda operation: operation.method == "DELETE")
+    # what belongs to something is removed before it
+    removing_last = sorted(
+        TENANT_OPERATIONS,
+        key=lambda each: (each.method == "DELETE", each.path.endswith("/projects/{project_id}"), -each.path.count("/")),
+    )
     refused = {}
     for operation in removing_last:
         answer = await call(owner, operation, {place: owner.ids[place.name] for place in places(operation)})
-        if not answer.is_success:
+        # 409 is about the state of what the owner has: the file is finished, and can be neither cancelled nor retried
+        if not answer.is_success and answer.status_code != httpx2.codes.CONFLICT:
             refused[str(operation)] = answer.text
     assert refused == {}
 

@@ -51,8 +51,9 @@ async def unsent_row(
             text(job_row.insert), {name: value for name, value in values.items() if f":{name}" in job_row.insert}
         )
     yield UnsentRow(tenant_id, row_id, job_row.table, database)
-    async with database.tenant(tenant_id) as session:  # otherwise a sweeper of another test would find it
-        await session.execute(text(f"DELETE FROM {job_row.table}"))  # noqa: S608  named in a contract
+    async with database.system() as session:  # otherwise a sweeper of another test would find it
+        statement = f"DELETE FROM {job_row.table} WHERE tenant_id = :tenant"  # noqa: S608  named in a contract
+        await session.execute(text(statement), {"tenant": tenant_id})
 
 
 async def deliver(job: Job, tenant_id: UUID, row_id: UUID) -> None:

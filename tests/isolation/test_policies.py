@@ -70,7 +70,10 @@ async def leaks_of(probed: ProbedDatabase, table: str) -> set[str]:
 async def test_every_change_of_a_policy_is_noticed(
     owner: AsyncConnection, probed: ProbedDatabase, tables: Sequence[TenantTable]
 ) -> None:
-    """The probes and, apart from them, the catalogue must notice it. `pytest -s` prints the table."""
+    """The probes and, apart from them, the catalogue must notice it. `pytest -s` prints the table.
+
+    A message is reached through a conversation that is seen, so for its other policies the catalogue has to notice.
+    """
     policies = await policies_of(owner)
     assert len(policies) >= 2 * len(tables)
     assert [leak for table in tables for leak in await leaks_of(probed, table.name)] == []
@@ -83,7 +86,8 @@ async def test_every_change_of_a_policy_is_noticed(
                 await owner.execute(text(policy.drop))
             await owner.execute(text(policy.creation))
             print(f"{mutation:70} {', '.join(sorted(noticed)) or 'UNNOTICED'}")  # noqa: T201  the table
-            if not (noticed and irregular):
+            twice_held = policy.table == "messages" and policy.name != "hidden"
+            if not (irregular and (noticed or twice_held)):
                 unnoticed.append(mutation)
     assert unnoticed == []
     assert await policies_are_regular(owner) == []

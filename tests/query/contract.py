@@ -7,7 +7,6 @@ from support.feature_contracts import FeatureContract
 
 CONTRACT = FeatureContract(
     least_role={
-        "GET /query/messages/{message_id}": Role.VIEWER,
         "POST /query/ask": Role.MEMBER,
         "POST /query/search": Role.VIEWER,
     }

@@ -48,7 +48,8 @@ async def test_the_events_add_up_to_the_plain_answer(tenant: TenantClient, proje
     assert (headers["cache-control"], headers["x-accel-buffering"]) == ("private, no-store", "no")
     assert (headers["x-quota-metric"], headers["x-quota-remaining"]) == ("messages", "1999")
     done = events[-1][1]
-    assert done == (await tenant.get(f"/query/messages/{done['message_id']}")).json()
+    read = (await tenant.get(f"/query/messages/{done['message_id']}")).json()
+    assert {**done, "feedback": None} == read
     assert (done["answer"], done["answerable"]) == (FACT, True)
     assert last_telling(events) == (FACT, done["citations"])
     assert events[0] == ("meta", {name: done[name] for name in ("message_id", "conversation_id", "engine")})

@@ -70,7 +70,8 @@ class FeatureContract:
         shared_ids: the names of parameters that take ids of no tenant.
         shared_tables: the tables that belong to no tenant, and why.
         job_rows: the row that each job works on.
-        jobs_of_no_row: the jobs for which the database chooses the row, whatever the message names.
+        jobs_of_no_row: the jobs for which the database chooses the row, whatever the message names, or which change
+            no row.
         repeatable: the requests that run once for each `Idempotency-Key`.
         perform_audited_actions: does everything once that the audit log records of the feature.
         create_rows: creates a row in each table of the feature. Every text that it sends contains the word. It returns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import NotFoundError
+from fastapi_ignite.core.errors import Example, NotFoundError
 
 
 class AdminKeyNotFoundError(NotFoundError):
@@ -10,3 +10,4 @@ class AdminKeyNotFoundError(NotFoundError):
 
     code = "admin_key_not_found"
     title = "Unknown admin key"
+    example = Example("No admin key has the id 0193a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import IgniteError, InvalidInputError, NotFoundError
+from fastapi_ignite.core.errors import Example, IgniteError, InvalidInputError, NotFoundError
 
 
 class ApiKeyNotFoundError(NotFoundError):
@@ -10,6 +10,7 @@ class ApiKeyNotFoundError(NotFoundError):
 
     code = "api_key_not_found"
     title = "Unknown API key"
+    example = Example("No API key of this tenant has this id.")
 
 
 class ApiKeyEndedError(IgniteError):
@@ -18,6 +19,7 @@ class ApiKeyEndedError(IgniteError):
     status = 409
     code = "api_key_ended"
     title = "API key ended"
+    example = Example("This key was revoked, expired or replaced. Create a new one.")
 
 
 class TooManyApiKeysError(IgniteError):
@@ -26,6 +28,7 @@ class TooManyApiKeysError(IgniteError):
     status = 409
     code = "too_many_api_keys"
     title = "Too many API keys"
+    example = Example("The tenant has 100 active keys. Revoke one first.", limit=100)
 
 
 class ExpiryNotAheadError(InvalidInputError):
@@ -33,3 +36,4 @@ class ExpiryNotAheadError(InvalidInputError):
 
     code = "expiry_not_ahead"
     title = "Expiry in the past"
+    example = Example("expires_at is in the past.")

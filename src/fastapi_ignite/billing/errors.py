@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import IgniteError, InvalidInputError, NotFoundError
+from fastapi_ignite.core.errors import Example, IgniteError, InvalidInputError, NotFoundError
 
 
 class UnknownCycleError(InvalidInputError):
@@ -10,6 +10,7 @@ class UnknownCycleError(InvalidInputError):
 
     code = "invalid_billing_cycle"
     title = "Unknown billing cycle"
+    example = Example("A billing cycle is 'monthly' or 'annual'.", allowed=["monthly", "annual"])
 
 
 class SubscriptionRequiredError(IgniteError):
@@ -18,6 +19,7 @@ class SubscriptionRequiredError(IgniteError):
     status = 402
     code = "subscription_required"
     title = "Subscription required"
+    example = Example("This tenant has no active subscription; see POST /billing/subscribe.")
 
 
 class PaymentOverdueError(IgniteError):
@@ -26,6 +28,7 @@ class PaymentOverdueError(IgniteError):
     status = 402
     code = "payment_overdue"
     title = "Payment overdue"
+    example = Example("The last billing window was not paid; pay it first.")
 
 
 class UnknownPlanError(NotFoundError):
@@ -33,6 +36,7 @@ class UnknownPlanError(NotFoundError):
 
     code = "plan_not_found"
     title = "Unknown plan"
+    example = Example("No plan with this id can be taken.", plan_id="gold")
 
 
 class IncompletePlanError(InvalidInputError):
@@ -40,3 +44,4 @@ class IncompletePlanError(InvalidInputError):
 
     code = "plan_incomplete"
     title = "Incomplete plan"
+    example = Example("A new plan needs all of its caps.", missing=["message_cap"])

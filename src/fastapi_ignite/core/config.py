@@ -35,6 +35,7 @@ from fastapi_ignite.core.sections import (
     IgniteSettings,
     JwtSettings,
     RateLimitSettings,
+    RetentionSettings,
     SchedulerSettings,
     Section,
     UploadSettings,
@@ -63,6 +64,7 @@ class Settings(BaseModel):
     api_key: ApiKeySettings
     rate_limit: RateLimitSettings
     billing: BillingSettings
+    retention: RetentionSettings
     rag: RagSettings
     answer: AnswerSettings
     embedding: EmbeddingSettings

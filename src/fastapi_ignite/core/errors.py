@@ -5,15 +5,28 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 
+class Example:
+    """What the OpenAPI document shows of an error: a typical `detail`, and every member that only this error has.
+
+    Without a detail, the example shows the title, as an answer does.
+    """
+
+    def __init__(self, detail: str = "", **extra: Any) -> None:
+        self.detail = detail
+        self.extra = extra
+
+
 class IgniteError(Exception):
     """An error with a stable `code` and the HTTP `status` that it maps to.
 
     The caller sees `detail` and `extra`. They must never hold a secret, SQL, or another tenant's id.
+    A class does not inherit its `example`.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
+    example: ClassVar[Example] = Example()
 
     def __init__(self, detail: str = "", *, headers: dict[str, str] | None = None, **extra: Any) -> None:
         super().__init__(detail or self.title)
@@ -43,6 +56,10 @@ class InvalidInputError(IgniteError):
     status = 422
     code = "validation_error"
     title = "Invalid input"
+    example = Example(
+        "body.question: Field required",
+        errors=[{"loc": ["body", "question"], "msg": "Field required", "type": "missing"}],
+    )
 
 
 class UnavailableError(IgniteError):
@@ -51,3 +68,4 @@ class UnavailableError(IgniteError):
     status = 503
     code = "unavailable"
     title = "Temporarily unavailable"
+    example = Example("The database cannot be reached. Try again.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.errors import Example, IgniteError
 
 
 class InsufficientScopeError(IgniteError):
@@ -14,11 +14,15 @@ class InsufficientScopeError(IgniteError):
     status = 403
     code = "insufficient_scope"
     title = "Not allowed"
+    example = Example("This operation requires the scope files:write.", required_scope="files:write")
 
 
 class Scope(StrEnum):
     """The form is `resource:action`. Every operation of a tenant requires one scope."""
 
+    TENANT_READ = "tenant:read"
+    TENANT_WRITE = "tenant:write"
+    PROJECTS_READ = "projects:read"
     PROJECTS_WRITE = "projects:write"
     FILES_READ = "files:read"
     FILES_WRITE = "files:write"
@@ -43,7 +47,16 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
-_VIEWER = frozenset({Scope.FILES_READ, Scope.MESSAGES_READ, Scope.USAGE_READ, Scope.BILLING_READ})
+_VIEWER = frozenset(
+    {
+        Scope.TENANT_READ,
+        Scope.PROJECTS_READ,
+        Scope.FILES_READ,
+        Scope.MESSAGES_READ,
+        Scope.USAGE_READ,
+        Scope.BILLING_READ,
+    }
+)
 _MEMBER = _VIEWER | {Scope.PROJECTS_WRITE, Scope.FILES_WRITE, Scope.MESSAGES_WRITE}
 ALL_SCOPES = frozenset(Scope)
 ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = {

@@ -240,6 +240,9 @@ class RateLimitSettings(Section):
         None,
         description="How many requests one request of an operation counts as, if not 1: `ask=5,start_export=20`.",
     )
+    event_streams: int = Field(
+        20, ge=1, le=10_000, description="Streams of file events that a tenant may have open at each API process."
+    )
 
     @field_validator("costs", mode="before")
     @classmethod
@@ -263,6 +266,19 @@ class BillingSettings(Section):
     model_config = SettingsConfigDict(env_prefix="BILLING_")
     provider: Literal["none"] = Field("none", description="Billing provider. `none` grants every plan without payment.")
     grace_days: int = Field(7, ge=0, le=90, description="Days for which an unpaid subscription still works.")
+
+
+class RetentionSettings(Section):
+    """How long is kept what nothing needs any more."""
+
+    model_config = SettingsConfigDict(env_prefix="RETENTION_")
+    reservation_days: int = Field(
+        90,
+        ge=0,
+        le=3650,
+        description="Days that ended reservations of units are kept. 0 keeps them for ever. The usage ledger, which "
+        "says what was counted, is always kept.",
+    )
 
 
 class UploadSettings(Section):

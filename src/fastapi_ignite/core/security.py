@@ -14,7 +14,7 @@ import jwt
 
 from fastapi_ignite.core.audit_context import Actor
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.errors import ConfigurationError, IgniteError, UnavailableError
+from fastapi_ignite.core.errors import ConfigurationError, Example, IgniteError, UnavailableError
 from fastapi_ignite.core.permissions import Role, Scope, granted
 from fastapi_ignite.core.token_format import StrictTokens, token_header
 
@@ -37,6 +37,7 @@ class InvalidTokenError(IgniteError):
     status = 401
     code = "invalid_token"
     title = "Not authenticated"
+    example = Example("The token has expired.")
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import IgniteError, NotFoundError
+from fastapi_ignite.core.errors import Example, IgniteError, NotFoundError
 
 
 class ExportNotFoundError(NotFoundError):
@@ -10,6 +10,7 @@ class ExportNotFoundError(NotFoundError):
 
     code = "export_not_found"
     title = "Unknown export"
+    example = Example("This tenant has no export with this id.")
 
 
 class ExportNotReadyError(IgniteError):
@@ -18,6 +19,7 @@ class ExportNotReadyError(IgniteError):
     status = 409
     code = "export_not_ready"
     title = "Export not ready"
+    example = Example("The export is running; there is no archive to fetch.", state="running")
 
 
 class TooManyExportsError(IgniteError):
@@ -26,3 +28,4 @@ class TooManyExportsError(IgniteError):
     status = 429
     code = "too_many_exports"
     title = "Too many exports"
+    example = Example("10 archives are kept; each is removed seven days after it was made.", cap=10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Path, Query
@@ -20,12 +20,14 @@ from fastapi_ignite.infra.idempotency import Claim, IdempotencyConflictError
 from fastapi_ignite.tenants.errors import TenantNotFoundError
 
 router = tenant_router("/tenants", "exports", "Download everything that is stored about a tenant, as one archive.")
+ZIP = "application/zip"
+ZIP_CONTENT: dict[str, Any] = {"content": {ZIP: {"schema": {"type": "string", "format": "binary"}}}}
 
 
 class ZipResponse(StreamingResponse):
     """An archive in blocks."""
 
-    media_type = "application/zip"
+    media_type = ZIP
 
 
 async def _service(principal: PrincipalDep, database: DatabaseDep, storage: StorageDep, jobs: JobsDep) -> ExportService:
@@ -69,7 +71,7 @@ async def read_export(service: ExportServiceDep, export_id: ExportId) -> ExportR
     "/exports/{export_id}/download",
     openapi_extra=requires(Scope.EXPORTS_READ),
     response_class=ZipResponse,
-    responses=responses(ExportNotFoundError, ExportNotReadyError),
+    responses={200: ZIP_CONTENT, **responses(ExportNotFoundError, ExportNotReadyError)},
 )
 async def download_export(service: ExportServiceDep, export_id: ExportId) -> ZipResponse:
     """The archive: JSON lines by kind of row, uploads when asked for, and a manifest with counts and hashes."""

@@ -80,6 +80,19 @@ async def require_active(request: Request, principal: Principal) -> None:
         raise TenantSuspendedError("The tenant is suspended. Its data is kept. Ask the operator of the service.")
 
 
+async def require_still_permitted(request: Request, scope: Scope) -> None:
+    """Check again, during a long answer, what was checked before it began.
+
+    Raises:
+        InvalidTokenError: The token has expired, or the key was revoked.
+        TenantSuspendedError: The tenant was suspended.
+        InsufficientScopeError: The key has lost the scope.
+    """
+    principal = await _verified(request)
+    await require_active(request, principal)
+    require_scope(principal, scope)
+
+
 def require_scope(principal: Principal, scope: Scope) -> None:
     """Raise InsufficientScopeError if the principal lacks the scope of the operation."""
     if scope not in principal.scopes:

@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from fastapi import Depends, Header, Request
 
 from fastapi_ignite.core.api_key_format import is_admin_key
-from fastapi_ignite.core.errors import InvalidInputError
+from fastapi_ignite.core.errors import Example, InvalidInputError
 from fastapi_ignite.core.security import InvalidTokenError, Principal, bearer_token
 from fastapi_ignite.http.authentication import PrincipalDep
 from fastapi_ignite.http.rate_limit import caller_address
@@ -42,6 +42,7 @@ class InvalidIdempotencyKeyError(InvalidInputError):
     status = 400
     code = "idempotency_key_invalid"
     title = "Invalid Idempotency-Key"
+    example = Example("Idempotency-Key must be one value of 1 to 255 visible ASCII characters.")
 
 
 def _scope(request: Request, principal: Principal | None) -> UUID:

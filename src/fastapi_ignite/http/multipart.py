@@ -14,7 +14,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
-from fastapi_ignite.core.errors import InvalidInputError
+from fastapi_ignite.core.errors import Example, InvalidInputError
 from fastapi_ignite.http.disposition import field_and_filename
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError
 from fastapi_ignite.infra.storage import ReceivedFile, UploadTarget, UploadWriter
@@ -34,6 +34,7 @@ class FileTooLargeError(BodyTooLargeError):
 
     code = "file_too_large"
     title = "File too large"
+    example = Example("A file may have at most 52428800 bytes.", filename="scan.pdf", max_bytes=52428800)
 
 
 class TooManyFilesError(InvalidInputError):
@@ -41,6 +42,7 @@ class TooManyFilesError(InvalidInputError):
 
     code = "too_many_files"
     title = "Too many files"
+    example = Example("A request may have at most 50 files.", max_files=50)
 
 
 class InvalidFilenameError(InvalidInputError):
@@ -48,6 +50,7 @@ class InvalidFilenameError(InvalidInputError):
 
     code = "invalid_filename"
     title = "Invalid file name"
+    example = Example("A file name must have 1 to 255 characters and no control characters.")
 
 
 @dataclass(frozen=True, slots=True)

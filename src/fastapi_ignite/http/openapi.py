@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from fastapi_ignite.core.errors import IgniteError, InvalidInputError, Unavailab
 from fastapi_ignite.http.idempotency import InvalidIdempotencyKeyError
 from fastapi_ignite.http.problems import (
     AUTHENTICATED,
+    MEDIA_TYPE,
     BodyTooLargeError,
     MalformedBodyError,
     Problem,
@@ -28,6 +30,7 @@ from fastapi_ignite.infra.idempotency.errors import (
 )
 
 REFERENCE = "#/components/schemas/"
+EXAMPLES = "#/components/examples/"
 JSON = "application/json"
 FIRST_SENTENCE = re.compile(r"(?P<summary>.+?)\.(?:\s+(?P<rest>.*))?", re.DOTALL)
 BEARER = {
@@ -71,13 +74,13 @@ def install(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = complete(generate())
+            app.openapi_schema = complete(generate(), errors_url=app.state.errors_url)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
-def complete(document: dict[str, Any]) -> dict[str, Any]:
+def complete(document: dict[str, Any], *, errors_url: str) -> dict[str, Any]:
     """Replace FastAPI's error schema by `Problem`, and add summaries, errors and examples to every operation."""
     schemas = document["components"]["schemas"]
     document["tags"] = _used_tags(document)
@@ -95,6 +98,8 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
                 _name_caller(operation)
             _name_errors(method, operation)
             _show_examples(operation, schemas)
+    _share_problems(document, errors_url)
+    _describe_defaults(document)
     return document
 
 
@@ -143,9 +148,11 @@ def _name_errors(method: str, operation: dict[str, Any]) -> None:
         del answers["422"]
     for error in _errors_around(method, operation):
         entry = responses(error)[error.status]
-        listed = answers.setdefault(str(error.status), entry)["description"].split("; ")
+        answer = answers.setdefault(str(error.status), entry)
+        listed = answer["description"].split("; ")
         if entry["description"] not in listed:
-            answers[str(error.status)]["description"] = "; ".join([*listed, entry["description"]])
+            answer["description"] = "; ".join([*listed, entry["description"]])
+            answer["content"][MEDIA_TYPE]["examples"] |= entry["content"][MEDIA_TYPE]["examples"]
     operation["responses"] = dict(sorted(answers.items()))
 
 
@@ -183,3 +190,61 @@ def _show_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
         }
         if shown:
             content["examples"] = shown
+
+
+def _share_problems(document: dict[str, Any], errors_url: str) -> None:
+    """Move the example of each error code to the components, because most operations answer with the same errors."""
+    shared: dict[str, Any] = {}
+    for answer in _answers(document):
+        content = answer.get("content", {}).get(MEDIA_TYPE)
+        if content is None:
+            continue
+        for code, example in content["examples"].items():
+            shared.setdefault(code, {**example, "value": {**example["value"], "type": f"{errors_url}#{code}"}})
+        content["examples"] = {code: {"$ref": f"{EXAMPLES}{code}"} for code in content["examples"]}
+    document["components"]["examples"] = dict(sorted(shared.items()))
+
+
+def _describe_defaults(document: dict[str, Any]) -> None:
+    """Let generated types leave out what a request may leave out, and promise what every answer has.
+
+    `openapi-typescript` makes a property with a default required, in requests too, so a request's default is told in
+    its description. FastAPI calls a property of an answer optional if it has a default, but every answer has all
+    properties.
+    """
+    schemas = document["components"]["schemas"]
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    sent = reached((operation.get("requestBody") for operation in operations), schemas)
+    answered = reached(_answers(document), schemas)
+    for name in sent | answered:
+        for field in schemas[name].get("properties", {}).values():
+            default = field.pop("default", None)
+            if default is not None and name in sent:
+                told = f"Default: `{json.dumps(default)}`."
+                field["description"] = f"{field['description']} {told}" if "description" in field else told
+    for name in answered - sent:
+        if "properties" in schemas[name]:
+            schemas[name]["required"] = list(schemas[name]["properties"])
+
+
+def _answers(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document["paths"].values():
+        for operation in path.values():
+            yield from operation["responses"].values()
+
+
+def reached(nodes: Iterable[Any], schemas: dict[str, Any]) -> set[str]:
+    """Return the names of the schemas that these parts of the document refer to, also through other schemas."""
+    found: set[str] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            waiting += node.values()
+            name = str(node.get("$ref", "")).removeprefix(REFERENCE)
+            if name in schemas and name not in found:
+                found.add(name)
+                waiting.append(schemas[name])
+    return found

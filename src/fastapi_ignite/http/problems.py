@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.errors import Example, IgniteError
 from fastapi_ignite.core.outages import outage_of
 from fastapi_ignite.core.permissions import InsufficientScopeError
 from fastapi_ignite.core.security import InvalidTokenError
@@ -31,28 +31,14 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 class Problem(BaseModel):
     """An error. Members beyond these belong to the `code`."""
 
-    model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "https://github.com/bakrianoo/fastapi-ignite/blob/main/docs/errors.md#project_not_found",
-                    "title": "Unknown project",
-                    "status": 404,
-                    "detail": "No project of this tenant has this id.",
-                    "code": "project_not_found",
-                    "request_id": "9f1c2f0a6d5e4b7c8a9b0c1d2e3f4a5b",
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="allow")
 
     type: str = Field(description="Where the code is explained.")
     title: str
     status: int
     detail: str
     code: str = Field(description="Stable; what programs should look at.")
-    request_id: str | None = None
+    request_id: str | None
 
 
 class TenantMismatchError(IgniteError):
@@ -61,6 +47,7 @@ class TenantMismatchError(IgniteError):
     status = 403
     code = "tenant_mismatch"
     title = "Another tenant's id"
+    example = Example("The tenant id in the request is not the tenant of the token.")
 
 
 class TenantSuspendedError(IgniteError):
@@ -69,6 +56,7 @@ class TenantSuspendedError(IgniteError):
     status = 403
     code = "tenant_suspended"
     title = "Tenant suspended"
+    example = Example("The tenant is suspended. Its data is kept. Ask the operator of the service.")
 
 
 class RateLimitedError(IgniteError):
@@ -77,6 +65,9 @@ class RateLimitedError(IgniteError):
     status = 429
     code = "rate_limited"
     title = "Too many requests"
+    example = Example(
+        "The rate limit is 60 requests per minute. Try again in 7 s.", limit=60, cost=1, retry_after_seconds=7
+    )
 
 
 class BodyTooLargeError(IgniteError):
@@ -85,6 +76,7 @@ class BodyTooLargeError(IgniteError):
     status = 413
     code = "body_too_large"
     title = "Body too large"
+    example = Example("A body may have at most 262144 bytes.", max_bytes=262144)
 
 
 class MalformedBodyError(IgniteError):
@@ -93,6 +85,7 @@ class MalformedBodyError(IgniteError):
     status = 400
     code = "malformed_body"
     title = "Malformed body"
+    example = Example("The body is not valid JSON.")
 
 
 def problem_response(
@@ -133,17 +126,38 @@ def problem_members(
 
 
 def responses(*errors: type[IgniteError]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI entries of the errors that an operation may answer, one entry for each status."""
+    """Return the OpenAPI entries of the errors that an operation may answer, one entry for each status.
+
+    Every error has its own example. `http/openapi` moves the examples to a place that all operations share.
+    """
     by_status: dict[int, list[type[IgniteError]]] = {}
     for error in errors:
         by_status.setdefault(error.status, []).append(error)
     return {
         status: {
             "description": "; ".join(f"`{error.code}`: {error.title}" for error in group),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": {error.code: {"summary": error.title, "value": _example(error)} for error in group},
+                }
+            },
         }
         for status, group in sorted(by_status.items())
     }
+
+
+def _example(error: type[IgniteError]) -> dict[str, Any]:
+    shown = vars(error).get("example", IgniteError.example)
+    members = problem_members(
+        errors_url="",
+        status=error.status,
+        code=error.code,
+        title=error.title,
+        detail=shown.detail or error.title,
+        request_id="9f1c2f0a6d5e4b7c8a9b0c1d2e3f4a5b",
+    )
+    return {**members, **shown.extra}
 
 
 def _validation_errors(errors: Sequence[Any]) -> list[dict[str, Any]]:

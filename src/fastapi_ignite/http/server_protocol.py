@@ -100,6 +100,12 @@ class BoundedProtocol(HttpToolsProtocol):
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
 
+    def shutdown(self) -> None:
+        """Tell a stream without an end that the server stops. Other answers are finished."""
+        if self._answering is not None:
+            self._answering.scope["state"]["server_stops"] = True
+        super().shutdown()
+
     def resume_writing(self) -> None:
         self._unread_since = None
         super().resume_writing()

@@ -15,8 +15,8 @@ from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import StaleAttemptError, keep_lease
 from fastapi_ignite.ingestion.batch_repository import FileBatchRepo
-from fastapi_ignite.ingestion.models import File
-from fastapi_ignite.ingestion.processing import FINISHED, FileProcessor, reserved
+from fastapi_ignite.ingestion.models import FINISHED, File
+from fastapi_ignite.ingestion.processing import FileProcessor, reserved
 from fastapi_ignite.ingestion.tasks import backfill_embeddings
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.service import ProjectService
@@ -29,10 +29,12 @@ from fastapi_ignite.usage.service import UsageService
 
 # One is read while the answer of another is on its way.
 PARSERS_OF_A_BATCH = 2
+# A small file may unpack to a long text. When so many characters are in memory, the other files are taken alone.
+MOST_CHARACTERS = 2_000_000
 log = structlog.get_logger(__name__)
 
 
-class EqualBytesError(Exception):
+class _EqualBytesError(Exception):
     """The project has got a document of the same bytes meanwhile, which the file can share."""
 
 
@@ -70,7 +72,7 @@ class BatchProcessor:
                 for file in left.values():  # a later attempt reads in the row what became of this one
                     await self._alone.end_with(file, error)
                 return
-            except (StaleAttemptError, QuotaExceededError, EqualBytesError) as error:
+            except (StaleAttemptError, QuotaExceededError, _EqualBytesError) as error:
                 log.info("files are processed one by one", files=len(left), reason=type(error).__name__)
             except Exception:
                 log.exception("files are processed one by one", files=len(left))
@@ -94,6 +96,8 @@ class BatchProcessor:
 
         async def read_files() -> None:
             for file in waiting:
+                if sum(len(each.extracted.text) for each in read) > MOST_CHARACTERS:
+                    return
                 try:
                     read.append(_ReadFile(file, await self._alone.extract(file, niceness)))
                 except Exception as error:  # noqa: BLE001  whatever broke, the file must come to an end
@@ -130,13 +134,14 @@ class BatchProcessor:
             batch = FileBatchRepo(session, tenant_id)
             await batch.hold(files)
             if await DocumentRepository(session, tenant_id).find_each(project_id, [file.sha256 for file in files]):
-                raise EqualBytesError
+                raise _EqualBytesError
             await engine.write_together(session, prepared)
             await UsageService(session, tenant_id).settle_each([reserved(file) for file in files])
             await batch.complete(files, [source.document_id for source in sources])
             self._jobs.enqueue(session, backfill_embeddings)
         FINISHED.labels("completed", "").inc(len(files))
-        log.info("files completed", files=len(files), chunks=sum(each.chunk_count for each in prepared))
+        names = {"tenant_id": str(tenant_id), "project_id": str(project_id)}
+        log.info("files completed", **names, files=len(files), chunks=sum(each.chunk_count for each in prepared))
 
     async def _extend_leases(self, left: Mapping[UUID, File]) -> None:
         if left:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import IgniteError, InvalidInputError, NotFoundError, UnavailableError
+from fastapi_ignite.core.errors import Example, IgniteError, InvalidInputError, NotFoundError, UnavailableError
 from fastapi_ignite.usage.errors import QuotaExceededError
 
 
@@ -11,6 +11,7 @@ class NoFilesError(InvalidInputError):
 
     code = "no_files"
     title = "No files"
+    example = Example("Send at least one file in the form field 'files'.")
 
 
 class EmptyFileError(InvalidInputError):
@@ -18,6 +19,7 @@ class EmptyFileError(InvalidInputError):
 
     code = "empty_file"
     title = "Empty file"
+    example = Example("The file has no bytes.", filenames=["notes.txt"])
 
 
 class FileUnknownError(NotFoundError):
@@ -25,6 +27,59 @@ class FileUnknownError(NotFoundError):
 
     code = "file_not_found"
     title = "Unknown file"
+    example = Example("This project has no file with this id.")
+
+
+class BatchUnknownError(NotFoundError):
+    """The id is unknown, or another tenant's or project's."""
+
+    code = "batch_not_found"
+    title = "Unknown batch"
+    example = Example("This project has no batch with this id.")
+
+
+class FileFinishedError(IgniteError):
+    """The file has reached its end, so that it cannot be cancelled, or is completed, so that it cannot be retried."""
+
+    status = 409
+    code = "file_finished"
+    title = "The file is finished"
+    example = Example("The file is completed and cannot be cancelled any more.", stage="completed")
+
+
+class ContentNotStoredError(IgniteError):
+    """The file cannot be processed again, because its uploaded bytes are not stored any more."""
+
+    status = 409
+    code = "content_not_stored"
+    title = "Content not stored"
+    example = Example("The uploaded bytes of this file are not stored any more. Upload the file again.")
+
+
+class ContentMissingError(IgniteError):
+    """The uploaded bytes are not stored any more."""
+
+    status = 410
+    code = "content_gone"
+    title = "Content not stored any more"
+    example = Example("The uploaded bytes of this file are not stored any more.")
+
+
+class TextNotReadyError(IgniteError):
+    """The file has no stored text, or none yet."""
+
+    status = 409
+    code = "text_not_ready"
+    title = "Text not ready"
+    example = Example("The file is still in progress. Read its text when it is completed.", stage="extracting")
+
+
+class TextRangeError(InvalidInputError):
+    """The offsets of the text are in the wrong order, or too far apart."""
+
+    code = "invalid_text_range"
+    title = "Invalid text range"
+    example = Example("`end` must be at least `start`, and at most 100000 characters behind it.", start=0, end=200_000)
 
 
 class TooManyFilesInProgressError(IgniteError):
@@ -33,6 +88,9 @@ class TooManyFilesInProgressError(IgniteError):
     status = 429
     code = "too_many_files_in_progress"
     title = "Too many files in progress"
+    example = Example(
+        "9800 files are still in progress and 200 on their way; this tenant may have 10000. Wait for some of them."
+    )
 
 
 class TooManyBytesInFlightError(IgniteError):
@@ -41,6 +99,10 @@ class TooManyBytesInFlightError(IgniteError):
     status = 429
     code = "too_many_bytes_in_flight"
     title = "Too many uploads at a time"
+    example = Example(
+        "Uploads of this tenant have 1073741824 bytes on their way, and it may have 1073741824 at a time. "
+        "Wait for some of them."
+    )
 
 
 class UploadExpiredError(UnavailableError):
@@ -55,3 +117,11 @@ class StorageFullError(QuotaExceededError):
 
     code = "storage_quota_exceeded"
     title = "Storage quota exceeded"
+    example = Example(
+        "The bytes this tenant stores and has on their way are as many as it may have; remove files with "
+        "delete_raw=true. Files that were removed without it are listed by GET .../files?removed=true.",
+        cap=10737418240,
+        used=10737000000,
+        reserved=400000,
+        requested=120000,
+    )

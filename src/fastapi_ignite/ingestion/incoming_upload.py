@@ -28,6 +28,7 @@ class IncomingUpload:
 
     `refusal` is the error that the upload ends with, unless its body shows that it may be accepted. With no character
     left, files are accepted that the project has already. With no room, a repetition of an accepted upload is answered.
+    `has_index` says that the project had an index when the upload began.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class IncomingUpload:
         self.project_id = project_id
         self.refusal: IgniteError | None = None
         self.stores = True
+        self.has_index = False
         self.reservation = UploadReservation(database, tenant_id=tenant_id, upload_id=self.id, bounds=bounds)
         self._storage = storage
         self._prefix = upload_prefix(tenant_id, project_id, self.id)

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from prometheus_client import Counter
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.errors import IgniteError, UnavailableError
@@ -19,14 +18,16 @@ from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, StaleAttemptError, keep_lease, next_try
 from fastapi_ignite.infra.storage import Storage
-from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
+from fastapi_ignite.ingestion.file_removal import FileRemover
+from fastapi_ignite.ingestion.leftovers import abandon_leftovers
+from fastapi_ignite.ingestion.models import FINISHED, UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
 from fastapi_ignite.ingestion.tasks import backfill_embeddings
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.documents.repository import DocumentRepository
-from fastapi_ignite.rag.engine import DocumentSource, Purged, RagEngine, StoreMaintenance
+from fastapi_ignite.rag.engine import DocumentSource, RagEngine, StoreMaintenance
 from fastapi_ignite.rag.errors import ProviderError, ProviderUnavailableError
 from fastapi_ignite.rag.extraction import ExtractedText, ExtractionError
 from fastapi_ignite.rag.extraction.process import extract
@@ -34,8 +35,7 @@ from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
-FINISHED = Counter("ignite_files_finished_total", "Files that reached an end", ["state", "code"])
-# a file fails when something is away for so long after its upload
+# a file fails when something is away for so long after it was queued
 LONGEST_WAIT = timedelta(hours=24)
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ class FileProcessor:
         except StaleAttemptError:
             log.info("attempt overtaken")
             await self._clear_up(
-                file, FileState.FAILED, FileState.DELETED
+                file, FileState.FAILED, FileState.CANCELLED, FileState.DELETED
             )  # this attempt may have worked on after the file had ended
         except Exception as error:  # noqa: BLE001  whatever broke, the file must come to an end
             await self.end_with(file, error)
@@ -100,63 +100,24 @@ class FileProcessor:
             await self._retry_later(file, error)
 
     async def delete(self, tenant_id: UUID, file_id: UUID) -> None:
-        """Remove what a deleted file left behind, and write the receipt."""
-        file = await self._claim(tenant_id, file_id, (FileState.DELETING,), FileState.DELETING)
-        if file is None:
-            return
-        try:
-            async with keep_lease(partial(self._extend_lease, file)):
-                await self._remove(file)
-        except StaleAttemptError:
-            log.info("attempt overtaken")
-        except IgniteError as error:
-            log.warning("removal put off", code=error.code, attempt=file.attempt)
-            wait = error.wait if isinstance(error, ProviderError) else timedelta()
-            await self._put_off(file, error, lease_until=next_try(file.attempt, at_least=wait))
-        else:
-            FINISHED.labels("deleted", "").inc()
+        """Remove what a deleted file left behind."""
+        remover = FileRemover(database=self._database, storage=self._storage, engines=self._engines)
+        await remover.run(tenant_id, file_id)
 
-    async def _remove(self, file: File) -> None:
-        receipt: dict[str, Any] = dict(file.receipt or {})
-        engine = await self._engine_of(file)
-        document_id = receipt.get("document_id")
-        purged = Purged()
-        if document_id:
-            purged = await engine.purge(file.tenant_id, UUID(document_id))
-        elif isinstance(engine, StoreMaintenance):
-            await self._abandon(engine, file, FileState.DELETING)
-            purged = await engine.discard(file.tenant_id, file.project_id, file.sha256)
-        receipt["chunks_removed"] = receipt.get("chunks_removed", 0) + purged.chunks
-        receipt["provider_ids_removed"] = [*receipt.get("provider_ids_removed", ()), *purged.provider_ids]
-        receipt["raw_removed"] = bool(file.delete_raw and file.storage_key)
-        if file.delete_raw and file.storage_key:
-            await self._storage.delete(file.storage_key)
-        receipt["bytes"] = file.byte_count
-        async with self._database.tenant(file.tenant_id) as session:
-            await FileRepo(session, file.tenant_id).advance(
-                file.id,
-                file.attempt,
-                state=FileState.DELETED,
-                deleted_at=clock.now(),
-                lease_until=None,
-                last_error=None,
-                receipt=receipt,
-                storage_key=None if file.delete_raw else file.storage_key,
-            )
-
-    async def _abandon(self, engine: StoreMaintenance, file: File, *states: FileState) -> bool:
-        """Let nobody make a document of what the file left behind. Return False if it has none of the states."""
-        async with self._database.tenant(file.tenant_id) as session:
-            if not await FileRepo(session, file.tenant_id).left_behind(file, states):
-                return False
-            await engine.abandon(session, file.tenant_id, file.project_id, file.sha256)
-            return True
+    async def clear_up_cancelled(self, tenant_id: UUID, file_id: UUID) -> None:
+        """Remove at the provider what the attempts before the cancellation left there."""
+        async with self._database.tenant(tenant_id) as session:
+            file = await FileRepo(session, tenant_id).find(file_id)
+        if file is not None:
+            await self._clear_up(file, FileState.CANCELLED)
 
     async def _clear_up(self, file: File, *states: FileState) -> None:
         """Remove unfinished work at the provider. If this fails, the reconciliation removes it; no answer shows it."""
         try:
             engine = await self._engine_of(file)
-            if not isinstance(engine, StoreMaintenance) or not await self._abandon(engine, file, *states):
+            if not isinstance(engine, StoreMaintenance) or not await abandon_leftovers(
+                self._database, engine, file, *states
+            ):
                 return
             purged = await engine.discard(file.tenant_id, file.project_id, file.sha256)
         except IgniteError as error:
@@ -211,9 +172,11 @@ class FileProcessor:
             existing = await DocumentRepository(session, file.tenant_id).find(file.project_id, file.sha256)
             if existing is None:
                 return False
-            await self._complete(FileRepo(session, file.tenant_id), file, existing, shared=True)
+            files = FileRepo(session, file.tenant_id)
             if file.reservation_id:
+                await files.advance(file.id, file.attempt, char_count=0)  # the order of locks, see `_fail`
                 await UsageService(session, file.tenant_id).release(file.reservation_id)
+            await self._complete(files, file, existing, shared=True)
         FINISHED.labels("completed", "deduplicated").inc()
         return True
 
@@ -263,17 +226,19 @@ class FileProcessor:
             async with self._database.tenant(file.tenant_id) as session:
                 files = FileRepo(session, file.tenant_id)
                 stage = await files.stage(file.id)
+                # Lock the file's row, then the counter of characters, then by the new state the sum of files: everybody
+                # does so in this order, because any other one could deadlock.
+                await files.advance(file.id, file.attempt, char_count=None)
+                # read it from the row: the answer to the commit that wrote it may have been lost
+                if reservation_id := await files.reservation(file.id):
+                    await UsageService(session, file.tenant_id).release(reservation_id)
                 await files.advance(
                     file.id,
                     file.attempt,
                     state=FileState.FAILED,
                     lease_until=None,
-                    char_count=None,
                     last_error=failure(code=code, message=message, stage=stage, retryable=retryable, quota=quota or {}),
                 )
-                # read it from the row: the answer to the commit that wrote it may have been lost
-                if reservation_id := await files.reservation(file.id):
-                    await UsageService(session, file.tenant_id).release(reservation_id)
         except StaleAttemptError:
             return
         FINISHED.labels("failed", code).inc()
@@ -293,7 +258,7 @@ class FileProcessor:
 
         This does not count as one of the tries, because nothing is wrong with the file. After a day it fails.
         """
-        if clock.now() - file.created_at > LONGEST_WAIT:
+        if clock.now() - file.queued_at > LONGEST_WAIT:
             await self._fail(file, code=error.code, message=error.detail, retryable=True)
             return
         waits = file.waits + 1

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import ColumnElement, Row, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database, FixedStatement
-from fastapi_ignite.infra.jobs.leases import LeasedRepo
+from fastapi_ignite.infra.jobs.leases import LeasedRepo, StaleAttemptError
 from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
 
 # removed files whose bytes stay until somebody removes them too
@@ -31,7 +32,7 @@ class FileRepo(LeasedRepo[File]):
     """The files of one tenant."""
 
     model = File
-    unfinished = (*UNFINISHED, FileState.DELETING)
+    unfinished = UNFINISHED
 
     async def add_all(self, files: Sequence[File]) -> None:
         self.session.add_all(files)
@@ -47,6 +48,10 @@ class FileRepo(LeasedRepo[File]):
         )
         return (await self.session.execute(statement.with_for_update() if lock else statement)).scalar_one_or_none()
 
+    async def find(self, file_id: UUID) -> File | None:
+        """Return the file in any state."""
+        return await self.session.get(File, (self._tenant_id, file_id))
+
     async def get_kept_raw(self, project_id: UUID, file_id: UUID) -> File | None:
         """Return and lock a removed file whose bytes were kept."""
         statement = select(File).where(
@@ -54,10 +59,73 @@ class FileRepo(LeasedRepo[File]):
         )
         return (await self.session.execute(statement.with_for_update())).scalar_one_or_none()
 
+    async def being_removed(self, file_id: UUID) -> File | None:
+        """Return the file if a worker has to remove what it left."""
+        statement = select(File).where(
+            File.tenant_id == self._tenant_id, File.id == file_id, File.state == FileState.DELETING
+        )
+        return (await self.session.execute(statement)).scalar_one_or_none()
+
+    async def set_removed(self, file: File, *, now: datetime) -> None:
+        """End the removal of the file.
+
+        Raises:
+            StaleAttemptError: more is to be removed by now, or the file's project is deleted.
+        """
+        removed = await self.session.execute(
+            update(File)
+            .where(
+                File.tenant_id == self._tenant_id,
+                File.id == file.id,
+                File.state == FileState.DELETING,
+                File.delete_raw == file.delete_raw,
+            )
+            .values(
+                state=FileState.DELETED,
+                deleted_at=now,
+                lease_until=None,
+                last_error=None,
+                storage_key=None if file.delete_raw else file.storage_key,
+            )
+            .returning(File.id)
+        )
+        if removed.first() is None:
+            raise StaleAttemptError
+
     async def batch(self, batch_id: UUID) -> Sequence[File]:
         """Return the files of one upload, in order."""
         statement = select(File).where(File.tenant_id == self._tenant_id, File.batch_id == batch_id).order_by(File.id)
         return (await self.session.scalars(statement)).all()
+
+    async def batch_page(self, project_id: UUID, batch_id: UUID, *, limit: int, after: UUID | None) -> Sequence[File]:
+        """Return files of one upload that are not removed, in order."""
+        statement = select(File).where(*self._in_batch(project_id, batch_id), File.state.not_in(GONE)).order_by(File.id)
+        if after is not None:
+            statement = statement.where(File.id > after)
+        return (await self.session.scalars(statement.limit(limit))).all()
+
+    async def batch_states(self, project_id: UUID, batch_id: UUID) -> dict[str, int]:
+        """Return the number of files of one upload in each state. It is empty for an unknown upload."""
+        statement = (
+            select(File.state, func.count().label("files"))
+            .where(*self._in_batch(project_id, batch_id))
+            .group_by(File.state)
+        )
+        return {row.state: row.files for row in await self.session.execute(statement)}
+
+    async def lock_unfinished(self, project_id: UUID, batch_id: UUID, *, limit: int) -> Sequence[File]:
+        """Return and lock unfinished files of one upload. Each is locked in the order of ids."""
+        statement = (
+            select(File)
+            .where(*self._in_batch(project_id, batch_id), File.state.in_(UNFINISHED))
+            .order_by(File.id)
+            .limit(limit)
+            .with_for_update()
+        )
+        return (await self.session.scalars(statement)).all()
+
+    def _in_batch(self, project_id: UUID, batch_id: UUID) -> tuple[ColumnElement[bool], ...]:
+        return File.tenant_id == self._tenant_id, File.project_id == project_id, File.batch_id == batch_id
 
     async def any_unfinished(self, batch_id: UUID) -> bool:
         """Tell whether a file of the upload is still in progress."""

@@ -9,11 +9,13 @@ from fastapi import Depends, Path, Query, Request
 
 from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
+from fastapi_ignite.deletions.schemas import DeletionRead
 from fastapi_ignite.http.deps import (
     DatabaseDep,
     EnginesDep,
     JobsDep,
     PrincipalDep,
+    SessionDep,
     SettingsDep,
     StorageDep,
     ensure_idempotent,
@@ -38,6 +40,7 @@ from fastapi_ignite.ingestion.errors import (
     TooManyFilesInProgressError,
     UploadExpiredError,
 )
+from fastapi_ignite.ingestion.project_deletion import ProjectDeletionService
 from fastapi_ignite.ingestion.schemas import (
     FILE_EXAMPLE,
     FileList,
@@ -69,7 +72,7 @@ MULTIPART_BODY: dict[str, Any] = {
                         "files": {
                             "type": "array",
                             "minItems": 1,
-                            "items": {"type": "string", "contentMediaType": "application/octet-stream"},
+                            "items": {"type": "string", "format": "binary"},
                             "description": "Read as a stream; nothing is held whole in memory.",
                         }
                     },
@@ -99,6 +102,13 @@ async def _service(
 
 
 IngestionServiceDep = Annotated[IngestionService, Depends(_service)]
+
+
+async def _deletion_service(principal: PrincipalDep, session: SessionDep, jobs: JobsDep) -> ProjectDeletionService:
+    return ProjectDeletionService(session, jobs, principal.tenant_id)
+
+
+ProjectDeletionServiceDep = Annotated[ProjectDeletionService, Depends(_deletion_service)]
 
 
 async def _body(request: Request, settings: SettingsDep) -> MultipartReader:
@@ -203,3 +213,17 @@ async def remove_file(
 ) -> FileRemoved:
     """Take a file out of the project: from this answer on no question sees it."""
     return await service.remove(project_id, openai_file_id, delete_raw=delete_raw)
+
+
+@router.delete(
+    "/projects/{project_id}",
+    status_code=202,
+    openapi_extra=requires(Scope.PROJECTS_WRITE),
+    responses=responses(ProjectNotFoundError),
+)
+async def delete_project(service: ProjectDeletionServiceDep, project_id: ProjectId) -> DeletionRead:
+    """Delete a project with its files and conversations: from this answer on nobody sees them, and its name is free.
+
+    What it held is removed in the background. `GET /deletions/{deletion_id}` shows how far that is.
+    """
+    return await service.delete(project_id)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from fastapi_ignite.ingestion.models import GONE, File, public_status
+from fastapi_ignite.ingestion.change_feed import ChangedFile
+from fastapi_ignite.ingestion.models import GONE, File, FileState, public_status
 from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
+from fastapi_ignite.rag.documents.repository import DocumentFormat
 
+BATCH_EXAMPLE = "0d4c1b7a-58f1-4c35-a8a5-0a3f9c2e6d11"
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
 FILE_EXAMPLE: JsonDict = {
     "id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
@@ -26,7 +29,31 @@ FILE_EXAMPLE: JsonDict = {
     "embedded": 1.0,
     "last_error": None,
     "created_at": "2024-06-02T12:34:56.123456Z",
+    "percentage": 100,
+    "attempts": 1,
+    "sha256": "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c",
+    "batch_id": BATCH_EXAMPLE,
+    "media_type": "text/plain",
+    "pages": None,
+    "updated_at": "2024-06-02T12:34:58.654321Z",
 }
+# What is done when a stage begins. Extraction takes most of the time; `embedded` has its own figure.
+PERCENTAGES: Mapping[str, int] = {
+    FileState.QUEUED: 0,
+    FileState.EXTRACTING: 10,
+    FileState.CHUNKING: 60,
+    FileState.INDEXING: 90,
+    FileState.COMPLETED: 100,
+}
+Percentage = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=100,
+        description="By stage: queued 0, extracting 10, chunking 60, indexing 90, completed 100. "
+        "It is 0 for a file that failed, was cancelled or was removed, because nothing of it is searchable.",
+    ),
+]
 
 
 class VectorStoreEnsured(BaseModel):
@@ -58,6 +85,8 @@ class FileError(BaseModel):
 class FileRead(BaseModel):
     """A file. `stage` is our own, finer word for `status`."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [FILE_EXAMPLE]})
+
     id: UUID
     filename: str
     status: Status
@@ -71,15 +100,23 @@ class FileRead(BaseModel):
     embedded: float = Field(ge=0, le=1, description="How much of the file semantic search covers yet.")
     last_error: FileError | None
     created_at: datetime
+    percentage: Percentage
+    attempts: int = Field(description="How often a worker began with the file since it was uploaded or retried.")
+    sha256: str = Field(description="Of the uploaded bytes, in hexadecimal digits.")
+    batch_id: UUID
+    media_type: str | None = Field(description="Recognised by the content; null until the file is completed.")
+    pages: int | None = Field(description="Null until the file is completed, and for formats without pages.")
+    updated_at: datetime = Field(description="It also moves while a worker works on the file.")
 
     @classmethod
-    def of(cls, file: File, embedded: Mapping[UUID, float]) -> FileRead:
-        """Build it from the row. `embedded` is by document id."""
+    def of(cls, file: File, embedded: Mapping[UUID, float], formats: Mapping[UUID, DocumentFormat]) -> FileRead:
+        """Build it from the row. `embedded` and `formats` are by document id."""
+        known = formats.get(file.document_id) if file.document_id else None
         return cls.model_validate(
             {
                 "id": file.id,
                 "filename": file.filename,
-                "status": "cancelled" if file.state in GONE else public_status(file.state),
+                "status": outside_status(file.state),
                 "stage": file.state,
                 "bytes": file.byte_count,
                 "stored_bytes": file.stored_bytes,
@@ -88,8 +125,20 @@ class FileRead(BaseModel):
                 "embedded": embedded.get(file.document_id, 0.0) if file.document_id else 0.0,
                 "last_error": file.last_error,
                 "created_at": file.created_at,
+                "percentage": PERCENTAGES.get(file.state, 0),
+                "attempts": file.attempts,
+                "sha256": file.sha256.hex(),
+                "batch_id": file.batch_id,
+                "media_type": known.media_type if known else None,
+                "pages": known.pages if known else None,
+                "updated_at": file.updated_at,
             }
         )
+
+
+def outside_status(state: str) -> str:
+    """Return the status that callers see; a removed file is a cancelled one."""
+    return "cancelled" if state in GONE else public_status(state)
 
 
 class FileCounts(BaseModel):
@@ -101,6 +150,31 @@ class FileCounts(BaseModel):
     cancelled: int = 0
     total: int = 0
 
+    @classmethod
+    def of(cls, states: Mapping[str, int]) -> FileCounts:
+        """Sum up the numbers of files in each state; removed files count as cancelled."""
+        counts = cls(total=sum(states.values()))
+        for state, number in states.items():
+            status = outside_status(state)
+            if status == "completed":
+                counts.processed += number
+            elif status == "in_progress":
+                counts.in_progress += number
+            elif status == "failed":
+                counts.failed += number
+            else:
+                counts.cancelled += number
+        return counts
+
+    @property
+    def status(self) -> Status:
+        """The status of the whole batch."""
+        if self.in_progress:
+            return "in_progress"
+        if self.processed:
+            return "completed"
+        return "failed" if self.failed else "cancelled"
+
 
 class UploadResult(BaseModel):
     """The upload as far as it came while the caller waited."""
@@ -111,7 +185,7 @@ class UploadResult(BaseModel):
                 {
                     "project_id": PROJECT_EXAMPLE,
                     "vector_store_id": "vs_abc123",
-                    "batch_id": "0d4c1b7a-58f1-4c35-a8a5-0a3f9c2e6d11",
+                    "batch_id": BATCH_EXAMPLE,
                     "batch_status": "completed",
                     "file_counts": {"processed": 1, "in_progress": 0, "failed": 0, "cancelled": 0, "total": 1},
                     "files": [FILE_EXAMPLE],
@@ -133,37 +207,69 @@ class UploadResult(BaseModel):
         project_id: UUID,
         vector_store_id: str,
         batch_id: UUID,
-        files: Sequence[File],
-        embedded: Mapping[UUID, float],
+        counts: FileCounts,
+        files: Sequence[FileRead],
     ) -> UploadResult:
-        """Build it from the rows; removed files count as cancelled."""
-        counts = FileCounts(total=len(files))
-        for file in files:
-            status = public_status(file.state)
-            if status == "completed":
-                counts.processed += 1
-            elif status == "in_progress":
-                counts.in_progress += 1
-            elif status == "failed":
-                counts.failed += 1
-            else:
-                counts.cancelled += 1
         return cls(
             project_id=project_id,
             vector_store_id=vector_store_id,
             batch_id=batch_id,
-            batch_status=_batch_status(counts),
+            batch_status=counts.status,
             file_counts=counts,
-            files=[FileRead.of(file, embedded) for file in files if file.state not in GONE],
+            files=list(files),
         )
 
 
-def _batch_status(counts: FileCounts) -> Status:
-    if counts.in_progress:
-        return "in_progress"
-    if counts.processed:
-        return "completed"
-    return "failed" if counts.failed else "cancelled"
+class BatchRead(UploadResult):
+    """An upload as it stands now, with a page of its files. The counts are those of all its files."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "project_id": PROJECT_EXAMPLE,
+                    "vector_store_id": "vs_abc123",
+                    "batch_id": BATCH_EXAMPLE,
+                    "batch_status": "completed",
+                    "file_counts": {"processed": 1, "in_progress": 0, "failed": 0, "cancelled": 0, "total": 1},
+                    "files": [FILE_EXAMPLE],
+                    "has_more": False,
+                    "next_after": None,
+                }
+            ]
+        }
+    )
+
+    has_more: bool
+    next_after: UUID | None = Field(description="Send it as `after` to get the next page.")
+
+
+class FileText(BaseModel):
+    """A part of a file's stored text. Offsets count code points; `end` is exclusive."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "file_id": FILE_EXAMPLE["id"],
+                    "start": 0,
+                    "end": 16,
+                    "total": 651,
+                    "start_page": None,
+                    "end_page": None,
+                    "text": "Onboarding guide",
+                }
+            ]
+        }
+    )
+
+    file_id: UUID
+    start: int
+    end: int
+    total: int = Field(description="The number of characters of the whole text.")
+    start_page: int | None = Field(description="The page of the first character; null for formats without pages.")
+    end_page: int | None = Field(description="The page of the last character.")
+    text: str
 
 
 class FileList(BaseModel):
@@ -192,6 +298,44 @@ class FileList(BaseModel):
     next_after: UUID | None = Field(description="Send it as `after` to get the next page.")
 
 
+class FileEvent(BaseModel):
+    """The data of a `file` event: a file as it is now."""
+
+    id: UUID
+    filename: str
+    status: Status
+    stage: str
+    percentage: Percentage
+    last_error: FileError | None
+
+    @classmethod
+    def of(cls, file: ChangedFile) -> FileEvent:
+        return cls.model_validate(
+            {
+                "id": file.id,
+                "filename": file.filename,
+                "status": outside_status(file.state),
+                "stage": file.state,
+                "percentage": PERCENTAGES.get(file.state, 0),
+                "last_error": file.last_error,
+            }
+        )
+
+
+class BatchEvent(BaseModel):
+    """The data of a `batch` event: how far the batch is."""
+
+    batch_id: UUID
+    batch_status: Status
+    file_counts: FileCounts
+
+
+class DoneEvent(BaseModel):
+    """The data of the last event of a file or a batch."""
+
+    status: Status
+
+
 class FileRemoved(BaseModel):
     """The file is out of every answer; what it left is removed in the background."""
 
@@ -203,6 +347,7 @@ class FileRemoved(BaseModel):
                     "vector_store_id": "vs_abc123",
                     "removed_file_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
                     "delete_raw": False,
+                    "deletion_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
                 }
             ]
         }
@@ -212,6 +357,7 @@ class FileRemoved(BaseModel):
     vector_store_id: str | None
     removed_file_id: UUID
     delete_raw: bool
+    deletion_id: UUID = Field(description="The receipt: `GET /deletions/{deletion_id}`.")
 
 
 def failure(*, code: str, message: str, stage: str, retryable: bool, **extra: Any) -> dict[str, Any]:

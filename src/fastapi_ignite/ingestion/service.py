@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.deletions.models import Kind
+from fastapi_ignite.deletions.repository import DeletionRepo
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, IdempotentWork, KeyedRequest
 from fastapi_ignite.infra.jobs import JobQueue
@@ -27,10 +30,19 @@ from fastapi_ignite.ingestion.errors import (
     TooManyBytesInFlightError,
     TooManyFilesInProgressError,
 )
+from fastapi_ignite.ingestion.file_details import read_details
 from fastapi_ignite.ingestion.incoming_upload import IncomingUpload
-from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
+from fastapi_ignite.ingestion.models import GONE, UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
-from fastapi_ignite.ingestion.schemas import FileList, FileRead, FileRemoved, UploadResult, VectorStoreEnsured, failure
+from fastapi_ignite.ingestion.schemas import (
+    FileCounts,
+    FileList,
+    FileRead,
+    FileRemoved,
+    UploadResult,
+    VectorStoreEnsured,
+    failure,
+)
 from fastapi_ignite.ingestion.tasks import delete_file, process_file
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.models import Project
@@ -151,7 +163,8 @@ class IngestionService:
             bounds=self._settings.upload,
         )
         async with self._database.tenant(self._tenant_id) as session:
-            await ProjectService(session, self._tenant_id).get(project_id)
+            project = await ProjectService(session, self._tenant_id).get(project_id)
+            upload.has_index = project.vector_store_id is not None
             try:
                 await UsageService(session, self._tenant_id).require_room(Metric.CHARACTERS)
             except QuotaExceededError as refusal:
@@ -198,9 +211,11 @@ class IngestionService:
         # sorted: ids of one millisecond are in no order, and lists follow the ids
         ids = sorted(new_id() for _ in received)
         rows = [self._row(upload, *pair) for pair in zip(ids, received, strict=True)]
-        vector_store_id, _ = await self._ensure_index(upload.project_id)
+        if not upload.has_index:
+            await self._ensure_index(upload.project_id)
         async with work, self._database.tenant(self._tenant_id) as session:
             await work.begin(session)
+            project = await ProjectService(session, self._tenant_id).get(upload.project_id, keep=True)
             files = FileRepo(session, self._tenant_id)
             hashes = [file.stored.sha256 for file in received]
             if upload.refusal and not (upload.stores and await files.any_equal(upload.project_id, hashes)):
@@ -214,7 +229,11 @@ class IngestionService:
                 batch_id=str(upload.id),
                 files=len(rows),
             )
-            await work.complete(session, UploadResult.of(upload.project_id, vector_store_id, upload.id, rows, {}))
+            counts = FileCounts.of(Counter(row.state for row in rows))
+            details = [FileRead.of(row, {}, {}) for row in rows]
+            await work.complete(
+                session, UploadResult.of(upload.project_id, project.vector_store_id or "", upload.id, counts, details)
+            )
             queued = [row for row in rows if row.state == FileState.QUEUED]
             for row in queued[:MESSAGES_OF_AN_UPLOAD]:
                 self._jobs.enqueue(session, process_file, self._tenant_id, row.id)
@@ -262,8 +281,10 @@ class IngestionService:
             files = await FileRepo(session, self._tenant_id).batch(batch_id)
             _raise_if_all_over_quota(files)
             project = await ProjectService(session, self._tenant_id).get(project_id)
-            embedded = await self._engine_of(project).embedded(session, self._tenant_id, project_id)
-        return UploadResult.of(project_id, project.vector_store_id or "", batch_id, files, embedded)
+            kept = [file for file in files if file.state not in GONE]
+            details = await read_details(session, self._engine_of(project), self._tenant_id, project_id, kept)
+        counts = FileCounts.of(Counter(file.state for file in files))
+        return UploadResult.of(project_id, project.vector_store_id or "", batch_id, counts, details)
 
     async def list_files(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> FileList:
         """Return a page of the project's files, oldest first; or of the removed ones whose bytes are still stored."""
@@ -272,14 +293,16 @@ class IngestionService:
             files = await FileRepo(session, self._tenant_id).page(
                 project_id, limit=limit + 1, after=after, removed=removed
             )
-            embedded = await self._engine_of(project).embedded(session, self._tenant_id, project_id)
-        page = files[:limit]
+            page = files[:limit]
+            engine = self._engine_of(project)
+            embedded = await engine.embedded(session, self._tenant_id, project_id)
+            details = await read_details(session, engine, self._tenant_id, project_id, page)
         more = len(files) > limit
         return FileList(
             project_id=project_id,
             vector_store_id=project.vector_store_id,
             embedded=round(sum(embedded.values()) / len(embedded), 4) if embedded else 1.0,
-            files=[FileRead.of(file, embedded) for file in page],
+            files=details,
             has_more=more,
             next_after=page[-1].id if more else None,
         )
@@ -293,8 +316,9 @@ class IngestionService:
             project = await ProjectService(session, self._tenant_id).get(project_id)
             files = FileRepo(session, self._tenant_id)
             file = await files.get(project_id, file_id, lock=True)
+            hidden = None
             if file is not None:
-                await self._take_out(session, project, file)
+                hidden = await self._take_out(session, project, file)
             elif delete_raw:
                 file = await files.get_kept_raw(project_id, file_id)
             if file is None:
@@ -302,8 +326,11 @@ class IngestionService:
             file.state = FileState.DELETING
             file.attempt += 1
             file.lease_until = None
-            file.notified_at = clock.now()
             file.delete_raw = delete_raw
+            await session.flush()
+            await DeletionRepo(session, self._tenant_id).begin(
+                Kind.FILE, file_id, project_id=project_id, document_id=hidden
+            )
             AuditLog(session).record(
                 self._tenant_id,
                 Action.FILE_REMOVED,
@@ -318,15 +345,19 @@ class IngestionService:
             vector_store_id=project.vector_store_id,
             removed_file_id=file_id,
             delete_raw=delete_raw,
+            deletion_id=file_id,
         )
 
-    async def _take_out(self, session: AsyncSession, project: Project, file: File) -> None:
-        """Take the file out of every answer, and release its characters if the work was not done yet."""
+    async def _take_out(self, session: AsyncSession, project: Project, file: File) -> UUID | None:
+        """Take the file out of every answer, and release its characters if the work was not done yet.
+
+        Return the document that goes with it, or None if another file has the same one.
+        """
         if file.reservation_id and file.state in UNFINISHED:
             await UsageService(session, self._tenant_id).release(file.reservation_id)
         hidden = await self._hide_unless_shared(project, FileRepo(session, self._tenant_id), file)
-        file.receipt = {"document_id": str(hidden) if hidden else None, "characters": file.char_count}
         file.document_id = None
+        return hidden
 
     async def _hide_unless_shared(self, project: Project, files: FileRepo, file: File) -> UUID | None:
         if file.document_id is None:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.ingestion.models import UNFINISHED, File, SweepPosition
+from fastapi_ignite.projects.models import Project
 
 # One statement is one snapshot: an upload that ends now still has its row, or its files have theirs.
 _UNNAMED = text("""
@@ -23,6 +24,8 @@ WHERE NOT EXISTS (SELECT FROM files WHERE storage_key = candidate.key)
     SELECT FROM uploads WHERE tenant_id = candidate.tenant_id AND id = candidate.upload_id
   )
 """)
+
+_DELETED_PROJECTS = select(Project.id).where(Project.deleted_at.is_not(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class StoredFiles:
         """Return files with a key after `after` and up to `until`, except those that are being removed."""
         statement = (
             select(File.tenant_id, File.id, File.state, File.storage_key, File.bytes_missing_at)
-            .where(File.storage_key > after, File.delete_raw.is_(False))
+            .where(File.storage_key > after, File.delete_raw.is_(False), File.project_id.not_in(_DELETED_PROJECTS))
             .order_by(File.storage_key)
             .limit(limit)
         )

@@ -1,4 +1,4 @@
-"""The background work of ingestion. The arguments of a job that has any are the tenant and the file."""
+"""The background work of ingestion. The arguments of a job that has any are the tenant and the file or project."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from fastapi_ignite.core import clock
+from fastapi_ignite.deletions.models import Deletion, DeletionState, Kind
 from fastapi_ignite.infra.jobs import Job, Priority, TaskContext, job, periodic
 from fastapi_ignite.infra.jobs.lost_work import resend_lost
-from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
+from fastapi_ignite.ingestion.models import UNFINISHED, File
 from fastapi_ignite.ingestion.upload_reservation import end_expired_uploads as end_expired_reservations
 from fastapi_ignite.rag.engine import EmbeddingBackfill, IndexMaintenance, StoreMaintenance
 from fastapi_ignite.rag.engines import any_damaged
@@ -61,6 +62,22 @@ async def delete_file(context: WorkerContext, tenant_id: UUID, file_id: UUID) ->
     await _processor(context).delete(tenant_id, file_id)
 
 
+@job("ingestion.clear_up_cancelled_file", "ingestion", Priority.BACKGROUND)
+async def clear_up_cancelled_file(context: WorkerContext, tenant_id: UUID, file_id: UUID) -> None:
+    """Remove what a cancelled file left at the provider. If the message is lost, the reconciliation removes it."""
+    await _processor(context).clear_up_cancelled(tenant_id, file_id)
+
+
+@job("ingestion.delete_project", "maintenance", Priority.BACKGROUND, time_limit=3_600_000)
+async def delete_project(context: WorkerContext, tenant_id: UUID, project_id: UUID) -> None:
+    """Remove what a deleted project held."""
+    from fastapi_ignite.ingestion.project_deletion import ProjectRemover
+
+    await ProjectRemover(database=context.database, storage=context.storage, engines=context.engines).run(
+        tenant_id, project_id
+    )
+
+
 # More than one loop in a process would only fight for the same cores.
 @job("ingestion.backfill_embeddings", "embedding", Priority.BACKGROUND, time_limit=3_600_000, serial=True)
 async def backfill_embeddings(context: WorkerContext) -> None:
@@ -99,8 +116,18 @@ async def maintain_indexes(context: WorkerContext) -> None:
 @periodic(seconds=5)
 async def find_lost_files(context: TaskContext) -> int:
     """Send the message of a file again if it was lost or its worker died."""
-    jobs: dict[str, Job] = {**dict.fromkeys(UNFINISHED, process_file), FileState.DELETING: delete_file}
+    jobs: dict[str, Job] = dict.fromkeys(UNFINISHED, process_file)
     return await resend_lost(context, File, jobs)
+
+
+@periodic(seconds=5)
+async def find_lost_deletions(context: TaskContext) -> int:
+    """Send the message of a deletion again if it was lost or its worker died."""
+    found = 0
+    for kind, job_of_kind in ((Kind.FILE, delete_file), (Kind.PROJECT, delete_project)):
+        jobs: dict[str, Job] = {DeletionState.IN_PROGRESS: job_of_kind}
+        found += await resend_lost(context, Deletion, jobs, only=Deletion.kind == kind)
+    return found
 
 
 @periodic(seconds=10)

@@ -192,11 +192,7 @@ class UploadReservation:
             )
         elif usage.unfinished_files + usage.reserved_files + needed.file_count > bounds.max_queued_files:
             only_held = queued_alone <= bounds.max_queued_files
-            refusal = TooManyFilesInProgressError(
-                f"{usage.unfinished_files} files are still in progress and {usage.reserved_files} on their way; "
-                f"this tenant may have {bounds.max_queued_files}. Wait for some of them.",
-                headers={"Retry-After": RETRY_SECONDS["files"]},
-            )
+            refusal = _too_many_files(usage, bounds)
         else:
             only_held = own.byte_count + needed.byte_count <= bounds.in_flight_bytes
             refusal = TooManyBytesInFlightError(
@@ -215,6 +211,25 @@ class UploadReservation:
 
 def _lease() -> datetime:
     return clock.now() + LEASE
+
+
+def _too_many_files(usage: Row[Any], bounds: UploadSettings) -> TooManyFilesInProgressError:
+    return TooManyFilesInProgressError(
+        f"{usage.unfinished_files} files are still in progress and {usage.reserved_files} on their way; "
+        f"this tenant may have {bounds.max_queued_files}. Wait for some of them.",
+        headers={"Retry-After": RETRY_SECONDS["files"]},
+    )
+
+
+async def require_place_in_queue(session: AsyncSession, tenant_id: UUID, bounds: UploadSettings) -> None:
+    """Lock what the tenant has in progress until the transaction ends, and see that one more file may be.
+
+    Raises:
+        TooManyFilesInProgressError: The tenant has as many unfinished files as it may.
+    """
+    usage = (await statements.USAGE.execute(session, {"tenant_id": tenant_id})).one()
+    if usage.unfinished_files + usage.reserved_files >= bounds.max_queued_files:
+        raise _too_many_files(usage, bounds)
 
 
 async def end_expired_uploads(session: AsyncSession, *, now: datetime, limit: int = 1000) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import NotFoundError
+from fastapi_ignite.core.errors import Example, NotFoundError
 
 
 class ItemNotFoundError(NotFoundError):
@@ -10,3 +10,4 @@ class ItemNotFoundError(NotFoundError):
 
     code = "item_not_found"
     title = "Unknown item"
+    example = Example("No item has this id.")

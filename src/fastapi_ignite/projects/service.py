@@ -13,10 +13,16 @@ from fastapi_ignite.billing.service import BillingService, require_active
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.projects.errors import ProjectNotFoundError
+from fastapi_ignite.projects.errors import ProjectNameTakenError, ProjectNotFoundError
 from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.repository import ProjectRepo, read_with_subscription
-from fastapi_ignite.projects.schemas import ProjectCreated
+from fastapi_ignite.projects.schemas import (
+    ProjectChange,
+    ProjectCreated,
+    ProjectDetails,
+    ProjectList,
+    ProjectRead,
+)
 from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.service import UsageService
 
@@ -61,13 +67,62 @@ class ProjectService:
             raise ProjectNotFoundError("The project was removed while it was created; try again.")
         return ProjectCreated.of(project, created=created)
 
-    async def get(self, project_id: UUID, *, lock: bool = False) -> Project:
-        """Return the project.
+    async def page(self, *, limit: int, after: UUID | None, name: str | None) -> ProjectList:
+        """Return a page, oldest first. `name` may be any part of a project's name, in any case."""
+        rows = await self._projects.page(limit=limit + 1, after=after, name=name)
+        shown = [ProjectRead.of(row) for row in rows[:limit]]
+        has_more = len(rows) > limit
+        return ProjectList(projects=shown, has_more=has_more, next_after=shown[-1].id if has_more else None)
+
+    async def read(self, project_id: UUID) -> ProjectDetails:
+        """Return the project and what it holds.
 
         Raises:
-            ProjectNotFoundError: The id is unknown or another tenant's.
+            ProjectNotFoundError: The id is unknown, of a deleted project or another tenant's.
         """
-        project = await self._projects.get(project_id, lock=lock)
+        project = await self.get(project_id)
+        return ProjectDetails.of_contents(project, await self._projects.contents(project_id))
+
+    async def change(self, project_id: UUID, change: ProjectChange) -> ProjectRead:
+        """Change the name, or replace the metadata; what the request leaves out stays as it is.
+
+        Raises:
+            ProjectNotFoundError: The id is unknown, of a deleted project or another tenant's.
+            ProjectNameTakenError: Another project has the name; nothing was changed.
+        """
+        project = await self.get(project_id, lock=True)
+        changed = []
+        if change.name is not None and change.name != project.name:
+            changed.append("name")
+            if not await self._projects.rename(project, change.name):
+                raise ProjectNameTakenError("Another project of this tenant has this name.")
+        if "metadata" in change.model_fields_set and (change.metadata or {}) != project.own_metadata:
+            changed.append("metadata")
+            project.own_metadata = change.metadata or {}
+        if changed:
+            AuditLog(self._session).record(
+                self._tenant_id, Action.PROJECT_CHANGED, project_id, name=project.name, changed=changed
+            )
+            await self._session.flush()
+            await self._session.refresh(project)
+        return ProjectRead.of(project)
+
+    async def hide(self, project: Project) -> None:
+        """Delete the locked project for every reader, and free its name and its unit of the plan.
+
+        After this the transaction does not see the project's files, documents and conversations any more.
+        """
+        await self._usage.give_back_project()
+        AuditLog(self._session).record(self._tenant_id, Action.PROJECT_DELETED, project.id, name=project.name)
+        await self._projects.mark_deleted(project, clock.now())
+
+    async def get(self, project_id: UUID, *, lock: bool = False, keep: bool = False) -> Project:
+        """Return the project. With `keep` it cannot be deleted until the transaction ends.
+
+        Raises:
+            ProjectNotFoundError: The id is unknown, of a deleted project or another tenant's.
+        """
+        project = await self._projects.get(project_id, lock=lock, keep=keep)
         if project is None:
             raise ProjectNotFoundError(NO_PROJECT)
         return project

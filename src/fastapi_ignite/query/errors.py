@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import IgniteError, NotFoundError, UnavailableError
+from fastapi_ignite.core.errors import Example, IgniteError, NotFoundError, UnavailableError
 
 
 class ConversationNotFoundError(NotFoundError):
@@ -10,6 +10,7 @@ class ConversationNotFoundError(NotFoundError):
 
     code = "conversation_not_found"
     title = "Unknown conversation"
+    example = Example("This project has no conversation with this id.")
 
 
 class MessageNotFoundError(NotFoundError):
@@ -17,6 +18,7 @@ class MessageNotFoundError(NotFoundError):
 
     code = "message_not_found"
     title = "Unknown message"
+    example = Example("This tenant has no answer with this id.")
 
 
 class AnswerAbandonedError(UnavailableError):
@@ -24,6 +26,7 @@ class AnswerAbandonedError(UnavailableError):
 
     code = "answer_timeout"
     title = "The answer took too long"
+    example = Example("The answer took too long; nothing was charged.")
 
 
 class SourcesChangedError(UnavailableError):
@@ -31,6 +34,7 @@ class SourcesChangedError(UnavailableError):
 
     code = "sources_changed"
     title = "The project's files are changing"
+    example = Example("Files were removed while they were read; nothing was charged.")
 
 
 class ClientDisconnectedError(IgniteError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +32,7 @@ class Message(TenantScoped, Timestamped, Base):
     """A question or an answer. A question is `pending` while its answer is made, and `cancelled` if its caller left.
 
     `citations` holds the citations as the caller got them. The tokens are in the row of the answer. Where there is no
-    answer but tokens were spent, they are in the row of the question.
+    answer but tokens were spent, they are in the row of the question. An answer may have a reader's feedback.
     """
 
     __tablename__ = "messages"
@@ -42,6 +42,7 @@ class Message(TenantScoped, Timestamped, Base):
         ),
         CheckConstraint("role IN ('user', 'assistant')", name="role"),
         CheckConstraint("state IN ('pending', 'completed', 'failed', 'cancelled')", name="state"),
+        CheckConstraint("feedback_rating IN ('up', 'down')", name="feedback_rating"),
         Index("ix_messages_conversation", "tenant_id", "conversation_id", "created_at"),
         Index("ix_messages_pending", "created_at", postgresql_where=text("state = 'pending'")),
     )
@@ -61,3 +62,6 @@ class Message(TenantScoped, Timestamped, Base):
     tokens_reasoning: Mapped[int | None]
     tokens_estimated: Mapped[bool | None]
     truncated: Mapped[bool | None]
+    feedback_rating: Mapped[str | None]
+    feedback_comment: Mapped[str | None]
+    feedback_at: Mapped[datetime | None]

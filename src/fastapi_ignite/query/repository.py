@@ -18,17 +18,21 @@ class MessageRepo:
         self._session = session
         self._tenant_id = tenant_id
 
-    async def conversation(self, conversation_id: UUID, project_id: UUID) -> Conversation | None:
-        """Return the conversation if it is about this project."""
-        return (
-            await self._session.execute(
-                select(Conversation).where(
-                    Conversation.tenant_id == self._tenant_id,
-                    Conversation.id == conversation_id,
-                    Conversation.project_id == project_id,
-                )
+    async def keep_conversation(self, conversation_id: UUID, project_id: UUID) -> bool:
+        """Let nobody delete the conversation until the transaction ends. Return False if the project has none.
+
+        It is locked before its messages and before the counters, as a deletion does: the other order could deadlock.
+        """
+        found = await self._session.scalar(
+            select(Conversation.id)
+            .where(
+                Conversation.tenant_id == self._tenant_id,
+                Conversation.id == conversation_id,
+                Conversation.project_id == project_id,
             )
-        ).scalar_one_or_none()
+            .with_for_update(read=True, key_share=True)
+        )
+        return found is not None
 
     async def answer(self, message_id: UUID) -> Message | None:
         """Return the answer, or None where the id is that of a question."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Request, Response
 
 from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
@@ -18,7 +17,6 @@ from fastapi_ignite.projects.errors import ProjectNotFoundError
 from fastapi_ignite.query.errors import (
     AnswerAbandonedError,
     ConversationNotFoundError,
-    MessageNotFoundError,
     SourcesChangedError,
 )
 from fastapi_ignite.query.schemas import AskRequest, AskResult, SearchRequest, SearchResult
@@ -44,7 +42,6 @@ async def _service(
 
 QueryServiceDep = Annotated[QueryService, Depends(_service)]
 AskClaim = Annotated[Claim | None, ensure_idempotent("/query/messages/{message_id}")]
-MessageId = Annotated[UUID, Path(examples=["7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21"])]
 
 
 @router.post(
@@ -96,11 +93,3 @@ async def ask(
 async def search(service: QueryServiceDep, wanted: SearchRequest, request: Request) -> SearchResult:
     """The passages of the project's files that fit best, verbatim. No model writes, no message is used."""
     return await service.search(wanted, caller_left=request.is_disconnected)
-
-
-@router.get(
-    "/messages/{message_id}", openapi_extra=requires(Scope.MESSAGES_READ), responses=responses(MessageNotFoundError)
-)
-async def read_message(service: QueryServiceDep, message_id: MessageId) -> AskResult:
-    """An answer that was given before; a duplicate request is pointed here."""
-    return await service.read(message_id)

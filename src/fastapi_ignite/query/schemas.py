@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -11,6 +11,30 @@ from fastapi_ignite.http.fields import NOT_BLANK, no_nul
 from fastapi_ignite.rag.engine import Citation, FoundPassage
 
 MAX_QUESTION = 8000
+ANSWER_EXAMPLE: dict[str, Any] = {
+    "answer": "The onboarding guide covers the account setup checklist.",
+    "tokens_in": 128,
+    "tokens_out": 64,
+    "citations": [
+        {
+            "file_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
+            "filename": "guide.txt",
+            "quote": "Step one of onboarding is connecting your account.",
+            "page": None,
+            "char_start": 192,
+            "char_end": 242,
+            "score": 0.82,
+            "support": "quoted",
+            "verified": True,
+        }
+    ],
+    "message_id": "7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21",
+    "conversation_id": "b9a6c1de-0a3b-4a39-8f5e-1f2d3c4b5a69",
+    "answerable": True,
+    "truncated": False,
+    "tokens_estimated": False,
+    "engine": "local",
+}
 # the constraints stand before the validator: after it, the length would be checked before the blanks are stripped
 Question = Annotated[
     str,
@@ -77,36 +101,7 @@ class CitationRead(SourceRead):
 class AskResult(BaseModel):
     """An answer, or an honest refusal (`answerable: false`, no citations)."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "answer": "The onboarding guide covers the account setup checklist.",
-                    "tokens_in": 128,
-                    "tokens_out": 64,
-                    "citations": [
-                        {
-                            "file_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
-                            "filename": "guide.txt",
-                            "quote": "Step one of onboarding is connecting your account.",
-                            "page": None,
-                            "char_start": 192,
-                            "char_end": 242,
-                            "score": 0.82,
-                            "support": "quoted",
-                            "verified": True,
-                        }
-                    ],
-                    "message_id": "7d7e3f2c-93a5-4b51-8f0d-6a4c1f0d8e21",
-                    "conversation_id": "b9a6c1de-0a3b-4a39-8f5e-1f2d3c4b5a69",
-                    "answerable": True,
-                    "truncated": False,
-                    "tokens_estimated": False,
-                    "engine": "local",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [ANSWER_EXAMPLE]})
 
     answer: str
     tokens_in: int

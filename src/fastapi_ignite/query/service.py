@@ -19,7 +19,6 @@ from fastapi_ignite.query.errors import (
     AnswerAbandonedError,
     ClientDisconnectedError,
     ConversationNotFoundError,
-    MessageNotFoundError,
     SourcesChangedError,
 )
 from fastapi_ignite.query.models import RESERVATION_LIFETIME, Conversation, Message
@@ -99,6 +98,7 @@ class QueryService:
         with `SourcesFound` again.
 
         Raises:
+            ProjectNotFoundError: the project was deleted meanwhile; nothing was charged.
             AnswerAbandonedError, SourcesChangedError: asking again may work.
             ClientDisconnectedError: the caller left.
         """
@@ -130,14 +130,6 @@ class QueryService:
                 await self._end(question, usage, charged=False)
                 raise
         yield result  # settled: what happens to the reader from here on changes nothing
-
-    async def read(self, message_id: UUID) -> AskResult:
-        """Return an answer as it was given. This costs nothing."""
-        async with self._database.tenant(self._tenant_id) as session:
-            message = await MessageRepo(session, self._tenant_id).answer(message_id)
-        if message is None:
-            raise MessageNotFoundError("This tenant has no answer with this id.")
-        return _as_result(message)
 
     async def search(self, request: SearchRequest, *, caller_left: CallerLeft) -> SearchResult:
         """Return the passages that fit best. This costs no message, but a provider may be paid for it.
@@ -177,13 +169,13 @@ class QueryService:
         work = IdempotentWork(self._database, claim)
         async with self._database.tenant(self._tenant_id) as session:
             await work.begin(session)
-            project = await ProjectService(session, self._tenant_id).get(request.project_id)
+            project = await ProjectService(session, self._tenant_id).get(request.project_id, keep=True)
             engine = engine_of(project.engine, self._engines, default=self._settings.default_engine)
             if engine.paid:
                 await work.mark_paid(session)
             messages = MessageRepo(session, self._tenant_id)
             conversation_id = request.conversation_id
-            if conversation_id and not await messages.conversation(conversation_id, request.project_id):
+            if conversation_id and not await messages.keep_conversation(conversation_id, request.project_id):
                 raise ConversationNotFoundError("This project has no conversation with this id.")
             reservation_id = await UsageService(session, self._tenant_id).reserve(
                 Metric.MESSAGES, 1, lifetime=RESERVATION_LIFETIME
@@ -219,10 +211,13 @@ class QueryService:
     async def _settle(self, question: OpenQuestion, answer: Answer, usage: TokenUsage) -> AskResult | None:
         """Store and charge the answer. Return None if it cites a document without a file: it must not leave."""
         async with self._database.tenant(self._tenant_id) as session:
+            messages = MessageRepo(session, self._tenant_id)
+            if not await messages.keep_conversation(question.conversation_id, question.project_id):
+                await ProjectService(session, self._tenant_id).get(question.project_id)  # it goes with its project
+                raise ConversationNotFoundError("The conversation was deleted meanwhile; nothing was charged.")
             citations = await self._citations(FileRepo(session, self._tenant_id), answer)
             if citations is None:
                 return None
-            messages = MessageRepo(session, self._tenant_id)
             if not await messages.end_question(question.message_id, "completed"):
                 raise AnswerAbandonedError("The answer took too long; nothing was charged.")
             message = Message(
@@ -242,7 +237,7 @@ class QueryService:
             await messages.add(message)
             if not await UsageService(session, self._tenant_id).settle(question.reservation_id):
                 raise AnswerAbandonedError("The answer took too long; nothing was charged.")
-            result = _as_result(message)
+            result = as_result(message)
             await question.work.complete(session, result)
         return result
 
@@ -274,7 +269,8 @@ def _columns(usage: TokenUsage) -> dict[str, int | bool]:
     }
 
 
-def _as_result(message: Message) -> AskResult:
+def as_result(message: Message) -> AskResult:
+    """Return the stored answer as its caller got it."""
     return AskResult.model_validate(
         {
             "answer": message.content,

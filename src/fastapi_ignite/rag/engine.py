@@ -5,7 +5,7 @@ Every engine is a `RagEngine`. What only some engines need is a protocol of its 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 from uuid import UUID
@@ -185,8 +185,12 @@ class RagEngine(Protocol):
         """Take the document out of every answer from the commit on."""
         ...
 
-    async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
+    async def embedded(
+        self, session: AsyncSession, tenant_id: UUID, project_id: UUID, documents: Collection[UUID] | None = None
+    ) -> Mapping[UUID, float]:
         """Return how much of each visible document has its embeddings, between 0 and 1; 1 where none are made.
+
+        It returns the documents of the whole project, or only these ones.
 
         It is 0 where the project's embedder is not set up here any more.
         """
@@ -194,6 +198,17 @@ class RagEngine(Protocol):
 
     async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
         """Remove what a hidden document left in the index and at a provider. It may be called again."""
+        ...
+
+    def remove_index(self, tenant_id: UUID, project_id: UUID) -> AsyncGenerator[Sequence[str]]:
+        """Remove the index and the documents of a project that nobody sees any more, in bounded transactions.
+
+        Each step yields the ids of objects that it removed at a provider. It may be called again. It works with the
+        rights of the system, so only a worker can call it.
+
+        Raises:
+            ProviderError: Something stays at the provider for now; call it again later.
+        """
         ...
 
     def ask(

@@ -8,7 +8,7 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.errors import UnavailableError
+from fastapi_ignite.core.errors import Example, UnavailableError
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
@@ -21,6 +21,7 @@ class EngineMissingError(UnavailableError):
 
     code = "engine_missing"
     title = "The project's engine is not set up"
+    example = Example("The engine 'openai' of this project is not set up on this service.")
 
 
 def engine_named(engines: Mapping[str, RagEngine], name: str) -> RagEngine:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import ClassVar
 
-from fastapi_ignite.core.errors import IgniteError, UnavailableError
+from fastapi_ignite.core.errors import Example, IgniteError, UnavailableError
 
 
 class ProviderError(IgniteError):
@@ -17,6 +17,7 @@ class ProviderError(IgniteError):
     status = 502
     code = "provider_failed"
     title = "The provider failed"
+    example = Example("The provider failed to answer; nothing was charged.")
     retryable: ClassVar[bool] = True
 
     @property
@@ -31,6 +32,7 @@ class ProviderTimeoutError(ProviderError):
     status = 504
     code = "provider_timeout"
     title = "The provider took too long"
+    example = Example("The provider did not answer in time.")
 
 
 class ProviderRejectedError(ProviderError):
@@ -38,6 +40,7 @@ class ProviderRejectedError(ProviderError):
 
     code = "provider_rejected"
     title = "The provider refused the input"
+    example = Example("The provider does not take this question; nothing was charged.")
     retryable: ClassVar[bool] = False
 
 
@@ -46,6 +49,7 @@ class ContentFilteredError(ProviderError):
 
     code = "provider_content_filter"
     title = "The provider's content filter ended the answer"
+    example = Example("The provider's content filter ended the answer; nothing was charged.")
     retryable: ClassVar[bool] = False
 
 
@@ -55,6 +59,7 @@ class ProviderUnavailableError(ProviderError, UnavailableError):
     status = 503
     code = "provider_unavailable"
     title = "The provider is not available"
+    example = Example("The provider could not be reached.")
 
 
 class ProviderRateLimitedError(ProviderUnavailableError):
@@ -62,6 +67,7 @@ class ProviderRateLimitedError(ProviderUnavailableError):
 
     code = "provider_rate_limited"
     title = "The provider limits the rate"
+    example = Example("The provider limits the rate of this service.")
 
 
 class ProviderQuotaError(ProviderUnavailableError):
@@ -69,6 +75,7 @@ class ProviderQuotaError(ProviderUnavailableError):
 
     code = "provider_quota"
     title = "The provider's quota is used up"
+    example = Example("The account at the provider has no quota left.")
     retryable: ClassVar[bool] = False
 
 
@@ -78,6 +85,7 @@ class ProviderAuthError(ProviderUnavailableError):
     status = 502
     code = "provider_auth"
     title = "The provider refuses the service's key"
+    example = Example("The provider refuses the key this service is set up with.")
     retryable: ClassVar[bool] = False
 
 
@@ -87,6 +95,7 @@ class StoreMissingError(ProviderUnavailableError):
     status = 409
     code = "store_missing"
     title = "The vector store is gone"
+    example = Example("The project's vector store was gone at the provider and is being rebuilt; ask again later.")
 
 
 class TextTooLargeError(ProviderRejectedError):

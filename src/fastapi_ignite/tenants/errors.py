@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import NotFoundError
+from fastapi_ignite.core.errors import Example, NotFoundError
 
 
 class TenantNotFoundError(NotFoundError):
@@ -10,3 +10,4 @@ class TenantNotFoundError(NotFoundError):
 
     code = "tenant_not_found"
     title = "Unknown tenant"
+    example = Example("The token's tenant does not exist.")

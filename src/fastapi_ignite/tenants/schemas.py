@@ -1,4 +1,4 @@
-"""Shapes of tenants, as administrators see them."""
+"""Shapes of tenants, as they see themselves and as administrators see them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from fastapi_ignite.http.fields import NOT_BLANK, no_nul
+from fastapi_ignite.http.fields import NOT_BLANK, Name, no_nul
 from fastapi_ignite.tenants.models import Tenant
 
 TENANT_EXAMPLE = "2cb9e69e-6fe7-4f5c-8f4d-5a9c6a2bd5d4"
@@ -28,6 +28,38 @@ _SUSPENDED_EXAMPLE = {
     "suspended_at": "2024-06-02T12:34:56.123456Z",
     "suspension_reason": "Invoice overdue.",
 }
+
+
+class OwnTenantRead(BaseModel):
+    """The tenant, as it sees itself."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {name: _READ_EXAMPLE[name] for name in ("id", "name", "plan_id", "billing_cycle", "created_at")}
+            ]
+        },
+    )
+
+    id: UUID
+    name: str
+    plan_id: str
+    billing_cycle: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, tenant: Tenant) -> OwnTenantRead:
+        """Build it from the row."""
+        return cls.model_validate(tenant)
+
+
+class TenantChange(BaseModel):
+    """What a tenant may change of itself."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Acme Corporation"}]})
+
+    name: Name
 
 
 class TenantRead(BaseModel):

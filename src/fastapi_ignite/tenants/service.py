@@ -1,4 +1,4 @@
-"""Lists, suspends and resumes tenants for administrators."""
+"""Reads and renames a tenant for itself; lists, suspends and resumes tenants for administrators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,38 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.tenants.errors import TenantNotFoundError
 from fastapi_ignite.tenants.models import Tenant
 from fastapi_ignite.tenants.repository import TenantRepo
-from fastapi_ignite.tenants.schemas import TenantList, TenantRead
+from fastapi_ignite.tenants.schemas import OwnTenantRead, TenantList, TenantRead
+
+
+class TenantService:
+    """One tenant, for itself. It works in the tenant's transaction."""
+
+    def __init__(self, session: AsyncSession, tenant_id: UUID) -> None:
+        self._tenants = TenantRepo(session)
+        self._audit = AuditLog(session)
+        self._tenant_id = tenant_id
+
+    async def read(self) -> OwnTenantRead:
+        """Return the tenant.
+
+        Raises:
+            TenantNotFoundError: The token names a tenant that does not exist.
+        """
+        return OwnTenantRead.of(await self._get())
+
+    async def rename(self, name: str) -> OwnTenantRead:
+        """Change the name. Raises as `read` does."""
+        tenant = await self._get(lock=True)
+        if tenant.name != name:
+            self._audit.record(self._tenant_id, Action.TENANT_RENAMED, self._tenant_id, name=name, before=tenant.name)
+            tenant.name = name
+        return OwnTenantRead.of(tenant)
+
+    async def _get(self, *, lock: bool = False) -> Tenant:
+        tenant = await self._tenants.get(self._tenant_id, lock=lock)
+        if tenant is None:
+            raise TenantNotFoundError("No tenant has the id in the token.")
+        return tenant
 
 
 class TenantAdminService:

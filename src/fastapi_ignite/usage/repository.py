@@ -64,9 +64,9 @@ class UsageRepo:
         values = {"tenant_id": self._tenant_id, "ids": list(reservation_ids), "entry_ids": entries}
         return set((await statements.SETTLE.execute(self._session, values)).scalars())
 
-    async def release(self, reservation_id: UUID) -> None:
+    async def release(self, reservation_ids: Sequence[UUID]) -> None:
         """Give the reserved units back. It is no error if that was done before."""
-        await statements.RELEASE.execute(self._session, {"tenant_id": self._tenant_id, "id": reservation_id})
+        await statements.RELEASE.execute(self._session, {"tenant_id": self._tenant_id, "ids": list(reservation_ids)})
 
     async def take(self, metric: Metric, *, amount: int, day: date) -> Grant | None:
         """Count units as used without a reservation, if the day's plan allows them. Else return None."""
@@ -175,6 +175,14 @@ async def read_usage(
         subscription, (metric, period_start, units) = SubscriptionRow.of(row)
         used[metric, period_start] = units
     return subscription, used
+
+
+async def remove_ended(session: AsyncSession, *, before: datetime, limit: int) -> int:
+    """Remove reservations that were made before then and are settled or released. Return their number.
+
+    This needs a system transaction.
+    """
+    return len((await session.scalars(statements.REMOVE_ENDED, {"before": before, "limit": limit})).all())
 
 
 async def release_expired(session: AsyncSession, *, now: datetime, limit: int = 1000) -> None:

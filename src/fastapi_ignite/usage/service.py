@@ -95,9 +95,10 @@ class UsageService:
         """Settle those that are still held. Return False if one was settled or released before."""
         return len(await self._repository.settle(reservation_ids)) == len(reservation_ids)
 
-    async def release(self, reservation_id: UUID) -> None:
+    async def release(self, *reservation_ids: UUID) -> None:
         """Give the reserved units back, because the work was not done."""
-        await self._repository.release(reservation_id)
+        if reservation_ids:
+            await self._repository.release(reservation_ids)
 
     async def take_project(self) -> None:
         """Count one more project.

@@ -78,12 +78,18 @@ SELECT id FROM reservation
 RELEASE = FixedStatement("""
 WITH reservation AS (
     UPDATE usage_reservations SET state = 'released', updated_at = now()
-    WHERE tenant_id = :tenant_id AND id = :id AND state = 'held'
+    WHERE tenant_id = :tenant_id AND id = ANY(CAST(:ids AS uuid[])) AND state = 'held'
     RETURNING tenant_id, metric, period_start, amount
+), sums AS (
+    SELECT tenant_id, metric, period_start, sum(amount) AS amount FROM reservation GROUP BY 1, 2, 3
+), locked AS (
+    SELECT tenant_id, metric, period_start, sums.amount
+    FROM sums JOIN usage_counters USING (tenant_id, metric, period_start)
+    ORDER BY 1, 2, 3 FOR UPDATE OF usage_counters
 )
-UPDATE usage_counters c SET reserved = c.reserved - r.amount, updated_at = now()
-FROM reservation r
-WHERE (c.tenant_id, c.metric, c.period_start) = (r.tenant_id, r.metric, r.period_start)
+UPDATE usage_counters c SET reserved = c.reserved - l.amount, updated_at = now()
+FROM locked l
+WHERE (c.tenant_id, c.metric, c.period_start) = (l.tenant_id, l.metric, l.period_start)
 """)
 
 _COUNT = """, entry AS (
@@ -135,6 +141,15 @@ WITH expired AS (
 UPDATE usage_counters c SET reserved = c.reserved - l.amount, updated_at = now()
 FROM locked l
 WHERE (c.tenant_id, c.metric, c.period_start) = (l.tenant_id, l.metric, l.period_start)
+""")
+
+REMOVE_ENDED = text("""
+WITH ended AS (
+    SELECT tenant_id, id FROM usage_reservations WHERE created_at < :before AND state <> 'held'
+    LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+DELETE FROM usage_reservations AS r USING ended WHERE (r.tenant_id, r.id) = (ended.tenant_id, ended.id)
+RETURNING r.id
 """)
 
 ADD_WATERMARK = text("""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import time, timedelta
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.jobs import Priority, TaskContext, job, periodic
-from fastapi_ignite.usage.repository import release_expired
+from fastapi_ignite.usage.repository import release_expired, remove_ended
 from fastapi_ignite.usage.rollup import UsageRollUp
+
+REMOVED_AT_A_TIME = 5_000
 
 
 @job("usage.roll_up", "maintenance", Priority.BULK)
@@ -20,6 +22,19 @@ async def roll_up(context: TaskContext) -> None:
 async def roll_up_usage(context: TaskContext) -> None:
     """Start adding up the days of usage to months."""
     await context.jobs.send(roll_up)
+
+
+@periodic(daily_at=time(0, 40))
+async def remove_ended_reservations(context: TaskContext) -> None:
+    """Remove reservations that ended long ago (`RETENTION_RESERVATION_DAYS`)."""
+    days = context.settings.retention.reservation_days
+    if not days:
+        return
+    before = clock.now() - timedelta(days=days)
+    removed = REMOVED_AT_A_TIME
+    while removed == REMOVED_AT_A_TIME:
+        async with context.database.system() as session:
+            removed = await remove_ended(session, before=before, limit=REMOVED_AT_A_TIME)
 
 
 @periodic(seconds=10)

@@ -41,6 +41,17 @@ class HostedTenant:
         await self.work(*ids)
         return ids
 
+    async def deletion(self, target: UUID) -> dict[str, object]:
+        """Return the deletion of a file or project, as it is stored."""
+        (row,) = await self.rows("SELECT * FROM deletions WHERE id = :id", id=target)
+        return dict(row)
+
+    async def remove_now(self, file: UUID) -> dict[str, object]:
+        """Remove what a deleted file left, skipping a pause after an earlier failure, and return the deletion."""
+        await self.rows("UPDATE deletions SET lease_until = NULL WHERE id = :id", id=file)
+        await self.processor.delete(self.api.id, file)
+        return await self.deletion(file)
+
     async def rebuild(self, project: str, *, later: bool = False) -> None:
         """Rebuild the project's index; with `later`, a pause after a failure or another lease has expired."""
         if later:

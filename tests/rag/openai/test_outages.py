@@ -22,10 +22,11 @@ from openai_simulator.server import RunningSimulator
 FACT = "The orchard keeps nine apple trees."
 
 
-async def remaining(hosted: HostedTenant, file: UUID) -> float:
-    """Return the seconds until a worker may take the file."""
+async def remaining(hosted: HostedTenant, file: UUID, *, table: str = "files") -> float:
+    """Return the seconds until a worker may take the file, or its deletion."""
     (row,) = await hosted.rows(
-        "SELECT extract(epoch FROM lease_until - now()) AS seconds FROM files WHERE id = :id", id=file
+        f"SELECT extract(epoch FROM lease_until - now()) AS seconds FROM {table} WHERE id = :id",  # noqa: S608  a constant
+        id=file,
     )
     return float(row["seconds"])
 
@@ -109,27 +110,19 @@ async def test_a_removal_that_the_provider_refuses_is_done_later(
 ) -> None:
     project = await hosted.api.create_project()
     (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
-    document = (await hosted.file(file))["document_id"]
     provider_id = (await hosted.rows("SELECT provider_id FROM provider_files"))[0]["provider_id"]
     path = f"/ingestion/projects/{project}/remove_file"
     await hosted.api.delete(path, params={"openai_file_id": str(file), "delete_raw": True})
     provider.simulator.faults.add(Fault.model_validate({"route": route, **fault}))
     await hosted.processor.delete(hosted.api.id, file)
-    row = await hosted.file(file)
-    assert (row["state"], row["last_error"]["code"]) == ("deleting", code)
-    assert await remaining(hosted, file) > pause
-    await hosted.rows("UPDATE files SET lease_until = NULL WHERE id = :id", id=file)
-    await hosted.processor.delete(hosted.api.id, file)
-    row = await hosted.file(file)
-    assert (row["state"], row["last_error"]) == ("deleted", None)
-    assert row["receipt"] == {
-        "document_id": str(document),
-        "characters": len(FACT),
-        "chunks_removed": 0,
-        "provider_ids_removed": [provider_id],
-        "raw_removed": True,
-        "bytes": len(FACT),
-    }
+    receipt = (await hosted.api.get(f"/deletions/{file}")).json()
+    assert (receipt["state"], receipt["last_error"]["code"]) == ("in_progress", code)
+    assert await remaining(hosted, file, table="deletions") > pause
+    await hosted.remove_now(file)
+    receipt = (await hosted.api.get(f"/deletions/{file}")).json()
+    assert (receipt["state"], receipt["last_error"], receipt["provider_ids"]) == ("completed", None, [provider_id])
+    assert (receipt["removed"]["files"], receipt["removed"]["bytes"]) == (1, len(FACT))
+    assert (await hosted.file(file))["state"] == "deleted"
     existing = provider.simulator.state.existing()
     assert (existing["files"], existing["vector_store_files"]) == (0, 0)
     assert await hosted.rows("SELECT 1 FROM documents UNION ALL SELECT 1 FROM provider_files") == []

@@ -118,7 +118,7 @@ async def test_a_file_removed_while_it_is_indexed_leaves_nothing(
     await interrupted_worker(remove_it).process(hosted.api.id, file)
     await hosted.processor.delete(hosted.api.id, file)
     row = await hosted.file(file)
-    assert (row["state"], row["receipt"]["provider_ids_removed"]) == ("deleted", [*sent])
+    assert (row["state"], (await hosted.deletion(file))["provider_ids"]) == ("deleted", [*sent])
     assert len(sent) == 1
     assert names_at(provider) == kept
     assert provider.simulator.state.existing()["vector_store_files"] == 1
@@ -161,10 +161,9 @@ async def test_a_removal_waits_for_an_upload_under_way(hosted: HostedTenant, pro
     await hosted.processor.delete(hosted.api.id, file)
     assert (await hosted.file(file))["state"] == "deleting"
     await hosted.rows("UPDATE provider_files SET lease_until = now()")
-    await hosted.rows("UPDATE files SET lease_until = NULL")
-    await hosted.processor.delete(hosted.api.id, file)
+    await hosted.remove_now(file)
     row = await hosted.file(file)
-    assert (row["state"], row["receipt"]["provider_ids_removed"]) == ("deleted", [sent])
+    assert (row["state"], (await hosted.deletion(file))["provider_ids"]) == ("deleted", [sent])
     assert names_at(provider) == set()
     assert await hosted.rows("SELECT 1 FROM provider_files") == []
 
@@ -183,7 +182,7 @@ async def test_what_a_twin_will_need_stays(hosted: HostedTenant, provider: Runni
     one, other = await uploaded_twice(hosted, provider, project)
     await remove(hosted, project, one)
     await hosted.processor.delete(hosted.api.id, one)
-    assert (await hosted.file(one))["receipt"]["provider_ids_removed"] == []
+    assert (await hosted.deletion(one))["provider_ids"] == []
     await hosted.work(other)
     assert (await hosted.file(other))["state"] == "completed"
     assert provider.simulator.state.created()["files"] == 1
@@ -197,7 +196,7 @@ async def test_of_twins_that_are_both_removed_nothing_stays(hosted: HostedTenant
     for file in files:
         await remove(hosted, project, file)
     await asyncio.gather(*(hosted.processor.delete(hosted.api.id, file) for file in files))
-    receipts = [(await hosted.file(file))["receipt"]["provider_ids_removed"] for file in files]
+    receipts = [(await hosted.deletion(file))["provider_ids"] for file in files]
     assert [sent] in receipts
     assert names_at(provider) == set()
 
@@ -215,10 +214,9 @@ async def test_a_removal_that_ended_half_way_goes_on_beside_a_new_upload(
     await hosted.processor.delete(hosted.api.id, file)
     assert (await hosted.file(file))["state"] == "deleting"
     (again,) = await hosted.upload(project, ("again.txt", SECRET.encode()))
-    await hosted.rows("UPDATE files SET lease_until = NULL WHERE id = :id", id=file)
-    await hosted.processor.delete(hosted.api.id, file)
+    await hosted.remove_now(file)
     row = await hosted.file(file)
-    assert (row["state"], row["receipt"]["provider_ids_removed"]) == ("deleted", [sent])
+    assert (row["state"], (await hosted.deletion(file))["provider_ids"]) == ("deleted", [sent])
     await hosted.work(again)
     assert (await hosted.file(again))["state"] == "completed"
     assert len(names_at(provider) - {sent}) == len(names_at(provider)) == 1
@@ -264,7 +262,7 @@ async def test_where_the_provider_fails_too_the_removal_takes_it(
     assert (await hosted.file(file))["state"] == "failed"
     await remove(hosted, project, file)
     await hosted.processor.delete(hosted.api.id, file)
-    assert (await hosted.file(file))["receipt"]["provider_ids_removed"] == [sent]
+    assert (await hosted.deletion(file))["provider_ids"] == [sent]
     assert names_at(provider) == set()
 
 

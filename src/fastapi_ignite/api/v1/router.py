@@ -13,15 +13,19 @@ from fastapi_ignite.audit.router import router as audit
 from fastapi_ignite.billing.router import admin as admin_plans
 from fastapi_ignite.billing.router import plans_router as plans
 from fastapi_ignite.billing.router import router as billing
+from fastapi_ignite.conversations.router import router as conversations
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.deletions.router import router as deletions
 from fastapi_ignite.exports.router import router as exports
 from fastapi_ignite.http.routing import FeatureRouter, build_version
+from fastapi_ignite.ingestion.files_router import router as files
 from fastapi_ignite.ingestion.router import router as ingestion
 from fastapi_ignite.items.router import router as items
 from fastapi_ignite.limits.router import router as limits
 from fastapi_ignite.onboarding.router import router as onboarding
 from fastapi_ignite.projects.router import router as projects
 from fastapi_ignite.query.router import router as query
+from fastapi_ignite.tenants.router import admin as admin_tenants
 from fastapi_ignite.tenants.router import router as tenants
 from fastapi_ignite.usage.router import router as usage
 
@@ -34,12 +38,16 @@ FEATURES: Sequence[FeatureRouter] = (
     billing,
     projects,
     ingestion,
+    files,
+    deletions,
     query,
+    conversations,
     limits,
     usage,
     api_keys,
     audit,
     tenants,
+    admin_tenants,
     admin_plans,
     admin_audit,
 )

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from fastapi_ignite.core.errors import UnavailableError
+from fastapi_ignite.core.errors import Example, UnavailableError
 
 # longer than a restart of the server takes, as the caller waits for it
 PATIENCE_SECONDS = 5.0
@@ -49,13 +49,13 @@ class CommitOutcomeUnknownError(UnavailableError):
 
     code = "commit_outcome_unknown"
     title = "It is not known whether the change was saved"
+    example = Example(
+        "The connection to the database broke while the change was saved. Send the request again with the same "
+        "Idempotency-Key, so that it is not executed twice."
+    )
 
     def __init__(self) -> None:
-        super().__init__(
-            "The connection to the database broke while the change was saved. Send the request again with the same "
-            "Idempotency-Key, so that it is not executed twice.",
-            headers={"Retry-After": "5"},
-        )
+        super().__init__(self.example.detail, headers={"Retry-After": "5"})
 
 
 class CommitOutcome(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.errors import Example, IgniteError
 from fastapi_ignite.infra.idempotency.claim import StoredResponse
 
 
@@ -12,6 +12,13 @@ class IdempotencyConflictError(IgniteError):
     status = 409
     code = "idempotency_duplicate"
     title = "Duplicate request"
+    example = Example(
+        "A request with this Idempotency-Key was carried out already; its result is at `resource`.",
+        resource="/api/v1/query/messages/0193a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
+        first_seen_at="2030-01-31T09:00:00+00:00",
+        expires_at="2030-01-31T09:30:00+00:00",
+        retry_after_seconds=1740,
+    )
 
 
 class IdempotencyInProgressError(IdempotencyConflictError):
@@ -19,6 +26,7 @@ class IdempotencyInProgressError(IdempotencyConflictError):
 
     code = "idempotency_in_progress"
     title = "The first request is still running"
+    example = Example(expires_at="2030-01-31T09:30:00+00:00")
 
 
 class IdempotencyOutcomeUnknownError(IdempotencyConflictError):
@@ -26,6 +34,11 @@ class IdempotencyOutcomeUnknownError(IdempotencyConflictError):
 
     code = "idempotency_outcome_unknown"
     title = "The first request was cut off"
+    example = Example(
+        "The first request was cut off and may have cost money; use a new key to run it again.",
+        first_seen_at="2030-01-31T09:00:00+00:00",
+        expires_at="2030-01-31T09:30:00+00:00",
+    )
 
 
 class IdempotencyKeyReusedError(IgniteError):
@@ -34,6 +47,7 @@ class IdempotencyKeyReusedError(IgniteError):
     status = 422
     code = "idempotency_key_reused"
     title = "Idempotency key reused for another request"
+    example = Example("This Idempotency-Key was sent with another request; use a new key.")
 
 
 class ResponseStoredError(Exception):

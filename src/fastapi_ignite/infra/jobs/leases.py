@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import CursorResult, and_, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, or_, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
@@ -183,9 +183,12 @@ async def claim_stalled(
     *,
     now: datetime,
     queue_empty: bool,
+    only: ColumnElement[bool] | None = None,
     limit: int = 500,
 ) -> list[StalledJob]:
     """Return rows that need a message, and note that they got one. The transaction must be of the system role.
+
+    `only` is a condition on the rows.
 
     A row whose lease is over is returned at once. Of other rows, and of those that were never claimed, a message may
     still wait in the queue: while the queue holds any, such a row is returned only when it is long overdue.
@@ -195,6 +198,7 @@ async def claim_stalled(
         select(model.tenant_id, model.id)
         .where(
             model.state.in_(states),
+            true() if only is None else only,
             or_(
                 and_(
                     model.lease_until <= now,

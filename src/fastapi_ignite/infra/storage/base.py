@@ -75,8 +75,8 @@ class Storage(Protocol):
         """
         ...
 
-    async def read(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
-        """Return the bytes from `start` up to, but without, `end`, in blocks. Fewer come if the object is shorter.
+    async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
+        """Return the object in blocks, or `length` bytes of it from the offset `start` on.
 
         The file is closed after the last block, or when the generator is closed.
 

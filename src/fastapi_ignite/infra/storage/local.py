@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import stat
-import sys
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -104,9 +103,9 @@ class LocalStorage:
         """Provide the path of the object itself. Nothing is copied."""
         yield self._objects / key
 
-    async def read(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
+    async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
         """Read the first block at once, so that a missing object raises before a response has begun."""
-        blocks = _blocks(self._objects / key, start, end)
+        blocks = _blocks(self._objects / key, start, length)
         return _resume(await anext(blocks, b""), blocks)
 
     async def objects(self, *, after: str) -> AsyncGenerator[list[ListedObject]]:
@@ -172,14 +171,14 @@ def _forbid_access_by_others(folder: Path) -> None:
         folder.chmod(mode & ~stat.S_IRWXO)
 
 
-async def _blocks(path: Path, start: int, end: int | None) -> AsyncGenerator[bytes]:
+async def _blocks(path: Path, start: int, length: int | None) -> AsyncGenerator[bytes]:
     file = await asyncio.to_thread(path.open, "rb")
     try:
         file.seek(start)
-        left = sys.maxsize if end is None else end - start
-        while left > 0 and (block := await asyncio.to_thread(file.read, min(READ_BYTES, left))):
-            left -= len(block)
+        left = length
+        while block := await asyncio.to_thread(file.read, READ_BYTES if left is None else min(READ_BYTES, left)):
             yield block
+            left = None if left is None else left - len(block)
     finally:
         file.close()
 

@@ -73,12 +73,12 @@ class S3Storage:
         if received != size:
             raise ObjectStoreError(f"S3: {received} bytes came of an object of {size}")
 
-    async def read(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
+    async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
         """Begin the download at once, so that a missing object raises before a response has begun."""
-        if start == 0 and end is None:
+        if start == 0 and length is None:
             return _blocks(await self._get(key))
         size = await self._size(key)
-        stop = size if end is None else min(end, size)
+        stop = size if length is None else min(start + length, size)
         return _blocks(await self._get(key, start, stop) if start < stop else None)
 
     async def objects(self, *, after: str) -> AsyncGenerator[list[ListedObject]]:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.rag.answers.passage import Quote
 from fastapi_ignite.rag.documents.models import Document
 from fastapi_ignite.rag.engine import DocumentSource
+from fastapi_ignite.rag.extraction.result import page_at
 from fastapi_ignite.rag.extraction.structure import most_telling, spans_to_json
 
 # About 10 MB; a file of millions of one-letter items could have more than the column takes.
@@ -27,6 +28,32 @@ _PROVE = text("""
     JOIN documents AS d ON d.id = q.document_id
     WHERE d.hidden_at IS NULL AND substr(d.text, q.char_start + 1, q.char_end - q.char_start) = q.quote
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFormat:
+    """The format that was recognised by the content, and the number of pages, or None where there are none."""
+
+    media_type: str
+    pages: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A part of a document's text from the offset `start` on. The text has `total` characters in all."""
+
+    text: str
+    start: int
+    total: int
+    page_starts: Sequence[int] | None
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
+
+    def page_of(self, offset: int) -> int | None:
+        """Return the number of the page, from 1, on which the character at this offset is."""
+        return page_at(self.page_starts, offset)
 
 
 _LOCK = text("""
@@ -119,6 +146,29 @@ class DocumentRepository:
         """Take the document out of every answer from the commit on."""
         await self._session.execute(update(Document).where(*self._visible(document_id)).values(hidden_at=func.now()))
 
+    async def hide_some(self, project_id: UUID, limit: int) -> Sequence[int]:
+        """Hide at most `limit` visible documents of a project. Return how many chunks each of them has."""
+        visible = select(Document.id).where(
+            Document.tenant_id == self._tenant_id, Document.project_id == project_id, Document.hidden_at.is_(None)
+        )
+        hidden = await self._session.scalars(
+            update(Document)
+            .where(Document.tenant_id == self._tenant_id, Document.id.in_(visible.limit(limit)))
+            .values(hidden_at=func.now())
+            .returning(Document.chunk_count)
+        )
+        return hidden.all()
+
+    async def delete_some(self, project_id: UUID, limit: int) -> int:
+        """Delete at most `limit` documents of a project, and return how many."""
+        some = select(Document.id).where(Document.tenant_id == self._tenant_id, Document.project_id == project_id)
+        deleted = await self._session.scalars(
+            delete(Document)
+            .where(Document.tenant_id == self._tenant_id, Document.id.in_(some.limit(limit)))
+            .returning(Document.id)
+        )
+        return len(deleted.all())
+
     async def project_of_hidden(self, document_id: UUID) -> UUID | None:
         """Return the project of a document that is hidden and still has its row, or None."""
         return await self._session.scalar(
@@ -132,14 +182,39 @@ class DocumentRepository:
             delete(Document).where(Document.tenant_id == self._tenant_id, Document.id == document_id)
         )
 
-    async def embedded_shares(self, project_id: UUID) -> dict[UUID, float]:
-        """Return how much of each visible document of the project is embedded, between 0 and 1."""
+    async def embedded_shares(self, project_id: UUID, documents: Collection[UUID] | None = None) -> dict[UUID, float]:
+        """Return how much of each visible document of the project, or of these ones, is embedded, between 0 and 1."""
+        statement = select(Document.id, Document.chunk_count, Document.unembedded_count).where(
+            Document.tenant_id == self._tenant_id, Document.project_id == project_id, Document.hidden_at.is_(None)
+        )
+        if documents is not None:
+            statement = statement.where(Document.id == func.any(list(documents)))
+        rows = await self._session.execute(statement)
+        return {row.id: 1 - row.unembedded_count / max(row.chunk_count, 1) for row in rows}
+
+    async def formats(self, documents: Collection[UUID]) -> dict[UUID, DocumentFormat]:
+        """Return the format of each of these documents that is visible."""
         rows = await self._session.execute(
-            select(Document.id, Document.chunk_count, Document.unembedded_count).where(
-                Document.tenant_id == self._tenant_id, Document.project_id == project_id, Document.hidden_at.is_(None)
+            select(Document.id, Document.media_type, func.cardinality(Document.page_starts).label("pages")).where(
+                Document.tenant_id == self._tenant_id,
+                Document.id == func.any(list(documents)),
+                Document.hidden_at.is_(None),
             )
         )
-        return {row.id: 1 - row.unembedded_count / max(row.chunk_count, 1) for row in rows}
+        return {row.id: DocumentFormat(row.media_type, row.pages) for row in rows}
+
+    async def excerpt(self, document_id: UUID, *, start: int, end: int) -> Excerpt | None:
+        """Return the text between two offsets in code points, the end exclusive, or None if there is no document."""
+        row = (
+            await self._session.execute(
+                select(
+                    func.substr(Document.text, start + 1, end - start).label("text"),
+                    Document.char_count,
+                    Document.page_starts,
+                ).where(*self._visible(document_id))
+            )
+        ).one_or_none()
+        return Excerpt(row.text, start, row.char_count, row.page_starts) if row else None
 
     async def prove(self, quotes: Sequence[Quote]) -> list[Quote]:
         """Return the quotes that stand in a visible document word for word, at the offsets they name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from uuid import UUID
 
@@ -32,11 +32,14 @@ from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.embedding_backfill import Backfill
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
 from fastapi_ignite.rag.local.indexing import PreparedDocument, prepare_document, write_documents
+from fastapi_ignite.rag.local.models import Chunk, TermStat
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.vector_indexes import VectorIndexes
 
 PURGE_BATCH = 1000
+TERMS_BATCH = 5000
+DOCUMENTS_BATCH = 100
 SHORT_TEXT = 4_000
 
 
@@ -94,8 +97,10 @@ class LocalEngine:
     async def hide(self, session: AsyncSession, tenant_id: UUID, document_id: UUID) -> None:
         await DocumentRepository(session, tenant_id).hide(document_id)
 
-    async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
-        shares = await DocumentRepository(session, tenant_id).embedded_shares(project_id)
+    async def embedded(
+        self, session: AsyncSession, tenant_id: UUID, project_id: UUID, documents: Collection[UUID] | None = None
+    ) -> Mapping[UUID, float]:
+        shares = await DocumentRepository(session, tenant_id).embedded_shares(project_id, documents)
         row = await LocalIndexRepository(session, tenant_id).find_index(project_id)
         if row is not None and self._embedders.is_missing(EmbeddingModel(row.embedder, row.dimensions)):
             return dict.fromkeys(shares, 0.0)
@@ -117,6 +122,22 @@ class LocalEngine:
                     await index.remove_unused_terms(project_id)
                     await documents.delete(document_id)
                     return Purged(total)
+
+    async def remove_index(self, tenant_id: UUID, project_id: UUID) -> AsyncGenerator[Sequence[str]]:
+        """Remove the rows. The vector index goes when the indexes are maintained the next time."""
+        for table, batch in ((Chunk, PURGE_BATCH), (TermStat, TERMS_BATCH)):
+            removed = batch
+            while removed == batch:
+                async with self._database.system() as session:
+                    removed = await LocalIndexRepository(session, tenant_id).delete_some(table, project_id, batch)
+                yield ()
+        removed = DOCUMENTS_BATCH
+        while removed == DOCUMENTS_BATCH:
+            async with self._database.system() as session:
+                removed = await DocumentRepository(session, tenant_id).delete_some(project_id, DOCUMENTS_BATCH)
+            yield ()
+        async with self._database.system() as session:
+            await LocalIndexRepository(session, tenant_id).delete_index(project_id)
 
     async def backfill_embeddings(self) -> bool:
         return await self._backfill.step()

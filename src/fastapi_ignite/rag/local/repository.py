@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Result, Row, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, Result, Row, and_, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -239,6 +239,19 @@ class LocalIndexRepository:
         if removed:
             await self.add_to_chunk_count(project_id, -removed)
         return removed
+
+    async def delete_some(self, model: type[Chunk | TermStat], project_id: UUID, row_limit: int) -> int:
+        """Delete some chunks or counts of a project whose index is removed, and return how many."""
+        key = model.id if issubclass(model, Chunk) else model.term
+        mine = (model.tenant_id == self._tenant_id, model.project_id == project_id)
+        some = select(key).where(*mine).limit(row_limit)
+        deleted = await self._session.execute(delete(model).where(*mine, key.in_(some)))
+        return deleted.rowcount if isinstance(deleted, CursorResult) else 0
+
+    async def delete_index(self, project_id: UUID) -> None:
+        await self._session.execute(
+            delete(RagIndex).where(RagIndex.tenant_id == self._tenant_id, RagIndex.project_id == project_id)
+        )
 
     async def remove_unused_terms(self, project_id: UUID) -> None:
         """Remove the counts of terms that no chunk of the project holds any more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
@@ -30,6 +30,8 @@ from fastapi_ignite.rag.openai.service import INSTRUCTIONS, OpenAIService
 from fastapi_ignite.rag.openai.store_rebuild import Rebuilder, RebuiltStore
 from fastapi_ignite.rag.openai.stream_progress import StreamProgress
 from fastapi_ignite.rag.text.tokens import count_tokens
+
+DOCUMENTS_BATCH = 100
 
 
 class OpenAIEngine:
@@ -69,8 +71,10 @@ class OpenAIEngine:
         await DocumentRepository(session, tenant_id).hide(document_id)
         await ProviderRepository(session, tenant_id).begin_removal(document_id)
 
-    async def embedded(self, session: AsyncSession, tenant_id: UUID, project_id: UUID) -> Mapping[UUID, float]:
-        return await DocumentRepository(session, tenant_id).embedded_shares(project_id)
+    async def embedded(
+        self, session: AsyncSession, tenant_id: UUID, project_id: UUID, documents: Collection[UUID] | None = None
+    ) -> Mapping[UUID, float]:
+        return await DocumentRepository(session, tenant_id).embedded_shares(project_id, documents)
 
     async def purge(self, tenant_id: UUID, document_id: UUID) -> Purged:
         """Detach and delete the files at the provider before we forget their ids."""
@@ -90,6 +94,19 @@ class OpenAIEngine:
                 await ProviderRepository(session, tenant_id).delete_file(file.id)
             await DocumentRepository(session, tenant_id).delete(document_id)
         return Purged(provider_ids=tuple(file.provider_id for file in files if file.provider_id))
+
+    async def remove_index(self, tenant_id: UUID, project_id: UUID) -> AsyncGenerator[Sequence[str]]:
+        """Remove at the provider before we forget the ids; what is being made just now is waited for."""
+        async with aclosing(self._files.remove_all(tenant_id, project_id)) as removed:
+            async for provider_ids in removed:
+                yield provider_ids
+        yield await self._stores.remove(tenant_id, project_id)
+        removed_documents = DOCUMENTS_BATCH
+        while removed_documents == DOCUMENTS_BATCH:
+            async with self._database.system() as session:
+                documents = DocumentRepository(session, tenant_id)
+                removed_documents = await documents.delete_some(project_id, DOCUMENTS_BATCH)
+            yield ()
 
     async def abandon(self, session: AsyncSession, tenant_id: UUID, project_id: UUID, sha256: bytes) -> None:
         if not await ProviderRepository(session, tenant_id).abandon(project_id, sha256):

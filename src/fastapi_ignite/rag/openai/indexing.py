@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +42,7 @@ MAX_BYTES = 512 * 10**6
 MAX_TOKENS = 5_000_000
 BYTES_OF_A_TOKEN = 4
 MAX_STORE_FILES = 10_000
+REMOVED_AT_ONCE = 20
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -147,6 +148,26 @@ class StoreMaker:
         state = "filling" if store.state == "lost" else "ready"
         return provider_id if await self._advance(store, state=state, provider_id=provider_id) else None
 
+    async def remove(self, tenant_id: UUID, project_id: UUID) -> Sequence[str]:
+        """Remove the store of a deleted project at the provider, and then its row. Return the ids removed.
+
+        Raises:
+            ProviderUnavailableError: It is being made just now.
+        """
+        async with self._database.tenant(tenant_id) as session:
+            repository = ProviderRepository(session, tenant_id)
+            store = await repository.store(project_id)
+            if store is None:
+                return ()
+            if not store.provider_id and not await repository.take_over_store(store):
+                raise already_claimed()
+        ids = [store.provider_id] if store.provider_id else await self._service.find_stores(STORE_KEY, str(store.id))
+        for provider_id in ids:
+            await self._service.delete_store(provider_id)
+        async with self._database.tenant(tenant_id) as session:
+            await ProviderRepository(session, tenant_id).delete_store(project_id)
+        return ids
+
     async def _ask_for(self, store: ProviderStore) -> str:
         async with self._database.tenant(store.tenant_id) as session:
             installation = await installation_of(session)
@@ -236,6 +257,31 @@ class FileIndexer:
             for file in files:
                 await ProviderRepository(session, tenant_id).delete_file(file.id)
         return tuple(removed)
+
+    async def remove_all(self, tenant_id: UUID, project_id: UUID) -> AsyncGenerator[Sequence[str]]:
+        """Remove the files of a deleted project at the provider, and then their rows. Yield the ids of each batch.
+
+        Raises:
+            ProviderUnavailableError: Some are uploaded just now; all others were removed.
+        """
+        while True:
+            async with self._database.tenant(tenant_id) as session:
+                files = await ProviderRepository(session, tenant_id).take_over_files(project_id, REMOVED_AT_ONCE)
+            removed: list[str] = []
+            for file in files:
+                for provider_id in [file.provider_id] if file.provider_id else await self._found(file):
+                    await self._service.delete_file(provider_id)
+                    removed.append(provider_id)
+            async with self._database.tenant(tenant_id) as session:
+                repository = ProviderRepository(session, tenant_id)
+                for file in files:
+                    await repository.delete_file(file.id)
+                left = await repository.has_files(project_id)
+            yield removed
+            if not left:
+                return
+            if not files:
+                raise already_claimed()
 
     async def _found(self, file: ProviderFile) -> list[str]:
         """Return the ids of uploads whose answer was lost, newest first."""

@@ -186,6 +186,58 @@ class ProviderRepository:
             execution_options={"populate_existing": True},
         )
 
+    async def take_over_store(self, store: ProviderStore) -> bool:
+        """Take a store that has no id at the provider from attempts that may live. Return False while one does."""
+        taken = await self._session.scalar(
+            update(ProviderStore)
+            .where(
+                ProviderStore.tenant_id == self._tenant_id,
+                ProviderStore.project_id == store.project_id,
+                ProviderStore.attempt == store.attempt,
+                ProviderStore.lease_until <= func.now(),
+            )
+            .values(attempt=ProviderStore.attempt + 1)
+            .returning(ProviderStore.id)
+        )
+        return taken is not None
+
+    async def delete_store(self, project_id: UUID) -> None:
+        await self._session.execute(
+            delete(ProviderStore).where(
+                ProviderStore.tenant_id == self._tenant_id, ProviderStore.project_id == project_id
+            )
+        )
+
+    async def take_over_files(self, project_id: UUID, limit: int) -> Sequence[ProviderFile]:
+        """Begin to remove some files of a project, except those that are uploaded just now and have no id yet."""
+        free = (
+            select(ProviderFile.id)
+            .where(
+                ProviderFile.tenant_id == self._tenant_id,
+                ProviderFile.project_id == project_id,
+                ProviderFile.provider_id.is_not(None)
+                | (ProviderFile.lease_until <= func.now())
+                | (ProviderFile.state != "working"),
+            )
+            .limit(limit)
+        )
+        return (
+            await self._session.scalars(
+                update(ProviderFile)
+                .where(ProviderFile.tenant_id == self._tenant_id, ProviderFile.id.in_(free))
+                .values(state="removing", attempt=ProviderFile.attempt + 1)
+                .returning(ProviderFile),
+                execution_options={"synchronize_session": False},
+            )
+        ).all()
+
+    async def has_files(self, project_id: UUID) -> bool:
+        """Return whether a file of the project may be at the provider."""
+        found = select(ProviderFile.id).where(
+            ProviderFile.tenant_id == self._tenant_id, ProviderFile.project_id == project_id
+        )
+        return (await self._session.scalar(found.limit(1))) is not None
+
     async def indexed_file(self, project_id: UUID, sha256: bytes) -> ProviderFile | None:
         """Return the file of these bytes if it has a document already, because equal bytes came first."""
         return await self._session.scalar(

@@ -1,0 +1,43 @@
+"""Receipts of deletions over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Path, Query
+
+from fastapi_ignite.core.permissions import Scope
+from fastapi_ignite.deletions.errors import DeletionNotFoundError
+from fastapi_ignite.deletions.schemas import DELETION_EXAMPLE, DeletionList, DeletionRead
+from fastapi_ignite.deletions.service import DeletionService
+from fastapi_ignite.http.deps import PrincipalDep, SessionDep
+from fastapi_ignite.http.problems import responses
+from fastapi_ignite.http.routing import requires, tenant_router
+
+router = tenant_router("/deletions", "deletions", "Receipts of what was deleted: how far it is, and what was removed.")
+
+
+async def _service(principal: PrincipalDep, session: SessionDep) -> DeletionService:
+    return DeletionService(session, principal.tenant_id)
+
+
+DeletionServiceDep = Annotated[DeletionService, Depends(_service)]
+
+
+@router.get("", openapi_extra=requires(Scope.PROJECTS_READ))
+async def list_deletions(
+    service: DeletionServiceDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    after: Annotated[UUID | None, Query(description="`next_after` of the page before.")] = None,
+) -> DeletionList:
+    """The deletions of files and projects, ordered by the id of what was deleted."""
+    return await service.page(limit=limit, after=after)
+
+
+@router.get("/{deletion_id}", openapi_extra=requires(Scope.PROJECTS_READ), responses=responses(DeletionNotFoundError))
+async def read_deletion(
+    service: DeletionServiceDep, deletion_id: Annotated[UUID, Path(examples=[DELETION_EXAMPLE])]
+) -> DeletionRead:
+    """The receipt of one deletion. `deletion_id` is the id of the file or project."""
+    return await service.read(deletion_id)

@@ -1,0 +1,182 @@
+"""Cancels unfinished files, and queues failed or cancelled ones again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.audit.actions import Action
+from fastapi_ignite.audit.service import AuditLog
+from fastapi_ignite.core import clock
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.infra.db import Database
+from fastapi_ignite.infra.jobs import JobQueue
+from fastapi_ignite.infra.jobs.tracing import REQUEST_ID, trace
+from fastapi_ignite.infra.storage import Storage
+from fastapi_ignite.ingestion.errors import (
+    BatchUnknownError,
+    ContentNotStoredError,
+    FileFinishedError,
+    FileUnknownError,
+)
+from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
+from fastapi_ignite.ingestion.repository import FileRepo
+from fastapi_ignite.ingestion.tasks import clear_up_cancelled_file, process_file
+from fastapi_ignite.ingestion.upload_reservation import require_place_in_queue
+from fastapi_ignite.projects.engine import engine_of
+from fastapi_ignite.projects.models import Project
+from fastapi_ignite.projects.service import ProjectService
+from fastapi_ignite.rag.engine import RagEngine, StoreMaintenance
+from fastapi_ignite.usage.errors import QuotaExceededError
+from fastapi_ignite.usage.models import Metric
+from fastapi_ignite.usage.service import UsageService
+
+# A trigger changes one row for each cancelled file, and so many changes of a row in one transaction are still quick.
+CANCELLED_AT_ONCE = 200
+
+
+class FileControlService:
+    """Stops and restarts the processing of a tenant's files. It opens its own short transactions.
+
+    Each change locks the row of the file first. The worker's last write locks it too, so that a file is either
+    cancelled, and the worker's attempt changes nothing any more, or it is finished, and cannot be cancelled.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        storage: Storage,
+        jobs: JobQueue,
+        engines: Mapping[str, RagEngine],
+        settings: Settings,
+        tenant_id: UUID,
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._jobs = jobs
+        self._engines = engines
+        self._settings = settings
+        self._tenant_id = tenant_id
+
+    async def cancel(self, project_id: UUID, file_id: UUID) -> None:
+        """Cancel an unfinished file. A cancelled one is left as it is.
+
+        Raises:
+            ProjectNotFoundError, FileUnknownError: The id is unknown.
+            FileFinishedError: The file is completed or has failed.
+        """
+        async with self._database.tenant(self._tenant_id) as session:
+            project = await ProjectService(session, self._tenant_id).get(project_id)
+            file = await self._locked(session, project_id, file_id)
+            if file.state == FileState.CANCELLED:
+                return
+            if file.state not in UNFINISHED:
+                raise FileFinishedError(f"The file is {file.state} and cannot be cancelled any more.", stage=file.state)
+            await self._cancel(session, project, [file])
+            AuditLog(session).record(
+                self._tenant_id,
+                Action.FILE_CANCELLED,
+                file_id,
+                project_id=str(project_id),
+                filename=file.filename,
+            )
+
+    async def cancel_batch(self, project_id: UUID, batch_id: UUID) -> None:
+        """Cancel the unfinished files of an upload, some hundred in each transaction. Finished ones stay.
+
+        Raises:
+            ProjectNotFoundError, BatchUnknownError: The id is unknown.
+        """
+        while True:
+            async with self._database.tenant(self._tenant_id) as session:
+                project = await ProjectService(session, self._tenant_id).get(project_id)
+                files = FileRepo(session, self._tenant_id)
+                unfinished = await files.lock_unfinished(project_id, batch_id, limit=CANCELLED_AT_ONCE)
+                if not unfinished:
+                    if not await files.batch_states(project_id, batch_id):
+                        raise BatchUnknownError("This project has no batch with this id.")
+                    return
+                await self._cancel(session, project, unfinished)
+                AuditLog(session).record(
+                    self._tenant_id,
+                    Action.FILES_CANCELLED,
+                    project_id,
+                    batch_id=str(batch_id),
+                    files=len(unfinished),
+                )
+
+    async def retry(self, project_id: UUID, file_id: UUID) -> None:
+        """Queue a failed or cancelled file again, as if it was just uploaded. An unfinished one is left as it is.
+
+        Raises:
+            ProjectNotFoundError, FileUnknownError: The id is unknown.
+            FileFinishedError: The file is completed.
+            ContentNotStoredError: The uploaded bytes are not stored any more.
+            SubscriptionRequiredError: The tenant has no plan.
+            QuotaExceededError: No character is left.
+            TooManyFilesInProgressError: The tenant has as many unfinished files as it may.
+        """
+        async with self._database.tenant(self._tenant_id) as session:
+            await ProjectService(session, self._tenant_id).get(project_id)
+            file = await FileRepo(session, self._tenant_id).get(project_id, file_id)
+        # no transaction is open while the storage looks
+        stored = bool(file and file.storage_key and await self._storage.exists(file.storage_key))
+        async with self._database.tenant(self._tenant_id) as session:
+            file = await self._locked(session, project_id, file_id)
+            if file.state in UNFINISHED:
+                return
+            if file.state == FileState.COMPLETED:
+                raise FileFinishedError("The file is completed, so there is nothing to retry.", stage=file.state)
+            if not stored:
+                raise ContentNotStoredError(
+                    "The uploaded bytes of this file are not stored any more. Upload the file again."
+                )
+            await self._require_characters(session, file)
+            await require_place_in_queue(session, self._tenant_id, self._settings.upload)
+            file.state = FileState.QUEUED
+            file.attempts_before = file.attempt
+            file.waits = 0
+            file.queued_at = file.notified_at = clock.now()
+            file.lease_until = file.last_error = file.reservation_id = file.char_count = None
+            file.request_id = trace().get(REQUEST_ID)
+            file.bytes_missing_at = None
+            AuditLog(session).record(
+                self._tenant_id,
+                Action.FILE_RETRIED,
+                file_id,
+                project_id=str(project_id),
+                filename=file.filename,
+            )
+            self._jobs.enqueue(session, process_file, self._tenant_id, file_id)
+
+    async def _locked(self, session: AsyncSession, project_id: UUID, file_id: UUID) -> File:
+        file = await FileRepo(session, self._tenant_id).get(project_id, file_id, lock=True)
+        if file is None:
+            raise FileUnknownError("This project has no file with this id.")
+        return file
+
+    async def _cancel(self, session: AsyncSession, project: Project, files: Sequence[File]) -> None:
+        """Cancel files whose rows are locked. The new attempt number stops their workers."""
+        keeps_objects = isinstance(engine_of(project.engine, self._engines), StoreMaintenance)
+        usage = UsageService(session, self._tenant_id)
+        for file in files:
+            if file.reservation_id:
+                await usage.release(file.reservation_id)
+        for file in files:
+            if keeps_objects and file.attempt:
+                self._jobs.enqueue(session, clear_up_cancelled_file, self._tenant_id, file.id)
+            file.state = FileState.CANCELLED
+            file.attempt += 1
+            file.attempts_before += 1
+            file.lease_until = file.last_error = file.char_count = None
+
+    async def _require_characters(self, session: AsyncSession, file: File) -> None:
+        """Raise QuotaExceededError if no character is left and the project has no equal file, which would be free."""
+        try:
+            await UsageService(session, self._tenant_id).require_room(Metric.CHARACTERS)
+        except QuotaExceededError:
+            if not await FileRepo(session, self._tenant_id).any_equal(file.project_id, [file.sha256]):
+                raise

@@ -1,0 +1,25 @@
+"""Reads what callers see of files: their rows, and what is known of their documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapi_ignite.ingestion.models import File
+from fastapi_ignite.ingestion.schemas import FileRead
+from fastapi_ignite.rag.documents.repository import DocumentRepository
+from fastapi_ignite.rag.engine import RagEngine
+
+
+async def read_details(
+    session: AsyncSession, engine: RagEngine, tenant_id: UUID, project_id: UUID, files: Sequence[File]
+) -> list[FileRead]:
+    """Return the details of files of one project, in the same order. It reads the documents of these files only."""
+    documents = {file.document_id for file in files if file.document_id}
+    if not documents:
+        return [FileRead.of(file, {}, {}) for file in files]
+    embedded = await engine.embedded(session, tenant_id, project_id, documents)
+    formats = await DocumentRepository(session, tenant_id).formats(documents)
+    return [FileRead.of(file, embedded, formats) for file in files]
