@@ -21,6 +21,11 @@ class ObjectStoreError(OSError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(errno.EIO, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Return the reason without the number, which says nothing about a store."""
+        return self.reason
 
 
 class BucketRefusedError(ObjectStoreError):
