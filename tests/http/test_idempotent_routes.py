@@ -110,9 +110,11 @@ EACH = [(name, engine) for name in ALL for engine in (ENGINES if name in AT_AN_E
 
 
 def test_no_operation_is_forgotten() -> None:
-    """Every POST takes a key, except public demos, the search, and what may be repeated (administration, feedback)."""
+    """Every POST takes a key, except public demos, the search, and what may be repeated, as a cancel."""
     demos = [path for each in contracts().values() for path in each.public]
-    others = (*demos, "/admin", "/query/search", "/query/messages/{message_id}/feedback")
+    project = "/ingestion/projects/{project_id}"
+    repeated = (f"{project}/files/", f"{project}/batches/", "/query/messages/{message_id}/feedback")
+    others = (*demos, "/admin", "/query/search", *repeated)
     posts = {each.path for each in operations() if each.method == "POST" and not each.path.startswith(others)}
     keyed = {
         each.path

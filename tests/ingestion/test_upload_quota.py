@@ -298,7 +298,7 @@ async def test_a_reservation_whose_answer_was_lost_ends_with_the_last_attempt(
     project = await tenant.create_project()
     (file,) = (await tenant.upload(project, ("guide.txt", THIRTY), wait_seconds=0)).json()["files"]
     long_ago = clock.now() - LONGEST_WAIT  # after this time, a file fails instead of waiting for the end of an outage
-    await rows_of(database, tenant.id, "UPDATE files SET created_at = :then", then=long_ago)
+    await rows_of(database, tenant.id, "UPDATE files SET queued_at = :then", then=long_ago)
     losing = cast("Database", LosingDatabase(database))
     worker = FileProcessor(database=losing, storage=state["storage"], engines=worker_engines, jobs=unreachable_jobs)
     await worker.process(tenant.id, UUID(file["id"]))

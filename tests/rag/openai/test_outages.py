@@ -88,7 +88,7 @@ async def test_a_file_does_not_wait_for_ever(hosted: HostedTenant, provider: Run
     (file,) = await hosted.ingest(project, ("orchard.txt", FACT.encode()))
     assert (await hosted.file(file))["state"] == "chunking"
     then = clock.now() - LONGEST_WAIT - timedelta(minutes=1)
-    await hosted.rows("UPDATE files SET created_at = :then WHERE id = :id", then=then, id=file)
+    await hosted.rows("UPDATE files SET queued_at = :then WHERE id = :id", then=then, id=file)
     await hosted.work(file)
     row = await hosted.file(file)
     assert (row["state"], row["last_error"]["code"]) == ("failed", "provider_unavailable")
