@@ -125,6 +125,20 @@ async def test_a_deleted_conversation_is_gone_and_stays_counted(
     assert [(event["target"], event["details"]) for event in events] == [(conversation, {"messages": 2})]
 
 
+async def test_a_deleted_conversation_is_not_repeated_for_its_key(
+    tenant: TenantClient, project: str, database: Database
+) -> None:
+    keys = [{"Idempotency-Key": name, "Prefer": "idempotency=replay"} for name in ("deleted", "kept")]
+    deleted, kept = [(await tenant.ask(project, QUESTION, headers=key)).json() for key in keys]
+    assert (await tenant.delete(f"/query/conversations/{deleted['conversation_id']}")).status_code == 200
+    refused, repeated = [await tenant.ask(project, QUESTION, headers=key) for key in keys]
+    assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_duplicate")
+    assert repeated.json() == kept
+    stored = "SELECT 1 FROM idempotency_keys WHERE route = 'POST /query/ask' AND answer IS NOT NULL"
+    assert len(await rows_of(database, tenant.id, stored)) == 1
+    assert await counter(database, tenant.id, "messages") == (2, 0)
+
+
 async def test_a_question_whose_conversation_is_deleted_meanwhile_costs_nothing(
     tenant: TenantClient, project: str, engine_settings: Settings, state: AppState, database: Database
 ) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, select, true, tuple_, update
+from sqlalchemy import ColumnElement, String, cast, delete, func, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from fastapi_ignite.core import clock
+from fastapi_ignite.infra.idempotency.models import IdempotencyKey
 from fastapi_ignite.query.models import Conversation, Message
 
 # enough of a question for its title
@@ -120,6 +122,27 @@ class ConversationRepo:
             .with_for_update()
         )
         return [each for each in pending if each is not None]
+
+    async def forget_responses(self, conversation_id: UUID) -> None:
+        """Forget the answers that idempotency keys would repeat.
+
+        Keys whose window is over repeat nothing. They are left alone: a question that takes one locks it before its
+        conversation, and could deadlock with this.
+        """
+        answers = select(cast(Message.id, String)).where(
+            Message.tenant_id == self._tenant_id, Message.conversation_id == conversation_id
+        )
+        await self._session.execute(
+            update(IdempotencyKey)
+            .where(
+                IdempotencyKey.tenant_id == self._tenant_id,
+                IdempotencyKey.answer.is_not(None),
+                IdempotencyKey.expires_at > clock.now(),
+                func.right(IdempotencyKey.resource, 36).in_(answers),  # a resource ends with the id of its answer
+            )
+            .values(answer=None, answer_status=None)
+            .execution_options(synchronize_session=False)
+        )
 
     async def delete(self, conversation_id: UUID) -> int:
         """Delete the conversation with its messages. Return the number of messages."""

@@ -81,6 +81,7 @@ class ConversationService:
             raise ConversationNotFoundError(NO_CONVERSATION)
         for reservation_id in await self._conversations.reservations(conversation_id):
             await UsageService(self._session, self._tenant_id).release(reservation_id)
+        await self._conversations.forget_responses(conversation_id)
         count = await self._conversations.delete(conversation_id)
         AuditLog(self._session).record(self._tenant_id, Action.CONVERSATION_DELETED, conversation_id, messages=count)
         return ConversationDeleted(deleted_conversation_id=conversation_id, messages_deleted=count)
