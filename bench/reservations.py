@@ -146,7 +146,9 @@ async def rate(step: Step, tenants: list[UUID], *, clients: int, seconds: float)
             done += 1
 
     began = time.monotonic()
-    await asyncio.gather(*(client() for _ in range(clients)))
+    async with asyncio.TaskGroup() as running:  # an error ends the other clients, too
+        for _ in range(clients):
+            running.create_task(client())
     return done / (time.monotonic() - began)
 
 
