@@ -58,6 +58,11 @@ class QueuedBatch:
         """Return the names of the files that a search finds."""
         return [each["filename"] for each in (await self.tenant.search(self.project, query)).json()["results"]]
 
+    async def transactions(self) -> int:
+        """Return in how many transactions the files were completed: those of one transaction have the same time."""
+        rows = await rows_of(self._database, self.tenant.id, "SELECT count(DISTINCT completed_at) AS n FROM files")
+        return int(rows[0]["n"])
+
     async def used(self) -> tuple[int, int]:
         """Return the characters that are used, and those that are reserved."""
         return await counter(self._database, self.tenant.id, "characters")
@@ -90,6 +95,13 @@ async def test_all_of_them_are_completed_and_charged_once(queued: QueuedBatch) -
     assert await queued.listed() == {name: "completed" for name, _ in NOTES}
     assert await queued.used() == (characters(NOTES), 0)
     assert "note-3.txt" in await queued.found("note 3")
+
+
+@of_the_local_engine
+async def test_one_transaction_completes_all_of_them(queued: QueuedBatch) -> None:
+    first, *_ = await queued.upload(*NOTES)
+    await queued.work_on(await queued.claim(first))
+    assert await queued.transactions() == 1
 
 
 async def test_what_is_special_does_not_hold_up_the_others(queued: QueuedBatch) -> None:
@@ -153,12 +165,14 @@ async def test_the_number_of_files_of_a_batch_is_bounded(queued: QueuedBatch) ->
     assert [file.filename for file in await queued.claim(files[4])] == ["note-4.txt", "note-5.txt"]
 
 
+@of_the_local_engine
 async def test_files_that_unpack_to_too_much_text_are_taken_alone(
     queued: QueuedBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_processing, "MOST_CHARACTERS", len(NOTES[0][1]))
     first, *_ = await queued.upload(*NOTES)
     await queued.work_on(await queued.claim(first))
+    assert await queued.transactions() > 1
     assert await queued.listed() == {name: "completed" for name, _ in NOTES}
     assert await queued.used() == (characters(NOTES), 0)
 
