@@ -12,6 +12,7 @@ from uuid import UUID
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.answers.passage import Passage, Quote
 from fastapi_ignite.rag.documents.repository import DocumentRepository
+from fastapi_ignite.rag.openai.passage_repository import find_excerpts
 from fastapi_ignite.rag.openai.repository import ProviderRepository
 from fastapi_ignite.rag.openai.response_parsing import Excerpt, split_excerpts
 
@@ -51,7 +52,7 @@ class ProjectTexts:
             return {}
         rows = [(excerpt.file_id, excerpt.text, excerpt.score) for excerpt in excerpts]
         async with self._database.tenant(self._tenant_id) as session:
-            return await ProviderRepository(session, self._tenant_id).locate(self._project_id, rows)
+            return await find_excerpts(session, self._tenant_id, self._project_id, rows)
 
 
 def results_of(located: Iterable[tuple[int, Passage]]) -> list[Passage]:
