@@ -75,12 +75,8 @@ WITH reservation AS (
 SELECT id FROM reservation
 """)
 
-RELEASE = FixedStatement("""
-WITH reservation AS (
-    UPDATE usage_reservations SET state = 'released', updated_at = now()
-    WHERE tenant_id = :tenant_id AND id = ANY(CAST(:ids AS uuid[])) AND state = 'held'
-    RETURNING tenant_id, metric, period_start, amount
-), sums AS (
+# The released units leave the counters, which are locked in one order.
+_SUBTRACT = """), sums AS (
     SELECT tenant_id, metric, period_start, sum(amount) AS amount FROM reservation GROUP BY 1, 2, 3
 ), locked AS (
     SELECT tenant_id, metric, period_start, sums.amount
@@ -90,7 +86,14 @@ WITH reservation AS (
 UPDATE usage_counters c SET reserved = c.reserved - l.amount, updated_at = now()
 FROM locked l
 WHERE (c.tenant_id, c.metric, c.period_start) = (l.tenant_id, l.metric, l.period_start)
-""")
+"""
+
+RELEASE = FixedStatement(f"""
+WITH reservation AS (
+    UPDATE usage_reservations SET state = 'released', updated_at = now()
+    WHERE tenant_id = :tenant_id AND id = ANY(CAST(:ids AS uuid[])) AND state = 'held'
+    RETURNING tenant_id, metric, period_start, amount
+{_SUBTRACT}""")  # noqa: S608  all parts are constants
 
 _COUNT = """, entry AS (
     INSERT INTO usage_ledger (tenant_id, id, metric, period_start, day, amount, reason)
@@ -123,7 +126,7 @@ LEFT JOIN usage_counters AS c ON c.tenant_id = s.tenant_id
 WHERE s.tenant_id = :tenant_id
 """)  # noqa: S608  all parts are constants
 
-RELEASE_EXPIRED = text("""
+RELEASE_EXPIRED = text(f"""
 WITH expired AS (
     SELECT tenant_id, id FROM usage_reservations WHERE state = 'held' AND expires_at <= :now
     ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
@@ -131,17 +134,7 @@ WITH expired AS (
     UPDATE usage_reservations AS r SET state = 'released', updated_at = now()
     FROM expired WHERE (r.tenant_id, r.id) = (expired.tenant_id, expired.id)
     RETURNING r.tenant_id, r.metric, r.period_start, r.amount
-), sums AS (
-    SELECT tenant_id, metric, period_start, sum(amount) AS amount FROM reservation GROUP BY 1, 2, 3
-), locked AS (
-    SELECT tenant_id, metric, period_start, sums.amount
-    FROM sums JOIN usage_counters USING (tenant_id, metric, period_start)
-    ORDER BY 1, 2, 3 FOR UPDATE OF usage_counters
-)
-UPDATE usage_counters c SET reserved = c.reserved - l.amount, updated_at = now()
-FROM locked l
-WHERE (c.tenant_id, c.metric, c.period_start) = (l.tenant_id, l.metric, l.period_start)
-""")
+{_SUBTRACT}""")  # noqa: S608  all parts are constants
 
 REMOVE_ENDED = text("""
 WITH ended AS (
