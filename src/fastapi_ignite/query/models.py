@@ -22,7 +22,7 @@ class Conversation(TenantScoped, Timestamped, Base):
     __tablename__ = "conversations"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"], ondelete="CASCADE"),
-        Index("ix_conversations_tenant_id_project_id", "tenant_id", "project_id"),
+        Index("ix_conversations_project", "tenant_id", "project_id", "id"),
     )
 
     project_id: Mapped[UUID]
