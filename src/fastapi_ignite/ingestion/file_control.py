@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,11 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.config import Settings
-from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.tracing import REQUEST_ID, trace
-from fastapi_ignite.infra.storage import Storage
 from fastapi_ignite.ingestion.errors import (
     BatchUnknownError,
     ContentNotStoredError,
@@ -23,12 +19,13 @@ from fastapi_ignite.ingestion.errors import (
 )
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
+from fastapi_ignite.ingestion.resources import TenantResources
 from fastapi_ignite.ingestion.tasks import clear_up_cancelled_file, process_file
 from fastapi_ignite.ingestion.upload_reservation import require_place_in_queue
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.rag.engine import RagEngine, StoreMaintenance
+from fastapi_ignite.rag.engine import StoreMaintenance
 from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
@@ -44,22 +41,10 @@ class FileControlService:
     cancelled, and the worker's attempt changes nothing any more, or it is finished, and cannot be cancelled.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        storage: Storage,
-        jobs: JobQueue,
-        engines: Mapping[str, RagEngine],
-        settings: Settings,
-        tenant_id: UUID,
-    ) -> None:
-        self._database = database
-        self._storage = storage
-        self._jobs = jobs
-        self._engines = engines
-        self._settings = settings
-        self._tenant_id = tenant_id
+    def __init__(self, resources: TenantResources) -> None:
+        self._resources = resources
+        self._database = resources.database
+        self._tenant_id = resources.tenant_id
 
     async def cancel(self, project_id: UUID, file_id: UUID) -> None:
         """Cancel an unfinished file. A cancelled one is left as it is.
@@ -123,7 +108,7 @@ class FileControlService:
             await ProjectService(session, self._tenant_id).get(project_id)
             file = await FileRepo(session, self._tenant_id).get(project_id, file_id)
         # no transaction is open while the storage looks
-        stored = bool(file and file.storage_key and await self._storage.exists(file.storage_key))
+        stored = bool(file and file.storage_key and await self._resources.storage.exists(file.storage_key))
         async with self._database.tenant(self._tenant_id) as session:
             file = await self._locked(session, project_id, file_id)
             if file.state in UNFINISHED:
@@ -135,7 +120,7 @@ class FileControlService:
                     "The uploaded bytes of this file are not stored any more. Upload the file again."
                 )
             await self._require_characters(session, file)
-            await require_place_in_queue(session, self._tenant_id, self._settings.upload)
+            await require_place_in_queue(session, self._tenant_id, self._resources.settings.upload)
             file.state = FileState.QUEUED
             file.attempts_before = file.attempt
             file.waits = 0
@@ -150,7 +135,7 @@ class FileControlService:
                 project_id=str(project_id),
                 filename=file.filename,
             )
-            self._jobs.enqueue(session, process_file, self._tenant_id, file_id)
+            self._resources.jobs.enqueue(session, process_file, self._tenant_id, file_id)
 
     async def _locked(self, session: AsyncSession, project_id: UUID, file_id: UUID) -> File:
         file = await FileRepo(session, self._tenant_id).get(project_id, file_id, lock=True)
@@ -160,14 +145,14 @@ class FileControlService:
 
     async def _cancel(self, session: AsyncSession, project: Project, files: Sequence[File]) -> None:
         """Cancel files whose rows are locked. The new attempt number stops their workers."""
-        keeps_objects = isinstance(engine_of(project.engine, self._engines), StoreMaintenance)
+        keeps_objects = isinstance(engine_of(project.engine, self._resources.engines), StoreMaintenance)
         usage = UsageService(session, self._tenant_id)
         for file in files:
             if file.reservation_id:
                 await usage.release(file.reservation_id)
         for file in files:
             if keeps_objects and file.attempt:
-                self._jobs.enqueue(session, clear_up_cancelled_file, self._tenant_id, file.id)
+                self._resources.jobs.enqueue(session, clear_up_cancelled_file, self._tenant_id, file.id)
             file.state = FileState.CANCELLED
             file.attempt += 1
             file.attempts_before += 1

@@ -11,12 +11,13 @@ from fastapi.responses import StreamingResponse
 
 from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
-from fastapi_ignite.http.deps import DatabaseDep, EnginesDep, JobsDep, PrincipalDep, SettingsDep, StorageDep
+from fastapi_ignite.http.deps import DatabaseDep, PrincipalDep, SettingsDep
 from fastapi_ignite.http.downloads import RangeNotSatisfiableError, download_headers, is_known, requested_range
 from fastapi_ignite.http.event_stream import MEDIA_TYPE
 from fastapi_ignite.http.long_streams import TooManyEventStreamsError, long_stream
 from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import requires, tenant_router
+from fastapi_ignite.ingestion.deps import ResourcesDep
 from fastapi_ignite.ingestion.errors import (
     BatchUnknownError,
     ContentMissingError,
@@ -49,30 +50,12 @@ LastEventId = Annotated[
 ]
 
 
-async def _reading(
-    principal: PrincipalDep, database: DatabaseDep, storage: StorageDep, engines: EnginesDep, settings: SettingsDep
-) -> StoredFileService:
-    return StoredFileService(
-        database=database, storage=storage, engines=engines, settings=settings, tenant_id=principal.tenant_id
-    )
+async def _reading(resources: ResourcesDep) -> StoredFileService:
+    return StoredFileService(resources)
 
 
-async def _control(
-    principal: PrincipalDep,
-    database: DatabaseDep,
-    storage: StorageDep,
-    jobs: JobsDep,
-    engines: EnginesDep,
-    settings: SettingsDep,
-) -> FileControlService:
-    return FileControlService(
-        database=database,
-        storage=storage,
-        jobs=jobs,
-        engines=engines,
-        settings=settings,
-        tenant_id=principal.tenant_id,
-    )
+async def _control(resources: ResourcesDep) -> FileControlService:
+    return FileControlService(resources)
 
 
 async def _events(principal: PrincipalDep, database: DatabaseDep) -> FileEventService:

@@ -1,4 +1,4 @@
-"""What an unfinished file has left at a provider."""
+"""Gives up what an unfinished file has left at a provider."""
 
 from __future__ import annotations
 

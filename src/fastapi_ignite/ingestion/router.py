@@ -11,13 +11,10 @@ from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.deletions.schemas import DeletionRead
 from fastapi_ignite.http.deps import (
-    DatabaseDep,
-    EnginesDep,
     JobsDep,
     PrincipalDep,
     SessionDep,
     SettingsDep,
-    StorageDep,
     ensure_idempotent,
 )
 from fastapi_ignite.http.idempotency import keyed_request
@@ -31,6 +28,7 @@ from fastapi_ignite.http.multipart import (
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import Claim, KeyedRequest
+from fastapi_ignite.ingestion.deps import ResourcesDep
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
     FileUnknownError,
@@ -83,22 +81,8 @@ MULTIPART_BODY: dict[str, Any] = {
 }
 
 
-async def _service(
-    principal: PrincipalDep,
-    database: DatabaseDep,
-    storage: StorageDep,
-    jobs: JobsDep,
-    engines: EnginesDep,
-    settings: SettingsDep,
-) -> IngestionService:
-    return IngestionService(
-        database=database,
-        storage=storage,
-        jobs=jobs,
-        engines=engines,
-        settings=settings,
-        tenant_id=principal.tenant_id,
-    )
+async def _service(resources: ResourcesDep) -> IngestionService:
+    return IngestionService(resources)
 
 
 IngestionServiceDep = Annotated[IngestionService, Depends(_service)]

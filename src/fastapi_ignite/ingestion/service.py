@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,15 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core import clock
-from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.deletions.models import Kind
 from fastapi_ignite.deletions.repository import DeletionRepo
-from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
+from fastapi_ignite.infra.db import CommitOutcomeUnknownError
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, IdempotentWork, KeyedRequest
-from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.tracing import trace
-from fastapi_ignite.infra.storage import ReceivedFile, Storage, UploadBody
+from fastapi_ignite.infra.storage import ReceivedFile, UploadBody
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
     FileUnknownError,
@@ -34,6 +32,7 @@ from fastapi_ignite.ingestion.file_details import read_details
 from fastapi_ignite.ingestion.incoming_upload import IncomingUpload
 from fastapi_ignite.ingestion.models import GONE, UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
+from fastapi_ignite.ingestion.resources import TenantResources
 from fastapi_ignite.ingestion.schemas import (
     FileCounts,
     FileList,
@@ -44,11 +43,9 @@ from fastapi_ignite.ingestion.schemas import (
     failure,
 )
 from fastapi_ignite.ingestion.tasks import delete_file, process_file
-from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.documents.repository import DocumentRepository
-from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.usage.errors import QuotaExceededError
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
@@ -62,25 +59,10 @@ MESSAGES_OF_AN_UPLOAD = 64
 class IngestionService:
     """The files of one tenant. It opens its own short transactions."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        storage: Storage,
-        jobs: JobQueue,
-        engines: Mapping[str, RagEngine],
-        settings: Settings,
-        tenant_id: UUID,
-    ) -> None:
-        self._database = database
-        self._storage = storage
-        self._jobs = jobs
-        self._engines = engines
-        self._settings = settings
-        self._tenant_id = tenant_id
-
-    def _engine_of(self, project: Project) -> RagEngine:
-        return engine_of(project.engine, self._engines, default=self._settings.default_engine)
+    def __init__(self, resources: TenantResources) -> None:
+        self._resources = resources
+        self._database = resources.database
+        self._tenant_id = resources.tenant_id
 
     async def ensure_vector_store(self, project_id: UUID, claim: Claim | None) -> VectorStoreEnsured:
         """Make the project's vector store if there is none.
@@ -108,7 +90,7 @@ class IngestionService:
             project = await ProjectService(session, self._tenant_id).get(project_id)
         if project.vector_store_id:
             return project.vector_store_id, False
-        engine = self._engine_of(project)
+        engine = self._resources.engine_of(project)
         made = await engine.create_index(self._tenant_id, project_id)
         async with self._database.tenant(self._tenant_id) as session:
             return await ProjectService(session, self._tenant_id).link_index(
@@ -157,10 +139,10 @@ class IngestionService:
         """
         upload = IncomingUpload(
             self._database,
-            self._storage,
+            self._resources.storage,
             tenant_id=self._tenant_id,
             project_id=project_id,
-            bounds=self._settings.upload,
+            bounds=self._resources.settings.upload,
         )
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
@@ -236,7 +218,7 @@ class IngestionService:
             )
             queued = [row for row in rows if row.state == FileState.QUEUED]
             for row in queued[:MESSAGES_OF_AN_UPLOAD]:
-                self._jobs.enqueue(session, process_file, self._tenant_id, row.id)
+                self._resources.jobs.enqueue(session, process_file, self._tenant_id, row.id)
 
     def _row(self, upload: IncomingUpload, file_id: UUID, file: ReceivedFile) -> File:
         empty = file.stored.byte_count == 0
@@ -282,7 +264,7 @@ class IngestionService:
             _raise_if_all_over_quota(files)
             project = await ProjectService(session, self._tenant_id).get(project_id)
             kept = [file for file in files if file.state not in GONE]
-            details = await read_details(session, self._engine_of(project), self._tenant_id, project_id, kept)
+            details = await read_details(session, self._resources.engine_of(project), self._tenant_id, project_id, kept)
         counts = FileCounts.of(Counter(file.state for file in files))
         return UploadResult.of(project_id, project.vector_store_id or "", batch_id, counts, details)
 
@@ -294,7 +276,7 @@ class IngestionService:
                 project_id, limit=limit + 1, after=after, removed=removed
             )
             page = files[:limit]
-            engine = self._engine_of(project)
+            engine = self._resources.engine_of(project)
             embedded = await engine.embedded(session, self._tenant_id, project_id)
             details = await read_details(session, engine, self._tenant_id, project_id, page)
         more = len(files) > limit
@@ -339,7 +321,7 @@ class IngestionService:
                 filename=file.filename,
                 delete_raw=delete_raw,
             )
-            self._jobs.enqueue(session, delete_file, self._tenant_id, file_id)
+            self._resources.jobs.enqueue(session, delete_file, self._tenant_id, file_id)
         return FileRemoved(
             project_id=project_id,
             vector_store_id=project.vector_store_id,
@@ -362,7 +344,7 @@ class IngestionService:
     async def _hide_unless_shared(self, project: Project, files: FileRepo, file: File) -> UUID | None:
         if file.document_id is None:
             return None
-        engine = self._engine_of(project)
+        engine = self._resources.engine_of(project)
         await DocumentRepository(files.session, self._tenant_id).lock(file.document_id)
         if await files.others_share(file.document_id, besides=file.id):
             return None

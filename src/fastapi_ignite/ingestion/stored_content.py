@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from fastapi_ignite.core.config import Settings
-from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.storage import Storage
 from fastapi_ignite.ingestion.errors import (
     BatchUnknownError,
     ContentMissingError,
@@ -19,12 +16,10 @@ from fastapi_ignite.ingestion.errors import (
 from fastapi_ignite.ingestion.file_details import read_details
 from fastapi_ignite.ingestion.models import UNFINISHED, File
 from fastapi_ignite.ingestion.repository import FileRepo
+from fastapi_ignite.ingestion.resources import TenantResources
 from fastapi_ignite.ingestion.schemas import BatchRead, FileCounts, FileRead, FileText
-from fastapi_ignite.projects.engine import engine_of
-from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.documents.repository import DocumentRepository
-from fastapi_ignite.rag.engine import RagEngine
 
 LONGEST_TEXT = 100_000
 
@@ -46,23 +41,10 @@ class FileContent:
 class StoredFileService:
     """Reads the files of one tenant. It opens its own short transactions."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        storage: Storage,
-        engines: Mapping[str, RagEngine],
-        settings: Settings,
-        tenant_id: UUID,
-    ) -> None:
-        self._database = database
-        self._storage = storage
-        self._engines = engines
-        self._settings = settings
-        self._tenant_id = tenant_id
-
-    def _engine_of(self, project: Project) -> RagEngine:
-        return engine_of(project.engine, self._engines, default=self._settings.default_engine)
+    def __init__(self, resources: TenantResources) -> None:
+        self._resources = resources
+        self._database = resources.database
+        self._tenant_id = resources.tenant_id
 
     async def read(self, project_id: UUID, file_id: UUID) -> FileRead:
         """Return the file.
@@ -73,7 +55,9 @@ class StoredFileService:
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
             file = _known(await FileRepo(session, self._tenant_id).get(project_id, file_id))
-            (details,) = await read_details(session, self._engine_of(project), self._tenant_id, project_id, [file])
+            (details,) = await read_details(
+                session, self._resources.engine_of(project), self._tenant_id, project_id, [file]
+            )
         return details
 
     async def read_batch(self, project_id: UUID, batch_id: UUID, *, limit: int, after: UUID | None) -> BatchRead:
@@ -90,7 +74,7 @@ class StoredFileService:
                 raise BatchUnknownError("This project has no batch with this id.")
             found = await files.batch_page(project_id, batch_id, limit=limit + 1, after=after)
             page = found[:limit]
-            details = await read_details(session, self._engine_of(project), self._tenant_id, project_id, page)
+            details = await read_details(session, self._resources.engine_of(project), self._tenant_id, project_id, page)
         counts = FileCounts.of(states)
         more = len(found) > limit
         return BatchRead(
@@ -123,7 +107,7 @@ class StoredFileService:
 
         async def read(start: int, length: int) -> AsyncGenerator[bytes]:
             try:
-                return await self._storage.read(key, start=start, length=length)
+                return await self._resources.storage.read(key, start=start, length=length)
             except FileNotFoundError:
                 raise _missing() from None
 
