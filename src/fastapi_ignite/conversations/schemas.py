@@ -85,7 +85,7 @@ class ConversationList(BaseModel):
 
 
 class FeedbackWrite(BaseModel):
-    """What a reader thinks of an answer."""
+    """A reader says whether an answer helped."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"rating": "down", "comment": "It is in chapter two."}]}

@@ -144,7 +144,7 @@ class DramatiqSettings(Section):
 
 
 class StorageSettings(Section):
-    """Where uploaded files and exports are stored."""
+    """The storage of uploaded files and exports."""
 
     model_config = SettingsConfigDict(env_prefix="STORAGE_")
     backend: Literal["local", "s3"] = Field(

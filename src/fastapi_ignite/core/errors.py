@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 
 class Example:
-    """What the OpenAPI document shows of an error: a typical `detail`, and every member that only this error has.
+    """The OpenAPI document shows this of an error: a typical `detail`, and every member that only this error has.
 
     Without a detail, the example shows the title, as an answer does.
     """

@@ -6,7 +6,7 @@ from fastapi_ignite.core.errors import Example, NotFoundError
 
 
 class DeletionNotFoundError(NotFoundError):
-    """Nothing with this id was deleted, or it is another tenant's."""
+    """This tenant has deleted nothing with this id."""
 
     code = "deletion_not_found"
     title = "Unknown deletion"

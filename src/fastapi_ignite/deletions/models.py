@@ -15,7 +15,7 @@ from fastapi_ignite.infra.jobs.leases import Leased
 
 
 class Kind(StrEnum):
-    """What is deleted."""
+    """The kind of thing that is deleted."""
 
     FILE = "file"
     PROJECT = "project"

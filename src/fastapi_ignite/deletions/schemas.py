@@ -40,7 +40,7 @@ class DeletionError(BaseModel):
 
 
 class Removed(BaseModel):
-    """What was removed so far. `bytes` are those of uploaded files in storage."""
+    """These counts say what was removed so far. `bytes` are those of uploaded files in storage."""
 
     files: int
     chunks: int

@@ -151,7 +151,7 @@ class ProjectList(BaseModel):
 
 
 class ProjectChange(BaseModel):
-    """What to change. A field that is left out stays as it is."""
+    """A change of a project. A field that is left out stays as it is."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"name": "Handbook", "metadata": {"team": "support"}}]}

@@ -98,7 +98,7 @@ class QueryService:
         with `SourcesFound` again.
 
         Raises:
-            ProjectNotFoundError: the project was deleted meanwhile; nothing was charged.
+            ProjectNotFoundError, ConversationNotFoundError: it was deleted meanwhile; nothing was charged.
             AnswerAbandonedError, SourcesChangedError: asking again may work.
             ClientDisconnectedError: the caller left.
         """

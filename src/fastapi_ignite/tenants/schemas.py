@@ -55,7 +55,7 @@ class OwnTenantRead(BaseModel):
 
 
 class TenantChange(BaseModel):
-    """What a tenant may change of itself."""
+    """A tenant changes these fields of itself."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Acme Corporation"}]})
 
