@@ -38,9 +38,11 @@ class SlowEngine(InterruptedEngine):
             async for event in events:
                 yield event
 
-    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
+    async def search(
+        self, tenant_id: UUID, project_id: UUID, query: str, limit: int, *, per_document: int | None = None
+    ) -> Sequence[FoundPassage]:
         await self._be_left()
-        return await super().search(tenant_id, project_id, query, limit)
+        return await super().search(tenant_id, project_id, query, limit, per_document=per_document)
 
     async def _be_left(self) -> None:
         self._left.set()

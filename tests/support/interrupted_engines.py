@@ -75,8 +75,10 @@ class InterruptedEngine:
                     await self._answered()
                 yield event
 
-    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
-        found = await self._inner.search(tenant_id, project_id, query, limit)
+    async def search(
+        self, tenant_id: UUID, project_id: UUID, query: str, limit: int, *, per_document: int | None = None
+    ) -> Sequence[FoundPassage]:
+        found = await self._inner.search(tenant_id, project_id, query, limit, per_document=per_document)
         await self._answered()
         return found
 

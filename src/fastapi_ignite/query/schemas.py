@@ -11,6 +11,7 @@ from fastapi_ignite.http.fields import NOT_BLANK, no_nul
 from fastapi_ignite.rag.engine import Citation, FoundPassage
 
 MAX_QUESTION = 8000
+MAX_RESULTS = 100
 ANSWER_EXAMPLE: dict[str, Any] = {
     "answer": "The onboarding guide covers the account setup checklist.",
     "tokens_in": 128,
@@ -160,7 +161,10 @@ class SearchRequest(BaseModel):
 
     project_id: UUID
     query: Question = Field(examples=["inviting the team"])
-    limit: int = Field(10, ge=1, le=50, description="The most results.")
+    limit: int = Field(10, ge=1, le=MAX_RESULTS, description="The most results. OpenAI's engine has at most 50.")
+    per_file: int | None = Field(
+        None, ge=1, le=MAX_RESULTS, description="The most results of one file, its best ones. Default: no limit."
+    )
 
 
 class PassageRead(SourceRead):

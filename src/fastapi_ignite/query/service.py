@@ -141,7 +141,9 @@ class QueryService:
         """
         own = await read_engine_name(self._database, self._tenant_id, request.project_id)
         engine = engine_of(own, self._engines, default=self._settings.default_engine)
-        searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit)
+        searching = engine.search(
+            self._tenant_id, request.project_id, request.query, request.limit, per_document=request.per_file
+        )
         found = await cancel_on_disconnect(searching, caller_left)
         # the names are read last, so that no file is shown that was removed meanwhile
         names = await self._names({passage.document_id for passage in found})

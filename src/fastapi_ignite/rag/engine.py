@@ -223,8 +223,13 @@ class RagEngine(Protocol):
         """
         ...
 
-    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
-        """Return at most `limit` passages of visible documents, best first. No model writes. Cancelling stops it."""
+    async def search(
+        self, tenant_id: UUID, project_id: UUID, query: str, limit: int, *, per_document: int | None = None
+    ) -> Sequence[FoundPassage]:
+        """Return at most `limit` passages of visible documents, best first. No model writes. Cancelling stops it.
+
+        With `per_document` there are at most so many of each document, its best ones.
+        """
         ...
 
     async def close(self) -> None:

@@ -237,7 +237,9 @@ class InterruptedRetriever(Retriever):
         super().__init__(database, Embedders("minilm"))
         self._event = event
 
-    async def retrieve(self, tenant_id: UUID, project_id: UUID, text: str, *, limit: int) -> Retrieved | None:
-        found = await super().retrieve(tenant_id, project_id, text, limit=limit)
+    async def retrieve(
+        self, tenant_id: UUID, project_id: UUID, text: str, *, limit: int, per_document: int | None = None
+    ) -> Retrieved | None:
+        found = await super().retrieve(tenant_id, project_id, text, limit=limit, per_document=per_document)
         await self._event()
         return found

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_ignite.rag.local.fusion import Candidate, fuse
+from fastapi_ignite.rag.local.fusion import SCALED_BY, Candidate, fuse
 
 scores = st.integers(0, 400).map(lambda number: number / 10)
 cosines = st.integers(-100, 100).map(lambda number: number / 100)
@@ -87,3 +87,12 @@ def test_ties_fall_to_the_older_chunk() -> None:
 @pytest.mark.parametrize("found", [[], [make(1, 0.0, None)], [make(1, 0.0, 0.3)]])
 def test_few_candidates(found: list[Candidate]) -> None:
     assert len(fuse(found)) == len(found)
+
+
+def test_more_candidates_do_not_change_the_order_of_the_first_ones() -> None:
+    """Deeper searches bring chunks that neither words nor meaning speak for, whose cosines are far below the others."""
+    chance = random.Random(3)
+    best = [make(number, chance.uniform(1, 9), chance.uniform(0.2, 0.8)) for number in range(SCALED_BY)]
+    deeper = [make(1000 + number, 0.0, chance.uniform(-0.5, 0.1)) for number in range(SCALED_BY)]
+    assert order(best + deeper)[:SCALED_BY] == order(best)
+    assert all(0 <= ranked.score <= 1 for ranked in fuse(best + deeper))

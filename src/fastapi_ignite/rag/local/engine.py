@@ -170,9 +170,11 @@ class LocalEngine:
         proven, all_visible = await prove(draft.quotes) if draft.quotes else ([], True)
         yield Final(_answer(draft, proven, all_visible=all_visible))
 
-    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
+    async def search(
+        self, tenant_id: UUID, project_id: UUID, query: str, limit: int, *, per_document: int | None = None
+    ) -> Sequence[FoundPassage]:
         """Search; the statement that reads a passage cuts it out of the stored text."""
-        found = await self._retriever.retrieve(tenant_id, project_id, query, limit=limit)
+        found = await self._retriever.retrieve(tenant_id, project_id, query, limit=limit, per_document=per_document)
         return present(found.passages) if found else ()
 
     async def close(self) -> None:

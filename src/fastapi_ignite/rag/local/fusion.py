@@ -6,11 +6,15 @@ Reciprocal ranks were worse on every collection tried: they forget by how much o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from heapq import nlargest
 from typing import NamedTuple
 from uuid import UUID
 
 # The best of 0.4, 0.5, 0.6, 0.7 for MiniLM on cranfield and within 0.001 of it on xquad.
 DENSE_WEIGHT = 0.6
+# The candidates of each search that the scale is taken from, however many more are ranked: the lowest cosine falls with
+# their number, so more wanted results would otherwise change the order of the first ones.
+SCALED_BY = 100
 
 
 class Candidate(NamedTuple):
@@ -40,7 +44,7 @@ def fuse(candidates: Sequence[Candidate]) -> list[Ranked]:
     """
     best = max((candidate.bm25 for candidate in candidates), default=0.0)
     weight = DENSE_WEIGHT * _embedded_share(candidates)
-    cosines = [candidate.cosine for candidate in candidates if candidate.cosine is not None]
+    cosines = _scale(candidates)
     low, span = (min(cosines), max(cosines) - min(cosines)) if cosines else (0.0, 0.0)
 
     ranked = []
@@ -49,10 +53,19 @@ def fuse(candidates: Sequence[Candidate]) -> list[Ranked]:
         if candidate.cosine is None:
             score = lexical
         else:
-            dense = (candidate.cosine - low) / span if span > 0 else 1.0
+            dense = max(candidate.cosine - low, 0.0) / span if span > 0 else 1.0
             score = weight * dense + (1 - weight) * lexical
         ranked.append(Ranked(candidate, score))
     return sorted(ranked, key=lambda entry: (-entry.score, entry.candidate.chunk_id))
+
+
+def _scale(candidates: Sequence[Candidate]) -> list[float]:
+    """Return the cosines of the best candidates by words and of the best by meaning."""
+    embedded = [(candidate.bm25, candidate.cosine) for candidate in candidates if candidate.cosine is not None]
+    if len(embedded) <= SCALED_BY:
+        return [cosine for _, cosine in embedded]
+    by_words = nlargest(SCALED_BY, (pair for pair in embedded if pair[0] > 0))
+    return [cosine for _, cosine in by_words] + nlargest(SCALED_BY, (cosine for _, cosine in embedded))
 
 
 def _embedded_share(candidates: Iterable[Candidate]) -> float:

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.answers.passage import Passage
+from fastapi_ignite.rag.answers.passage import Passage, best_of_each
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.evidence import QuestionTerms
@@ -24,6 +24,7 @@ from fastapi_ignite.rag.local.lexical import (
 )
 from fastapi_ignite.rag.local.misspellings import best_spelling, corrected_text, spellings, unknown_words
 from fastapi_ignite.rag.local.search_repository import (
+    CANDIDATES,
     SearchedIndex,
     find_candidates,
     find_index,
@@ -94,13 +95,16 @@ class Retriever:
         self._database = database
         self._embedders = embedders
 
-    async def retrieve(self, tenant_id: UUID, project_id: UUID, text: str, *, limit: int) -> Retrieved | None:
+    async def retrieve(
+        self, tenant_id: UUID, project_id: UUID, text: str, *, limit: int, per_document: int | None = None
+    ) -> Retrieved | None:
         """Return at most `limit` passages, or None when there is nothing to search in or for."""
         question = await self.analyze_question(tenant_id, project_id, text)
         if question is None:
             return None
         vector = await self._embedders.embed_question(tenant_id, question.model, question.text)
-        ranked = fuse(await self._candidates(tenant_id, question, vector))[:limit]
+        found = await self._candidates(tenant_id, question, vector, row_limit=max(CANDIDATES, 2 * limit))
+        ranked = best_of_each(fuse(found), lambda entry: entry.candidate.document_id, per_document)[:limit]
         passages = await find_passages(self._database, tenant_id, ranked)
         return Retrieved(question, passages, vector)
 
@@ -146,9 +150,17 @@ class Retriever:
         held = index.frequencies if index else {}
         return index, {term: held.get(posting, 0) for term, posting in postings.items()}
 
-    async def _candidates(self, tenant_id: UUID, question: Question, vector: Vectors | None) -> list[Candidate]:
+    async def _candidates(
+        self, tenant_id: UUID, question: Question, vector: Vectors | None, *, row_limit: int = CANDIDATES
+    ) -> list[Candidate]:
         return await find_candidates(
-            self._database, tenant_id, question.project_id, question.generating(), question.sparsevec(), vector
+            self._database,
+            tenant_id,
+            question.project_id,
+            question.generating(),
+            question.sparsevec(),
+            vector,
+            row_limit=row_limit,
         )
 
 

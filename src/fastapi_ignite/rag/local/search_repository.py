@@ -12,7 +12,7 @@ from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.fusion import Candidate, Ranked
 from fastapi_ignite.rag.text.surroundings import WINDOW_MARGIN, Surroundings
 
-# each leg's contribution to what is scored in full
+# Each search brings so many chunks to what is scored in full, or more where more results are wanted.
 CANDIDATES = 100
 
 _INDEX = FixedStatement("""
@@ -82,17 +82,19 @@ async def find_candidates(
     generating: Sequence[int],
     lexical: str,
     dense: Vectors | None,
+    *,
+    row_limit: int = CANDIDATES,
 ) -> list[Candidate]:
     """Return what either search found, with both scores, ordered by id. `lexical` is a sparsevec as text.
 
-    Without a vector only words are searched for.
+    Without a vector only words are searched for. Each search brings at most `row_limit` chunks.
     """
     values = {
         "project_id": project_id,
         "generating": generating,
         "lexical": lexical,
         "dense": None if dense is None else dense.tolist(),
-        "row_limit": CANDIDATES,
+        "row_limit": row_limit,
     }
     return [Candidate(*row) for row in await database.read(tenant_id, _CANDIDATES, values)]
 

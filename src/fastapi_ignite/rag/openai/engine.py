@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
-from fastapi_ignite.rag.answers.passage import REFUSAL, Quote, cite, present
+from fastapi_ignite.rag.answers.passage import REFUSAL, Quote, best_of_each, cite, present
 from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import Answer, AnswerEvent, DocumentSource, Final, FoundPassage, Purged, TokenUsage
 from fastapi_ignite.rag.errors import ProviderError
@@ -26,7 +26,7 @@ from fastapi_ignite.rag.openai.provider_limits import ProviderLimits
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
 from fastapi_ignite.rag.openai.repository import ProviderRepository, damaged_stores
 from fastapi_ignite.rag.openai.response_parsing import Reading, quotes, read, read_results, whole_response
-from fastapi_ignite.rag.openai.service import INSTRUCTIONS, OpenAIService
+from fastapi_ignite.rag.openai.service import INSTRUCTIONS, MOST_RESULTS, OpenAIService
 from fastapi_ignite.rag.openai.store_rebuild import Rebuilder, RebuiltStore
 from fastapi_ignite.rag.openai.stream_progress import StreamProgress
 from fastapi_ignite.rag.text.tokens import count_tokens
@@ -157,15 +157,19 @@ class OpenAIEngine:
             reading = replace(reading, text="\n\n".join(quote.text for quote in proven))
         yield Final(_answer(response, reading, proven))
 
-    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
+    async def search(
+        self, tenant_id: UUID, project_id: UUID, query: str, limit: int, *, per_document: int | None = None
+    ) -> Sequence[FoundPassage]:
         """Search at the provider. A passage is cut out of our own text; one result may be several passages."""
         store_id, withdrawn = await self._searchable(tenant_id, project_id)
         if store_id is None:
             return ()
         async with self._missing_objects.detecting(tenant_id, project_id, store_id):
-            results = await self.service.search(store_id, str(project_id), query, limit, without=withdrawn)
+            asked = MOST_RESULTS if per_document else min(limit, MOST_RESULTS)
+            results = await self.service.search(store_id, str(project_id), query, asked, without=withdrawn)
         located = await ProjectTexts(self._database, tenant_id, project_id).locate(read_results(results))
-        return present(results_of(located)[:limit])
+        found = best_of_each(results_of(located), lambda passage: passage.document_id, per_document)
+        return present(found[:limit])
 
     async def _searchable(self, tenant_id: UUID, project_id: UUID) -> tuple[str | None, list[str]]:
         """Return the id of the project's store, or None, and the files in it that no answer may use.

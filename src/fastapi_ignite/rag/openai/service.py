@@ -24,6 +24,7 @@ from fastapi_ignite.rag.openai.response_parsing import whole_response
 PAGE = 100
 FILES_OF_A_PAGE = 10_000
 RESULTS = 8
+MOST_RESULTS = 50  # of a search, by OpenAI's limit
 # what the model reads of each search, twice
 OTHER_BYTES = 2**23
 INSTRUCTIONS = (
@@ -197,7 +198,9 @@ class OpenAIService:
     async def search(
         self, store_id: str, project_id: str, query: str, limit: int, *, without: Sequence[str] = ()
     ) -> Sequence[VectorStoreSearchResponse]:
-        """Return at most `limit` (1 to 50) chunks of this project's files, except those of `without`, best first.
+        """Return at most `limit` chunks of this project's files, except those of `without`, best first.
+
+        `limit` is 1 to MOST_RESULTS.
 
         Raises:
             ProviderError: no result came.
