@@ -15,13 +15,12 @@ from starlette.types import Message
 
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.http.filenames import InvalidFilenameError, clean_filename
 from fastapi_ignite.http.multipart import (
     FileTooLargeError,
-    InvalidFilenameError,
     MultipartLimits,
     MultipartReader,
     TooManyFilesError,
-    clean_filename,
     require_length,
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError

@@ -17,10 +17,10 @@ from fastapi_ignite.http.deps import (
     SettingsDep,
     ensure_idempotent,
 )
+from fastapi_ignite.http.filenames import InvalidFilenameError
 from fastapi_ignite.http.idempotency import keyed_request
 from fastapi_ignite.http.multipart import (
     FileTooLargeError,
-    InvalidFilenameError,
     MultipartLimits,
     MultipartReader,
     TooManyFilesError,
