@@ -308,6 +308,29 @@ def test_a_filename_is_its_last_component(raw: bytes, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (b"guides/setup.txt", "guides/setup.txt"),
+        (b"guides\\setup.txt", "guides/setup.txt"),
+        (b"../../etc/passwd", "etc/passwd"),
+        (b"a/../b.txt", "a/b.txt"),
+        (b"//etc//passwd/", "etc/passwd"),
+        (b"./a/ . /b.txt", "a/b.txt"),
+        ("a/\u202e../b.txt".encode(), "a/b.txt"),
+        (b"guide.txt", "guide.txt"),
+    ],
+)
+def test_folders_are_kept_on_request_and_lead_nowhere(raw: bytes, kept: str) -> None:
+    assert clean_filename(raw, keep_folders=True) == kept
+
+
+@pytest.mark.parametrize("raw", [b"", b"/", b"//", b"../..", b"a/" * 128 + b"b", b"a\x00/b", "\u200b/\u2066".encode()])
+def test_a_path_that_cannot_be_kept_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidFilenameError):
+        clean_filename(raw, keep_folders=True)
+
+
+@pytest.mark.parametrize(
     "raw",
     [b"", b" ", b"/", b".", b"..", b"a/..", b"x" * 256, b"nul\x00.txt", b"bell\x07.txt", b"del\x7f", "\x85".encode()],
 )

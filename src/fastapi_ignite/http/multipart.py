@@ -92,8 +92,11 @@ class _Preamble:
 class MultipartReader:
     """Reads one request. After an error the incomplete file is removed from storage."""
 
-    def __init__(self, request: Request, *, limits: MultipartLimits, field_name: str) -> None:
+    def __init__(
+        self, request: Request, *, limits: MultipartLimits, field_name: str, keep_folders: bool = False
+    ) -> None:
         self._request = request
+        self._keep_folders = keep_folders
         self._limits = limits
         self._field_name = field_name.encode()
         self._events: list[tuple[str, bytes]] = []
@@ -207,7 +210,7 @@ class MultipartReader:
             raise TooManyFilesError(
                 f"A request may have at most {self._limits.max_files} files.", max_files=self._limits.max_files
             )
-        part.filename = clean_filename(filename)
+        part.filename = clean_filename(filename, keep_folders=self._keep_folders)
         part.writer = await target.begin_file()
         self._writers.append(part.writer)
 

@@ -95,13 +95,20 @@ async def _deletion_service(principal: PrincipalDep, session: SessionDep, jobs: 
 ProjectDeletionServiceDep = Annotated[ProjectDeletionService, Depends(_deletion_service)]
 
 
-async def _body(request: Request, settings: SettingsDep) -> MultipartReader:
+async def _body(
+    request: Request,
+    settings: SettingsDep,
+    *,
+    keep_folders: Annotated[
+        bool, Query(description="Keep the folders in the names: `guides/setup.txt` instead of `setup.txt`.")
+    ] = False,
+) -> MultipartReader:
     limits = MultipartLimits(
         max_file_bytes=settings.upload.max_file_bytes,
         max_request_bytes=settings.upload.max_request_bytes,
         max_files=settings.upload.max_files,
     )
-    return MultipartReader(request, limits=limits, field_name="files")
+    return MultipartReader(request, limits=limits, field_name="files", keep_folders=keep_folders)
 
 
 UploadBodyDep = Annotated[MultipartReader, Depends(_body)]
