@@ -13,11 +13,12 @@ from uuid import uuid4
 
 import httpx2
 
-from fastapi_ignite.core.errors import IgniteError, UnavailableError
+from fastapi_ignite.core.errors import ConfigurationError, IgniteError, UnavailableError
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 100  # an answer may take ANSWER_TIMEOUT_SECONDS, which is 90 by default
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 5
+QUEUE_SECONDS = 65  # a rate limit ends in a minute
 FIRST_PAUSE_SECONDS = 0.5
 LAST_PAUSE_SECONDS = 15.0
 PAGE = 100
@@ -80,9 +81,12 @@ class ServerAwayError(UnavailableError):
 class ApiClient:
     """Sends requests with a credential, and repeats those that may be repeated. Threads may share it.
 
-    A request is repeated for `patience_seconds` after the connection was lost, and after 429 and 503 as the server
-    asks (`Retry-After`). A POST carries an Idempotency-Key, so that a repetition changes nothing. `on_pause` is told
-    how many seconds the client waits, and why.
+    A request is repeated for `patience_seconds` after the connection was lost and after 503, and for `queue_seconds`
+    after 429, as the server asks (`Retry-After`). A POST carries an Idempotency-Key, so that a repetition changes
+    nothing. `on_pause` is told how many seconds the client waits, and why.
+
+    Raises:
+        ConfigurationError: The address or the credential cannot be sent.
     """
 
     def __init__(
@@ -91,10 +95,16 @@ class ApiClient:
         credential: str | None = None,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
+        queue_seconds: float = QUEUE_SECONDS,
         on_pause: Callable[[float, str], None] | None = None,
     ) -> None:
+        if not base_url.startswith(("http://", "https://")):
+            raise ConfigurationError(f"{base_url} is not the address of a server. It begins with http:// or https://.")
+        if credential and not (credential.isascii() and credential.isprintable()):
+            raise ConfigurationError("The token has characters that no token has. Copy it again.")
         self.base_url = base_url.rstrip("/")
         self.patience_seconds = patience_seconds
+        self.queue_seconds = queue_seconds
         self.on_pause = on_pause
         self._stopped = threading.Event()
         self._may_send_at = 0.0
@@ -146,27 +156,37 @@ class ApiClient:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
     ) -> dict[str, Any]:
-        """Send a request until it is answered, and return the JSON object of the answer.
+        """Send a request as `send` does, and return the JSON object of the answer."""
+        answer: dict[str, Any] = self.send(method, path, params=params, headers=headers, body=body).json()
+        return answer
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+    ) -> httpx2.Response:
+        """Send a request until it is answered, and return the answer, which has a JSON object.
 
         Raises:
             RequestRefusedError: The server refused it, or asked to wait for longer than the patience.
             ServerAwayError: The server could not be reached in time.
+            UnavailableError: Something else than this API answered.
         """
         sent_headers = self._headers(method, headers)
 
-        def send() -> httpx2.Response:
+        def attempt() -> httpx2.Response:
             content = body() if body else None
             query = _without_none(params)
             return self._http.request(method, self._url(path), params=query, headers=sent_headers, content=content)
 
-        response = self._until_answered(send)
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
+        response = self._until_answered(attempt)
+        if not response.headers.get("content-type", "").startswith("application/json"):
             raise UnavailableError(f"{response.url} is not an operation of this API. Check the address of the server.")
-        return answer
+        return response
 
     @contextmanager
     def events(self, path: str, body: Any) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
@@ -190,11 +210,12 @@ class ApiClient:
             response.close()
 
     def _until_answered(self, send: Callable[[], httpx2.Response]) -> httpx2.Response:
-        deadline = time.monotonic() + self.patience_seconds
+        began = time.monotonic()
         pause = FIRST_PAUSE_SECONDS
         while True:
             self._pause(self._may_send_at - time.monotonic(), "rate limit")
             refusal: IgniteError
+            patience = self.patience_seconds
             try:
                 response = send()
             except httpx2.TransportError as error:
@@ -208,9 +229,11 @@ class ApiClient:
                 problem = Problem.of(response)
                 refusal, reason = RequestRefusedError(problem), problem.code or str(problem.status)
                 seconds = problem.retry_after or pause
+                if problem.status == TOO_MANY_REQUESTS:
+                    patience = self.queue_seconds
                 if not problem.is_temporary:
                     raise refusal
-            if time.monotonic() + seconds > deadline or self._pause(seconds, reason):
+            if time.monotonic() + seconds > began + patience or self._pause(seconds, reason):
                 raise refusal
             pause = min(pause * 2, LAST_PAUSE_SECONDS)
 

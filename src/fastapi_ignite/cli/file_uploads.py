@@ -62,11 +62,15 @@ class HashedFile(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """An upload as the server knows it: its id, the number of files in each state, and the files."""
+    """An upload as the server knows it: its id, the number of files in each state, and the files.
+
+    `is_replay` says that this is the answer to an earlier request with the same files; some may be removed since.
+    """
 
     id: str
     counts: dict[str, int]
     files: list[dict[str, Any]]
+    is_replay: bool = False
 
 
 def hash_file(file: LocalFile) -> HashedFile:
@@ -111,18 +115,24 @@ def upload_group(
             counted += file_bytes
             on_bytes(file_bytes)
 
-    answer = client.request(
-        "POST",
-        f"/ingestion/projects/{project_id}/upload_and_attach",
-        params={"wait_seconds": 0},
-        headers={
-            "Content-Type": f"multipart/form-data; boundary={form.boundary}",
-            "Content-Length": str(form.length),
-            "Idempotency-Key": _idempotency_key(project_id, group, replaces),
-        },
-        body=body,
-    )
-    return _batch(answer)
+    try:
+        response = client.send(
+            "POST",
+            f"/ingestion/projects/{project_id}/upload_and_attach",
+            params={"wait_seconds": 0, "keep_folders": "true"},
+            headers={
+                "Content-Type": f"multipart/form-data; boundary={form.boundary}",
+                "Content-Length": str(form.length),
+                "Idempotency-Key": _idempotency_key(project_id, group, replaces),
+            },
+            body=body,
+        )
+    except BaseException:
+        on_bytes(-counted)
+        raise
+    answer = response.json()
+    replayed = response.headers.get("idempotent-replayed") == "true"
+    return Batch(answer["batch_id"], answer["file_counts"], answer["files"], is_replay=replayed)
 
 
 def read_batch(client: ApiClient, project_id: str, batch_id: str) -> Batch:
@@ -183,7 +193,3 @@ def _idempotency_key(project_id: str, group: Sequence[HashedFile], replaces: str
     for file, sha256 in group:
         digest.update(f"\n{sha256} {file.size} {file.name}".encode())
     return f"ingest-{digest.hexdigest()}"
-
-
-def _batch(answer: dict[str, Any]) -> Batch:
-    return Batch(answer["batch_id"], answer["file_counts"], answer["files"])
