@@ -33,6 +33,8 @@ COMMANDS = {
     "worker": Command("processes", "Process uploaded files, exports and other background jobs."),
     "scheduler": Command("processes", "Run the periodic jobs."),
     "db": Command("database", "Create, migrate, reset and check the database schema."),
+    "ingest": Command("ingest", "Send files and folders to a project, and say which files failed and why."),
+    "projects": Command("projects", "List and create the projects of a tenant."),
     "token": Command("tokens", "Print a bearer token for a tenant, signed with JWT_SECRET."),
     "admin-key": Command("admin_keys", "Create, list and revoke keys for the admin API."),
     "plans": Command("plans", "List and change subscription plans."),

@@ -17,10 +17,10 @@ from fastapi_ignite.http.deps import (
     SettingsDep,
     ensure_idempotent,
 )
+from fastapi_ignite.http.filenames import InvalidFilenameError
 from fastapi_ignite.http.idempotency import keyed_request
 from fastapi_ignite.http.multipart import (
     FileTooLargeError,
-    InvalidFilenameError,
     MultipartLimits,
     MultipartReader,
     TooManyFilesError,
@@ -95,13 +95,20 @@ async def _deletion_service(principal: PrincipalDep, session: SessionDep, jobs: 
 ProjectDeletionServiceDep = Annotated[ProjectDeletionService, Depends(_deletion_service)]
 
 
-async def _body(request: Request, settings: SettingsDep) -> MultipartReader:
+async def _body(
+    request: Request,
+    settings: SettingsDep,
+    *,
+    keep_folders: Annotated[
+        bool, Query(description="Keep the folders in the names: `guides/setup.txt` instead of `setup.txt`.")
+    ] = False,
+) -> MultipartReader:
     limits = MultipartLimits(
         max_file_bytes=settings.upload.max_file_bytes,
         max_request_bytes=settings.upload.max_request_bytes,
         max_files=settings.upload.max_files,
     )
-    return MultipartReader(request, limits=limits, field_name="files")
+    return MultipartReader(request, limits=limits, field_name="files", keep_folders=keep_folders)
 
 
 UploadBodyDep = Annotated[MultipartReader, Depends(_body)]
