@@ -29,12 +29,19 @@ COMMANDS = {
     "demo": Command(
         "demo", "Start everything in the background, ingest the sample documents, ask a question, and keep it running."
     ),
+    "logs": Command(
+        "logs", "Print the log of the stack that `demo` runs in the background. `up` prints its log itself."
+    ),
     "api": Command("processes", "Serve the API."),
     "worker": Command("processes", "Process uploaded files, exports and other background jobs."),
     "scheduler": Command("processes", "Run the periodic jobs."),
     "db": Command("database", "Create, migrate, reset and check the database schema."),
     "ingest": Command("ingest", "Send files and folders to a project, and say which files failed and why."),
+    "ask": Command("query", "Ask a question about the files of a project, and print the answer with its quotes."),
+    "search": Command("query", "Find the passages of a project that match best. No model is called."),
+    "status": Command("status", "Show the plan of a tenant, what is left of it, its projects, and their files."),
     "projects": Command("projects", "List and create the projects of a tenant."),
+    "tenants": Command("tenants", "List and create tenants."),
     "token": Command("tokens", "Print a bearer token for a tenant, signed with JWT_SECRET."),
     "admin-key": Command("admin_keys", "Create, list and revoke keys for the admin API."),
     "plans": Command("plans", "List and change subscription plans."),
