@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fastapi_ignite.cli.connection import AdminKey, Url, connect_as_admin
-from fastapi_ignite.cli.output import Json, print_json, print_table
+from fastapi_ignite.cli.output import Json, print_json, print_result, print_table
 from fastapi_ignite.core.errors import ConfigurationError
 
 group = typer.Typer(no_args_is_help=True, help="List and create tenants.")
@@ -54,7 +54,4 @@ def create_tenant(
     """Create a tenant with a plan, and print its id. In production this needs an admin key."""
     with connect_as_admin(url, admin_key) as client:
         tenant = client.post("/tenants/create", name=name, plan_id=plan, billing_cycle=cycle)
-    if as_json:
-        print_json(tenant)
-    else:
-        typer.echo(tenant["tenant_id"])
+    print_result(tenant["tenant_id"], tenant, as_json=as_json)
