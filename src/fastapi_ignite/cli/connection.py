@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Annotated
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import typer
@@ -21,7 +22,7 @@ Url = Annotated[
     typer.Option(
         "--url",
         envvar=["IGNITE_URL", "API_V1"],
-        help="URL of the API, up to /api/v1. Default: the stack of this data folder.",
+        help="URL of the server, or of its API up to /api/v1. Default: the stack of this data folder.",
     ),
 ]
 Token = Annotated[
@@ -60,12 +61,19 @@ def connect(url: str | None, token: str | None, tenant_id: UUID | None) -> ApiCl
             "There is no credential. Set IGNITE_API_KEY to an API key or a token of the tenant. Where JWT_SECRET is "
             "known, --tenant ID is enough; 'python cli.py tenants list' shows the ids."
         )
-    return ApiClient(url or local_url(), token or _signed(tenant_id, get_settings()))
+    return ApiClient(_base_url(url), token or _signed(tenant_id, get_settings()))
 
 
 def connect_as_admin(url: str | None, admin_key: str | None) -> ApiClient:
     """Return a client that acts for whoever runs the service, or for nobody without a key."""
-    return ApiClient(url or local_url(), admin_key)
+    return ApiClient(_base_url(url), admin_key)
+
+
+def _base_url(url: str | None) -> str:
+    """Return the given URL, with the default path if it has none, or that of this machine."""
+    if url is None:
+        return local_url()
+    return url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/api/v1"
 
 
 def local_url() -> str:

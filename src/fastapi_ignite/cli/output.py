@@ -6,13 +6,12 @@ import json
 import os
 import unicodedata
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.cells import cell_len
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 CELL_BORDERS = 3  # two spaces and a line
@@ -23,8 +22,22 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
+def print_result(text: str, value: Any, *, as_json: bool) -> None:
+    """Print what a command has done, as text or as JSON."""
+    if as_json:
+        print_json(value)
+    else:
+        typer.echo(text)
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows as a table, or one value a line if the terminal is too narrow. Nothing is cut."""
+    # `up` also imports this module, and would keep rich's 2 MB as long as it runs
+    from rich.cells import cell_len  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
     texts = [[plain(str(value)) for value in row] for row in rows]
     console = Console(highlight=False, soft_wrap=True)
     widths = [max(map(cell_len, column)) for column in zip(columns, *texts, strict=True)]

@@ -10,7 +10,7 @@ import typer
 
 from fastapi_ignite.cli.api_client import ApiClient
 from fastapi_ignite.cli.connection import Tenant, Token, Url, connect
-from fastapi_ignite.cli.output import Json, print_json, print_table
+from fastapi_ignite.cli.output import Json, print_json, print_result, print_table
 from fastapi_ignite.core.errors import InvalidInputError
 
 group = typer.Typer(no_args_is_help=True, help="List and create the projects of a tenant.")
@@ -45,10 +45,7 @@ def create_project(
     """Create a project, or find the one that has this name, and print its id."""
     with connect(url, token, tenant) as client:
         project = client.post("/ingestion/projects/create", name=name)
-    if as_json:
-        print_json(project)
-    else:
-        typer.echo(project["id"])
+    print_result(project["id"], project, as_json=as_json)
 
 
 def find_project(client: ApiClient, given: str, *, create: bool = False) -> dict[str, Any]:
