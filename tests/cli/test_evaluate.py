@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from fastapi_ignite.core.ids import new_id
 from infra.embedded_instances import wait_until
 from support.command_line import Finished, open_folder
 from support.embedding_server import EmbeddingServer, running_embedding_server
@@ -28,9 +29,18 @@ FACTS = {
     "violin": "The violin was repaired by a luthier in Cremona last winter.",
     "owl": "The owl of the belfry sleeps until the church bell rings.",
 }
-CORPUS = [{"_id": name, "title": f"Notes on the {name}", "text": text} for name, text in FACTS.items()]
 QUERIES = {"q1": "apple trees behind the barn", "q2": "when does the ferry leave", "q3": "who repaired the violin"}
 RELEVANT = {"q1": "orchard", "q2": "ferry", "q3": "violin"}
+
+
+def write_corpus(folder: Path, texts: Mapping[str, str]) -> None:
+    lines = [{"_id": name, "title": f"Notes on the {name}", "text": text} for name, text in texts.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+
+def read_corpus(folder: Path) -> dict[str, str]:
+    lines = map(json.loads, (folder / "corpus.jsonl").read_text().splitlines())
+    return {line["_id"]: line["text"] for line in lines}
 
 
 def words_of(text: str) -> list[float]:
@@ -91,10 +101,10 @@ async def evaluations() -> AsyncIterator[Evaluations]:
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
-    """Return a folder in BEIR layout."""
+    """Return a folder in BEIR layout, with texts that no other test has embedded."""
     folder = tmp_path / "notes"
     folder.mkdir()
-    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, CORPUS)))
+    write_corpus(folder, {name: f"{text} Noted as {new_id()}." for name, text in FACTS.items()})
     queries = [{"_id": name, "text": text} for name, text in QUERIES.items()]
     (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
     (folder / "qrels.tsv").write_text("\n".join(f"{query}\t{document}\t1" for query, document in RELEVANT.items()))
@@ -106,7 +116,7 @@ async def test_a_collection_is_measured_and_embedded_once(
 ) -> None:
     """A second run uploads the documents anew, and takes the vectors of the first. A changed document costs its own."""
     first = await evaluations.measure(str(collection), "--output", str(tmp_path / "first.json"))
-    assert first["about"]["documents"] == len(CORPUS)
+    assert first["about"]["documents"] == len(FACTS)
     assert first["about"]["engine"] == "local"
     assert {name: figures["value"] for name, figures in first["measures"].items()} == {
         "nDCG@10": 1.0,
@@ -116,14 +126,14 @@ async def test_a_collection_is_measured_and_embedded_once(
     }
     assert first["questions"]["q1"]["ranking"][0] == "orchard"
     assert set(first["latency_ms"]) == {"search"}, "nothing is known of answers, so none was asked for"
-    assert len(evaluations.passages()) == len(CORPUS)
+    assert len(evaluations.passages()) == len(FACTS)
 
     again = await evaluations.measure(str(collection), "--output", str(tmp_path / "second.json"))
     assert evaluations.passages() == []
     assert again["about"]["project_id"] != first["about"]["project_id"]
 
-    changed = [{**line, "text": f"{line['text']} It is so."} if line["_id"] == "owl" else line for line in CORPUS]
-    (collection / "corpus.jsonl").write_text("\n".join(map(json.dumps, changed)))
+    texts = read_corpus(collection)
+    write_corpus(collection, texts | {"owl": f"{texts['owl']} It is so."})
     third = await evaluations.measure(str(collection))
     (passage,) = evaluations.passages()
     assert "owl" in passage
@@ -178,8 +188,7 @@ async def test_answers_are_judged_and_feedback_is_replayed(evaluations: Evaluati
 async def test_an_interrupted_upload_goes_on_in_its_project(evaluations: Evaluations, collection: Path) -> None:
     """The first run is killed while it waits for an embedding server that is away."""
     tenant = (await evaluations.measure(str(collection)))["about"]["tenant_id"]
-    only = {"_id": "orchard", "title": "", "text": "Only apple trees behind the barn."}
-    (collection / "corpus.jsonl").write_text(json.dumps(only))
+    write_corpus(collection, {"orchard": f"Only apple trees behind the barn, {new_id()}."})
     evaluations.embedding.requests.clear()
     evaluations.embedding.status = 503
     process = evaluations.stack.commands.start("eval", str(collection))
