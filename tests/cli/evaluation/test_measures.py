@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 
 import pytest
 
 from fastapi_ignite.cli.evaluation.judging import Observation
-from fastapi_ignite.cli.evaluation.measures import compare_pairs, estimate, percentiles, ranking_measures
+from fastapi_ignite.cli.evaluation.measures import (
+    compare_pairs,
+    estimate,
+    percentiles,
+    ranking_measures,
+    require_libraries,
+)
 from fastapi_ignite.cli.evaluation.questioning import Observed
 from fastapi_ignite.cli.evaluation.report import Result, comparison_json, comparison_rows, differences
+from fastapi_ignite.core.errors import ConfigurationError
 
 
 def test_measures_of_a_ranking_worked_out_by_hand() -> None:
@@ -64,6 +72,14 @@ def test_equal_runs_do_not_differ() -> None:
 def test_percentiles_of_times() -> None:
     assert percentiles([float(value) for value in range(1, 102)]) == {"p50": 51.0, "p95": 96.0, "p99": 100.0}
     assert percentiles([]) == {}
+
+
+@pytest.mark.parametrize("library", ["ir_measures", "scipy"])
+def test_without_the_libraries_it_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    require_libraries()
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ConfigurationError, match="Install them with 'make evaluation' or 'pip install"):
+        require_libraries()
 
 
 def result(**values: float) -> Result:

@@ -18,8 +18,9 @@ candidates = st.lists(st.tuples(scores, st.one_of(st.none(), cosines)), max_size
 )
 
 
-def make(number: int, bm25: float, cosine: float | None) -> Candidate:
-    return Candidate(UUID(int=number), UUID(int=0), bm25, cosine)
+def make(number: int, bm25: float, cosine: float | None, document: int | None = None) -> Candidate:
+    """Make a chunk, in a document of its own if none is given."""
+    return Candidate(UUID(int=number), UUID(int=number if document is None else document), bm25, cosine)
 
 
 def order(found: list[Candidate]) -> list[int]:
@@ -66,6 +67,21 @@ def test_the_scale_of_the_words_does_not_matter(found: list[Candidate], factor: 
     assert order(scaled) == order(found)
 
 
+def test_a_second_passage_that_speaks_for_its_document_lifts_the_first() -> None:
+    """Two passages of one document fit nearly as well as the only one of another, which is a little better."""
+    alone, first, second = make(1, 5.1, 0.51), make(2, 5.0, 0.5, document=7), make(3, 4.9, 0.49, document=7)
+    others = [make(number, 1.0, 0.1) for number in range(10, 20)]
+    assert order([alone, first, second, *others])[:3] == [2, 1, 3]
+    apart = make(3, 4.9, 0.49)
+    assert order([alone, first, apart, *others])[:3] == [1, 2, 3], "of another document it lifts nothing"
+    poor = make(3, 0.5, 0.05, document=7)
+    assert order([alone, first, poor, *others])[:2] == [1, 2], "nor does one that is worse than the average"
+
+
+def test_a_second_passage_counts_nothing_where_nothing_is_embedded() -> None:
+    assert order([make(1, 5.1, None), make(2, 5.0, None, document=7), make(3, 4.9, None, document=7)]) == [1, 2, 3]
+
+
 def test_meaning_outweighs_words_once_all_is_embedded() -> None:
     by_words, by_meaning = make(1, 10.0, 0.1), make(2, 2.0, 0.9)
     assert order([by_words, by_meaning]) == [2, 1]
@@ -96,3 +112,10 @@ def test_more_candidates_do_not_change_the_order_of_the_first_ones() -> None:
     deeper = [make(1000 + number, 0.0, chance.uniform(-0.5, 0.1)) for number in range(SCALED_BY)]
     assert order(best + deeper)[:SCALED_BY] == order(best)
     assert all(0 <= ranked.score <= 1 for ranked in fuse(best + deeper))
+
+
+def test_an_exact_rare_word_is_not_lost_among_what_means_nearly_the_same() -> None:
+    """One chunk alone holds the asked word, and a hundred others are nearer in meaning."""
+    chance = random.Random(4)
+    nearer = [make(number, 0.0, chance.uniform(0.3, 0.6)) for number in range(1, 101)]
+    assert order([*nearer, make(999, 7.0, 0.2)])[0] == 999
