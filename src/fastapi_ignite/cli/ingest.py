@@ -20,7 +20,6 @@ from fastapi_ignite.cli.progress import IngestProgress
 from fastapi_ignite.cli.projects import find_project
 from fastapi_ignite.core.errors import IgniteError
 
-AWAY_SECONDS = 60
 QUEUE_SECONDS = 3600  # so long the server may have as many unfinished files as it takes
 SHOWN_PAUSE_SECONDS = 5
 SHOWN_NAMES = 10
@@ -44,6 +43,9 @@ def ingest(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Process files again that have failed or were cancelled earlier.")
     ] = False,
+    patience: Annotated[
+        int, typer.Option(min=1, max=86400, help="For how many seconds to try again while the server is away.")
+    ] = 60,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     url: Url = None,
     token: Token = None,
@@ -59,7 +61,7 @@ def ingest(
     found = find_files(paths)
     with connect(url, token, tenant) as client:
         project_id = find_project(client, project, create=create)["id"]
-        client.patience_seconds, client.queue_seconds = AWAY_SECONDS, QUEUE_SECONDS
+        client.patience_seconds, client.queue_seconds = patience, QUEUE_SECONDS
         byte_count = sum(file.size for file in found.files)
         with IngestProgress(files=len(found.files), byte_count=byte_count, quiet=quiet) as progress:
             client.on_pause = lambda seconds, reason: _note_pause(progress, seconds, reason)
