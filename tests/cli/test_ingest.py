@@ -39,17 +39,6 @@ def make_folder(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def stored(acme: TenantCommands, project_id: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    after: dict[str, str] = {}
-    while True:
-        page = acme.get(f"/ingestion/projects/{project_id}/files", **after)
-        rows += page["files"]
-        if not page["has_more"]:
-            return rows
-        after = {"after": page["next_after"]}
-
-
 def charged(acme: TenantCommands) -> int:
     used: int = acme.get("/limits/current")["usage"]["chars_uploaded"]
     return used
@@ -80,7 +69,7 @@ def test_a_run_that_is_killed_in_an_upload_is_resumed_without_sending_anything_t
         assert len(set(proxy.accepted)) == len(proxy.accepted) == 10
         assert cut in repeated, "the group that was cut off has the same key again"
 
-    rows = stored(acme, project)
+    rows = acme.files_of(project)
     assert Counter(row["filename"] for row in rows) == Counter(files.keys())
     assert failed(summary).keys() == BROKEN
     assert failed(summary)["picture.png"] == "unsupported_type"
@@ -106,7 +95,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_nothing_is_doubled(acme: 
         summary = acme.json("ingest", "Docs", str(tmp_path), "--create", IGNITE_URL=proxy.url)
         assert [upload.key for upload in proxy.uploads] == [proxy.uploads[0].key] * 2
     assert (summary["files"]["completed"], summary["failures"]) == (3, [])
-    assert [row["filename"] for row in stored(acme, summary["project_id"])] == ["0.txt", "1.txt", "2.txt"]
+    assert [row["filename"] for row in acme.files_of(summary["project_id"])] == ["0.txt", "1.txt", "2.txt"]
     assert charged(acme) == len("Line 0.\n") * 3
 
 
@@ -117,11 +106,11 @@ def test_files_that_were_removed_since_are_sent_again_within_the_lifetime_of_the
     (tmp_path / "a.txt").write_text("Nine apple trees.")
     (tmp_path / "b.txt").write_text("Ten pear trees.")
     project = acme.json("ingest", "Docs", str(tmp_path), "--create")["project_id"]
-    for row in stored(acme, project):
+    for row in acme.files_of(project):
         acme.remove(project, row["id"])
     summary = acme.json("ingest", "Docs", str(tmp_path))
     assert (summary["files"]["sent"], summary["files"]["completed"]) == (2, 2)
-    assert len(stored(acme, project)) == 2
+    assert len(acme.files_of(project)) == 2
 
 
 def test_a_quota_that_ends_in_the_middle_stops_the_run_and_another_one_goes_on(
@@ -179,7 +168,7 @@ def test_what_cannot_be_sent_is_named_and_the_rest_is_sent(acme: TenantCommands,
         "not_sent": 0,
         "empty": 1,
     }
-    assert {row["filename"] for row in stored(acme, summary["project_id"])} == {"good.txt", 'say "hi"; now.txt'}
+    assert {row["filename"] for row in acme.files_of(summary["project_id"])} == {"good.txt", 'say "hi"; now.txt'}
     again = acme.json("ingest", "Docs", str(tmp_path))
     assert (again["files"]["sent"], again["files"]["already_there"]) == (0, 2)
 
@@ -199,7 +188,7 @@ def test_equal_files_of_one_name_are_each_there_once(acme: TenantCommands, tmp_p
     for sent in (2, 0):
         summary = acme.json("ingest", "Docs", *each, "--create")
         assert (summary["files"]["sent"], summary["files"]["completed"]) == (sent, 2)
-    assert len(stored(acme, summary["project_id"])) == 2
+    assert len(acme.files_of(summary["project_id"])) == 2
     assert charged(acme) == len("The same words.")
 
 
@@ -261,4 +250,4 @@ def test_a_server_that_goes_away_in_the_middle_is_resumed_later(acme: TenantComm
     assert summary["files"]["sent"] + summary["files"]["not_sent"] == 60
     resumed = acme.json(*command)
     assert (resumed["files"]["completed"], resumed["files"]["not_sent"]) == (57, 0)
-    assert len(stored(acme, resumed["project_id"])) == 60
+    assert len(acme.files_of(resumed["project_id"])) == 60

@@ -35,6 +35,17 @@ class TenantCommands:
         headers = {"Authorization": f"Bearer {self.token}"}
         return httpx2.get(f"{self.api}{path}", params=params, headers=headers).raise_for_status().json()
 
+    def files_of(self, project_id: str) -> list[dict[str, Any]]:
+        """Return all files of a project."""
+        rows: list[dict[str, Any]] = []
+        page: dict[str, str] = {}
+        while True:
+            answer = self.get(f"/ingestion/projects/{project_id}/files", **page)
+            rows += answer["files"]
+            if not answer["has_more"]:
+                return rows
+            page = {"after": answer["next_after"]}
+
     def remove(self, project_id: str, file_id: str) -> None:
         """Remove a file and its bytes, as another client would."""
         httpx2.delete(

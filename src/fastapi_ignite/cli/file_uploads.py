@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
@@ -147,14 +148,23 @@ def read_batch(client: ApiClient, project_id: str, batch_id: str) -> Batch:
 
 
 def wait_for_batch(
-    client: ApiClient, project_id: str, batch_id: str, *, on_counts: Callable[[dict[str, int]], None] = lambda _: None
+    client: ApiClient,
+    project_id: str,
+    batch_id: str,
+    *,
+    seconds: float = inf,
+    on_counts: Callable[[dict[str, int]], None] = lambda _: None,
 ) -> Batch:
-    """Wait until no file of the batch is in progress, and return it. `on_counts` gets the counts after each look."""
+    """Wait until no file of the batch is in progress or `seconds` are over, and return the batch.
+
+    `on_counts` gets the counts after each look.
+    """
+    deadline = time.monotonic() + seconds
     pause = FIRST_LOOK_SECONDS
     while True:
         counts = client.get(f"/ingestion/projects/{project_id}/batches/{batch_id}", limit=1)["file_counts"]
         on_counts(counts)
-        if not counts["in_progress"]:
+        if not counts["in_progress"] or time.monotonic() > deadline:
             return read_batch(client, project_id, batch_id)
         time.sleep(pause)
         pause = min(pause * 1.5, LAST_LOOK_SECONDS)
