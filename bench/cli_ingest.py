@@ -3,8 +3,8 @@
     python -m bench.cli_ingest [--files 500] [--kills 3] [--parallel 4]
 
 Starts `cli.py up` on a folder and a port of its own. The files are notes, tables, pages, PDFs and Word documents; one
-in fifty is broken. Each run but the last is killed (SIGKILL) as soon as the server has a further part of the files. A
-proxy counts the uploads. At the end every file must be in the project once, and be charged once.
+in fifty is broken. Each run but the last is killed (SIGKILL) in the middle of an upload. A proxy counts the uploads.
+At the end every file must be in the project once and be charged once, and one more run must send nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -50,15 +51,16 @@ def make_files(folder: Path, count: int) -> int:
     return total
 
 
-def run_until_killed(command: subprocess.Popen[str], proxy: RecordingProxy, uploads: int) -> str:
-    """Kill a run once the server has accepted so many uploads in all, and tell what happened."""
-    while command.poll() is None:
-        if len(proxy.accepted) >= uploads:
-            os.killpg(command.pid, signal.SIGKILL)
-            command.communicate()
-            return f"killed after {len(proxy.accepted)} accepted uploads"
-        time.sleep(LOOK_SECONDS)
-    return f"ended by itself with {command.returncode}: {command.communicate()[1][-300:]}"
+def run_until_killed(command: subprocess.Popen[str], proxy: RecordingProxy, upload: int) -> str:
+    """Kill a run when half of the body of this upload has arrived, and tell what happened."""
+    proxy.hold_body = upload
+    while not proxy.held.wait(LOOK_SECONDS):
+        if command.poll() is not None:
+            return f"ended by itself with {command.returncode}: {command.communicate()[1][-300:]}"
+    os.killpg(command.pid, signal.SIGKILL)
+    command.communicate()
+    proxy.cut()
+    return f"killed in upload {upload}, after {len(proxy.accepted)} accepted ones"
 
 
 def main() -> None:
@@ -91,9 +93,9 @@ def show(stack: RunningStack, made: Path, options: argparse.Namespace) -> None:
         arguments += ["--parallel", str(options.parallel)]
         began = time.monotonic()
         for kill in range(1, options.kills + 1):
-            wanted = kill * options.files // 20 // (options.kills + 1)
+            upload = kill * options.files // 20 // (options.kills + 1)
             running = commands.start(*arguments, IGNITE_API_KEY=token, IGNITE_URL=proxy.url)
-            print(f"run {kill}: {run_until_killed(running, proxy, wanted)}")
+            print(f"run {kill}: {run_until_killed(running, proxy, upload)}")
         last = time.monotonic()
         finished = commands.start(*arguments, IGNITE_API_KEY=token, IGNITE_URL=proxy.url)
         output, error = finished.communicate()
@@ -102,6 +104,11 @@ def show(stack: RunningStack, made: Path, options: argparse.Namespace) -> None:
     summary = json.loads(output)
     report(tenant, proxy, summary, files)
     print(f"exit code {finished.returncode}; last run {ended - last:.1f} s, all runs {ended - began:.1f} s")
+    began = time.monotonic()
+    again = json.loads(commands.start(*arguments, IGNITE_API_KEY=token).communicate()[0])
+    print(f"once more: {again['files']['sent']} sent, {time.monotonic() - began:.1f} s")
+    print(f"peak memory of a run: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f} MiB")
+    assert not again["files"]["sent"]
 
 
 def report(tenant: TenantCommands, proxy: RecordingProxy, summary: dict[str, Any], files: Path) -> None:

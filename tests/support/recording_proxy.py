@@ -44,6 +44,12 @@ class RecordingProxy:
             self.uploads.append(RecordedUpload(key, length))
             return self.uploads[-1], len(self.uploads)
 
+    def cut(self) -> None:
+        """Cut off the upload that is held, and hold no other one."""
+        self.hold_body = None
+        self.release.set()
+        self.held, self.release = threading.Event(), threading.Event()
+
     @property
     def accepted(self) -> list[str]:
         """Return the keys of the uploads that the server accepted."""
@@ -101,8 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
         left = length
         while left:
             if held and left <= length // 2:
+                release = self.server.recorded.release
                 self.server.recorded.held.set()
-                self.server.recorded.release.wait()
+                release.wait()
                 return False
             block = self.rfile.read(min(left, BLOCK_BYTES, max(1, length // 4)))
             if not block:
