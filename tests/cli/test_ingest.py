@@ -144,6 +144,7 @@ def test_a_quota_that_ends_in_the_middle_stops_the_run_and_another_one_goes_on(
 def test_what_cannot_be_sent_is_named_and_the_rest_is_sent(acme: TenantCommands, tmp_path: Path) -> None:
     (tmp_path / "good.txt").write_text("Nine apple trees.")
     (tmp_path / 'say "hi"; now.txt').write_text("A name with signs.")
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("A name that is not UTF-8.")
     (tmp_path / "empty.txt").touch()
     (tmp_path / ".hidden.txt").write_text("hidden")
     (tmp_path / "large.txt").write_bytes(b"x" * 200_001)
@@ -159,18 +160,22 @@ def test_what_cannot_be_sent_is_named_and_the_rest_is_sent(acme: TenantCommands,
         "large.txt": "file_too_large",
     }
     assert summary["files"] == {
-        "found": 7,
-        "sent": 2,
+        "found": 8,
+        "sent": 3,
         "already_there": 0,
-        "completed": 2,
+        "completed": 3,
         "failed": 4,
         "in_progress": 0,
         "not_sent": 0,
         "empty": 1,
     }
-    assert {row["filename"] for row in acme.files_of(summary["project_id"])} == {"good.txt", 'say "hi"; now.txt'}
+    assert {row["filename"] for row in acme.files_of(summary["project_id"])} == {
+        "good.txt",
+        'say "hi"; now.txt',
+        "caf\N{REPLACEMENT CHARACTER}.txt",
+    }
     again = acme.json("ingest", "Docs", str(tmp_path))
-    assert (again["files"]["sent"], again["files"]["already_there"]) == (0, 2)
+    assert (again["files"]["sent"], again["files"]["already_there"]) == (0, 3)
 
 
 def test_without_waiting_the_files_are_reported_as_in_progress(acme: TenantCommands, tmp_path: Path) -> None:
@@ -248,6 +253,8 @@ def test_a_server_that_goes_away_in_the_middle_is_resumed_later(acme: TenantComm
     assert summary["files"]["not_sent"] > 0
     assert "does not answer" in summary["stopped_by"]["message"]
     assert summary["files"]["sent"] + summary["files"]["not_sent"] == 60
+    not_sent = [failure for failure in summary["failures"] if failure["status"] == "not_sent"]
+    assert len(not_sent) == summary["files"]["not_sent"]
     resumed = acme.json(*command)
     assert (resumed["files"]["completed"], resumed["files"]["not_sent"]) == (57, 0)
     assert len(acme.files_of(resumed["project_id"])) == 60

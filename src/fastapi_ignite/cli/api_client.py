@@ -203,7 +203,10 @@ class ApiClient:
 
         response = self._until_answered(send)
         try:
-            yield ((event.event, json.loads(event.data)) for event in httpx2.EventSource(response))
+            if response.headers.get("content-type", "").startswith("application/json"):  # a replay is not streamed
+                yield iter([("done", json.loads(response.read()))])
+            else:
+                yield ((event.event, json.loads(event.data)) for event in httpx2.EventSource(response))
         except httpx2.TransportError as error:
             raise ServerAwayError(f"The answer of {self.base_url} was cut off ({_reason(error)}).") from error
         finally:

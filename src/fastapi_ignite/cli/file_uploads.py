@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ class LocalFile:
     path: Path
     name: str
     size: int
+
+    @property
+    def shown_path(self) -> str:
+        """Return the path as text that can be printed; what is not UTF-8 in it is replaced."""
+        return readable(self.path)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the bytes of the file.
@@ -72,6 +78,11 @@ class Batch(NamedTuple):
     counts: dict[str, int]
     files: list[dict[str, Any]]
     is_replay: bool = False
+
+
+def readable(path: Path) -> str:
+    """Return a path as text that can be printed. A path of Linux may have any bytes."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def hash_file(file: LocalFile) -> HashedFile:

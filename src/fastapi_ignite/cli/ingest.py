@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,8 +14,10 @@ from rich.filesize import decimal
 
 from fastapi_ignite.cli.api_client import ApiClient
 from fastapi_ignite.cli.connection import Tenant, Token, Url, connect
+from fastapi_ignite.cli.file_uploads import readable
 from fastapi_ignite.cli.found_files import FoundFiles, find_files
-from fastapi_ignite.cli.ingest_run import IngestRun, Outcome, reason_of
+from fastapi_ignite.cli.ingest_report import Outcome, reason_of
+from fastapi_ignite.cli.ingest_run import IngestRun
 from fastapi_ignite.cli.output import Json, plain, print_json, print_table
 from fastapi_ignite.cli.progress import IngestProgress
 from fastapi_ignite.cli.projects import find_project
@@ -74,6 +77,8 @@ def ingest(
                 progress=progress,
             )
             interrupted = _carry_out(run, client, threads=parallel, wait=wait)
+    if run.stopped_by and not isinstance(run.stopped_by, IgniteError):
+        raise run.stopped_by  # a defect
     summary = _summary(project_id, found, run, seconds=time.monotonic() - began)
     if as_json:
         print_json(summary)
@@ -96,11 +101,11 @@ def _carry_out(run: IngestRun, client: ApiClient, *, threads: int, wait: bool) -
     except KeyboardInterrupt:
         run.stop(IgniteError("It was interrupted."))
         client.stop()
-        run.report_unfinished()
         return True
     except IgniteError as error:
-        run.stop(error)
-        run.report_unfinished()
+        run.stop_and_wait(error)
+    finally:
+        run.report.end()
     return False
 
 
@@ -111,16 +116,19 @@ def _note_pause(progress: IngestProgress, seconds: float, reason: str) -> None:
 
 def _summary(project_id: str, found: FoundFiles, run: IngestRun, *, seconds: float) -> dict[str, Any]:
     outcomes = [
-        *run.outcomes,
-        *(Outcome(str(each.path), each.path.name, "failed", None, each.code, each.reason) for each in found.unusable),
+        *run.report.outcomes,
+        *(
+            Outcome(readable(each.path), readable(Path(each.path.name)), "failed", None, each.code, each.reason)
+            for each in found.unusable
+        ),
     ]
     statuses = Counter(outcome.status for outcome in outcomes)
     return {
         "project_id": project_id,
         "files": {
             "found": len(found.files) + len(found.empty) + len(found.unusable),
-            "sent": run.sent,
-            "already_there": run.already_there,
+            "sent": run.report.sent,
+            "already_there": run.report.already_there,
             "completed": statuses["completed"],
             "failed": statuses["failed"] + statuses["cancelled"],
             "in_progress": statuses["in_progress"],
@@ -133,7 +141,7 @@ def _summary(project_id: str, found: FoundFiles, run: IngestRun, *, seconds: flo
         if run.stopped_by is None
         else dict(zip(("code", "message"), reason_of(run.stopped_by), strict=True)),
         "failures": [asdict(outcome) for outcome in outcomes if outcome.is_failure],
-        "empty": [str(path) for path in found.empty],
+        "empty": [readable(path) for path in found.empty],
     }
 
 
