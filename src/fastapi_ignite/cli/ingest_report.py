@@ -117,6 +117,7 @@ def reason_of(error: Exception) -> tuple[str, str]:
 
 def _outcome(file: LocalFile, row: dict[str, Any]) -> Outcome:
     error = row["last_error"] or {}
+    code, message = error.get("code"), error.get("message")
     if row["status"] == "cancelled" and not error:
-        error = {"code": "cancelled", "message": "It was cancelled or removed."}
-    return Outcome(file.shown_path, file.name, row["status"], row["id"], error.get("code"), error.get("message"))
+        code, message = "cancelled", "It was cancelled or removed."
+    return Outcome(file.shown_path, file.name, row["status"], row["id"], code, message)
