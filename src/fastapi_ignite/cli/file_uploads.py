@@ -112,7 +112,7 @@ def upload_group(
     another key. `on_bytes` is called with the number of bytes just sent; it is negative if they must be sent again.
 
     Raises:
-        RequestRefusedError, ServerAwayError: As `ApiClient.request`.
+        RequestRefusedError, ServerAwayError: As `ApiClient.send`.
         FileChangedError: A file has changed since it was found. The server keeps nothing of the request.
     """
     form = _MultipartForm(group)
