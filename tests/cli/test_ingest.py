@@ -83,7 +83,7 @@ def test_a_run_that_is_killed_in_an_upload_is_resumed_without_sending_anything_t
     again = acme.run("ingest", project, str(tmp_path))
     assert again.code == 1
     assert "0 sent, 60 were in the project already" in again.output
-    assert "1 files, unsupported_type: Pictures" in again.output
+    assert "1 file, unsupported_type: Pictures" in again.output
     assert charged(acme) == before
 
 

@@ -171,7 +171,7 @@ def _print_failures(failures: Sequence[dict[str, Any]]) -> None:
     for code, group in sorted(by_code.items(), key=lambda each: -len(each[1])):
         messages = {failure["message"] for failure in group}
         typer.echo(
-            f"{len(group):,} files, {plain(code)}: {plain(messages.pop()) if len(messages) == 1 else ''}".rstrip()
+            f"{len(group):,} {'file' if len(group) == 1 else 'files'}, {plain(code)}: {plain(messages.pop()) if len(messages) == 1 else ''}".rstrip()
         )
         for failure in group[:SHOWN_NAMES]:
             message = f": {plain(failure['message'])}" if messages else ""

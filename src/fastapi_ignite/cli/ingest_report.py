@@ -66,11 +66,11 @@ class IngestReport:
         """Follow the files of a batch, and return those that it does not have, because they were removed."""
         by_content = defaultdict(list)
         for row in rows:
-            by_content[row["filename"], row["sha256"]].append(row)
+            by_content[row["sha256"]].append(row)
         removed = []
         with self._lock:
             for hashed in group:
-                matching = by_content[hashed.file.name, hashed.sha256]
+                matching = by_content[hashed.sha256]
                 if matching:
                     self._followed[batch_id][matching.pop()["id"]] = hashed.file
                 else:

@@ -19,7 +19,7 @@ from fastapi_ignite.cli.file_uploads import (
 from fastapi_ignite.cli.ingest_report import IngestReport
 from fastapi_ignite.cli.progress import IngestProgress
 from fastapi_ignite.cli.stored_files import StoredFiles
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.core.errors import IgniteError, UnavailableError
 
 MAX_GROUP_BYTES = 16 * 2**20
 FIRST_LOOK_SECONDS = 0.5
@@ -177,7 +177,7 @@ class IngestRun:
         self._progress.add_sent(len(group) - len(removed))
         if removed:
             if repetitions >= _REPETITIONS:
-                raise IgniteError("Files are removed from the project as fast as they are sent.")
+                raise UnavailableError("Files are removed from the project as fast as they are sent.")
             self._send(removed, batch.id, repetitions + 1)
 
     def _send_parts(
