@@ -170,12 +170,11 @@ def _print_failures(failures: Sequence[dict[str, Any]]) -> None:
         by_code[failure["code"]].append(failure)
     for code, group in sorted(by_code.items(), key=lambda each: -len(each[1])):
         messages = {failure["message"] for failure in group}
-        typer.echo(
-            f"{len(group):,} {'file' if len(group) == 1 else 'files'}, {plain(code)}: {plain(messages.pop()) if len(messages) == 1 else ''}".rstrip()
-        )
+        common = plain(group[0]["message"]) if len(messages) == 1 else ""
+        typer.echo(f"{len(group):,} {'file' if len(group) == 1 else 'files'}, {plain(code)}: {common}".rstrip())
         for failure in group[:SHOWN_NAMES]:
-            message = f": {plain(failure['message'])}" if messages else ""
-            typer.echo(f"    {plain(failure['path'])}{message}")
+            own = "" if common else f": {plain(failure['message'])}"
+            typer.echo(f"    {plain(failure['path'])}{own}")
         if len(group) > SHOWN_NAMES:
             typer.echo(f"    and {len(group) - SHOWN_NAMES:,} more; --json lists all")
 
