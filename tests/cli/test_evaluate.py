@@ -115,6 +115,7 @@ async def test_a_collection_is_measured_and_embedded_once(
     evaluations: Evaluations, collection: Path, tmp_path: Path
 ) -> None:
     """A second run uploads the documents anew, and takes the vectors of the first. A changed document costs its own."""
+    evaluations.embedding.requests.clear()
     first = await evaluations.measure(str(collection), "--output", str(tmp_path / "first.json"))
     assert first["about"]["documents"] == len(FACTS)
     assert first["about"]["engine"] == "local"

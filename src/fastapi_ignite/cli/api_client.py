@@ -26,7 +26,7 @@ TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 
 # It makes the body of a request anew for each attempt.
-Body = Callable[[], Iterable[bytes]]
+Body = Callable[[], bytes | Iterable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +126,13 @@ class ApiClient:
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """Return the JSON object of a GET. Parameters that are None are left out."""
-        return self.request("GET", path, params=params)
+        return _json_object(self.send("GET", path, params=params))
 
     def post(self, path: str, *, body: Any = None, **params: Any) -> dict[str, Any]:
         """Return the JSON object of a POST."""
-        if body is None:
-            return self.request("POST", path, params=params)
-        content = [json.dumps(body).encode()]
-        return self.request(
-            "POST", path, params=params, headers={"Content-Type": "application/json"}, body=lambda: content
-        )
+        content = b"" if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if content else {}
+        return _json_object(self.send("POST", path, params=params, headers=headers, body=lambda: content))
 
     def pages(self, path: str, key: str, **params: Any) -> Iterator[dict[str, Any]]:
         """Yield the rows of a list, which `key` names in the answers, from all of its pages."""
@@ -147,19 +144,6 @@ class ApiClient:
             if not page.get("has_more", after is not None):
                 return
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
-    ) -> dict[str, Any]:
-        """Send a request as `send` does, and return the JSON object of the answer."""
-        answer: dict[str, Any] = self.send(method, path, params=params, headers=headers, body=body).json()
-        return answer
-
     def send(
         self,
         method: str,
@@ -169,7 +153,7 @@ class ApiClient:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
     ) -> httpx2.Response:
-        """Send a request until it is answered, and return the answer, which has a JSON object.
+        """Send a request until it is answered, and return the answer, which is a JSON object.
 
         Raises:
             RequestRefusedError: The server refused it, or asked to wait for longer than the patience.
@@ -193,7 +177,7 @@ class ApiClient:
         """Send a POST, and yield its server-sent events as pairs of name and data.
 
         Raises:
-            As `request`; after the first event also ServerAwayError.
+            As `send`; after the first event also ServerAwayError.
         """
         headers = self._headers("POST", {"Content-Type": "application/json", "Accept": "text/event-stream"})
 
@@ -203,7 +187,10 @@ class ApiClient:
 
         response = self._until_answered(send)
         try:
-            yield ((event.event, json.loads(event.data)) for event in httpx2.EventSource(response))
+            if response.headers.get("content-type", "").startswith("application/json"):  # a replay is not streamed
+                yield iter([("done", json.loads(response.read()))])
+            else:
+                yield ((event.event, json.loads(event.data)) for event in httpx2.EventSource(response))
         except httpx2.TransportError as error:
             raise ServerAwayError(f"The answer of {self.base_url} was cut off ({_reason(error)}).") from error
         finally:
@@ -258,6 +245,11 @@ class ApiClient:
     def _headers(method: str, headers: Mapping[str, str] | None) -> dict[str, str]:
         key = {} if method == "GET" else {"Idempotency-Key": uuid4().hex, "Prefer": "idempotency=replay"}
         return {**key, **(headers or {})}
+
+
+def _json_object(response: httpx2.Response) -> dict[str, Any]:
+    body: dict[str, Any] = response.json()
+    return body
 
 
 def _without_none(params: Mapping[str, Any] | None) -> dict[str, Any]:

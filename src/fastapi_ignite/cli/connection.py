@@ -15,7 +15,7 @@ from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.security import sign_token
 
-TOKEN_SECONDS = 3600
+TOKEN_SECONDS = 12 * 3600  # an `ingest` may take hours
 
 Url = Annotated[
     str | None,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
@@ -33,6 +35,11 @@ class LocalFile:
     path: Path
     name: str
     size: int
+
+    @property
+    def shown_path(self) -> str:
+        """Return the path as text that can be printed; what is not UTF-8 in it is replaced."""
+        return readable(self.path)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the bytes of the file.
@@ -73,6 +80,11 @@ class Batch(NamedTuple):
     is_replay: bool = False
 
 
+def readable(path: Path) -> str:
+    """Return a path as text that can be printed. A path of Linux may have any bytes."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def hash_file(file: LocalFile) -> HashedFile:
     """Compute the SHA-256 of a file.
 
@@ -100,7 +112,7 @@ def upload_group(
     another key. `on_bytes` is called with the number of bytes just sent; it is negative if they must be sent again.
 
     Raises:
-        RequestRefusedError, ServerAwayError: As `ApiClient.request`.
+        RequestRefusedError, ServerAwayError: As `ApiClient.send`.
         FileChangedError: A file has changed since it was found. The server keeps nothing of the request.
     """
     form = _MultipartForm(group)
@@ -147,14 +159,23 @@ def read_batch(client: ApiClient, project_id: str, batch_id: str) -> Batch:
 
 
 def wait_for_batch(
-    client: ApiClient, project_id: str, batch_id: str, *, on_counts: Callable[[dict[str, int]], None] = lambda _: None
+    client: ApiClient,
+    project_id: str,
+    batch_id: str,
+    *,
+    seconds: float = inf,
+    on_counts: Callable[[dict[str, int]], None] = lambda _: None,
 ) -> Batch:
-    """Wait until no file of the batch is in progress, and return it. `on_counts` gets the counts after each look."""
+    """Wait until no file of the batch is in progress or `seconds` are over, and return the batch.
+
+    `on_counts` gets the counts after each look.
+    """
+    deadline = time.monotonic() + seconds
     pause = FIRST_LOOK_SECONDS
     while True:
         counts = client.get(f"/ingestion/projects/{project_id}/batches/{batch_id}", limit=1)["file_counts"]
         on_counts(counts)
-        if not counts["in_progress"]:
+        if not counts["in_progress"] or time.monotonic() > deadline:
             return read_batch(client, project_id, batch_id)
         time.sleep(pause)
         pause = min(pause * 1.5, LAST_LOOK_SECONDS)

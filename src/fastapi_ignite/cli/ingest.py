@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,14 +14,15 @@ from rich.filesize import decimal
 
 from fastapi_ignite.cli.api_client import ApiClient
 from fastapi_ignite.cli.connection import Tenant, Token, Url, connect
+from fastapi_ignite.cli.file_uploads import readable
 from fastapi_ignite.cli.found_files import FoundFiles, find_files
-from fastapi_ignite.cli.ingest_run import IngestRun, Outcome, reason_of
+from fastapi_ignite.cli.ingest_report import Outcome, reason_of
+from fastapi_ignite.cli.ingest_run import IngestRun
 from fastapi_ignite.cli.output import Json, plain, print_json, print_table
 from fastapi_ignite.cli.progress import IngestProgress
 from fastapi_ignite.cli.projects import find_project
 from fastapi_ignite.core.errors import IgniteError
 
-AWAY_SECONDS = 60
 QUEUE_SECONDS = 3600  # so long the server may have as many unfinished files as it takes
 SHOWN_PAUSE_SECONDS = 5
 SHOWN_NAMES = 10
@@ -44,6 +46,9 @@ def ingest(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Process files again that have failed or were cancelled earlier.")
     ] = False,
+    patience: Annotated[
+        int, typer.Option(min=1, max=86400, help="For how many seconds to try again while the server is away.")
+    ] = 60,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     url: Url = None,
     token: Token = None,
@@ -59,7 +64,7 @@ def ingest(
     found = find_files(paths)
     with connect(url, token, tenant) as client:
         project_id = find_project(client, project, create=create)["id"]
-        client.patience_seconds, client.queue_seconds = AWAY_SECONDS, QUEUE_SECONDS
+        client.patience_seconds, client.queue_seconds = patience, QUEUE_SECONDS
         byte_count = sum(file.size for file in found.files)
         with IngestProgress(files=len(found.files), byte_count=byte_count, quiet=quiet) as progress:
             client.on_pause = lambda seconds, reason: _note_pause(progress, seconds, reason)
@@ -72,6 +77,8 @@ def ingest(
                 progress=progress,
             )
             interrupted = _carry_out(run, client, threads=parallel, wait=wait)
+    if run.stopped_by and not isinstance(run.stopped_by, IgniteError):
+        raise run.stopped_by  # a defect
     summary = _summary(project_id, found, run, seconds=time.monotonic() - began)
     if as_json:
         print_json(summary)
@@ -94,11 +101,11 @@ def _carry_out(run: IngestRun, client: ApiClient, *, threads: int, wait: bool) -
     except KeyboardInterrupt:
         run.stop(IgniteError("It was interrupted."))
         client.stop()
-        run.report_unfinished()
         return True
     except IgniteError as error:
-        run.stop(error)
-        run.report_unfinished()
+        run.stop_and_wait(error)
+    finally:
+        run.report.end()
     return False
 
 
@@ -109,16 +116,19 @@ def _note_pause(progress: IngestProgress, seconds: float, reason: str) -> None:
 
 def _summary(project_id: str, found: FoundFiles, run: IngestRun, *, seconds: float) -> dict[str, Any]:
     outcomes = [
-        *run.outcomes,
-        *(Outcome(str(each.path), each.path.name, "failed", None, each.code, each.reason) for each in found.unusable),
+        *run.report.outcomes,
+        *(
+            Outcome(readable(each.path), readable(Path(each.path.name)), "failed", None, each.code, each.reason)
+            for each in found.unusable
+        ),
     ]
     statuses = Counter(outcome.status for outcome in outcomes)
     return {
         "project_id": project_id,
         "files": {
             "found": len(found.files) + len(found.empty) + len(found.unusable),
-            "sent": run.sent,
-            "already_there": run.already_there,
+            "sent": run.report.sent,
+            "already_there": run.report.already_there,
             "completed": statuses["completed"],
             "failed": statuses["failed"] + statuses["cancelled"],
             "in_progress": statuses["in_progress"],
@@ -131,7 +141,7 @@ def _summary(project_id: str, found: FoundFiles, run: IngestRun, *, seconds: flo
         if run.stopped_by is None
         else dict(zip(("code", "message"), reason_of(run.stopped_by), strict=True)),
         "failures": [asdict(outcome) for outcome in outcomes if outcome.is_failure],
-        "empty": [str(path) for path in found.empty],
+        "empty": [readable(path) for path in found.empty],
     }
 
 
@@ -160,12 +170,11 @@ def _print_failures(failures: Sequence[dict[str, Any]]) -> None:
         by_code[failure["code"]].append(failure)
     for code, group in sorted(by_code.items(), key=lambda each: -len(each[1])):
         messages = {failure["message"] for failure in group}
-        typer.echo(
-            f"{len(group):,} files, {plain(code)}: {plain(messages.pop()) if len(messages) == 1 else ''}".rstrip()
-        )
+        common = plain(group[0]["message"]) if len(messages) == 1 else ""
+        typer.echo(f"{len(group):,} {'file' if len(group) == 1 else 'files'}, {plain(code)}: {common}".rstrip())
         for failure in group[:SHOWN_NAMES]:
-            message = f": {plain(failure['message'])}" if messages else ""
-            typer.echo(f"    {plain(failure['path'])}{message}")
+            own = "" if common else f": {plain(failure['message'])}"
+            typer.echo(f"    {plain(failure['path'])}{own}")
         if len(group) > SHOWN_NAMES:
             typer.echo(f"    and {len(group) - SHOWN_NAMES:,} more; --json lists all")
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi_ignite.cli.api_client import ApiClient, RequestRefusedError
@@ -18,60 +16,18 @@ from fastapi_ignite.cli.file_uploads import (
     read_batch,
     upload_group,
 )
+from fastapi_ignite.cli.ingest_report import IngestReport
 from fastapi_ignite.cli.progress import IngestProgress
-from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.cli.stored_files import StoredFiles
+from fastapi_ignite.core.errors import IgniteError, UnavailableError
 
 MAX_GROUP_BYTES = 16 * 2**20
-LOOK_SECONDS = 0.5
+FIRST_LOOK_SECONDS = 0.5
+LAST_LOOK_SECONDS = 3.0  # a look is a request of the tenant
 STALL_SECONDS = 60
 # They hold for every other file too. A subscription, a token or a quota must change first.
 _FINAL_STATUSES = frozenset({401, 402, 403, 404, 429, 503})
 _REPETITIONS = 5  # how often the files of an answered request may have been removed since
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a file. `status` is that of the API, or `not_sent`. Only failures have a code and a message."""
-
-    path: str
-    name: str
-    status: str
-    file_id: str | None = None
-    code: str | None = None
-    message: str | None = None
-
-    @property
-    def is_failure(self) -> bool:
-        return self.status in {"failed", "cancelled", "not_sent"}
-
-
-class StoredFiles:
-    """The files of the project that no local file was found to be yet, by name and bytes."""
-
-    def __init__(self, client: ApiClient, project_id: str) -> None:
-        self._client = client
-        self._project_id = project_id
-        self._lock = threading.Lock()
-        self._known: defaultdict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
-        self._taken: set[str] = set()
-
-    def read(self) -> None:
-        """Read the list of the project's files."""
-        for row in self._client.pages(f"/ingestion/projects/{self._project_id}/files", "files"):
-            kept = {key: row[key] for key in ("id", "status", "batch_id", "last_error")}
-            with self._lock:
-                if row["id"] not in self._taken:
-                    self._known[row["filename"], row["sha256"]][row["id"]] = kept
-
-    def take(self, file: HashedFile) -> dict[str, Any] | None:
-        """Return a stored file with this name and these bytes, each one once, or None."""
-        with self._lock:
-            rows = self._known.get((file.file.name, file.sha256))
-            if not rows:
-                return None
-            file_id, row = rows.popitem()
-            self._taken.add(file_id)
-            return row
 
 
 class IngestRun:
@@ -99,11 +55,8 @@ class IngestRun:
         self._stored = StoredFiles(client, project_id)
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._following: defaultdict[str, dict[str, LocalFile]] = defaultdict(dict)
         self._max_file_bytes: int | None = None
-        self.outcomes: list[Outcome] = []
-        self.already_there = 0
-        self.sent = 0
+        self.report = IngestReport()
         self.stopped_by: Exception | None = None
 
     def start(self, threads: int) -> None:
@@ -118,10 +71,10 @@ class IngestRun:
         """Wait until every group was sent and every file is processed."""
         counts: dict[str, dict[str, int]] = {}
         stalled_at = time.monotonic() + STALL_SECONDS
+        pause = FIRST_LOOK_SECONDS
         while True:
             sending = any(thread.is_alive() for thread in self._threads)
-            with self._lock:
-                unfinished = next(iter(self._following), None)
+            unfinished = self.report.next_batch()
             if unfinished is None and not sending:
                 break
             if unfinished is not None:
@@ -129,34 +82,32 @@ class IngestRun:
                 counts[unfinished] = self._look_at(unfinished)
                 if counts[unfinished] != before:
                     stalled_at = time.monotonic() + STALL_SECONDS
+                    pause = FIRST_LOOK_SECONDS
             if unfinished is None or counts[unfinished]["in_progress"]:
                 self._show_processed(counts.get(unfinished or "", {}))
-                time.sleep(LOOK_SECONDS)
+                time.sleep(pause)
+                pause = min(pause * 1.5, LAST_LOOK_SECONDS)
             if time.monotonic() > stalled_at:
                 stalled_at = time.monotonic() + STALL_SECONDS
                 self._progress.note(f"No file was finished for {STALL_SECONDS} s. {self._workers()}")
         self._show_processed({})
 
     def wait_until_sent(self) -> None:
-        """Wait until every group was sent; their files are reported as they are now."""
+        """Wait until every group was sent."""
         for thread in self._threads:
             while thread.is_alive():  # a join without an end would keep Ctrl-C waiting
-                thread.join(LOOK_SECONDS)
-        self.report_unfinished()
-
-    def report_unfinished(self) -> None:
-        """Report the files that the server has and has not finished, as far as that is known here."""
-        with self._lock:
-            for files in self._following.values():
-                self.outcomes += [
-                    Outcome(str(file.path), file.name, "in_progress", file_id) for file_id, file in files.items()
-                ]
-            self._following.clear()
+                thread.join(FIRST_LOOK_SECONDS)
 
     def stop(self, error: Exception) -> None:
-        """Send nothing more. Files that were not sent yet are reported with this error."""
+        """Begin no upload any more. Files that were not sent yet are reported with this error."""
         with self._lock:
             self.stopped_by = self.stopped_by or error
+
+    def stop_and_wait(self, error: Exception) -> None:
+        """Stop, end every pause of the uploads under way, and wait until they have ended."""
+        self.stop(error)
+        self._client.stop()
+        self.wait_until_sent()
 
     def _send_groups(self) -> None:
         while True:
@@ -168,10 +119,10 @@ class IngestRun:
                 if self.stopped_by is None:
                     self._send(self._not_stored(group))
                 else:
-                    self._refuse(group, self.stopped_by)
+                    self.report.refuse(group, self.stopped_by)
             except Exception as error:  # noqa: BLE001  # any error ends the run, and is reported with each file
                 self.stop(error)
-                self._refuse(group, error)
+                self.report.refuse(group, error)
 
     def _not_stored(self, group: Sequence[LocalFile]) -> list[HashedFile]:
         """Compute the hashes of a group, and return those files that the project does not have."""
@@ -180,7 +131,7 @@ class IngestRun:
             try:
                 hashed = hash_file(file)
             except FileChangedError as error:
-                self._fail(file, "unreadable", error.reason)
+                self.report.fail(file, "unreadable", error.reason)
                 continue
             row = self._stored.take(hashed)
             if row is None:
@@ -194,12 +145,7 @@ class IngestRun:
         self._progress.add_sent(1)
         if self._retry_failed and row["status"] in {"failed", "cancelled"}:
             row = self._retried(row)
-        with self._lock:
-            self.already_there += 1
-            if row["status"] == "in_progress":
-                self._following[row["batch_id"]][row["id"]] = file
-            else:
-                self.outcomes.append(_outcome(file, row))
+        self.report.find(file, row)
 
     def _retried(self, row: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -218,7 +164,7 @@ class IngestRun:
                 self._client, self._project_id, group, replaces=replaces, on_bytes=self._progress.add_bytes
             )
         except FileChangedError as error:
-            self._fail(error.file, "unreadable", error.reason)
+            self.report.fail(error.file, "unreadable", error.reason)
             self._send([each for each in group if each.file is not error.file], replaces, repetitions)
             return
         except RequestRefusedError as error:
@@ -227,28 +173,12 @@ class IngestRun:
         rows = batch.files
         if batch.is_replay:  # how the files were then says nothing about how they are now
             rows = read_batch(self._client, self._project_id, batch.id).files
-        removed = self._accept(group, batch.id, rows)
+        removed = self.report.accept(group, batch.id, rows)
+        self._progress.add_sent(len(group) - len(removed))
         if removed:
             if repetitions >= _REPETITIONS:
-                raise IgniteError("Files are removed from the project as fast as they are sent.")
+                raise UnavailableError("Files are removed from the project as fast as they are sent.")
             self._send(removed, batch.id, repetitions + 1)
-
-    def _accept(self, group: Sequence[HashedFile], batch_id: str, rows: Sequence[dict[str, Any]]) -> list[HashedFile]:
-        """Follow the files of a batch, and return those that it does not have, because they were removed."""
-        by_content = defaultdict(list)
-        for row in rows:
-            by_content[row["filename"], row["sha256"]].append(row)
-        removed = []
-        with self._lock:
-            for hashed in group:
-                matching = by_content[hashed.file.name, hashed.sha256]
-                if matching:
-                    self._following[batch_id][matching.pop()["id"]] = hashed.file
-                else:
-                    removed.append(hashed)
-            self.sent += len(group) - len(removed)
-        self._progress.add_sent(len(group) - len(removed))
-        return removed
 
     def _send_parts(
         self, group: Sequence[HashedFile], error: RequestRefusedError, replaces: str, repetitions: int
@@ -270,7 +200,7 @@ class IngestRun:
         elif problem.code == "file_too_large" and self._learn_limit(group, problem.members.get("max_bytes")):
             self._send(group, replaces, repetitions)
         elif len(group) == 1:
-            self._fail(group[0].file, problem.code or str(problem.status), problem.detail)
+            self.report.fail(group[0].file, problem.code or str(problem.status), problem.detail)
         else:
             half = len(group) // 2
             self._send(group[:half], replaces, repetitions)
@@ -288,7 +218,7 @@ class IngestRun:
         kept = [each for each in group if limit is None or each.file.size <= limit]
         for each in group:
             if limit is not None and each.file.size > limit:
-                self._fail(each.file, "file_too_large", f"A file may have at most {limit} bytes.")
+                self.report.fail(each.file, "file_too_large", f"A file may have at most {limit} bytes.")
         return kept
 
     def _look_at(self, batch_id: str) -> dict[str, int]:
@@ -297,16 +227,11 @@ class IngestRun:
         counts: dict[str, int] = self._client.get(path, limit=1)["file_counts"]
         if counts["in_progress"]:
             return counts
-        rows = {row["id"]: row for row in read_batch(self._client, self._project_id, batch_id).files}
-        with self._lock:
-            for file_id, file in self._following.pop(batch_id).items():
-                gone = {"id": file_id, "status": "cancelled", "last_error": None}
-                self.outcomes.append(_outcome(file, rows.get(file_id, gone)))
+        self.report.finish(batch_id, read_batch(self._client, self._project_id, batch_id).files)
         return counts
 
     def _show_processed(self, counts: dict[str, int]) -> None:
-        with self._lock:
-            statuses = Counter(outcome.status for outcome in self.outcomes)
+        statuses = self.report.statuses()
         failed = statuses["failed"] + statuses["cancelled"] + counts.get("failed", 0)
         self._progress.set_processed(completed=statuses["completed"] + counts.get("processed", 0), failed=failed)
 
@@ -316,29 +241,6 @@ class IngestRun:
         except IgniteError as error:
             return error.detail
         return f"The server says: status {ready['status']}, worker {ready['worker']}."
-
-    def _fail(self, file: LocalFile, code: str, message: str, status: str = "failed") -> None:
-        with self._lock:
-            self.outcomes.append(Outcome(str(file.path), file.name, status, None, code, message))
-
-    def _refuse(self, group: Sequence[LocalFile], error: Exception) -> None:
-        """Report the files of a group that have no outcome as not sent."""
-        with self._lock:
-            known = {outcome.path for outcome in self.outcomes}
-            known |= {str(file.path) for files in self._following.values() for file in files.values()}
-        code, message = reason_of(error)
-        for file in group:
-            if str(file.path) not in known:
-                self._fail(file, code, message, "not_sent")
-
-
-def reason_of(error: Exception) -> tuple[str, str]:
-    """Return the code and the words of an error."""
-    if isinstance(error, RequestRefusedError):
-        return error.problem.code or str(error.problem.status), error.problem.detail
-    if isinstance(error, IgniteError):
-        return error.code, error.detail
-    return type(error).__name__, str(error)
 
 
 def _groups(files: Sequence[LocalFile], group_files: int) -> Iterator[list[LocalFile]]:
@@ -352,10 +254,3 @@ def _groups(files: Sequence[LocalFile], group_files: int) -> Iterator[list[Local
         size += file.size
     if group:
         yield group
-
-
-def _outcome(file: LocalFile, row: dict[str, Any]) -> Outcome:
-    error = row["last_error"] or {}
-    code = error.get("code") or ("cancelled" if row["status"] == "cancelled" else None)
-    message = error.get("message") or ("It was cancelled or removed." if row["status"] == "cancelled" else None)
-    return Outcome(str(file.path), file.name, row["status"], row["id"], code, message)

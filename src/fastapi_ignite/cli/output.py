@@ -55,7 +55,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 def plain(text: str) -> str:
     """Replace the control characters of a text that others wrote, because a terminal would obey them."""
     return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(each) == "Cc" and each not in "\n\t" else each
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(each) in {"Cc", "Cs"} and each not in "\n\t" else each
         for each in text
     )
 

@@ -186,7 +186,7 @@ class TestQuestionFolder:
             read_question_folder(write(documents__guide_dot_txt="x", **files))
 
     def test_without_documents_it_says_so(self, write: Write) -> None:
-        with pytest.raises(DatasetError, match="there is no file"):
+        with pytest.raises(DatasetError, match="there is no such folder"):
             read_question_folder(write(questions_dot_jsonl=[{"question": "x", "answer": ""}]))
 
 

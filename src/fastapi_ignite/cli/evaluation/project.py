@@ -12,7 +12,8 @@ from typing import Any
 from fastapi_ignite.cli.api_client import ApiClient
 from fastapi_ignite.cli.evaluation.datasets import Dataset
 from fastapi_ignite.cli.file_uploads import LocalFile
-from fastapi_ignite.cli.ingest_run import IngestRun, Outcome
+from fastapi_ignite.cli.ingest_report import Outcome
+from fastapi_ignite.cli.ingest_run import IngestRun
 from fastapi_ignite.cli.progress import IngestProgress
 from fastapi_ignite.core.errors import UnavailableError
 
@@ -60,7 +61,7 @@ def fill_project(
     _wait_for_embeddings(client, project_id)
     embedded = time.monotonic()
     change = {"name": f"{label} {project_id}", "metadata": {DATASET: dataset.name, DOCUMENTS: dataset.digest}}
-    client.request(
+    client.send(
         "PATCH",
         f"/ingestion/projects/{project_id}",
         headers={"Content-Type": "application/json"},
@@ -68,7 +69,7 @@ def fill_project(
     )
     for project in earlier:
         if project["id"] != project_id:
-            client.request("DELETE", f"/ingestion/projects/{project['id']}")
+            client.send("DELETE", f"/ingestion/projects/{project['id']}")
     return FilledProject(project_id, unread, ingested - began, embedded - ingested)
 
 
@@ -104,7 +105,7 @@ def _ingest(client: ApiClient, project_id: str, files: Sequence[LocalFile]) -> l
             raise
     if run.stopped_by is not None:
         raise run.stopped_by
-    return [outcome for outcome in run.outcomes if outcome.is_failure]
+    return [outcome for outcome in run.report.outcomes if outcome.is_failure]
 
 
 def _wait_for_embeddings(client: ApiClient, project_id: str) -> None:

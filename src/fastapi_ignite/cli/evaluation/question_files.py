@@ -8,13 +8,15 @@ refused. `rejected` has answers that should not be given again.
 from __future__ import annotations
 
 import csv
-import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fastapi_ignite.cli.evaluation.datasets import Dataset, DatasetError, Document, Evidence, Question
 from fastapi_ignite.cli.evaluation.json_lines import json_lines
+from fastapi_ignite.cli.file_uploads import hash_file
+from fastapi_ignite.cli.found_files import find_files
 
 DOCUMENTS = "documents"
 
@@ -60,21 +62,24 @@ def _documents(folder: Path) -> tuple[dict[str, Document], dict[str, str]]:
     """Return the documents by their paths in the folder, and the document of each path and of each name that is the
     only one of its kind. Files of the same content are one document, as they are for the API.
     """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: there is no such folder.")
+    found = find_files([str(folder)])
+    if found.unusable:
+        raise DatasetError(f"{found.unusable[0].path}: {found.unusable[0].reason}")
     documents: dict[str, Document] = {}
-    by_content: dict[bytes, str] = {}
-    known: dict[str, str] = {}
-    names: dict[str, set[str]] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
-        if name.startswith(".") or "/." in name:
-            continue
-        known[name] = by_content.setdefault(hashlib.sha256(path.read_bytes()).digest(), name)
-        names.setdefault(path.name, set()).add(known[name])
-        if known[name] == name:
-            documents[name] = Document(name, name, path)
+    by_content: dict[str, str] = {}
+    paths: dict[str, str] = {}
+    names: defaultdict[str, set[str]] = defaultdict(set)
+    for file in sorted(found.files, key=lambda file: file.name):
+        document_id = by_content.setdefault(hash_file(file).sha256, file.name)
+        paths[file.name] = document_id
+        names[PurePosixPath(file.name).name].add(document_id)
+        if document_id == file.name:
+            documents[document_id] = Document(document_id, document_id, file.path)
     if not documents:
-        raise DatasetError(f"{folder}: there is no file.")
-    return documents, {name: ids.pop() for name, ids in names.items() if len(ids) == 1} | known
+        raise DatasetError(f"{folder}: there is no file, or only empty ones.")
+    return documents, {name: ids.pop() for name, ids in names.items() if len(ids) == 1} | paths
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

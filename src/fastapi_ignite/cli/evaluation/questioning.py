@@ -92,7 +92,7 @@ class Questioner:
             observation.answered = self._answered(answer)
             observation.measures |= judge_answer(question, observation.answered)
             if self._tidy:
-                self._client.request("DELETE", f"/query/conversations/{answer['conversation_id']}")
+                self._client.send("DELETE", f"/query/conversations/{answer['conversation_id']}")
         return observation
 
     def _search(self, query: str, **wanted: int) -> dict[str, Any]:

@@ -19,12 +19,15 @@ from fastapi_ignite.cli.evaluation.questioning import Observed, Questioner
 from fastapi_ignite.cli.evaluation.report import Result
 
 SHOWN_FILES = 10
+AWAY_SECONDS = 60
+QUEUE_SECONDS = 3600  # a large collection has more files than a tenant may have unfinished
 
 
 def evaluate_documents(
     client: ApiClient, dataset: Dataset, console: Console, *, reuse: bool, search_only: bool
 ) -> Result:
     """Upload the documents into a project of their own, and ask the questions."""
+    client.patience_seconds, client.queue_seconds = AWAY_SECONDS, QUEUE_SECONDS
     with tempfile.TemporaryDirectory(prefix="ignite-eval-") as folder:
         project = fill_project(client, dataset, Path(folder), reuse=reuse, note=console.print)
     for outcome in project.unread[:SHOWN_FILES]:
