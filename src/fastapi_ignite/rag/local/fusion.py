@@ -12,9 +12,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 DENSE_WEIGHT = 0.57
-# What the second best passage of a document adds to its best one, as a share of its own score where that is above the
-# average: a document that speaks of the question twice is more likely to be about it.
+# What the second best passage of a document adds to its best one: this share of its score above the threshold, which is
+# a fifth of a standard deviation. A document that speaks of the question twice is more likely to be about it.
 SECOND_PASSAGE = 0.05
+SECOND_ABOVE = 0.2
 # The candidates of each search that the averages are taken of, however many more are ranked: otherwise more wanted
 # results would change the order of the first ones.
 SCALED_BY = 100
@@ -108,7 +109,7 @@ def _add_second_passages(candidates: Sequence[Candidate], scores: list[float], f
         if best.setdefault(document_id, position) != position:
             second.setdefault(document_id, scores[position])
     for document_id, score in second.items():
-        scores[best[document_id]] += factor * max(score, 0.0)
+        scores[best[document_id]] += factor * max(score - SECOND_ABOVE, 0.0)
 
 
 def _embedded_share(candidates: Iterable[Candidate]) -> float:
