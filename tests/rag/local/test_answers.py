@@ -95,7 +95,7 @@ class TestAnswers:
     async def test_passages_come_best_first(self, library: tuple[RagProject, dict[UUID, str]]) -> None:
         project, documents = library
         found = await Retriever(project.database, Embedders("minilm")).retrieve(
-            project.tenant_id, project.project_id, "Does the warranty end in March, or days after delivery?", limit=3
+            project.tenant_id, project.project_id, "Does the warranty end in March, or months after delivery?", limit=3
         )
         assert found is not None
         assert [documents[passage.document_id] for passage in found.passages[:2]] == [PUMP, LEAVE]

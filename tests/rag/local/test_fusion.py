@@ -71,6 +71,18 @@ def test_meaning_outweighs_words_once_all_is_embedded() -> None:
     assert order([by_words, by_meaning]) == [2, 1]
 
 
+def test_a_word_of_one_document_brings_it_to_the_top() -> None:
+    """The cosine of a name or a number tells nothing, and must not bury the only document that holds it."""
+    near = [make(number, 0.0, 0.3 + number / 1000) for number in range(100)]
+    assert order([*near, make(100, 7.0, -0.1)])[0] == 100
+
+
+def test_a_part_that_holds_more_of_the_question_lifts_its_chunk() -> None:
+    one, other = make(1, 5.0, None), make(2, 4.0, None)
+    assert order([one._replace(part_bm25=2.0), other._replace(part_bm25=6.0)]) == [2, 1]
+    assert order([one, other]) == [1, 2]
+
+
 def test_the_first_few_embedded_chunks_do_not_climb_over_better_ones() -> None:
     waiting = [make(number, 10.0 - number, None) for number in range(9)]
     assert order([*waiting, make(99, 1.0, 0.2)])[-1] == 99

@@ -68,7 +68,13 @@ async def add(project: RagProject, chunks: int, *, near: Vectors | None = None) 
 async def search(project: RagProject, tenant_id: UUID | None = None) -> list[UUID]:
     """Search by meaning alone, and return the documents of the chunks that were found."""
     found = await find_candidates(
-        project.database, tenant_id or project.tenant_id, project.project_id, [], sparsevec_text({0: 1.0}), QUESTION
+        project.database,
+        tenant_id or project.tenant_id,
+        project.project_id,
+        [],
+        sparsevec_text({0: 1.0}),
+        QUESTION,
+        None,
     )
     return [candidate.document_id for candidate in found]
 

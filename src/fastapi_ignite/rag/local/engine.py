@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.model_sections import EmbeddingSettings
+from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.answers.passage import Quote, cite, present, said
 from fastapi_ignite.rag.answers.verified_stream import VerifiedStream
@@ -32,16 +33,21 @@ from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.embedding_backfill import Backfill
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
+from fastapi_ignite.rag.local.index_rows import averages_of
 from fastapi_ignite.rag.local.indexing import PreparedDocument, prepare_document, write_documents
+from fastapi_ignite.rag.local.lexical import AverageLengths
 from fastapi_ignite.rag.local.models import Chunk, TermStat
+from fastapi_ignite.rag.local.parts import PART_CHUNKS
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.vector_indexes import VectorIndexes
 
-PURGE_BATCH = 1000
+PURGE_BATCH = 125 * PART_CHUNKS
 TERMS_BATCH = 5000
 DOCUMENTS_BATCH = 100
 SHORT_TEXT = 4_000
+# A search corrects scores by the averages of its moment, so those that a document is written with may be older.
+AVERAGES_SECONDS = 10
 
 
 class LocalEngine:
@@ -68,6 +74,7 @@ class LocalEngine:
         self._retriever = Retriever(database, self._embedders)
         self._backfill = Backfill(database, self._embedders)
         self._vector_indexes = vector_indexes
+        self._averages = Remembered(self._look_up_averages, seconds=AVERAGES_SECONDS)
 
     async def verify(self) -> None:
         await self._embedders.verify()
@@ -88,9 +95,19 @@ class LocalEngine:
             )
 
     async def prepare(self, source: DocumentSource) -> PreparedDocument:
+        project = (source.tenant_id, source.project_id)
+        averages = await self._averages.get(project)
+        if averages is None:
+            self._averages.forget(project)  # the first documents are just being written
         if len(source.extracted.text) <= SHORT_TEXT:  # less than a millisecond, and a hop into a thread costs as much
-            return prepare_document(source)
-        return await asyncio.to_thread(prepare_document, source)
+            return prepare_document(source, averages)
+        return await asyncio.to_thread(prepare_document, source, averages)
+
+    async def _look_up_averages(self, project: tuple[UUID, UUID]) -> AverageLengths | None:
+        tenant_id, project_id = project
+        async with self._database.tenant(tenant_id) as session:
+            row = await LocalIndexRepository(session, tenant_id).find_index(project_id)
+        return averages_of(row) if row else None
 
     async def write_together(self, session: AsyncSession, prepared: Sequence[PreparedIndex]) -> None:
         await write_documents(session, [each for each in prepared if isinstance(each, PreparedDocument)])

@@ -1,25 +1,42 @@
-"""Fuses two rankings by a weighted sum of scores, each scaled to 0..1 among the candidates of its question.
+"""Fuses two rankings by a weighted sum of their scores, in standard deviations from the mean of the candidates.
 
-Reciprocal ranks were worse on every collection tried: they forget by how much one candidate beats the next.
+Both legs have scores of their own scale. Scaled to 0..1 instead, the best by words counts as much where all are much
+alike as where it alone holds a rare word. Reciprocal ranks forget the scores altogether. docs/adr/0044 has the figures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean, pstdev
 from typing import NamedTuple
 from uuid import UUID
 
-# The best of 0.4, 0.5, 0.6, 0.7 for MiniLM on cranfield and within 0.001 of it on xquad.
+# The best of 0.5, 0.55, 0.6, 0.65 on cranfield, SciFact and XQuAD together.
 DENSE_WEIGHT = 0.6
+# What the words alone have found may be far from the question. Below this no distance counts, so that a word which no
+# other document holds brings its own document to the top.
+_LOWEST_DENSE = -1.0
 
 
 class Candidate(NamedTuple):
-    """A chunk that either search found, with its exact score in both. `cosine` is None while it is not embedded."""
+    """A chunk that either search found, with its exact scores in both.
+
+    `cosine` is None while the chunk is not embedded. `part_bm25` is the score of the part of its document that it
+    belongs to, or None in chunks of a version that had no parts.
+    """
 
     chunk_id: UUID
     document_id: UUID
     bm25: float
     cosine: float | None
+    part_bm25: float | None = None
+
+    @property
+    def by_words(self) -> float:
+        """Return the chunk's score with its part's; 0 where the chunk holds no word of the question."""
+        if self.bm25 <= 0:
+            return 0.0
+        return self.bm25 + (self.bm25 if self.part_bm25 is None else self.part_bm25)
 
 
 class Ranked(NamedTuple):
@@ -35,24 +52,32 @@ def fuse(candidates: Sequence[Candidate]) -> list[Ranked]:
     A chunk without an embedding is ranked by its words alone: a zero in place of the missing half would sink it below
     every embedded chunk (nDCG@10 on xquad, half of it embedded: 0.62, words alone 0.97). And the dense weight grows
     with the share of the lexical candidates that are embedded: at full weight the best of the first few embedded
-    chunks, scaled to 1, would stand above better ones whose turn has not come (cranfield, a twentieth embedded:
-    0.347, with the growing weight 0.384, words alone 0.385).
+    chunks would stand above better ones whose turn has not come.
     """
-    best = max((candidate.bm25 for candidate in candidates), default=0.0)
+    words = [candidate.by_words for candidate in candidates]
     weight = DENSE_WEIGHT * _embedded_share(candidates)
-    cosines = [candidate.cosine for candidate in candidates if candidate.cosine is not None]
-    low, span = (min(cosines), max(cosines) - min(cosines)) if cosines else (0.0, 0.0)
-
-    ranked = []
-    for candidate in candidates:
-        lexical = candidate.bm25 / best if best > 0 else 0.0
-        if candidate.cosine is None:
-            score = lexical
-        else:
-            dense = (candidate.cosine - low) / span if span > 0 else 1.0
-            score = weight * dense + (1 - weight) * lexical
-        ranked.append(Ranked(candidate, score))
+    lexical = _standard_scores(words)
+    dense = iter(_standard_scores([each.cosine for each in candidates if each.cosine is not None]))
+    sums = [
+        score if candidate.cosine is None else weight * max(next(dense), _LOWEST_DENSE) + (1 - weight) * score
+        for candidate, score in zip(candidates, lexical, strict=True)
+    ]
+    low, high = min(sums, default=0.0), max(sums, default=0.0)
+    span = high - low
+    ranked = [
+        Ranked(candidate, (value - low) / span if span > 0 else 1.0)
+        for candidate, value in zip(candidates, sums, strict=True)
+    ]
     return sorted(ranked, key=lambda entry: (-entry.score, entry.candidate.chunk_id))
+
+
+def _standard_scores(values: Sequence[float]) -> list[float]:
+    """Return the distance of each value from the mean, in standard deviations; 0 where all are equal."""
+    if not values:
+        return []
+    mean = fmean(values)
+    deviation = pstdev(values, mean)
+    return [(value - mean) / deviation if deviation > 0 else 0.0 for value in values]
 
 
 def _embedded_share(candidates: Iterable[Candidate]) -> float:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
 
-from fastapi_ignite.rag.text.analysis import analyze
-
 K1 = 1.2
 B = 0.75
-# Terms in a chunk, without stop words. A constant, because weights are fixed when a chunk is written; chunks are much
-# of one length, and a factor common to all of them does not change their order.
-AVERAGE_LENGTH = 110
 DIMENSIONS = 1 << 20
 # Postings one question may walk. About 3 µs each, so this bounds the time of a search, not the size of a project;
 # with 5,000 of 56,787 chunks nDCG@10 fell by at most 0.002.
@@ -25,25 +19,40 @@ CANDIDATE_BUDGET = 5_000
 
 @dataclass(frozen=True, slots=True)
 class LexicalForm:
-    """The form in which the lexical index holds a chunk."""
+    """The form in which the lexical index holds a text. `length` is its number of terms, with repetitions.
+
+    `weights` were computed with `average_length`. When the average of the project has changed since, a search corrects
+    the score (`bm25_length_factor` in the migrations).
+    """
 
     terms: tuple[int, ...]  # distinct posting ids, ascending
     weights: Mapping[int, float]  # BM25's document side, by dimension
+    length: int
+    average_length: float
 
 
-def lexical_form(project_id: UUID, text: str) -> LexicalForm:
-    frequencies = Counter(analyze(text))
+@dataclass(frozen=True, slots=True)
+class AverageLengths:
+    """How many terms a chunk and a part of a project have on average."""
+
+    chunk: float
+    part: float
+
+
+def lexical_form(project_id: UUID, frequencies: Mapping[str, int], average_length: float) -> LexicalForm:
+    """Return the form of a text with these frequencies of terms. Texts of its project have so many terms on average."""
     postings = sorted({posting_id(project_id, term) for term in frequencies})
-    return LexicalForm(tuple(postings), document_weights(frequencies))
+    weights = document_weights(frequencies, average_length)
+    return LexicalForm(tuple(postings), weights, sum(frequencies.values()), average_length)
 
 
-def document_weights(frequencies: Mapping[str, int]) -> dict[int, float]:
+def document_weights(frequencies: Mapping[str, int], average_length: float) -> dict[int, float]:
     """Return BM25's `tf·(k1+1) / (tf + k1·(1-b+b·dl/avgdl))` by dimension (Robertson and Zaragoza 2009, section 3.4).
 
-    Two terms of one chunk that share a dimension (0.5 % of chunks of 100 terms) add up.
+    Two terms of one text that share a dimension (0.5 % of texts of 100 terms) add up.
     """
     length = sum(frequencies.values())
-    norm = K1 * (1 - B + B * length / AVERAGE_LENGTH)
+    norm = K1 * (1 - B + B * length / average_length)
     weights: dict[int, float] = {}
     for term, frequency in frequencies.items():
         place = dimension(term)
@@ -51,9 +60,9 @@ def document_weights(frequencies: Mapping[str, int]) -> dict[int, float]:
     return weights
 
 
-def inverse_document_frequency(chunk_count: int, frequency: int) -> float:
+def inverse_document_frequency(count: int, frequency: int) -> float:
     """Return the IDF in Lucene's form, which is never negative. The counts may differ by a hidden document."""
-    rest = max(chunk_count - frequency, 0)
+    rest = max(count - frequency, 0)
     return math.log(1 + (rest + 0.5) / (frequency + 0.5))
 
 

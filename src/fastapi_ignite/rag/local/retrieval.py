@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -13,7 +13,7 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.answers.passage import Passage
 from fastapi_ignite.rag.engine import AttributeCondition
 from fastapi_ignite.rag.local.embedders import Embedders
-from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
+from fastapi_ignite.rag.local.embedding import Vectors
 from fastapi_ignite.rag.local.evidence import QuestionTerms
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.lexical import (
@@ -26,6 +26,7 @@ from fastapi_ignite.rag.local.lexical import (
 from fastapi_ignite.rag.local.misspellings import best_spelling, corrected_text, spellings, unknown_words
 from fastapi_ignite.rag.local.search_repository import (
     SearchedIndex,
+    TermCounts,
     find_candidates,
     find_index,
     find_passages,
@@ -44,39 +45,41 @@ _SYNONYM_SCORE: Final = 0.5
 
 @dataclass(frozen=True)
 class Question:
-    """A question to one project, with the project's model and size, and the number of chunks that hold each term.
+    """A question to one project, with the project's index, and the counts of its terms and of their synonyms.
 
-    `text` is without misspellings where the project holds the word that was meant. `synonyms` has the number of chunks
-    that hold each synonym of a term.
+    `text` is without misspellings where the project holds the word that was meant.
     """
 
     project_id: UUID
     text: str
-    model: EmbeddingModel
-    chunk_count: int
-    frequencies: dict[str, int]
-    synonyms: dict[str, int]
+    index: SearchedIndex
+    counts: dict[str, TermCounts]
+    synonyms: dict[str, TermCounts]
 
     @cached_property
     def terms(self) -> QuestionTerms:
         """The terms weighed for an answer. A search does not need them, and they cost a tenth of its time."""
         held = {
-            term: frequency or max((self.synonyms.get(other, 0) for other in synonyms_of(term)), default=0)
-            for term, frequency in self.frequencies.items()
+            term: count.chunks
+            or max((self.synonyms.get(other, TermCounts()).chunks for other in synonyms_of(term)), default=0)
+            for term, count in self.counts.items()
         }
-        return QuestionTerms(held, self.chunk_count, self.text)
+        return QuestionTerms(held, self.index.chunk_count, self.text)
 
     def generating(self) -> list[int]:
-        counts = {**self.synonyms, **self.frequencies}
-        return generating_terms({posting_id(self.project_id, term): count for term, count in counts.items()})
+        counts = {**self.synonyms, **self.counts}
+        return generating_terms({posting_id(self.project_id, term): count.chunks for term, count in counts.items()})
 
     def sparsevec(self) -> str:
         weights = {term: _SYNONYM_SCORE * self._idf(count) for term, count in self.synonyms.items()}
-        weights |= {term: self._idf(count) for term, count in self.frequencies.items()}
+        weights |= {term: self._idf(count) for term, count in self.counts.items()}
         return sparsevec_text(question_weights(weights))
 
-    def _idf(self, count: int) -> float:
-        return inverse_document_frequency(self.chunk_count, count)
+    def _idf(self, count: TermCounts) -> float:
+        """Weigh a term by the parts that hold it: in how many chunks of one text it stands says little of it."""
+        if self.index.part_count:
+            return inverse_document_frequency(self.index.part_count, count.parts)
+        return inverse_document_frequency(self.index.chunk_count, count.chunks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class Retriever:
         question = await self.analyze_question(tenant_id, project_id, text)
         if question is None:
             return None
-        vector = await self._embedders.embed_question(tenant_id, question.model, question.text)
+        vector = await self._embedders.embed_question(tenant_id, question.index.model, question.text)
         ranked = fuse(await self._candidates(tenant_id, question, vector, within))[:limit]
         passages = await find_passages(self._database, tenant_id, ranked)
         return Retrieved(question, passages, vector)
@@ -121,7 +124,7 @@ class Retriever:
         question = await self.analyze_question(tenant_id, project_id, text)
         if question is None:
             return []
-        vector = await self._embedders.embed_question(tenant_id, question.model, question.text)
+        vector = await self._embedders.embed_question(tenant_id, question.index.model, question.text)
         return await self._candidates(tenant_id, question, vector)
 
     async def analyze_question(self, tenant_id: UUID, project_id: UUID, text: str) -> Question | None:
@@ -133,30 +136,30 @@ class Retriever:
         index, known = await self._look_up(tenant_id, project_id, _with_synonyms(terms))
         if index is None or index.chunk_count == 0:
             return None
-        spelled = {word: spellings(word) for word in unknown_words(text, known)}
+        spelled = {word: spellings(word) for word in unknown_words(text, _in_chunks(known))}
         if spelled:
             possible = dict.fromkeys(term for by_term in spelled.values() for term in by_term)
             _, held = await self._look_up(tenant_id, project_id, possible)
-            found = {word: best_spelling(held, by_term) for word, by_term in spelled.items()}
+            found = {word: best_spelling(_in_chunks(held), by_term) for word, by_term in spelled.items()}
             corrected = corrected_text(text, {word: spelling for word, spelling in found.items() if spelling})
             if corrected != text:
                 text, terms = corrected, question_terms(corrected)
                 _, known = await self._look_up(tenant_id, project_id, _with_synonyms(terms))
-        frequencies = {term: known[term] for term in terms}
-        synonyms = {term: count for term, count in known.items() if count and term not in frequencies}
-        return Question(project_id, text, index.model, index.chunk_count, frequencies, synonyms)
+        counts = {term: known[term] for term in terms}
+        synonyms = {term: count for term, count in known.items() if count.chunks and term not in counts}
+        return Question(project_id, text, index, counts, synonyms)
 
     async def _look_up(
         self, tenant_id: UUID, project_id: UUID, terms: Iterable[str]
-    ) -> tuple[SearchedIndex | None, dict[str, int]]:
-        """Return the index, and the number of chunks that hold each term, in one query.
+    ) -> tuple[SearchedIndex | None, dict[str, TermCounts]]:
+        """Return the index, and the counts of each term, in one query.
 
         Terms are stored as hashes: a spelling can be asked for, but spellings cannot be listed.
         """
         postings = {term: posting_id(project_id, term) for term in terms}
         index = await find_index(self._database, tenant_id, project_id, list(postings.values()))
-        held = index.frequencies if index else {}
-        return index, {term: held.get(posting, 0) for term, posting in postings.items()}
+        held = index.counts if index else {}
+        return index, {term: held.get(posting, TermCounts()) for term, posting in postings.items()}
 
     async def _candidates(
         self, tenant_id: UUID, question: Question, vector: Vectors | None, within: AttributeCondition | None = None
@@ -168,8 +171,13 @@ class Retriever:
             question.generating(),
             question.sparsevec(),
             vector,
+            question.index.averages,
             within=within,
         )
+
+
+def _in_chunks(counts: Mapping[str, TermCounts]) -> dict[str, int]:
+    return {term: count.chunks for term, count in counts.items()}
 
 
 def _with_synonyms(terms: Iterable[str]) -> list[str]:
