@@ -183,6 +183,7 @@ async def test_keys_and_values_are_never_read_as_a_condition(shelf: Shelf, text:
         (nested(200), ""),
         (every(*[compare("eq", "year", 1)] * MOST_COMPARISONS, compare("eq", "year", 1)), "filters"),
         (either(*[every(*[compare("eq", "year", 1)] * 20)] * 3), ""),
+        (either(*[compare("in", "year", [*range(MOST_VALUES)])] * 6), ""),
     ],
 )
 async def test_a_wrong_filter_is_refused(lighthouses: Shelf, filters: Mapping[str, Any], place: str) -> None:

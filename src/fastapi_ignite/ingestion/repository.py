@@ -20,21 +20,18 @@ from fastapi_ignite.rag.engine import AttributeCondition
 
 # removed files whose bytes stay until somebody removes them too
 _KEPT_RAW = (File.state.in_(GONE), File.storage_key.is_not(None), File.delete_raw.is_(False))
-_COMPLETED = """
+_NAMES_SQL = """
 SELECT DISTINCT ON (document_id) document_id, id, filename FROM files
 WHERE tenant_id = :tenant_id AND document_id = ANY(CAST(:document_ids AS uuid[])) AND state = 'completed'
+    AND {condition}
+ORDER BY document_id, id
 """
-_OLDEST = "ORDER BY document_id, id"
-_NAMES = FixedStatement(_COMPLETED + _OLDEST)
-_NAMES_WITHIN = FixedStatement(
-    _COMPLETED
-    + """
-AND jsonb_path_match(
-    attributes, CAST(CAST(:path AS text) AS jsonpath), CAST(CAST(:variables AS text) AS jsonb), true
-)
-"""
-    + _OLDEST
-)
+_NAMES = FixedStatement(_NAMES_SQL.format(condition="true"))
+_MATCHES = """jsonb_path_match(
+    to_jsonb(ARRAY(SELECT attributes -> key FROM unnest(CAST(:keys AS text[])) AS key)),
+    CAST(CAST(:path AS text) AS jsonpath), CAST(CAST(:variables AS text) AS jsonb), true
+)"""
+_NAMES_WITHIN = FixedStatement(_NAMES_SQL.format(condition=_MATCHES))
 # id and name of a file, by its document
 FileNames: TypeAlias = dict[UUID, tuple[UUID, str]]
 
@@ -246,7 +243,7 @@ def _names_query(
     values = {"tenant_id": tenant_id, "document_ids": document_ids}
     if within is None:
         return _NAMES, values
-    return _NAMES_WITHIN, {**values, "path": within.path, "variables": within.variables}
+    return _NAMES_WITHIN, {**values, **within.parameters}
 
 
 def _names(rows: Sequence[Row[Any]]) -> FileNames:

@@ -79,11 +79,18 @@ class FoundPassage:
 class AttributeCondition:
     """A condition on the attributes of files, which PostgreSQL evaluates.
 
-    `path` is a predicate of jsonpath without any text of a caller: the keys and values are in `variables`, as JSON.
+    `path` is a predicate of jsonpath on the list of the values that a file has for `keys`. It has no text of a caller:
+    the values that it compares with are in `variables`, as JSON.
     """
 
+    keys: Sequence[str]
     path: str
     variables: str
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Return the parameters of a statement that evaluates it."""
+        return {"keys": self.keys, "path": self.path, "variables": self.variables}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.evidence import QuestionTerms
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.lexical import (
+    few_chunks,
     generating_terms,
     inverse_document_frequency,
     posting_id,
@@ -169,6 +170,7 @@ class Retriever:
             question.sparsevec(),
             vector,
             within=within,
+            few=few_chunks(question.chunk_count),
         )
 
 

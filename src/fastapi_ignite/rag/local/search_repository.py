@@ -45,11 +45,14 @@ _CANDIDATES = FixedStatement(f"""
 _CANDIDATES_WITHIN = FixedStatement(f"""
     SELECT scored.* FROM (
         SELECT matching_documents(
-            :project_id, CAST(CAST(:path AS text) AS jsonpath), CAST(CAST(:variables AS text) AS jsonb)
+            :project_id,
+            CAST(:keys AS text[]),
+            CAST(CAST(:path AS text) AS jsonpath),
+            CAST(CAST(:variables AS text) AS jsonb)
         ) AS documents OFFSET 0
     ) AS matching CROSS JOIN LATERAL (
         SELECT chunk_id FROM search_lexical_within(
-            :project_id, CAST(:generating AS integer[]), {_LEXICAL}, :row_limit, matching.documents
+            :project_id, CAST(:generating AS integer[]), {_LEXICAL}, :row_limit, matching.documents, :few
         )
         UNION SELECT chunk_id FROM search_dense_within(:project_id, {_DENSE}, :row_limit, matching.documents)
     ) AS found CROSS JOIN LATERAL {_SCORED}
@@ -100,11 +103,13 @@ async def find_candidates(
     dense: Vectors | None,
     *,
     within: AttributeCondition | None = None,
+    few: int = 0,
 ) -> list[Candidate]:
     """Return what either search found, with both scores, ordered by id. `lexical` is a sparsevec as text.
 
     Without a vector only words are searched for. With `within` only documents are searched that have a completed file
-    which meets the condition.
+    which meets the condition. If those have at most `few` chunks, each of them is scored by its words, and otherwise
+    only those with a generating term.
     """
     values = {
         "project_id": project_id,
@@ -116,8 +121,8 @@ async def find_candidates(
     if within is None:
         rows = await database.read(tenant_id, _CANDIDATES, values)
     else:
-        condition = {"path": within.path, "variables": within.variables}
-        rows = await database.read(tenant_id, _CANDIDATES_WITHIN, {**values, **condition})
+        values |= {"few": few, **within.parameters}
+        rows = await database.read(tenant_id, _CANDIDATES_WITHIN, values)
     return [Candidate(*row) for row in rows]
 
 

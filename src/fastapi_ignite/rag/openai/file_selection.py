@@ -25,7 +25,10 @@ _MATCHING = FixedStatement("""
     SELECT f.id, f.document_id = ANY(matching.documents) AS matches
     FROM provider_files AS f CROSS JOIN (
         SELECT matching_documents(
-            :project_id, CAST(CAST(:path AS text) AS jsonpath), CAST(CAST(:variables AS text) AS jsonb)
+            :project_id,
+            CAST(:keys AS text[]),
+            CAST(CAST(:path AS text) AS jsonpath),
+            CAST(CAST(:variables AS text) AS jsonb)
         ) AS documents OFFSET 0
     ) AS matching
     WHERE f.tenant_id = :tenant_id AND f.project_id = :project_id AND f.state = 'ready' AND f.document_id IS NOT NULL
@@ -61,8 +64,7 @@ async def select_matching(
     session: AsyncSession, tenant_id: UUID, selection: FileSelection, within: AttributeCondition
 ) -> FileSelection:
     """Select of all files those of documents that meet the condition, by the shorter of two lists."""
-    condition = {"path": within.path, "variables": within.variables}
-    values = {"tenant_id": tenant_id, "project_id": selection.project_id, **condition}
+    values = {"tenant_id": tenant_id, "project_id": selection.project_id, **within.parameters}
     rows = (await _MATCHING.execute(session, values)).all()
     matching = [row.id for row in rows if row.matches]
     others = [row.id for row in rows if not row.matches]
