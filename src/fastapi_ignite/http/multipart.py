@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_FILENAME_CHARACTERS = 255
-MAX_FIELD_BYTES = 64 * 1024
+MAX_PREAMBLE_BYTES = 64 * 1024
+# The largest attributes of a file fit, also where every character is written as two escapes.
+MAX_FIELD_BYTES = 128 * 1024
 MAX_PARTS_BESIDE_FILES = 20
 MAX_BOUNDARY_BYTES = 200
 MAX_LENGTH_DIGITS = 18
@@ -107,7 +109,7 @@ class _Preamble:
         if start or self._read.startswith(self._delimiter):
             rest, self._read = self._read[start:], None
             return rest
-        if len(self._read) > MAX_FIELD_BYTES:
+        if len(self._read) > MAX_PREAMBLE_BYTES:
             raise MalformedBodyError("The multipart body does not begin with its boundary.")
         return b""
 
