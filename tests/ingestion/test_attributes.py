@@ -62,9 +62,10 @@ async def test_an_upload_gives_attributes_to_all_its_files(idle: TenantClient, a
 async def test_without_the_field_a_file_has_none(idle: TenantClient) -> None:
     project = await idle.create_project()
     assert (await uploaded(idle, project))["attributes"] == {}
-    other = (WatchedBody(field_part("note", b"not JSON"), file_part("a", TEXT), LAST_BOUNDARY),)
-    answer = await send_body(idle, project, *other, wait_seconds=0)
-    assert answer.json()["files"][0]["attributes"] == {}
+    for field in (field_part("note", b"not JSON"), field_part("attributes", b" ")):
+        body = WatchedBody(field, file_part("a", TEXT), LAST_BOUNDARY)
+        answer = await send_body(idle, project, body, wait_seconds=0)
+        assert answer.json()["files"][0]["attributes"] == {}
 
 
 async def test_attributes_are_part_of_what_a_key_stands_for(idle: TenantClient) -> None:

@@ -73,7 +73,6 @@ GUIDE = file_part("guide.txt", b"Some text.")
 @pytest.mark.parametrize(
     ("sent", "place"),
     [
-        (b"", None),
         (b"year=2024", None),
         (b"[" * 4000, None),
         (b"\xff", None),

@@ -36,7 +36,7 @@ FILE_EXAMPLE: JsonDict = {
     "batch_id": BATCH_EXAMPLE,
     "media_type": "text/plain",
     "pages": None,
-    "attributes": {},
+    "attributes": {"department": "support"},
     "updated_at": "2024-06-02T12:34:58.654321Z",
 }
 # What is done when a stage begins. Extraction takes most of the time; `embedded` has its own figure.
