@@ -7,6 +7,7 @@ from alembic import op
 from pgvector.sqlalchemy import HALFVEC, SPARSEVEC
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from fastapi_ignite.infra.db.pgvector import schema_of_vector
 from fastapi_ignite.infra.db.policies import protect
 
 revision = "local_search"
@@ -135,16 +136,6 @@ def storage() -> None:
     op.execute("ALTER TABLE chunks ALTER COLUMN embedding SET STORAGE MAIN")
     op.execute("ALTER TABLE chunks SET (toast_tuple_target = 512, fillfactor = 60)")
     op.execute("ALTER TABLE term_stats SET (fillfactor = 70)")
-
-
-def schema_of_vector() -> str:
-    schema = op.get_bind().scalar(
-        sa.text(
-            "SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace "
-            "WHERE extname = 'vector'"
-        )
-    )
-    return str(schema)
 
 
 def search_function() -> None:

@@ -29,6 +29,7 @@ async def _perform_audited_actions(tenant: TenantClient) -> None:
     sent = [(f"{number}.txt", f"Note {number}.".encode()) for number in range(100)]
     upload = (await tenant.upload(project, *sent, wait_seconds=0)).json()
     last = f"/ingestion/projects/{project}/files/{upload['files'][-1]['id']}"
+    await tenant.patch(last, json={"attributes": {"year": 2024}})
     await tenant.post(f"{last}/cancel")
     await tenant.post(f"/ingestion/projects/{project}/batches/{upload['batch_id']}/cancel")
     await tenant.post(f"{last}/retry")
@@ -47,6 +48,7 @@ CONTRACT = FeatureContract(
         "POST /ingestion/projects/{project_id}/upload_and_attach": Role.MEMBER,
         "GET /ingestion/projects/{project_id}/events": Role.VIEWER,
         "GET /ingestion/projects/{project_id}/files/{file_id}": Role.VIEWER,
+        "PATCH /ingestion/projects/{project_id}/files/{file_id}": Role.MEMBER,
         "GET /ingestion/projects/{project_id}/files/{file_id}/content": Role.VIEWER,
         "GET /ingestion/projects/{project_id}/files/{file_id}/text": Role.VIEWER,
         "GET /ingestion/projects/{project_id}/files/{file_id}/events": Role.VIEWER,

@@ -22,7 +22,10 @@ SHARED_TABLES = {
     **{name: reason for each in contracts().values() for name, reason in each.shared_tables.items()},
 }
 # functions that do not run with their caller's rights, and the role with whose rights they run
-DEFINER_FUNCTIONS = {"search_lexical(uuid,integer[],sparsevec,integer)": "ignite_search"}
+DEFINER_FUNCTIONS = {
+    "search_lexical(uuid,integer[],sparsevec,integer)": "ignite_search",
+    "search_lexical_within(uuid,integer[],sparsevec,integer,uuid[],integer)": "ignite_search",
+}
 # unique indexes over the rows of all tenants, with the reason why they reveal nothing
 GLOBALLY_UNIQUE: dict[str, str] = {}
 # tables with a policy for ignite_operator, besides the two that every table has for ignite_tenant and ignite_system

@@ -19,8 +19,14 @@ from isolation.catalogue import HIDDEN, OPERATED, TenantTable
 
 DENIED = "42501"  # insufficient_privilege; a policy's refusal has the same code
 CONSTRAINT_CLASS = "23"  # SQLSTATEs that begin with this are violated constraints
-_A_CHUNK = "SELECT id, project_id, terms, lexical::text AS lexical FROM chunks ORDER BY id LIMIT 1"
+_A_CHUNK = "SELECT id, project_id, document_id, terms, lexical::text AS lexical FROM chunks ORDER BY id LIMIT 1"
 _SEARCH = "SELECT chunk_id FROM search_lexical(:project_id, :terms, CAST(:lexical AS text)::sparsevec, 10)"
+# in documents that are named, with a score for each chunk, and by the index of words
+_SEARCH_WITHIN = """
+SELECT chunk_id FROM unnest(ARRAY[0, 1000]) AS few, LATERAL search_lexical_within(
+    :project_id, :terms, CAST(:lexical AS text)::sparsevec, 10, ARRAY[CAST(:document_id AS uuid)], few
+)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +186,16 @@ async def a_deleted_project_is_hidden(probed: ProbedDatabase) -> list[str]:
 
 
 async def the_search_holds_the_tenant(probed: ProbedDatabase) -> list[str]:
-    """The search function must return only the tenant's visible chunks.
+    """The search functions must return only the tenant's visible chunks.
 
-    It reads with the rights of its owner, so the policies of its caller do not protect the rows.
+    They read with the rights of their owner, so the policies of its caller do not protect the rows.
     """
     async with undone(probed.api, probed.owner) as session:
         row = (await session.execute(text(_A_CHUNK))).mappings().first()
         if row is None:
             return ["search: no chunk"]
-        values = {name: row[name] for name in ("project_id", "terms", "lexical")}
-        faults = [] if await _finds(session, values) == [row["id"]] else ["search: the owner's chunk is not found"]
+        values = {name: row[name] for name in ("project_id", "document_id", "terms", "lexical")}
+        faults = [] if await _finds(session, values) == [row["id"]] * 3 else ["search: the owner's chunk is not found"]
         for value in ("", str(UUID(int=0))):
             await session.execute(text("SELECT set_config('app.tenant_id', :value, true)"), {"value": value})
             faults += [f"search: {value!r} finds a chunk" for _ in await _finds(session, values)]
@@ -203,7 +209,8 @@ async def the_search_holds_the_tenant(probed: ProbedDatabase) -> list[str]:
 
 
 async def _finds(session: AsyncSession, values: dict[str, object]) -> list[UUID]:
-    return list(await session.scalars(text(_SEARCH), values))
+    """Return what is found in all documents, and in one of them in two ways."""
+    return [found for search in (_SEARCH, _SEARCH_WITHIN) for found in await session.scalars(text(search), values)]
 
 
 Probe = Callable[[ProbedDatabase], Awaitable[list[str]]]

@@ -19,6 +19,11 @@ def file_part(name: str, content: bytes) -> bytes:
     return head.encode() + content + b"\r\n"
 
 
+def field_part(name: str, value: bytes) -> bytes:
+    """Return the part of a field that is no file."""
+    return f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + value + b"\r\n"
+
+
 class WatchedBody:
     """A request body in pieces that counts how many of them were read."""
 

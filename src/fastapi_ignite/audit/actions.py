@@ -17,6 +17,7 @@ class Action(StrEnum):
     PROJECT_CHANGED = "project.changed"
     PROJECT_DELETED = "project.deleted"
     FILES_UPLOADED = "files.uploaded"
+    FILE_UPDATED = "file.updated"
     FILE_REMOVED = "file.removed"
     FILE_CANCELLED = "file.cancelled"
     FILE_RETRIED = "file.retried"

@@ -160,7 +160,7 @@ def _example(error: type[IgniteError]) -> dict[str, Any]:
     return {**members, **shown.extra}
 
 
-def _validation_errors(errors: Sequence[Any]) -> list[dict[str, Any]]:
+def reported_errors(errors: Sequence[Any]) -> list[dict[str, Any]]:
     """Return place and reason of each error, but never the value, which may be large or secret."""
     return [
         {"loc": [str(part)[:100] for part in item["loc"]], "msg": item["msg"], "type": item["type"]}
@@ -182,7 +182,7 @@ def install(app: FastAPI, *, errors_url: str = "/errors") -> None:
             return problem_response(
                 request, status=400, code="malformed_body", title="Malformed body", detail="The body is not valid JSON."
             )
-        reported = _validation_errors(errors)
+        reported = reported_errors(errors)
         first = reported[0] if reported else {"loc": [], "msg": "invalid"}
         return problem_response(
             request,

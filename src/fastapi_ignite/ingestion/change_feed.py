@@ -27,7 +27,7 @@ _POSITION = re.compile(r"[1-9]\d{0,17}:[1-9]\d{0,17}:(?:[1-9]\d{0,17}(?:,[1-9]\d
 _BEFORE_ALL = UUID(int=0)
 
 _SELECT = """
-SELECT id, filename, state, last_error, CAST(pg_current_snapshot() AS text) AS snapshot FROM files
+SELECT id, filename, state, last_error, attributes, CAST(pg_current_snapshot() AS text) AS snapshot FROM files
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND id > :after
 """
 # A row of another cluster's dump may name a transaction that is still to come here: it has not changed since.
@@ -55,7 +55,7 @@ SELECT state, count(*) AS files FROM files
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND batch_id = :batch_id GROUP BY state
 """)
 _FILE = FixedStatement("""
-SELECT id, filename, state, last_error, changed_by FROM files
+SELECT id, filename, state, last_error, attributes, changed_by FROM files
 WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :id
 """)
 
@@ -68,7 +68,15 @@ class ChangedFile:
     filename: str
     state: str
     last_error: dict[str, Any] | None
+    attributes: dict[str, Any]
     position: str
+
+    @classmethod
+    def of(cls, row: Record, position: str) -> ChangedFile:
+        error, attributes = (
+            json.loads(value) if isinstance(value, str) else value for value in (row["last_error"], row["attributes"])
+        )
+        return cls(row["id"], row["filename"], row["state"], error, attributes, position)
 
 
 class ChangeFeed:
@@ -105,8 +113,7 @@ class ChangeFeed:
             for row in rows:
                 if found is not None:
                     yield found
-                error = json.loads(row["last_error"]) if isinstance(row["last_error"], str) else row["last_error"]
-                found = ChangedFile(row["id"], row["filename"], row["state"], error, position)
+                found = ChangedFile.of(row, position)
             if len(rows) < PAGE_ROWS:
                 break
             after = rows[-1]["id"]
@@ -120,8 +127,7 @@ class ChangeFeed:
     async def file(self, file_id: UUID) -> ChangedFile | None:
         """Return the present state of one file, or None if it is unknown. Its position is that of its last change."""
         for row in await self._read(_FILE, id=file_id):
-            error = json.loads(row["last_error"]) if isinstance(row["last_error"], str) else row["last_error"]
-            return ChangedFile(row["id"], row["filename"], row["state"], error, str(row["changed_by"]))
+            return ChangedFile.of(row, str(row["changed_by"]))
         return None
 
     def _statement(self, position: str) -> FixedStatement:

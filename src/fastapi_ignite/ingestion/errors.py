@@ -22,6 +22,17 @@ class EmptyFileError(InvalidInputError):
     example = Example("The file has no bytes.", filenames=["notes.txt"])
 
 
+class InvalidAttributesError(InvalidInputError):
+    """The form field `attributes` of an upload is not an object with at most 16 keys and plain values."""
+
+    code = "invalid_attributes"
+    title = "Invalid attributes"
+    example = Example(
+        "attributes.year: Input should be a finite number",
+        errors=[{"loc": ["attributes", "year"], "msg": "Input should be a finite number", "type": "finite_number"}],
+    )
+
+
 class FileUnknownError(NotFoundError):
     """The id is unknown, removed, or another tenant's or project's."""
 

@@ -28,9 +28,10 @@ from fastapi_ignite.ingestion.errors import (
     TextRangeError,
     TooManyFilesInProgressError,
 )
+from fastapi_ignite.ingestion.file_attributes import FileAttributesService
 from fastapi_ignite.ingestion.file_control import FileControlService
 from fastapi_ignite.ingestion.file_events import FileEventService
-from fastapi_ignite.ingestion.schemas import BATCH_EXAMPLE, FILE_EXAMPLE, BatchRead, FileRead, FileText
+from fastapi_ignite.ingestion.schemas import BATCH_EXAMPLE, FILE_EXAMPLE, BatchRead, FileChange, FileRead, FileText
 from fastapi_ignite.ingestion.stored_content import StoredFileService
 from fastapi_ignite.projects.errors import ProjectNotFoundError
 from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
@@ -58,10 +59,15 @@ async def _control(resources: ResourcesDep) -> FileControlService:
     return FileControlService(resources)
 
 
+async def _changing(resources: ResourcesDep) -> FileAttributesService:
+    return FileAttributesService(resources.database, resources.tenant_id)
+
+
 async def _events(principal: PrincipalDep, database: DatabaseDep) -> FileEventService:
     return FileEventService(database, principal.tenant_id)
 
 
+FileAttributesServiceDep = Annotated[FileAttributesService, Depends(_changing)]
 StoredFileServiceDep = Annotated[StoredFileService, Depends(_reading)]
 FileControlServiceDep = Annotated[FileControlService, Depends(_control)]
 FileEventServiceDep = Annotated[FileEventService, Depends(_events)]
@@ -86,6 +92,23 @@ class BytesResponse(StreamingResponse):
 )
 async def read_file(service: StoredFileServiceDep, project_id: ProjectId, file_id: FileId) -> FileRead:
     """Return one file: its stage, percentage and counts, and why it failed."""
+    return await service.read(project_id, file_id)
+
+
+@router.patch(
+    "/projects/{project_id}/files/{file_id}",
+    openapi_extra=requires(Scope.FILES_WRITE),
+    responses=responses(ProjectNotFoundError, FileUnknownError, EngineMissingError),
+)
+async def change_file(
+    changing: FileAttributesServiceDep,
+    service: StoredFileServiceDep,
+    project_id: ProjectId,
+    file_id: FileId,
+    change: FileChange,
+) -> FileRead:
+    """Replace the attributes of a file. From this answer on, searches and questions are filtered by the new ones."""
+    await changing.change(project_id, file_id, change)
     return await service.read(project_id, file_id)
 
 

@@ -49,7 +49,7 @@ class File(Leased, Timestamped, Base):
     `StorageUsage`.
 
     `attempts_before` is the part of `attempt` that belongs to no try since `queued_at`, when the file was uploaded or
-    queued again. Another trigger sets `changed_by` to the transaction that changed state or error.
+    queued again. Another trigger sets `changed_by` to the transaction that changed state, error or attributes.
     """
 
     __tablename__ = "files"
@@ -97,6 +97,7 @@ class File(Leased, Timestamped, Base):
         BigInteger, server_default=text("CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
     )
     delete_raw: Mapped[bool] = mapped_column(server_default=text("false"))
+    attributes: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))
     completed_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     # of the previous version; nobody uses it any more, and the next migration may drop it

@@ -16,14 +16,22 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.infra.jobs.leases import LeasedRepo, StaleAttemptError
 from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
+from fastapi_ignite.rag.engine import AttributeCondition
 
 # removed files whose bytes stay until somebody removes them too
 _KEPT_RAW = (File.state.in_(GONE), File.storage_key.is_not(None), File.delete_raw.is_(False))
-_NAMES = FixedStatement("""
+_NAMES_SQL = """
 SELECT DISTINCT ON (document_id) document_id, id, filename FROM files
 WHERE tenant_id = :tenant_id AND document_id = ANY(CAST(:document_ids AS uuid[])) AND state = 'completed'
+    AND {condition}
 ORDER BY document_id, id
-""")
+"""
+_NAMES = FixedStatement(_NAMES_SQL.format(condition="true"))
+_MATCHES = """jsonb_path_match(
+    to_jsonb(ARRAY(SELECT attributes -> key FROM unnest(CAST(:keys AS text[])) AS key)),
+    CAST(CAST(:path AS text) AS jsonpath), CAST(CAST(:variables AS text) AS jsonb), true
+)"""
+_NAMES_WITHIN = FixedStatement(_NAMES_SQL.format(condition=_MATCHES))
 # id and name of a file, by its document
 FileNames: TypeAlias = dict[UUID, tuple[UUID, str]]
 
@@ -206,10 +214,10 @@ class FileRepo(LeasedRepo[File]):
         )
         return (await self.session.execute(statement)).first() is not None
 
-    async def names(self, document_ids: Collection[UUID]) -> FileNames:
-        """Return id and name of the oldest completed file of each document."""
-        values = {"tenant_id": self._tenant_id, "document_ids": document_ids}
-        return _names((await _NAMES.execute(self.session, values)).all())
+    async def names(self, document_ids: Collection[UUID], *, within: AttributeCondition | None = None) -> FileNames:
+        """Return id and name of the oldest completed file of each document; with a condition, of those that meet it."""
+        statement, values = _names_query(self._tenant_id, document_ids, within)
+        return _names((await statement.execute(self.session, values)).all())
 
     async def stage(self, file_id: UUID) -> str:
         """Return the state of the file."""
@@ -222,9 +230,20 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.execute(statement)).scalar_one()
 
 
-async def read_names(database: Database, tenant_id: UUID, document_ids: Collection[UUID]) -> FileNames:
+async def read_names(
+    database: Database, tenant_id: UUID, document_ids: Collection[UUID], *, within: AttributeCondition | None = None
+) -> FileNames:
     """Return the same as `FileRepo.names`, by one query in a transaction of its own."""
-    return _names(await database.read(tenant_id, _NAMES, {"tenant_id": tenant_id, "document_ids": document_ids}))
+    return _names(await database.read(tenant_id, *_names_query(tenant_id, document_ids, within)))
+
+
+def _names_query(
+    tenant_id: UUID, document_ids: Collection[UUID], within: AttributeCondition | None
+) -> tuple[FixedStatement, dict[str, Any]]:
+    values = {"tenant_id": tenant_id, "document_ids": document_ids}
+    if within is None:
+        return _NAMES, values
+    return _NAMES_WITHIN, {**values, **within.parameters}
 
 
 def _names(rows: Sequence[Row[Any]]) -> FileNames:

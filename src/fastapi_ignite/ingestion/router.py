@@ -23,15 +23,18 @@ from fastapi_ignite.http.multipart import (
     InvalidFilenameError,
     MultipartLimits,
     MultipartReader,
+    RepeatedFieldError,
     TooManyFilesError,
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
 from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import Claim, KeyedRequest
+from fastapi_ignite.ingestion.attributes import FIELD, read_attributes
 from fastapi_ignite.ingestion.deps import ResourcesDep
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
     FileUnknownError,
+    InvalidAttributesError,
     NoFilesError,
     StorageFullError,
     TooManyBytesInFlightError,
@@ -72,7 +75,14 @@ MULTIPART_BODY: dict[str, Any] = {
                             "minItems": 1,
                             "items": {"type": "string", "format": "binary"},
                             "description": "Read as a stream; nothing is held whole in memory.",
-                        }
+                        },
+                        "attributes": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "description": "A JSON object with the attributes of all files of the request: at most 16 "
+                            "keys of 1 to 64 characters, with strings of at most 512 characters, numbers or truths.",
+                            "examples": ['{"department": "support", "year": 2024}'],
+                        },
                     },
                 }
             }
@@ -101,7 +111,7 @@ async def _body(request: Request, settings: SettingsDep) -> MultipartReader:
         max_request_bytes=settings.upload.max_request_bytes,
         max_files=settings.upload.max_files,
     )
-    return MultipartReader(request, limits=limits, field_name="files")
+    return MultipartReader(request, limits=limits, field_name="files", fields={FIELD: read_attributes})
 
 
 UploadBodyDep = Annotated[MultipartReader, Depends(_body)]
@@ -135,6 +145,8 @@ async def ensure_vector_store(
         EmptyFileError,
         InvalidFilenameError,
         TooManyFilesError,
+        InvalidAttributesError,
+        RepeatedFieldError,
         FileTooLargeError,
         BodyTooLargeError,
         MalformedBodyError,

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from fastapi_ignite.ingestion.attributes import Attributes
 from fastapi_ignite.ingestion.change_feed import ChangedFile
 from fastapi_ignite.ingestion.models import GONE, File, FileState, public_status
 from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
@@ -35,6 +36,7 @@ FILE_EXAMPLE: JsonDict = {
     "batch_id": BATCH_EXAMPLE,
     "media_type": "text/plain",
     "pages": None,
+    "attributes": {"department": "support"},
     "updated_at": "2024-06-02T12:34:58.654321Z",
 }
 # What is done when a stage begins. Extraction takes most of the time; `embedded` has its own figure.
@@ -106,6 +108,7 @@ class FileRead(BaseModel):
     batch_id: UUID
     media_type: str | None = Field(description="Recognised by the content; null until the file is completed.")
     pages: int | None = Field(description="Null until the file is completed, and for formats without pages.")
+    attributes: dict[str, str | bool | int | float] = Field(description="Given at upload or by `PATCH`.")
     updated_at: datetime = Field(description="It also moves while a worker works on the file.")
 
     @classmethod
@@ -131,9 +134,20 @@ class FileRead(BaseModel):
                 "batch_id": file.batch_id,
                 "media_type": known.media_type if known else None,
                 "pages": known.pages if known else None,
+                "attributes": file.attributes,
                 "updated_at": file.updated_at,
             }
         )
+
+
+class FileChange(BaseModel):
+    """A change of a file. A field that is left out stays as it is."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"attributes": {"department": "support", "year": 2024}}]}
+    )
+
+    attributes: Attributes | None = Field(None, description="They replace the present ones; null removes them all.")
 
 
 def outside_status(state: str) -> str:
@@ -307,6 +321,7 @@ class FileEvent(BaseModel):
     stage: str
     percentage: Percentage
     last_error: FileError | None
+    attributes: dict[str, str | bool | int | float]
 
     @classmethod
     def of(cls, file: ChangedFile) -> FileEvent:
@@ -318,6 +333,7 @@ class FileEvent(BaseModel):
                 "stage": file.state,
                 "percentage": PERCENTAGES.get(file.state, 0),
                 "last_error": file.last_error,
+                "attributes": file.attributes,
             }
         )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,6 +21,7 @@ from fastapi_ignite.infra.db import CommitOutcomeUnknownError
 from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, IdempotentWork, KeyedRequest
 from fastapi_ignite.infra.jobs.tracing import trace
 from fastapi_ignite.infra.storage import ReceivedFile, UploadBody
+from fastapi_ignite.ingestion.attributes import FIELD
 from fastapi_ignite.ingestion.errors import (
     EmptyFileError,
     FileUnknownError,
@@ -179,8 +181,10 @@ class IngestionService:
                     raise NoFilesError("Send at least one file in the form field 'files'.")
                 if all(file.stored.byte_count == 0 for file in received):
                     raise EmptyFileError("The file has no bytes.", filenames=[file.filename for file in received][:20])
-                work = IdempotentWork(self._database, keyed.claim(_digest(received)) if keyed else None)
-                await self._accept(upload, received, work)
+                attributes = body.values.get(FIELD, {})
+                digest = _digest(received, attributes)
+                work = IdempotentWork(self._database, keyed.claim(digest) if keyed else None)
+                await self._accept(upload, received, attributes, work)
         except CommitOutcomeUnknownError:
             raise  # nothing is undone: rows may name the bytes by now
         except BaseException:
@@ -188,11 +192,17 @@ class IngestionService:
             raise
         return work
 
-    async def _accept(self, upload: IncomingUpload, received: Sequence[ReceivedFile], work: IdempotentWork) -> None:
+    async def _accept(
+        self,
+        upload: IncomingUpload,
+        received: Sequence[ReceivedFile],
+        attributes: Mapping[str, Any],
+        work: IdempotentWork,
+    ) -> None:
         """Commit the rows, what was held for them, the claim with the answer so far, and the messages at once."""
         # sorted: ids of one millisecond are in no order, and lists follow the ids
         ids = sorted(new_id() for _ in received)
-        rows = [self._row(upload, *pair) for pair in zip(ids, received, strict=True)]
+        rows = [self._row(upload, *pair, attributes) for pair in zip(ids, received, strict=True)]
         if not upload.has_index:
             await self._ensure_index(upload.project_id)
         async with work, self._database.tenant(self._tenant_id) as session:
@@ -220,7 +230,7 @@ class IngestionService:
             for row in queued[:MESSAGES_OF_AN_UPLOAD]:
                 self._resources.jobs.enqueue(session, process_file, self._tenant_id, row.id)
 
-    def _row(self, upload: IncomingUpload, file_id: UUID, file: ReceivedFile) -> File:
+    def _row(self, upload: IncomingUpload, file_id: UUID, file: ReceivedFile, attributes: Mapping[str, Any]) -> File:
         empty = file.stored.byte_count == 0
         return File(
             tenant_id=self._tenant_id,
@@ -231,6 +241,7 @@ class IngestionService:
             byte_count=file.stored.byte_count,
             sha256=file.stored.sha256,
             storage_key=file.stored.key,
+            attributes=dict(attributes),
             state=FileState.FAILED if empty else FileState.QUEUED,
             last_error=failure(
                 code=EmptyFileError.code, message="The file has no bytes.", stage="queued", retryable=False
@@ -352,9 +363,13 @@ class IngestionService:
         return file.document_id
 
 
-def _digest(received: Sequence[ReceivedFile]) -> bytes:
-    """Return what makes two uploads the same. The boundaries between the parts differ each time."""
-    return json.dumps([(file.filename, file.stored.byte_count, file.stored.sha256.hex()) for file in received]).encode()
+def _digest(received: Sequence[ReceivedFile], attributes: Mapping[str, Any]) -> bytes:
+    """Return what makes two uploads the same. The boundaries between the parts differ each time.
+
+    Without attributes it is that of the version before, whose keys may come again.
+    """
+    files = [(file.filename, file.stored.byte_count, file.stored.sha256.hex()) for file in received]
+    return json.dumps({"files": files, "attributes": attributes} if attributes else files, sort_keys=True).encode()
 
 
 def _raise_if_all_over_quota(files: Sequence[File]) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from fastapi_ignite.http.fields import NOT_BLANK, no_nul
+from fastapi_ignite.query.filters import FILTER_EXAMPLE, Filters
 from fastapi_ignite.rag.engine import Citation, FoundPassage
 
 MAX_QUESTION = 8000
@@ -53,7 +54,12 @@ class AskRequest(BaseModel):
                 {
                     "project_id": "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b",
                     "question": "What does the onboarding guide cover?",
-                }
+                },
+                {
+                    "project_id": "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b",
+                    "question": "What does the onboarding guide cover?",
+                    "filters": FILTER_EXAMPLE,
+                },
             ]
         }
     )
@@ -61,6 +67,7 @@ class AskRequest(BaseModel):
     project_id: UUID
     question: Question = Field(examples=["What does the onboarding guide cover?"])
     conversation_id: UUID | None = Field(None, description="Continue this conversation of the same project.")
+    filters: Filters | None = None
     stream: bool = Field(False, description="Tell the answer while it is made, as server-sent events.")
 
 
@@ -153,13 +160,19 @@ class SearchRequest(BaseModel):
                     "project_id": "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b",
                     "query": "inviting the team",
                     "limit": 3,
-                }
+                },
+                {
+                    "project_id": "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b",
+                    "query": "inviting the team",
+                    "filters": FILTER_EXAMPLE,
+                },
             ]
         }
     )
 
     project_id: UUID
     query: Question = Field(examples=["inviting the team"])
+    filters: Filters | None = None
     limit: int = Field(10, ge=1, le=50, description="The most results.")
 
 

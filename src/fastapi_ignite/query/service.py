@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from fastapi_ignite.core.config import Settings
@@ -21,6 +22,7 @@ from fastapi_ignite.query.errors import (
     ConversationNotFoundError,
     SourcesChangedError,
 )
+from fastapi_ignite.query.filters import condition_of
 from fastapi_ignite.query.models import RESERVATION_LIFETIME, Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.schemas import (
@@ -33,7 +35,16 @@ from fastapi_ignite.query.schemas import (
     StreamMeta,
 )
 from fastapi_ignite.query.streaming import AnswerStream, Names, StreamEvent, answer_events
-from fastapi_ignite.rag.engine import Answer, Cited, Final, RagEngine, SourcesFound, Text, TokenUsage
+from fastapi_ignite.rag.engine import (
+    Answer,
+    AttributeCondition,
+    Cited,
+    Final,
+    RagEngine,
+    SourcesFound,
+    Text,
+    TokenUsage,
+)
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
@@ -52,6 +63,7 @@ class OpenQuestion:
     conversation_id: UUID
     reservation_id: UUID
     engine: RagEngine
+    within: AttributeCondition | None
 
 
 class QueryService:
@@ -84,7 +96,8 @@ class QueryService:
         )
 
         def events(caller_left: CallerLeft) -> AsyncGenerator[StreamEvent]:
-            return answer_events(meta, self._answer(question, caller_left=caller_left, stream=True), self._names)
+            answer = self._answer(question, caller_left=caller_left, stream=True)
+            return answer_events(meta, answer, partial(self._names, within=question.within))
 
         return events
 
@@ -108,7 +121,12 @@ class QueryService:
             try:
                 for _ in range(MOST_ANSWERS):
                     asking = question.engine.ask(
-                        self._tenant_id, question.project_id, question.text, usage, stream=stream
+                        self._tenant_id,
+                        question.project_id,
+                        question.text,
+                        usage,
+                        stream=stream,
+                        within=question.within,
                     )
                     async with aclosing(asking if work.is_keyed else stop_on_disconnect(asking, caller_left)) as events:
                         async for event in events:
@@ -120,7 +138,7 @@ class QueryService:
                     if result is not None:
                         break
                 else:
-                    raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
+                    raise SourcesChangedError("Files were changed while they were read; nothing was charged.")
             except CommitOutcomeUnknownError:
                 raise  # the answer may be stored and charged; if it is not, the unit and the question expire
             except ClientDisconnectedError:
@@ -141,10 +159,11 @@ class QueryService:
         """
         own = await read_engine_name(self._database, self._tenant_id, request.project_id)
         engine = engine_of(own, self._engines, default=self._settings.default_engine)
-        searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit)
+        within = condition_of(request.filters)
+        searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit, within=within)
         found = await cancel_on_disconnect(searching, caller_left)
-        # the names are read last, so that no file is shown that was removed meanwhile
-        names = await self._names({passage.document_id for passage in found})
+        # the names are read last, so that no file is shown that was removed or changed meanwhile
+        names = await self._names({passage.document_id for passage in found}, within=within)
         return SearchResult(
             results=[
                 PassageRead.of(passage, *names[passage.document_id], text=passage.text)
@@ -154,9 +173,9 @@ class QueryService:
             engine=engine.name,
         )
 
-    async def _names(self, document_ids: Collection[UUID]) -> Names:
-        """Return the file that callers know each document by. Documents without a file are left out."""
-        return await read_names(self._database, self._tenant_id, document_ids)
+    async def _names(self, document_ids: Collection[UUID], *, within: AttributeCondition | None) -> Names:
+        """Return the file that callers know each document by. Documents without a file that counts are left out."""
+        return await read_names(self._database, self._tenant_id, document_ids, within=within)
 
     async def _begin(self, request: AskRequest, claim: Claim | None) -> OpenQuestion:
         """Store the question and hold a unit for it.
@@ -206,6 +225,7 @@ class QueryService:
             conversation_id=conversation_id,
             reservation_id=reservation_id,
             engine=engine,
+            within=condition_of(request.filters),
         )
 
     async def _settle(self, question: OpenQuestion, answer: Answer, usage: TokenUsage) -> AskResult | None:
@@ -215,7 +235,7 @@ class QueryService:
             if not await messages.keep_conversation(question.conversation_id, question.project_id):
                 await ProjectService(session, self._tenant_id).get(question.project_id)  # it goes with its project
                 raise ConversationNotFoundError("The conversation was deleted meanwhile; nothing was charged.")
-            citations = await self._citations(FileRepo(session, self._tenant_id), answer)
+            citations = await self._citations(FileRepo(session, self._tenant_id), answer, question.within)
             if citations is None:
                 return None
             if not await messages.end_question(question.message_id, "completed"):
@@ -241,9 +261,11 @@ class QueryService:
             await question.work.complete(session, result)
         return result
 
-    async def _citations(self, files: FileRepo, answer: Answer) -> list[CitationRead] | None:
-        """Return the citations, or None if a cited document has no file any more."""
-        names = await files.names([citation.document_id for citation in answer.citations])
+    async def _citations(
+        self, files: FileRepo, answer: Answer, within: AttributeCondition | None
+    ) -> list[CitationRead] | None:
+        """Return the citations, or None if a cited document has no file any more, or none that meets the condition."""
+        names = await files.names([citation.document_id for citation in answer.citations], within=within)
         if any(citation.document_id not in names for citation in answer.citations):
             return None
         return [CitationRead.proven(citation, *names[citation.document_id]) for citation in answer.citations]

@@ -76,6 +76,24 @@ class FoundPassage:
 
 
 @dataclass(frozen=True, slots=True)
+class AttributeCondition:
+    """A condition on the attributes of files, which PostgreSQL evaluates.
+
+    `path` is a predicate of jsonpath on the list of the values that a file has for `keys`. It has no text of a caller:
+    the values that it compares with are in `variables`, as JSON.
+    """
+
+    keys: Sequence[str]
+    path: str
+    variables: str
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Return the parameters of a statement that evaluates it."""
+        return {"keys": self.keys, "path": self.path, "variables": self.variables}
+
+
+@dataclass(frozen=True, slots=True)
 class SourcesFound:
     """An answer begins, from these passages. What an earlier event of the same question said is void."""
 
@@ -212,10 +230,18 @@ class RagEngine(Protocol):
         ...
 
     def ask(
-        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        *,
+        stream: bool = False,
+        within: AttributeCondition | None = None,
     ) -> AsyncGenerator[AnswerEvent]:
         """Answer from the project's documents, or say that they do not hold the answer.
 
+        With `within` only documents count that have a completed file which meets the condition.
         Without `stream` the only event is `Final`. With it, the others come while the model works: no text comes
         before a first quote is proven, and the text is how the answer begins, unless a document is removed meanwhile
         or the model takes its words back. Whatever happens, a cancellation too, `usage` has what was spent. Closing
@@ -223,8 +249,19 @@ class RagEngine(Protocol):
         """
         ...
 
-    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
-        """Return at most `limit` passages of visible documents, best first. No model writes. Cancelling stops it."""
+    async def search(
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        query: str,
+        limit: int,
+        *,
+        within: AttributeCondition | None = None,
+    ) -> Sequence[FoundPassage]:
+        """Return at most `limit` passages of visible documents, best first. No model writes. Cancelling stops it.
+
+        `within` is that of `ask`.
+        """
         ...
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -237,7 +238,7 @@ class InterruptedRetriever(Retriever):
         super().__init__(database, Embedders("minilm"))
         self._event = event
 
-    async def retrieve(self, tenant_id: UUID, project_id: UUID, text: str, *, limit: int) -> Retrieved | None:
-        found = await super().retrieve(tenant_id, project_id, text, limit=limit)
+    async def retrieve(self, *question: Any, **wanted: Any) -> Retrieved | None:
+        found = await super().retrieve(*question, **wanted)
         await self._event()
         return found

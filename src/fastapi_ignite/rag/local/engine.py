@@ -18,6 +18,7 @@ from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import (
     Answer,
     AnswerEvent,
+    AttributeCondition,
     DocumentSource,
     Final,
     FoundPassage,
@@ -147,9 +148,18 @@ class LocalEngine:
             await self._vector_indexes.maintain()
 
     async def ask(
-        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        *,
+        stream: bool = False,
+        within: AttributeCondition | None = None,
     ) -> AsyncGenerator[AnswerEvent]:
-        found = await self._retriever.retrieve(tenant_id, project_id, question, limit=self._answerer.passages)
+        found = await self._retriever.retrieve(
+            tenant_id, project_id, question, limit=self._answerer.passages, within=within
+        )
         passages = found.passages if found else []
         read_documents = {passage.document_id for passage in passages}
 
@@ -170,9 +180,17 @@ class LocalEngine:
         proven, all_visible = await prove(draft.quotes) if draft.quotes else ([], True)
         yield Final(_answer(draft, proven, all_visible=all_visible))
 
-    async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
+    async def search(
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        query: str,
+        limit: int,
+        *,
+        within: AttributeCondition | None = None,
+    ) -> Sequence[FoundPassage]:
         """Search; the statement that reads a passage cuts it out of the stored text."""
-        found = await self._retriever.retrieve(tenant_id, project_id, query, limit=limit)
+        found = await self._retriever.retrieve(tenant_id, project_id, query, limit=limit, within=within)
         return present(found.passages) if found else ()
 
     async def close(self) -> None:

@@ -11,11 +11,13 @@ from uuid import UUID
 
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.answers.passage import Passage
+from fastapi_ignite.rag.engine import AttributeCondition
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.evidence import QuestionTerms
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.lexical import (
+    few_chunks,
     generating_terms,
     inverse_document_frequency,
     posting_id,
@@ -94,13 +96,24 @@ class Retriever:
         self._database = database
         self._embedders = embedders
 
-    async def retrieve(self, tenant_id: UUID, project_id: UUID, text: str, *, limit: int) -> Retrieved | None:
-        """Return at most `limit` passages, or None when there is nothing to search in or for."""
+    async def retrieve(
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        text: str,
+        *,
+        limit: int,
+        within: AttributeCondition | None = None,
+    ) -> Retrieved | None:
+        """Return at most `limit` passages, or None when there is nothing to search in or for.
+
+        The counts of passages and terms are those of the whole project, also with a condition on files.
+        """
         question = await self.analyze_question(tenant_id, project_id, text)
         if question is None:
             return None
         vector = await self._embedders.embed_question(tenant_id, question.model, question.text)
-        ranked = fuse(await self._candidates(tenant_id, question, vector))[:limit]
+        ranked = fuse(await self._candidates(tenant_id, question, vector, within))[:limit]
         passages = await find_passages(self._database, tenant_id, ranked)
         return Retrieved(question, passages, vector)
 
@@ -146,9 +159,18 @@ class Retriever:
         held = index.frequencies if index else {}
         return index, {term: held.get(posting, 0) for term, posting in postings.items()}
 
-    async def _candidates(self, tenant_id: UUID, question: Question, vector: Vectors | None) -> list[Candidate]:
+    async def _candidates(
+        self, tenant_id: UUID, question: Question, vector: Vectors | None, within: AttributeCondition | None = None
+    ) -> list[Candidate]:
         return await find_candidates(
-            self._database, tenant_id, question.project_id, question.generating(), question.sparsevec(), vector
+            self._database,
+            tenant_id,
+            question.project_id,
+            question.generating(),
+            question.sparsevec(),
+            vector,
+            within=within,
+            few=few_chunks(question.chunk_count),
         )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.rag.answers.passage import Passage
+from fastapi_ignite.rag.engine import AttributeCondition
 from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.fusion import Candidate, Ranked
 from fastapi_ignite.rag.text.surroundings import WINDOW_MARGIN, Surroundings
@@ -29,14 +30,32 @@ _INDEX = FixedStatement("""
 # LIMIT 1 keeps the sub-query apart, so that a chunk is found by its primary key. Joined, the tenant's chunks would all
 # be read where the planner takes the tenant for a small one.
 _LEXICAL, _DENSE = "(SELECT CAST(:lexical AS text)::sparsevec)", "(SELECT CAST(:dense AS real[])::halfvec)"
+_SCORED = f"""(
+    SELECT id, document_id, -(lexical <#> {_LEXICAL}) AS bm25, 1 - (embedding <=> {_DENSE}) AS cosine
+    FROM chunks WHERE id = found.chunk_id LIMIT 1
+) AS scored"""  # noqa: S608  all parts are constants
 _CANDIDATES = FixedStatement(f"""
     SELECT scored.* FROM (
         SELECT chunk_id FROM search_lexical(:project_id, CAST(:generating AS integer[]), {_LEXICAL}, :row_limit)
         UNION SELECT chunk_id FROM search_dense(:project_id, {_DENSE}, :row_limit)
-    ) AS found CROSS JOIN LATERAL (
-        SELECT id, document_id, -(lexical <#> {_LEXICAL}) AS bm25, 1 - (embedding <=> {_DENSE}) AS cosine
-        FROM chunks WHERE id = found.chunk_id LIMIT 1
-    ) AS scored
+    ) AS found CROSS JOIN LATERAL {_SCORED}
+    ORDER BY scored.id
+""")  # noqa: S608  all parts are constants
+# The same in the documents of some files. OFFSET 0 has the files looked at once for both searches.
+_CANDIDATES_WITHIN = FixedStatement(f"""
+    SELECT scored.* FROM (
+        SELECT matching_documents(
+            :project_id,
+            CAST(:keys AS text[]),
+            CAST(CAST(:path AS text) AS jsonpath),
+            CAST(CAST(:variables AS text) AS jsonb)
+        ) AS documents OFFSET 0
+    ) AS matching CROSS JOIN LATERAL (
+        SELECT chunk_id FROM search_lexical_within(
+            :project_id, CAST(:generating AS integer[]), {_LEXICAL}, :row_limit, matching.documents, :few
+        )
+        UNION SELECT chunk_id FROM search_dense_within(:project_id, {_DENSE}, :row_limit, matching.documents)
+    ) AS found CROSS JOIN LATERAL {_SCORED}
     ORDER BY scored.id
 """)  # noqa: S608  all parts are constants
 # A text is unpacked once for all its passages. `substr` on the column unpacks it for each: ten passages of a text of
@@ -82,10 +101,15 @@ async def find_candidates(
     generating: Sequence[int],
     lexical: str,
     dense: Vectors | None,
+    *,
+    within: AttributeCondition | None = None,
+    few: int = 0,
 ) -> list[Candidate]:
     """Return what either search found, with both scores, ordered by id. `lexical` is a sparsevec as text.
 
-    Without a vector only words are searched for.
+    Without a vector only words are searched for. With `within` only documents are searched that have a completed file
+    which meets the condition. If those have at most `few` chunks, each of them is scored by its words, and otherwise
+    only those with a generating term.
     """
     values = {
         "project_id": project_id,
@@ -94,7 +118,12 @@ async def find_candidates(
         "dense": None if dense is None else dense.tolist(),
         "row_limit": CANDIDATES,
     }
-    return [Candidate(*row) for row in await database.read(tenant_id, _CANDIDATES, values)]
+    if within is None:
+        rows = await database.read(tenant_id, _CANDIDATES, values)
+    else:
+        values |= {"few": few, **within.parameters}
+        rows = await database.read(tenant_id, _CANDIDATES_WITHIN, values)
+    return [Candidate(*row) for row in rows]
 
 
 async def find_passages(database: Database, tenant_id: UUID, ranked: Sequence[Ranked]) -> list[Passage]:
