@@ -155,7 +155,7 @@ class OpenAIEngine:
         if not may_be_read and not reading.refused:
             # a file was hidden while the model read it: of its answer only what is proven may leave
             reading = replace(reading, text="\n\n".join(quote.text for quote in proven))
-        yield Final(_answer(response, reading, proven))
+        yield Final(_answer(response, reading, proven), outdated=not may_be_read)
 
     async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
         """Search at the provider. A passage is cut out of our own text; one result may be several passages."""
