@@ -142,9 +142,9 @@ async def test_the_history_tells_each_version_and_its_bytes(tenant: TenantClient
     unknown = await tenant.get(f"{path}/content", params={"version": 3})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "version_not_found")
     page = (await tenant.get(f"{path}/versions", params={"limit": 1})).json()
-    assert (page["has_more"], page["next_before"], len(page["versions"])) == (True, 2, 1)
-    page = (await tenant.get(f"{path}/versions", params={"limit": 1, "before": 2})).json()
-    assert (page["has_more"], page["next_before"], page["versions"]) == (False, None, [first])
+    assert (page["has_more"], page["next_older_than"], len(page["versions"])) == (True, 2, 1)
+    page = (await tenant.get(f"{path}/versions", params={"limit": 1, "older_than": 2})).json()
+    assert (page["has_more"], page["next_older_than"], page["versions"]) == (False, None, [first])
 
 
 @pytest.mark.usefixtures("worker")

@@ -61,8 +61,8 @@ class VersionRepo:
         by_file = {each.version_of: each for each in pending}
         return {file_id: VersionsOfFile(by_file.get(file_id), stored.get(file_id, 0)) for file_id in ids}
 
-    async def page(self, file: File, *, limit: int, before: int | None) -> Sequence[File]:
-        """Return the row that holds each version that is or was current, newest first, numbered below `before`."""
+    async def page(self, file: File, *, limit: int, older_than: int | None) -> Sequence[File]:
+        """Return the row that holds each version that is or was current, newest first, numbered below `older_than`."""
         statement = (
             select(File)
             .where(
@@ -72,8 +72,8 @@ class VersionRepo:
             .order_by(File.version.desc())
             .limit(limit)
         )
-        if before is not None:
-            statement = statement.where(File.version < before)
+        if older_than is not None:
+            statement = statement.where(File.version < older_than)
         return (await self._session.scalars(statement)).all()
 
     async def find(self, file: File, number: int) -> File | None:

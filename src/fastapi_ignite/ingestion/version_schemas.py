@@ -13,13 +13,13 @@ from pydantic.config import JsonDict
 from fastapi_ignite.ingestion.models import File
 from fastapi_ignite.ingestion.schemas import FILE_EXAMPLE, FileRead
 
-UPLOADER_EXAMPLE: JsonDict = {"kind": "api_key", "id": "0b8b3a52-6a57-4a2b-9a3b-7d9e5f2c1d40"}
+UPLOADER_EXAMPLE: JsonDict = {"kind": "token", "id": None}
 
 
 class FileReplaced(FileRead):
     """The file as far as its new version came while the caller waited."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [FILE_EXAMPLE | {"version": 2, "unchanged": False}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [FILE_EXAMPLE | {"unchanged": True}]})
 
     unchanged: bool = Field(
         description="Nothing was made: the bytes are those of the current version, or of the one in progress."
@@ -83,32 +83,20 @@ class FileVersions(BaseModel):
                     "file_id": FILE_EXAMPLE["id"],
                     "versions": [
                         {
-                            "number": 2,
-                            "current": True,
-                            "filename": "guide.txt",
-                            "bytes": 702,
-                            "stored_bytes": 702,
-                            "sha256": "7d865e959b2466918c9863afca942d0fb89d7c9ac0c99bafc3749504ded97730",
-                            "characters": 702,
-                            "created_at": "2024-06-03T09:10:11.123456Z",
-                            "replaced_at": None,
-                            "uploaded_by": UPLOADER_EXAMPLE,
-                        },
-                        {
                             "number": 1,
-                            "current": False,
+                            "current": True,
                             "filename": "guide.txt",
                             "bytes": 651,
                             "stored_bytes": 651,
                             "sha256": FILE_EXAMPLE["sha256"],
                             "characters": 651,
                             "created_at": "2024-06-02T12:34:56.123456Z",
-                            "replaced_at": "2024-06-03T09:10:13.654321Z",
+                            "replaced_at": None,
                             "uploaded_by": UPLOADER_EXAMPLE,
                         },
                     ],
                     "has_more": False,
-                    "next_before": None,
+                    "next_older_than": None,
                 }
             ]
         }
@@ -117,7 +105,7 @@ class FileVersions(BaseModel):
     file_id: UUID
     versions: list[FileVersion]
     has_more: bool
-    next_before: int | None = Field(description="Send it as `before` to get the next page.")
+    next_older_than: int | None = Field(description="Send it as `older_than` to get the next page.")
 
     @classmethod
     def of(cls, file_id: UUID, rows: Sequence[File], limit: int) -> FileVersions:
@@ -128,5 +116,5 @@ class FileVersions(BaseModel):
             file_id=file_id,
             versions=[FileVersion.of(row) for row in page],
             has_more=more,
-            next_before=page[-1].version if more else None,
+            next_older_than=page[-1].version if more else None,
         )

@@ -109,7 +109,7 @@ class FileVersionService:
         except FileNotFoundError:
             raise _not_stored(number) from None
 
-    async def versions(self, project_id: UUID, file_id: UUID, *, limit: int, before: int | None) -> FileVersions:
+    async def versions(self, project_id: UUID, file_id: UUID, *, limit: int, older_than: int | None) -> FileVersions:
         """Return a page of the versions that are or were current, newest first.
 
         Raises:
@@ -118,7 +118,7 @@ class FileVersionService:
         async with self._database.tenant(self._tenant_id) as session:
             await ProjectService(session, self._tenant_id).get(project_id)
             file = _known(await FileRepo(session, self._tenant_id).get(project_id, file_id))
-            rows = await VersionRepo(session, self._tenant_id).page(file, limit=limit + 1, before=before)
+            rows = await VersionRepo(session, self._tenant_id).page(file, limit=limit + 1, older_than=older_than)
         return FileVersions.of(file_id, rows, limit)
 
     async def _replaceable(self, session: AsyncSession, project_id: UUID, file_id: UUID, *, lock: bool = False) -> File:

@@ -144,12 +144,12 @@ async def list_versions(
     project_id: ProjectId,
     file_id: FileId,
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
-    before: Annotated[
-        int | None, Query(ge=1, le=LARGEST_NUMBER, description="`next_before` of the page before.")
+    older_than: Annotated[
+        int | None, Query(ge=1, le=LARGEST_NUMBER, description="`next_older_than` of the page before.")
     ] = None,
 ) -> FileVersions:
     """The versions of the file that answer or have answered, newest first."""
-    return await service.versions(project_id, file_id, limit=limit, before=before)
+    return await service.versions(project_id, file_id, limit=limit, older_than=older_than)
 
 
 @router.post(

@@ -32,6 +32,7 @@ from fastapi_ignite.rag.openai.stream_progress import StreamProgress
 from fastapi_ignite.rag.text.tokens import count_tokens
 
 DOCUMENTS_BATCH = 100
+MOST_SEARCHES = 3
 
 
 class OpenAIEngine:
@@ -158,14 +159,24 @@ class OpenAIEngine:
         yield Final(_answer(response, reading, proven), outdated=not may_be_read)
 
     async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
-        """Search at the provider. A passage is cut out of our own text; one result may be several passages."""
-        store_id, withdrawn = await self._searchable(tenant_id, project_id)
-        if store_id is None:
-            return ()
-        async with self._missing_objects.detecting(tenant_id, project_id, store_id):
-            results = await self.service.search(store_id, str(project_id), query, limit, without=withdrawn)
-        located = await ProjectTexts(self._database, tenant_id, project_id).locate(read_results(results))
-        return present(results_of(located)[:limit])
+        """Search at the provider. A passage is cut out of our own text; one result may be several passages.
+
+        A result of a document that is hidden, or not there yet, takes the place of another one. It came into the store
+        or out of our answers while the provider searched, so the search is made again.
+        """
+        texts = ProjectTexts(self._database, tenant_id, project_id)
+        found: Sequence[FoundPassage] = ()
+        for _ in range(MOST_SEARCHES):
+            store_id, withdrawn = await self._searchable(tenant_id, project_id)
+            if store_id is None:
+                return ()
+            async with self._missing_objects.detecting(tenant_id, project_id, store_id):
+                results = await self.service.search(store_id, str(project_id), query, limit, without=withdrawn)
+            excerpts = read_results(results)
+            found = present(results_of(await texts.locate(excerpts))[:limit])
+            if await texts.may_be_read(excerpts):
+                break
+        return found
 
     async def _searchable(self, tenant_id: UUID, project_id: UUID) -> tuple[str | None, list[str]]:
         """Return the id of the project's store, or None, and the files in it that no answer may use.
