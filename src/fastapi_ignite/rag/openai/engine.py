@@ -148,6 +148,7 @@ class OpenAIEngine:
             answer.charge(usage)
         response = whole_response(answer)
         reading = await asyncio.to_thread(read, response)
+        was_readable = await texts.may_be_read(reading.excerpts)
         for event in await reader.locate(reading.excerpts):
             if stream:
                 yield event
@@ -156,7 +157,7 @@ class OpenAIEngine:
         if not may_be_read and not reading.refused:
             # a file was hidden while the model read it: of its answer only what is proven may leave
             reading = replace(reading, text="\n\n".join(quote.text for quote in proven))
-        yield Final(_answer(response, reading, proven), outdated=not may_be_read)
+        yield Final(_answer(response, reading, proven), outdated=not (was_readable and may_be_read))
 
     async def search(self, tenant_id: UUID, project_id: UUID, query: str, limit: int) -> Sequence[FoundPassage]:
         """Search at the provider. A passage is cut out of our own text; one result may be several passages.
@@ -173,8 +174,9 @@ class OpenAIEngine:
             async with self._missing_objects.detecting(tenant_id, project_id, store_id):
                 results = await self.service.search(store_id, str(project_id), query, limit, without=withdrawn)
             excerpts = read_results(results)
+            was_readable = await texts.may_be_read(excerpts)
             found = present(results_of(await texts.locate(excerpts))[:limit])
-            if await texts.may_be_read(excerpts):
+            if was_readable and await texts.may_be_read(excerpts):
                 break
         return found
 
