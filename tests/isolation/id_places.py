@@ -132,7 +132,8 @@ def _add_body(made: dict[str, Any], operation: Operation, values: Mapping[Place,
                 _set(body, place, values.get(place))
         made["json"] = body
     elif operation.takes_files:
-        made["files"] = [("files", ("a.txt", b"A text of nobody's."))]
+        (field,) = content["multipart/form-data"]["schema"]["required"]
+        made["files"] = [(field, ("a.txt", b"A text of nobody's."))]
         made["data"] = {place.name: value for place, value in values.items() if place.where == "form"}
 
 

@@ -21,6 +21,8 @@ class Action(StrEnum):
     FILE_REMOVED = "file.removed"
     FILE_CANCELLED = "file.cancelled"
     FILE_RETRIED = "file.retried"
+    FILE_VERSION_UPLOADED = "file.version_uploaded"
+    FILE_VERSION_RESTORED = "file.version_restored"
     FILES_CANCELLED = "files.cancelled"
     CONVERSATION_DELETED = "conversation.deleted"
     EXPORT_STARTED = "export.started"

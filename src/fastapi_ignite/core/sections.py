@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "change-me"  # noqa: S105  the seed's development secret; production refuses it
 ORIGIN = re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+")
+# earlier versions of a file whose bytes are kept
+VERSIONS_KEPT = 5
 COST = re.compile(r"(?P<operation>\w+)=(?P<units>[1-9][0-9]{0,3})")
 
 
@@ -310,6 +312,18 @@ class UploadSettings(Section):
     def in_flight_bytes(self) -> int:
         """Return the limit of the bytes that a tenant may upload at the same time."""
         return self.max_in_flight_bytes or 2 * self.max_request_bytes
+
+
+class FileSettings(Section):
+    """What is kept of files."""
+
+    model_config = SettingsConfigDict(env_prefix="FILE_")
+    versions_kept: int = Field(
+        VERSIONS_KEPT,
+        ge=0,
+        le=100,
+        description="Earlier versions of a file whose bytes are kept, so that they can be restored.",
+    )
 
 
 class IgniteSettings(Section):

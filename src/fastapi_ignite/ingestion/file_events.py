@@ -78,7 +78,7 @@ async def _until_finished(feed: ChangeFeed, file: ChangedFile | None, go_on: GoO
         if file != told:
             yield _file_event(file)
             told = file
-        if file.state not in UNFINISHED:
+        if file.state not in UNFINISHED and not (file.pending and file.pending.state in UNFINISHED):
             yield "done", DoneEvent(status=FileEvent.of(file).status), file.position
             return
         if not await go_on(LOOK_SECONDS):

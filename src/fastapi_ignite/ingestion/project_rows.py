@@ -42,7 +42,7 @@ WHERE k.tenant_id = :tenant_id AND k.route = kept.route AND k.key_sha256 = kept.
     AND (c.project_id = :project_id OR position(CAST(:project_id AS text) IN kept.resource) > 0)
 """)
 _FILES = text("""
-SELECT id, storage_key, state NOT IN ('deleting', 'deleted') AS is_visible,
+SELECT id, storage_key, state NOT IN ('deleting', 'deleted') AND version_of IS NULL AS is_visible,
     CASE WHEN storage_key IS NOT NULL AND bytes_missing_at IS NULL THEN byte_count ELSE 0 END AS stored_bytes
 FROM files WHERE tenant_id = :tenant_id AND project_id = :project_id ORDER BY id LIMIT :row_limit
 """)
@@ -75,7 +75,10 @@ SELECT engine FROM projects WHERE tenant_id = :tenant_id AND id = :project_id AN
 
 @dataclass(frozen=True, slots=True)
 class ProjectFile:
-    """A file that goes with its project. `is_visible` is false if it was removed before and has its own receipt."""
+    """A file that goes with its project.
+
+    `is_visible` is false for versions of files, and for a file that was removed before and has its own receipt.
+    """
 
     id: UUID
     storage_key: str | None

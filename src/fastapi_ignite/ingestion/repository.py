@@ -18,10 +18,12 @@ from fastapi_ignite.infra.jobs.leases import LeasedRepo, StaleAttemptError
 from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
 from fastapi_ignite.rag.engine import AttributeCondition
 
+# versions of a file are rows too, and callers see them by their file only
+_IS_FILE = File.version_of.is_(None)
 # removed files whose bytes stay until somebody removes them too
-_KEPT_RAW = (File.state.in_(GONE), File.storage_key.is_not(None), File.delete_raw.is_(False))
+_KEPT_RAW = (_IS_FILE, File.state.in_(GONE), File.storage_key.is_not(None), File.delete_raw.is_(False))
 _NAMES_SQL = """
-SELECT DISTINCT ON (document_id) document_id, id, filename FROM files
+SELECT DISTINCT ON (document_id) document_id, id, filename, version FROM files
 WHERE tenant_id = :tenant_id AND document_id = ANY(CAST(:document_ids AS uuid[])) AND state = 'completed'
     AND {condition}
 ORDER BY document_id, id
@@ -32,8 +34,8 @@ _MATCHES = """jsonb_path_match(
     CAST(CAST(:path AS text) AS jsonpath), CAST(CAST(:variables AS text) AS jsonb), true
 )"""
 _NAMES_WITHIN = FixedStatement(_NAMES_SQL.format(condition=_MATCHES))
-# id and name of a file, by its document
-FileNames: TypeAlias = dict[UUID, tuple[UUID, str]]
+# id, name and version of a file, by its document
+FileNames: TypeAlias = dict[UUID, tuple[UUID, str, int]]
 
 
 class FileRepo(LeasedRepo[File]):
@@ -53,6 +55,7 @@ class FileRepo(LeasedRepo[File]):
             File.project_id == project_id,
             File.id == file_id,
             File.state.not_in(GONE),
+            _IS_FILE,
         )
         return (await self.session.execute(statement.with_for_update() if lock else statement)).scalar_one_or_none()
 
@@ -93,7 +96,7 @@ class FileRepo(LeasedRepo[File]):
                 deleted_at=now,
                 lease_until=None,
                 last_error=None,
-                storage_key=None if file.delete_raw else file.storage_key,
+                storage_key=None if file.delete_raw else File.storage_key,
             )
             .returning(File.id)
         )
@@ -133,7 +136,7 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.scalars(statement)).all()
 
     def _in_batch(self, project_id: UUID, batch_id: UUID) -> tuple[ColumnElement[bool], ...]:
-        return File.tenant_id == self._tenant_id, File.project_id == project_id, File.batch_id == batch_id
+        return File.tenant_id == self._tenant_id, File.project_id == project_id, File.batch_id == batch_id, _IS_FILE
 
     async def any_unfinished(self, batch_id: UUID) -> bool:
         """Tell whether a file of the upload is still in progress."""
@@ -144,7 +147,7 @@ class FileRepo(LeasedRepo[File]):
 
     async def page(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> Sequence[File]:
         """Return files ordered by id, which is the order of upload; or the removed ones whose bytes were kept."""
-        wanted = _KEPT_RAW if removed else (File.state.not_in(GONE),)
+        wanted = _KEPT_RAW if removed else (File.state.not_in(GONE), _IS_FILE)
         statement = (
             select(File)
             .where(File.tenant_id == self._tenant_id, File.project_id == project_id, *wanted)
@@ -215,7 +218,10 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.execute(statement)).first() is not None
 
     async def names(self, document_ids: Collection[UUID], *, within: AttributeCondition | None = None) -> FileNames:
-        """Return id and name of the oldest completed file of each document; with a condition, of those that meet it."""
+        """Return id, name and version of the oldest completed file of each document.
+
+        With a condition, it is the oldest of those that meet it.
+        """
         statement, values = _names_query(self._tenant_id, document_ids, within)
         return _names((await statement.execute(self.session, values)).all())
 
@@ -247,7 +253,7 @@ def _names_query(
 
 
 def _names(rows: Sequence[Row[Any]]) -> FileNames:
-    return {row.document_id: (row.id, row.filename) for row in rows}
+    return {row.document_id: (row.id, row.filename, row.version) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from fastapi_ignite.exports.router import router as exports
 from fastapi_ignite.http.routing import FeatureRouter, build_version
 from fastapi_ignite.ingestion.files_router import router as files
 from fastapi_ignite.ingestion.router import router as ingestion
+from fastapi_ignite.ingestion.versions_router import router as file_versions
 from fastapi_ignite.items.router import router as items
 from fastapi_ignite.limits.router import router as limits
 from fastapi_ignite.onboarding.router import router as onboarding
@@ -39,6 +40,7 @@ FEATURES: Sequence[FeatureRouter] = (
     projects,
     ingestion,
     files,
+    file_versions,
     deletions,
     query,
     conversations,

@@ -37,6 +37,7 @@ from fastapi_ignite.rag.local.models import Chunk, TermStat
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.vector_indexes import VectorIndexes
+from fastapi_ignite.rag.local.whole_documents import WholeDocuments
 
 PURGE_BATCH = 1000
 TERMS_BATCH = 5000
@@ -67,6 +68,7 @@ class LocalEngine:
         self._answerer = answerer or ExtractiveAnswerer(self._embedders)
         self._retriever = Retriever(database, self._embedders)
         self._backfill = Backfill(database, self._embedders)
+        self._whole = WholeDocuments(database, self._embedders)
         self._vector_indexes = vector_indexes
 
     async def verify(self) -> None:
@@ -89,8 +91,10 @@ class LocalEngine:
 
     async def prepare(self, source: DocumentSource) -> PreparedDocument:
         if len(source.extracted.text) <= SHORT_TEXT:  # less than a millisecond, and a hop into a thread costs as much
-            return prepare_document(source)
-        return await asyncio.to_thread(prepare_document, source)
+            prepared = prepare_document(source)
+        else:
+            prepared = await asyncio.to_thread(prepare_document, source)
+        return await self._whole.embed(prepared) if source.whole else prepared
 
     async def write_together(self, session: AsyncSession, prepared: Sequence[PreparedIndex]) -> None:
         await write_documents(session, [each for each in prepared if isinstance(each, PreparedDocument)])
@@ -178,7 +182,7 @@ class LocalEngine:
                     for event in await verified.advance(draft.text or "", draft.quotes):
                         yield event
         proven, all_visible = await prove(draft.quotes) if draft.quotes else ([], True)
-        yield Final(_answer(draft, proven, all_visible=all_visible))
+        yield Final(_answer(draft, proven, all_visible=all_visible), outdated=not all_visible)
 
     async def search(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,10 +24,11 @@ INSERT_BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A document and its chunks, ready to be written."""
+    """A document and its chunks, ready to be written. `embeddings` are those that are known, by the chunk's id."""
 
     source: DocumentSource
     rows: Sequence[ChunkRow]
+    embeddings: Sequence[tuple[UUID, str]] = ()
 
     @property
     def chunk_count(self) -> int:
@@ -87,3 +89,6 @@ async def write_documents(session: AsyncSession, prepared: Sequence[PreparedDocu
     written = await index.count_chunks(document_ids)
     if written != len(chunks):
         raise RuntimeError(f"{written} of {len(chunks)} chunks were written")
+    for each in prepared:
+        for start in range(0, len(each.embeddings), INSERT_BATCH):
+            await index.set_embeddings([each.source.document_id], each.embeddings[start : start + INSERT_BATCH])

@@ -70,14 +70,13 @@ def question_weights(idf: Mapping[str, float]) -> dict[int, float]:
 def generating_terms(frequencies: Mapping[int, int], budget: int = CANDIDATE_BUDGET) -> list[int]:
     """Return the posting ids whose chunks are scored: the rarest first, until their postings exceed the budget.
 
-    At least the rarest is taken. Frequent terms still count in the score, they only bring no chunks of their own.
+    At least the rarest is taken. Frequent terms still count in the score, they only bring no chunks of their own. Terms
+    that no chunk held when they were counted are taken too: a version of a file that is found a moment later may.
     """
     chosen: list[int] = []
     spent = 0
     for posting, frequency in sorted(frequencies.items(), key=lambda item: (item[1], item[0])):
-        if frequency == 0:
-            continue
-        if chosen and spent + frequency > budget:
+        if spent and spent + frequency > budget:
             break
         chosen.append(posting)
         spent += frequency
