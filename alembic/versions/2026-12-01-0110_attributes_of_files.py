@@ -33,6 +33,7 @@ AS $$
     )
 $$
 """
+# `IN (SELECT unnest(…))` with IS TRUE is looked up in a hash; a long array would be estimated element by element.
 # Like `search_lexical`, whose migration says why it reads as another role. It looks only into these documents. Where
 # they have at most `few` passages, all of those are scored, through the index by document: the rarest words, which
 # `generating` is limited to, may all stand in other documents.
@@ -47,19 +48,17 @@ SET enable_seqscan = off
 AS $$
 DECLARE
     tenant CONSTANT uuid := NULLIF(current_setting('app.tenant_id', true), '')::uuid;
-    visible CONSTANT uuid[] := ARRAY(
-        SELECT d.id FROM public.documents AS d
-        WHERE d.tenant_id = tenant AND d.project_id = project AND d.id = ANY(documents) AND d.hidden_at IS NULL
-    );
+    visible uuid[];
+    passages bigint;
 BEGIN
-    IF (
-        SELECT sum(d.chunk_count) FROM public.documents AS d WHERE d.tenant_id = tenant AND d.id = ANY(visible)
-    ) > few THEN
+    SELECT array_agg(d.id), sum(d.chunk_count) INTO visible, passages FROM public.documents AS d
+    WHERE d.tenant_id = tenant AND d.project_id = project AND d.id = ANY(documents) AND d.hidden_at IS NULL;
+    IF passages > few THEN
         RETURN QUERY
         SELECT c.id FROM public.chunks AS c
         WHERE c.terms && generating
             AND (c.tenant_id = tenant) IS TRUE
-            AND (c.document_id = ANY(visible)) IS TRUE
+            AND (c.document_id IN (SELECT unnest(visible))) IS TRUE
         ORDER BY c.lexical OPERATOR({schema}.<#>) question
         LIMIT row_limit;
         RETURN;
@@ -83,24 +82,24 @@ RETURNS TABLE (chunk_id uuid)
 LANGUAGE plpgsql STABLE STRICT ROWS 100
 AS $$
 DECLARE
-    visible CONSTANT uuid[] := ARRAY(
-        SELECT d.id FROM public.documents AS d
-        WHERE d.project_id = project AND d.id = ANY(documents) AND d.hidden_at IS NULL
-    );
+    visible uuid[];
+    passages bigint;
     candidates text;
     row_count integer;
 BEGIN
+    SELECT array_agg(d.id), sum(d.chunk_count) INTO visible, passages FROM public.documents AS d
+    WHERE d.project_id = project AND d.id = ANY(documents) AND d.hidden_at IS NULL;
     SELECT CASE WHEN r.chunk_count < 100000 THEN '400' ELSE '1000' END INTO candidates
     FROM pg_index AS i, public.rag_indexes AS r
     WHERE r.project_id = project AND i.indisvalid
         AND i.indexrelid = to_regclass('public.ix_chunks_embedding_' || replace(project::text, '-', ''))
-        AND (SELECT sum(d.chunk_count) FROM public.documents AS d WHERE d.id = ANY(visible)) > {few};
+        AND passages > {few};
     IF FOUND THEN
         PERFORM set_config('hnsw.ef_search', candidates, true), set_config('hnsw.max_scan_tuples', '20000', true),
             set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('enable_sort', 'off', true);
         RETURN QUERY EXECUTE format(
-            'SELECT id FROM public.chunks WHERE project_id = %1$L::uuid AND document_id = ANY($3) '
-            'ORDER BY (embedding::halfvec(%2$s)) <=> $1 LIMIT $2',
+            'SELECT id FROM public.chunks WHERE project_id = %1$L::uuid '
+            'AND (document_id IN (SELECT unnest($3))) IS TRUE ORDER BY (embedding::halfvec(%2$s)) <=> $1 LIMIT $2',
             project, vector_dims(question)
         ) USING question, row_limit, visible;
         GET DIAGNOSTICS row_count = ROW_COUNT;

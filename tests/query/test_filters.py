@@ -200,6 +200,16 @@ async def test_a_wrong_filter_is_refused(lighthouses: Shelf, filters: Mapping[st
         assert all(error["loc"][:2] == ["body", "filters"] for error in answer.json()["errors"])
 
 
+@pytest.mark.parametrize("levels", [300, 7_000])
+async def test_a_filter_that_is_nested_without_end_is_refused(lighthouses: Shelf, levels: int) -> None:
+    body = f'{{"project_id": "{lighthouses.project}", "query": "lamps", "filters": '
+    body += '{"type": "and", "filters": [' * levels + '{"type": "eq", "key": "a", "value": 1}' + "]}" * levels + "}"
+    headers = {"Content-Type": "application/json"}
+    answer = await lighthouses.tenant.post("/query/search", content=body.encode(), headers=headers)
+    assert answer.status_code in {400, 422}, answer.text
+    assert answer.json()["code"] in {"malformed_body", "validation_error"}
+
+
 async def test_an_answer_cites_matching_files_only(lighthouses: Shelf) -> None:
     question = "How many lamps does the keeper light?"
     for name, filters in {

@@ -16,6 +16,7 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.infra.jobs.leases import LeasedRepo, StaleAttemptError
 from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
+from fastapi_ignite.rag.documents.matching import FILE_MATCHES
 from fastapi_ignite.rag.engine import AttributeCondition
 
 # versions of a file are rows too, and callers see them by their file only
@@ -29,11 +30,7 @@ WHERE tenant_id = :tenant_id AND document_id = ANY(CAST(:document_ids AS uuid[])
 ORDER BY document_id, id
 """
 _NAMES = FixedStatement(_NAMES_SQL.format(condition="true"))
-_MATCHES = """jsonb_path_match(
-    to_jsonb(ARRAY(SELECT attributes -> key FROM unnest(CAST(:keys AS text[])) AS key)),
-    CAST(CAST(:path AS text) AS jsonpath), CAST(CAST(:variables AS text) AS jsonb), true
-)"""
-_NAMES_WITHIN = FixedStatement(_NAMES_SQL.format(condition=_MATCHES))
+_NAMES_WITHIN = FixedStatement(_NAMES_SQL.format(condition=FILE_MATCHES))
 # id, name and version of a file, by its document
 FileNames: TypeAlias = dict[UUID, tuple[UUID, str, int]]
 

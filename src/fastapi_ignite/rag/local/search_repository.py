@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.rag.answers.passage import Passage
+from fastapi_ignite.rag.documents.matching import MATCHING_DOCUMENTS
 from fastapi_ignite.rag.engine import AttributeCondition
 from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.fusion import Candidate, Ranked
@@ -44,12 +45,7 @@ _CANDIDATES = FixedStatement(f"""
 # The same in the documents of some files. OFFSET 0 has the files looked at once for both searches.
 _CANDIDATES_WITHIN = FixedStatement(f"""
     SELECT scored.* FROM (
-        SELECT matching_documents(
-            :project_id,
-            CAST(:keys AS text[]),
-            CAST(CAST(:path AS text) AS jsonpath),
-            CAST(CAST(:variables AS text) AS jsonb)
-        ) AS documents OFFSET 0
+        SELECT {MATCHING_DOCUMENTS} AS documents OFFSET 0
     ) AS matching CROSS JOIN LATERAL (
         SELECT chunk_id FROM search_lexical_within(
             :project_id, CAST(:generating AS integer[]), {_LEXICAL}, :row_limit, matching.documents, :few

@@ -17,22 +17,18 @@ from openai.types.shared_params.compound_filter import CompoundFilter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.infra.db import FixedStatement
+from fastapi_ignite.rag.documents.matching import MATCHING_DOCUMENTS
 from fastapi_ignite.rag.engine import AttributeCondition
 
 # of one comparison; a store has at most 10,000 files, and the shorter of two lists is sent
 IDS_OF_A_LIST = 1_000
-_MATCHING = FixedStatement("""
+_MATCHING = FixedStatement(f"""
     SELECT f.id, f.document_id = ANY(matching.documents) AS matches
     FROM provider_files AS f CROSS JOIN (
-        SELECT matching_documents(
-            :project_id,
-            CAST(:keys AS text[]),
-            CAST(CAST(:path AS text) AS jsonpath),
-            CAST(CAST(:variables AS text) AS jsonb)
-        ) AS documents OFFSET 0
+        SELECT {MATCHING_DOCUMENTS} AS documents OFFSET 0
     ) AS matching
     WHERE f.tenant_id = :tenant_id AND f.project_id = :project_id AND f.state = 'ready' AND f.document_id IS NOT NULL
-""")
+""")  # noqa: S608  all parts are constants
 
 
 @dataclass(frozen=True, slots=True)
