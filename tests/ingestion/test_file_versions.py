@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -12,8 +14,11 @@ import pytest
 from sqlalchemy import text
 
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.ingestion.change_feed import ChangeFeed
 from fastapi_ignite.ingestion.processing import FileProcessor
+from fastapi_ignite.ingestion.storage_sweep import StorageSweep
 from support.http_clients import TenantClient, TenantFactory
 from support.tenant_records import counter, eventually, make_plan, rows_of, stored_objects
 
@@ -454,3 +459,124 @@ async def test_what_is_no_version_is_refused(tenant: TenantClient, settings: Set
     assert (two.status_code, two.json()["code"]) == (422, "too_many_files")
     assert stored_objects(settings, tenant.id) == [OLD]
     assert (await read(tenant, path))["version"] == 1
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_version_can_be_restored_after_the_plan_has_become_smaller(
+    make_tenant: TenantFactory, database: Database
+) -> None:
+    plan = await make_plan(database, characters=1000)
+    tenant = await make_tenant(plan)
+    project = await tenant.create_project()
+    path = await upload_one(tenant, project)
+    await replaced(tenant, path, NEW)
+    async with database.system() as session:
+        await session.execute(text("UPDATE plans SET monthly_upload_char_cap = 5 WHERE id = :id"), {"id": plan})
+    answer = await restore(tenant, path, 1)
+    assert (answer.status_code, answer.json().get("version")) == (200, 3), answer.text
+
+
+@pytest.mark.usefixtures("worker")
+async def test_two_files_that_exchange_their_contents_do_not_block_each_other(
+    tenant: TenantClient, database: Database, settings: Settings
+) -> None:
+    project = await tenant.create_project()
+    one = await upload_one(tenant, project, OLD, "one.txt")
+    other = await upload_one(tenant, project, NEW, "other.txt")
+    for _ in range(3):
+        answers = await asyncio.gather(put(tenant, one, NEW), put(tenant, other, OLD))
+        assert [answer.json()["pending_version"] for answer in answers] == [None, None]
+        answers = await asyncio.gather(put(tenant, one, OLD), put(tenant, other, NEW))
+        assert [answer.json()["status"] for answer in answers] == ["completed"] * 2
+    assert sorted(await texts_found(tenant, project)) == sorted([OLD.decode().strip(), NEW.decode().strip()])
+    used, reserved = await counter(database, tenant.id, "characters")
+    # who comes second finds the other's document, or has to pay for bytes that the project does not have any more
+    assert reserved == 0
+    assert used >= len(OLD) + len(NEW)
+    await require_exact_storage(database, tenant, settings)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_stream_tells_the_pending_version_and_the_swap(
+    tenant_without_worker: TenantClient, processor: FileProcessor, database: Database
+) -> None:
+    tenant = tenant_without_worker
+    project = await tenant.create_project()
+    (file,) = (await tenant.upload(project, ("a.txt", OLD), wait_seconds=0)).json()["files"]
+    path = f"/ingestion/projects/{project}/files/{file['id']}"
+    await processor.process(tenant.id, UUID(file["id"]))
+    await replaced(tenant, path, NEW, wait_seconds=0)
+    row = await pending_row(database, tenant, path)
+    feed = ChangeFeed(database, tenant.id, UUID(project))
+    (waiting,) = [each async for each in feed.since("start")]
+    assert waiting.pending is not None
+    assert (waiting.id, waiting.state, waiting.version, waiting.pending.number) == (UUID(file["id"]), "completed", 1, 2)
+    watching = asyncio.create_task(tenant.get(f"{path}/events"))
+    await processor.process(tenant.id, row)
+    told = [json.loads(line.removeprefix("data: ")) for line in (await watching).text.splitlines() if "data: " in line]
+    assert told[-1] == {"status": "completed"}
+    assert (told[-2]["version"], told[-2]["pending_version"]) == (2, None)
+    (swapped,) = {each.id: each async for each in feed.since(waiting.position)}.values()
+    assert (swapped.id, swapped.version, swapped.pending) == (UUID(file["id"]), 2, None)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_deleted_project_takes_versions_and_their_bytes_with_it(
+    tenant: TenantClient, database: Database, settings: Settings
+) -> None:
+    project = await tenant.create_project()
+    path = await upload_one(tenant, project)
+    await replaced(tenant, path, NEW)
+    await replaced(tenant, path, b"%PDF-1.7 broken", name="broken.pdf")
+    await tenant.delete(f"/ingestion/projects/{project}")
+
+    async def deleted() -> bool:
+        return bool((await tenant.get(f"/deletions/{project}")).json()["state"] == "completed")
+
+    await eventually(deleted)
+    receipt = (await tenant.get(f"/deletions/{project}")).json()
+    assert receipt["removed"]["files"] == 1
+    assert stored_objects(settings, tenant.id) == []
+    (row,) = await rows_of(database, tenant.id, "SELECT stored_bytes, unfinished_files FROM storage_usage")
+    assert (row["stored_bytes"], row["unfinished_files"]) == (0, 0)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_sweep_keeps_the_bytes_of_versions_and_notices_their_loss(
+    tenant: TenantClient, database: Database, settings: Settings, state: AppState
+) -> None:
+    project = await tenant.create_project()
+    path = await upload_one(tenant, project)
+    await replaced(tenant, path, NEW)
+    await require_exact_storage(database, tenant, settings)
+    keys = [
+        row["storage_key"]
+        for row in await rows_of(database, tenant.id, "SELECT storage_key FROM files ORDER BY version")
+    ]
+    folder = settings.ignite.data_dir / "storage" / "objects"
+    for key in keys:
+        os.utime(folder / key, (0, 0))
+    sweep = StorageSweep(database, state["storage"], [])
+    await sweep.run()
+    await sweep.run()
+    assert stored_objects(settings, tenant.id) == sorted([OLD, NEW])
+    await state["storage"].delete(keys[0])
+    await sweep.run()
+    await sweep.run()
+    assert [version["stored_bytes"] for version in await history(tenant, path)] == [len(NEW), 0]
+    gone = await restore(tenant, path, 1)
+    assert (gone.status_code, gone.json()["code"]) == (409, "content_not_stored")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_versions_of_other_tenants_are_unknown(tenant: TenantClient, make_tenant: TenantFactory) -> None:
+    project = await tenant.create_project()
+    path = await upload_one(tenant, project)
+    await replaced(tenant, path, NEW)
+    stranger = await make_tenant()
+    own = await stranger.create_project()
+    for base in (path, path.replace(project, own)):
+        answers = [await put(stranger, base, OLD), await restore(stranger, base, 1)]
+        answers += [await stranger.get(f"{base}/{part}") for part in ("versions", "content?version=1")]
+        assert [answer.status_code for answer in answers] == [404] * 4
+    assert [version["number"] for version in await history(tenant, path)] == [2, 1]

@@ -43,6 +43,7 @@ WITH terms AS (
     ON CONFLICT (tenant_id, metric, period_start) DO UPDATE
     SET {column} = c.{column} + excluded.{column}, updated_at = now()
     WHERE c.used + c.reserved + excluded.{column} <= (SELECT cap FROM terms)
+        OR excluded.{column} = 0  -- what is free fits a plan that has become smaller, too
     RETURNING period_start, used, reserved
 )"""
 
