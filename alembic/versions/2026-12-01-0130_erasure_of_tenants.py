@@ -152,7 +152,7 @@ def receipts() -> None:
 
 
 def privileges() -> None:
-    op.execute(f"CREATE POLICY retention ON deletions FOR SELECT TO {ROLE} USING (kind = 'tenant')")
+    op.execute(f"CREATE POLICY retention ON deletions FOR SELECT TO {ROLE} USING (true)")
     op.execute(f"GRANT SELECT ON deletions TO {ROLE}")
     for table in ("audit_events", "usage_ledger"):
         op.execute(f"CREATE POLICY retention ON {table} TO {ROLE} USING (true) WITH CHECK (true)")

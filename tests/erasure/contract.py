@@ -7,7 +7,7 @@ from fastapi_ignite.erasure.tasks import erase_tenant
 from support.feature_contracts import FeatureContract, JobRow
 
 INSERT = (
-    "INSERT INTO deletions (tenant_id, id, kind, state, notified_at) VALUES (:tenant, :tenant, 'tenant', :state, now())"
+    "INSERT INTO deletions (tenant_id, id, kind, state, notified_at) VALUES (:tenant, :id, 'tenant', :state, now())"
 )
 
 CONTRACT = FeatureContract(

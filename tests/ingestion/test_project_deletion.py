@@ -94,6 +94,9 @@ async def test_a_worker_leaves_nothing_but_the_receipt(
         "conversations": 1,
         "messages": 2,
         "provider_objects": provider_objects,
+        "projects": 1,
+        "exports": 0,
+        "other_rows": 0,
     }
     assert len(receipt["provider_ids"]) == provider_objects
     assert await left_of(database, tenant) == before

@@ -42,7 +42,7 @@ OTHER_POLICIES = {
     **{(table, "ignite_search"): ("SELECT", "PERMISSIVE", "true", None) for table in ("chunks", "documents")},
     **{(table, "ignite_operator"): ("ALL", "PERMISSIVE", "true", "true") for table in OPERATED},
     ("deletions", "ignite_operator"): ("SELECT", "PERMISSIVE", OF_TENANTS, None),
-    ("deletions", "ignite_retention"): ("SELECT", "PERMISSIVE", OF_TENANTS, None),
+    ("deletions", "ignite_retention"): ("SELECT", "PERMISSIVE", "true", None),
     **{
         (table, "ignite_retention"): ("ALL", "PERMISSIVE", "true", "true") for table in ("audit_events", "usage_ledger")
     },

@@ -277,7 +277,7 @@ class RetentionSettings(Section):
         ge=0,
         le=3650,
         description="Days that ended reservations of units are kept. 0 keeps them for ever. The usage ledger, which "
-        "says what was counted, is always kept.",
+        "says what was counted, is kept as long as the tenant.",
     )
     audit_days: int = Field(
         400,

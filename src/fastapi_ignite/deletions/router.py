@@ -18,13 +18,19 @@ from fastapi_ignite.http.routing import admin_router, requires, tenant_router
 router = tenant_router("/deletions", "deletions", "Receipts of what was deleted: how far it is, and what was removed.")
 
 admin = admin_router("/deletions")
+DeletionId = Annotated[UUID, Path(examples=[DELETION_EXAMPLE])]
 
 
 async def _service(principal: PrincipalDep, session: SessionDep) -> DeletionService:
     return DeletionService(session, principal.tenant_id)
 
 
+async def _service_of_erased(session: OperatorDep, deletion_id: DeletionId) -> DeletionService:
+    return DeletionService(session, deletion_id)
+
+
 DeletionServiceDep = Annotated[DeletionService, Depends(_service)]
+ErasureReceiptsDep = Annotated[DeletionService, Depends(_service_of_erased)]
 
 
 @router.get("", openapi_extra=requires(Scope.PROJECTS_READ))
@@ -42,9 +48,7 @@ async def list_deletions(
     openapi_extra=requires(Scope.PROJECTS_READ, after_erasure=True),
     responses=responses(DeletionNotFoundError),
 )
-async def read_deletion(
-    service: DeletionServiceDep, deletion_id: Annotated[UUID, Path(examples=[DELETION_EXAMPLE])]
-) -> DeletionRead:
+async def read_deletion(service: DeletionServiceDep, deletion_id: DeletionId) -> DeletionRead:
     """The receipt of one deletion. `deletion_id` is the id of the file, project or tenant.
 
     The receipt of an erased tenant is all that its tokens can still read.
@@ -53,8 +57,6 @@ async def read_deletion(
 
 
 @admin.get("/{deletion_id}", responses=responses(DeletionNotFoundError))
-async def read_erasure(
-    session: OperatorDep, deletion_id: Annotated[UUID, Path(examples=[DELETION_EXAMPLE])]
-) -> DeletionRead:
+async def read_erasure(service: ErasureReceiptsDep, deletion_id: DeletionId) -> DeletionRead:
     """The receipt of an erased tenant. `deletion_id` is the id of the tenant. No other receipts are shown here."""
-    return await DeletionService(session, deletion_id).read(deletion_id)
+    return await service.read(deletion_id)

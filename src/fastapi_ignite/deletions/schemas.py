@@ -35,6 +35,14 @@ _EXAMPLE: dict[str, Any] = {
     "last_error": None,
 }
 
+_TENANT_EXAMPLE: dict[str, Any] = {
+    **_EXAMPLE,
+    "id": "2cb9e69e-6fe7-4f5c-8f4d-5a9c6a2bd5d4",
+    "kind": "tenant",
+    "project_id": None,
+    "kept_events": 5,
+}
+
 
 class DeletionError(BaseModel):
     """Why the last attempt to remove everything did not end. It is tried again."""
@@ -61,7 +69,14 @@ class DeletionRead(BaseModel):
     """The receipt of a deletion. Its `id` is the id of what was deleted, which nobody sees any more."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{**_EXAMPLE, "state": "in_progress", "completed_at": None}, _EXAMPLE]}
+        json_schema_extra={
+            "examples": [
+                {**_EXAMPLE, "state": "in_progress", "completed_at": None},
+                _EXAMPLE,
+                {**_TENANT_EXAMPLE, "state": "in_progress", "completed_at": None},
+                _TENANT_EXAMPLE,
+            ]
+        }
     )
 
     id: UUID

@@ -21,6 +21,7 @@ class ExportRequiredError(IgniteError):
     code = "export_required"
     title = "Export first"
     example = Example(
-        "No archive with the uploaded files holds everything. POST /tenants/export?include_files=true makes one.",
-        export_id=None,
+        "The archive is erased too, and nobody has downloaded it: "
+        "GET /tenants/exports/0193a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b/download.",
+        export_id="0193a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
     )

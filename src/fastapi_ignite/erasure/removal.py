@@ -42,9 +42,9 @@ class TenantRemover:
         self._billing = ProviderSync(database, provider, grace_days=0)
         self._tenant_keys = keys
 
-    async def run(self, tenant_id: UUID) -> None:
+    async def run(self, tenant_id: UUID, deletion_id: UUID) -> None:
         """Remove it if nobody else does. It is safe to call at any time and any number of times."""
-        await DeletionRunner(self._database).run(tenant_id, tenant_id, self._remove)
+        await DeletionRunner(self._database).run(tenant_id, deletion_id, self._remove)
 
     async def _remove(self, deletion: Deletion) -> None:
         # first: the provider learns of the end from the row that goes with the others

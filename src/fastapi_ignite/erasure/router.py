@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Annotated
 from uuid import UUID
 
@@ -29,7 +30,16 @@ async def _service(principal: PrincipalDep, session: SessionDep, jobs: JobsDep) 
     return TenantErasureService(session, jobs, principal.tenant_id)
 
 
+async def _service_of_named(
+    database: DatabaseDep, jobs: JobsDep, tenant_id: Annotated[UUID, Path(examples=[TENANT_EXAMPLE])]
+) -> AsyncGenerator[TenantErasureService]:
+    """Yield the service in a transaction of the tenant that the path names, so that operators need no right on it."""
+    async with database.tenant(tenant_id) as session:
+        yield TenantErasureService(session, jobs, tenant_id)
+
+
 TenantErasureServiceDep = Annotated[TenantErasureService, Depends(_service)]
+NamedTenantErasureServiceDep = Annotated[TenantErasureService, Depends(_service_of_named, scope="function")]
 
 
 @router.post(
@@ -48,12 +58,6 @@ async def erase_own_tenant(service: TenantErasureServiceDep, erasure: TenantEras
 
 
 @admin.post("/{tenant_id}/erase", status_code=202, responses=REFUSALS)
-async def erase_tenant(
-    database: DatabaseDep,
-    jobs: JobsDep,
-    tenant_id: Annotated[UUID, Path(examples=[TENANT_EXAMPLE])],
-    erasure: TenantErasure,
-) -> DeletionRead:
+async def erase_tenant(service: NamedTenantErasureServiceDep, erasure: TenantErasure) -> DeletionRead:
     """Erase a tenant for good, as its owner can. `GET /admin/deletions/{deletion_id}` is the receipt."""
-    async with database.tenant(tenant_id) as session:
-        return await TenantErasureService(session, jobs, tenant_id).erase(erasure)
+    return await service.erase(erasure)

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 @job("erasure.erase_tenant", "maintenance", Priority.BACKGROUND, time_limit=6 * 3_600_000)
-async def erase_tenant(context: WorkerContext, tenant_id: UUID, _deletion_id: UUID) -> None:
+async def erase_tenant(context: WorkerContext, tenant_id: UUID, deletion_id: UUID) -> None:
     """Remove what an erased tenant held."""
     from fastapi_ignite.erasure.removal import TenantRemover
     from fastapi_ignite.infra.tenant_keys import TenantKeys
@@ -30,7 +30,7 @@ async def erase_tenant(context: WorkerContext, tenant_id: UUID, _deletion_id: UU
         projects=ProjectRemover(database=context.database, storage=context.storage, engines=context.engines),
         provider=make_provider(context.settings),
         keys=TenantKeys(context.settings.cache, redis_url=context.redis_url),
-    ).run(tenant_id)
+    ).run(tenant_id, deletion_id)
 
 
 @periodic(seconds=5)
