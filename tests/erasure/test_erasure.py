@@ -3,50 +3,43 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
 from redis import Redis
+from sqlalchemy import text
 
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.erasure.removal import TenantRemover
 from fastapi_ignite.infra.cache import cached
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.models import metadata
 from isolation.sample_tenant import build_sample_tenant
 from support.both_engines import ENGINES, of_the_local_engine
-from support.http_clients import TenantClient
+from support.erasures import STAYS, completed, erase
+from support.http_clients import TenantClient, TenantFactory
 from support.http_contract import problem
 from support.tenant_leftovers import keys_left, objects_left, rows_left
-from support.tenant_records import eventually, rows_of
+from support.tenant_records import rows_of
 from support.tokens import bearer
 
 from openai_simulator.server import RunningSimulator
 
 WORD = "wolverine"
-STAYS = {"audit_events", "deletions"}
 ADDRESS = "127.0.0.1"
-
-
-async def erase(tenant: TenantClient, **body: object) -> httpx2.Response:
-    return await tenant.post("/tenants/current/erase", json={"confirm": str(tenant.id), "without_export": True, **body})
-
-
-async def state_of(database: Database, tenant_id: UUID) -> str:
-    (row,) = await rows_of(database, tenant_id, "SELECT state FROM deletions WHERE kind = 'tenant'")
-    return str(row["state"])
-
-
-async def completed(database: Database, tenant_id: UUID) -> None:
-    async def done() -> bool:
-        return await state_of(database, tenant_id) == "completed"
-
-    await eventually(done)
 
 
 def provider_objects(simulator: RunningSimulator) -> set[str]:
     state = simulator.simulator.state
     return {each.id for each in state.vector_stores} | {each.id for each in state.files}
+
+
+async def rows_in_system(database: Database, tenant_id: UUID, statement: str) -> list[tuple[Any, ...]]:
+    """Return rows that the tenant itself does not see any more."""
+    async with database.system() as session:
+        return [tuple(row) for row in await session.execute(text(statement), {"tenant": tenant_id})]
 
 
 @cached(key="sample:{number}", tags=["samples"])
@@ -84,7 +77,7 @@ async def test_nothing_is_left_but_the_receipt_and_some_events(
 
     answer = await erase(tenant, confirm=f"The {WORD} family")
     assert (answer.status_code, answer.json()["id"], answer.json()["kind"]) == (202, str(tenant.id), "tenant")
-    await completed(database, tenant.id)
+    await completed(database, tenant)
 
     assert keys_left(redis, tenant.id) == []
     left = await rows_left(database, tenant.id)
@@ -149,3 +142,41 @@ async def test_it_is_refused_at_once_and_reads_only_its_receipt(
     assert (shown["kind"], shown["state"]) == ("tenant", "in_progress")
     problem(await client.get(f"/admin/deletions/{project}", headers=admin), 404, "deletion_not_found")
     assert (await client.get(f"/admin/tenants/{tenant.id}", headers=admin)).json()["status"] == "erasing"
+
+
+@of_the_local_engine
+async def test_the_plan_and_what_was_reserved_end_with_the_answer(
+    tenant_without_worker: TenantClient, database: Database
+) -> None:
+    tenant = tenant_without_worker
+    project = await tenant.create_project()
+    await tenant.upload(project, ("guide.txt", b"The orchard."), wait_seconds=0)
+    await tenant.post("/tenants/export")
+    await erase(tenant)
+    (files,) = await rows_in_system(database, tenant.id, "SELECT DISTINCT state FROM files WHERE tenant_id = :tenant")
+    assert files == ("cancelled",)
+    (exports,) = await rows_in_system(database, tenant.id, "SELECT state FROM exports WHERE tenant_id = :tenant")
+    assert exports == ("failed",)
+    (ends,) = await rows_in_system(
+        database, tenant.id, "SELECT ends_on <= current_date FROM subscriptions WHERE tenant_id = :tenant"
+    )
+    assert ends == (True,)
+    held = await rows_in_system(
+        database, tenant.id, "SELECT 1 FROM usage_counters WHERE tenant_id = :tenant AND (reserved > 0 OR used > 0)"
+    )
+    assert held == []
+
+
+async def test_the_same_customer_begins_anew(
+    tenant_without_worker: TenantClient, make_tenant: TenantFactory, remover: TenantRemover
+) -> None:
+    old = tenant_without_worker
+    await old.create_project("Docs")
+    await erase(old)
+    await remover.run(old.id, old.id)
+    again = await make_tenant()
+    assert again.id != old.id
+    assert (await again.get("/ingestion/projects")).json()["projects"] == []
+    assert await again.create_project("Docs")
+    assert (await again.get("/deletions")).json()["deletions"] == []
+    problem(await again.get(f"/deletions/{old.id}"), 404, "deletion_not_found")
