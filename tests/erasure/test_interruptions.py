@@ -183,6 +183,25 @@ async def test_an_answer_that_is_being_made_does_not_leave(
 
 
 @of_the_local_engine
+async def test_a_streamed_answer_ends(
+    tenant_without_worker: TenantClient, processor: FileProcessor, engine_settings: Settings, state: AppState
+) -> None:
+    tenant = tenant_without_worker
+    project = await filled(tenant, processor)
+
+    async def erase_it() -> None:
+        await erase(tenant)
+
+    async with (
+        interrupted(tenant, engine_settings, state, erase_it) as (asking, _),
+        asking.stream(project, QUESTION) as events,
+    ):
+        told = await events.until("error")
+    assert told[-1][1]["code"] == "project_not_found"
+    assert "done" not in {name for name, _ in told}
+
+
+@of_the_local_engine
 async def test_a_stream_of_events_ends(
     tenant_without_worker: TenantClient, engine_settings: Settings, state: AppState, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,10 +24,10 @@ SELECT e.id,
     ) AS is_downloaded
 FROM exports AS e
 WHERE e.tenant_id = :tenant_id AND e.state = 'completed' AND e.include_files AND e.expires_at > now()
-    AND e.id > coalesce((
-        SELECT a.id FROM audit_events AS a WHERE a.tenant_id = :tenant_id AND a.action NOT LIKE 'export.%'
-        ORDER BY a.id DESC LIMIT 1
-    ), e.id)
+    AND NOT EXISTS (
+        SELECT FROM audit_events AS a
+        WHERE a.tenant_id = :tenant_id AND a.id > e.id AND a.action NOT LIKE 'export.%'
+    )
     AND NOT EXISTS (SELECT FROM messages AS m WHERE m.tenant_id = :tenant_id AND m.id > e.id)
 ORDER BY is_downloaded DESC, e.id DESC LIMIT 1
 """)
