@@ -125,14 +125,15 @@ async def test_it_is_refused_at_once_and_reads_only_its_receipt(
     project = await tenant.create_project()
     await tenant.upload(project, ("guide.txt", b"The orchard."), wait_seconds=0)
     key = (await tenant.post("/api-keys", json={"name": "k", "role": "owner"})).json()["key"]
-    await tenant.delete(f"/ingestion/projects/{await tenant.create_project('Other')}")
+    deleted = await tenant.create_project("Other")
+    await tenant.delete(f"/ingestion/projects/{deleted}")
     assert (await erase(tenant)).status_code == 202
     with_key = TenantClient(tenant.id, client, {"Authorization": f"Bearer {key}"})
     for caller in (tenant, elsewhere, with_key):
         for path in ("/limits/current", "/ingestion/projects", "/tenants/current", "/deletions", "/audit"):
             problem(await caller.get(path), 403, "tenant_erased")
         problem(await caller.upload(project, ("more.txt", b"text")), 403, "tenant_erased")
-        problem(await caller.get(f"/deletions/{project}"), 404, "deletion_not_found")
+        problem(await caller.get(f"/deletions/{deleted}"), 404, "deletion_not_found")
         receipt = (await caller.get(f"/deletions/{tenant.id}")).json()
         assert (receipt["id"], receipt["kind"], receipt["state"]) == (str(tenant.id), "tenant", "in_progress")
     for table in ("files", "documents", "conversations", "messages"):
@@ -140,7 +141,7 @@ async def test_it_is_refused_at_once_and_reads_only_its_receipt(
     admin = bearer(admin_key)
     shown = (await client.get(f"/admin/deletions/{tenant.id}", headers=admin)).json()
     assert (shown["kind"], shown["state"]) == ("tenant", "in_progress")
-    problem(await client.get(f"/admin/deletions/{project}", headers=admin), 404, "deletion_not_found")
+    problem(await client.get(f"/admin/deletions/{deleted}", headers=admin), 404, "deletion_not_found")
     assert (await client.get(f"/admin/tenants/{tenant.id}", headers=admin)).json()["status"] == "erasing"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any, cast
@@ -34,6 +34,7 @@ from support.erasures import STAYS, erase, receipt_of
 from support.http_clients import TenantClient, TenantFactory, served_client
 from support.http_contract import problem
 from support.interrupted_engines import InterruptedEngine, interrupted
+from support.multipart_bodies import HEADERS, paused_body
 from support.tenant_leftovers import objects_left, rows_left
 from support.tenant_records import rows_of, waits_for_a_lock
 
@@ -107,17 +108,9 @@ async def test_an_upload_under_way_leaves_nothing(
     project = await tenant.create_project()
     begun, erased = asyncio.Event(), asyncio.Event()
 
-    async def body() -> AsyncGenerator[bytes]:
-        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\n' + b"a" * 70_000
-        begun.set()
-        await erased.wait()
-        yield b"the end\r\n--x--\r\n"
-
     uploading = asyncio.create_task(
         tenant.post(
-            f"/ingestion/projects/{project}/upload_and_attach",
-            headers={"Content-Type": "multipart/form-data; boundary=x"},
-            content=body(),
+            f"/ingestion/projects/{project}/upload_and_attach", headers=HEADERS, content=paused_body(begun, erased)
         )
     )
     await begun.wait()

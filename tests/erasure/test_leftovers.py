@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.erasure.removal import TenantRemover
 from fastapi_ignite.erasure.tasks import find_leftovers
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.jobs import TaskContext
+from fastapi_ignite.infra.jobs import JobQueue, TaskContext
 from fastapi_ignite.ingestion.storage_sweep import MIN_AGE, MIN_AGE_OF_UNKNOWN
 from fastapi_ignite.tasks import sweep_storage
 from support.both_engines import of_the_local_engine
@@ -39,6 +40,12 @@ AN_API_KEY = """
 INSERT INTO api_keys (tenant_id, id, name, digest, hint, role, created_by)
 VALUES (:tenant, :tenant, 'k', 'd', 'h', 'owner', 'token')
 """
+
+
+@pytest.fixture
+def idle_context(task_context: TaskContext, unreachable_jobs: JobQueue) -> TaskContext:
+    """Return the context of a scheduler whose messages reach no worker."""
+    return replace(task_context, jobs=unreachable_jobs)
 
 
 @pytest.fixture
@@ -65,22 +72,22 @@ async def found_and_removed(
 
 @pytest.mark.parametrize("statement", [A_KEY, A_RECEIPT], ids=["idempotency_keys", "deletions"])
 async def test_a_row_of_a_table_that_does_not_refer_to_the_tenant(
-    erased: TenantClient, database: Database, remover: TenantRemover, task_context: TaskContext, statement: str
+    erased: TenantClient, database: Database, remover: TenantRemover, idle_context: TaskContext, statement: str
 ) -> None:
     values = {"tenant": erased.id, "other": new_id()}
     used = {name: value for name, value in values.items() if f":{name}" in statement}
     await rows_of(database, erased.id, statement, **used)
-    await found_and_removed(database, remover, task_context, erased)
+    await found_and_removed(database, remover, idle_context, erased)
 
 
 @pytest.mark.parametrize("action", [Action.PROJECT_CREATED, Action.EXPORT_DOWNLOADED])
 async def test_an_event_loses_what_is_personal(
-    erased: TenantClient, database: Database, remover: TenantRemover, task_context: TaskContext, action: Action
+    erased: TenantClient, database: Database, remover: TenantRemover, idle_context: TaskContext, action: Action
 ) -> None:
     set_audit_context(AuditContext(Actor("token", "auth0|4711"), "a-request", "203.0.113.7"))
     async with database.tenant(erased.id) as session:
         AuditLog(session).record(erased.id, action, new_id(), name="Wilhelmina")
-    await found_and_removed(database, remover, task_context, erased)
+    await found_and_removed(database, remover, idle_context, erased)
     events = await rows_of(database, erased.id, "SELECT * FROM audit_events")
     stays = str([dict(event) for event in events])
     for personal in ("4711", "a-request", "203.0.113.7", "Wilhelmina"):
@@ -94,23 +101,23 @@ async def test_a_row_of_any_other_table_cannot_be_written(erased: TenantClient, 
 
 
 async def test_nothing_is_found_of_tenants_that_are_not_erased(
-    tenant_without_worker: TenantClient, task_context: TaskContext, database: Database
+    tenant_without_worker: TenantClient, idle_context: TaskContext, database: Database
 ) -> None:
     await tenant_without_worker.create_project()
     before = await rows_left(database, tenant_without_worker.id)
-    assert await find_leftovers.run(task_context) == 0
+    assert await find_leftovers.run(idle_context) == 0
     assert await rows_left(database, tenant_without_worker.id) == before
 
 
 async def test_an_object_without_a_row_is_swept(
-    erased: TenantClient, settings: Settings, task_context: TaskContext
+    erased: TenantClient, settings: Settings, idle_context: TaskContext
 ) -> None:
     """A worker that dies while it writes an upload or an archive leaves one."""
     folder = settings.ignite.data_dir / "storage" / "objects"
     put(folder / f"{erased.id}/{new_id()}/{new_id()}.0", MIN_AGE.total_seconds())
     put(folder / f"{erased.id}/exports/{new_id()}.1.zip", MIN_AGE_OF_UNKNOWN.total_seconds())
     assert objects_left(settings, erased.id) == 2
-    await sweep_storage.run(task_context)
+    await sweep_storage.run(idle_context)
     assert objects_left(settings, erased.id) == 0
 
 

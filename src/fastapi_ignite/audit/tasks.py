@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import time
 
 from fastapi_ignite.audit.repository import remove_old_events
-from fastapi_ignite.core import clock
 from fastapi_ignite.infra.jobs import TaskContext, periodic
+from fastapi_ignite.infra.retention import remove_older
 
 REMOVED_AT_A_TIME = 5_000
 
@@ -15,10 +15,4 @@ REMOVED_AT_A_TIME = 5_000
 async def remove_old_audit(context: TaskContext) -> None:
     """Remove old events of the audit (`RETENTION_AUDIT_DAYS`)."""
     days = context.settings.retention.audit_days
-    if not days:
-        return
-    before = clock.now() - timedelta(days=days)
-    removed = REMOVED_AT_A_TIME
-    while removed >= REMOVED_AT_A_TIME:
-        async with context.database.system() as session:
-            removed = await remove_old_events(session, before=before, limit=REMOVED_AT_A_TIME)
+    await remove_older(context.database, remove_old_events, days=days, batch=REMOVED_AT_A_TIME)
