@@ -7,6 +7,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 from fastapi_ignite.infra.db.pgvector import schema_of_vector
+from fastapi_ignite.infra.db.policies import drop_functions, give_functions
 
 revision = "attributes_of_files"
 down_revision = "conversations_of_a_project"
@@ -125,19 +126,14 @@ def upgrade() -> None:
     op.execute(MATCHING_DOCUMENTS)
     op.execute(LEXICAL_FUNCTION.format(schema=schema_of_vector()))
     op.execute(DENSE_FUNCTION.replace("{few}", str(FEW_PASSAGES)))
-    for signature in (MATCHING_SIGNATURE, LEXICAL_SIGNATURE, DENSE_SIGNATURE):
+    for signature in (MATCHING_SIGNATURE, DENSE_SIGNATURE):
         op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
         op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO ignite_tenant")
-    # whoever is to own a function must be able to create one at that moment
-    op.execute("GRANT CREATE ON SCHEMA public TO ignite_search")
-    op.execute(f"ALTER FUNCTION {LEXICAL_SIGNATURE} OWNER TO ignite_search")
-    op.execute("REVOKE CREATE ON SCHEMA public FROM ignite_search")
+    give_functions("ignite_search", {LEXICAL_SIGNATURE: "ignite_tenant"})
 
 
 def downgrade() -> None:
-    op.execute("SET LOCAL ROLE ignite_search")
-    op.execute(f"DROP FUNCTION {LEXICAL_SIGNATURE}")
-    op.execute("RESET ROLE")
+    drop_functions("ignite_search", [LEXICAL_SIGNATURE])
     for signature in (DENSE_SIGNATURE, MATCHING_SIGNATURE):
         op.execute(f"DROP FUNCTION {signature}")
     op.execute(MARK_CHANGE.format(or_attributes=""))

@@ -116,7 +116,12 @@ def test_no_operation_is_forgotten() -> None:
     """
     demos = [path for each in contracts().values() for path in each.public]
     project = "/ingestion/projects/{project_id}"
-    repeated = (f"{project}/files/", f"{project}/batches/", "/query/messages/{message_id}/feedback")
+    repeated = (
+        f"{project}/files/",
+        f"{project}/batches/",
+        "/query/messages/{message_id}/feedback",
+        "/tenants/current/erase",
+    )
     others = (*demos, "/admin", "/query/search", *repeated)
     posts = {each.path for each in operations() if each.method == "POST" and not each.path.startswith(others)}
     keyed = {

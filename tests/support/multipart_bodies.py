@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import httpx2
@@ -48,3 +49,12 @@ async def send_body(
         headers={**HEADERS, **(headers or {})},
         params=params,
     )
+
+
+async def paused_body(begun: asyncio.Event, go_on: asyncio.Event) -> AsyncGenerator[bytes]:
+    """Yield most of a file, tell so, and wait before the end."""
+    whole = file_part("a.txt", b"a" * 70_000 + b"the end")
+    yield whole[:-20]
+    begun.set()
+    await go_on.wait()
+    yield whole[-20:] + LAST_BOUNDARY

@@ -12,6 +12,7 @@ class Action(StrEnum):
     TENANT_RENAMED = "tenant.renamed"
     TENANT_SUSPENDED = "tenant.suspended"
     TENANT_RESUMED = "tenant.resumed"
+    TENANT_ERASED = "tenant.erased"
     SUBSCRIPTION_CHANGED = "subscription.changed"
     PROJECT_CREATED = "project.created"
     PROJECT_CHANGED = "project.changed"

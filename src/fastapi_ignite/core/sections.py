@@ -279,8 +279,29 @@ class RetentionSettings(Section):
         ge=0,
         le=3650,
         description="Days that ended reservations of units are kept. 0 keeps them for ever. The usage ledger, which "
-        "says what was counted, is always kept.",
+        "says what was counted, is kept as long as the tenant.",
     )
+    audit_days: int = Field(
+        400,
+        ge=0,
+        le=36_500,
+        description="Days that events of the audit are kept, 30 at least. 0 keeps them for ever.",
+    )
+    receipt_days: int = Field(
+        1095,
+        ge=0,
+        le=36_500,
+        description="Days that receipts of completed deletions are kept, 2 at least. 0 keeps them for ever. The "
+        "tokens of an erased tenant are refused as such for as long.",
+    )
+
+    @field_validator("audit_days", "receipt_days")
+    @classmethod
+    def _is_not_too_short(cls, value: int, info: ValidationInfo) -> int:
+        least = 30 if info.field_name == "audit_days" else 2
+        if 0 < value < least:
+            raise ValueError(f"must be 0 or at least {least}")
+        return value
 
 
 class UploadSettings(Section):

@@ -89,6 +89,7 @@ SECTIONS = (
             "messages",
             "provider_objects",
             "provider_ids",
+            "projects",
             "completed_at",
             *TIMES,
         ),
