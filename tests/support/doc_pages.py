@@ -121,19 +121,12 @@ def run_blocks(
     ]
 
 
-# callers choose the keys in them
-CALLERS_OBJECTS = {"attributes"}
-
-
 def differences(documented: Any, actual: Any, at: str = "$") -> Iterator[str]:
-    """Return where the keys and types of two JSON values differ; strings are compared by the kind of their content.
-
-    What is in an object of `CALLERS_OBJECTS` is not compared.
-    """
+    """Return where the keys and types of two JSON values differ; strings are compared by the kind of their content."""
     if isinstance(documented, dict) and isinstance(actual, dict):
         for key in documented.keys() ^ actual.keys():
             yield f"{at}.{key} is {'missing' if key in documented else 'not documented'}"
-        for key in (documented.keys() & actual.keys()) - CALLERS_OBJECTS:
+        for key in documented.keys() & actual.keys():
             yield from differences(documented[key], actual[key], f"{at}.{key}")
     elif isinstance(documented, list) and isinstance(actual, list):
         if bool(documented) != bool(actual):

@@ -32,9 +32,6 @@ class _Comparison(BaseModel):
 
     key: MetadataKey
 
-    def compile(self, variables: _Variables) -> str:
-        raise NotImplementedError
-
 
 class EqualityFilter(_Comparison):
     """The attribute is equal to the value (`eq`), or it is not, or the file does not have it (`ne`)."""

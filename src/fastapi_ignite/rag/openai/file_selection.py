@@ -23,11 +23,8 @@ from fastapi_ignite.rag.engine import AttributeCondition
 # of one comparison; a store has at most 10,000 files, and the shorter of two lists is sent
 IDS_OF_A_LIST = 1_000
 _MATCHING = FixedStatement(f"""
-    SELECT f.id, f.document_id = ANY(matching.documents) AS matches
-    FROM provider_files AS f CROSS JOIN (
-        SELECT {MATCHING_DOCUMENTS} AS documents OFFSET 0
-    ) AS matching
-    WHERE f.tenant_id = :tenant_id AND f.project_id = :project_id AND f.state = 'ready' AND f.document_id IS NOT NULL
+    SELECT id, document_id IN (SELECT unnest({MATCHING_DOCUMENTS})) AS matches FROM provider_files
+    WHERE tenant_id = :tenant_id AND project_id = :project_id AND state = 'ready' AND document_id IS NOT NULL
 """)  # noqa: S608  all parts are constants
 
 
