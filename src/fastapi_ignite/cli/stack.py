@@ -76,8 +76,10 @@ def appended_log(settings: Settings) -> Path | None:
 
 
 @contextlib.contextmanager
-def stack_lock(settings: Settings, port: int) -> Iterator[None]:
+def stack_lock(settings: Settings, port: int) -> Iterator[RunningStack | None]:
     """Hold the lock of the data folder, which allows one stack. It ends with its process; the file has pid and port.
+
+    Yield the stack before this one if its `up` was killed. Its other processes notice that and end soon.
 
     Raises:
         StackRunningError: another stack holds the lock.
@@ -92,10 +94,15 @@ def stack_lock(settings: Settings, port: int) -> Iterator[None]:
                 f"A stack is already running on {settings.ignite.data_dir}. Stop it with 'python cli.py down', or "
                 "set another IGNITE_DATA_DIR for this one."
             ) from None
+        lock.seek(0)
+        killed = _parse(lock.read())
         lock.truncate(0)
         lock.write(f"{os.getpid()} {port}")
         lock.flush()
-        yield
+        try:
+            yield killed
+        finally:
+            lock.truncate(0)
 
 
 def running_stack(settings: Settings) -> RunningStack | None:
@@ -107,9 +114,13 @@ def running_stack(settings: Settings) -> RunningStack | None:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid, _, port = lock.read().partition(" ")
-            return RunningStack(int(pid), int(port)) if pid and port else None
+            return _parse(lock.read())
     return None
+
+
+def _parse(content: str) -> RunningStack | None:
+    pid, _, port = content.partition(" ")
+    return RunningStack(int(pid), int(port)) if pid and port else None
 
 
 def _lock_file(settings: Settings) -> Path:
