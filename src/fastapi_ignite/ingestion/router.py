@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request
 
-from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.deletions.schemas import DeletionRead
 from fastapi_ignite.http.deps import (
@@ -19,24 +18,21 @@ from fastapi_ignite.http.deps import (
 )
 from fastapi_ignite.http.idempotency import keyed_request
 from fastapi_ignite.http.multipart import (
-    FileTooLargeError,
-    InvalidFilenameError,
-    MultipartLimits,
     MultipartReader,
-    TooManyFilesError,
 )
-from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
+from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import Claim, KeyedRequest
 from fastapi_ignite.ingestion.deps import ResourcesDep
 from fastapi_ignite.ingestion.errors import (
-    EmptyFileError,
     FileUnknownError,
-    NoFilesError,
-    StorageFullError,
-    TooManyBytesInFlightError,
-    TooManyFilesInProgressError,
-    UploadExpiredError,
+)
+from fastapi_ignite.ingestion.multipart_body import (
+    BODY_ERRORS,
+    FILE_PICKER,
+    RESERVATION_ERRORS,
+    multipart_schema,
+    reader_of,
 )
 from fastapi_ignite.ingestion.project_deletion import ProjectDeletionService
 from fastapi_ignite.ingestion.schemas import (
@@ -52,33 +48,12 @@ from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import STORE_ERRORS
 from fastapi_ignite.usage.deps import QuotaHeadersDep
-from fastapi_ignite.usage.errors import QuotaExceededError
 
 router = tenant_router("/ingestion", "ingestion")
 
 FILES = "/ingestion/projects/{project_id}/files"
 
-MULTIPART_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "Read as a stream; nothing is held whole in memory.",
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
+MULTIPART_BODY = multipart_schema("files", {"type": "array", "minItems": 1, "items": FILE_PICKER})
 
 
 async def _service(resources: ResourcesDep) -> IngestionService:
@@ -96,12 +71,7 @@ ProjectDeletionServiceDep = Annotated[ProjectDeletionService, Depends(_deletion_
 
 
 async def _body(request: Request, settings: SettingsDep) -> MultipartReader:
-    limits = MultipartLimits(
-        max_file_bytes=settings.upload.max_file_bytes,
-        max_request_bytes=settings.upload.max_request_bytes,
-        max_files=settings.upload.max_files,
-    )
-    return MultipartReader(request, limits=limits, field_name="files")
+    return reader_of(request, settings, field_name="files", max_files=settings.upload.max_files)
 
 
 UploadBodyDep = Annotated[MultipartReader, Depends(_body)]
@@ -128,19 +98,8 @@ async def ensure_vector_store(
     openapi_extra=MULTIPART_BODY | requires(Scope.FILES_WRITE),
     responses=responses(
         ProjectNotFoundError,
-        SubscriptionRequiredError,
-        QuotaExceededError,
-        StorageFullError,
-        NoFilesError,
-        EmptyFileError,
-        InvalidFilenameError,
-        TooManyFilesError,
-        FileTooLargeError,
-        BodyTooLargeError,
-        MalformedBodyError,
-        TooManyFilesInProgressError,
-        TooManyBytesInFlightError,
-        UploadExpiredError,
+        *RESERVATION_ERRORS,
+        *BODY_ERRORS,
         *STORE_ERRORS,
         EngineMissingError,
     ),
