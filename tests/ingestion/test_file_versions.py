@@ -48,6 +48,17 @@ async def upload_one(tenant: TenantClient, project: str, content: bytes = OLD, n
     return f"/ingestion/projects/{project}/files/{file['id']}"
 
 
+async def processed(tenant: TenantClient, project: str, processor: FileProcessor) -> str:
+    """Upload a file of a tenant without a worker, process it, and return its path."""
+    (file,) = (await tenant.upload(project, ("a.txt", OLD), wait_seconds=0)).json()["files"]
+    await processor.process(tenant.id, UUID(file["id"]))
+    return f"/ingestion/projects/{project}/files/{file['id']}"
+
+
+def id_of(path: str) -> UUID:
+    return UUID(path.rpartition("/")[2])
+
+
 async def read(tenant: TenantClient, path: str) -> dict[str, Any]:
     answer = await tenant.get(path)
     assert answer.status_code == 200, answer.text
@@ -250,9 +261,7 @@ async def test_a_newer_version_takes_the_place_of_a_pending_one(
 ) -> None:
     tenant = tenant_without_worker
     project = await tenant.create_project()
-    (file,) = (await tenant.upload(project, ("a.txt", OLD), wait_seconds=0)).json()["files"]
-    path = f"/ingestion/projects/{project}/files/{file['id']}"
-    await processor.process(tenant.id, UUID(file["id"]))
+    path = await processed(tenant, project, processor)
     await replaced(tenant, path, b"A version that nobody will see.", wait_seconds=0)
     dropped = await pending_row(database, tenant, path)
     answers = await asyncio.gather(*(put(tenant, path, NEW + bytes([65 + n]), wait_seconds=0) for n in range(4)))
@@ -276,9 +285,7 @@ async def test_a_pending_version_is_dropped_by_a_cancellation(
 ) -> None:
     tenant = tenant_without_worker
     project = await tenant.create_project()
-    (file,) = (await tenant.upload(project, ("a.txt", OLD), wait_seconds=0)).json()["files"]
-    path = f"/ingestion/projects/{project}/files/{file['id']}"
-    await make_processor().process(tenant.id, UUID(file["id"]))
+    path = await processed(tenant, project, make_processor())
     await replaced(tenant, path, NEW, wait_seconds=0)
     row = await pending_row(database, tenant, path)
 
@@ -393,22 +400,21 @@ async def test_a_file_removed_while_its_version_is_made_stays_removed(
 ) -> None:
     tenant = tenant_without_worker
     project = await tenant.create_project()
-    (file,) = (await tenant.upload(project, ("a.txt", OLD), wait_seconds=0)).json()["files"]
-    path = f"/ingestion/projects/{project}/files/{file['id']}"
-    await make_processor().process(tenant.id, UUID(file["id"]))
+    path = await processed(tenant, project, make_processor())
     await replaced(tenant, path, NEW, wait_seconds=0)
     row = await pending_row(database, tenant, path)
 
     async def remove() -> None:
         await tenant.delete(
-            f"/ingestion/projects/{project}/remove_file", params={"openai_file_id": file["id"], "delete_raw": True}
+            f"/ingestion/projects/{project}/remove_file",
+            params={"openai_file_id": str(id_of(path)), "delete_raw": True},
         )
 
     await make_processor(remove).process(tenant.id, row)
     assert await texts_found(tenant, project) == []
     assert (await tenant.get(path)).status_code == 404
     assert await counter(database, tenant.id, "characters") == (len(OLD), 0)
-    for each in (row, UUID(file["id"])):
+    for each in (row, id_of(path)):
         await make_processor().delete(tenant.id, each)
     await require_exact_storage(database, tenant, settings)
     assert stored_objects(settings, tenant.id) == []
@@ -502,22 +508,20 @@ async def test_a_stream_tells_the_pending_version_and_the_swap(
 ) -> None:
     tenant = tenant_without_worker
     project = await tenant.create_project()
-    (file,) = (await tenant.upload(project, ("a.txt", OLD), wait_seconds=0)).json()["files"]
-    path = f"/ingestion/projects/{project}/files/{file['id']}"
-    await processor.process(tenant.id, UUID(file["id"]))
+    path = await processed(tenant, project, processor)
     await replaced(tenant, path, NEW, wait_seconds=0)
     row = await pending_row(database, tenant, path)
     feed = ChangeFeed(database, tenant.id, UUID(project))
     (waiting,) = [each async for each in feed.since("start")]
     assert waiting.pending is not None
-    assert (waiting.id, waiting.state, waiting.version, waiting.pending.number) == (UUID(file["id"]), "completed", 1, 2)
+    assert (waiting.id, waiting.state, waiting.version, waiting.pending.number) == (id_of(path), "completed", 1, 2)
     watching = asyncio.create_task(tenant.get(f"{path}/events"))
     await processor.process(tenant.id, row)
     told = [json.loads(line.removeprefix("data: ")) for line in (await watching).text.splitlines() if "data: " in line]
     assert told[-1] == {"status": "completed"}
     assert (told[-2]["version"], told[-2]["pending_version"]) == (2, None)
     (swapped,) = {each.id: each async for each in feed.since(waiting.position)}.values()
-    assert (swapped.id, swapped.version, swapped.pending) == (UUID(file["id"]), 2, None)
+    assert (swapped.id, swapped.version, swapped.pending) == (id_of(path), 2, None)
 
 
 @pytest.mark.usefixtures("worker")

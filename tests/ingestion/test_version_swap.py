@@ -8,7 +8,7 @@ from fastapi_ignite.infra.db import Database
 from support.both_engines import of_the_local_engine
 from support.http_clients import TenantClient
 from support.tenant_records import eventually, rows_of
-from support.version_swaps import BY_MEANING, QUERY, search_beside_swaps
+from support.version_swaps import BY_MEANING, QUERY, found_by_question, search_beside_swaps
 
 SWAPS = 20
 
@@ -31,3 +31,10 @@ async def test_a_version_is_found_by_its_meaning_from_the_swap_on(tenant: Tenant
         return len(rows) == 1
 
     await eventually(one_document_is_left)
+
+
+@pytest.mark.usefixtures("worker")
+@of_the_local_engine
+async def test_each_answer_quotes_one_version(tenant: TenantClient) -> None:
+    seen = await search_beside_swaps(tenant, swaps=SWAPS, searchers=4, queries=(QUERY,), find=found_by_question)
+    assert (seen.swaps, seen.faults) == (SWAPS, (0, 0, 0, 0))

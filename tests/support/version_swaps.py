@@ -1,21 +1,24 @@
-"""Searches a project while a file of it gets one version after another, and counts what each search finds."""
+"""Searches or asks a project while a file of it gets one version after another, and counts what each one finds."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from support.http_clients import TenantClient
 from support.tenant_records import eventually
 
-QUERY = "How is the pump of the greenhouse maintained?"
+QUERY = "How often is the pump of the greenhouse maintained?"
 # Questions that have hardly a word in common with the text find it by its meaning only.
 BY_MEANING = "watering machinery servicing instructions"
 EDITION = re.compile(r"edition (\d+)")
+FILENAME = "manual.txt"
 PARAGRAPHS = 6
 OTHER_FILES = 5
+Find = Callable[[TenantClient, str, str], Awaitable[list[str] | None]]
 
 
 @dataclass(slots=True)
@@ -49,15 +52,31 @@ class Sightings:
 def content(edition: int) -> bytes:
     """Return a text of several passages, each of which names its edition."""
     paragraphs = [
-        f"Chapter {number} of edition {edition}. The pump of the greenhouse is maintained every {number} weeks. "
+        f"Chapter {number}. By edition {edition} the pump of the greenhouse is maintained every {number} weeks. "
         f"The gardener checks the valve, the filter and the hoses, and writes it down in the book. " * 4
         for number in range(1, PARAGRAPHS + 1)
     ]
     return "\n\n".join(paragraphs).encode()
 
 
+async def found_by_search(tenant: TenantClient, project: str, query: str) -> list[str] | None:
+    """Return the passages of the file that a search finds, or None if it failed."""
+    answer = await tenant.search(project, query, limit=3)
+    if answer.status_code != 200:
+        return None
+    return [found["text"] for found in answer.json()["results"] if found["filename"] == FILENAME]
+
+
+async def found_by_question(tenant: TenantClient, project: str, question: str) -> list[str] | None:
+    """Return the quotes of the file in an answer, or None if it failed."""
+    answer = await tenant.ask(project, question)
+    if answer.status_code != 200:
+        return None
+    return [cited["quote"] for cited in answer.json()["citations"] if cited["filename"] == FILENAME]
+
+
 async def search_beside_swaps(
-    tenant: TenantClient, *, swaps: int, searchers: int, queries: tuple[str, ...]
+    tenant: TenantClient, *, swaps: int, searchers: int, queries: tuple[str, ...], find: Find = found_by_search
 ) -> Sightings:
     """Make a project with a file, and give it new versions one after another beside loops of searches."""
     project = await tenant.create_project()
@@ -65,7 +84,7 @@ async def search_beside_swaps(
         (f"other-{number}.txt", f"The orchard number {number} keeps apple trees.".encode())
         for number in range(OTHER_FILES)
     ]
-    upload = (await tenant.upload(project, ("manual.txt", content(1)), *others, wait_seconds=60)).json()
+    upload = (await tenant.upload(project, (FILENAME, content(1)), *others, wait_seconds=60)).json()
     if upload["batch_status"] != "completed":
         raise RuntimeError(f"the files were not completed: {upload}")
     path = f"/ingestion/projects/{project}/files/{upload['files'][0]['id']}"
@@ -81,20 +100,19 @@ async def search_beside_swaps(
     async def search(number: int) -> None:
         while not stop.is_set():
             before, began = answered, time.perf_counter()
-            answer = await tenant.search(project, queries[(number + seen.searches) % len(queries)], limit=3)
+            texts = await find(tenant, project, queries[(number + seen.searches) % len(queries)])
             seen.searches += 1
             seen.milliseconds.append(1000 * (time.perf_counter() - began))
-            if answer.status_code != 200:
+            if texts is None:
                 seen.failed += 1
                 continue
-            texts = [found["text"] for found in answer.json()["results"] if found["filename"] == "manual.txt"]
             seen.count({int(edition) for text in texts for edition in EDITION.findall(text)}, answered=before)
 
     searching = [asyncio.create_task(search(number)) for number in range(searchers)]
     try:
         for edition in range(2, swaps + 2):
             answer = await tenant.put(
-                f"{path}/content", files={"file": ("manual.txt", content(edition))}, params={"wait_seconds": 60}
+                f"{path}/content", files={"file": (FILENAME, content(edition))}, params={"wait_seconds": 60}
             )
             if answer.status_code != 200 or answer.json()["version"] != edition:
                 raise RuntimeError(f"version {edition} did not take its place: {answer.text}")

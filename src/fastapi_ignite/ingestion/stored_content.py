@@ -57,7 +57,7 @@ class StoredFileService:
         """
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
-            file = _known(await FileRepo(session, self._tenant_id).get(project_id, file_id))
+            file = known_file(await FileRepo(session, self._tenant_id).get(project_id, file_id))
             (details,) = await read_details(
                 session, self._resources.engine_of(project), self._tenant_id, project_id, [file]
             )
@@ -101,7 +101,7 @@ class StoredFileService:
         """
         async with self._database.tenant(self._tenant_id) as session:
             await ProjectService(session, self._tenant_id).get(project_id)
-            file = _known(await FileRepo(session, self._tenant_id).get(project_id, file_id))
+            file = known_file(await FileRepo(session, self._tenant_id).get(project_id, file_id))
             if version is not None:
                 file = known_version(await VersionRepo(session, self._tenant_id).find(file, version), version)
             formats = await DocumentRepository(session, self._tenant_id).formats(
@@ -149,7 +149,7 @@ class StoredFileService:
             )
         async with self._database.tenant(self._tenant_id) as session:
             await ProjectService(session, self._tenant_id).get(project_id)
-            file = _known(await FileRepo(session, self._tenant_id).get(project_id, file_id))
+            file = known_file(await FileRepo(session, self._tenant_id).get(project_id, file_id))
             if version is not None and version != file.version:
                 known_version(await VersionRepo(session, self._tenant_id).find(file, version), version)
                 raise VersionReplacedError(
@@ -173,7 +173,12 @@ class StoredFileService:
         )
 
 
-def _known(file: File | None) -> File:
+def known_file(file: File | None) -> File:
+    """Return the file.
+
+    Raises:
+        FileUnknownError: There is none.
+    """
     if file is None:
         raise FileUnknownError("This project has no file with this id.")
     return file

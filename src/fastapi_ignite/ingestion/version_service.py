@@ -15,13 +15,13 @@ from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.idempotency import IdempotentWork, KeyedRequest
 from fastapi_ignite.infra.storage import ReceivedFile, Storage, UploadBody, UploadTarget
-from fastapi_ignite.ingestion.errors import ContentNotStoredError, FileInProgressError, FileUnknownError
+from fastapi_ignite.ingestion.errors import ContentNotStoredError, FileInProgressError
 from fastapi_ignite.ingestion.file_details import read_details
 from fastapi_ignite.ingestion.incoming_upload import IncomingUpload
 from fastapi_ignite.ingestion.models import UNFINISHED, File, FileState
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.resources import TenantResources
-from fastapi_ignite.ingestion.stored_content import known_version
+from fastapi_ignite.ingestion.stored_content import known_file, known_version
 from fastapi_ignite.ingestion.tasks import process_file
 from fastapi_ignite.ingestion.upload_reception import UploadReception, wait_while
 from fastapi_ignite.ingestion.version_removal import VersionRemover
@@ -118,13 +118,13 @@ class FileVersionService:
         """
         async with self._database.tenant(self._tenant_id) as session:
             await ProjectService(session, self._tenant_id).get(project_id)
-            file = _known(await FileRepo(session, self._tenant_id).get(project_id, file_id))
+            file = known_file(await FileRepo(session, self._tenant_id).get(project_id, file_id))
             rows = await VersionRepo(session, self._tenant_id).page(file, limit=limit + 1, older_than=older_than)
         return FileVersions.of(file_id, rows, limit)
 
     async def _replaceable(self, session: AsyncSession, project_id: UUID, file_id: UUID, *, lock: bool = False) -> File:
         await ProjectService(session, self._tenant_id).get(project_id)
-        file = _known(await FileRepo(session, self._tenant_id).get(project_id, file_id, lock=lock))
+        file = known_file(await FileRepo(session, self._tenant_id).get(project_id, file_id, lock=lock))
         if file.state in UNFINISHED:
             raise FileInProgressError(
                 "The file is still in progress. Wait until it is completed, or cancel it.",
@@ -236,7 +236,7 @@ class FileVersionService:
             project = await ProjectService(session, self._tenant_id).get(request.project_id)
             if awaited is not None:
                 _raise_if_over_quota(await FileRepo(session, self._tenant_id).find(awaited))
-            file = _known(await FileRepo(session, self._tenant_id).get(request.project_id, request.file_id))
+            file = known_file(await FileRepo(session, self._tenant_id).get(request.project_id, request.file_id))
             return await self._read(session, project, file, request)
 
     async def _read(self, session: AsyncSession, project: Project, file: File, request: _Replacement) -> FileReplaced:
@@ -277,12 +277,6 @@ class _StoredBody:
                 await writer.abort()
                 raise
         return self.received
-
-
-def _known(file: File | None) -> File:
-    if file is None:
-        raise FileUnknownError("This project has no file with this id.")
-    return file
 
 
 def _not_stored(number: int) -> ContentNotStoredError:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request
 
-from fastapi_ignite.billing.errors import SubscriptionRequiredError
+from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.http.deps import SettingsDep
 from fastapi_ignite.http.idempotency import keyed_request
 from fastapi_ignite.http.multipart import (
-    FileTooLargeError,
-    InvalidFilenameError,
-    MultipartLimits,
     MultipartReader,
-    TooManyFilesError,
 )
-from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
+from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import KeyedRequest
 from fastapi_ignite.ingestion.deps import ResourcesDep
 from fastapi_ignite.ingestion.errors import (
     ContentNotStoredError,
-    EmptyFileError,
     FileInProgressError,
     FileUnknownError,
-    NoFilesError,
-    StorageFullError,
-    TooManyBytesInFlightError,
-    TooManyFilesInProgressError,
-    UploadExpiredError,
     VersionUnknownError,
+)
+from fastapi_ignite.ingestion.multipart_body import (
+    BODY_ERRORS,
+    FILE_PICKER,
+    RESERVATION_ERRORS,
+    multipart_schema,
+    reader_of,
 )
 from fastapi_ignite.ingestion.schemas import FILE_EXAMPLE
 from fastapi_ignite.ingestion.version_schemas import FileReplaced, FileVersions
@@ -41,7 +38,6 @@ from fastapi_ignite.projects.errors import ProjectNotFoundError
 from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.usage.deps import QuotaHeadersDep
-from fastapi_ignite.usage.errors import QuotaExceededError
 
 router = tenant_router("/ingestion", "ingestion")
 
@@ -51,37 +47,13 @@ ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
 FileId = Annotated[UUID, Path(examples=[FILE_EXAMPLE["id"]])]
 Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER, examples=[1])]
 WaitSeconds = Annotated[int, Query(ge=0, le=60, description="How long to wait for the version to answer.")]
-MULTIPART_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "Read as a stream; nothing is held whole in memory.",
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
+MULTIPART_BODY = multipart_schema("file", FILE_PICKER)
 # what the storage, the plan and the state of the file refuse
-_REFUSALS = (
+_REFUSALS: tuple[type[IgniteError], ...] = (
     ProjectNotFoundError,
     FileUnknownError,
     FileInProgressError,
-    SubscriptionRequiredError,
-    QuotaExceededError,
-    StorageFullError,
-    TooManyFilesInProgressError,
-    TooManyBytesInFlightError,
-    UploadExpiredError,
+    *RESERVATION_ERRORS,
     EngineMissingError,
 )
 
@@ -91,10 +63,7 @@ async def _versions(resources: ResourcesDep) -> FileVersionService:
 
 
 async def _body(request: Request, settings: SettingsDep) -> MultipartReader:
-    limits = MultipartLimits(
-        max_file_bytes=settings.upload.max_file_bytes, max_request_bytes=settings.upload.max_request_bytes, max_files=1
-    )
-    return MultipartReader(request, limits=limits, field_name="file")
+    return reader_of(request, settings, field_name="file", max_files=1)
 
 
 FileVersionServiceDep = Annotated[FileVersionService, Depends(_versions)]
@@ -105,16 +74,7 @@ BodyDep = Annotated[MultipartReader, Depends(_body)]
     "/projects/{project_id}/files/{file_id}/content",
     dependencies=[QuotaHeadersDep],
     openapi_extra=MULTIPART_BODY | requires(Scope.FILES_WRITE),
-    responses=responses(
-        *_REFUSALS,
-        NoFilesError,
-        EmptyFileError,
-        InvalidFilenameError,
-        TooManyFilesError,
-        FileTooLargeError,
-        BodyTooLargeError,
-        MalformedBodyError,
-    ),
+    responses=responses(*_REFUSALS, *BODY_ERRORS),
 )
 async def replace_content(
     request: Request,
