@@ -16,14 +16,13 @@ from starlette.types import Message
 
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.http.filenames import InvalidFilenameError, clean_filename
 from fastapi_ignite.http.multipart import (
     FileTooLargeError,
-    InvalidFilenameError,
     MultipartLimits,
     MultipartReader,
     RepeatedFieldError,
     TooManyFilesError,
-    clean_filename,
     require_length,
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError
@@ -333,6 +332,29 @@ async def test_a_body_without_a_boundary_is_refused_before_it_fills_the_memory(t
 )
 def test_a_filename_is_its_last_component(raw: bytes, kept: str) -> None:
     assert clean_filename(raw) == kept
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (b"guides/setup.txt", "guides/setup.txt"),
+        (b"guides\\setup.txt", "guides/setup.txt"),
+        (b"../../etc/passwd", "etc/passwd"),
+        (b"a/../b.txt", "a/b.txt"),
+        (b"//etc//passwd/", "etc/passwd"),
+        (b"./a/ . /b.txt", "a/b.txt"),
+        ("a/\u202e../b.txt".encode(), "a/b.txt"),
+        (b"guide.txt", "guide.txt"),
+    ],
+)
+def test_folders_are_kept_on_request_and_lead_nowhere(raw: bytes, kept: str) -> None:
+    assert clean_filename(raw, keep_folders=True) == kept
+
+
+@pytest.mark.parametrize("raw", [b"", b"/", b"//", b"../..", b"a/" * 128 + b"b", b"a\x00/b", "\u200b/\u2066".encode()])
+def test_a_path_that_cannot_be_kept_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidFilenameError):
+        clean_filename(raw, keep_folders=True)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from fastapi_ignite.cli.output import Json, print_result
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 
@@ -35,12 +36,12 @@ def register(app: typer.Typer) -> None:
     app.command("down")(down)
 
 
-def down() -> None:
+def down(*, as_json: Json = False) -> None:
     """Stop the stack that `up` or `demo` started on this data folder, and wait until it has ended."""
     settings = get_settings()
     stack = running_stack(settings)
     if stack is None:
-        typer.echo("Nothing is running.")
+        print_result("Nothing is running.", {"stopped": False}, as_json=as_json)
         return
     os.kill(stack.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
@@ -50,7 +51,7 @@ def down() -> None:
                 f"Process {stack.pid} has not stopped after {STOP_SECONDS} s. See {log_file(settings)}."
             )
         time.sleep(0.1)
-    typer.echo("Stopped.")
+    print_result("Stopped.", {"stopped": True}, as_json=as_json)
 
 
 def stack_url(settings: Settings, port: int) -> str:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from fastapi_ignite import __version__
+
 DEVELOPMENT_SECRET = "change-me"  # noqa: S105  the seed's development secret; production refuses it
 ORIGIN = re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+")
 # earlier versions of a file whose bytes are kept
@@ -41,7 +43,7 @@ class AppSettings(Section):
     )
     project_name: str = Field("FastAPI-Ignite", min_length=1, description="Shown in `app-info` and the API pages.")
     project_description: str = Field("A FastAPI application", description="Shown in `app-info` and the API pages.")
-    version: str = Field("0.1.0", min_length=1, description="Shown in `app-info` and the API pages.")
+    version: str = Field(__version__, min_length=1, description="Shown in `app-info` and the API pages.")
     api_prefix: str = Field("/api", pattern=r"^/[a-z0-9/_-]*[a-z0-9]$", description="Path prefix of the API.")
     host: str = Field("127.0.0.1", min_length=1, description="Address that the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port that the API listens on.")

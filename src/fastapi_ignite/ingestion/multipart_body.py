@@ -10,9 +10,9 @@ from fastapi import Request
 from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.errors import IgniteError
+from fastapi_ignite.http.filenames import InvalidFilenameError
 from fastapi_ignite.http.multipart import (
     FileTooLargeError,
-    InvalidFilenameError,
     MultipartLimits,
     MultipartReader,
     TooManyFilesError,
@@ -57,6 +57,7 @@ def reader_of(
     field_name: str,
     max_files: int,
     fields: Mapping[str, Callable[[bytes], Any]] | None = None,
+    keep_folders: bool = False,
 ) -> MultipartReader:
     """Return the reader of the request's body within the limits of the settings. `fields` read other form fields."""
     limits = MultipartLimits(
@@ -64,13 +65,13 @@ def reader_of(
         max_request_bytes=settings.upload.max_request_bytes,
         max_files=max_files,
     )
-    return MultipartReader(request, limits=limits, field_name=field_name, fields=fields)
+    return MultipartReader(request, limits=limits, field_name=field_name, fields=fields, keep_folders=keep_folders)
 
 
 def multipart_schema(
     field_name: str, schema: dict[str, Any], others: Mapping[str, dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """Return the description of a body for the OpenAPI document: a field with files, and others that may be left out."""
+    """Describe a body for the OpenAPI document: a field with files, and others that may be left out."""
     described = {**schema, "description": "Read as a stream; nothing is held whole in memory."}
     form = {"type": "object", "required": [field_name], "properties": {field_name: described, **(others or {})}}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}}}

@@ -80,9 +80,21 @@ async def _deletion_service(principal: PrincipalDep, session: SessionDep, jobs: 
 ProjectDeletionServiceDep = Annotated[ProjectDeletionService, Depends(_deletion_service)]
 
 
-async def _body(request: Request, settings: SettingsDep) -> MultipartReader:
+async def _body(
+    request: Request,
+    settings: SettingsDep,
+    *,
+    keep_folders: Annotated[
+        bool, Query(description="Keep the folders in the names: `guides/setup.txt` instead of `setup.txt`.")
+    ] = False,
+) -> MultipartReader:
     return reader_of(
-        request, settings, field_name="files", max_files=settings.upload.max_files, fields={FIELD: read_attributes}
+        request,
+        settings,
+        field_name="files",
+        max_files=settings.upload.max_files,
+        fields={FIELD: read_attributes},
+        keep_folders=keep_folders,
     )
 
 
