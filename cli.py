@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """`python cli.py --help`. The program is in src/fastapi_ignite."""
 
 import sys

@@ -2,9 +2,10 @@
 
     python -m bench.small_files [--files 2000] [--embedder none minilm] [--rounds 1]
 
-Starts `cli.py up` on a folder and a port of its own. One request uploads so many notes of one line, and the clock runs
-until all of them are completed, and until all are embedded. Meanwhile another tenant uploads one file after another,
-and waits for each. The memory is that of the worker with its parser, before and after.
+Starts `cli.py up` on a folder and a port of its own. A tenant uploads so many notes of one line, as many in a request
+as it may hold, and the clock runs until all of them are completed, and until all are embedded. Meanwhile another
+tenant uploads one file after another, and waits for each. The memory is that of the worker with its parser, before and
+after.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import os
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -26,6 +28,7 @@ from support.running_stack import RunningStack
 
 PAUSE_SECONDS = 0.25
 PAGE = 100
+FILES_IN_REQUEST = 2000
 TOPICS = ("pump", "valve", "turbine", "conveyor", "encoder", "gearbox", "furnace", "chiller", "boiler", "mixer")
 
 
@@ -38,7 +41,12 @@ class Figures:
     waits: list[float]
 
 
-def notes(count: int, label: str) -> list[tuple[str, tuple[str, bytes]]]:
+def groups(count: int) -> list[Sequence[int]]:
+    """Return the numbers of the notes, by request."""
+    return [range(first, min(first + FILES_IN_REQUEST, count)) for first in range(0, count, FILES_IN_REQUEST)]
+
+
+def notes(numbers: Iterable[int], label: str) -> list[tuple[str, tuple[str, bytes]]]:
     """Return the parts of a form: notes of one line, no two of them alike."""
     return [
         (
@@ -48,7 +56,7 @@ def notes(count: int, label: str) -> list[tuple[str, tuple[str, bytes]]]:
                 f"Note {label}-{number}: the {TOPICS[number % len(TOPICS)]} needs {number} parts.\n".encode(),
             ),
         )
-        for number in range(count)
+        for number in numbers
     ]
 
 
@@ -85,7 +93,7 @@ async def upload_one_by_one(tenant: TenantClient, project: str, stop: asyncio.Ev
         answer = await tenant.post(
             f"/ingestion/projects/{project}/upload_and_attach",
             params={"wait_seconds": 60},
-            files=notes(1, f"other-{len(waits)}"),
+            files=notes([0], f"other-{len(waits)}"),
         )
         if answer.raise_for_status().json()["batch_status"] != "completed":
             raise SystemExit(f"a file of the other tenant was not completed in 60 s: {answer.text}")
@@ -102,10 +110,13 @@ async def measure(stack: RunningStack, count: int, label: str) -> Figures:
         stop = asyncio.Event()
         waiting = asyncio.create_task(upload_one_by_one(other, others_project, stop))
         began = time.perf_counter()
-        answer = await one.post(
-            f"/ingestion/projects/{project}/upload_and_attach", params={"wait_seconds": 60}, files=notes(count, label)
-        )
-        answer.raise_for_status()
+        for numbers in groups(count):
+            answer = await one.post(
+                f"/ingestion/projects/{project}/upload_and_attach",
+                params={"wait_seconds": 0},
+                files=notes(numbers, label),
+            )
+            answer.raise_for_status()
         await reach(one, project, completed=count)
         completed = time.perf_counter() - began
         stop.set()
@@ -125,7 +136,7 @@ def main() -> None:
     parser.add_argument("--embedder", nargs="+", default=["none", "minilm"])
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
-    print(f"{options.files} notes of one line in one request, load average before {os.getloadavg()[0]:.1f}\n")
+    print(f"{options.files} notes of one line, load average before {os.getloadavg()[0]:.1f}\n")
     print("| embedder | completed | files a second | embedded | another tenant's file | worker |")
     print("| --- | --- | --- | --- | --- | --- |")
     for embedder in options.embedder:

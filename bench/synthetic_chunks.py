@@ -211,13 +211,20 @@ async def without_word_index(connection: asyncpg.Connection) -> AsyncGenerator[N
 
 
 async def add_documents(
-    connection: asyncpg.Connection, tenant_id: UUID, project_id: UUID, project_number: int, size: int, *, begin: int = 0
+    connection: asyncpg.Connection,
+    tenant_id: UUID,
+    project_id: UUID,
+    project_number: int,
+    size: int,
+    *,
+    begin: int = 0,
+    chunks_of_a_document: int = CHUNKS_OF_A_DOCUMENT,
 ) -> AsyncIterator[SyntheticDocument]:
     """Yield the documents of a project of `size` chunks from number `begin` on, each after its rows are committed."""
     vocabulary = _words()
     postings = np.array([posting_id(project_id, term) for term in vocabulary.terms])
-    for number in range(begin, -(-size // CHUNKS_OF_A_DOCUMENT)):
-        count = min(CHUNKS_OF_A_DOCUMENT, size - number * CHUNKS_OF_A_DOCUMENT)
+    for number in range(begin, -(-size // chunks_of_a_document)):
+        count = min(chunks_of_a_document, size - number * chunks_of_a_document)
         document = SyntheticDocument.make(project_number, number, count)
         async with connection.transaction():
             document_id = await _add_document(connection, tenant_id, project_id, "\n".join(document.texts), count)

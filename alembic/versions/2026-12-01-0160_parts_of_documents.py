@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from fastapi_ignite.infra.db.policies import protect
 
 revision = "parts_of_documents"
-down_revision = "attributes_of_files"
+down_revision = "erasure_of_tenants"
 branch_labels = None
 depends_on = None
 

@@ -8,6 +8,8 @@ has no such folders, and finds the packages where pip put them.
 import sys
 from pathlib import Path
 
+__version__ = "0.1.0"
+
 SOURCE = Path(__file__).resolve().parents[1]
 SOURCE_FOLDERS = (SOURCE, *sorted(SOURCE.parent.glob("packages/*/src")))
 

@@ -67,6 +67,22 @@ EXPOSED_HEADERS = (
     "X-Cache",
     "Idempotent-Replayed",
     "Preference-Applied",
+    "Accept-Ranges",
+    "Content-Range",
+    "Content-Disposition",
+)
+# What operations read, besides the headers that a browser sends without asking.
+ALLOWED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "If-Range",
+    "Last-Event-ID",
+    "Prefer",
+    "Range",
+    "X-Request-ID",
+    "X-Tenant-Id",
 )
 # FastAPI asks OpenTelemetry's API at each request for a provider, which takes 9 us. Only the SDK makes providers.
 NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False)
@@ -179,8 +195,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors.origins,
-            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Tenant-Id", "X-Request-ID"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=ALLOWED_HEADERS,
             expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(RequestContext, strict_transport=settings.app.production)

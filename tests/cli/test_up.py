@@ -120,9 +120,9 @@ def start(folder: Path) -> Iterator[Callable[..., RunningStack]]:
     """Return a function that starts a stack in the folder of this test."""
     started: list[RunningStack] = []
 
-    def start_stack(*options: str) -> RunningStack:
-        started.append(RunningStack(folder, *options, RAG_EMBEDDER="none"))
-        return started[-1].wait_until_healthy()
+    def start_stack(*options: str, **variables: str) -> RunningStack:
+        started.append(RunningStack(folder, *options, RAG_EMBEDDER="none", **variables))
+        return started[-1]
 
     yield start_stack
     for each in started:
@@ -133,14 +133,14 @@ def start(folder: Path) -> Iterator[Callable[..., RunningStack]]:
 def test_a_killed_supervisor_leaves_nothing_and_up_and_down_work_afterwards(
     start: Callable[..., RunningStack],
 ) -> None:
-    killed = start("--workers", "2")
+    killed = start("--workers", "2").wait_until_healthy()
     tenant = httpx2.post(f"{killed.api}/tenants/create", params={"name": "Acme", "plan_id": "hobby"}).json()
     processes = killed.processes()
     assert len(processes) >= 7  # `up`, the API and its two workers, the worker and its child, the scheduler
     killed.kill()
     killed.wait_until_gone(processes, 18)  # less than the time after which each process would be killed
 
-    again = start()
+    again = start().wait_until_healthy()
     token = again.commands.run("token", tenant["tenant_id"]).succeeded().strip()
     limits = httpx2.get(f"{again.api}/limits/current", headers={"Authorization": f"Bearer {token}"})
     assert limits.json()["subscribed"]
@@ -150,6 +150,23 @@ def test_a_killed_supervisor_leaves_nothing_and_up_and_down_work_afterwards(
     again.wait_until_gone(processes, 18)
     assert again.commands.run("down").succeeded() == "Nothing is running.\n"
     assert "Traceback" not in again.printed
+
+
+@pytest.mark.timeout(300)
+def test_up_waits_for_the_port_that_a_killed_stack_still_holds(start: Callable[..., RunningStack]) -> None:
+    killed = start().wait_until_healthy()
+    processes = killed.processes()
+    (api,) = killed.processes_of("cli api")
+    os.kill(api, signal.SIGSTOP)  # like an API that lets a long request end
+    killed.kill()
+
+    again = start(PORT=str(killed.port))
+    wait_until(lambda: "in use by a stack that was killed" in again.printed, "it says that it waits", 30)
+    os.kill(api, signal.SIGCONT)
+    wait_until(lambda: not any(map(command_of, processes)), "the killed stack has ended", 30)
+    again.wait_until_healthy()
+    assert again.commands.run("down").succeeded() == "Stopped.\n"
+    assert again.wait() == 0
 
 
 @pytest.mark.parametrize(("mode", "kept_small"), [("ab", True), ("wb", False)])

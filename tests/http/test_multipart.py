@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,13 +16,13 @@ from starlette.types import Message
 
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
+from fastapi_ignite.http.filenames import InvalidFilenameError, clean_filename
 from fastapi_ignite.http.multipart import (
     FileTooLargeError,
-    InvalidFilenameError,
     MultipartLimits,
     MultipartReader,
+    RepeatedFieldError,
     TooManyFilesError,
-    clean_filename,
     require_length,
 )
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError
@@ -38,6 +39,7 @@ class Upload:
     def __init__(self, folder: Path, chunks: Iterable[bytes], **headers: str) -> None:
         self.folder = folder / new_id().hex
         self.taken = 0
+        self.values: Mapping[str, Any] = {}
         self._messages = self._as_messages(chunks)
         fields = {"content-type": MULTIPART, **{name.replace("_", "-"): value for name, value in headers.items()}}
         scope = {
@@ -66,7 +68,7 @@ class Upload:
 
     async def read(self, limits: MultipartLimits = LIMITS) -> list[tuple[str, bytes]]:
         """Return the names and the stored bytes of the files that arrived."""
-        reader = MultipartReader(self.request, limits=limits, field_name="files")
+        reader = MultipartReader(self.request, limits=limits, field_name="files", fields={"kept": bytes.decode})
         try:
             received = await reader.read(self)
         finally:
@@ -74,6 +76,7 @@ class Upload:
             # the caller removes whole files; of the others, nothing may be left
             assert {path.name for path in (self.folder / "objects").glob("*")} == keys
             assert not list((self.folder / "incoming").glob("*"))
+        self.values = reader.values
         return [(file.filename, (self.folder / "objects" / file.stored.key).read_bytes()) for file in received]
 
 
@@ -182,9 +185,32 @@ async def test_other_fields_are_passed_over(tmp_path: Path) -> None:
     assert await Upload(tmp_path, [body]).read() == [("a.txt", b"kept")]
 
 
+@given(
+    content=st.text(max_size=50),
+    places=PLACES,
+    disposition=st.sampled_from(['name="kept"', 'name="kept"; filename="blob"']),
+)
+async def test_a_field_that_is_kept_arrives_whole(
+    tmp_path_factory: pytest.TempPathFactory, content: str, places: list[int], disposition: str
+) -> None:
+    body = body_of(file_part("a.txt", b"x"), part(content.encode(), disposition), part(b"dropped", 'name="note"'))
+    upload = Upload(tmp_path_factory.getbasetemp(), cut(body, places))
+    assert await upload.read() == [("a.txt", b"x")]
+    assert upload.values == {"kept": content}
+
+
+async def test_a_field_that_is_kept_may_be_sent_once(tmp_path: Path) -> None:
+    for body in (
+        body_of(part(b"", 'name="kept"'), part(b"", 'name="kept"')),
+        body_of(part(b"", 'name="kept"'), file_part("a.txt", b"x"), part(b"x", 'name="kept"')),
+    ):
+        with pytest.raises(RepeatedFieldError):
+            await Upload(tmp_path, [body]).read()
+
+
 async def test_other_fields_are_bounded(tmp_path: Path) -> None:
     with pytest.raises(BodyTooLargeError):
-        await Upload(tmp_path, [body_of(part(b"x" * 70_000, 'name="note"'))]).read()
+        await Upload(tmp_path, [body_of(part(b"x" * 140_000, 'name="note"'))]).read()
     with pytest.raises(TooManyFilesError):
         await Upload(tmp_path, [body_of(*[part(b"x", 'name="note"')] * 21)]).read()
 
@@ -306,6 +332,29 @@ async def test_a_body_without_a_boundary_is_refused_before_it_fills_the_memory(t
 )
 def test_a_filename_is_its_last_component(raw: bytes, kept: str) -> None:
     assert clean_filename(raw) == kept
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (b"guides/setup.txt", "guides/setup.txt"),
+        (b"guides\\setup.txt", "guides/setup.txt"),
+        (b"../../etc/passwd", "etc/passwd"),
+        (b"a/../b.txt", "a/b.txt"),
+        (b"//etc//passwd/", "etc/passwd"),
+        (b"./a/ . /b.txt", "a/b.txt"),
+        ("a/\u202e../b.txt".encode(), "a/b.txt"),
+        (b"guide.txt", "guide.txt"),
+    ],
+)
+def test_folders_are_kept_on_request_and_lead_nowhere(raw: bytes, kept: str) -> None:
+    assert clean_filename(raw, keep_folders=True) == kept
+
+
+@pytest.mark.parametrize("raw", [b"", b"/", b"//", b"../..", b"a/" * 128 + b"b", b"a\x00/b", "\u200b/\u2066".encode()])
+def test_a_path_that_cannot_be_kept_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidFilenameError):
+        clean_filename(raw, keep_folders=True)
 
 
 @pytest.mark.parametrize(

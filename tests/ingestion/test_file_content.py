@@ -143,12 +143,30 @@ async def test_the_text_of_a_format_with_pages_names_them(tenant: TenantClient) 
     ("name", "header"),
     [
         ("a b.txt", 'attachment; filename="a b.txt"'),
-        ('a"\\\r\n/%41.txt', "attachment; filename=\"a______41.txt\"; filename*=UTF-8''a%22%5C__%2F%2541.txt"),
+        ('a"\\\r\n%41.txt', "attachment; filename=\"a_____41.txt\"; filename*=UTF-8''a%22%5C__%2541.txt"),
+        ("../guides/a b.txt", 'attachment; filename="a b.txt"'),
         ("\u202etxt.exe", 'attachment; filename="_txt.exe"'),
     ],
 )
 def test_a_file_name_cannot_leave_its_header(name: str, header: str) -> None:
     assert attachment(name) == header
+
+
+@pytest.mark.usefixtures("worker")
+async def test_folders_in_names_are_kept_if_the_client_asks_for_it(tenant: TenantClient) -> None:
+    project = await tenant.create_project()
+    kept = await tenant.post(
+        f"/ingestion/projects/{project}/upload_and_attach",
+        params={"wait_seconds": 60, "keep_folders": True},
+        files=[("files", ("../guides/trees/orchard.txt", TEXT.encode()))],
+    )
+    [file] = kept.json()["files"]
+    assert (file["filename"], file["status"]) == ("guides/trees/orchard.txt", "completed")
+    found = (await tenant.search(project, "Äpfel im Garten")).json()["results"]
+    assert {result["filename"] for result in found} == {"guides/trees/orchard.txt"}
+    download = await tenant.get(f"/ingestion/projects/{project}/files/{file['id']}/content")
+    assert download.headers["content-disposition"] == 'attachment; filename="orchard.txt"'
+    assert download.content == TEXT.encode()
 
 
 @pytest.mark.parametrize("what", ["", "/content", "/text", "/events"])

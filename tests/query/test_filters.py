@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from fastapi_ignite.core.config import Settings
+from fastapi_ignite.http.state import AppState
 from fastapi_ignite.query.filters import MOST_COMPARISONS, MOST_LEVELS, MOST_VALUES
 from support.http_clients import TenantClient, TenantFactory
+from support.interrupted_engines import interrupted
 
 QUERY = "lamps of the lighthouse"
 ATTRIBUTES: Mapping[str, Mapping[str, object]] = {
@@ -183,6 +186,7 @@ async def test_keys_and_values_are_never_read_as_a_condition(shelf: Shelf, text:
         (nested(200), ""),
         (every(*[compare("eq", "year", 1)] * MOST_COMPARISONS, compare("eq", "year", 1)), "filters"),
         (either(*[every(*[compare("eq", "year", 1)] * 20)] * 3), ""),
+        (either(*[compare("in", "year", [*range(MOST_VALUES)])] * 6), ""),
     ],
 )
 async def test_a_wrong_filter_is_refused(lighthouses: Shelf, filters: Mapping[str, Any], place: str) -> None:
@@ -194,6 +198,16 @@ async def test_a_wrong_filter_is_refused(lighthouses: Shelf, filters: Mapping[st
         assert answer.json()["code"] == "validation_error"
         assert any(place in error["loc"] or not place for error in answer.json()["errors"])
         assert all(error["loc"][:2] == ["body", "filters"] for error in answer.json()["errors"])
+
+
+@pytest.mark.parametrize("levels", [300, 7_000])
+async def test_a_filter_that_is_nested_without_end_is_refused(lighthouses: Shelf, levels: int) -> None:
+    body = f'{{"project_id": "{lighthouses.project}", "query": "lamps", "filters": '
+    body += '{"type": "and", "filters": [' * levels + '{"type": "eq", "key": "a", "value": 1}' + "]}" * levels + "}"
+    headers = {"Content-Type": "application/json"}
+    answer = await lighthouses.tenant.post("/query/search", content=body.encode(), headers=headers)
+    assert answer.status_code in {400, 422}, answer.text
+    assert answer.json()["code"] in {"malformed_body", "validation_error"}
 
 
 async def test_an_answer_cites_matching_files_only(lighthouses: Shelf) -> None:
@@ -312,3 +326,37 @@ async def test_files_of_other_projects_and_tenants_do_not_count(shelf: Shelf, ma
 def _cited(body: Mapping[str, Any]) -> set[str]:
     citations: Sequence[Mapping[str, Any]] = body["citations"]
     return {citation["filename"] for citation in citations}
+
+
+class TestChangesMeanwhile:
+    """Attributes that change between a search at the engine and the answer to the caller."""
+
+    QUESTION = "How many lamps does the keeper light?"
+
+    async def test_a_passage_that_does_not_match_any_more_is_left_out(
+        self, shelf: Shelf, engine_settings: Settings, state: AppState
+    ) -> None:
+        for name in ("one.txt", "two.txt"):
+            await shelf.add(name, f"The keeper of lighthouse {name} lights 30 lamps.", {"owner": "ada"})
+
+        async def give_away() -> None:
+            await shelf.set_attributes("one.txt", {"owner": "bob"})
+
+        async with interrupted(shelf.tenant, engine_settings, state, give_away) as (caller, _):
+            answer = await caller.search(shelf.project, QUERY, filters=compare("eq", "owner", "ada"))
+        assert [passage["filename"] for passage in answer.json()["results"]] == ["two.txt"]
+
+    async def test_an_answer_is_made_again(self, shelf: Shelf, engine_settings: Settings, state: AppState) -> None:
+        await shelf.add("one.txt", "The keeper of the first lighthouse lights 30 lamps.", {"owner": "ada"})
+        await shelf.add("two.txt", "The keeper of the second lighthouse lights 31 lamps.", {"owner": "bob"})
+        mine = compare("eq", "owner", "ada")
+
+        async def swap() -> None:
+            await shelf.set_attributes("one.txt", {"owner": "bob"})
+            await shelf.set_attributes("two.txt", {"owner": "ada"})
+
+        async with interrupted(shelf.tenant, engine_settings, state, swap) as (caller, engine):
+            answer = await caller.ask(shelf.project, self.QUESTION, filters=mine)
+        assert answer.status_code == 200, answer.text
+        assert _cited(answer.json()) == {"two.txt"}
+        assert engine.answers == 2

@@ -165,6 +165,10 @@ class TenantClient:
         merged = {**self.headers, **(headers or {})}
         return await self.http.post(path, headers=merged, **options)  # type: ignore[arg-type]  # passed on as is
 
+    async def put(self, path: str, headers: dict[str, str] | None = None, **options: object) -> httpx2.Response:
+        merged = {**self.headers, **(headers or {})}
+        return await self.http.put(path, headers=merged, **options)  # type: ignore[arg-type]  # passed on as is
+
     async def patch(self, path: str, **options: object) -> httpx2.Response:
         return await self.http.patch(path, headers=self.headers, **options)  # type: ignore[arg-type]  # passed on as is
 

@@ -26,8 +26,8 @@ class RunningStack:
     """
 
     def __init__(self, folder: Path, *options: str, launcher: Sequence[str] = (), **variables: str) -> None:
-        self.port = free_port()
-        self.commands = CommandLine(folder, PORT=str(self.port), **variables)
+        self.port = int(variables.setdefault("PORT", str(free_port())))
+        self.commands = CommandLine(folder, **variables)
         self._log = folder / "up.log"
         self._seen: set[int] = set()
         with self._log.open("ab") as log:

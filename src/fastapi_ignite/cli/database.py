@@ -6,13 +6,15 @@ import asyncio
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from redis import Redis
 from sqlalchemy import text
 
+from fastapi_ignite.cli.output import Json, print_result
 from fastapi_ignite.core.config import Settings, default_settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError
 from fastapi_ignite.core.logging import configure_logging
@@ -24,6 +26,9 @@ from fastapi_ignite.infra.storage.backends import open_storage
 from fastapi_ignite.infra.storage.base import is_tenant_object
 
 from embedded_services import acquire, status
+
+if TYPE_CHECKING:
+    from fastapi_ignite.rag.local.vector_indexes import VectorIndex
 
 group = typer.Typer(no_args_is_help=True, help="Create, migrate, reset and check the database schema.")
 STOP_SECONDS = 10
@@ -55,35 +60,40 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command()
-def migrate(revision: Annotated[str, typer.Argument(help="Revision to migrate to.")] = "head") -> None:
+def migrate(
+    revision: Annotated[str, typer.Argument(help="Revision to migrate to.")] = "head", *, as_json: Json = False
+) -> None:
     """Run the missing migrations."""
     settings = get_settings()
     protect_process_memory(debug=settings.app.debug)
     with open_services(settings) as services:
         migrations.upgrade(services.addresses, revision)
-        typer.echo(f"The schema is at revision {asyncio.run(migrations.current(services.addresses))}.")
+        current = asyncio.run(migrations.current(services.addresses))
+    print_result(f"The schema is at revision {current}.", {"revision": current}, as_json=as_json)
 
 
 @group.command()
-def init() -> None:
+def init(*, as_json: Json = False) -> None:
     """Create the database if it does not exist, then migrate it."""
     with open_services(get_settings()) as services:
         addresses = services.addresses
         with migrations.naming_postgres_in_errors(addresses):
             created = asyncio.run(_create_database(addresses))
-        if created:
+        if created and not as_json:
             typer.echo(f"Created the database {addresses.owner_url.database}.")
-    migrate()
+    migrate(as_json=as_json)
 
 
 @group.command()
-def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False) -> None:
+def reset(
+    *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False, as_json: Json = False
+) -> None:
     """Delete all tables, uploaded files and queued messages, then migrate again."""
     settings = get_settings()
     if settings.app.production:
         raise ConfigurationError("db reset is refused when ENV=production.")
     if not yes:
-        typer.confirm("This deletes all tenants, documents and messages. Continue?", abort=True)
+        typer.confirm("This deletes all tenants, documents and messages. Continue?", abort=True, err=as_json)
     with open_services(settings) as services:
         addresses = services.addresses
         with migrations.naming_postgres_in_errors(addresses), Redis.from_url(addresses.redis_url) as redis:
@@ -93,7 +103,8 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask for con
         asyncio.run(_remove_objects(settings))
         shutil.rmtree(settings.ignite.data_dir / "storage", ignore_errors=True)
         migrations.upgrade(addresses)
-    typer.echo("The database is empty and migrated.")
+        current = asyncio.run(migrations.current(addresses))
+    print_result("The database is empty and migrated.", {"revision": current}, as_json=as_json)
 
 
 async def _remove_objects(settings: Settings) -> None:
@@ -106,7 +117,7 @@ async def _remove_objects(settings: Settings) -> None:
 
 
 @group.command()
-def check() -> None:
+def check(*, as_json: Json = False) -> None:
     """Compare the models with the migrations, on a temporary server."""
     with tempfile.TemporaryDirectory(prefix="ignite-check-") as folder:
         Path(folder).chmod(0o711)
@@ -118,10 +129,11 @@ def check() -> None:
                 migrations.check(services.addresses)
         finally:
             _wait_until_stopped(data)
+    print_result("The migrations make the tables of the models.", {"matches": True}, as_json=as_json)
 
 
 @group.command("vector-indexes")
-def vector_indexes() -> None:
+def vector_indexes(*, as_json: Json = False) -> None:
     """Build and drop the vector indexes of large projects, as a worker does, and list them.
 
     The exit code is 1 if a large project goes on without an index. The log says why.
@@ -130,23 +142,34 @@ def vector_indexes() -> None:
     protect_process_memory(debug=settings.app.debug)
     configure_logging(settings)
     with open_services(settings) as services, migrations.naming_postgres_in_errors(services.addresses):
-        unbuilt = asyncio.run(_maintain_vector_indexes(services.addresses, settings))
+        unbuilt, indexes = asyncio.run(_maintain_vector_indexes(services.addresses, settings))
+    lines = [
+        f"project {index.project_id}: {index.megabytes:,} MB, "
+        + ("complete" if index.is_complete else "not complete: it is not used")
+        for index in indexes
+    ]
     if unbuilt:
-        typer.echo(f"{unbuilt} large projects have no index, and are searched without one.")
+        lines.append(f"{unbuilt} large projects have no index, and are searched without one.")
+    rows = [
+        {"project_id": index.project_id, "megabytes": index.megabytes, "complete": index.is_complete}
+        for index in indexes
+    ]
+    if lines or as_json:
+        print_result("\n".join(lines), {"indexes": rows, "projects_without": unbuilt}, as_json=as_json)
+    if unbuilt:
         raise typer.Exit(1)
 
 
-async def _maintain_vector_indexes(addresses: ServiceAddresses, settings: Settings) -> int:
+async def _maintain_vector_indexes(
+    addresses: ServiceAddresses, settings: Settings
+) -> tuple[int, Sequence[VectorIndex]]:
     from fastapi_ignite.rag.local.vector_indexes import VectorIndexes  # noqa: PLC0415  # numpy
 
     database = Database(addresses.worker_url, pool_size=1)
     try:
         indexes = VectorIndexes(database, addresses.owner_url, settings.vector_index)
         unbuilt = await indexes.maintain()
-        for index in await indexes.list():
-            state = "complete" if index.is_complete else "not complete: it is not used"
-            typer.echo(f"project {index.project_id}: {index.megabytes:,} MB, {state}")
-        return unbuilt
+        return unbuilt, await indexes.list()
     finally:
         await database.close()
 

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from fastapi_ignite.cli import walkthrough
+from fastapi_ignite.cli.output import Json, print_json
 from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.cli.stack import log_file, running_stack, stack_url
 from fastapi_ignite.core.config import PROJECT_ROOT, Settings, get_settings
@@ -29,9 +30,9 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-def demo() -> None:
+def demo(*, as_json: Json = False) -> None:
     """Start everything in the background, ingest the sample documents, ask a question, and keep it running."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=as_json)
     settings = get_settings()
     started = time.monotonic()
     stack = running_stack(settings)
@@ -44,9 +45,11 @@ def demo() -> None:
             port = _start_in_background(settings)
         console.print(f"Started in {time.monotonic() - started:.1f} s; log: {log_file(settings)}")
     api = f"{stack_url(settings, port)}{settings.app.api_prefix}"
-    walkthrough.run(console, f"{api}/v1", PROJECT_ROOT / "samples", settings)
+    made = walkthrough.run(console, f"{api}/v1", PROJECT_ROOT / "samples", settings)
     console.print(f"\nAPI pages  {api}/docs")
     console.print("Stop it    make down")
+    if as_json:
+        print_json(made)
 
 
 def _start_in_background(settings: Settings) -> int:

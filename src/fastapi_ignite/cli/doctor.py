@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 import typer
-from redis import Redis
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from fastapi_ignite.cli.findings import Finding
+from fastapi_ignite.cli.model_checks import model_findings
+from fastapi_ignite.cli.output import Json, print_json
 from fastapi_ignite.cli.schema_check import schema_position
+from fastapi_ignite.cli.server_checks import database_versions, redis_finding
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import IgniteError
 from fastapi_ignite.core.ids import new_id
@@ -36,15 +39,6 @@ from embedded_services import EmbeddedServerError, status
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report. `fail` means that the program does not work."""
-
-    subject: str
-    verdict: Literal["ok", "warn", "fail"]
-    detail: str
-
-
 def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
@@ -54,18 +48,21 @@ def doctor(
     production: Annotated[
         bool, typer.Option("--production", help="Also list what ENV=production would refuse.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Check what the program needs, and say what to do. The exit code is 1 if something does not work."""
     settings = get_settings()
-    table = Table("check", "", "finding", box=None)
-    failed = False
     console = Console(highlight=False)
-    with console.status("Checking"):
-        for finding in (*_guards(settings, production=production), *_examine(settings)):
-            failed = failed or finding.verdict == "fail"
+    with Console(stderr=True).status("Checking"):
+        findings = [*_guards(settings, production=production), *_examine(settings)]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        table = Table("check", "", "finding", box=None)
+        for finding in findings:
             table.add_row(finding.subject, f"[{STYLES[finding.verdict]}]{finding.verdict}[/]", escape(finding.detail))
-    console.print(table)
-    sys.exit(1 if failed else 0)
+        console.print(table)
+    sys.exit(1 if any(finding.verdict == "fail" for finding in findings) else 0)
 
 
 def _guards(settings: Settings, *, production: bool) -> Iterator[Finding]:
@@ -94,9 +91,10 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         return
     with services:
         addresses = services.addresses
-        yield _attempt("redis", lambda: _redis(addresses))
+        yield from _attempt_all("redis", lambda: [redis_finding(addresses)])
         if addresses.rabbitmq_url:
             yield _attempt("rabbitmq", lambda: _rabbitmq(addresses))
+        yield from _attempt_all("postgresql", lambda: asyncio.run(database_versions(addresses)))
         yield _attempt("database", lambda: asyncio.run(_database(addresses)))
         yield _attempt("logins", lambda: asyncio.run(_logins(addresses)))
         yield asyncio.run(_scheduler(addresses))
@@ -104,14 +102,21 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         yield _attempt("embedder", _minilm)
     elif settings.default_embedder == "http":
         yield asyncio.run(_embedding_server(settings))
+    yield from model_findings(settings)
 
 
 def _attempt(subject: str, check: Callable[[], str]) -> Finding:
+    [finding] = _attempt_all(subject, lambda: [Finding(subject, "ok", check())])
+    return finding
+
+
+def _attempt_all(subject: str, check: Callable[[], Sequence[Finding]]) -> Sequence[Finding]:
+    """Return the findings of a check. Its error is a finding about the subject."""
     try:
-        return Finding(subject, "ok", check())
+        return check()
     except Exception as error:  # noqa: BLE001  any error is a finding
         detail = error.detail if isinstance(error, IgniteError) else f"{type(error).__name__}: {error}"
-        return Finding(subject, "fail", detail.splitlines()[0])
+        return [Finding(subject, "fail", detail.splitlines()[0])]
 
 
 def _secret(settings: Settings) -> Finding:
@@ -155,12 +160,6 @@ def _embedded(settings: Settings) -> Finding:
     if found.last_error and found.phase == "failed":
         return Finding("embedded", "warn", found.last_error)
     return Finding("embedded", "ok", "not running; it starts when it is needed")
-
-
-def _redis(addresses: ServiceAddresses) -> str:
-    with Redis.from_url(addresses.redis_url, socket_timeout=5, socket_connect_timeout=5) as redis:
-        info = redis.info("server")
-        return f"{info.get('server_name', 'redis')} {info.get('valkey_version', info.get('redis_version'))}"
 
 
 def _rabbitmq(addresses: ServiceAddresses) -> str:

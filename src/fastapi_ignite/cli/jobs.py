@@ -7,6 +7,7 @@ from inspect import signature
 
 import typer
 
+from fastapi_ignite.cli.output import Json, print_json
 from fastapi_ignite.infra.jobs import Job
 from fastapi_ignite.tasks import JOBS, PERIODIC_JOBS
 
@@ -22,9 +23,28 @@ def register(app: typer.Typer) -> None:
     app.command("jobs")(jobs)
 
 
-def jobs() -> None:
+def jobs(*, as_json: Json = False) -> None:
     """Print every job and periodic job."""
-    typer.echo("\n".join(_markdown()))
+    if as_json:
+        print_json({"jobs": list(_jobs()), "periodic_jobs": list(_periodic_jobs())})
+    else:
+        typer.echo("\n".join(_markdown()))
+
+
+def _jobs() -> Iterator[dict[str, str]]:
+    for job in JOBS:
+        yield {
+            "name": job.name,
+            "queue": job.queue,
+            "priority": job.priority.name.lower(),
+            "arguments": _arguments(job),
+            "purpose": job.purpose,
+        }
+
+
+def _periodic_jobs() -> Iterator[dict[str, str]]:
+    for job in PERIODIC_JOBS:
+        yield {"name": job.name, "interval": job.interval, "purpose": job.purpose}
 
 
 def _markdown() -> Iterator[str]:
@@ -33,8 +53,8 @@ def _markdown() -> Iterator[str]:
     yield ""
     yield "| job | queue | priority | arguments | what it does |"
     yield "| --- | --- | --- | --- | --- |"
-    for job in JOBS:
-        yield f"| `{job.name}` | `{job.queue}` | {job.priority.name.lower()} | {_arguments(job)} | {job.purpose} |"
+    for job in _jobs():
+        yield f"| `{job['name']}` | `{job['queue']}` | {job['priority']} | {job['arguments']} | {job['purpose']} |"
     yield ""
     yield "## Periodic jobs of the scheduler"
     yield ""

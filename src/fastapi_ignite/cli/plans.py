@@ -9,14 +9,12 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from fastapi_ignite.billing.errors import IncompletePlanError
 from fastapi_ignite.billing.models import Plan
 from fastapi_ignite.billing.plans import PlanService
-from fastapi_ignite.billing.schemas import MAX_AMOUNT, PlanChange
+from fastapi_ignite.billing.schemas import MAX_AMOUNT, PlanChange, PlanRead
+from fastapi_ignite.cli.output import Json, print_json, print_result, print_table
 from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import InvalidInputError
@@ -38,20 +36,22 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command("list")
-def list_plans() -> None:
+def list_plans(*, as_json: Json = False) -> None:
     """Show every plan."""
-    table = Table(
-        "id", "name", "projects", "messages a month", "characters a month", "requests a minute", "price", "active"
-    )
     with open_services(get_settings()) as services:
         require_schema(services)
         plans = asyncio.run(_list(services.addresses))
+    if as_json:
+        print_json([PlanRead.of(plan).model_dump(mode="json") for plan in plans])
+        return
+    rows = []
     for plan in plans:
         rate = f"{plan.rate_limit_rpm:,}" if plan.rate_limit_rpm else "RATE_LIMIT_RPM"
         price = f"{plan.monthly_price} / {plan.annual_price} {plan.currency}"
         caps = (f"{cap:,}" for cap in plan.caps)
-        table.add_row(escape(plan.id), escape(plan.name), *caps, rate, price, "yes" if plan.active else "no")
-    Console().print(table)
+        rows.append((plan.id, plan.name, *caps, rate, price, "yes" if plan.active else "no"))
+    columns = ("id", "name", "projects", "messages a month", "characters a month", "requests a minute")
+    print_table((*columns, "price", "active"), rows)
 
 
 @group.command("set")
@@ -70,6 +70,8 @@ def set_plan(
     active: Annotated[
         bool | None, typer.Option("--active/--inactive", help="Whether tenants can subscribe to it.")
     ] = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """Create a plan, or change the given values. A change applies at once to every tenant of the plan."""
     if not plan_id.strip() or len(plan_id) > MAX_ID or (name is not None and not name.strip()):
@@ -95,9 +97,11 @@ def set_plan(
     with open_services(get_settings()) as services:
         require_schema(services)
         plan = asyncio.run(_set(services.addresses, plan_id, change))
-    typer.echo(
+    print_result(
         f"{plan.id}: {plan.name}, {plan.max_projects:,} projects, {plan.monthly_message_cap:,} messages and "
-        f"{plan.monthly_upload_char_cap:,} characters a month"
+        f"{plan.monthly_upload_char_cap:,} characters a month",
+        PlanRead.of(plan).model_dump(mode="json"),
+        as_json=as_json,
     )
 
 

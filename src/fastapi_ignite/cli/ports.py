@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 import socket
+import time
+
+import typer
 
 from fastapi_ignite.core.errors import ConfigurationError
+
+POLL_SECONDS = 0.1
+
+
+def wait_for_free_port(host: str, port: int, *, seconds: float) -> None:
+    """Wait until nobody listens on the port. Raise a ConfigurationError if it is still in use after that time."""
+    deadline = time.monotonic() + seconds
+    told = False
+    while time.monotonic() < deadline:
+        try:
+            require_free_port(host, port)
+        except ConfigurationError:
+            if not told:
+                typer.echo(f"Port {port} is in use by a stack that was killed. Waiting until its processes have ended.")
+                told = True
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+    require_free_port(host, port)
 
 
 def require_free_port(host: str, port: int) -> None:

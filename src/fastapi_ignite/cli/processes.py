@@ -14,6 +14,7 @@ from rich.table import Table
 
 from fastapi_ignite import SOURCE_FOLDERS
 from fastapi_ignite.cli.options import Port, Workers
+from fastapi_ignite.cli.output import Json, print_json
 from fastapi_ignite.cli.ports import require_free_port
 from fastapi_ignite.cli.schema_check import require_schema
 from fastapi_ignite.core.config import get_settings
@@ -126,13 +127,15 @@ async def _log_missing_guards(*, debug: bool) -> None:
 
 
 def run_scheduler(
-    *, list_jobs: Annotated[bool, typer.Option("--list", help="Print the jobs, but do not run them.")] = False
+    *,
+    list_jobs: Annotated[bool, typer.Option("--list", help="Print the jobs, but do not run them.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Run the periodic jobs."""
     settings = get_settings()
     if list_jobs:
-        print_periodic_jobs()
-    if not settings.scheduler.enabled:
+        print_periodic_jobs(as_json=as_json)
+    if not settings.scheduler.enabled and not (list_jobs and as_json):
         typer.echo("SCHEDULER_ENABLED is false, so no periodic job runs.")
     if list_jobs or not settings.scheduler.enabled:
         return
@@ -146,10 +149,17 @@ def run_scheduler(
         asyncio.run(scheduler.run(settings, services))
 
 
-def print_periodic_jobs() -> None:
+def print_periodic_jobs(*, as_json: bool) -> None:
     """Print the periodic jobs. The next run follows from the clock; each job also runs when a scheduler starts."""
     from fastapi_ignite.scheduler import next_run  # noqa: PLC0415
 
+    if as_json:
+        rows = [
+            {"id": job.name, "interval": job.interval, "next_run": next_run(job), "purpose": job.purpose}
+            for job in PERIODIC_JOBS
+        ]
+        print_json(rows)
+        return
     table = Table("id", "interval (UTC)", "next run (UTC)", "what it does", box=None)
     for job in PERIODIC_JOBS:
         table.add_row(job.name, job.interval, f"{next_run(job):%Y-%m-%d %H:%M:%S}", job.purpose)

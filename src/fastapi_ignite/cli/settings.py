@@ -11,6 +11,7 @@ import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from fastapi_ignite.cli.output import Json, print_json
 from fastapi_ignite.core.config import sections, variable_name
 from fastapi_ignite.core.sections import Section
 
@@ -41,9 +42,25 @@ def settings(
     output: Annotated[
         Format, typer.Option("--format", help="markdown for docs/configuration.md, env for .env.example.")
     ] = Format.MARKDOWN,
+    *,
+    as_json: Json = False,
 ) -> None:
     """Print every setting with its default and its meaning."""
-    typer.echo("\n".join(_env() if output is Format.ENV else _markdown()))
+    if as_json:
+        print_json(list(_rows()))
+    else:
+        typer.echo("\n".join(_env() if output is Format.ENV else _markdown()))
+
+
+def _rows() -> Iterator[dict[str, str]]:
+    for section in sections().values():
+        for name, field in section.model_fields.items():
+            yield {
+                "variable": variable_name(section, name),
+                "default": _default(field),
+                "meaning": f"{field.description}{_bounds(field)}",
+                "section": _title(section),
+            }
 
 
 def _env() -> Iterator[str]:

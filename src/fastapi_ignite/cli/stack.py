@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from fastapi_ignite.cli.output import Json, print_result
 from fastapi_ignite.core.config import Settings, get_settings
 from fastapi_ignite.core.errors import ConfigurationError, UnavailableError
 
@@ -35,12 +36,12 @@ def register(app: typer.Typer) -> None:
     app.command("down")(down)
 
 
-def down() -> None:
+def down(*, as_json: Json = False) -> None:
     """Stop the stack that `up` or `demo` started on this data folder, and wait until it has ended."""
     settings = get_settings()
     stack = running_stack(settings)
     if stack is None:
-        typer.echo("Nothing is running.")
+        print_result("Nothing is running.", {"stopped": False}, as_json=as_json)
         return
     os.kill(stack.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
@@ -50,7 +51,7 @@ def down() -> None:
                 f"Process {stack.pid} has not stopped after {STOP_SECONDS} s. See {log_file(settings)}."
             )
         time.sleep(0.1)
-    typer.echo("Stopped.")
+    print_result("Stopped.", {"stopped": True}, as_json=as_json)
 
 
 def stack_url(settings: Settings, port: int) -> str:
@@ -76,8 +77,10 @@ def appended_log(settings: Settings) -> Path | None:
 
 
 @contextlib.contextmanager
-def stack_lock(settings: Settings, port: int) -> Iterator[None]:
+def stack_lock(settings: Settings, port: int) -> Iterator[RunningStack | None]:
     """Hold the lock of the data folder, which allows one stack. It ends with its process; the file has pid and port.
+
+    Yield the stack before this one if its `up` was killed. Its other processes notice that and end soon.
 
     Raises:
         StackRunningError: another stack holds the lock.
@@ -92,10 +95,15 @@ def stack_lock(settings: Settings, port: int) -> Iterator[None]:
                 f"A stack is already running on {settings.ignite.data_dir}. Stop it with 'python cli.py down', or "
                 "set another IGNITE_DATA_DIR for this one."
             ) from None
+        lock.seek(0)
+        killed = _parse(lock.read())
         lock.truncate(0)
         lock.write(f"{os.getpid()} {port}")
         lock.flush()
-        yield
+        try:
+            yield killed
+        finally:
+            lock.truncate(0)
 
 
 def running_stack(settings: Settings) -> RunningStack | None:
@@ -107,9 +115,13 @@ def running_stack(settings: Settings) -> RunningStack | None:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid, _, port = lock.read().partition(" ")
-            return RunningStack(int(pid), int(port)) if pid and port else None
+            return _parse(lock.read())
     return None
+
+
+def _parse(content: str) -> RunningStack | None:
+    pid, _, port = content.partition(" ")
+    return RunningStack(int(pid), int(port)) if pid and port else None
 
 
 def _lock_file(settings: Settings) -> Path:

@@ -10,12 +10,14 @@ from pathlib import Path
 import typer
 
 from fastapi_ignite.cli.options import Port, Workers
-from fastapi_ignite.cli.ports import require_free_port
+from fastapi_ignite.cli.ports import wait_for_free_port
 from fastapi_ignite.cli.stack import appended_log, stack_lock, stack_url
 from fastapi_ignite.core.config import get_settings
-from fastapi_ignite.infra.process import protect_process_memory
+from fastapi_ignite.infra.process import GRACE_SECONDS, protect_process_memory
 from fastapi_ignite.infra.services import open_services
 from fastapi_ignite.infra.supervisor import ChildProcess, HungPolicy, Supervisor
+
+STARTING_SECONDS = 10  # a process that is just starting does not watch its parent yet
 
 
 def register(app: typer.Typer) -> None:
@@ -28,8 +30,10 @@ def up(port: Port = None, workers: Workers = 1) -> None:
     protect_process_memory(debug=settings.app.debug)
     number = port or settings.app.port
     settings.require_safe_address(settings.app.host)
-    with stack_lock(settings, number):
-        require_free_port(settings.app.host, number)
+    with stack_lock(settings, number) as killed:
+        # the API of a stack that was killed lets its requests end before it frees the port
+        patience = GRACE_SECONDS + STARTING_SECONDS if killed and killed.port == number else 0
+        wait_for_free_port(settings.app.host, number, seconds=patience)
         with open_services(settings) as services:
             _migrate()
             children = [

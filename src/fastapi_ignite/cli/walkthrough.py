@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx2
 from rich.console import Console
 from rich.markup import escape
 
+from fastapi_ignite.cli.api_client import ApiClient
+from fastapi_ignite.cli.file_uploads import LocalFile, hash_file, upload_group, wait_for_batch
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.errors import UnavailableError
 from fastapi_ignite.core.security import sign_token
 
 QUESTION = "How many days of paid leave do full-time employees get each year?"
@@ -20,49 +20,57 @@ WAIT_SECONDS = 60
 TOKEN_SECONDS = 30 * 86400
 
 
-def run(console: Console, api: str, samples: Path, settings: Settings) -> None:
-    """Create a tenant and a project, upload the samples, ask a question, and print the answers."""
-    with httpx2.Client(base_url=api, timeout=WAIT_SECONDS + 10) as client:
-        tenant = _ok(client.post("/tenants/create", params={"name": "Demo Co", "plan_id": "hobby"}))
-        lifetime = min(TOKEN_SECONDS, settings.longest_token_lifetime or TOKEN_SECONDS)
-        token = sign_token(UUID(tenant["tenant_id"]), settings, expires_at=int(time.time()) + lifetime)
-        client.headers["Authorization"] = f"Bearer {token}"
-        project = _ok(client.post("/ingestion/projects/create", params={"name": "Docs"}))
-        _upload(console, client, project["id"], sorted(path for path in samples.iterdir() if path.is_file()))
-        _ask(console, client, project["id"])
-        limits = _ok(client.get("/limits/current"))
+def run(console: Console, api: str, samples: Path, settings: Settings) -> dict[str, Any]:
+    """Create a tenant and a project, upload the samples, ask a question, and print the answers.
+
+    Return the tenant, its token, the project, and what came of the files and the question.
+    """
+    with ApiClient(api) as anyone:
+        tenant = anyone.post("/tenants/create", name="Demo Co", plan_id="hobby")
+    lifetime = min(TOKEN_SECONDS, settings.longest_token_lifetime or TOKEN_SECONDS)
+    token = sign_token(UUID(tenant["tenant_id"]), settings, expires_at=int(time.time()) + lifetime)
+    with ApiClient(api, token) as client:
+        project = client.post("/ingestion/projects/create", name="Docs")
+        files = _upload(console, client, project["id"], sorted(path for path in samples.iterdir() if path.is_file()))
+        answer = _ask(console, client, project["id"])
+        limits = client.get("/limits/current")
     usage, caps = limits["usage"], limits["limits"]
     console.print(
         f"\nUsage      {usage['messages_used']} of {caps['monthly_message_cap']:,} messages, "
         f"{usage['chars_uploaded']:,} of {caps['monthly_upload_char_cap']:,} characters ({limits['plan_name']} plan)"
     )
     console.print("\nTo continue, run:", markup=False)
-    console.print(f"export API_V1={api}", markup=False, soft_wrap=True)
-    console.print(f"export TENANT_ID={tenant['tenant_id']}", markup=False, soft_wrap=True)
-    console.print(f"export PROJECT_ID={project['id']}", markup=False, soft_wrap=True)
-    console.print(f"export TOKEN={token}", markup=False, soft_wrap=True)
+    variables = {"API_V1": api, "TENANT_ID": tenant["tenant_id"], "PROJECT_ID": project["id"], "TOKEN": token}
+    for name, value in variables.items():
+        console.print(f"export {name}={value}", markup=False, soft_wrap=True)
+    return {
+        "api": api,
+        "tenant_id": tenant["tenant_id"],
+        "project_id": project["id"],
+        "token": token,
+        "files": files,
+        "answer": answer,
+        "limits": limits,
+    }
 
 
-def _upload(console: Console, client: httpx2.Client, project_id: str, paths: list[Path]) -> None:
+def _upload(console: Console, client: ApiClient, project_id: str, paths: list[Path]) -> list[dict[str, Any]]:
     began = time.monotonic()
     with console.status(f"Ingesting {len(paths)} documents"):
-        batch = _ok(
-            client.post(
-                f"/ingestion/projects/{project_id}/upload_and_attach",
-                params={"wait_seconds": WAIT_SECONDS},
-                files=[("files", (path.name, path.read_bytes())) for path in paths],
-            )
-        )
-    counts = batch["file_counts"]
+        group = [hash_file(LocalFile(path, path.name, path.stat().st_size)) for path in paths]
+        uploaded = upload_group(client, project_id, group)
+        batch = wait_for_batch(client, project_id, uploaded.id, seconds=WAIT_SECONDS)
+    counts = batch.counts
     console.print(f"Ingested {counts['processed']} of {counts['total']} documents in {time.monotonic() - began:.1f} s:")
-    for file in batch["files"]:
+    for file in batch.files:
         error = f" ({file['last_error']['code']})" if file["last_error"] else ""
         console.print(f"  {escape(file['filename'])}: {file['status']}, {file['characters'] or 0:,} characters{error}")
+    return batch.files
 
 
-def _ask(console: Console, client: httpx2.Client, project_id: str) -> None:
+def _ask(console: Console, client: ApiClient, project_id: str) -> dict[str, Any]:
     began = time.monotonic()
-    answer = _ok(client.post("/query/ask", json={"project_id": project_id, "question": QUESTION}))
+    answer = client.post("/query/ask", body={"project_id": project_id, "question": QUESTION})
     console.print(f"\nQuestion   {QUESTION}")
     console.print(f"Answer     {escape(answer['answer'])}")
     for citation in answer["citations"]:
@@ -73,10 +81,4 @@ def _ask(console: Console, client: httpx2.Client, project_id: str) -> None:
             f"{citation['char_end']}, {'verified' if citation['verified'] else 'not verified'}"
         )
     console.print(f"           answered in {(time.monotonic() - began) * 1000:.0f} ms by the {answer['engine']} engine")
-
-
-def _ok(response: httpx2.Response) -> dict[str, Any]:
-    body: dict[str, Any] = response.json()
-    if response.is_success:
-        return body
-    raise UnavailableError(f"{response.request.method} {response.request.url.path}: {body.get('detail', body)}")
+    return answer

@@ -58,9 +58,11 @@ class ByteRange:
 def attachment(filename: str) -> str:
     """Return a Content-Disposition that makes browsers save the file under its name, whatever characters it has.
 
-    Old clients read the ASCII form, in which other characters are underscores.
+    Old clients read the ASCII form, in which other characters are underscores. Folders in the name are left out,
+    because a browser decides where it saves the file.
     """
-    printable = "".join("_" if unicodedata.category(each)[0] == "C" else each for each in filename)
+    name = filename.rpartition("/")[2]
+    printable = "".join("_" if unicodedata.category(each)[0] == "C" else each for each in name)
     plain = re.sub(r"[^ !#$&'()+,.0-9;=@A-Z\[\]^_`a-z{}~-]", "_", printable)
     if plain == printable:
         return f'attachment; filename="{plain}"'

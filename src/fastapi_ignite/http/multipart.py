@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -16,14 +14,16 @@ from starlette.requests import ClientDisconnect
 
 from fastapi_ignite.core.errors import Example, InvalidInputError
 from fastapi_ignite.http.disposition import field_and_filename
+from fastapi_ignite.http.filenames import clean_filename
 from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError
 from fastapi_ignite.infra.storage import ReceivedFile, UploadTarget, UploadWriter
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-MAX_FILENAME_CHARACTERS = 255
-MAX_FIELD_BYTES = 64 * 1024
+MAX_PREAMBLE_BYTES = 64 * 1024
+# The largest attributes of a file fit, also where every character is written as two escapes.
+MAX_FIELD_BYTES = 128 * 1024
 MAX_PARTS_BESIDE_FILES = 20
 MAX_BOUNDARY_BYTES = 200
 MAX_LENGTH_DIGITS = 18
@@ -43,14 +43,6 @@ class TooManyFilesError(InvalidInputError):
     code = "too_many_files"
     title = "Too many files"
     example = Example("A request may have at most 50 files.", max_files=50)
-
-
-class InvalidFilenameError(InvalidInputError):
-    """The name of a file is not allowed."""
-
-    code = "invalid_filename"
-    title = "Invalid file name"
-    example = Example("A file name must have 1 to 255 characters and no control characters.")
 
 
 class RepeatedFieldError(InvalidInputError):
@@ -107,7 +99,7 @@ class _Preamble:
         if start or self._read.startswith(self._delimiter):
             rest, self._read = self._read[start:], None
             return rest
-        if len(self._read) > MAX_FIELD_BYTES:
+        if len(self._read) > MAX_PREAMBLE_BYTES:
             raise MalformedBodyError("The multipart body does not begin with its boundary.")
         return b""
 
@@ -126,8 +118,10 @@ class MultipartReader:
         limits: MultipartLimits,
         field_name: str,
         fields: Mapping[str, Callable[[bytes], Any]] | None = None,
+        keep_folders: bool = False,
     ) -> None:
         self._request = request
+        self._keep_folders = keep_folders
         self._limits = limits
         self._field_name = field_name.encode()
         self._readers = fields or {}
@@ -245,7 +239,7 @@ class MultipartReader:
             raise TooManyFilesError(
                 f"A request may have at most {self._limits.max_files} files.", max_files=self._limits.max_files
             )
-        part.filename = clean_filename(filename)
+        part.filename = clean_filename(filename, keep_folders=self._keep_folders)
         part.writer = await target.begin_file()
         self._writers.append(part.writer)
 
@@ -315,31 +309,3 @@ def _require_size(byte_count: int, limits: MultipartLimits) -> None:
         raise BodyTooLargeError(
             f"A request may have at most {limits.max_request_bytes} bytes.", max_bytes=limits.max_request_bytes
         )
-
-
-# Zero-width joiners change letters of Persian and Indic scripts, and emoji. Names need them.
-_SHAPING = frozenset("\u200c\u200d")
-
-
-def _is_invisible(character: str) -> bool:
-    """Tell whether it is a format character (like a direction override) or a line or paragraph separator."""
-    return unicodedata.category(character) in {"Cf", "Zl", "Zp"} and character not in _SHAPING
-
-
-def clean_filename(raw: bytes) -> str:
-    """Return the last component of the path. It is only shown, and never used as a path.
-
-    Invisible characters that make a name look like another one are removed (`invoice<U+202E>fdp.exe` is shown as
-    `invoiceexe.pdf`). They are not refused, because they are often copied with a name, and its owner cannot see them.
-
-    Raises:
-        InvalidFilenameError: the name is empty, longer than 255 characters, or has control characters.
-    """
-    name = raw.decode("utf-8", errors="replace").replace("\\", "/")
-    name = "".join(character for character in PurePosixPath(name).name if not _is_invisible(character)).strip()
-    control = any(unicodedata.category(character) == "Cc" for character in name)
-    if name in {"", ".", ".."} or len(name) > MAX_FILENAME_CHARACTERS or control:
-        raise InvalidFilenameError(
-            f"A file name must have 1 to {MAX_FILENAME_CHARACTERS} characters and no control characters."
-        )
-    return name

@@ -59,6 +59,15 @@ class TenantSuspendedError(IgniteError):
     example = Example("The tenant is suspended. Its data is kept. Ask the operator of the service.")
 
 
+class TenantErasedError(IgniteError):
+    """The tenant was erased. Only its receipt can still be read."""
+
+    status = 403
+    code = "tenant_erased"
+    title = "Tenant erased"
+    example = Example("The tenant was erased. GET /deletions/{tenant_id} is its receipt.")
+
+
 class RateLimitedError(IgniteError):
     """The caller has used all requests of the last 60 seconds."""
 
@@ -263,6 +272,7 @@ AUTHENTICATED = (
     InvalidTokenError,
     TenantMismatchError,
     TenantSuspendedError,
+    TenantErasedError,
     InsufficientScopeError,
     RateLimitedError,
 )

@@ -44,11 +44,13 @@ _ATTRIBUTES: Final = TypeAdapter[dict[str, Any]](Attributes)
 
 
 def read_attributes(field: bytes) -> dict[str, Any]:
-    """Return the attributes that a form field has as JSON.
+    """Return the attributes that a form field has as JSON. Without a text, as forms send it, there are none.
 
     Raises:
         InvalidAttributesError: It is no JSON, or not within the limits.
     """
+    if not field.strip():
+        return {}
     try:
         value = json.loads(field)
     except (ValueError, RecursionError):

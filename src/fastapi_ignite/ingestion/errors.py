@@ -49,6 +49,32 @@ class BatchUnknownError(NotFoundError):
     example = Example("This project has no batch with this id.")
 
 
+class VersionUnknownError(NotFoundError):
+    """The file has never had this version."""
+
+    code = "version_not_found"
+    title = "Unknown version"
+    example = Example("The file has never had a version 7 that was current.")
+
+
+class VersionReplacedError(IgniteError):
+    """The version was replaced, and its text is not stored any more."""
+
+    status = 410
+    code = "version_replaced"
+    title = "The version was replaced"
+    example = Example("Version 1 of the file was replaced, and its text is gone. The current version is 2.", version=2)
+
+
+class FileInProgressError(IgniteError):
+    """The file itself is still in progress, so that there is nothing yet that a new version could replace."""
+
+    status = 409
+    code = "file_in_progress"
+    title = "The file is in progress"
+    example = Example("The file is still in progress. Wait until it is completed, or cancel it.", stage="extracting")
+
+
 class FileFinishedError(IgniteError):
     """The file has reached its end, so that it cannot be cancelled, or is completed, so that it cannot be retried."""
 

@@ -30,7 +30,7 @@ class AnswerAbandonedError(UnavailableError):
 
 
 class SourcesChangedError(UnavailableError):
-    """Files were removed, or got other attributes, while each answer was made; nothing was charged."""
+    """Files were removed or changed while each answer or search was made; nothing was charged."""
 
     code = "sources_changed"
     title = "The project's files are changing"

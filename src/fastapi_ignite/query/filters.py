@@ -15,6 +15,8 @@ from fastapi_ignite.rag.engine import AttributeCondition
 MOST_LEVELS: Final = 5
 MOST_COMPARISONS: Final = 50
 MOST_VALUES: Final = 100
+# Each takes 50 ns for each file of the project.
+MOST_VALUES_TOGETHER: Final = 500
 FILTER_EXAMPLE: dict[str, Any] = {
     "type": "and",
     "filters": [
@@ -29,9 +31,6 @@ class _Comparison(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     key: MetadataKey
-
-    def compile(self, variables: _Variables) -> str:
-        raise NotImplementedError
 
 
 class EqualityFilter(_Comparison):
@@ -87,28 +86,31 @@ CompoundFilter.model_rebuild()
 
 def _require_bounds(filters: Filter) -> Filter:
     """Refuse what is nested too deep or compares too often."""
-    sizes = list(_levels(filters))
-    if max(sizes) > MOST_LEVELS:
+    comparisons = list(_comparisons(filters))
+    if max(level for level, _ in comparisons) > MOST_LEVELS:
         raise ValueError(f"filters may be nested at most {MOST_LEVELS} levels deep")
-    if len(sizes) > MOST_COMPARISONS:
+    if len(comparisons) > MOST_COMPARISONS:
         raise ValueError(f"there may be at most {MOST_COMPARISONS} comparisons")
+    if sum(len(each.value) for _, each in comparisons if isinstance(each, MembershipFilter)) > MOST_VALUES_TOGETHER:
+        raise ValueError(f"all lists together may have at most {MOST_VALUES_TOGETHER} values")
     return filters
 
 
-def _levels(filters: Filter, level: int = 1) -> Iterator[int]:
-    """Yield the level of each comparison. It stops below the deepest level that is allowed."""
+def _comparisons(filters: Filter, level: int = 1) -> Iterator[tuple[int, Filter]]:
+    """Yield each comparison with its level. It stops below the deepest level that is allowed."""
     if not isinstance(filters, CompoundFilter) or level > MOST_LEVELS:
-        yield level
+        yield level, filters
         return
     for each in filters.filters:
-        yield from _levels(each, level + 1)
+        yield from _comparisons(each, level + 1)
 
 
 Filters = Annotated[
     Filter,
     AfterValidator(_require_bounds),
     Field(
-        description="Only files whose attributes match are searched. At most 5 levels deep and with 50 comparisons.",
+        description="Only files whose attributes match are searched. At most 5 levels deep, with 50 comparisons and "
+        "500 values in lists.",
         examples=[FILTER_EXAMPLE],
     ),
 ]
@@ -123,24 +125,24 @@ def condition_of(filters: Filter | None) -> AttributeCondition | None:
         return None
     variables = _Variables()
     path = filters.compile(variables)
-    return AttributeCondition(path, json.dumps(variables.values))
+    return AttributeCondition(variables.keys, path, json.dumps(variables.values))
 
 
 class _Variables:
-    """The keys and values of a filter, by the names that they have in the jsonpath."""
+    """The keys of a filter, and the values that it compares with, by the names that they have in the jsonpath."""
 
     def __init__(self) -> None:
+        self.keys: list[str] = []
         self.values: dict[str, object] = {}
 
     def comparison(self, key: str, operator: str, value: object) -> str:
-        """Return a predicate that is true where an attribute has the key and compares with the value.
+        """Return a predicate that is true where the file's value of the key compares with the value.
 
         With a list it compares with one of the values, as jsonpath takes lists apart. The predicate is never unknown,
         so that it may be negated: `exists` is false where two types cannot be compared.
         """
-        return f"exists($.keyvalue() ? (@.key == ${self._name(key)} && @.value {operator} ${self._name(value)}))"
-
-    def _name(self, value: object) -> str:
+        if key not in self.keys:
+            self.keys.append(key)
         name = f"v{len(self.values)}"
         self.values[name] = value
-        return name
+        return f"exists($[{self.keys.index(key)}] ? (@ {operator} ${name}))"

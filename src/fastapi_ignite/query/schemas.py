@@ -20,6 +20,7 @@ ANSWER_EXAMPLE: dict[str, Any] = {
         {
             "file_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
             "filename": "guide.txt",
+            "version": 1,
             "quote": "Step one of onboarding is connecting your account.",
             "page": None,
             "char_start": 192,
@@ -76,16 +77,21 @@ class SourceRead(BaseModel):
 
     file_id: UUID
     filename: str
+    version: int | None = Field(
+        None,
+        description="The version of the file; `GET …/text?version=` reads its text while it is the current one. "
+        "Null in answers of earlier releases.",
+    )
     page: int | None
     char_start: int
     char_end: int
     score: float = Field(description="0 to 1; ranks the passages of one question, and says nothing across questions.")
 
     @classmethod
-    def of(cls, found: FoundPassage | Citation, file_id: UUID, filename: str, **beside: object) -> Self:
+    def of(cls, found: FoundPassage | Citation, file_id: UUID, filename: str, version: int, **beside: object) -> Self:
         """Build it for a passage or a citation of the file. `beside` has the fields that a subclass adds."""
         place = {"page": found.page, "char_start": found.char_start, "char_end": found.char_end, "score": found.score}
-        return cls.model_validate({"file_id": file_id, "filename": filename, **place, **beside})
+        return cls.model_validate({"file_id": file_id, "filename": filename, "version": version, **place, **beside})
 
 
 class CitationRead(SourceRead):
@@ -100,9 +106,10 @@ class CitationRead(SourceRead):
     verified: bool = Field(description="The quote was compared with the stored text before the answer left.")
 
     @classmethod
-    def proven(cls, citation: Citation, file_id: UUID, filename: str) -> Self:
+    def proven(cls, citation: Citation, file_id: UUID, filename: str, version: int) -> Self:
         """Build it for a citation whose quote was compared with the stored text."""
-        return cls.of(citation, file_id, filename, quote=citation.quote, support=citation.support, verified=True)
+        beside = {"quote": citation.quote, "support": citation.support, "verified": True}
+        return cls.of(citation, file_id, filename, version, **beside)
 
 
 class AskResult(BaseModel):
@@ -193,6 +200,7 @@ class SearchResult(BaseModel):
                         {
                             "file_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
                             "filename": "guide.txt",
+                            "version": 1,
                             "text": "Step one of onboarding is connecting your account.",
                             "page": None,
                             "char_start": 192,

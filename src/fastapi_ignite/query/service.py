@@ -49,6 +49,7 @@ from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
 MOST_ANSWERS = 3
+MOST_SEARCHES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class QueryService:
         result: AskResult | None = None
         async with question.work as work:
             try:
-                for _ in range(MOST_ANSWERS):
+                for answers_left in reversed(range(MOST_ANSWERS)):
                     asking = question.engine.ask(
                         self._tenant_id,
                         question.project_id,
@@ -132,7 +133,8 @@ class QueryService:
                         async for event in events:
                             if isinstance(event, Final):
                                 work.spent = question.engine.paid
-                                result = await self._settle(question, event.answer, usage)
+                                if not event.outdated or not answers_left:
+                                    result = await self._settle(question, event.answer, usage)
                                 break
                             yield event
                     if result is not None:
@@ -155,22 +157,27 @@ class QueryService:
         Raises:
             ProjectNotFoundError: The id is unknown.
             SubscriptionRequiredError: The tenant has no plan; nothing was searched.
+            SourcesChangedError: Files were removed or replaced during each of several searches.
             ClientDisconnectedError: The caller left, and the engine was stopped.
         """
         own = await read_engine_name(self._database, self._tenant_id, request.project_id)
         engine = engine_of(own, self._engines, default=self._settings.default_engine)
         within = condition_of(request.filters)
-        searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit, within=within)
-        found = await cancel_on_disconnect(searching, caller_left)
-        # the names are read last, so that no file is shown that was removed or changed meanwhile
-        names = await self._names({passage.document_id for passage in found}, within=within)
-        return SearchResult(
-            results=[
-                PassageRead.of(passage, *names[passage.document_id], text=passage.text)
-                for passage in found
-                if passage.document_id in names
-            ],
-            engine=engine.name,
+        for _ in range(MOST_SEARCHES):
+            searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit, within=within)
+            found = await cancel_on_disconnect(searching, caller_left)
+            # The names are read last and by one query: either each passage is of a file as it is at that moment, or
+            # something was changed meanwhile, and the search is made again.
+            names = await self._names({passage.document_id for passage in found}, within=within)
+            if all(passage.document_id in names for passage in found):
+                return SearchResult(
+                    results=[
+                        PassageRead.of(passage, *names[passage.document_id], text=passage.text) for passage in found
+                    ],
+                    engine=engine.name,
+                )
+        raise SourcesChangedError(
+            "Files were changed during each of several searches. Search again.", headers={"Retry-After": "1"}
         )
 
     async def _names(self, document_ids: Collection[UUID], *, within: AttributeCondition | None) -> Names:

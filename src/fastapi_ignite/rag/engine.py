@@ -17,13 +17,18 @@ from fastapi_ignite.rag.extraction import ExtractedText
 
 @dataclass(frozen=True, slots=True)
 class DocumentSource:
-    """An extracted document that is to be indexed."""
+    """An extracted document that is to be indexed.
+
+    `whole` says that it takes the place of another one, which answers until then: what an engine would add in the
+    background, such as embeddings, is to be there when it is written.
+    """
 
     tenant_id: UUID
     project_id: UUID
     document_id: UUID
     sha256: bytes
     extracted: ExtractedText
+    whole: bool = False
 
 
 Support = Literal["quoted", "aligned", "retrieved"]
@@ -79,11 +84,18 @@ class FoundPassage:
 class AttributeCondition:
     """A condition on the attributes of files, which PostgreSQL evaluates.
 
-    `path` is a predicate of jsonpath without any text of a caller: the keys and values are in `variables`, as JSON.
+    `path` is a predicate of jsonpath on the list of the values that a file has for `keys`. It has no text of a caller:
+    the values that it compares with are in `variables`, as JSON.
     """
 
+    keys: Sequence[str]
     path: str
     variables: str
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Return the parameters of a statement that evaluates it."""
+        return {"keys": self.keys, "path": self.path, "variables": self.variables}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +121,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The whole answer, which is the one that counts. It is the last event."""
+    """The whole answer, which is the one that counts. It is the last event.
+
+    `outdated` says that something which was read for it was removed or replaced meanwhile. What it says is still
+    proven, but an answer that is made again may say more.
+    """
 
     answer: Answer
+    outdated: bool = False
 
 
 AnswerEvent = SourcesFound | Cited | Text | Final

@@ -37,12 +37,13 @@ def rotate_log(path: Path) -> None:
         return
     for number in range(KEPT - 1, 0, -1):
         with contextlib.suppress(FileNotFoundError):
-            _older(path, number).replace(_older(path, number + 1))
-    copy.replace(_older(path, 1))
+            older_log(path, number).replace(older_log(path, number + 1))
+    copy.replace(older_log(path, 1))
     os.truncate(path, 0)
 
 
-def _older(path: Path, number: int) -> Path:
+def older_log(path: Path, number: int) -> Path:
+    """Return the path of a log that was put aside: 1 is the newest one."""
     return path.with_name(f"{path.name}.{number}")
 
 

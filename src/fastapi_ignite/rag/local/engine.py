@@ -41,6 +41,7 @@ from fastapi_ignite.rag.local.parts import PART_CHUNKS
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.vector_indexes import VectorIndexes
+from fastapi_ignite.rag.local.whole_documents import WholeDocuments
 
 PURGE_BATCH = 125 * PART_CHUNKS
 TERMS_BATCH = 5000
@@ -73,6 +74,7 @@ class LocalEngine:
         self._answerer = answerer or ExtractiveAnswerer(self._embedders)
         self._retriever = Retriever(database, self._embedders)
         self._backfill = Backfill(database, self._embedders)
+        self._whole = WholeDocuments(database, self._embedders)
         self._vector_indexes = vector_indexes
         self._averages = Remembered(self._look_up_averages, seconds=AVERAGES_SECONDS)
 
@@ -100,8 +102,10 @@ class LocalEngine:
         if averages is None:
             self._averages.forget(project)  # the first documents are just being written
         if len(source.extracted.text) <= SHORT_TEXT:  # less than a millisecond, and a hop into a thread costs as much
-            return prepare_document(source, averages)
-        return await asyncio.to_thread(prepare_document, source, averages)
+            prepared = prepare_document(source, averages)
+        else:
+            prepared = await asyncio.to_thread(prepare_document, source, averages)
+        return await self._whole.embed(prepared) if source.whole else prepared
 
     async def _look_up_averages(self, project: tuple[UUID, UUID]) -> AverageLengths | None:
         tenant_id, project_id = project
@@ -195,7 +199,7 @@ class LocalEngine:
                     for event in await verified.advance(draft.text or "", draft.quotes):
                         yield event
         proven, all_visible = await prove(draft.quotes) if draft.quotes else ([], True)
-        yield Final(_answer(draft, proven, all_visible=all_visible))
+        yield Final(_answer(draft, proven, all_visible=all_visible), outdated=not all_visible)
 
     async def search(
         self,

@@ -27,11 +27,12 @@ USUAL_LENGTHS = AverageLengths(chunk=80, part=300)
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A document and its chunks, ready to be written."""
+    """A document and its chunks, ready to be written. `embeddings` are those that are known, by the chunk's id."""
 
     source: DocumentSource
     rows: Sequence[ChunkRow]
     parts: Sequence[PartRow]
+    embeddings: Sequence[tuple[UUID, str]] = ()
 
     @property
     def chunk_count(self) -> int:
@@ -109,3 +110,6 @@ async def write_documents(session: AsyncSession, prepared: Sequence[PreparedDocu
     written = await index.count_chunks(document_ids)
     if written != len(chunks):
         raise RuntimeError(f"{written} of {len(chunks)} chunks were written")
+    for each in prepared:
+        for start in range(0, len(each.embeddings), INSERT_BATCH):
+            await index.set_embeddings([each.source.document_id], each.embeddings[start : start + INSERT_BATCH])

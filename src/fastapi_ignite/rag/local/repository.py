@@ -70,6 +70,20 @@ _SET_EMBEDDINGS = text("""
 """)
 
 
+# A vector of each text that is embedded already.
+_KNOWN_EMBEDDINGS = text("""
+    SELECT wanted.sha256, twin.embedding::text AS embedding
+    FROM unnest(CAST(:hashes AS bytea[])) AS wanted (sha256)
+    CROSS JOIN LATERAL (
+        SELECT other.embedding FROM chunks AS other
+        JOIN rag_indexes USING (tenant_id, project_id)
+        WHERE other.text_sha256 = wanted.sha256 AND other.embedding IS NOT NULL
+            AND rag_indexes.embedder = :embedder AND rag_indexes.dimensions = :dimensions
+        LIMIT 1
+    ) AS twin
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Unembedded:
     """A chunk to embed. `text` begins with its context.
@@ -212,6 +226,11 @@ class LocalIndexRepository:
             },
         )
         return [Unembedded(row.id, indexed_text(row.context, row.text), row.embedding) for row in rows]
+
+    async def known_embeddings(self, hashes: Sequence[bytes], model: EmbeddingModel) -> dict[bytes, str]:
+        """Return the vectors, in pgvector's format, of those texts that the tenant has embedded with the model."""
+        values = {"hashes": hashes, "embedder": model.name, "dimensions": model.dimensions}
+        return {row.sha256: row.embedding for row in await self._session.execute(_KNOWN_EMBEDDINGS, values)}
 
     async def settle_dimensions(self, document_id: UUID, model: EmbeddingModel) -> bool:
         """Record the dimensions with the project's first vectors. Return False when it has others already."""

@@ -17,6 +17,7 @@ from fastapi_ignite.rag.local.embedding import Vectors
 from fastapi_ignite.rag.local.evidence import QuestionTerms
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from fastapi_ignite.rag.local.lexical import (
+    few_chunks,
     generating_terms,
     inverse_document_frequency,
     posting_id,
@@ -39,6 +40,8 @@ _OPENING: Final = re.compile(
     r"\A\s*(?:(?:hello|hi|hey|ok|okay|well|so|and|but|then|please|thanks|thank you)\b[\s,.!]+){1,4}(?=\w)",
     re.IGNORECASE,
 )
+# How often the passages are looked for until no document of theirs is removed or replaced between the two queries.
+MOST_RETRIEVALS: Final = 5
 # What a synonym adds to a chunk's score, as a share of what the word itself would add.
 _SYNONYM_SCORE: Final = 0.5
 
@@ -115,8 +118,11 @@ class Retriever:
         if question is None:
             return None
         vector = await self._embedders.embed_question(tenant_id, question.index.model, question.text)
-        ranked = fuse(await self._candidates(tenant_id, question, vector, within))[:limit]
-        passages = await find_passages(self._database, tenant_id, ranked)
+        for _ in range(MOST_RETRIEVALS):
+            ranked = fuse(await self._candidates(tenant_id, question, vector, within))[:limit]
+            passages = await find_passages(self._database, tenant_id, ranked)
+            if len(passages) == len(ranked):  # otherwise a document was hidden meanwhile, which another may replace
+                break
         return Retrieved(question, passages, vector)
 
     async def candidates(self, tenant_id: UUID, project_id: UUID, text: str) -> list[Candidate]:
@@ -173,6 +179,7 @@ class Retriever:
             vector,
             question.index.averages,
             within=within,
+            few=few_chunks(question.index.chunk_count),
         )
 
 

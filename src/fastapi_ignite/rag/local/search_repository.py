@@ -9,6 +9,7 @@ from uuid import UUID
 
 from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.rag.answers.passage import Passage
+from fastapi_ignite.rag.documents.matching import MATCHING_DOCUMENTS
 from fastapi_ignite.rag.engine import AttributeCondition
 from fastapi_ignite.rag.local.embedding import EmbeddingModel, Vectors
 from fastapi_ignite.rag.local.fusion import Candidate, Ranked
@@ -58,12 +59,10 @@ _CANDIDATES = FixedStatement(f"""
 # The same in the documents of some files. OFFSET 0 has the files looked at once for both searches.
 _CANDIDATES_WITHIN = FixedStatement(f"""
     SELECT scored.* FROM (
-        SELECT matching_documents(
-            :project_id, CAST(CAST(:path AS text) AS jsonpath), CAST(CAST(:variables AS text) AS jsonb)
-        ) AS documents OFFSET 0
+        SELECT {MATCHING_DOCUMENTS} AS documents OFFSET 0
     ) AS matching CROSS JOIN LATERAL (
         SELECT chunk_id FROM search_lexical_within(
-            :project_id, CAST(:generating AS integer[]), {_LEXICAL}, :row_limit, matching.documents
+            :project_id, CAST(:generating AS integer[]), {_LEXICAL}, :row_limit, matching.documents, :few
         )
         UNION SELECT chunk_id FROM search_dense_within(:project_id, {_DENSE}, :row_limit, matching.documents)
     ) AS found CROSS JOIN LATERAL {_SCORED}
@@ -134,11 +133,13 @@ async def find_candidates(
     averages: AverageLengths | None,
     *,
     within: AttributeCondition | None = None,
+    few: int = 0,
 ) -> list[Candidate]:
     """Return what either search found, with all scores, ordered by id. `lexical` is a sparsevec as text.
 
     Without a vector only words are searched for. With `within` only documents are searched that have a completed file
-    which meets the condition.
+    which meets the condition. If those have at most `few` chunks, each of them is scored by its words, and otherwise
+    only those with a generating term.
     """
     values = {
         "project_id": project_id,
@@ -152,8 +153,8 @@ async def find_candidates(
     if within is None:
         rows = await database.read(tenant_id, _CANDIDATES, values)
     else:
-        condition = {"path": within.path, "variables": within.variables}
-        rows = await database.read(tenant_id, _CANDIDATES_WITHIN, {**values, **condition})
+        values |= {"few": few, **within.parameters}
+        rows = await database.read(tenant_id, _CANDIDATES_WITHIN, values)
     return [Candidate(*row) for row in rows]
 
 

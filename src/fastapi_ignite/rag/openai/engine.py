@@ -42,6 +42,7 @@ from fastapi_ignite.rag.openai.stream_progress import StreamProgress
 from fastapi_ignite.rag.text.tokens import count_tokens
 
 DOCUMENTS_BATCH = 100
+MOST_SEARCHES = 3
 
 
 class OpenAIEngine:
@@ -164,6 +165,7 @@ class OpenAIEngine:
             answer.charge(usage)
         response = whole_response(answer)
         reading = await asyncio.to_thread(read, response)
+        was_readable = await texts.may_be_read(reading.excerpts)
         for event in await reader.locate(reading.excerpts):
             if stream:
                 yield event
@@ -172,7 +174,7 @@ class OpenAIEngine:
         if not may_be_read and not reading.refused:
             # a file was hidden while the model read it: of its answer only what is proven may leave
             reading = replace(reading, text="\n\n".join(quote.text for quote in proven))
-        yield Final(_answer(response, reading, proven))
+        yield Final(_answer(response, reading, proven), outdated=not (was_readable and may_be_read))
 
     async def search(
         self,
@@ -183,14 +185,25 @@ class OpenAIEngine:
         *,
         within: AttributeCondition | None = None,
     ) -> Sequence[FoundPassage]:
-        """Search at the provider. A passage is cut out of our own text; one result may be several passages."""
-        store_id, selection = await self._searchable(tenant_id, project_id, within)
-        if store_id is None:
-            return ()
-        async with self._missing_objects.detecting(tenant_id, project_id, store_id):
-            results = await self.service.search(store_id, query, limit, selection)
-        located = await ProjectTexts(self._database, tenant_id, project_id).locate(read_results(results))
-        return present(results_of(located)[:limit])
+        """Search at the provider. A passage is cut out of our own text; one result may be several passages.
+
+        A result of a document that is hidden, or not there yet, takes the place of another one. It came into the store
+        or out of our answers while the provider searched, so the search is made again.
+        """
+        texts = ProjectTexts(self._database, tenant_id, project_id)
+        found: Sequence[FoundPassage] = ()
+        for _ in range(MOST_SEARCHES):
+            store_id, selection = await self._searchable(tenant_id, project_id, within)
+            if store_id is None:
+                return ()
+            async with self._missing_objects.detecting(tenant_id, project_id, store_id):
+                results = await self.service.search(store_id, query, limit, selection)
+            excerpts = read_results(results)
+            was_readable = await texts.may_be_read(excerpts)
+            found = present(results_of(await texts.locate(excerpts))[:limit])
+            if was_readable and await texts.may_be_read(excerpts):
+                break
+        return found
 
     async def _searchable(
         self, tenant_id: UUID, project_id: UUID, within: AttributeCondition | None

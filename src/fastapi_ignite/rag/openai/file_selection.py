@@ -17,19 +17,15 @@ from openai.types.shared_params.compound_filter import CompoundFilter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.infra.db import FixedStatement
+from fastapi_ignite.rag.documents.matching import MATCHING_DOCUMENTS
 from fastapi_ignite.rag.engine import AttributeCondition
 
 # of one comparison; a store has at most 10,000 files, and the shorter of two lists is sent
 IDS_OF_A_LIST = 1_000
-_MATCHING = FixedStatement("""
-    SELECT f.id, f.document_id = ANY(matching.documents) AS matches
-    FROM provider_files AS f CROSS JOIN (
-        SELECT matching_documents(
-            :project_id, CAST(CAST(:path AS text) AS jsonpath), CAST(CAST(:variables AS text) AS jsonb)
-        ) AS documents OFFSET 0
-    ) AS matching
-    WHERE f.tenant_id = :tenant_id AND f.project_id = :project_id AND f.state = 'ready' AND f.document_id IS NOT NULL
-""")
+_MATCHING = FixedStatement(f"""
+    SELECT id, document_id IN (SELECT unnest({MATCHING_DOCUMENTS})) AS matches FROM provider_files
+    WHERE tenant_id = :tenant_id AND project_id = :project_id AND state = 'ready' AND document_id IS NOT NULL
+""")  # noqa: S608  all parts are constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +57,7 @@ async def select_matching(
     session: AsyncSession, tenant_id: UUID, selection: FileSelection, within: AttributeCondition
 ) -> FileSelection:
     """Select of all files those of documents that meet the condition, by the shorter of two lists."""
-    condition = {"path": within.path, "variables": within.variables}
-    values = {"tenant_id": tenant_id, "project_id": selection.project_id, **condition}
+    values = {"tenant_id": tenant_id, "project_id": selection.project_id, **within.parameters}
     rows = (await _MATCHING.execute(session, values)).all()
     matching = [row.id for row in rows if row.matches]
     others = [row.id for row in rows if not row.matches]
