@@ -93,6 +93,11 @@ def nested(levels: int) -> dict[str, Any]:
     return filters
 
 
+def shown(value: object) -> str:
+    """Name a parameter. The order of a set differs between the processes that run the tests."""
+    return str(sorted(value)) if isinstance(value, set | frozenset) else str(value)
+
+
 @pytest.mark.parametrize(
     ("filters", "names"),
     [
@@ -136,7 +141,7 @@ def nested(levels: int) -> dict[str, Any]:
         (nested(MOST_LEVELS), {"english.txt"}),
         (None, ALL),
     ],
-    ids=str,
+    ids=shown,
 )
 async def test_a_search_finds_what_the_filter_lets_pass(
     lighthouses: Shelf, filters: Mapping[str, Any] | None, names: set[str]
