@@ -15,7 +15,7 @@ FAST := $(wildcard $(addprefix tests/, \
   ingestion/test_upload.py query/test_ask.py query/test_citations.py isolation/test_database.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-fast test-ocr coverage check lint types layers migrations bench pages lock ocr
+.PHONY: help demo up down test test-fast test-ocr coverage check lint types layers migrations bench pages lock ocr evaluation
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ test-fast: $(VENV)/.dev ## Run the tests to run while working, in less than a mi
 ocr: $(VENV)/.runtime ## Install text recognition for scanned pages (220 MB)
 	@$(BIN)/uv pip install --quiet --python $(PY) --require-hashes -r requirements-ocr.txt
 
+evaluation: $(VENV)/.runtime ## Install what `cli.py eval` computes with (150 MB)
+	@$(BIN)/uv pip install --quiet --python $(PY) --require-hashes -r requirements-eval.txt
+
 test-ocr: ocr $(VENV)/.dev ## Run the tests that need text recognition
 	@$(PY) -m pytest -n 0 tests/rag/extraction/test_recognition.py
 
@@ -83,7 +86,7 @@ layers: $(VENV)/.dev ## Import directions
 migrations: $(VENV)/.dev ## The models and the migrations agree
 	@$(PY) cli.py db check
 
-bench: $(VENV)/.dev ## Run the short benchmarks; with DATA=folder, also retrieval on collections in BEIR layout
+bench: $(VENV)/.dev ## Run the short benchmarks
 	@$(PY) -m bench.request_rates
 	@$(PY) -m bench.search --chunks 1000 20000 --rounds 3
 	@$(PY) -m bench.ingestion
@@ -93,7 +96,6 @@ bench: $(VENV)/.dev ## Run the short benchmarks; with DATA=folder, also retrieva
 	@$(PY) -m bench.streaming --answers 100
 	@$(PY) -m bench.ledger --rows 100000
 	@$(PY) -m bench.rate_limits cost
-	@test -z "$(DATA)" || $(PY) -m bench.retrieval --data "$(DATA)"
 
 pages: $(VENV)/.runtime ## Write the generated pages: docs/openapi.json, configuration.md, jobs.md and .env.example
 	@$(PY) cli.py openapi > docs/openapi.json
@@ -106,3 +108,4 @@ lock: $(PY) ## Pin requirements*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group dev -c requirements.txt -o requirements-dev.txt
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group clients -o requirements-clients.txt
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --extra ocr -c requirements.txt pyproject.toml -o requirements-ocr.txt
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --extra eval -c requirements.txt pyproject.toml -o requirements-eval.txt

@@ -54,9 +54,10 @@ class SlowEngine(InterruptedEngine):
         limit: int,
         *,
         within: AttributeCondition | None = None,
+        per_document: int | None = None,
     ) -> Sequence[FoundPassage]:
         await self._be_left()
-        return await super().search(tenant_id, project_id, query, limit, within=within)
+        return await super().search(tenant_id, project_id, query, limit, within=within, per_document=per_document)
 
     async def _be_left(self) -> None:
         self._left.set()

@@ -107,6 +107,23 @@ async def test_no_more_than_the_limit_and_the_best_of_all(tenant: TenantClient, 
     assert len((await tenant.search(project, "barley on field 7")).json()["results"]) == 10, "the default"
 
 
+async def test_no_more_of_a_file_than_wanted(tenant: TenantClient, project: str, worker: None) -> None:
+    """Other files take the places of its further passages, and the best of each file is shown."""
+    del worker
+    long = "\n\n".join(f"Row {number}: {FACT} {'Nothing else is said of it. ' * 20}" for number in range(30))
+    await tenant.upload(project, ("rows.txt", long.encode()), wait_seconds=60)
+    everything = (await tenant.search(project, QUERY, limit=100)).json()["results"]
+    assert len(everything) > 2
+    for most in (1, 2):
+        results = (await tenant.search(project, QUERY, limit=3, per_file=most)).json()["results"]
+        names = [found["filename"] for found in results]
+        assert sorted(names) == ["orchard.txt", *["rows.txt"] * most]
+        best = [
+            next(found for found in everything if found["filename"] == name) for name in ("orchard.txt", "rows.txt")
+        ]
+        assert all(found in results for found in best)
+
+
 async def test_an_empty_project_has_no_results(tenant: TenantClient, engine_name: str) -> None:
     project = await tenant.create_project()
     answer = await tenant.search(project, QUERY)
@@ -211,7 +228,9 @@ async def test_a_search_is_no_message_and_needs_none_to_be_left(make_tenant: Ten
         ({"query": None}, "body.query"),
         ({"query": ["Why?"]}, "body.query"),
         ({"limit": 0}, "body.limit"),
-        ({"limit": 51}, "body.limit"),
+        ({"limit": 101}, "body.limit"),
+        ({"per_file": 0}, "body.per_file"),
+        ({"per_file": 101}, "body.per_file"),
         ({"limit": -1}, "body.limit"),
         ({"limit": "many"}, "body.limit"),
         ({"limit": None}, "body.limit"),

@@ -92,8 +92,9 @@ class InterruptedEngine:
         limit: int,
         *,
         within: AttributeCondition | None = None,
+        per_document: int | None = None,
     ) -> Sequence[FoundPassage]:
-        found = await self._inner.search(tenant_id, project_id, query, limit, within=within)
+        found = await self._inner.search(tenant_id, project_id, query, limit, within=within, per_document=per_document)
         await self._answered()
         return found
 

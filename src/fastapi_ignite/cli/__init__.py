@@ -50,6 +50,7 @@ COMMANDS = {
     "tenants": Command("tenants", "List and create tenants."),
     "token": Command("tokens", "Print a bearer token for a tenant, signed with JWT_SECRET."),
     "admin-key": Command("admin_keys", "Create, list and revoke keys for the admin API."),
+    "eval": Command("evaluate", "Measure search and answers on documents with known answers."),
     "plans": Command("plans", "List and change subscription plans."),
     "doctor": Command(
         "doctor", "Check what the program needs, and say what to do. The exit code is 1 if something does not work."

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
 from fastapi_ignite.billing.models import BillingCycle
@@ -32,11 +36,22 @@ class OnboardingService:
         tenant_id = new_id()
         async with IdempotentWork(self._database, claim) as work, self._database.tenant(tenant_id) as session:
             await work.begin(session)
-            billing = BillingService(session, tenant_id)
-            plan = await billing.plan(plan_id)
-            await TenantRepo(session).add(Tenant(id=tenant_id, name=name, plan_id=plan.id, billing_cycle=cycle))
-            AuditLog(session).record(tenant_id, Action.TENANT_CREATED, tenant_id, name=name)
-            active = await billing.subscribe(plan_id=plan.id, cycle=cycle)
-            created = TenantCreated(tenant_id=tenant_id, **TenantCreated.fields_of(active))
+            created = await add_tenant(session, tenant_id, name=name, plan_id=plan_id, cycle=cycle)
             await work.complete(session, created)
         return created
+
+
+async def add_tenant(
+    session: AsyncSession, tenant_id: UUID, *, name: str, plan_id: str, cycle: BillingCycle
+) -> TenantCreated:
+    """Make the tenant and put it on the plan, in a transaction of this tenant or of the system.
+
+    Raises:
+        UnknownPlanError: No plan with this id can be taken; nothing is made.
+    """
+    billing = BillingService(session, tenant_id)
+    plan = await billing.plan(plan_id)
+    await TenantRepo(session).add(Tenant(id=tenant_id, name=name, plan_id=plan.id, billing_cycle=cycle))
+    AuditLog(session).record(tenant_id, Action.TENANT_CREATED, tenant_id, name=name)
+    active = await billing.subscribe(plan_id=plan.id, cycle=cycle)
+    return TenantCreated(tenant_id=tenant_id, **TenantCreated.fields_of(active))

@@ -12,6 +12,7 @@ from fastapi_ignite.query.filters import FILTER_EXAMPLE, Filters
 from fastapi_ignite.rag.engine import Citation, FoundPassage
 
 MAX_QUESTION = 8000
+MAX_RESULTS = 100
 ANSWER_EXAMPLE: dict[str, Any] = {
     "answer": "The onboarding guide covers the account setup checklist.",
     "tokens_in": 128,
@@ -180,7 +181,10 @@ class SearchRequest(BaseModel):
     project_id: UUID
     query: Question = Field(examples=["inviting the team"])
     filters: Filters | None = None
-    limit: int = Field(10, ge=1, le=50, description="The most results.")
+    limit: int = Field(10, ge=1, le=MAX_RESULTS, description="The most results. OpenAI's engine has at most 50.")
+    per_file: int | None = Field(
+        None, ge=1, le=MAX_RESULTS, description="The most results of one file, its best ones. Default: no limit."
+    )
 
 
 class PassageRead(SourceRead):

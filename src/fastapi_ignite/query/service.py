@@ -164,7 +164,14 @@ class QueryService:
         engine = engine_of(own, self._engines, default=self._settings.default_engine)
         within = condition_of(request.filters)
         for _ in range(MOST_SEARCHES):
-            searching = engine.search(self._tenant_id, request.project_id, request.query, request.limit, within=within)
+            searching = engine.search(
+                self._tenant_id,
+                request.project_id,
+                request.query,
+                request.limit,
+                within=within,
+                per_document=request.per_file,
+            )
             found = await cancel_on_disconnect(searching, caller_left)
             # The names are read last and by one query: either each passage is of a file as it is at that moment, or
             # something was changed meanwhile, and the search is made again.

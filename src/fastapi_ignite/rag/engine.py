@@ -267,10 +267,11 @@ class RagEngine(Protocol):
         limit: int,
         *,
         within: AttributeCondition | None = None,
+        per_document: int | None = None,
     ) -> Sequence[FoundPassage]:
         """Return at most `limit` passages of visible documents, best first. No model writes. Cancelling stops it.
 
-        `within` is that of `ask`.
+        `within` is that of `ask`. With `per_document` there are at most so many of each document, its best ones.
         """
         ...
 

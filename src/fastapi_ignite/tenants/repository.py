@@ -43,6 +43,13 @@ class TenantRepo:
         """Return those tenants that are being erased."""
         return set(await self._session.scalars(_ERASED, {"tenant_ids": list(tenant_ids)}))
 
+    async def oldest_on_plan(self, plan_id: str) -> Tenant | None:
+        """Return the oldest tenant of the plan that is not suspended, or None. It needs a system transaction."""
+        found = await self._session.scalars(
+            select(Tenant).where(Tenant.plan_id == plan_id, Tenant.suspended_at.is_(None)).order_by(Tenant.id).limit(1)
+        )
+        return found.one_or_none()
+
     async def add(self, tenant: Tenant) -> None:
         """Insert the tenant at once, so that rows that refer to it may follow."""
         self._session.add(tenant)

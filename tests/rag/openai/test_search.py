@@ -59,6 +59,15 @@ async def test_what_is_sent(sample: SampleProject) -> None:
     assert sample.provider.simulator.state.created()["responses"] == 0
 
 
+@pytest.mark.parametrize(("wanted", "asked"), [({"limit": 100}, 50), ({"limit": 3, "per_file": 1}, 50)])
+async def test_the_provider_is_asked_for_no_more_than_it_has(
+    sample: SampleProject, wanted: dict[str, Any], asked: int
+) -> None:
+    await search(sample, **wanted)
+    (record,) = [each for each in sample.provider.simulator.journal.records if each["route"] == "vector_stores.search"]
+    assert record["body"]["max_num_results"] == asked
+
+
 async def test_a_project_without_a_store_asks_nobody(hosted: HostedTenant, provider: RunningSimulator) -> None:
     project = await hosted.api.create_project()
     assert (await hosted.api.search(project, QUERY)).json() == {"results": [], "engine": "openai"}
@@ -167,6 +176,7 @@ class TestLocating:
         results = await search(sample)
         assert [found["text"] for found in results] == ["Bees hum loudly.", "The owl sleeps."]
         assert len(await search(sample, limit=1)) == 1
+        assert await search(sample, per_file=1) == results[:1]
 
     async def test_what_stands_nowhere_does_not_leave(self, sample: SampleProject) -> None:
         await self.respace(sample, "Apple trees were never said to be here, nor an orchard.")

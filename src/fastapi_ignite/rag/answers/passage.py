@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 from uuid import UUID
 
 from fastapi_ignite.rag.engine import Citation, FoundPassage, Support
@@ -12,6 +14,7 @@ from fastapi_ignite.rag.text.sentences import Sentence, split_sentences
 from fastapi_ignite.rag.text.surroundings import Surroundings, heading_path, heading_words
 from fastapi_ignite.rag.text.tables import Row, table_rows
 
+T = TypeVar("T")
 REFUSAL = "The documents of this project do not hold an answer to this question."
 
 
@@ -152,6 +155,20 @@ def cite(quotes: Sequence[Quote]) -> tuple[Citation, ...]:
         )
         for quote in quotes
     )
+
+
+def best_of_each(items: Sequence[T], document_of: Callable[[T], UUID], most: int | None) -> Sequence[T]:
+    """Return at most so many items of each document, the first ones in their order; all of them with None."""
+    if most is None:
+        return items
+    kept: Counter[UUID] = Counter()
+    chosen = []
+    for item in items:
+        document_id = document_of(item)
+        kept[document_id] += 1
+        if kept[document_id] <= most:
+            chosen.append(item)
+    return chosen
 
 
 def present(passages: Sequence[Passage]) -> tuple[FoundPassage, ...]:

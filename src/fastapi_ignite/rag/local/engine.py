@@ -209,9 +209,12 @@ class LocalEngine:
         limit: int,
         *,
         within: AttributeCondition | None = None,
+        per_document: int | None = None,
     ) -> Sequence[FoundPassage]:
         """Search; the statement that reads a passage cuts it out of the stored text."""
-        found = await self._retriever.retrieve(tenant_id, project_id, query, limit=limit, within=within)
+        found = await self._retriever.retrieve(
+            tenant_id, project_id, query, limit=limit, within=within, per_document=per_document
+        )
         return present(found.passages) if found else ()
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.answers.passage import Passage
+from fastapi_ignite.rag.answers.passage import Passage, best_of_each
 from fastapi_ignite.rag.engine import AttributeCondition
 from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import Vectors
@@ -26,6 +26,7 @@ from fastapi_ignite.rag.local.lexical import (
 )
 from fastapi_ignite.rag.local.misspellings import best_spelling, corrected_text, spellings, unknown_words
 from fastapi_ignite.rag.local.search_repository import (
+    CANDIDATES,
     SearchedIndex,
     TermCounts,
     find_candidates,
@@ -109,6 +110,7 @@ class Retriever:
         *,
         limit: int,
         within: AttributeCondition | None = None,
+        per_document: int | None = None,
     ) -> Retrieved | None:
         """Return at most `limit` passages, or None when there is nothing to search in or for.
 
@@ -119,7 +121,8 @@ class Retriever:
             return None
         vector = await self._embedders.embed_question(tenant_id, question.index.model, question.text)
         for _ in range(MOST_RETRIEVALS):
-            ranked = fuse(await self._candidates(tenant_id, question, vector, within))[:limit]
+            found = await self._candidates(tenant_id, question, vector, within, row_limit=max(CANDIDATES, 2 * limit))
+            ranked = best_of_each(fuse(found), lambda entry: entry.candidate.document_id, per_document)[:limit]
             passages = await find_passages(self._database, tenant_id, ranked)
             if len(passages) == len(ranked):  # otherwise a document was hidden meanwhile, which another may replace
                 break
@@ -168,7 +171,13 @@ class Retriever:
         return index, {term: held.get(posting, TermCounts()) for term, posting in postings.items()}
 
     async def _candidates(
-        self, tenant_id: UUID, question: Question, vector: Vectors | None, within: AttributeCondition | None = None
+        self,
+        tenant_id: UUID,
+        question: Question,
+        vector: Vectors | None,
+        within: AttributeCondition | None = None,
+        *,
+        row_limit: int = CANDIDATES,
     ) -> list[Candidate]:
         return await find_candidates(
             self._database,
@@ -180,6 +189,7 @@ class Retriever:
             question.index.averages,
             within=within,
             few=few_chunks(question.index.chunk_count),
+            row_limit=row_limit,
         )
 
 

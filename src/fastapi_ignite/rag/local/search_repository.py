@@ -17,7 +17,7 @@ from fastapi_ignite.rag.local.index_rows import averages_of
 from fastapi_ignite.rag.local.lexical import AverageLengths
 from fastapi_ignite.rag.text.surroundings import WINDOW_MARGIN, Surroundings
 
-# each leg's contribution to what is scored in full
+# Each search brings so many chunks to what is scored in full, or more where more results are wanted.
 CANDIDATES = 100
 
 _INDEX = FixedStatement("""
@@ -134,19 +134,20 @@ async def find_candidates(
     *,
     within: AttributeCondition | None = None,
     few: int = 0,
+    row_limit: int = CANDIDATES,
 ) -> list[Candidate]:
     """Return what either search found, with all scores, ordered by id. `lexical` is a sparsevec as text.
 
-    Without a vector only words are searched for. With `within` only documents are searched that have a completed file
-    which meets the condition. If those have at most `few` chunks, each of them is scored by its words, and otherwise
-    only those with a generating term.
+    Without a vector only words are searched for. Each search brings at most `row_limit` chunks. With `within` only
+    documents are searched that have a completed file which meets the condition. If those have at most `few` chunks,
+    each of them is scored by its words, and otherwise only those with a generating term.
     """
     values = {
         "project_id": project_id,
         "generating": generating,
         "lexical": lexical,
         "dense": None if dense is None else dense.tolist(),
-        "row_limit": CANDIDATES,
+        "row_limit": row_limit,
         "chunk_average": averages.chunk if averages else 0.0,
         "part_average": averages.part if averages else 0.0,
     }

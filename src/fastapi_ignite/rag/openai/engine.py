@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
-from fastapi_ignite.rag.answers.passage import REFUSAL, Quote, cite, present
+from fastapi_ignite.rag.answers.passage import REFUSAL, Quote, best_of_each, cite, present
 from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import (
     Answer,
@@ -36,7 +36,7 @@ from fastapi_ignite.rag.openai.provider_limits import ProviderLimits
 from fastapi_ignite.rag.openai.reconciliation import Reconciliation
 from fastapi_ignite.rag.openai.repository import ProviderRepository, damaged_stores
 from fastapi_ignite.rag.openai.response_parsing import Reading, quotes, read, read_results, whole_response
-from fastapi_ignite.rag.openai.service import INSTRUCTIONS, OpenAIService
+from fastapi_ignite.rag.openai.service import INSTRUCTIONS, MOST_RESULTS, OpenAIService
 from fastapi_ignite.rag.openai.store_rebuild import Rebuilder, RebuiltStore
 from fastapi_ignite.rag.openai.stream_progress import StreamProgress
 from fastapi_ignite.rag.text.tokens import count_tokens
@@ -184,6 +184,7 @@ class OpenAIEngine:
         limit: int,
         *,
         within: AttributeCondition | None = None,
+        per_document: int | None = None,
     ) -> Sequence[FoundPassage]:
         """Search at the provider. A passage is cut out of our own text; one result may be several passages.
 
@@ -197,10 +198,12 @@ class OpenAIEngine:
             if store_id is None:
                 return ()
             async with self._missing_objects.detecting(tenant_id, project_id, store_id):
-                results = await self.service.search(store_id, query, limit, selection)
+                asked = MOST_RESULTS if per_document else min(limit, MOST_RESULTS)
+                results = await self.service.search(store_id, query, asked, selection)
             excerpts = read_results(results)
             was_readable = await texts.may_be_read(excerpts)
-            found = present(results_of(await texts.locate(excerpts))[:limit])
+            located = results_of(await texts.locate(excerpts))
+            found = present(best_of_each(located, lambda passage: passage.document_id, per_document)[:limit])
             if was_readable and await texts.may_be_read(excerpts):
                 break
         return found

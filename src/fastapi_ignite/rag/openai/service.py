@@ -24,6 +24,7 @@ from fastapi_ignite.rag.openai.response_parsing import whole_response
 PAGE = 100
 FILES_OF_A_PAGE = 10_000
 RESULTS = 8
+MOST_RESULTS = 50  # of a search, by OpenAI's limit
 # what the model reads of each search, twice
 OTHER_BYTES = 2**23
 INSTRUCTIONS = (
@@ -195,7 +196,7 @@ class OpenAIService:
     async def search(
         self, store_id: str, query: str, limit: int, selection: FileSelection
     ) -> Sequence[VectorStoreSearchResponse]:
-        """Return at most `limit` (1 to 50) chunks of the selected files, best first.
+        """Return at most `limit` (1 to MOST_RESULTS) chunks of the selected files, best first.
 
         Raises:
             ProviderError: no result came.
