@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
+from fastapi_ignite.infra.db.policies import rows_open_to_owner
+
 revision = "versions_of_files"
 down_revision = "attributes_of_files"
 branch_labels = None
@@ -30,9 +32,8 @@ def upgrade() -> None:
     op.add_column("files", sa.Column("uploaded_by", JSONB()))
     op.add_column("files", sa.Column("replaced_at", sa.DateTime(timezone=True)))
     op.add_column("files", sa.Column("uploaded_at", sa.DateTime(timezone=True)))
-    op.execute("ALTER TABLE files NO FORCE ROW LEVEL SECURITY")  # the owner of the table fills the column
-    op.execute("UPDATE files SET uploaded_at = created_at")
-    op.execute("ALTER TABLE files FORCE ROW LEVEL SECURITY")
+    with rows_open_to_owner("files"):
+        op.execute("UPDATE files SET uploaded_at = created_at")
     op.alter_column("files", "uploaded_at", server_default=sa.func.now(), nullable=False)
     op.create_index("ix_files_versions", "files", ["tenant_id", "version_of", "version"], postgresql_where=IS_VERSION)
     op.create_index(
@@ -46,11 +47,8 @@ def downgrade() -> None:
     """Pending and earlier versions are forgotten; the sweep of the storage removes their bytes."""
     op.execute("DROP TRIGGER mark_changed ON files")
     op.execute(TRIGGER.format(more=""))
-    op.execute("ALTER TABLE files NO FORCE ROW LEVEL SECURITY")
-    op.execute("ALTER TABLE storage_usage NO FORCE ROW LEVEL SECURITY")  # a trigger counts what is deleted
-    op.execute("DELETE FROM files WHERE version_of IS NOT NULL")
-    op.execute("ALTER TABLE storage_usage FORCE ROW LEVEL SECURITY")
-    op.execute("ALTER TABLE files FORCE ROW LEVEL SECURITY")
+    with rows_open_to_owner("files", "storage_usage"):  # a trigger counts what is deleted
+        op.execute("DELETE FROM files WHERE version_of IS NOT NULL")
     op.drop_index("uq_files_pending_version", "files")
     op.drop_index("ix_files_versions", "files")
     for column in ("uploaded_at", "replaced_at", "uploaded_by", "version_of", "latest_version", "version"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from fastapi_ignite.infra.db.policies import drop_functions, give_functions, provide_definer
+from fastapi_ignite.infra.db.policies import drop_functions, give_functions, provide_definer, rows_open_to_owner
 
 revision = "erasure_of_tenants"
 down_revision = "versions_of_files"
@@ -178,8 +178,7 @@ def downgrade() -> None:
         op.drop_index(index, "deletions")
     for name in COUNTS:
         op.drop_column("deletions", name)
-    op.execute("ALTER TABLE deletions NO FORCE ROW LEVEL SECURITY")
-    op.execute("DELETE FROM deletions WHERE kind = 'tenant'")
-    op.execute("ALTER TABLE deletions FORCE ROW LEVEL SECURITY")
+    with rows_open_to_owner("deletions"):
+        op.execute("DELETE FROM deletions WHERE kind = 'tenant'")
     op.drop_constraint("ck_deletions_kind", "deletions")
     op.create_check_constraint("kind", "deletions", "kind IN ('file', 'project')")
