@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,15 @@ async def test_an_interrupted_upload_goes_on_in_its_project(evaluations: Evaluat
     assert result["about"]["project_id"] == begun["id"]
     kept = [project["id"] for project in await evaluations.projects(tenant) if project["name"].startswith("notes ")]
     assert kept == [begun["id"]], "one is kept of each data set"
+
+
+async def test_a_tenant_of_other_commands_is_not_filled(evaluations: Evaluations, collection: Path) -> None:
+    """After the demo its variables are exported. Documents of an evaluation are not for that tenant."""
+    own = (await evaluations.measure(str(collection)))["about"]["tenant_id"]
+    variables = {"TENANT_ID": str(new_id()), "TOKEN": "of-the-demo", "IGNITE_API_KEY": "of-somebody"}
+    run = partial(evaluations.stack.commands.run, "eval", str(collection), "--reuse", "--json", **variables)
+    again = json.loads((await asyncio.to_thread(run)).succeeded())
+    assert again["about"]["tenant_id"] == own
 
 
 async def test_nobody_else_can_have_the_plan_of_evaluations(evaluations: Evaluations, collection: Path) -> None:

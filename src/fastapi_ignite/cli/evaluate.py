@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from fastapi_ignite.cli.api_client import ApiClient
-from fastapi_ignite.cli.connection import Tenant, Token, Url, connect
+from fastapi_ignite.cli.connection import Url, connect
 from fastapi_ignite.cli.evaluation.beir import is_beir, read_beir
 from fastapi_ignite.cli.evaluation.datasets import Dataset
 from fastapi_ignite.cli.evaluation.feedback import rated_questions
@@ -35,6 +35,19 @@ from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import InvalidInputError
 
 SHOWN_FAILURES = 10
+# Not the variables of the other commands: who has exported a tenant for them must not evaluate in that tenant unasked.
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="IGNITE_EVAL_TOKEN",
+        help="API key or token of the tenant to evaluate in. Better use the variable: others can see command lines.",
+    ),
+]
+Tenant = Annotated[
+    UUID | None,
+    typer.Option("--tenant", help="Id of the tenant to evaluate in, if there is no token. Default: the command's own."),
+]
 
 
 def register(app: typer.Typer) -> None:
