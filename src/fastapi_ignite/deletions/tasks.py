@@ -13,6 +13,6 @@ REMOVED_AT_A_TIME = 5_000
 
 @periodic(daily_at=time(1, 0))
 async def remove_old_deletions(context: TaskContext) -> None:
-    """Remove receipts of deletions that were completed long ago (`RETENTION_RECEIPT_DAYS`)."""
+    """Remove old receipts of deletions (`RETENTION_RECEIPT_DAYS`)."""
     days = context.settings.retention.receipt_days
     await remove_older(context.database, remove_old_receipts, days=days, batch=REMOVED_AT_A_TIME)

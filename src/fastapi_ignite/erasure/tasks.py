@@ -42,7 +42,7 @@ async def find_lost_erasures(context: TaskContext) -> int:
 
 @periodic(daily_at=time(3, 10))
 async def find_leftovers(context: TaskContext) -> int:
-    """Erase again what a request that was under way has written of an erased tenant."""
+    """Erase again what a late request has written of an erased tenant."""
     from fastapi_ignite.erasure.repository import tenants_with_leftovers
 
     async with context.database.system() as session:

@@ -160,10 +160,11 @@ class QueryService:
             SourcesChangedError: Files were removed or replaced during each of several searches.
             ClientDisconnectedError: The caller left, and the engine was stopped.
         """
-        own = await read_engine_name(self._database, self._tenant_id, request.project_id)
-        engine = engine_of(own, self._engines, default=self._settings.default_engine)
         within = condition_of(request.filters)
         for _ in range(MOST_SEARCHES):
+            # it is read anew each time, because the project may be deleted in the course of a search
+            own = await read_engine_name(self._database, self._tenant_id, request.project_id)
+            engine = engine_of(own, self._engines, default=self._settings.default_engine)
             searching = engine.search(
                 self._tenant_id,
                 request.project_id,
