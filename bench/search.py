@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from statistics import median, quantiles
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -51,13 +52,15 @@ class Client:
     connection: http.client.HTTPConnection
     headers: Mapping[UUID, Mapping[str, str]]
 
-    def search(self, project: SyntheticProject, question: str, expected: int) -> float:
+    def search(
+        self, project: SyntheticProject, question: str, expected: int, filters: Mapping[str, Any] | None = None
+    ) -> float:
         """Return the seconds until the answer was read.
 
         Raises:
             SystemExit: the answer is an error, or has another number of passages.
         """
-        body = json.dumps({"project_id": str(project.id), "query": question, "limit": LIMIT})
+        body = json.dumps({"project_id": str(project.id), "query": question, "limit": LIMIT, "filters": filters})
         headers = {"Content-Type": "application/json", **self.headers[project.tenant_id]}
         began = time.perf_counter()
         self.connection.request("POST", "/api/v1/query/search", body, headers)

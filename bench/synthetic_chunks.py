@@ -28,13 +28,16 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.ingestion.models import FileState
 from fastapi_ignite.rag.local.embedding import MINILM
-from fastapi_ignite.rag.local.lexical import AVERAGE_LENGTH, DIMENSIONS, K1, B, dimension, posting_id
+from fastapi_ignite.rag.local.lexical import DIMENSIONS, K1, B, dimension, posting_id
 from fastapi_ignite.rag.local.models import Chunk
+from fastapi_ignite.rag.local.parts import PART_CHUNKS
 from fastapi_ignite.rag.text.analysis import analyze
 
-TABLES = ("files", "term_stats", "chunks", "documents", "rag_indexes")
+TABLES = ("files", "term_stats", "document_parts", "chunks", "documents", "rag_indexes")
 CHUNKS_OF_A_DOCUMENT = 50
 WORDS_OF_A_CHUNK = 130
+# the terms of a chunk, and of a part: stop words are none
+AVERAGE_LENGTH = 110
 VOCABULARY = 20_000
 TOPICS = 200
 QUESTION_WORDS = 8
@@ -56,17 +59,47 @@ _CHUNK_COLUMNS = [
     "text_sha256",
     "terms",
     "lexical",
+    "term_count",
+    "average_length",
     "embedding",
+]
+_PART_COLUMNS = [
+    "tenant_id",
+    "document_id",
+    "first_ordinal",
+    "chunk_count",
+    "terms",
+    "lexical",
+    "term_count",
+    "average_length",
 ]
 _FORGET_TERMS = "DELETE FROM term_stats WHERE tenant_id = $1 AND project_id = $2"
 _COUNT_TERMS = """
-INSERT INTO term_stats (tenant_id, project_id, term, df)
-SELECT $1, $2, term, count(*) FROM chunks, unnest(terms) AS term WHERE tenant_id = $1 AND project_id = $2 GROUP BY term
+INSERT INTO term_stats (tenant_id, project_id, term, df, part_df)
+SELECT $1, $2, term, sum(chunks), sum(parts) FROM (
+    SELECT term, 1 AS chunks, 0 AS parts FROM chunks, unnest(terms) AS term WHERE tenant_id = $1 AND project_id = $2
+    UNION ALL
+    SELECT term, 0, 1 FROM document_parts AS p JOIN documents AS d ON d.tenant_id = $1 AND d.id = p.document_id,
+        unnest(p.terms) AS term
+    WHERE p.tenant_id = $1 AND d.project_id = $2
+) AS held GROUP BY term
 """
 _COUNT_CHUNKS = """
-INSERT INTO rag_indexes (tenant_id, project_id, vector_store_id, engine, embedder, dimensions, chunk_count)
-SELECT $1, $2, $3, 'local', $4, $5, count(*) FROM chunks WHERE tenant_id = $1 AND project_id = $2
-ON CONFLICT (tenant_id, project_id) DO UPDATE SET chunk_count = excluded.chunk_count
+INSERT INTO rag_indexes (
+    tenant_id, project_id, vector_store_id, engine, embedder, dimensions, chunk_count, part_chunks, chunk_terms,
+    part_count, part_terms
+)
+SELECT $1, $2, $3, 'local', $4, $5, c.count, c.count, c.terms, p.count, p.terms
+FROM (
+    SELECT count(*), coalesce(sum(term_count), 0) AS terms FROM chunks WHERE tenant_id = $1 AND project_id = $2
+) AS c, (
+    SELECT count(*), coalesce(sum(p.term_count), 0) AS terms
+    FROM document_parts AS p JOIN documents AS d ON d.tenant_id = $1 AND d.id = p.document_id
+    WHERE p.tenant_id = $1 AND d.project_id = $2
+) AS p
+ON CONFLICT (tenant_id, project_id) DO UPDATE SET
+    chunk_count = excluded.chunk_count, part_chunks = excluded.part_chunks, chunk_terms = excluded.chunk_terms,
+    part_count = excluded.part_count, part_terms = excluded.part_terms
 """
 Integers = npt.NDArray[np.int64]
 
@@ -178,18 +211,29 @@ async def without_word_index(connection: asyncpg.Connection) -> AsyncGenerator[N
 
 
 async def add_documents(
-    connection: asyncpg.Connection, tenant_id: UUID, project_id: UUID, project_number: int, size: int, *, begin: int = 0
+    connection: asyncpg.Connection,
+    tenant_id: UUID,
+    project_id: UUID,
+    project_number: int,
+    size: int,
+    *,
+    begin: int = 0,
+    chunks_of_a_document: int = CHUNKS_OF_A_DOCUMENT,
 ) -> AsyncIterator[SyntheticDocument]:
     """Yield the documents of a project of `size` chunks from number `begin` on, each after its rows are committed."""
     vocabulary = _words()
     postings = np.array([posting_id(project_id, term) for term in vocabulary.terms])
-    for number in range(begin, -(-size // CHUNKS_OF_A_DOCUMENT)):
-        count = min(CHUNKS_OF_A_DOCUMENT, size - number * CHUNKS_OF_A_DOCUMENT)
+    for number in range(begin, -(-size // chunks_of_a_document)):
+        count = min(chunks_of_a_document, size - number * chunks_of_a_document)
         document = SyntheticDocument.make(project_number, number, count)
         async with connection.transaction():
             document_id = await _add_document(connection, tenant_id, project_id, "\n".join(document.texts), count)
             rows = _chunk_rows((tenant_id, project_id, document_id), document, postings)
             await connection.copy_to_table("chunks", source=_copied(rows), columns=_CHUNK_COLUMNS, format="binary")
+            parts = _part_rows((tenant_id, document_id), document, postings)
+            await connection.copy_to_table(
+                "document_parts", source=_copied(parts), columns=_PART_COLUMNS, format="binary"
+            )
         yield document
 
 
@@ -256,11 +300,35 @@ def _chunk_rows(
             struct.pack("!i", start + len(text)),
             encoded,
             hashlib.sha256(encoded).digest(),
-            _integer_array(np.unique(postings[known])),
-            _sparsevec(vocabulary.dimension_of[known]),
+            *_lexical_columns(known, postings, AVERAGE_LENGTH),
             struct.pack("!hh", len(vector), 0) + vector.astype(">f2").tobytes(),
         ]
         start += len(text) + 1
+
+
+def _part_rows(owner: tuple[UUID, UUID], document: SyntheticDocument, postings: Integers) -> Iterator[list[bytes]]:
+    """Yield the values of each part in PostgreSQL's binary format."""
+    tenant_id, document_id = owner
+    for first in range(0, len(document.drawn), PART_CHUNKS):
+        known = _words().term_of[document.drawn[first : first + PART_CHUNKS].ravel()]
+        count = min(PART_CHUNKS, len(document.drawn) - first)
+        yield [
+            tenant_id.bytes,
+            document_id.bytes,
+            struct.pack("!i", first),
+            struct.pack("!i", count),
+            *_lexical_columns(known[known >= 0], postings, PART_CHUNKS * AVERAGE_LENGTH),
+        ]
+
+
+def _lexical_columns(known: Integers, postings: Integers, average_length: int) -> list[bytes]:
+    """Return terms, vector, length and average length."""
+    return [
+        _integer_array(np.unique(postings[known])),
+        _sparsevec(_words().dimension_of[known], average_length),
+        struct.pack("!i", len(known)),
+        struct.pack("!f", average_length),
+    ]
 
 
 def _integer_array(values: Integers) -> bytes:
@@ -269,10 +337,10 @@ def _integer_array(values: Integers) -> bytes:
     return struct.pack("!iiiii", 1, 0, _INTEGER_OID, len(values), 1) + pairs.tobytes()
 
 
-def _sparsevec(dimensions: Integers) -> bytes:
+def _sparsevec(dimensions: Integers, average_length: int) -> bytes:
     """Return the document's side of BM25 (`lexical.document_weights`)."""
     places, frequencies = np.unique(dimensions, return_counts=True)
-    norm = K1 * (1 - B + B * len(dimensions) / AVERAGE_LENGTH)
+    norm = K1 * (1 - B + B * len(dimensions) / average_length)
     weights = frequencies * (K1 + 1) / (frequencies + norm)
     header = struct.pack("!iii", DIMENSIONS, len(places), 0)
     return header + places.astype(">i4").tobytes() + weights.astype(">f4").tobytes()

@@ -7,7 +7,8 @@ from alembic import op
 from pgvector.sqlalchemy import HALFVEC, SPARSEVEC
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from fastapi_ignite.infra.db.policies import protect
+from fastapi_ignite.infra.db.pgvector import schema_of_vector
+from fastapi_ignite.infra.db.policies import drop_functions, give_functions, protect, provide_definer
 
 revision = "local_search"
 down_revision = "documents_and_files"
@@ -15,25 +16,6 @@ branch_labels = None
 depends_on = None
 
 PROJECT = (["tenant_id", "project_id"], ["projects.tenant_id", "projects.id"])
-
-SEARCH_ROLE = """
-DO $$
-BEGIN
-    BEGIN
-        CREATE ROLE ignite_search NOLOGIN;
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN
-        -- roles belong to the server: another database of it made this one
-        NULL;
-    END;
-    IF NOT pg_has_role(CURRENT_USER, 'ignite_search', 'SET') THEN
-        -- who made a role may grant it, and must hold it to give a function to it
-        GRANT ignite_search TO CURRENT_USER WITH SET TRUE, INHERIT FALSE;
-    END IF;
-EXCEPTION WHEN unique_violation THEN
-    NULL;
-END
-$$
-"""
 
 # Under row-level security && is not leakproof, so the GIN index would not be used and every chunk of the tenant read.
 # This function reads as a role whose policy admits it, filters by tenant and project itself, and gives out ids and
@@ -137,38 +119,21 @@ def storage() -> None:
     op.execute("ALTER TABLE term_stats SET (fillfactor = 70)")
 
 
-def schema_of_vector() -> str:
-    schema = op.get_bind().scalar(
-        sa.text(
-            "SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace "
-            "WHERE extname = 'vector'"
-        )
-    )
-    return str(schema)
-
-
 def search_function() -> None:
     """The migration's login makes it, then gives it to a role that can do nothing but read the two tables."""
     schema = schema_of_vector()
-    op.execute(SEARCH_ROLE)
+    provide_definer("ignite_search")
     op.execute(f"GRANT USAGE ON SCHEMA public, {schema} TO ignite_search")
     op.execute("GRANT SELECT ON chunks, documents TO ignite_search")
     op.execute("CREATE POLICY search ON chunks FOR SELECT TO ignite_search USING (true)")
     op.execute("CREATE POLICY search ON documents FOR SELECT TO ignite_search USING (true)")
     op.execute(SEARCH_FUNCTION.format(schema=schema))
-    op.execute(f"REVOKE ALL ON FUNCTION {SIGNATURE} FROM PUBLIC")
-    op.execute(f"GRANT EXECUTE ON FUNCTION {SIGNATURE} TO ignite_tenant")
-    # whoever is to own a function must be able to create one at that moment
-    op.execute("GRANT CREATE ON SCHEMA public TO ignite_search")
-    op.execute(f"ALTER FUNCTION {SIGNATURE} OWNER TO ignite_search")
-    op.execute("REVOKE CREATE ON SCHEMA public FROM ignite_search")
+    give_functions("ignite_search", {SIGNATURE: "ignite_tenant"})
 
 
 def downgrade() -> None:
     """The extension and the role stay: others in the database, and other databases of the server, may use them."""
-    op.execute("SET LOCAL ROLE ignite_search")
-    op.execute(f"DROP FUNCTION {SIGNATURE}")
-    op.execute("RESET ROLE")
+    drop_functions("ignite_search", [SIGNATURE])
     for table in ("term_stats", "chunks", "rag_indexes"):
         op.drop_table(table)
     op.execute("DROP POLICY search ON documents")

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from fastapi_ignite.infra.db.policies import protect
+from fastapi_ignite.infra.db.policies import protect, rows_open_to_owner
 
 revision = "deletions"
 down_revision = "feedback_on_answers"
@@ -48,9 +48,8 @@ def upgrade() -> None:
         "ix_projects_deleted", "projects", ["tenant_id"], postgresql_where=sa.text("deleted_at IS NOT NULL")
     )
     deletions()
-    op.execute("ALTER TABLE files NO FORCE ROW LEVEL SECURITY")  # the owner of the tables moves the rows
-    op.execute(MOVE_RECEIPTS)
-    op.execute("ALTER TABLE files FORCE ROW LEVEL SECURITY")
+    with rows_open_to_owner("files"):
+        op.execute(MOVE_RECEIPTS)
     protect("deletions", grant="SELECT, INSERT, UPDATE")
     for table, condition in HIDDEN.items():
         op.execute(f"CREATE POLICY hidden ON {table} AS RESTRICTIVE TO ignite_tenant USING ({condition})")
@@ -90,12 +89,9 @@ def downgrade() -> None:
     """Projects that are being deleted get the rest of their deletion done by the foreign keys."""
     for table in HIDDEN:
         op.execute(f"DROP POLICY hidden ON {table}")
-    for table in ("projects", "files"):
-        op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
-    op.drop_table("deletions")
-    op.execute("DELETE FROM projects WHERE deleted_at IS NOT NULL")
-    for table in ("projects", "files"):
-        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    with rows_open_to_owner("projects", "files"):
+        op.drop_table("deletions")
+        op.execute("DELETE FROM projects WHERE deleted_at IS NOT NULL")
     op.drop_index("ix_projects_deleted", "projects")
     op.drop_column("projects", "deleted_at")
     op.drop_column("projects", "metadata")

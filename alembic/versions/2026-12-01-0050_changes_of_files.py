@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from fastapi_ignite.infra.db.policies import rows_open_to_owner
+
 revision = "changes_of_files"
 down_revision = "retention"
 branch_labels = None
@@ -35,7 +37,8 @@ def upgrade() -> None:
     op.execute(TRIGGER)
     op.add_column("files", sa.Column("attempts_before", sa.Integer(), server_default="0", nullable=False))
     op.add_column("files", sa.Column("queued_at", sa.DateTime(timezone=True)))
-    op.execute("UPDATE files SET queued_at = created_at")
+    with rows_open_to_owner("files"):
+        op.execute("UPDATE files SET queued_at = created_at")
     op.alter_column("files", "queued_at", server_default=sa.func.now(), nullable=False)
 
 

@@ -45,6 +45,7 @@ def declare_jobs(settings: Settings, addresses: ServiceAddresses, broker: JobBro
         storage=open_storage(settings),
         jobs=JobQueue(broker),
         engines=build_engines(database, settings, limiter=RateLimiter(redis), owner_url=addresses.owner_url),
+        redis_url=addresses.redis_url,
     )
     for job in JOBS:
         declare(broker, job, context)

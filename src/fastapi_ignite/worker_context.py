@@ -14,3 +14,4 @@ class WorkerContext(TaskContext):
     """The jobs of one worker process share these objects."""
 
     engines: Mapping[str, RagEngine]
+    redis_url: str

@@ -22,7 +22,8 @@ from support.http_contract import Operation, operations, problem
 from support.tokens import bearer, signed
 
 OPERATIONS = [operation for operation in operations() if operation.path.startswith("/admin/")]
-READABLE = {"audit_events", "subscriptions", "tenants"}
+# of deletions only those of whole tenants
+READABLE = {"audit_events", "deletions", "subscriptions", "tenants"}
 UNREADABLE = sorted({name for name, table in metadata.tables.items() if "tenant_id" in table.columns} - READABLE)
 CACHE_SECONDS = 1.1  # seconds after which no process has a tenant's access in its cache any more
 

@@ -41,6 +41,7 @@ def references(node: Any) -> set[str]:
     return set().union(*map(references, node)) if isinstance(node, list) else set()
 
 
+FILE_PICKER = {"type": "string", "format": "binary"}
 UPSERTS = {"PUT /admin/plans/{plan_id}"}
 
 
@@ -130,13 +131,16 @@ def test_the_frameworks_own_error_is_gone() -> None:
 
 
 def test_the_files_of_an_upload_are_described() -> None:
-    (upload,) = [operation for operation in OPERATIONS if operation.takes_files]
+    (upload, version) = [operation for operation in OPERATIONS if operation.takes_files]
+    of_version = version.definition["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert of_version["required"] == ["file"]
+    assert of_version["properties"]["file"] | {"description": ""} == FILE_PICKER | {"description": ""}
     body = upload.definition["requestBody"]
     schema = body["content"]["multipart/form-data"]["schema"]
     assert body["required"] is True
     assert schema["required"] == ["files"]
     assert schema["properties"]["files"]["type"] == "array"
-    assert schema["properties"]["files"]["items"] == {"type": "string", "format": "binary"}
+    assert schema["properties"]["files"]["items"] == FILE_PICKER
 
 
 async def test_the_names_are_the_settings(settings: Settings, state: AppState) -> None:

@@ -30,6 +30,7 @@ PATIENCE = NOTIFIED_SECONDS / 3  # far more than a busy machine needs, and far l
 DEFAULT_RPM = 70
 NAME = "test-listener"
 OPEN, SUSPENDED = TenantAccess(DEFAULT_RPM, suspended=False), TenantAccess(DEFAULT_RPM, suspended=True)
+ERASED = TenantAccess(DEFAULT_RPM, erased=True)
 
 
 class Process:
@@ -146,6 +147,15 @@ async def test_changes_of_other_processes_act_although_the_access_is_remembered(
     await process.sees(tenant.id, TenantAccess(6, suspended=False))
     await process.change("DELETE FROM subscriptions WHERE tenant_id = :id", id=tenant.id)
     await process.sees(tenant.id, OPEN)
+    await process.change(
+        "INSERT INTO deletions (tenant_id, id, kind, state, notified_at, lease_until) "
+        "VALUES (:id, :id, 'tenant', 'completed', now(), now() + interval '1 day')",
+        id=tenant.id,
+    )
+    await process.sees(tenant.id, ERASED)
+    await process.change("DELETE FROM tenants WHERE id = :id", id=tenant.id)
+    await process.sees(tenant.id, ERASED)
+    await process.change("DELETE FROM deletions WHERE tenant_id = :id", id=tenant.id)
 
 
 async def test_an_access_that_nobody_changes_is_not_read_again(process: Process, make_tenant: TenantFactory) -> None:

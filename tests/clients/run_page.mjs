@@ -18,10 +18,14 @@ const { api, ApiError } = await load("client");
 const { ask, search, upload } = await load("projects");
 const { askStreamed } = await load("streamed-answer");
 
-const uploaded = await upload(projectId, [
-  new File(["The warranty of the Ignite boiler lasts 5 years."], "warranty.txt"),
-  new File(["The Ignite boiler costs 1,200 euros."], "prices.txt"),
-]);
+const uploaded = await upload(
+  projectId,
+  [
+    new File(["The warranty of the Ignite boiler lasts 5 years."], "warranty.txt"),
+    new File(["The Ignite boiler costs 1,200 euros."], "prices.txt"),
+  ],
+  { department: "sales", year: 2024 },
+);
 const path = { project_id: projectId };
 let files;
 do {
@@ -31,6 +35,15 @@ do {
 
 const answer = await ask(projectId, question);
 const passages = await search(projectId, question);
+const filters = {
+  type: "and",
+  filters: [
+    { type: "in", key: "department", value: ["sales", "support"] },
+    { type: "gte", key: "year", value: 2024 },
+  ],
+};
+const matching = await search(projectId, question, 10, filters);
+const others = await search(projectId, question, 10, { type: "ne", key: "department", value: "sales" });
 const events = [];
 await askStreamed(projectId, question, (event) => events.push(event));
 const refused = await ask(crypto.randomUUID(), question).catch((error) => error);
@@ -40,6 +53,8 @@ console.log(
     files: files.map((file) => [file.filename, file.status]),
     answer: answer.answer,
     passages: passages.map((passage) => passage.filename),
+    matching: matching.length,
+    others: others.length,
     events,
     refused: refused instanceof ApiError ? refused.problem.code : String(refused),
   }),

@@ -92,6 +92,8 @@ async def test_the_front_end_compiles_and_runs(web: Path, served_tenant: TenantC
     assert told["files"] == [["warranty.txt", "completed"], ["prices.txt", "completed"]]
     assert "5 years" in told["answer"]
     assert "warranty.txt" in told["passages"]
+    assert told["matching"] == len(told["passages"])
+    assert told["others"] == 0
     assert told["events"][0] == "meta"
     assert told["events"][-1] == "done"
     assert told["refused"] == "project_not_found"
@@ -100,16 +102,21 @@ async def test_the_front_end_compiles_and_runs(web: Path, served_tenant: TenantC
 @needs_typescript
 async def test_a_wrong_call_is_a_type_error(web: Path) -> None:
     """The generated types are as strict as the API: they are not `any`."""
-    (web / "lib" / "api" / "wrong.ts").write_text(
-        'import { api } from "./client";\n'
-        'api.POST("/api/v1/query/search", { body: { query: "x" } });\n'
-        'api.POST("/api/v1/query/search", { body: { project_id: "x", query: "x", limit: "10" } });\n'
+    wrong = [
+        '{ query: "x" }',
+        '{ project_id: "x", query: "x", limit: "10" }',
+        '{ project_id: "x", query: "x", filters: { type: "gt", key: "year", value: true } }',
+        '{ project_id: "x", query: "x", filters: { type: "or", filters: [{ type: "in", key: "a", value: 2024 }] } }',
+    ]
+    right = (
+        '{ project_id: "x", query: "x", filters: { type: "or", filters: [{ type: "in", key: "a", value: [2024] }] } }'
     )
+    calls = [f'api.POST("/api/v1/query/search", {{ body: {body} }});' for body in (*wrong, right)]
+    (web / "lib" / "api" / "wrong.ts").write_text("\n".join(['import { api } from "./client";', *calls, ""]))
     with pytest.raises(AssertionError, match=r"wrong\.ts") as failure:
         await run(NODE, NODE_MODULES / "typescript" / "bin" / "tsc", "--noEmit", folder=web)
     assert set(re.findall(r"^(\S+)\((\d+),", str(failure.value), re.MULTILINE)) == {
-        ("lib/api/wrong.ts", "2"),
-        ("lib/api/wrong.ts", "3"),
+        ("lib/api/wrong.ts", str(number)) for number, _ in enumerate(wrong, start=2)
     }
 
 

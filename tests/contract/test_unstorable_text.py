@@ -37,17 +37,22 @@ def choices(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield schema
 
 
-def string_places(schema: dict[str, Any], path: Path = ()) -> Iterator[Path]:
-    """Return the places of a JSON body that may hold a string. `*` is a name that the caller chooses."""
+def string_places(schema: dict[str, Any], path: Path = (), around: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Return the places of a JSON body that may hold a string. `*` is a name that the caller chooses.
+
+    `around` has the titles of the models that the place is in: one that holds itself is looked at once.
+    """
     for choice in choices(schema):
         if choice.get("type") == "string":
             yield path
+        if choice.get("title") in around:
+            continue
         for name, field in choice.get("properties", {}).items():
-            yield from string_places(field, (*path, name))
+            yield from string_places(field, (*path, name), around | {choice["title"]})
         if isinstance(choice.get("additionalProperties"), dict):
             yield (*path, "*")
         if "items" in choice:
-            yield from string_places(choice["items"], (*path, 0))
+            yield from string_places(choice["items"], (*path, 0), around)
 
 
 def bodies() -> Iterator[tuple[Operation, Path]]:
@@ -74,7 +79,10 @@ def put(body: Any, path: Path, value: str) -> Any:
     """Put the string into the body at the path."""
     *parents, last = path
     for parent, following in zip(parents, path[1:], strict=True):
-        if not isinstance(body.get(parent), list if following == 0 else dict):
+        if isinstance(body, list) and not body:
+            body.append(None)
+        present = body[0] if isinstance(body, list) else body.get(parent)
+        if not isinstance(present, list if following == 0 else dict):
             body[parent] = [] if following == 0 else {}
         body = body[parent]
     if last == "*":

@@ -52,7 +52,8 @@ async def download(tenant: TenantClient, export_id: str) -> DownloadedArchive:
 @pytest.mark.usefixtures("worker")
 async def test_an_archive_holds_what_the_tenant_made(tenant: TenantClient) -> None:
     project = await tenant.create_project("Docs")
-    uploaded = (await tenant.upload(project, ("guide.TXT", ORCHARD), ("../../etc/mëter.p d f", METERS))).json()
+    sent = [("guide.TXT", ORCHARD), ("../../etc/mëter.p d f", METERS)]
+    uploaded = (await tenant.upload(project, *sent, attributes={"year": 2024, "final": True})).json()
     removed = (await tenant.upload(project, ("removed.txt", b"Gone."))).json()["files"][0]["id"]
     await tenant.delete(f"/ingestion/projects/{project}/remove_file", params={"openai_file_id": removed})
     asked = (await tenant.ask(project, "How many apple trees does the orchard keep?")).json()
@@ -77,6 +78,7 @@ async def test_an_archive_holds_what_the_tenant_made(tenant: TenantClient) -> No
     assert not any("storage" in column or "lease" in column for row in files.values() for column in row)
     first, second = (files[file["id"]] for file in uploaded["files"])
     assert (first["filename"], first["state"], first["char_count"]) == ("guide.TXT", "completed", len(ORCHARD))
+    assert first["attributes"] == second["attributes"] == {"year": 2024, "final": True}
     assert (first["path"], second["path"]) == (f"uploads/{first['id']}.txt", f"uploads/{second['id']}")
     for row, content in ((first, ORCHARD), (second, METERS)):
         assert archive.read(row["path"]) == content

@@ -7,6 +7,7 @@ from fastapi_ignite.models import metadata
 
 LEFT_OUT = {
     "chunks": "computed from the files, and can be computed again",
+    "document_parts": "computed from the files, and can be computed again",
     "documents": "computed from the files, and can be computed again",
     "exports": "the archives themselves, which are deleted after some days",
     "idempotency_keys": "hashes of keys, which are kept for half an hour",

@@ -110,10 +110,18 @@ EACH = [(name, engine) for name in ALL for engine in (ENGINES if name in AT_AN_E
 
 
 def test_no_operation_is_forgotten() -> None:
-    """Every POST takes a key, except public demos, the search, and what may be repeated, as a cancel."""
+    """Every POST takes a key, except public demos, the search, and what may be repeated, as a cancel.
+
+    Of the operations on a file, those that make a version take one.
+    """
     demos = [path for each in contracts().values() for path in each.public]
     project = "/ingestion/projects/{project_id}"
-    repeated = (f"{project}/files/", f"{project}/batches/", "/query/messages/{message_id}/feedback")
+    repeated = (
+        f"{project}/files/",
+        f"{project}/batches/",
+        "/query/messages/{message_id}/feedback",
+        "/tenants/current/erase",
+    )
     others = (*demos, "/admin", "/query/search", *repeated)
     posts = {each.path for each in operations() if each.method == "POST" and not each.path.startswith(others)}
     keyed = {
@@ -121,7 +129,8 @@ def test_no_operation_is_forgotten() -> None:
         for each in operations()
         if any(parameter["name"] == "idempotency-key" for parameter in each.definition.get("parameters", []))
     }
-    assert keyed == posts
+    file = f"{project}/files/{{file_id}}"
+    assert keyed == posts | {f"{file}/content", f"{file}/versions/{{number}}/restore"}
 
 
 @pytest.mark.parametrize(("name", "engine_name"), EACH, indirect=["engine_name"])

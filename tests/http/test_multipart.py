@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from fastapi_ignite.http.multipart import (
     FileTooLargeError,
     MultipartLimits,
     MultipartReader,
+    RepeatedFieldError,
     TooManyFilesError,
     require_length,
 )
@@ -37,6 +39,7 @@ class Upload:
     def __init__(self, folder: Path, chunks: Iterable[bytes], **headers: str) -> None:
         self.folder = folder / new_id().hex
         self.taken = 0
+        self.values: Mapping[str, Any] = {}
         self._messages = self._as_messages(chunks)
         fields = {"content-type": MULTIPART, **{name.replace("_", "-"): value for name, value in headers.items()}}
         scope = {
@@ -65,7 +68,7 @@ class Upload:
 
     async def read(self, limits: MultipartLimits = LIMITS) -> list[tuple[str, bytes]]:
         """Return the names and the stored bytes of the files that arrived."""
-        reader = MultipartReader(self.request, limits=limits, field_name="files")
+        reader = MultipartReader(self.request, limits=limits, field_name="files", fields={"kept": bytes.decode})
         try:
             received = await reader.read(self)
         finally:
@@ -73,6 +76,7 @@ class Upload:
             # the caller removes whole files; of the others, nothing may be left
             assert {path.name for path in (self.folder / "objects").glob("*")} == keys
             assert not list((self.folder / "incoming").glob("*"))
+        self.values = reader.values
         return [(file.filename, (self.folder / "objects" / file.stored.key).read_bytes()) for file in received]
 
 
@@ -181,9 +185,32 @@ async def test_other_fields_are_passed_over(tmp_path: Path) -> None:
     assert await Upload(tmp_path, [body]).read() == [("a.txt", b"kept")]
 
 
+@given(
+    content=st.text(max_size=50),
+    places=PLACES,
+    disposition=st.sampled_from(['name="kept"', 'name="kept"; filename="blob"']),
+)
+async def test_a_field_that_is_kept_arrives_whole(
+    tmp_path_factory: pytest.TempPathFactory, content: str, places: list[int], disposition: str
+) -> None:
+    body = body_of(file_part("a.txt", b"x"), part(content.encode(), disposition), part(b"dropped", 'name="note"'))
+    upload = Upload(tmp_path_factory.getbasetemp(), cut(body, places))
+    assert await upload.read() == [("a.txt", b"x")]
+    assert upload.values == {"kept": content}
+
+
+async def test_a_field_that_is_kept_may_be_sent_once(tmp_path: Path) -> None:
+    for body in (
+        body_of(part(b"", 'name="kept"'), part(b"", 'name="kept"')),
+        body_of(part(b"", 'name="kept"'), file_part("a.txt", b"x"), part(b"x", 'name="kept"')),
+    ):
+        with pytest.raises(RepeatedFieldError):
+            await Upload(tmp_path, [body]).read()
+
+
 async def test_other_fields_are_bounded(tmp_path: Path) -> None:
     with pytest.raises(BodyTooLargeError):
-        await Upload(tmp_path, [body_of(part(b"x" * 70_000, 'name="note"'))]).read()
+        await Upload(tmp_path, [body_of(part(b"x" * 140_000, 'name="note"'))]).read()
     with pytest.raises(TooManyFilesError):
         await Upload(tmp_path, [body_of(*[part(b"x", 'name="note"')] * 21)]).read()
 

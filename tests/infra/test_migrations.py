@@ -335,6 +335,24 @@ class TestOutsideServer:
         with pytest.raises(DBAPIError, match="permission denied"):
             await fetch(owned.api_url, "SELECT * FROM documents")
 
+    def test_files_of_earlier_versions_are_migrated(self, server: URL, owned: ServiceAddresses) -> None:
+        """No policy admits the owner to the rows, which an UPDATE of a migration has to reach all the same."""
+        superuser = server.set(drivername="postgresql+asyncpg", database="acme")
+        ids = {"tenant": new_id(), "project": new_id(), "file": new_id()}
+        migrations.downgrade(owned, "retention")
+        for statement in (
+            "INSERT INTO tenants (id, name, plan_id, billing_cycle) VALUES (:tenant, 'Acme', 'hobby', 'monthly')",
+            "INSERT INTO projects (tenant_id, id, name) VALUES (:tenant, :project, 'Docs')",
+            """INSERT INTO files (tenant_id, id, project_id, batch_id, filename, byte_count, sha256, state, notified_at,
+                created_at)
+            VALUES (:tenant, :file, :project, :project, 'a.txt', 1, '', 'failed', now(), '2024-01-01')""",
+        ):
+            run(superuser, statement, **{name: value for name, value in ids.items() if f":{name}" in statement})
+        migrations.upgrade(owned)
+        times = "SELECT queued_at = created_at, uploaded_at = created_at, version FROM files WHERE id = :file"
+        assert run(superuser, times, file=ids["file"]) == [(True, True, 1)]
+        run(superuser, "DELETE FROM files WHERE id = :file", file=ids["file"])
+
     def test_the_owner_can_empty_it_and_take_it_down(self, owned: ServiceAddresses, tmp_path: Path) -> None:
         before = run(owned.owner_url, SCHEMA)
         commands = CommandLine.on_servers(tmp_path, owned)

@@ -1,44 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
-from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.infra.jobs import JobQueue, make_broker
+from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.ingestion.processing import FileProcessor
 from fastapi_ignite.rag.engine import RagEngine
-from fastapi_ignite.rag.engines import build_engines
 from support.both_engines import *  # noqa: F403  fixtures: every suite here runs on both engines
-from support.http_clients import TenantClient, TenantFactory, client_for
+from support.idle_workers import *  # noqa: F403  fixtures
 from support.interrupted_engines import Event, InterruptedEngine, nothing
 
 ProcessorFactory = Callable[..., FileProcessor]
-
-
-@pytest.fixture(scope="session")
-def unreachable_jobs() -> JobQueue:
-    """Return a queue whose Redis is unreachable: uploads are accepted, but no worker gets a message."""
-    return JobQueue(make_broker("redis://127.0.0.1:1/0"))
-
-
-@pytest.fixture(scope="session")
-async def worker_engines(database: Database, openai_settings: Settings) -> AsyncGenerator[Mapping[str, RagEngine]]:
-    """Return the engines with the database login of a worker."""
-    engines = build_engines(database, openai_settings)
-    yield engines
-    for engine in engines.values():
-        await engine.close()
-
-
-@pytest.fixture(scope="session")
-def processor(
-    database: Database, state: AppState, worker_engines: Mapping[str, RagEngine], unreachable_jobs: JobQueue
-) -> FileProcessor:
-    """Return a processor of files, which the test calls in place of a worker."""
-    return FileProcessor(database=database, storage=state["storage"], engines=worker_engines, jobs=unreachable_jobs)
 
 
 @pytest.fixture
@@ -56,13 +31,3 @@ def make_processor(
         return FileProcessor(database=database, storage=state["storage"], engines=engine.alone(), jobs=unreachable_jobs)
 
     return make
-
-
-@pytest.fixture
-async def tenant_without_worker(
-    make_tenant: TenantFactory, engine_settings: Settings, state: AppState, unreachable_jobs: JobQueue
-) -> AsyncGenerator[TenantClient]:
-    """Return a tenant whose uploads stay queued until the test processes them."""
-    tenant = await make_tenant()
-    async with client_for(engine_settings, {**state, "jobs": unreachable_jobs}) as client:
-        yield TenantClient(tenant.id, client, tenant.headers)

@@ -25,10 +25,15 @@ INSERT = (
 async def _perform_audited_actions(tenant: TenantClient) -> None:
     project = (await tenant.get("/ingestion/projects")).json()["projects"][0]["id"]
     await tenant.patch(f"/ingestion/projects/{project}", json={"name": "Soon deleted"})
+    (file,) = (await tenant.upload(project, ("guide.txt", b"The first text."))).json()["files"]
+    path = f"/ingestion/projects/{project}/files/{file['id']}"
+    await tenant.put(f"{path}/content", files={"file": ("guide.txt", b"The second text.")})
+    await tenant.post(f"{path}/versions/1/restore")
     # so many files that a worker cannot be through with them before the last one is cancelled
     sent = [(f"{number}.txt", f"Note {number}.".encode()) for number in range(100)]
     upload = (await tenant.upload(project, *sent, wait_seconds=0)).json()
     last = f"/ingestion/projects/{project}/files/{upload['files'][-1]['id']}"
+    await tenant.patch(last, json={"attributes": {"year": 2024}})
     await tenant.post(f"{last}/cancel")
     await tenant.post(f"/ingestion/projects/{project}/batches/{upload['batch_id']}/cancel")
     await tenant.post(f"{last}/retry")
@@ -47,9 +52,13 @@ CONTRACT = FeatureContract(
         "POST /ingestion/projects/{project_id}/upload_and_attach": Role.MEMBER,
         "GET /ingestion/projects/{project_id}/events": Role.VIEWER,
         "GET /ingestion/projects/{project_id}/files/{file_id}": Role.VIEWER,
+        "PATCH /ingestion/projects/{project_id}/files/{file_id}": Role.MEMBER,
         "GET /ingestion/projects/{project_id}/files/{file_id}/content": Role.VIEWER,
         "GET /ingestion/projects/{project_id}/files/{file_id}/text": Role.VIEWER,
         "GET /ingestion/projects/{project_id}/files/{file_id}/events": Role.VIEWER,
+        "PUT /ingestion/projects/{project_id}/files/{file_id}/content": Role.MEMBER,
+        "GET /ingestion/projects/{project_id}/files/{file_id}/versions": Role.VIEWER,
+        "POST /ingestion/projects/{project_id}/files/{file_id}/versions/{number}/restore": Role.MEMBER,
         "POST /ingestion/projects/{project_id}/files/{file_id}/cancel": Role.MEMBER,
         "POST /ingestion/projects/{project_id}/files/{file_id}/retry": Role.MEMBER,
         "GET /ingestion/projects/{project_id}/batches/{batch_id}": Role.VIEWER,

@@ -153,6 +153,9 @@ async def test_a_project_tells_files_of_every_upload_and_removals(
         await watcher.delete(f"/ingestion/projects/{project}/remove_file", params={"openai_file_id": finished})
         _, removed = await events.next()
         assert (removed["id"], removed["status"], removed["stage"]) == (finished, "cancelled", "deleting")
+        await watcher.patch(f"/ingestion/projects/{project}/files/{later}", json={"attributes": {"year": 2024}})
+        _, changed = await events.next()
+        assert (changed["id"], changed["stage"], changed["attributes"]) == (later, "queued", {"year": 2024})
 
 
 async def test_a_change_that_is_committed_late_is_not_missed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 
 import httpx2
@@ -14,7 +15,7 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from support.both_engines import of_the_local_engine
 from support.http_clients import TenantClient, TenantFactory, client_for
-from support.multipart_bodies import BOUNDARY, LAST_BOUNDARY, WatchedBody, file_part, send_body
+from support.multipart_bodies import BOUNDARY, LAST_BOUNDARY, WatchedBody, field_part, file_part, send_body
 from support.tenant_records import partial_uploads, rows_of, stored_objects
 
 pytestmark = of_the_local_engine  # uploads are refused before any engine is called
@@ -64,6 +65,58 @@ async def test_only_empty_files(limited: LimitedProject) -> None:
     answer = await limited.tenant.upload(limited.project, ("a.txt", b""), ("b.txt", b""))
     await limited.refused(answer, 422, "empty_file")
     assert answer.json()["filenames"] == ["a.txt", "b.txt"]
+
+
+GUIDE = file_part("guide.txt", b"Some text.")
+
+
+@pytest.mark.parametrize(
+    ("sent", "place"),
+    [
+        (b"year=2024", None),
+        (b"[" * 4000, None),
+        (b"\xff", None),
+        (b"[]", "attributes"),
+        (b"null", "attributes"),
+        (b'{"": 1}', "attributes."),
+        (b'{"%s": 1}' % (b"k" * 65), "attributes.k"),
+        (b'{"year": null}', "attributes.year"),
+        (b'{"year": {"from": 1}}', "attributes.year"),
+        (b'{"year": [1]}', "attributes.year"),
+        (b'{"year": NaN}', "attributes.year"),
+        (b'{"year": 1e999}', "attributes.year"),
+        (b'{"year": 1%s}' % (b"0" * 400), "attributes.year"),
+        (b'{"title": "%s"}' % (b"v" * 513), "attributes.title"),
+        (b'{"title": "\\u0000"}', None),
+        (b'{"\\ud800": 1}', None),
+        (json.dumps({str(number): number for number in range(17)}).encode(), "attributes"),
+    ],
+)
+async def test_wrong_attributes(limited: LimitedProject, sent: bytes, place: str | None) -> None:
+    attributes = field_part("attributes", sent)
+    for parts in ([attributes, GUIDE], [GUIDE, attributes]):
+        answer = await send_body(limited.tenant, limited.project, WatchedBody(*parts, LAST_BOUNDARY))
+        await limited.refused(answer, 422, "invalid_attributes")
+        if place is None:
+            assert "errors" not in answer.json()
+        else:
+            assert answer.json()["detail"].startswith(place)
+            assert {error["loc"][0] for error in answer.json()["errors"]} == {"attributes"}
+    assert (await limited.tenant.get("/limits/current")).json()["usage"]["chars_uploaded"] == 0
+
+
+async def test_wrong_attributes_before_the_files_end_the_reading(limited: LimitedProject) -> None:
+    body = WatchedBody(field_part("attributes", b"[]"), GUIDE, *[file_part("more.txt", b"x")] * 9, LAST_BOUNDARY)
+    await limited.refused(await send_body(limited.tenant, limited.project, body), 422, "invalid_attributes")
+    assert body.taken < 4
+
+
+async def test_attributes_sent_twice(limited: LimitedProject) -> None:
+    attributes = field_part("attributes", b"{}")
+    for parts in ([attributes, attributes, GUIDE], [attributes, GUIDE, attributes]):
+        answer = await send_body(limited.tenant, limited.project, WatchedBody(*parts, LAST_BOUNDARY))
+        await limited.refused(answer, 422, "repeated_field")
+        assert answer.json()["field"] == "attributes"
 
 
 async def test_a_file_over_the_limit_is_cut_while_it_streams(limited: LimitedProject) -> None:

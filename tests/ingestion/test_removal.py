@@ -147,6 +147,9 @@ async def test_removing_the_last_one_leaves_a_receipt_and_nothing_else(
         "conversations": 0,
         "messages": 0,
         "provider_objects": provider_objects,
+        "projects": 0,
+        "exports": 0,
+        "other_rows": 0,
     }
     assert (row["storage_key"], row["document_id"]) == (None, None)
     listed = (await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]

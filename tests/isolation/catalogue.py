@@ -22,14 +22,31 @@ SHARED_TABLES = {
     **{name: reason for each in contracts().values() for name, reason in each.shared_tables.items()},
 }
 # functions that do not run with their caller's rights, and the role with whose rights they run
-DEFINER_FUNCTIONS = {"search_lexical(uuid,integer[],sparsevec,integer)": "ignite_search"}
+DEFINER_FUNCTIONS = {
+    "search_lexical(uuid,integer[],sparsevec,integer)": "ignite_search",
+    "search_lexical_within(uuid,integer[],sparsevec,integer,uuid[],integer)": "ignite_search",
+    **dict.fromkeys(
+        (
+            "erase_events(uuid,integer)",
+            "erase_ledger(uuid,integer)",
+            "remove_old_events(timestamp with time zone,integer)",
+        ),
+        "ignite_retention",
+    ),
+}
 # unique indexes over the rows of all tenants, with the reason why they reveal nothing
 GLOBALLY_UNIQUE: dict[str, str] = {}
 # tables with a policy for ignite_operator, besides the two that every table has for ignite_tenant and ignite_system
 OPERATED = ("audit_events", "subscriptions", "tenants")
+OF_TENANTS = "(kind = 'tenant'::text)"
 OTHER_POLICIES = {
     **{(table, "ignite_search"): ("SELECT", "PERMISSIVE", "true", None) for table in ("chunks", "documents")},
     **{(table, "ignite_operator"): ("ALL", "PERMISSIVE", "true", "true") for table in OPERATED},
+    ("deletions", "ignite_operator"): ("SELECT", "PERMISSIVE", OF_TENANTS, None),
+    ("deletions", "ignite_retention"): ("SELECT", "PERMISSIVE", "true", None),
+    **{
+        (table, "ignite_retention"): ("ALL", "PERMISSIVE", "true", "true") for table in ("audit_events", "usage_ledger")
+    },
 }
 # tables that lose their rows of deleted projects, and a part of the policy's condition
 HIDDEN = {
@@ -224,7 +241,8 @@ async def no_privilege_goes_past_the_policies(connection: AsyncConnection) -> li
     return await _faults(
         connection,
         "SELECT r.role || ' may ' || p.privilege || ' ' || c.relname FROM pg_class c, "
-        "unnest(ARRAY['ignite_tenant', 'ignite_system', 'ignite_search', 'ignite_operator']) r (role), "
+        "unnest(ARRAY['ignite_tenant', 'ignite_system', 'ignite_operator', 'ignite_search', 'ignite_retention']) "
+        "r (role), "
         "unnest(ARRAY['TRUNCATE', 'REFERENCES', 'TRIGGER']) p (privilege) "
         "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') "
         "AND has_table_privilege(r.role, c.oid, p.privilege) "

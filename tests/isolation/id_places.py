@@ -49,15 +49,26 @@ def places(operation: Operation) -> list[Place]:
     return [place for place in found if place.name not in SHARED_IDS]
 
 
-def _in_body(schema: dict[str, Any], where: Any, path: tuple[str, ...] = ()) -> Iterator[Place]:
+def _in_body(
+    schema: dict[str, Any], where: Any, path: tuple[str, ...] = (), around: frozenset[str] = frozenset()
+) -> Iterator[Place]:
+    """Yield the places in a body. `around` has the titles of the models around: one that holds itself is read once."""
     for choice in _choices(schema):
+        title = choice.get("title", "")
+        if title in around:
+            continue
+        inside = around | {title}
         for name, field in choice.get("properties", {}).items():
             if _takes_an_id(name, field):
                 yield Place(where, name, name in choice.get("required", ()), (*path, name), _is_list(field))
-            elif any(list(_in_body(inner.get("items", {}), where)) for inner in _choices(field) if _is_list(inner)):
+            elif any(
+                list(_in_body(inner.get("items", {}), where, around=inside))
+                for inner in _choices(field)
+                if _is_list(inner)
+            ):
                 raise NotImplementedError(f"ids of objects in a list: {name}")
             else:
-                yield from _in_body(field, where, (*path, name))
+                yield from _in_body(field, where, (*path, name), inside)
 
 
 def _choices(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -121,7 +132,8 @@ def _add_body(made: dict[str, Any], operation: Operation, values: Mapping[Place,
                 _set(body, place, values.get(place))
         made["json"] = body
     elif operation.takes_files:
-        made["files"] = [("files", ("a.txt", b"A text of nobody's."))]
+        (field,) = content["multipart/form-data"]["schema"]["required"]
+        made["files"] = [(field, ("a.txt", b"A text of nobody's."))]
         made["data"] = {place.name: value for place, value in values.items() if place.where == "form"}
 
 

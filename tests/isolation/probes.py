@@ -19,8 +19,19 @@ from isolation.catalogue import HIDDEN, OPERATED, TenantTable
 
 DENIED = "42501"  # insufficient_privilege; a policy's refusal has the same code
 CONSTRAINT_CLASS = "23"  # SQLSTATEs that begin with this are violated constraints
-_A_CHUNK = "SELECT id, project_id, terms, lexical::text AS lexical FROM chunks ORDER BY id LIMIT 1"
+_A_CHUNK = "SELECT id, project_id, document_id, terms, lexical::text AS lexical FROM chunks ORDER BY id LIMIT 1"
+_RECORDS = "SELECT (SELECT count(*) FROM audit_events), (SELECT count(*) FROM usage_ledger)"
+_ERASED = (
+    "INSERT INTO deletions (tenant_id, id, kind, state, notified_at) VALUES (:tenant, :tenant, 'tenant', 'completed', "
+    "now())"
+)
 _SEARCH = "SELECT chunk_id FROM search_lexical(:project_id, :terms, CAST(:lexical AS text)::sparsevec, 10)"
+# in documents that are named, with a score for each chunk, and by the index of words
+_SEARCH_WITHIN = """
+SELECT chunk_id FROM unnest(ARRAY[0, 1000]) AS few, LATERAL search_lexical_within(
+    :project_id, :terms, CAST(:lexical AS text)::sparsevec, 10, ARRAY[CAST(:document_id AS uuid)], few
+)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +115,14 @@ async def the_system_sees_all(probed: ProbedDatabase) -> list[str]:
 async def operators_see_what_they_operate(probed: ProbedDatabase) -> list[str]:
     """Administrators must see tenants, subscriptions and the audit log.
 
-    Every other table must be refused, whatever its policies say.
+    Of deletions they must see those of whole tenants. Every other table must be refused, whatever its policies say.
     """
     faults = []
     async with undone_by_operator(probed.admin) as session:
         for table in probed.tables:
+            if table.name == "deletions":
+                faults += await _receipts_seen_wrongly(probed)
+                continue
             if table.name not in OPERATED:
                 if await sqlstate(session, f"SELECT 1 FROM {table.name}") != DENIED:
                     faults.append(f"{table.name}: read by ignite_operator")
@@ -116,6 +130,43 @@ async def operators_see_what_they_operate(probed: ProbedDatabase) -> list[str]:
             own = f"SELECT EXISTS (SELECT FROM {table.name} WHERE {table.key} = :owner)"
             if not await session.scalar(text(own), {"owner": probed.owner}):
                 faults.append(f"{table.name}: hidden from ignite_operator")
+    return faults
+
+
+async def _receipts_seen_wrongly(probed: ProbedDatabase) -> list[str]:
+    """Make the receipt of a whole tenant, and tell what an operator does not see of it or sees of others."""
+    erased = new_id()
+    async with probed.worker.system() as session:
+        await sqlstate(session, _ERASED, tenant=erased)
+    async with undone_by_operator(probed.admin) as session:
+        seen = set(await session.scalars(text("SELECT tenant_id FROM deletions")))
+    async with probed.worker.system() as session:
+        await session.execute(text("DELETE FROM deletions WHERE tenant_id = :tenant"), {"tenant": erased})
+    faults = [] if erased in seen else ["deletions: receipts of tenants hidden from ignite_operator"]
+    return faults + ["deletions: others read by ignite_operator" for tenant in seen if tenant == probed.owner]
+
+
+async def only_an_erased_tenant_loses_its_records(probed: ProbedDatabase) -> list[str]:
+    """The functions that remove events and entries must refuse any other tenant, and events of the last 30 days."""
+    if not {"audit_events", "usage_ledger", "deletions"} & {table.name for table in probed.tables}:
+        return []
+    faults = []
+    calls = ("SELECT erase_events(:owner, 1000)", "SELECT erase_ledger(:owner, 1000)")
+    async with probed.worker.system() as session:
+        for call in (*calls, "SELECT remove_old_events(now() - interval '29 days', 1)"):
+            values = {"owner": probed.owner} if ":owner" in call else {}
+            if await sqlstate(session, call, **values) != DENIED:
+                faults.append(f"{call}: not refused")
+        await sqlstate(session, _ERASED, tenant=probed.owner)
+        before = (await session.execute(text(_RECORDS))).one()
+        refused = [await sqlstate(session, call, owner=probed.owner) for call in calls]
+        after = (await session.execute(text(_RECORDS))).one()
+        faults += [
+            f"{call}: removes nothing of an erased tenant"
+            for call, state, *counts in zip(calls, refused, before, after, strict=True)
+            if state or counts[0] == counts[1]
+        ]
+        await session.rollback()
     return faults
 
 
@@ -180,16 +231,16 @@ async def a_deleted_project_is_hidden(probed: ProbedDatabase) -> list[str]:
 
 
 async def the_search_holds_the_tenant(probed: ProbedDatabase) -> list[str]:
-    """The search function must return only the tenant's visible chunks.
+    """The search functions must return only the tenant's visible chunks.
 
-    It reads with the rights of its owner, so the policies of its caller do not protect the rows.
+    They read with the rights of their owner, so the policies of its caller do not protect the rows.
     """
     async with undone(probed.api, probed.owner) as session:
         row = (await session.execute(text(_A_CHUNK))).mappings().first()
         if row is None:
             return ["search: no chunk"]
-        values = {name: row[name] for name in ("project_id", "terms", "lexical")}
-        faults = [] if await _finds(session, values) == [row["id"]] else ["search: the owner's chunk is not found"]
+        values = {name: row[name] for name in ("project_id", "document_id", "terms", "lexical")}
+        faults = [] if await _finds(session, values) == [row["id"]] * 3 else ["search: the owner's chunk is not found"]
         for value in ("", str(UUID(int=0))):
             await session.execute(text("SELECT set_config('app.tenant_id', :value, true)"), {"value": value})
             faults += [f"search: {value!r} finds a chunk" for _ in await _finds(session, values)]
@@ -203,7 +254,8 @@ async def the_search_holds_the_tenant(probed: ProbedDatabase) -> list[str]:
 
 
 async def _finds(session: AsyncSession, values: dict[str, object]) -> list[UUID]:
-    return list(await session.scalars(text(_SEARCH), values))
+    """Return what is found in all documents, and in one of them in two ways."""
+    return [found for search in (_SEARCH, _SEARCH_WITHIN) for found in await session.scalars(text(search), values)]
 
 
 Probe = Callable[[ProbedDatabase], Awaitable[list[str]]]
@@ -211,6 +263,7 @@ PROBES: tuple[Probe, ...] = (
     the_owner_sees_its_own,
     the_system_sees_all,
     operators_see_what_they_operate,
+    only_an_erased_tenant_loses_its_records,
     a_stranger_sees_and_changes_nothing,
     no_row_is_written_for_another,
     no_row_is_given_away,

@@ -54,6 +54,7 @@ FAULTS = {
     "CREATE FUNCTION peek() RETURNS bigint SECURITY DEFINER RETURN 1": "functions_run_as_their_caller",
     "ALTER FUNCTION search_lexical RESET search_path": "functions_run_as_their_caller",
     "GRANT EXECUTE ON FUNCTION search_lexical TO PUBLIC": "functions_run_as_their_caller",
+    "ALTER FUNCTION search_lexical_within RESET search_path": "functions_run_as_their_caller",
     "CREATE VIEW everything AS SELECT * FROM files": "views_run_as_their_caller",
     "GRANT TRUNCATE ON files TO ignite_tenant": "no_privilege_goes_past_the_policies",
     "GRANT SELECT ON plans TO PUBLIC": "no_privilege_goes_past_the_policies",
@@ -133,8 +134,13 @@ class TestApiLogin:
             for name in names:
                 assert await sqlstate(connection, f"SELECT 1 FROM {name}") == DENIED, name
                 assert await sqlstate(connection, f"DELETE FROM {name}") == DENIED, name
-            search = "SELECT * FROM search_lexical(gen_random_uuid(), '{1}', '{}/1048576', 1)"
-            assert await sqlstate(connection, search) == DENIED
+            for search in (
+                "SELECT * FROM search_lexical(gen_random_uuid(), '{1}', '{}/1048576', 1)",
+                "SELECT * FROM search_lexical_within(gen_random_uuid(), '{1}', '{}/1048576', 1, '{}', 1)",
+                "SELECT * FROM search_dense_within(gen_random_uuid(), '[1]', 1, '{}')",
+                "SELECT matching_documents(gen_random_uuid(), '{}', 'true', '{}')",
+            ):
+                assert await sqlstate(connection, search) == DENIED
 
     @pytest.mark.parametrize(
         "stronger", ["ignite_system", "ignite_search", "ignite_operator", "ignite_worker", "owner"]

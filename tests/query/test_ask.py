@@ -26,6 +26,7 @@ async def test_an_answer_has_the_documented_shape(
     assert cited == {
         "file_id": file["id"],
         "filename": "orchard.txt",
+        "version": 1,
         "quote": FACT,
         "page": None,
         "char_start": 0,

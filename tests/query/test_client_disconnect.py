@@ -12,7 +12,7 @@ import httpx2
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
-from fastapi_ignite.rag.engine import AnswerEvent, FoundPassage, RagEngine, TokenUsage
+from fastapi_ignite.rag.engine import AnswerEvent, AttributeCondition, FoundPassage, RagEngine, TokenUsage
 from support.http_clients import TenantClient, client_for
 from support.interrupted_engines import InterruptedEngine
 from support.tenant_records import counter, rows_of
@@ -30,19 +30,34 @@ class SlowEngine(InterruptedEngine):
         self.stopped = False
 
     async def ask(
-        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        *,
+        stream: bool = False,
+        within: AttributeCondition | None = None,
     ) -> AsyncGenerator[AnswerEvent]:
         usage.tokens_in += self._spent
         await self._be_left()
-        async with aclosing(super().ask(tenant_id, project_id, question, usage, stream=stream)) as events:
+        asking = super().ask(tenant_id, project_id, question, usage, stream=stream, within=within)
+        async with aclosing(asking) as events:
             async for event in events:
                 yield event
 
     async def search(
-        self, tenant_id: UUID, project_id: UUID, query: str, limit: int, *, per_document: int | None = None
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        query: str,
+        limit: int,
+        *,
+        within: AttributeCondition | None = None,
+        per_document: int | None = None,
     ) -> Sequence[FoundPassage]:
         await self._be_left()
-        return await super().search(tenant_id, project_id, query, limit, per_document=per_document)
+        return await super().search(tenant_id, project_id, query, limit, within=within, per_document=per_document)
 
     async def _be_left(self) -> None:
         self._left.set()

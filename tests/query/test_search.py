@@ -8,6 +8,7 @@ from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.http.state import AppState
 from fastapi_ignite.infra.db import Database
+from fastapi_ignite.query.service import MOST_SEARCHES
 from query.library import Library
 from support import sample_files
 from support.both_engines import of_the_local_engine
@@ -37,6 +38,7 @@ async def test_a_result_has_the_documented_shape(tenant: TenantClient, project: 
             {
                 "file_id": file["id"],
                 "filename": "orchard.txt",
+                "version": 1,
                 "text": FACT,
                 "page": None,
                 "char_start": 0,
@@ -158,11 +160,29 @@ async def test_a_file_removed_while_it_is_found_does_not_leave(
     assert gone["filename"] == "orchard.txt"
 
     async def remove_the_best() -> None:
-        await remove(tenant, project, gone["file_id"])
+        if len((await tenant.get(f"/ingestion/projects/{project}/files")).json()["files"]) == 2:
+            await remove(tenant, project, gone["file_id"])
 
     async with interrupted(tenant, engine_settings, state, remove_the_best) as (caller, _):
         results = (await caller.search(project, "nine apple trees")).json()["results"]
     assert [found["file_id"] for found in results] == [upload.json()["files"][0]["id"]]
+
+
+async def test_a_search_gives_up_when_files_are_removed_again_and_again(
+    tenant: TenantClient, project: str, engine_settings: Settings, state: AppState
+) -> None:
+    for number in range(MOST_SEARCHES):
+        await tenant.upload(project, (f"{number}.txt", f"{FACT} Note {number}.".encode()))
+
+    async def remove_all_that_is_found() -> None:
+        (found, *_) = (await tenant.search(project, QUERY)).json()["results"]
+        await remove(tenant, project, found["file_id"])
+
+    async with interrupted(tenant, engine_settings, state, remove_all_that_is_found) as (caller, _):
+        answer = await caller.search(project, QUERY)
+    assert (answer.status_code, answer.json()["code"]) == (503, "sources_changed")
+    assert answer.headers["Retry-After"] == "1"
+    assert len((await tenant.search(project, QUERY)).json()["results"]) == 1
 
 
 async def test_unknown_and_foreign_projects_are_one_404(

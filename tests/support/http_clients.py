@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -165,31 +165,50 @@ class TenantClient:
         merged = {**self.headers, **(headers or {})}
         return await self.http.post(path, headers=merged, **options)  # type: ignore[arg-type]  # passed on as is
 
+    async def put(self, path: str, headers: dict[str, str] | None = None, **options: object) -> httpx2.Response:
+        merged = {**self.headers, **(headers or {})}
+        return await self.http.put(path, headers=merged, **options)  # type: ignore[arg-type]  # passed on as is
+
     async def patch(self, path: str, **options: object) -> httpx2.Response:
         return await self.http.patch(path, headers=self.headers, **options)  # type: ignore[arg-type]  # passed on as is
 
     async def delete(self, path: str, **options: object) -> httpx2.Response:
         return await self.http.delete(path, headers=self.headers, **options)  # type: ignore[arg-type]  # as is
 
-    async def upload(self, project_id: str, *files: tuple[str, bytes], wait_seconds: int = 30) -> httpx2.Response:
+    async def upload(
+        self,
+        project_id: str,
+        *files: tuple[str, bytes],
+        wait_seconds: int = 30,
+        attributes: Mapping[str, object] | None = None,
+        **options: object,
+    ) -> httpx2.Response:
         """Upload files, and wait until they are processed or `wait_seconds` have passed."""
         return await self.post(
             f"/ingestion/projects/{project_id}/upload_and_attach",
             params={"wait_seconds": wait_seconds},
             files=[("files", file) for file in files],
+            data={} if attributes is None else {"attributes": json.dumps(attributes)},
+            **options,  # type: ignore[arg-type]  # passed on as is
         )
 
-    async def ask(self, project_id: str, question: str, **options: object) -> httpx2.Response:
-        return await self.post("/query/ask", json={"project_id": project_id, "question": question}, **options)  # type: ignore[arg-type]  # passed on as is
+    async def ask(
+        self, project_id: str, question: str, *, filters: Mapping[str, Any] | None = None, **options: object
+    ) -> httpx2.Response:
+        body = {"project_id": project_id, "question": question, **({"filters": filters} if filters else {})}
+        return await self.post("/query/ask", json=body, **options)  # type: ignore[arg-type]  # passed on as is
 
     async def search(self, project_id: str, query: str, **wanted: object) -> httpx2.Response:
         """Search a project; `wanted` holds further fields of the request body."""
         return await self.post("/query/search", json={"project_id": project_id, "query": query, **wanted})
 
     @asynccontextmanager
-    async def stream(self, project_id: str, question: str) -> AsyncGenerator[EventReader]:
-        """Ask a question, and yield a reader of the streamed answer; at the end the client disconnects."""
-        body = {"project_id": project_id, "question": question, "stream": True}
+    async def stream(self, project_id: str, question: str, **wanted: object) -> AsyncGenerator[EventReader]:
+        """Ask a question, and yield a reader of the streamed answer; at the end the client disconnects.
+
+        `wanted` holds further fields of the request body.
+        """
+        body = {"project_id": project_id, "question": question, "stream": True, **wanted}
         async with self.http.stream("POST", "/query/ask", json=body, headers=self.headers) as answer:
             yield EventReader(answer)
 

@@ -12,6 +12,7 @@ from fastapi_ignite.http.state import AppState
 from fastapi_ignite.rag.engine import (
     Answer,
     AnswerEvent,
+    AttributeCondition,
     DocumentSource,
     Final,
     FoundPassage,
@@ -65,20 +66,35 @@ class InterruptedEngine:
         return document
 
     async def ask(
-        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        *,
+        stream: bool = False,
+        within: AttributeCondition | None = None,
     ) -> AsyncGenerator[AnswerEvent]:
         await self._asked()
         self.answers += 1
-        async with aclosing(self._inner.ask(tenant_id, project_id, question, usage, stream=stream)) as events:
+        asking = self._inner.ask(tenant_id, project_id, question, usage, stream=stream, within=within)
+        async with aclosing(asking) as events:
             async for event in events:
                 if isinstance(event, Final):
                     await self._answered()
                 yield event
 
     async def search(
-        self, tenant_id: UUID, project_id: UUID, query: str, limit: int, *, per_document: int | None = None
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        query: str,
+        limit: int,
+        *,
+        within: AttributeCondition | None = None,
+        per_document: int | None = None,
     ) -> Sequence[FoundPassage]:
-        found = await self._inner.search(tenant_id, project_id, query, limit, per_document=per_document)
+        found = await self._inner.search(tenant_id, project_id, query, limit, within=within, per_document=per_document)
         await self._answered()
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import httpx2
@@ -17,6 +18,11 @@ def file_part(name: str, content: bytes) -> bytes:
     """Return the part of one file in the field `files`."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
     return head.encode() + content + b"\r\n"
+
+
+def field_part(name: str, value: bytes) -> bytes:
+    """Return the part of a field that is no file."""
+    return f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + value + b"\r\n"
 
 
 class WatchedBody:
@@ -43,3 +49,12 @@ async def send_body(
         headers={**HEADERS, **(headers or {})},
         params=params,
     )
+
+
+async def paused_body(begun: asyncio.Event, go_on: asyncio.Event) -> AsyncGenerator[bytes]:
+    """Yield most of a file, tell so, and wait before the end."""
+    whole = file_part("a.txt", b"a" * 70_000 + b"the end")
+    yield whole[:-20]
+    begun.set()
+    await go_on.wait()
+    yield whole[-20:] + LAST_BOUNDARY

@@ -19,17 +19,26 @@ from fastapi_ignite.rag.local.engine import LocalEngine
 from fastapi_ignite.rag.local.fusion import Candidate, fuse
 from support.interrupted_engines import answer_of
 
-COUNTS = """
-SELECT (SELECT chunk_count FROM rag_indexes WHERE project_id = :project),
-    (SELECT count(*) FROM chunks WHERE project_id = :project),
-    (SELECT count(*) FROM (
-        (SELECT term, df FROM term_stats WHERE project_id = :project AND df <> 0
-         EXCEPT ALL SELECT term, count(*) FROM chunks, unnest(terms) AS term WHERE project_id = :project GROUP BY term)
-        UNION ALL
-        (SELECT term, count(*) FROM chunks, unnest(terms) AS term WHERE project_id = :project GROUP BY term
-         EXCEPT ALL SELECT term, df FROM term_stats WHERE project_id = :project AND df <> 0)
-    ) AS difference)
-"""
+PARTS = "document_parts AS p JOIN documents AS d ON d.id = p.document_id AND d.project_id = :project"
+COUNTS = f"""
+WITH held AS (
+    SELECT term, sum(chunks) AS df, sum(parts) AS part_df FROM (
+        SELECT term, 1 AS chunks, 0 AS parts FROM chunks, unnest(terms) AS term WHERE project_id = :project
+        UNION ALL SELECT term, 0, 1 FROM {PARTS}, unnest(p.terms) AS term
+    ) AS each GROUP BY term
+), stored AS (
+    SELECT term, df, part_df FROM term_stats WHERE project_id = :project AND (df, part_df) <> (0, 0)
+)
+SELECT
+    (SELECT (chunk_count, chunk_terms, part_count, part_chunks, part_terms)::text FROM rag_indexes
+     WHERE project_id = :project),
+    (SELECT (c.count, c.terms, p.count, p.chunks, p.terms)::text FROM
+        (SELECT count(*), coalesce(sum(term_count), 0) AS terms FROM chunks WHERE project_id = :project) AS c,
+        (SELECT count(*), coalesce(sum(p.chunk_count), 0) AS chunks, coalesce(sum(p.term_count), 0) AS terms
+         FROM {PARTS}) AS p),
+    (SELECT count(*) FROM ((TABLE stored EXCEPT ALL TABLE held) UNION ALL (TABLE held EXCEPT ALL TABLE stored)) AS d),
+    (SELECT count(*) FROM chunks WHERE project_id = :project)
+"""  # noqa: S608  all parts are constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +111,9 @@ class RagProject:
             return [tuple(row) for row in result] if result.returns_rows else []  # type: ignore[attr-defined]
 
     async def assert_counts_are_exact(self, chunks: int | None = None) -> None:
-        """Check that `chunk_count` and every document frequency equal a recount."""
-        recorded, counted, differences = (await self.rows(COUNTS))[0]
-        assert (recorded, differences) == (counted, 0)
+        """Check that the sizes of the index and every document frequency equal a recount."""
+        recorded, recounted, differences, counted = (await self.rows(COUNTS))[0]
+        assert (recorded, differences) == (recounted, 0)
         if chunks is not None:
             assert counted == chunks
 

@@ -161,7 +161,7 @@ class QuotaMachine(RuleBasedStateMachine):
     def reserve_units(self, metric: Metric, amount: int, lifetime: int | None) -> UUID | None:
         window, today = self.window(metric), self.calendar.today
         held = sum(hold.amount for hold in self.holds.values() if hold.state == "held" and hold.window == window)
-        fits = self.used[window] + held + amount <= self.caps[metric]
+        fits = self.used[window] + held + amount <= self.caps[metric] or not amount
         reserved: list[UUID] = []
 
         async def reserve(usage: UsageService) -> None:

@@ -11,7 +11,7 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.core.api_key_format import key_digest, tenant_id_in_key
 from fastapi_ignite.core.audit_context import Actor
 from fastapi_ignite.core.config import Settings
-from fastapi_ignite.core.permissions import granted
+from fastapi_ignite.core.permissions import granted_to_key
 from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.core.security import Principal
 from fastapi_ignite.infra.db import Database
@@ -56,5 +56,5 @@ class ApiKeyAuthenticator:
         if key is None or not key.is_active(now):
             return None
         await self._uses.record(key, now, lambda: self._database.tenant(tenant_id))
-        principal = Principal(tenant_id, granted(key.role, key.scopes), Actor("api_key", str(key.id)))
+        principal = Principal(tenant_id, granted_to_key(key.role, key.scopes), Actor("api_key", str(key.id)))
         return _Known(principal, key.expires_at)

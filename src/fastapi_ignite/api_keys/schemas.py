@@ -62,7 +62,7 @@ class ApiKeyCreate(BaseModel):
     name: Name
     role: Role = Field(Role.MEMBER, description="Role that limits what the key may do.")
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] | None = Field(
-        None, description="Scopes that restrict the role. null means all scopes of the role."
+        None, description="Scopes that restrict the role. null means all scopes of the role, except `tenant:erase`."
     )
     expires_at: Annotated[AwareDatetime, BeforeValidator(_date_and_time), AfterValidator(_before_year_2200)] | None = (
         Field(None, description="Must have an offset, and be before the year 2200. null means never.")

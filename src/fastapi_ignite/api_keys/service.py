@@ -23,7 +23,7 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.core.api_key_format import key_digest, key_hint, new_tenant_key
 from fastapi_ignite.core.config import Settings
 from fastapi_ignite.core.ids import new_id
-from fastapi_ignite.core.permissions import InsufficientScopeError, granted
+from fastapi_ignite.core.permissions import InsufficientScopeError, granted_to_key
 from fastapi_ignite.core.security import Principal
 from fastapi_ignite.tenants.errors import TenantNotFoundError
 from fastapi_ignite.tenants.repository import TenantRepo
@@ -153,7 +153,7 @@ class ApiKeyService:
         return ApiKeyCreated.shown(key, secret)
 
     def _require_no_more_than_own(self, role: str, scopes: Sequence[str] | None) -> None:
-        missing = sorted(granted(role, scopes) - self._principal.scopes)
+        missing = sorted(granted_to_key(role, scopes) - self._principal.scopes)
         if missing:
             raise InsufficientScopeError(
                 "A key may not do more than the caller who creates or rotates it.",

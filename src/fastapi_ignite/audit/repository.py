@@ -1,17 +1,21 @@
-"""Queries of the audit log."""
+"""Queries of the audit log, and the calls of the database's functions that alone may remove events of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.audit.models import AdminEvent, AuditEvent
 
 E = TypeVar("E", AuditEvent, AdminEvent)
+_ERASE = text("SELECT erase_events(:tenant_id, :row_limit)")
+_REMOVE_OLD = text("SELECT remove_old_events(:before, :row_limit)")
+_COUNT = text("SELECT count(*) FROM audit_events WHERE tenant_id = :tenant_id")
 
 
 class AuditRepo:
@@ -39,3 +43,24 @@ class AuditRepo:
         if action is not None:
             statement = statement.where(model.action == action)
         return (await self._session.scalars(statement.order_by(model.id.desc()).limit(limit))).all()
+
+
+async def erase_events(session: AsyncSession, tenant_id: UUID, *, limit: int) -> int:
+    """Remove some events of a tenant that is being erased, and the personal data of those that stay. Return how many.
+
+    It needs a system transaction. The function of the database refuses any other tenant, and names what stays.
+    """
+    return int(await session.scalar(_ERASE, {"tenant_id": tenant_id, "row_limit": limit}) or 0)
+
+
+async def count_events(session: AsyncSession, tenant_id: UUID) -> int:
+    """Return the number of events of a tenant."""
+    return int(await session.scalar(_COUNT, {"tenant_id": tenant_id}) or 0)
+
+
+async def remove_old_events(session: AsyncSession, *, before: datetime, limit: int) -> int:
+    """Remove some events, of tenants and of the service, that are older. Return how many.
+
+    It needs a system transaction. The function of the database refuses a time within the last 30 days.
+    """
+    return int(await session.scalar(_REMOVE_OLD, {"before": before, "row_limit": limit}) or 0)

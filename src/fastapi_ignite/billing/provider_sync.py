@@ -43,6 +43,15 @@ class ProviderSync:
                 return count
             after = subscriptions[-1].tenant_id
 
+    async def tell(self, tenant_id: UUID) -> None:
+        """Send the subscription of one tenant now, if it has one. Raises what the provider raises."""
+        if not self._provider.collects:
+            return
+        async with self._database.system() as session:
+            subscription = await SubscriptionRepo(session, tenant_id).get()
+        if subscription is not None:
+            await self._provider.sync(_account(subscription, clock.today()))
+
     async def _sync(self, subscription: Subscription, seen_at: datetime) -> bool:
         today = clock.today()
         account = _account(subscription, today)

@@ -18,9 +18,11 @@ from fastapi_ignite.billing.terms import Terms
 from fastapi_ignite.infra.db import Database, FixedStatement
 
 _ACCESS = FixedStatement(f"""
-SELECT {COLUMNS}, tenant.suspended_at IS NOT NULL
-FROM tenants AS tenant LEFT JOIN ({TABLES}) ON s.tenant_id = tenant.id
-WHERE tenant.id = :tenant_id
+SELECT {COLUMNS}, tenant.suspended_at IS NOT NULL, deletion.id IS NOT NULL
+FROM (SELECT CAST(:tenant_id AS uuid) AS id) AS asked
+LEFT JOIN tenants AS tenant ON tenant.id = asked.id
+LEFT JOIN deletions AS deletion ON deletion.tenant_id = asked.id AND deletion.id = asked.id
+LEFT JOIN ({TABLES}) ON s.tenant_id = asked.id
 """)  # noqa: S608  all parts are constants
 WITH_PLANS = (joinedload(Subscription.stored_plan, innerjoin=True), joinedload(Subscription.pending_plan))
 
@@ -102,13 +104,14 @@ class SubscriptionRepo:
         return select(Subscription).where(Subscription.tenant_id == self._tenant_id)
 
 
-async def read_access(database: Database, tenant_id: UUID) -> tuple[SubscriptionRow | None, bool]:
-    """Return the tenant's subscription, and whether the tenant is suspended. An unknown tenant has neither."""
-    rows = await database.read(tenant_id, _ACCESS, {"tenant_id": tenant_id})
-    if not rows:
-        return None, False
-    subscription, (suspended,) = SubscriptionRow.of(rows[0])
-    return subscription, suspended
+async def read_access(database: Database, tenant_id: UUID) -> tuple[SubscriptionRow | None, bool, bool]:
+    """Return the tenant's subscription, and whether the tenant is suspended or erased. An unknown tenant has nothing.
+
+    A tenant is erased from the transaction on that inserts its deletion, also when nothing else is left of it.
+    """
+    (row,) = await database.read(tenant_id, _ACCESS, {"tenant_id": tenant_id})
+    subscription, (suspended, erased) = SubscriptionRow.of(row)
+    return subscription, suspended, erased
 
 
 async def claim_due(session: AsyncSession, *, day: date, limit: int) -> Sequence[Subscription]:

@@ -98,6 +98,12 @@ class BillingService:
             _require_served(subscription, today)
         return await self._store(subscription, subscription.terms.cancel(today), today)
 
+    async def end(self) -> None:
+        """End the subscription at once, if the tenant has one: it is erased."""
+        subscription, today = await self._subscriptions.lock(), clock.today()
+        if subscription is not None:
+            await self._store(subscription, subscription.terms.end(today), today)
+
     async def resume(self) -> ActiveSubscription:
         """Withdraw a cancellation or a scheduled change."""
         subscription, today = await self._locked(), clock.today()

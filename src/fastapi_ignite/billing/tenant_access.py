@@ -1,4 +1,4 @@
-"""Tells the HTTP layer what a tenant may do: its requests a minute, and whether it is suspended."""
+"""Tells the HTTP layer what a tenant may do: its requests a minute, and whether it is suspended or erased."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TenantAccessReader:
             self._remembered.forget_all()
 
     async def _look_up(self, tenant_id: UUID) -> TenantAccess:
-        subscription, suspended = await read_access(self._database, tenant_id)
+        subscription, suspended, erased = await read_access(self._database, tenant_id)
         active = ActiveSubscription.of(subscription, clock.today()) if subscription else None
         own = active.plan.rate_limit_rpm if active else None
-        return TenantAccess(rpm=own or self._default_rpm, suspended=suspended)
+        return TenantAccess(rpm=own or self._default_rpm, suspended=suspended, erased=erased)

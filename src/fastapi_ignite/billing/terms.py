@@ -173,6 +173,12 @@ class Terms:
         kept = self.keep(day)
         return replace(kept, ends_on=kept.billing_window(day).resets_on)
 
+    def end(self, day: date) -> Terms:
+        """Return the terms that are not served from this day on."""
+        if self.status(day) is SubscriptionStatus.EXPIRED:
+            return self
+        return replace(self.keep(day), ends_on=day)
+
     def keep(self, day: date) -> Terms:
         """Return the terms without an end and without a scheduled change."""
         return replace(self.on(day), pending=None, ends_on=None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,14 +92,30 @@ def ingest(
         raise typer.Exit(1)
 
 
+@contextmanager
+def _interruptible(run: IngestRun) -> Iterator[None]:
+    """Have Ctrl-C end the run also where Python drops the exception, as in a destructor or a callback."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        run.interrupt()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _carry_out(run: IngestRun, client: ApiClient, *, threads: int, wait: bool) -> bool:
     """Send and follow the files. Return whether Ctrl-C ended that."""
     try:
-        run.start(threads)
-        if wait:
-            run.follow()
-        else:
-            run.wait_until_sent()
+        with _interruptible(run):
+            run.start(threads)
+            if wait:
+                run.follow()
+            else:
+                run.wait_until_sent()
     except KeyboardInterrupt:
         run.stop(IgniteError("It was interrupted."))
         client.stop()

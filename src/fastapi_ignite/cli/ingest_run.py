@@ -56,6 +56,7 @@ class IngestRun:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._max_file_bytes: int | None = None
+        self._interrupted = False
         self.report = IngestReport()
         self.stopped_by: Exception | None = None
 
@@ -73,6 +74,7 @@ class IngestRun:
         stalled_at = time.monotonic() + STALL_SECONDS
         pause = FIRST_LOOK_SECONDS
         while True:
+            self._raise_if_interrupted()
             sending = any(thread.is_alive() for thread in self._threads)
             unfinished = self.report.next_batch()
             if unfinished is None and not sending:
@@ -96,7 +98,17 @@ class IngestRun:
         """Wait until every group was sent."""
         for thread in self._threads:
             while thread.is_alive():  # a join without an end would keep Ctrl-C waiting
+                self._raise_if_interrupted()
                 thread.join(FIRST_LOOK_SECONDS)
+
+    def interrupt(self) -> None:
+        """Have the main thread raise KeyboardInterrupt soon. A signal handler may call this."""
+        self._interrupted = True
+
+    def _raise_if_interrupted(self) -> None:
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
 
     def stop(self, error: Exception) -> None:
         """Begin no upload any more. Files that were not sent yet are reported with this error."""

@@ -32,6 +32,7 @@ from fastapi_ignite.core.sections import (
     BillingSettings,
     CacheSettings,
     CorsSettings,
+    FileSettings,
     IgniteSettings,
     JwtSettings,
     RateLimitSettings,
@@ -70,6 +71,7 @@ class Settings(BaseModel):
     embedding: EmbeddingSettings
     vector_index: VectorIndexSettings
     upload: UploadSettings
+    files: FileSettings
     storage: StorageSettings
     s3: S3Settings
     ignite: IgniteSettings

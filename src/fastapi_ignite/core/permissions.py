@@ -22,6 +22,7 @@ class Scope(StrEnum):
 
     TENANT_READ = "tenant:read"
     TENANT_WRITE = "tenant:write"
+    TENANT_ERASE = "tenant:erase"
     PROJECTS_READ = "projects:read"
     PROJECTS_WRITE = "projects:write"
     FILES_READ = "files:read"
@@ -61,10 +62,12 @@ _MEMBER = _VIEWER | {Scope.PROJECTS_WRITE, Scope.FILES_WRITE, Scope.MESSAGES_WRI
 ALL_SCOPES = frozenset(Scope)
 ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = {
     Role.OWNER: ALL_SCOPES,
-    Role.ADMIN: ALL_SCOPES - {Scope.BILLING_WRITE},
+    Role.ADMIN: ALL_SCOPES - {Scope.BILLING_WRITE, Scope.TENANT_ERASE},
     Role.MEMBER: _MEMBER,
     Role.VIEWER: _VIEWER,
 }
+# An API key has these only if its list of scopes names them: many keys have the role of an owner and no list.
+_ONLY_IF_NAMED = frozenset({Scope.TENANT_ERASE})
 
 
 def known_scopes(names: Collection[str]) -> frozenset[Scope]:
@@ -80,3 +83,12 @@ def granted(role: str, scopes: Collection[str] | None) -> frozenset[Scope]:
     """
     allowed = ROLE_SCOPES[Role(role)]
     return allowed if scopes is None else allowed & known_scopes(scopes)
+
+
+def granted_to_key(role: str, scopes: Collection[str] | None) -> frozenset[Scope]:
+    """Return the scopes of an API key. What destroys everything is never granted by the role alone.
+
+    Raises:
+        ValueError: the role is unknown.
+    """
+    return granted(role, scopes) - (_ONLY_IF_NAMED if scopes is None else frozenset())

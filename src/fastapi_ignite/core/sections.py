@@ -16,6 +16,8 @@ from fastapi_ignite import __version__
 
 DEVELOPMENT_SECRET = "change-me"  # noqa: S105  the seed's development secret; production refuses it
 ORIGIN = re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+")
+# earlier versions of a file whose bytes are kept
+VERSIONS_KEPT = 5
 COST = re.compile(r"(?P<operation>\w+)=(?P<units>[1-9][0-9]{0,3})")
 
 
@@ -279,8 +281,29 @@ class RetentionSettings(Section):
         ge=0,
         le=3650,
         description="Days that ended reservations of units are kept. 0 keeps them for ever. The usage ledger, which "
-        "says what was counted, is always kept.",
+        "says what was counted, is kept as long as the tenant.",
     )
+    audit_days: int = Field(
+        400,
+        ge=0,
+        le=36_500,
+        description="Days that events of the audit are kept, 30 at least. 0 keeps them for ever.",
+    )
+    receipt_days: int = Field(
+        1095,
+        ge=0,
+        le=36_500,
+        description="Days that receipts of completed deletions are kept, 2 at least. 0 keeps them for ever. The "
+        "tokens of an erased tenant are refused as such for as long.",
+    )
+
+    @field_validator("audit_days", "receipt_days")
+    @classmethod
+    def _is_not_too_short(cls, value: int, info: ValidationInfo) -> int:
+        least = 30 if info.field_name == "audit_days" else 2
+        if 0 < value < least:
+            raise ValueError(f"must be 0 or at least {least}")
+        return value
 
 
 class UploadSettings(Section):
@@ -312,6 +335,18 @@ class UploadSettings(Section):
     def in_flight_bytes(self) -> int:
         """Return the limit of the bytes that a tenant may upload at the same time."""
         return self.max_in_flight_bytes or 2 * self.max_request_bytes
+
+
+class FileSettings(Section):
+    """What is kept of files."""
+
+    model_config = SettingsConfigDict(env_prefix="FILE_")
+    versions_kept: int = Field(
+        VERSIONS_KEPT,
+        ge=0,
+        le=100,
+        description="Earlier versions of a file whose bytes are kept, so that they can be restored.",
+    )
 
 
 class IgniteSettings(Section):

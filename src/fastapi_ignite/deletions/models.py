@@ -19,6 +19,7 @@ class Kind(StrEnum):
 
     FILE = "file"
     PROJECT = "project"
+    TENANT = "tenant"
 
 
 class DeletionState(StrEnum):
@@ -29,18 +30,22 @@ class DeletionState(StrEnum):
 
 
 class Deletion(Leased, Timestamped, Base):
-    """The deletion of a file or a project, which nobody sees any more when this row is committed.
+    """The deletion of a file, a project or a tenant, which nobody sees any more when this row is committed.
 
-    `id` is the id of what is deleted: a thing has one receipt, however often it is deleted. The numbers say what was
-    removed so far. `document_id` is the document that goes with a file, or None if another file has the same document.
+    `id` is the id of what is deleted: a thing has one receipt, however often it is deleted. The row of a tenant, whose
+    `id` is its `tenant_id`, stays when nothing else of it does. The numbers say what was removed so far; `other_rows`
+    are those that no other number counts, and `kept_events` the events that the audit keeps of an erased tenant.
+    `document_id` is the document that goes with a file, or None if another file has the same document.
     `provider_ids` lists the first objects that were removed at a provider, and `provider_objects` counts all of them.
     """
 
     __tablename__ = "deletions"
     __table_args__ = (
-        CheckConstraint("kind IN ('file', 'project')", name="kind"),
+        CheckConstraint("kind IN ('file', 'project', 'tenant')", name="kind"),
         CheckConstraint("state IN ('in_progress', 'completed')", name="state"),
         Index("ix_deletions_unfinished", "lease_until", postgresql_where=text("state = 'in_progress'")),
+        Index("ix_deletions_completed_at", "completed_at", postgresql_where=text("state = 'completed'")),
+        Index("ix_deletions_tenants", "tenant_id", postgresql_where=text("kind = 'tenant'")),
     )
 
     kind: Mapped[str]
@@ -52,5 +57,9 @@ class Deletion(Leased, Timestamped, Base):
     conversations: Mapped[int] = mapped_column(BigInteger, server_default="0")
     messages: Mapped[int] = mapped_column(BigInteger, server_default="0")
     provider_objects: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    projects: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    exports: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    other_rows: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    kept_events: Mapped[int] = mapped_column(BigInteger, server_default="0")
     provider_ids: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     completed_at: Mapped[datetime | None]

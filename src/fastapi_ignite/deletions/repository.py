@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, literal, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import ColumnElement, delete, func, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Text
 
 from fastapi_ignite.core import clock
@@ -23,19 +25,17 @@ class DeletionRepo(LeasedRepo[Deletion]):
     model = Deletion
     unfinished = (DeletionState.IN_PROGRESS,)
 
-    async def begin(self, kind: Kind, target_id: UUID, *, project_id: UUID, document_id: UUID | None = None) -> None:
+    async def begin_once(self, kind: Kind, target_id: UUID) -> bool:
+        """Start a deletion. Return False if it was started before; this waits for a transaction that does it now."""
+        statement = self._insert(kind, target_id).on_conflict_do_nothing().returning(Deletion.id)
+        return (await self.session.execute(statement)).first() is not None
+
+    async def begin(
+        self, kind: Kind, target_id: UUID, *, project_id: UUID | None = None, document_id: UUID | None = None
+    ) -> None:
         """Start a deletion, or start it again if more is to be removed now. A worker that runs it loses its attempt."""
         now = clock.now()
-        statement = insert(Deletion).values(
-            tenant_id=self._tenant_id,
-            id=target_id,
-            kind=kind,
-            project_id=project_id,
-            document_id=document_id,
-            state=DeletionState.IN_PROGRESS,
-            notified_at=now,
-            created_at=now,
-        )
+        statement = self._insert(kind, target_id, project_id=project_id, document_id=document_id)
         await self.session.execute(
             statement.on_conflict_do_update(
                 index_elements=[Deletion.tenant_id, Deletion.id],
@@ -50,6 +50,18 @@ class DeletionRepo(LeasedRepo[Deletion]):
                     "updated_at": now,
                 },
             )
+        )
+
+    def _insert(self, kind: Kind, target_id: UUID, **columns: UUID | None) -> Insert:
+        now = clock.now()
+        return insert(Deletion).values(
+            tenant_id=self._tenant_id,
+            id=target_id,
+            kind=kind,
+            state=DeletionState.IN_PROGRESS,
+            notified_at=now,
+            created_at=now,
+            **columns,
         )
 
     async def add_counts(self, deletion: Deletion, **counts: int) -> None:
@@ -94,14 +106,16 @@ class DeletionRepo(LeasedRepo[Deletion]):
 
     async def complete_files_of(self, project_id: UUID) -> None:
         """End the deletions of single files of a project that is removed as a whole."""
+        await self._complete_where(Deletion.project_id == project_id, Deletion.kind == Kind.FILE)
+
+    async def complete_parts(self) -> None:
+        """End the deletions of files and projects of a tenant that is erased as a whole. Their workers stop."""
+        await self._complete_where(Deletion.kind != Kind.TENANT)
+
+    async def _complete_where(self, *conditions: ColumnElement[bool]) -> None:
         await self.session.execute(
             update(Deletion)
-            .where(
-                Deletion.tenant_id == self._tenant_id,
-                Deletion.project_id == project_id,
-                Deletion.kind == Kind.FILE,
-                Deletion.state == DeletionState.IN_PROGRESS,
-            )
+            .where(Deletion.tenant_id == self._tenant_id, Deletion.state == DeletionState.IN_PROGRESS, *conditions)
             .values(
                 state=DeletionState.COMPLETED,
                 attempt=Deletion.attempt + 1,
@@ -112,8 +126,14 @@ class DeletionRepo(LeasedRepo[Deletion]):
         )
 
     async def get(self, deletion_id: UUID) -> Deletion | None:
-        """Return the deletion, or None."""
-        return await self.session.get(Deletion, (self._tenant_id, deletion_id))
+        """Return the deletion, or None. Of an erased tenant there is only its own."""
+        statement = select(Deletion).where(
+            Deletion.tenant_id == self._tenant_id, Deletion.id.in_({deletion_id, self._tenant_id})
+        )
+        found = {row.id: row for row in await self.session.scalars(statement.execution_options(populate_existing=True))}
+        if self._tenant_id in found and deletion_id != self._tenant_id:
+            return None
+        return found.get(deletion_id)
 
     async def page(self, *, limit: int, after: UUID | None) -> Sequence[Deletion]:
         """Return a page ordered by id."""
@@ -121,3 +141,20 @@ class DeletionRepo(LeasedRepo[Deletion]):
         if after is not None:
             statement = statement.where(Deletion.id > after)
         return (await self.session.scalars(statement)).all()
+
+
+async def remove_old_receipts(session: AsyncSession, *, before: datetime, limit: int) -> int:
+    """Remove receipts of deletions that were completed before then. Return their number.
+
+    This needs a system transaction.
+    """
+    old = (
+        select(Deletion.tenant_id, Deletion.id)
+        .where(Deletion.state == DeletionState.COMPLETED, Deletion.completed_at < before)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("old")
+    )
+    place = tuple_(Deletion.tenant_id, Deletion.id)
+    removed = delete(Deletion).where(place == tuple_(old.c.tenant_id, old.c.id)).returning(Deletion.id)
+    return len((await session.scalars(removed)).all())

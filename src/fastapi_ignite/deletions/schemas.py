@@ -26,9 +26,21 @@ _EXAMPLE: dict[str, Any] = {
         "conversations": 3,
         "messages": 18,
         "provider_objects": 0,
+        "projects": 1,
+        "exports": 0,
+        "other_rows": 0,
     },
+    "kept_events": 0,
     "provider_ids": [],
     "last_error": None,
+}
+
+_TENANT_EXAMPLE: dict[str, Any] = {
+    **_EXAMPLE,
+    "id": "2cb9e69e-6fe7-4f5c-8f4d-5a9c6a2bd5d4",
+    "kind": "tenant",
+    "project_id": None,
+    "kept_events": 5,
 }
 
 
@@ -40,7 +52,7 @@ class DeletionError(BaseModel):
 
 
 class Removed(BaseModel):
-    """These counts say what was removed so far. `bytes` are those of uploaded files in storage."""
+    """These counts say what was removed so far. `bytes` are those of uploaded files and of archives in storage."""
 
     files: int
     chunks: int
@@ -48,22 +60,33 @@ class Removed(BaseModel):
     conversations: int
     messages: int
     provider_objects: int
+    projects: int
+    exports: int
+    other_rows: int = Field(description="Rows of an erased tenant that no other number counts.")
 
 
 class DeletionRead(BaseModel):
     """The receipt of a deletion. Its `id` is the id of what was deleted, which nobody sees any more."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{**_EXAMPLE, "state": "in_progress", "completed_at": None}, _EXAMPLE]}
+        json_schema_extra={
+            "examples": [
+                {**_EXAMPLE, "state": "in_progress", "completed_at": None},
+                _EXAMPLE,
+                {**_TENANT_EXAMPLE, "state": "in_progress", "completed_at": None},
+                _TENANT_EXAMPLE,
+            ]
+        }
     )
 
     id: UUID
-    kind: Literal["file", "project"]
-    project_id: UUID | None = Field(description="The project, or the project of the file.")
+    kind: Literal["file", "project", "tenant"]
+    project_id: UUID | None = Field(description="The project, or the project of the file. null for a tenant.")
     state: Literal["in_progress", "completed"]
     requested_at: datetime
     completed_at: datetime | None
     removed: Removed
+    kept_events: int = Field(description="Events that the audit keeps of an erased tenant, without personal data.")
     provider_ids: list[str] = Field(description="Ids of objects that were removed at a provider, 1,000 at most.")
     last_error: DeletionError | None
 
@@ -80,6 +103,7 @@ class DeletionRead(BaseModel):
                 "requested_at": deletion.created_at,
                 "completed_at": deletion.completed_at,
                 "removed": counts,
+                "kept_events": deletion.kept_events,
                 "provider_ids": deletion.provider_ids,
                 "last_error": deletion.last_error,
             }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, TableClause, column, table
+from sqlalchemy import ColumnElement, TableClause, column, select, table
 from sqlalchemy.dialects.postgresql import JSONB
 
 
@@ -32,6 +32,9 @@ def _table(name: str, *columns: str, json: tuple[str, ...] = ()) -> TableClause:
 
 LONGEST_EXTENSION = 10
 TIMES = ("created_at", "updated_at")
+_REMOVED = ("deleting", "deleted")
+_PRESENT = table("files", column("id"), column("state")).alias("present")
+_NOT_REMOVED = select(_PRESENT.c.id).where(_PRESENT.c.state.not_in(_REMOVED))
 
 SECTIONS = (
     ExportSection("tenant", _table("tenants", "id", "name", "plan_id", "billing_cycle", *TIMES), tenant_column="id"),
@@ -86,6 +89,7 @@ SECTIONS = (
             "messages",
             "provider_objects",
             "provider_ids",
+            "projects",
             "completed_at",
             *TIMES,
         ),
@@ -106,11 +110,34 @@ SECTIONS = (
             "char_count",
             "deduplicated",
             "last_error",
+            "attributes",
             "completed_at",
+            "version",
+            "uploaded_at",
+            "uploaded_by",
             *TIMES,
-            json=("last_error",),
+            json=("last_error", "attributes", "uploaded_by"),
         ),
-        conditions=(column("state").not_in(("deleting", "deleted")),),
+        conditions=(column("state").not_in(_REMOVED), column("version_of").is_(None)),
+    ),
+    ExportSection(
+        "file_versions",
+        _table(
+            "files",
+            "tenant_id",
+            "id",
+            "version_of",
+            "version",
+            "filename",
+            "byte_count",
+            "sha256",
+            "char_count",
+            "uploaded_at",
+            "uploaded_by",
+            "replaced_at",
+            json=("uploaded_by",),
+        ),
+        conditions=(column("version_of").in_(_NOT_REMOVED), column("replaced_at").is_not(None)),
     ),
     ExportSection("conversations", _table("conversations", "tenant_id", "id", "project_id", *TIMES)),
     ExportSection(

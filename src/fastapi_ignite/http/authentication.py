@@ -17,7 +17,7 @@ from fastapi_ignite.core.security import (
     TokenVerifier,
     bearer_token,
 )
-from fastapi_ignite.http.problems import TenantMismatchError, TenantSuspendedError
+from fastapi_ignite.http.problems import TenantErasedError, TenantMismatchError, TenantSuspendedError
 from fastapi_ignite.http.rate_limit import check_rate_limit
 from fastapi_ignite.http.state import Authenticator, TenantAccessSource
 
@@ -73,10 +73,15 @@ async def require_admin(request: Request) -> Actor:
     return actor
 
 
-async def require_active(request: Request, principal: Principal) -> None:
-    """Raise TenantSuspendedError if the tenant is suspended."""
+async def require_active(request: Request, principal: Principal, *, may_be_erased: bool = False) -> None:
+    """Raise TenantErasedError or TenantSuspendedError if the tenant is erased or suspended."""
     tenants: TenantAccessSource = request.state.tenants
-    if (await tenants.access(principal.tenant_id)).suspended:
+    access = await tenants.access(principal.tenant_id)
+    if access.erased:
+        if may_be_erased:
+            return
+        raise TenantErasedError(f"The tenant was erased. GET /deletions/{principal.tenant_id} is its receipt.")
+    if access.suspended:
         raise TenantSuspendedError("The tenant is suspended. Its data is kept. Ask the operator of the service.")
 
 
@@ -85,7 +90,7 @@ async def require_still_permitted(request: Request, scope: Scope) -> None:
 
     Raises:
         InvalidTokenError: The token has expired, or the key was revoked.
-        TenantSuspendedError: The tenant was suspended.
+        TenantErasedError, TenantSuspendedError: The tenant was erased or suspended.
         InsufficientScopeError: The key has lost the scope.
     """
     principal = await _verified(request)

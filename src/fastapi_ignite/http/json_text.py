@@ -40,6 +40,11 @@ async def require_storable_text(request: Request) -> None:
         raise RequestValidationError([{"type": "string_unicode", "loc": ("body", *_path(place)), "msg": problem}])
 
 
+def is_storable(value: Any) -> bool:
+    """Tell whether PostgreSQL can store all strings of a JSON value."""
+    return next(_unstorable(value), True) is True
+
+
 def _unstorable(body: Any) -> Iterator[_Place]:
     """Yield the places of unstorable strings and names. It is not recursive, as a body may be very deep."""
     waiting: list[tuple[_Place, Any]] = [(None, body)]

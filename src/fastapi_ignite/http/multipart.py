@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
@@ -21,7 +21,9 @@ from fastapi_ignite.infra.storage import ReceivedFile, UploadTarget, UploadWrite
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-MAX_FIELD_BYTES = 64 * 1024
+MAX_PREAMBLE_BYTES = 64 * 1024
+# The largest attributes of a file fit, also where every character is written as two escapes.
+MAX_FIELD_BYTES = 128 * 1024
 MAX_PARTS_BESIDE_FILES = 20
 MAX_BOUNDARY_BYTES = 200
 MAX_LENGTH_DIGITS = 18
@@ -43,6 +45,14 @@ class TooManyFilesError(InvalidInputError):
     example = Example("A request may have at most 50 files.", max_files=50)
 
 
+class RepeatedFieldError(InvalidInputError):
+    """A form field that may be sent once was sent again."""
+
+    code = "repeated_field"
+    title = "Repeated form field"
+    example = Example("Send the form field 'attributes' once.", field="attributes")
+
+
 @dataclass(frozen=True, slots=True)
 class MultipartLimits:
     """Limits of one request, in bytes and files."""
@@ -54,13 +64,18 @@ class MultipartLimits:
 
 @dataclass(slots=True)
 class _Part:
-    """The part that is being read. It has no writer if it is not a file of the expected field."""
+    """The part that is being read. It has no writer if it is not a file of the expected field.
+
+    `text` is what was read of a field that is kept.
+    """
 
     headers: dict[bytes, bytes] = field(default_factory=dict)
     header_name: bytes = b""
     header_value: bytes = b""
     filename: str | None = None
     writer: UploadWriter | None = None
+    field_name: str = ""
+    text: bytearray | None = None
     byte_count: int = 0
 
 
@@ -84,21 +99,33 @@ class _Preamble:
         if start or self._read.startswith(self._delimiter):
             rest, self._read = self._read[start:], None
             return rest
-        if len(self._read) > MAX_FIELD_BYTES:
+        if len(self._read) > MAX_PREAMBLE_BYTES:
             raise MalformedBodyError("The multipart body does not begin with its boundary.")
         return b""
 
 
 class MultipartReader:
-    """Reads one request. After an error the incomplete file is removed from storage."""
+    """Reads one request. After an error the incomplete file is removed from storage.
+
+    `fields` says how to read the other fields that are kept. They may stand before or behind the files. What is wrong
+    in one ends the reading there.
+    """
 
     def __init__(
-        self, request: Request, *, limits: MultipartLimits, field_name: str, keep_folders: bool = False
+        self,
+        request: Request,
+        *,
+        limits: MultipartLimits,
+        field_name: str,
+        fields: Mapping[str, Callable[[bytes], Any]] | None = None,
+        keep_folders: bool = False,
     ) -> None:
         self._request = request
         self._keep_folders = keep_folders
         self._limits = limits
         self._field_name = field_name.encode()
+        self._readers = fields or {}
+        self._values: dict[str, Any] = {}
         self._events: list[tuple[str, bytes]] = []
         self._part = _Part()
         self._other_parts = 0
@@ -121,6 +148,7 @@ class MultipartReader:
             MalformedBodyError: The body is not multipart, or was cut short.
             FileTooLargeError: A file is over its limit; reading stopped there.
             BodyTooLargeError: The request is over its limit; reading stopped there.
+            RepeatedFieldError: A field that is kept was sent again.
         """
         boundary = self._boundary()
         parser = MultipartParser(boundary, self._callbacks())
@@ -205,6 +233,7 @@ class MultipartReader:
             self._other_parts += 1
             if self._other_parts > MAX_PARTS_BESIDE_FILES:
                 raise TooManyFilesError("The request has too many parts that are not files.")
+            self._open_field(part, field_name)
             return
         if len(self._received) >= self._limits.max_files:
             raise TooManyFilesError(
@@ -214,11 +243,21 @@ class MultipartReader:
         part.writer = await target.begin_file()
         self._writers.append(part.writer)
 
+    def _open_field(self, part: _Part, field_name: bytes | None) -> None:
+        name = (field_name or b"").decode(errors="replace")
+        if name not in self._readers:
+            return
+        if name in self._values:
+            raise RepeatedFieldError(f"Send the form field '{name}' once.", field=name)
+        part.field_name, part.text = name, bytearray()
+
     async def _write(self, part: _Part, data: bytes, target: UploadTarget) -> None:
         part.byte_count += len(data)
         if part.writer is None:
             if part.byte_count > MAX_FIELD_BYTES:
                 raise BodyTooLargeError("A form field is too large.", max_bytes=MAX_FIELD_BYTES)
+            if part.text is not None:
+                part.text += data
             return
         if part.byte_count > self._limits.max_file_bytes:
             raise FileTooLargeError(
@@ -233,6 +272,8 @@ class MultipartReader:
         if part.writer is not None and part.filename is not None:
             self._received.append(ReceivedFile(part.filename, await part.writer.finish()))
             self._writers.remove(part.writer)
+        elif part.text is not None:
+            self._values[part.field_name] = self._readers[part.field_name](bytes(part.text))
 
     async def _abort(self) -> None:
         """Remove incomplete files. The caller must remove the complete ones, see `received`."""
@@ -243,6 +284,11 @@ class MultipartReader:
     def received(self) -> list[ReceivedFile]:
         """Return the files that are in storage already."""
         return self._received
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Return the values of the kept fields that were sent."""
+        return self._values
 
 
 def require_length(request: Request, limits: MultipartLimits) -> int | None:

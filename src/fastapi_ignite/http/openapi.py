@@ -111,6 +111,7 @@ def _used_tags(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _with_nulls(value: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
     """Put nulls back into an example, because FastAPI removes every null from the document."""
+    schema = next((choice for choice in schema.get("anyOf", ()) if "$ref" in choice), schema)
     if "$ref" in schema:
         schema = schemas[schema["$ref"].removeprefix(REFERENCE)]
     if isinstance(value, list):

@@ -59,6 +59,15 @@ class TenantSuspendedError(IgniteError):
     example = Example("The tenant is suspended. Its data is kept. Ask the operator of the service.")
 
 
+class TenantErasedError(IgniteError):
+    """The tenant was erased. Only its receipt can still be read."""
+
+    status = 403
+    code = "tenant_erased"
+    title = "Tenant erased"
+    example = Example("The tenant was erased. GET /deletions/{tenant_id} is its receipt.")
+
+
 class RateLimitedError(IgniteError):
     """The caller has used all requests of the last 60 seconds."""
 
@@ -160,7 +169,7 @@ def _example(error: type[IgniteError]) -> dict[str, Any]:
     return {**members, **shown.extra}
 
 
-def _validation_errors(errors: Sequence[Any]) -> list[dict[str, Any]]:
+def reported_errors(errors: Sequence[Any]) -> list[dict[str, Any]]:
     """Return place and reason of each error, but never the value, which may be large or secret."""
     return [
         {"loc": [str(part)[:100] for part in item["loc"]], "msg": item["msg"], "type": item["type"]}
@@ -182,7 +191,7 @@ def install(app: FastAPI, *, errors_url: str = "/errors") -> None:
             return problem_response(
                 request, status=400, code="malformed_body", title="Malformed body", detail="The body is not valid JSON."
             )
-        reported = _validation_errors(errors)
+        reported = reported_errors(errors)
         first = reported[0] if reported else {"loc": [], "msg": "invalid"}
         return problem_response(
             request,
@@ -263,6 +272,7 @@ AUTHENTICATED = (
     InvalidTokenError,
     TenantMismatchError,
     TenantSuspendedError,
+    TenantErasedError,
     InsufficientScopeError,
     RateLimitedError,
 )

@@ -27,12 +27,17 @@ from fastapi_ignite.http.problems import AUTHENTICATED, RateLimitedError, respon
 from fastapi_ignite.http.rate_limit import check_rate_limit
 
 REQUIRED_SCOPE = "x-required-scope"
+AFTER_ERASURE = "x-after-erasure"
 ANONYMOUS = Actor("anonymous")
 
 
-def requires(scope: Scope) -> dict[str, Any]:
-    """Return the `openapi_extra` that names the scope of an operation. `TenantRoute` enforces it."""
-    return {REQUIRED_SCOPE: str(scope)}
+def requires(scope: Scope, *, after_erasure: bool = False) -> dict[str, Any]:
+    """Return the `openapi_extra` that names the scope of an operation. `TenantRoute` enforces it.
+
+    An operation `after_erasure` also serves the tokens of a tenant that is erased, and must show nothing of it but the
+    receipt.
+    """
+    return {REQUIRED_SCOPE: str(scope), **({AFTER_ERASURE: True} if after_erasure else {})}
 
 
 def _require_unambiguous_query(request: Request) -> None:
@@ -65,7 +70,7 @@ class _CheckedRoute(APIRoute):
 
 
 class TenantRoute(_CheckedRoute):
-    """Checks the bearer token, the rate limit, the suspension and the scope, in this order."""
+    """Checks the bearer token, the rate limit, the state of the tenant and the scope, in this order."""
 
     def get_route_handler(self) -> Handler:
         """Put the checks around FastAPI's handler.
@@ -80,10 +85,11 @@ class TenantRoute(_CheckedRoute):
                 f"{self.path}: an operation of a tenant must name its scope: openapi_extra=requires(Scope.…)"
             )
         scope = Scope(named)
+        may_be_erased = AFTER_ERASURE in (self.openapi_extra or {})
 
         async def permitted(request: Request) -> Response:
             principal = await require_auth(request)
-            await require_active(request, principal)
+            await require_active(request, principal, may_be_erased=may_be_erased)
             require_scope(principal, scope)
             return await handler(request)
 

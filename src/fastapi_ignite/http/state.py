@@ -27,14 +27,15 @@ CallerT_co = TypeVar("CallerT_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class TenantAccess:
-    """The rate limit of a tenant in requests per minute, and whether the tenant is suspended."""
+    """The rate limit of a tenant in requests per minute, and whether the tenant is suspended or erased."""
 
     rpm: int
-    suspended: bool
+    suspended: bool = False
+    erased: bool = False
 
 
 class TenantAccessSource(Protocol):
-    """Tells the rate limit of a tenant, and whether it is suspended."""
+    """Tells the rate limit of a tenant, and whether it is suspended or erased."""
 
     async def access(self, tenant_id: UUID) -> TenantAccess:
         """Return values that are at most a few seconds old. An unknown tenant has the default rate limit."""

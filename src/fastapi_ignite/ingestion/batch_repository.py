@@ -51,7 +51,10 @@ class FileBatchRepo:
         self._tenant_id = tenant_id
 
     async def claim_following(self, file: File, *, most: int) -> list[File]:
-        """Claim at most so many small files of the same project that wait for their first attempt, the oldest first."""
+        """Claim at most so many small files of the same project that wait for their first attempt, the oldest first.
+
+        Versions of files are not among them: each one locks its file before it takes its place.
+        """
         # a sub-query could be run several times, and each time lock the rows after those it has locked before
         waiting = (
             select(File.id)
@@ -60,6 +63,7 @@ class FileBatchRepo:
                 File.project_id == file.project_id,
                 File.state == FileState.QUEUED,
                 File.attempt == 0,
+                File.version_of.is_(None),
                 File.byte_count <= SMALL_FILE_BYTES,
             )
             .order_by(File.id)

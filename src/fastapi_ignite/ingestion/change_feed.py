@@ -26,19 +26,31 @@ START = "start"
 _POSITION = re.compile(r"[1-9]\d{0,17}:[1-9]\d{0,17}:(?:[1-9]\d{0,17}(?:,[1-9]\d{0,17})*)?", re.ASCII)
 _BEFORE_ALL = UUID(int=0)
 
-_SELECT = """
-SELECT id, filename, state, last_error, CAST(pg_current_snapshot() AS text) AS snapshot FROM files
-WHERE tenant_id = :tenant_id AND project_id = :project_id AND id > :after
+# A file and its pending version are two rows, and a change of either is told as the present state of both.
+_COLUMNS = """
+SELECT changed.id AS row_id, f.id, f.filename, f.state, f.last_error, f.attributes, f.version, f.changed_by,
+    p.version AS pending_number, p.state AS pending_state, p.last_error AS pending_error, p.changed_by AS pending_by
 """
+_JOINS = """
+JOIN files AS f ON f.tenant_id = :tenant_id AND f.id = coalesce(changed.version_of, changed.id)
+LEFT JOIN files AS p
+    ON p.tenant_id = :tenant_id AND p.version_of = f.id AND p.state NOT IN ('deleting', 'deleted')
+"""
+_SELECT = f"""
+{_COLUMNS}, CAST(pg_current_snapshot() AS text) AS snapshot FROM (
+    SELECT id, version_of FROM files
+    WHERE tenant_id = :tenant_id AND project_id = :project_id AND id > :after
+        AND (version_of IS NULL OR (state <> 'deleted' AND replaced_at IS NULL))
+"""  # noqa: S608  all parts are constants
 # A row of another cluster's dump may name a transaction that is still to come here: it has not changed since.
 _CHANGED = """
 AND changed_by >= CAST(:oldest AS bigint)
 AND NOT pg_visible_in_snapshot(CAST(CAST(changed_by AS text) AS xid8), CAST(CAST(:position AS text) AS pg_snapshot))
 AND changed_by < CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)
 """
-_BATCH = "AND batch_id = CAST(:batch_id AS uuid)"
+_BATCH = "AND batch_id = CAST(:batch_id AS uuid) AND version_of IS NULL"
 _UNFINISHED = "AND state IN ('queued', 'extracting', 'chunking', 'indexing')"
-_ORDER = "ORDER BY id LIMIT CAST(:limit AS integer)"
+_ORDER = f"ORDER BY id LIMIT CAST(:limit AS integer)) AS changed {_JOINS} ORDER BY changed.id"
 
 
 def _statement(*parts: str) -> FixedStatement:
@@ -52,12 +64,23 @@ _CHANGED_OF_PROJECT = _statement(_CHANGED)
 _NOW = FixedStatement("SELECT CAST(pg_current_snapshot() AS text) AS snapshot")
 _STATES = FixedStatement("""
 SELECT state, count(*) AS files FROM files
-WHERE tenant_id = :tenant_id AND project_id = :project_id AND batch_id = :batch_id GROUP BY state
+WHERE tenant_id = :tenant_id AND project_id = :project_id AND batch_id = :batch_id AND version_of IS NULL
+GROUP BY state
 """)
-_FILE = FixedStatement("""
-SELECT id, filename, state, last_error, changed_by FROM files
-WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :id
+_FILE = FixedStatement(f"""
+{_COLUMNS} FROM files AS changed {_JOINS}
+WHERE changed.tenant_id = :tenant_id AND changed.project_id = :project_id AND changed.id = :id
+    AND changed.version_of IS NULL
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedVersion:
+    """The pending version of a file."""
+
+    number: int
+    state: str
+    last_error: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +91,25 @@ class ChangedFile:
     filename: str
     state: str
     last_error: dict[str, Any] | None
+    attributes: dict[str, Any]
+    version: int
+    pending: ChangedVersion | None
     position: str
+
+    @classmethod
+    def of(cls, row: Record, position: str) -> ChangedFile:
+        number, state = row["pending_number"], row["pending_state"]
+        pending = ChangedVersion(number, state, _decoded(row["pending_error"])) if number else None
+        return cls(
+            row["id"],
+            row["filename"],
+            row["state"],
+            _decoded(row["last_error"]),
+            _decoded(row["attributes"]) or {},
+            row["version"],
+            pending,
+            position,
+        )
 
 
 class ChangeFeed:
@@ -91,7 +132,7 @@ class ChangeFeed:
         return position if is_snapshot and end <= _parts(now["snapshot"])[1] else START
 
     async def since(self, position: str) -> AsyncGenerator[ChangedFile]:
-        """Yield the files that changed since the position, in the order of their ids.
+        """Yield the files that changed since the position, or whose versions did, in the order of these rows.
 
         At the start these are the files in progress, or all files of the batch. Only the last one leads to a new
         position: a reader that leaves before it sees the same files again, and none is lost.
@@ -105,11 +146,10 @@ class ChangeFeed:
             for row in rows:
                 if found is not None:
                     yield found
-                error = json.loads(row["last_error"]) if isinstance(row["last_error"], str) else row["last_error"]
-                found = ChangedFile(row["id"], row["filename"], row["state"], error, position)
+                found = ChangedFile.of(row, position)
             if len(rows) < PAGE_ROWS:
                 break
-            after = rows[-1]["id"]
+            after = rows[-1]["row_id"]
         if found is not None:
             yield replace(found, position=_short(following))
 
@@ -120,8 +160,7 @@ class ChangeFeed:
     async def file(self, file_id: UUID) -> ChangedFile | None:
         """Return the present state of one file, or None if it is unknown. Its position is that of its last change."""
         for row in await self._read(_FILE, id=file_id):
-            error = json.loads(row["last_error"]) if isinstance(row["last_error"], str) else row["last_error"]
-            return ChangedFile(row["id"], row["filename"], row["state"], error, str(row["changed_by"]))
+            return ChangedFile.of(row, str(max(row["changed_by"], row["pending_by"] or 0)))
         return None
 
     def _statement(self, position: str) -> FixedStatement:
@@ -139,6 +178,11 @@ class ChangeFeed:
             "oldest": 0 if position == START else _parts(position)[0],
         }
         return await self._database.read(self._tenant_id, statement, {**known, **values})
+
+
+def _decoded(error: Any) -> dict[str, Any] | None:
+    decoded: dict[str, Any] | None = json.loads(error) if isinstance(error, str) else error
+    return decoded
 
 
 def _parts(snapshot: str) -> tuple[int, int, list[int]]:

@@ -22,6 +22,17 @@ class EmptyFileError(InvalidInputError):
     example = Example("The file has no bytes.", filenames=["notes.txt"])
 
 
+class InvalidAttributesError(InvalidInputError):
+    """The form field `attributes` of an upload is not an object with at most 16 keys and plain values."""
+
+    code = "invalid_attributes"
+    title = "Invalid attributes"
+    example = Example(
+        "attributes.year: Input should be a finite number",
+        errors=[{"loc": ["attributes", "year"], "msg": "Input should be a finite number", "type": "finite_number"}],
+    )
+
+
 class FileUnknownError(NotFoundError):
     """The id is unknown, removed, or another tenant's or project's."""
 
@@ -36,6 +47,32 @@ class BatchUnknownError(NotFoundError):
     code = "batch_not_found"
     title = "Unknown batch"
     example = Example("This project has no batch with this id.")
+
+
+class VersionUnknownError(NotFoundError):
+    """The file has never had this version."""
+
+    code = "version_not_found"
+    title = "Unknown version"
+    example = Example("The file has never had a version 7 that was current.")
+
+
+class VersionReplacedError(IgniteError):
+    """The version was replaced, and its text is not stored any more."""
+
+    status = 410
+    code = "version_replaced"
+    title = "The version was replaced"
+    example = Example("Version 1 of the file was replaced, and its text is gone. The current version is 2.", version=2)
+
+
+class FileInProgressError(IgniteError):
+    """The file itself is still in progress, so that there is nothing yet that a new version could replace."""
+
+    status = 409
+    code = "file_in_progress"
+    title = "The file is in progress"
+    example = Example("The file is still in progress. Wait until it is completed, or cancel it.", stage="extracting")
 
 
 class FileFinishedError(IgniteError):

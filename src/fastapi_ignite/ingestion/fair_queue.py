@@ -102,7 +102,7 @@ class FairQueue:
                     return []
                 following: list[File] = []
                 # a file that is tried again may have brought its worker down: it takes no others with it
-                if first.attempt == 1 and first.byte_count <= SMALL_FILE_BYTES:
+                if first.attempt == 1 and first.byte_count <= SMALL_FILE_BYTES and first.version_of is None:
                     following = await FileBatchRepo(session, tenant_id).claim_following(first, most=BATCH_FILES - 1)
             files = [first, *following]
         finally:

@@ -22,6 +22,8 @@ from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.resources import TenantResources
 from fastapi_ignite.ingestion.tasks import clear_up_cancelled_file, process_file
 from fastapi_ignite.ingestion.upload_reservation import require_place_in_queue
+from fastapi_ignite.ingestion.version_removal import VersionRemover
+from fastapi_ignite.ingestion.version_repository import VersionRepo
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.service import ProjectService
@@ -47,7 +49,7 @@ class FileControlService:
         self._tenant_id = resources.tenant_id
 
     async def cancel(self, project_id: UUID, file_id: UUID) -> None:
-        """Cancel an unfinished file. A cancelled one is left as it is.
+        """Drop the file's pending version, or else cancel an unfinished file. A cancelled one is left as it is.
 
         Raises:
             ProjectNotFoundError, FileUnknownError: The id is unknown.
@@ -56,17 +58,23 @@ class FileControlService:
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
             file = await self._locked(session, project_id, file_id)
-            if file.state == FileState.CANCELLED:
+            if file.version_of:
+                remover = VersionRemover(session, self._resources.jobs, self._tenant_id)
+                await remover.release(file)
+                await remover.remove_bytes([file])
+            elif file.state == FileState.CANCELLED:
                 return
-            if file.state not in UNFINISHED:
+            elif file.state in UNFINISHED:
+                await self._cancel(session, project, [file])
+            else:
                 raise FileFinishedError(f"The file is {file.state} and cannot be cancelled any more.", stage=file.state)
-            await self._cancel(session, project, [file])
             AuditLog(session).record(
                 self._tenant_id,
                 Action.FILE_CANCELLED,
                 file_id,
                 project_id=str(project_id),
                 filename=file.filename,
+                version=file.version,
             )
 
     async def cancel_batch(self, project_id: UUID, batch_id: UUID) -> None:
@@ -94,7 +102,9 @@ class FileControlService:
                 )
 
     async def retry(self, project_id: UUID, file_id: UUID) -> None:
-        """Queue a failed or cancelled file again, as if it was just uploaded. An unfinished one is left as it is.
+        """Queue a failed or cancelled file, or its pending version, again, as if it was just uploaded.
+
+        An unfinished one is left as it is.
 
         Raises:
             ProjectNotFoundError, FileUnknownError: The id is unknown.
@@ -106,16 +116,18 @@ class FileControlService:
         """
         async with self._database.tenant(self._tenant_id) as session:
             await ProjectService(session, self._tenant_id).get(project_id)
-            file = await FileRepo(session, self._tenant_id).get(project_id, file_id)
+            file = await self._locked(session, project_id, file_id)
         # no transaction is open while the storage looks
-        stored = bool(file and file.storage_key and await self._resources.storage.exists(file.storage_key))
+        stored_key = file.storage_key
+        if stored_key and not await self._resources.storage.exists(stored_key):
+            stored_key = None
         async with self._database.tenant(self._tenant_id) as session:
             file = await self._locked(session, project_id, file_id)
             if file.state in UNFINISHED:
                 return
             if file.state == FileState.COMPLETED:
                 raise FileFinishedError("The file is completed, so there is nothing to retry.", stage=file.state)
-            if not stored:
+            if not stored_key or file.storage_key != stored_key:
                 raise ContentNotStoredError(
                     "The uploaded bytes of this file are not stored any more. Upload the file again."
                 )
@@ -134,14 +146,16 @@ class FileControlService:
                 file_id,
                 project_id=str(project_id),
                 filename=file.filename,
+                version=file.version,
             )
-            self._resources.jobs.enqueue(session, process_file, self._tenant_id, file_id)
+            self._resources.jobs.enqueue(session, process_file, self._tenant_id, file.id)
 
     async def _locked(self, session: AsyncSession, project_id: UUID, file_id: UUID) -> File:
+        """Return what a worker has, or would get: the file's pending version, or else the file. Both are locked."""
         file = await FileRepo(session, self._tenant_id).get(project_id, file_id, lock=True)
         if file is None:
             raise FileUnknownError("This project has no file with this id.")
-        return file
+        return await VersionRepo(session, self._tenant_id).lock_pending(file_id) or file
 
     async def _cancel(self, session: AsyncSession, project: Project, files: Sequence[File]) -> None:
         """Cancel files whose rows are locked. The new attempt number stops their workers."""
@@ -159,9 +173,15 @@ class FileControlService:
             file.lease_until = file.last_error = file.char_count = None
 
     async def _require_characters(self, session: AsyncSession, file: File) -> None:
-        """Raise QuotaExceededError if no character is left and the project has no equal file, which would be free."""
+        """Raise QuotaExceededError if no character is left, unless the bytes are free.
+
+        They are if the project has an equal file, or if an earlier version of the same file had them.
+        """
         try:
             await UsageService(session, self._tenant_id).require_room(Metric.CHARACTERS)
         except QuotaExceededError:
-            if not await FileRepo(session, self._tenant_id).any_equal(file.project_id, [file.sha256]):
+            if await FileRepo(session, self._tenant_id).any_equal(file.project_id, [file.sha256]):
+                return
+            versions = VersionRepo(session, self._tenant_id)
+            if not (file.version_of and await versions.is_paid(file.version_of, file.sha256)):
                 raise

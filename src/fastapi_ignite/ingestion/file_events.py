@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.ingestion.change_feed import ChangedFile, ChangeFeed
 from fastapi_ignite.ingestion.errors import BatchUnknownError, FileUnknownError
+from fastapi_ignite.ingestion.event_schemas import BatchEvent, DoneEvent, FileEvent
 from fastapi_ignite.ingestion.models import GONE, UNFINISHED
-from fastapi_ignite.ingestion.schemas import BatchEvent, DoneEvent, FileCounts, FileEvent
+from fastapi_ignite.ingestion.schemas import FileCounts
 from fastapi_ignite.projects.service import ProjectService
 
 LOOK_SECONDS = 0.5
@@ -78,7 +79,7 @@ async def _until_finished(feed: ChangeFeed, file: ChangedFile | None, go_on: GoO
         if file != told:
             yield _file_event(file)
             told = file
-        if file.state not in UNFINISHED:
+        if file.state not in UNFINISHED and not (file.pending and file.pending.state in UNFINISHED):
             yield "done", DoneEvent(status=FileEvent.of(file).status), file.position
             return
         if not await go_on(LOOK_SECONDS):

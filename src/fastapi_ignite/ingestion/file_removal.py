@@ -48,7 +48,7 @@ class FileRemover:
             await deletions.add_provider_ids(deletion, purged.provider_ids)
             await deletions.add_counts(
                 deletion,
-                files=0 if deletion.files else 1,
+                files=0 if deletion.files or file.version_of else 1,
                 chunks=purged.chunks,
                 bytes=file.stored_bytes if removes_bytes else 0,
             )

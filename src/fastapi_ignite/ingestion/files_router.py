@@ -27,10 +27,13 @@ from fastapi_ignite.ingestion.errors import (
     TextNotReadyError,
     TextRangeError,
     TooManyFilesInProgressError,
+    VersionReplacedError,
+    VersionUnknownError,
 )
+from fastapi_ignite.ingestion.file_attributes import FileAttributesService
 from fastapi_ignite.ingestion.file_control import FileControlService
 from fastapi_ignite.ingestion.file_events import FileEventService
-from fastapi_ignite.ingestion.schemas import BATCH_EXAMPLE, FILE_EXAMPLE, BatchRead, FileRead, FileText
+from fastapi_ignite.ingestion.schemas import BATCH_EXAMPLE, FILE_EXAMPLE, BatchRead, FileChange, FileRead, FileText
 from fastapi_ignite.ingestion.stored_content import StoredFileService
 from fastapi_ignite.projects.errors import ProjectNotFoundError
 from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
@@ -43,6 +46,9 @@ LARGEST_OFFSET = 2**31 - 1
 ProjectId = Annotated[UUID, Path(examples=[PROJECT_EXAMPLE])]
 FileId = Annotated[UUID, Path(examples=[FILE_EXAMPLE["id"]])]
 BatchId = Annotated[UUID, Path(examples=[BATCH_EXAMPLE])]
+VersionNumber = Annotated[
+    int | None, Query(ge=1, le=LARGEST_OFFSET, description="The number of a version; by default the current one.")
+]
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[UUID | None, Query(description="`next_after` of the page before.")]
 LastEventId = Annotated[
@@ -58,10 +64,15 @@ async def _control(resources: ResourcesDep) -> FileControlService:
     return FileControlService(resources)
 
 
+async def _changing(resources: ResourcesDep) -> FileAttributesService:
+    return FileAttributesService(resources.database, resources.tenant_id)
+
+
 async def _events(principal: PrincipalDep, database: DatabaseDep) -> FileEventService:
     return FileEventService(database, principal.tenant_id)
 
 
+FileAttributesServiceDep = Annotated[FileAttributesService, Depends(_changing)]
 StoredFileServiceDep = Annotated[StoredFileService, Depends(_reading)]
 FileControlServiceDep = Annotated[FileControlService, Depends(_control)]
 FileEventServiceDep = Annotated[FileEventService, Depends(_events)]
@@ -89,6 +100,23 @@ async def read_file(service: StoredFileServiceDep, project_id: ProjectId, file_i
     return await service.read(project_id, file_id)
 
 
+@router.patch(
+    "/projects/{project_id}/files/{file_id}",
+    openapi_extra=requires(Scope.FILES_WRITE),
+    responses=responses(ProjectNotFoundError, FileUnknownError, EngineMissingError),
+)
+async def change_file(
+    changing: FileAttributesServiceDep,
+    service: StoredFileServiceDep,
+    project_id: ProjectId,
+    file_id: FileId,
+    change: FileChange,
+) -> FileRead:
+    """Replace the attributes of a file. From this answer on, searches and questions are filtered by the new ones."""
+    await changing.change(project_id, file_id, change)
+    return await service.read(project_id, file_id)
+
+
 _CONTENT: dict[int | str, dict[str, Any]] = {
     206: {"description": "The range of bytes that was asked for."},
     304: {"description": "The client has these bytes already."},
@@ -100,13 +128,19 @@ _CONTENT: dict[int | str, dict[str, Any]] = {
     openapi_extra=requires(Scope.FILES_READ),
     response_class=BytesResponse,
     responses=_CONTENT
-    | responses(ProjectNotFoundError, FileUnknownError, ContentMissingError, RangeNotSatisfiableError),
+    | responses(
+        ProjectNotFoundError, FileUnknownError, VersionUnknownError, ContentMissingError, RangeNotSatisfiableError
+    ),
 )
 async def download_file(
-    request: Request, service: StoredFileServiceDep, project_id: ProjectId, file_id: FileId
+    request: Request,
+    service: StoredFileServiceDep,
+    project_id: ProjectId,
+    file_id: FileId,
+    version: VersionNumber = None,
 ) -> Response:
     """The bytes as they were uploaded, to be saved as a file. `Range` and `If-None-Match` are understood."""
-    content = await service.content(project_id, file_id)
+    content = await service.content(project_id, file_id, version=version)
     etag = f'"{content.sha256}"'
     headers = download_headers(content.filename, etag=etag, media_type=content.media_type)
     if is_known(etag, request.headers):
@@ -119,7 +153,14 @@ async def download_file(
 @router.get(
     "/projects/{project_id}/files/{file_id}/text",
     openapi_extra=requires(Scope.FILES_READ),
-    responses=responses(ProjectNotFoundError, FileUnknownError, TextNotReadyError, TextRangeError),
+    responses=responses(
+        ProjectNotFoundError,
+        FileUnknownError,
+        VersionUnknownError,
+        VersionReplacedError,
+        TextNotReadyError,
+        TextRangeError,
+    ),
 )
 async def read_file_text(
     service: StoredFileServiceDep,
@@ -134,9 +175,13 @@ async def read_file_text(
             description="Offset behind the last character; by default, and at most, 100,000 behind `start`.",
         ),
     ] = None,
+    version: VersionNumber = None,
 ) -> FileText:
-    """The stored text around a citation: offsets are those of `char_start` and `char_end`."""
-    return await service.text(project_id, file_id, start=start, end=end)
+    """The stored text around a citation: offsets are those of `char_start` and `char_end`.
+
+    Send the `version` of the citation too: when the file has another one, its offsets mean nothing any more.
+    """
+    return await service.text(project_id, file_id, start=start, end=end, version=version)
 
 
 @router.post(
@@ -147,7 +192,10 @@ async def read_file_text(
 async def cancel_file(
     control: FileControlServiceDep, service: StoredFileServiceDep, project_id: ProjectId, file_id: FileId
 ) -> FileRead:
-    """Stop the work on an unfinished file. Nothing of it becomes searchable, and nothing is charged."""
+    """Stop the work on an unfinished file, or drop its pending version.
+
+    Nothing of it becomes searchable, and nothing is charged.
+    """
     await control.cancel(project_id, file_id)
     return await service.read(project_id, file_id)
 
@@ -169,7 +217,7 @@ async def cancel_file(
 async def retry_file(
     control: FileControlServiceDep, service: StoredFileServiceDep, project_id: ProjectId, file_id: FileId
 ) -> FileRead:
-    """Process a failed or cancelled file again, as if it was just uploaded."""
+    """Process a failed or cancelled file, or its pending version, again, as if it was just uploaded."""
     await control.retry(project_id, file_id)
     return await service.read(project_id, file_id)
 

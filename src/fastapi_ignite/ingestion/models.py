@@ -42,14 +42,20 @@ def public_status(state: str) -> str:
 
 
 class File(Leased, Timestamped, Base):
-    """An uploaded file. One that is `deleting` has a `Deletion` with its id, which a worker runs.
+    """An uploaded file, or a version of one. What is `deleting` has a `Deletion` with its id, which a worker runs.
+
+    A row with `version_of` is a version of that file, which callers do not see as a file. It is pending until its state
+    is one of `GONE`; a file has at most one pending version. When that is ready, it changes places with its file: the
+    file gets its content, and its row keeps what was replaced, with the bytes until `delete_raw` is set. `replaced_at`
+    is null where a version was dropped before anybody could find it. `version` is the number of the row's content, and
+    `latest_version` the highest number that the file has given.
 
     `waits` counts the attempts that ended because a provider, a disk or the database was away. `bytes_missing_at` is
     when the object of `storage_key` was found to be missing. A trigger counts stored bytes and unfinished files in
     `StorageUsage`.
 
     `attempts_before` is the part of `attempt` that belongs to no try since `queued_at`, when the file was uploaded or
-    queued again. Another trigger sets `changed_by` to the transaction that changed state or error.
+    queued again. Another trigger sets `changed_by` to the transaction that changed state, error or attributes.
     """
 
     __tablename__ = "files"
@@ -77,6 +83,20 @@ class File(Leased, Timestamped, Base):
         ),
         Index("ix_files_changed", "tenant_id", "project_id", "changed_by"),
         Index("ix_files_storage_key", "storage_key", postgresql_where=text("storage_key IS NOT NULL")),
+        Index(
+            "ix_files_versions",
+            "tenant_id",
+            "version_of",
+            "version",
+            postgresql_where=text("version_of IS NOT NULL"),
+        ),
+        Index(
+            "uq_files_pending_version",
+            "tenant_id",
+            "version_of",
+            unique=True,
+            postgresql_where=text("version_of IS NOT NULL AND state NOT IN ('deleting', 'deleted')"),
+        ),
     )
 
     project_id: Mapped[UUID]
@@ -97,11 +117,18 @@ class File(Leased, Timestamped, Base):
         BigInteger, server_default=text("CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
     )
     delete_raw: Mapped[bool] = mapped_column(server_default=text("false"))
+    attributes: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))
     completed_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     # of the previous version; nobody uses it any more, and the next migration may drop it
     receipt: Mapped[dict[str, Any] | None] = mapped_column(JSONB, deferred=True)
     request_id: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    latest_version: Mapped[int] = mapped_column(server_default=text("1"))
+    version_of: Mapped[UUID | None]
+    uploaded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    uploaded_by: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    replaced_at: Mapped[datetime | None]
 
     @property
     def attempts(self) -> int:

@@ -9,11 +9,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.core.errors import IgniteError, UnavailableError
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.outages import outage_of
+from fastapi_ignite.core.sections import VERSIONS_KEPT
 from fastapi_ignite.infra.db import CommitOutcomeUnknownError, Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.jobs.leases import MAX_ATTEMPTS, StaleAttemptError, keep_lease, next_try
@@ -24,6 +26,8 @@ from fastapi_ignite.ingestion.models import FINISHED, UNFINISHED, File, FileStat
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.schemas import failure
 from fastapi_ignite.ingestion.tasks import backfill_embeddings
+from fastapi_ignite.ingestion.version_repository import VersionRepo
+from fastapi_ignite.ingestion.version_swap import VersionSwap
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.documents.repository import DocumentRepository
@@ -44,8 +48,15 @@ class FileProcessor:
     """Takes a file from `queued` to `completed` or `failed`, and from `deleting` to `deleted`."""
 
     def __init__(
-        self, *, database: Database, storage: Storage, engines: Mapping[str, RagEngine], jobs: JobQueue
+        self,
+        *,
+        database: Database,
+        storage: Storage,
+        engines: Mapping[str, RagEngine],
+        jobs: JobQueue,
+        versions_kept: int = VERSIONS_KEPT,
     ) -> None:
+        self._versions_kept = versions_kept
         self._database = database
         self._storage = storage
         self._engines = engines
@@ -139,21 +150,24 @@ class FileProcessor:
 
     async def _index(self, file: File, niceness: int) -> None:
         engine = await self._engine_of(file)
-        if await self._share(file):
+        if await self._share(file, engine):
             return
         extracted = await self.extract(file, niceness)
-        await self._reserve(file, len(extracted.text))
+        charged = await self._reserve(file, len(extracted.text))
         source = DocumentSource(
             tenant_id=file.tenant_id,
             project_id=file.project_id,
             document_id=new_id(),
             sha256=file.sha256,
             extracted=extracted,
+            whole=file.version_of is not None,
         )
         prepared = await engine.prepare(source)
         async with self._database.tenant(file.tenant_id) as session:
             files = FileRepo(session, file.tenant_id)
             usage = UsageService(session, file.tenant_id)
+            swap = self._swap(session, engine, file)
+            replaced = await swap.lock(file)
             await files.advance(file.id, file.attempt, state=FileState.INDEXING)
             existing = await DocumentRepository(session, file.tenant_id).find(file.project_id, file.sha256)
             if existing is None:
@@ -161,14 +175,25 @@ class FileProcessor:
                 await usage.settle(reserved(file))
             else:
                 await usage.release(reserved(file))
-            await self._complete(files, file, existing or source.document_id, shared=existing is not None)
+            document_id, shared = existing or source.document_id, existing is not None
+            if replaced:
+                await swap.swap(
+                    file, replaced, document_id=document_id, char_count=0 if shared else charged, shared=shared
+                )
+            else:
+                await self._complete(files, file, document_id, shared=shared)
             self._jobs.enqueue(session, backfill_embeddings)
         FINISHED.labels("completed", "").inc()
         log.info("file completed", chunks=prepared.chunk_count, characters=len(extracted.text))
 
-    async def _share(self, file: File) -> bool:
+    def _swap(self, session: AsyncSession, engine: RagEngine, file: File) -> VersionSwap:
+        return VersionSwap(session, self._jobs, engine, file.tenant_id, versions_kept=self._versions_kept)
+
+    async def _share(self, file: File, engine: RagEngine) -> bool:
         """Complete the file with the document of equal bytes, if the project has one, and return whether it has."""
         async with self._database.tenant(file.tenant_id) as session:
+            swap = self._swap(session, engine, file)
+            replaced = await swap.lock(file)
             existing = await DocumentRepository(session, file.tenant_id).find(file.project_id, file.sha256)
             if existing is None:
                 return False
@@ -176,7 +201,10 @@ class FileProcessor:
             if file.reservation_id:
                 await files.advance(file.id, file.attempt, char_count=0)  # the order of locks, see `_fail`
                 await UsageService(session, file.tenant_id).release(file.reservation_id)
-            await self._complete(files, file, existing, shared=True)
+            if replaced:
+                await swap.swap(file, replaced, document_id=existing, char_count=0, shared=True)
+            else:
+                await self._complete(files, file, existing, shared=True)
         FINISHED.labels("completed", "deduplicated").inc()
         return True
 
@@ -206,9 +234,14 @@ class FileProcessor:
         async with self._storage.local_copy(file.storage_key) as path:
             return await extract(path, filename=file.filename, niceness=niceness)
 
-    async def _reserve(self, file: File, characters: int) -> None:
-        """Reserve the characters, after releasing those of an earlier attempt, whose text may have been another."""
+    async def _reserve(self, file: File, characters: int) -> int:
+        """Reserve the characters, after releasing those of an earlier attempt, whose text may have been another.
+
+        Return how many the plan has to hold: none for bytes that an earlier version of the file was charged for.
+        """
         async with self._database.tenant(file.tenant_id) as session:
+            if file.version_of and await VersionRepo(session, file.tenant_id).is_paid(file.version_of, file.sha256):
+                characters = 0
             files = FileRepo(session, file.tenant_id)
             usage = UsageService(session, file.tenant_id)
             # lock the file's row before the counter's, as a removal does: the other order could deadlock
@@ -218,6 +251,7 @@ class FileProcessor:
             reservation_id = await usage.reserve(Metric.CHARACTERS, characters, lifetime=None)
             await files.advance(file.id, file.attempt, reservation_id=reservation_id)
         file.reservation_id = reservation_id
+        return characters
 
     async def _fail(
         self, file: File, *, code: str, message: str, retryable: bool = False, quota: dict[str, Any] | None = None

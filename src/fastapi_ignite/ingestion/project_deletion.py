@@ -15,11 +15,10 @@ from fastapi_ignite.deletions.service import DeletionService
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.jobs import JobQueue
 from fastapi_ignite.infra.storage import Storage
-from fastapi_ignite.ingestion.project_rows import ProjectRows
+from fastapi_ignite.ingestion.project_rows import ProjectRows, stop_work
 from fastapi_ignite.ingestion.tasks import delete_project
 from fastapi_ignite.projects.engine import engine_of
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import RagEngine
 from fastapi_ignite.usage.service import UsageService
 
@@ -44,7 +43,8 @@ class ProjectDeletionService:
         """
         projects = ProjectService(self._session, self._tenant_id)
         project = await projects.get(project_id, lock=True)
-        reservations = await ProjectRows(self._session, self._tenant_id, project_id).stop_work()
+        await ProjectRows(self._session, self._tenant_id, project_id).forget_answers()
+        reservations = await stop_work(self._session, self._tenant_id, [project_id])
         await UsageService(self._session, self._tenant_id).release(*reservations)
         await DeletionRepo(self._session, self._tenant_id).begin(Kind.PROJECT, project_id, project_id=project_id)
         await projects.hide(project)
@@ -68,49 +68,57 @@ class ProjectRemover:
         await DeletionRunner(self._database).run(tenant_id, project_id, self._remove)
 
     async def _remove(self, deletion: Deletion) -> None:
-        # the background work of documents ends first; so nothing is embedded for nobody
-        await self._repeat(deletion, self._hide_documents)
-        await self._remove_files(deletion)
-        await self._remove_index(deletion)
-        await self._repeat(deletion, self._delete_messages)
-        await self._repeat(deletion, self._delete_conversations)
+        await self.remove_project(deletion, deletion.id)
         async with self._database.system() as session:
             deletions = DeletionRepo(session, deletion.tenant_id)
-            await self._rows(session, deletion).delete_project()
             await deletions.complete_files_of(deletion.id)
             await deletions.complete(deletion)
 
-    def _rows(self, session: AsyncSession, deletion: Deletion) -> ProjectRows:
-        return ProjectRows(session, deletion.tenant_id, deletion.id)
+    async def remove_project(self, deletion: Deletion, project_id: UUID) -> None:
+        """Remove a hidden project, and add to the receipt what goes with it. It may be called again.
+
+        Raises:
+            StaleAttemptError: The deletion moved on without this attempt.
+        """
+        # the background work of documents ends first; so nothing is embedded for nobody
+        await self._repeat(deletion, project_id, self._hide_documents)
+        await self._remove_files(deletion, project_id)
+        await self._remove_index(deletion, project_id)
+        await self._repeat(deletion, project_id, self._delete_messages)
+        await self._repeat(deletion, project_id, self._delete_conversations)
+        await self._repeat(deletion, project_id, self._delete_project)
 
     async def _repeat(
-        self, deletion: Deletion, step: Callable[[AsyncSession, Deletion], Awaitable[Mapping[str, int] | None]]
+        self, deletion: Deletion, project_id: UUID, step: Callable[[ProjectRows], Awaitable[Mapping[str, int] | None]]
     ) -> None:
         """Run a step in transactions of its own, which add its counts to the receipt, until it finds nothing."""
         while True:
             async with self._database.system() as session:
-                counts = await step(session, deletion)
+                counts = await step(ProjectRows(session, deletion.tenant_id, project_id))
                 if counts is None:
                     return
                 await DeletionRepo(session, deletion.tenant_id).add_counts(deletion, **counts)
 
-    async def _hide_documents(self, session: AsyncSession, deletion: Deletion) -> Mapping[str, int] | None:
-        chunks = await DocumentRepository(session, deletion.tenant_id).hide_some(deletion.id, ROWS_AT_ONCE)
+    async def _hide_documents(self, rows: ProjectRows) -> Mapping[str, int] | None:
+        chunks = await rows.hide_documents(ROWS_AT_ONCE)
         return {"chunks": sum(chunks)} if chunks else None
 
-    async def _delete_messages(self, session: AsyncSession, deletion: Deletion) -> Mapping[str, int] | None:
-        removed = await self._rows(session, deletion).delete_messages(ROWS_AT_ONCE)
+    async def _delete_messages(self, rows: ProjectRows) -> Mapping[str, int] | None:
+        removed = await rows.delete_messages(ROWS_AT_ONCE)
         return {"messages": removed} if removed else None
 
-    async def _delete_conversations(self, session: AsyncSession, deletion: Deletion) -> Mapping[str, int] | None:
-        removed = await self._rows(session, deletion).delete_conversations(ROWS_AT_ONCE)
+    async def _delete_conversations(self, rows: ProjectRows) -> Mapping[str, int] | None:
+        removed = await rows.delete_conversations(ROWS_AT_ONCE)
         return {"conversations": removed} if removed else None
 
-    async def _remove_files(self, deletion: Deletion) -> None:
+    async def _delete_project(self, rows: ProjectRows) -> Mapping[str, int] | None:
+        return {"projects": 1} if await rows.delete_project() else None
+
+    async def _remove_files(self, deletion: Deletion, project_id: UUID) -> None:
         """Delete the objects, and then the rows that name them."""
         while True:
             async with self._database.system() as session:
-                files = await self._rows(session, deletion).files(FILES_AT_ONCE)
+                files = await ProjectRows(session, deletion.tenant_id, project_id).files(FILES_AT_ONCE)
             if not files:
                 return
             for file in files:
@@ -122,13 +130,14 @@ class ProjectRemover:
                     files=sum(file.is_visible for file in files),
                     bytes=sum(file.stored_bytes for file in files),
                 )
-                await self._rows(session, deletion).delete_files([file.id for file in files])
+                rows = ProjectRows(session, deletion.tenant_id, project_id)
+                await rows.delete_files([file.id for file in files])
 
-    async def _remove_index(self, deletion: Deletion) -> None:
+    async def _remove_index(self, deletion: Deletion, project_id: UUID) -> None:
         async with self._database.system() as session:
-            engine = await self._rows(session, deletion).engine()
+            engine = await ProjectRows(session, deletion.tenant_id, project_id).engine()
         if engine is None:
             return
-        async for provider_ids in engine_of(engine, self._engines).remove_index(deletion.tenant_id, deletion.id):
+        async for provider_ids in engine_of(engine, self._engines).remove_index(deletion.tenant_id, project_id):
             async with self._database.system() as session:
                 await DeletionRepo(session, deletion.tenant_id).add_provider_ids(deletion, provider_ids)

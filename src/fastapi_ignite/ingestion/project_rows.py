@@ -10,10 +10,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fastapi_ignite.rag.documents.repository import DocumentRepository
+
 # Conversations are a feature above this one, so their tables are known here by their names only.
 _CANCEL_FILES = text("""
 WITH unfinished AS (
-    SELECT id FROM files WHERE tenant_id = :tenant_id AND project_id = :project_id
+    SELECT id FROM files WHERE tenant_id = :tenant_id AND project_id = ANY(CAST(:project_ids AS uuid[]))
         AND state IN ('queued', 'extracting', 'chunking', 'indexing')
     ORDER BY id FOR UPDATE  -- the order of the workers that hold several files
 )
@@ -24,7 +26,7 @@ RETURNING f.reservation_id
 _END_QUESTIONS = text("""
 UPDATE messages AS m SET state = 'failed', updated_at = now()
 FROM conversations AS c
-WHERE c.tenant_id = :tenant_id AND c.project_id = :project_id
+WHERE c.tenant_id = :tenant_id AND c.project_id = ANY(CAST(:project_ids AS uuid[]))
     AND m.tenant_id = c.tenant_id AND m.conversation_id = c.id AND m.state = 'pending'
 RETURNING m.reservation_id
 """)
@@ -42,7 +44,7 @@ WHERE k.tenant_id = :tenant_id AND k.route = kept.route AND k.key_sha256 = kept.
     AND (c.project_id = :project_id OR position(CAST(:project_id AS text) IN kept.resource) > 0)
 """)
 _FILES = text("""
-SELECT id, storage_key, state NOT IN ('deleting', 'deleted') AS is_visible,
+SELECT id, storage_key, state NOT IN ('deleting', 'deleted') AND version_of IS NULL AS is_visible,
     CASE WHEN storage_key IS NOT NULL AND bytes_missing_at IS NULL THEN byte_count ELSE 0 END AS stored_bytes
 FROM files WHERE tenant_id = :tenant_id AND project_id = :project_id ORDER BY id LIMIT :row_limit
 """)
@@ -66,7 +68,7 @@ WITH removed AS (
 SELECT count(*) FROM removed
 """)
 _DELETE_PROJECT = text("""
-DELETE FROM projects WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NOT NULL
+DELETE FROM projects WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NOT NULL RETURNING id
 """)
 _ENGINE = text("""
 SELECT engine FROM projects WHERE tenant_id = :tenant_id AND id = :project_id AND deleted_at IS NOT NULL
@@ -75,7 +77,10 @@ SELECT engine FROM projects WHERE tenant_id = :tenant_id AND id = :project_id AN
 
 @dataclass(frozen=True, slots=True)
 class ProjectFile:
-    """A file that goes with its project. `is_visible` is false if it was removed before and has its own receipt."""
+    """A file that goes with its project.
+
+    `is_visible` is false for versions of files, and for a file that was removed before and has its own receipt.
+    """
 
     id: UUID
     storage_key: str | None
@@ -90,15 +95,9 @@ class ProjectRows:
         self._session = session
         self._values: dict[str, Any] = {"tenant_id": tenant_id, "project_id": project_id}
 
-    async def stop_work(self) -> list[UUID]:
-        """Cancel unfinished files, fail open questions, and forget the answers that idempotency keys would repeat.
-
-        Return the reservations that files and questions held.
-        """
+    async def forget_answers(self) -> None:
+        """Forget the answers that idempotency keys would repeat."""
         await self._session.execute(_FORGET_ANSWERS, self._values)
-        rows = [*await self._session.execute(_CANCEL_FILES, self._values)]
-        rows += [*await self._session.execute(_END_QUESTIONS, self._values)]
-        return [row.reservation_id for row in rows if row.reservation_id]
 
     async def engine(self) -> str | None:
         """Return the name of the hidden project's engine, or None without an index."""
@@ -121,6 +120,19 @@ class ProjectRows:
         """Delete some conversations, and return how many."""
         return int(await self._session.scalar(_DELETE_CONVERSATIONS, {**self._values, "row_limit": limit}) or 0)
 
-    async def delete_project(self) -> None:
-        """Delete the row of the hidden project, and with it what is left of the others."""
-        await self._session.execute(_DELETE_PROJECT, self._values)
+    async def hide_documents(self, limit: int) -> Sequence[int]:
+        """Hide some documents, and return how many chunks each of them has."""
+        documents = DocumentRepository(self._session, self._values["tenant_id"])
+        return await documents.hide_some(self._values["project_id"], limit)
+
+    async def delete_project(self) -> bool:
+        """Delete the row of the hidden project, and with it what is left of the others. Return False without one."""
+        return (await self._session.execute(_DELETE_PROJECT, self._values)).first() is not None
+
+
+async def stop_work(session: AsyncSession, tenant_id: UUID, project_ids: Sequence[UUID]) -> list[UUID]:
+    """Cancel unfinished files and fail open questions. Return the reservations that they held."""
+    values = {"tenant_id": tenant_id, "project_ids": list(project_ids)}
+    rows = [*await session.execute(_CANCEL_FILES, values)]
+    rows += [*await session.execute(_END_QUESTIONS, values)]
+    return [row.reservation_id for row in rows if row.reservation_id]

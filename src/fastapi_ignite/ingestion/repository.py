@@ -16,16 +16,23 @@ from fastapi_ignite.core import clock
 from fastapi_ignite.infra.db import Database, FixedStatement
 from fastapi_ignite.infra.jobs.leases import LeasedRepo, StaleAttemptError
 from fastapi_ignite.ingestion.models import GONE, SEARCHABLE, UNFINISHED, File, FileState
+from fastapi_ignite.rag.documents.matching import FILE_MATCHES
+from fastapi_ignite.rag.engine import AttributeCondition
 
+# versions of a file are rows too, and callers see them by their file only
+_IS_FILE = File.version_of.is_(None)
 # removed files whose bytes stay until somebody removes them too
-_KEPT_RAW = (File.state.in_(GONE), File.storage_key.is_not(None), File.delete_raw.is_(False))
-_NAMES = FixedStatement("""
-SELECT DISTINCT ON (document_id) document_id, id, filename FROM files
+_KEPT_RAW = (_IS_FILE, File.state.in_(GONE), File.storage_key.is_not(None), File.delete_raw.is_(False))
+_NAMES_SQL = """
+SELECT DISTINCT ON (document_id) document_id, id, filename, version FROM files
 WHERE tenant_id = :tenant_id AND document_id = ANY(CAST(:document_ids AS uuid[])) AND state = 'completed'
+    AND {condition}
 ORDER BY document_id, id
-""")
-# id and name of a file, by its document
-FileNames: TypeAlias = dict[UUID, tuple[UUID, str]]
+"""
+_NAMES = FixedStatement(_NAMES_SQL.format(condition="true"))
+_NAMES_WITHIN = FixedStatement(_NAMES_SQL.format(condition=FILE_MATCHES))
+# id, name and version of a file, by its document
+FileNames: TypeAlias = dict[UUID, tuple[UUID, str, int]]
 
 
 class FileRepo(LeasedRepo[File]):
@@ -45,6 +52,7 @@ class FileRepo(LeasedRepo[File]):
             File.project_id == project_id,
             File.id == file_id,
             File.state.not_in(GONE),
+            _IS_FILE,
         )
         return (await self.session.execute(statement.with_for_update() if lock else statement)).scalar_one_or_none()
 
@@ -85,7 +93,7 @@ class FileRepo(LeasedRepo[File]):
                 deleted_at=now,
                 lease_until=None,
                 last_error=None,
-                storage_key=None if file.delete_raw else file.storage_key,
+                storage_key=None if file.delete_raw else File.storage_key,
             )
             .returning(File.id)
         )
@@ -125,7 +133,7 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.scalars(statement)).all()
 
     def _in_batch(self, project_id: UUID, batch_id: UUID) -> tuple[ColumnElement[bool], ...]:
-        return File.tenant_id == self._tenant_id, File.project_id == project_id, File.batch_id == batch_id
+        return File.tenant_id == self._tenant_id, File.project_id == project_id, File.batch_id == batch_id, _IS_FILE
 
     async def any_unfinished(self, batch_id: UUID) -> bool:
         """Tell whether a file of the upload is still in progress."""
@@ -136,7 +144,7 @@ class FileRepo(LeasedRepo[File]):
 
     async def page(self, project_id: UUID, *, limit: int, after: UUID | None, removed: bool) -> Sequence[File]:
         """Return files ordered by id, which is the order of upload; or the removed ones whose bytes were kept."""
-        wanted = _KEPT_RAW if removed else (File.state.not_in(GONE),)
+        wanted = _KEPT_RAW if removed else (File.state.not_in(GONE), _IS_FILE)
         statement = (
             select(File)
             .where(File.tenant_id == self._tenant_id, File.project_id == project_id, *wanted)
@@ -206,10 +214,13 @@ class FileRepo(LeasedRepo[File]):
         )
         return (await self.session.execute(statement)).first() is not None
 
-    async def names(self, document_ids: Collection[UUID]) -> FileNames:
-        """Return id and name of the oldest completed file of each document."""
-        values = {"tenant_id": self._tenant_id, "document_ids": document_ids}
-        return _names((await _NAMES.execute(self.session, values)).all())
+    async def names(self, document_ids: Collection[UUID], *, within: AttributeCondition | None = None) -> FileNames:
+        """Return id, name and version of the oldest completed file of each document.
+
+        With a condition, it is the oldest of those that meet it.
+        """
+        statement, values = _names_query(self._tenant_id, document_ids, within)
+        return _names((await statement.execute(self.session, values)).all())
 
     async def stage(self, file_id: UUID) -> str:
         """Return the state of the file."""
@@ -222,13 +233,24 @@ class FileRepo(LeasedRepo[File]):
         return (await self.session.execute(statement)).scalar_one()
 
 
-async def read_names(database: Database, tenant_id: UUID, document_ids: Collection[UUID]) -> FileNames:
+async def read_names(
+    database: Database, tenant_id: UUID, document_ids: Collection[UUID], *, within: AttributeCondition | None = None
+) -> FileNames:
     """Return the same as `FileRepo.names`, by one query in a transaction of its own."""
-    return _names(await database.read(tenant_id, _NAMES, {"tenant_id": tenant_id, "document_ids": document_ids}))
+    return _names(await database.read(tenant_id, *_names_query(tenant_id, document_ids, within)))
+
+
+def _names_query(
+    tenant_id: UUID, document_ids: Collection[UUID], within: AttributeCondition | None
+) -> tuple[FixedStatement, dict[str, Any]]:
+    values = {"tenant_id": tenant_id, "document_ids": document_ids}
+    if within is None:
+        return _NAMES, values
+    return _NAMES_WITHIN, {**values, **within.parameters}
 
 
 def _names(rows: Sequence[Row[Any]]) -> FileNames:
-    return {row.document_id: (row.id, row.filename) for row in rows}
+    return {row.document_id: (row.id, row.filename, row.version) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

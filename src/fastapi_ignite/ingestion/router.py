@@ -7,7 +7,6 @@ from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request
 
-from fastapi_ignite.billing.errors import SubscriptionRequiredError
 from fastapi_ignite.core.permissions import Scope
 from fastapi_ignite.deletions.schemas import DeletionRead
 from fastapi_ignite.http.deps import (
@@ -17,26 +16,26 @@ from fastapi_ignite.http.deps import (
     SettingsDep,
     ensure_idempotent,
 )
-from fastapi_ignite.http.filenames import InvalidFilenameError
 from fastapi_ignite.http.idempotency import keyed_request
 from fastapi_ignite.http.multipart import (
-    FileTooLargeError,
-    MultipartLimits,
     MultipartReader,
-    TooManyFilesError,
+    RepeatedFieldError,
 )
-from fastapi_ignite.http.problems import BodyTooLargeError, MalformedBodyError, responses
+from fastapi_ignite.http.problems import responses
 from fastapi_ignite.http.routing import requires, tenant_router
 from fastapi_ignite.infra.idempotency import Claim, KeyedRequest
+from fastapi_ignite.ingestion.attributes import FIELD, read_attributes
 from fastapi_ignite.ingestion.deps import ResourcesDep
 from fastapi_ignite.ingestion.errors import (
-    EmptyFileError,
     FileUnknownError,
-    NoFilesError,
-    StorageFullError,
-    TooManyBytesInFlightError,
-    TooManyFilesInProgressError,
-    UploadExpiredError,
+    InvalidAttributesError,
+)
+from fastapi_ignite.ingestion.multipart_body import (
+    BODY_ERRORS,
+    FILE_PICKER,
+    RESERVATION_ERRORS,
+    multipart_schema,
+    reader_of,
 )
 from fastapi_ignite.ingestion.project_deletion import ProjectDeletionService
 from fastapi_ignite.ingestion.schemas import (
@@ -52,33 +51,19 @@ from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
 from fastapi_ignite.rag.engines import EngineMissingError
 from fastapi_ignite.rag.errors import STORE_ERRORS
 from fastapi_ignite.usage.deps import QuotaHeadersDep
-from fastapi_ignite.usage.errors import QuotaExceededError
 
 router = tenant_router("/ingestion", "ingestion")
 
 FILES = "/ingestion/projects/{project_id}/files"
 
-MULTIPART_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "Read as a stream; nothing is held whole in memory.",
-                        }
-                    },
-                }
-            }
-        },
-    }
+ATTRIBUTES: dict[str, Any] = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "description": "A JSON object with the attributes of all files of the request: at most 16 keys of 1 to 64 "
+    "characters, with strings of at most 512 characters, numbers or truths.",
+    "examples": ['{"department": "support", "year": 2024}'],
 }
+MULTIPART_BODY = multipart_schema("files", {"type": "array", "minItems": 1, "items": FILE_PICKER}, {FIELD: ATTRIBUTES})
 
 
 async def _service(resources: ResourcesDep) -> IngestionService:
@@ -103,12 +88,14 @@ async def _body(
         bool, Query(description="Keep the folders in the names: `guides/setup.txt` instead of `setup.txt`.")
     ] = False,
 ) -> MultipartReader:
-    limits = MultipartLimits(
-        max_file_bytes=settings.upload.max_file_bytes,
-        max_request_bytes=settings.upload.max_request_bytes,
+    return reader_of(
+        request,
+        settings,
+        field_name="files",
         max_files=settings.upload.max_files,
+        fields={FIELD: read_attributes},
+        keep_folders=keep_folders,
     )
-    return MultipartReader(request, limits=limits, field_name="files", keep_folders=keep_folders)
 
 
 UploadBodyDep = Annotated[MultipartReader, Depends(_body)]
@@ -135,19 +122,10 @@ async def ensure_vector_store(
     openapi_extra=MULTIPART_BODY | requires(Scope.FILES_WRITE),
     responses=responses(
         ProjectNotFoundError,
-        SubscriptionRequiredError,
-        QuotaExceededError,
-        StorageFullError,
-        NoFilesError,
-        EmptyFileError,
-        InvalidFilenameError,
-        TooManyFilesError,
-        FileTooLargeError,
-        BodyTooLargeError,
-        MalformedBodyError,
-        TooManyFilesInProgressError,
-        TooManyBytesInFlightError,
-        UploadExpiredError,
+        *RESERVATION_ERRORS,
+        *BODY_ERRORS,
+        InvalidAttributesError,
+        RepeatedFieldError,
         *STORE_ERRORS,
         EngineMissingError,
     ),

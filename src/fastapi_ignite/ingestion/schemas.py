@@ -10,8 +10,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from fastapi_ignite.ingestion.change_feed import ChangedFile
+from fastapi_ignite.ingestion.attributes import Attributes
 from fastapi_ignite.ingestion.models import GONE, File, FileState, public_status
+from fastapi_ignite.ingestion.version_repository import VersionsOfFile
 from fastapi_ignite.projects.schemas import PROJECT_EXAMPLE
 from fastapi_ignite.rag.documents.repository import DocumentFormat
 
@@ -35,7 +36,10 @@ FILE_EXAMPLE: JsonDict = {
     "batch_id": BATCH_EXAMPLE,
     "media_type": "text/plain",
     "pages": None,
+    "attributes": {"department": "support"},
     "updated_at": "2024-06-02T12:34:58.654321Z",
+    "version": 1,
+    "pending_version": None,
 }
 # What is done when a stage begins. Extraction takes most of the time; `embedded` has its own figure.
 PERCENTAGES: Mapping[str, int] = {
@@ -82,6 +86,37 @@ class FileError(BaseModel):
     retryable: bool
 
 
+class PendingVersion(BaseModel):
+    """A new version of a file that is in progress or has failed. The current version answers meanwhile."""
+
+    number: int
+    filename: str
+    bytes: int
+    status: Status
+    stage: str
+    percentage: Percentage
+    attempts: int
+    last_error: FileError | None
+    uploaded_at: datetime
+
+    @classmethod
+    def of(cls, version: File) -> PendingVersion:
+        """Build it from the row of a version."""
+        return cls.model_validate(
+            {
+                "number": version.version,
+                "filename": version.filename,
+                "bytes": version.byte_count,
+                "status": public_status(version.state),
+                "stage": version.state,
+                "percentage": PERCENTAGES.get(version.state, 0),
+                "attempts": version.attempts,
+                "last_error": version.last_error,
+                "uploaded_at": version.uploaded_at,
+            }
+        )
+
+
 class FileRead(BaseModel):
     """A file. `stage` is our own, finer word for `status`."""
 
@@ -93,7 +128,7 @@ class FileRead(BaseModel):
     stage: str
     bytes: int
     stored_bytes: int = Field(
-        description="The bytes of storage that the file uses: 0 if the uploaded bytes are not stored any more."
+        description="The bytes of storage that the file uses with all its versions: 0 if none are stored any more."
     )
     characters: int | None = Field(description="Counted against the plan; null until the text is extracted.")
     deduplicated: bool = Field(description="The project held the same bytes already: nothing was charged or embedded.")
@@ -106,11 +141,23 @@ class FileRead(BaseModel):
     batch_id: UUID
     media_type: str | None = Field(description="Recognised by the content; null until the file is completed.")
     pages: int | None = Field(description="Null until the file is completed, and for formats without pages.")
+    attributes: dict[str, str | bool | int | float] = Field(description="Given at upload or by `PATCH`.")
     updated_at: datetime = Field(description="It also moves while a worker works on the file.")
+    version: int = Field(description="The number of the version that answers; the first one is 1.")
+    pending_version: PendingVersion | None = Field(
+        description="The version that will take its place, or that failed to. Null where there is none."
+    )
 
     @classmethod
-    def of(cls, file: File, embedded: Mapping[UUID, float], formats: Mapping[UUID, DocumentFormat]) -> FileRead:
+    def of(
+        cls,
+        file: File,
+        embedded: Mapping[UUID, float],
+        formats: Mapping[UUID, DocumentFormat],
+        versions: VersionsOfFile | None = None,
+    ) -> FileRead:
         """Build it from the row. `embedded` and `formats` are by document id."""
+        pending = versions.pending if versions else None
         known = formats.get(file.document_id) if file.document_id else None
         return cls.model_validate(
             {
@@ -119,7 +166,7 @@ class FileRead(BaseModel):
                 "status": outside_status(file.state),
                 "stage": file.state,
                 "bytes": file.byte_count,
-                "stored_bytes": file.stored_bytes,
+                "stored_bytes": file.stored_bytes + (versions.stored_bytes if versions else 0),
                 "characters": file.char_count,
                 "deduplicated": file.deduplicated,
                 "embedded": embedded.get(file.document_id, 0.0) if file.document_id else 0.0,
@@ -131,9 +178,22 @@ class FileRead(BaseModel):
                 "batch_id": file.batch_id,
                 "media_type": known.media_type if known else None,
                 "pages": known.pages if known else None,
+                "attributes": file.attributes,
                 "updated_at": file.updated_at,
+                "version": file.version,
+                "pending_version": PendingVersion.of(pending) if pending else None,
             }
         )
+
+
+class FileChange(BaseModel):
+    """A change of a file. A field that is left out stays as it is."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"attributes": {"department": "support", "year": 2024}}]}
+    )
+
+    attributes: Attributes | None = Field(None, description="They replace the present ones; null removes them all.")
 
 
 def outside_status(state: str) -> str:
@@ -252,6 +312,7 @@ class FileText(BaseModel):
             "examples": [
                 {
                     "file_id": FILE_EXAMPLE["id"],
+                    "version": 1,
                     "start": 0,
                     "end": 16,
                     "total": 651,
@@ -264,6 +325,7 @@ class FileText(BaseModel):
     )
 
     file_id: UUID
+    version: int
     start: int
     end: int
     total: int = Field(description="The number of characters of the whole text.")
@@ -296,44 +358,6 @@ class FileList(BaseModel):
     files: list[FileRead]
     has_more: bool
     next_after: UUID | None = Field(description="Send it as `after` to get the next page.")
-
-
-class FileEvent(BaseModel):
-    """The data of a `file` event: a file as it is now."""
-
-    id: UUID
-    filename: str
-    status: Status
-    stage: str
-    percentage: Percentage
-    last_error: FileError | None
-
-    @classmethod
-    def of(cls, file: ChangedFile) -> FileEvent:
-        return cls.model_validate(
-            {
-                "id": file.id,
-                "filename": file.filename,
-                "status": outside_status(file.state),
-                "stage": file.state,
-                "percentage": PERCENTAGES.get(file.state, 0),
-                "last_error": file.last_error,
-            }
-        )
-
-
-class BatchEvent(BaseModel):
-    """The data of a `batch` event: how far the batch is."""
-
-    batch_id: UUID
-    batch_status: Status
-    file_counts: FileCounts
-
-
-class DoneEvent(BaseModel):
-    """The data of the last event of a file or a batch."""
-
-    status: Status
 
 
 class FileRemoved(BaseModel):

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.audit.actions import Action
 from fastapi_ignite.audit.service import AuditLog
-from fastapi_ignite.core import clock
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.deletions.models import Kind
 from fastapi_ignite.deletions.repository import DeletionRepo
-from fastapi_ignite.infra.db import CommitOutcomeUnknownError
-from fastapi_ignite.infra.idempotency import Claim, IdempotencyStore, IdempotentWork, KeyedRequest
-from fastapi_ignite.infra.jobs.tracing import trace
+from fastapi_ignite.infra.idempotency import Claim, IdempotentWork, KeyedRequest
 from fastapi_ignite.infra.storage import ReceivedFile, UploadBody
-from fastapi_ignite.ingestion.errors import (
-    EmptyFileError,
-    FileUnknownError,
-    NoFilesError,
-    StorageFullError,
-    TooManyBytesInFlightError,
-    TooManyFilesInProgressError,
-)
+from fastapi_ignite.ingestion.attributes import FIELD
+from fastapi_ignite.ingestion.errors import FileUnknownError
 from fastapi_ignite.ingestion.file_details import read_details
 from fastapi_ignite.ingestion.incoming_upload import IncomingUpload
 from fastapi_ignite.ingestion.models import GONE, UNFINISHED, File, FileState
@@ -40,18 +30,17 @@ from fastapi_ignite.ingestion.schemas import (
     FileRemoved,
     UploadResult,
     VectorStoreEnsured,
-    failure,
 )
+from fastapi_ignite.ingestion.shared_documents import hide_unless_shared
 from fastapi_ignite.ingestion.tasks import delete_file, process_file
+from fastapi_ignite.ingestion.upload_reception import UploadReception, wait_while
+from fastapi_ignite.ingestion.version_removal import VersionRemover
+from fastapi_ignite.ingestion.version_repository import VersionRepo
 from fastapi_ignite.projects.models import Project
 from fastapi_ignite.projects.service import ProjectService
-from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.usage.errors import QuotaExceededError
-from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
-FIRST_LOOK_SECONDS = 0.05
-LAST_LOOK_SECONDS = 0.5
 # Each message wakes one thread of a worker, which sends another one as long as files wait.
 MESSAGES_OF_AN_UPLOAD = 64
 
@@ -63,6 +52,7 @@ class IngestionService:
         self._resources = resources
         self._database = resources.database
         self._tenant_id = resources.tenant_id
+        self._reception = UploadReception(resources, field_name="files")
 
     async def ensure_vector_store(self, project_id: UUID, claim: Claim | None) -> VectorStoreEnsured:
         """Make the project's vector store if there is none.
@@ -108,11 +98,15 @@ class IngestionService:
     ) -> UploadResult:
         """Store the files of the body, queue them, and wait until they are searchable or the caller left.
 
-        Raises as `_admit` and `_receive` do, and:
+        Raises as `UploadReception.admit` and `receive` do, and:
             QuotaExceededError: Every file was refused because no character is left.
         """
-        upload = await self._admit(project_id, keyed, declared_bytes=body.declared_bytes())
-        work = await self._receive(upload, body, keyed)
+        upload = await self._reception.admit(project_id, keyed, declared_bytes=body.declared_bytes())
+
+        async def accept(upload: IncomingUpload, received: Sequence[ReceivedFile], work: IdempotentWork) -> bool:
+            return await self._accept(upload, received, body.values.get(FIELD, {}), work)
+
+        work = await self._reception.receive(upload, body, keyed, accept)
         try:
             result = await self.wait(project_id, upload.id, seconds=wait_seconds, caller_left=caller_left)
         except QuotaExceededError:
@@ -121,78 +115,21 @@ class IngestionService:
         await work.replace_result(result)
         return result
 
-    async def _admit(
-        self, project_id: UUID, keyed: KeyedRequest | None, *, declared_bytes: int | None
-    ) -> IncomingUpload:
-        """Refuse an upload before its body is read, or reserve what it needs of the tenant's storage.
-
-        With no character left, the body is read if the project has files that may be equal to the new ones, which then
-        cost nothing. With no room, the body is read and not stored if the key was used before: the request may be the
-        repetition of the upload that took the last room.
-
-        Raises:
-            ProjectNotFoundError: The id is unknown.
-            SubscriptionRequiredError: The tenant has no plan.
-            QuotaExceededError: No character is left.
-            StorageFullError: No byte is left.
-            TooManyFilesInProgressError, TooManyBytesInFlightError: The tenant uploads too much at a time.
-        """
-        upload = IncomingUpload(
-            self._database,
-            self._resources.storage,
-            tenant_id=self._tenant_id,
-            project_id=project_id,
-            bounds=self._resources.settings.upload,
-        )
-        async with self._database.tenant(self._tenant_id) as session:
-            project = await ProjectService(session, self._tenant_id).get(project_id)
-            upload.has_index = project.vector_store_id is not None
-            try:
-                await UsageService(session, self._tenant_id).require_room(Metric.CHARACTERS)
-            except QuotaExceededError as refusal:
-                files = FileRepo(session, self._tenant_id)
-                if not await files.any_as_small(project_id, byte_count=declared_bytes):
-                    raise
-                upload.refusal = refusal
-            try:
-                await upload.reservation.begin(session, declared_bytes=declared_bytes)
-            except (StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError) as refusal:
-                if not keyed or not await IdempotencyStore(session).is_taken(keyed):
-                    raise
-                upload.refusal, upload.stores = refusal, False
-        return upload
-
-    async def _receive(self, upload: IncomingUpload, body: UploadBody, keyed: KeyedRequest | None) -> IdempotentWork:
-        """Read the body into storage and queue all of its files or none. Return the work under the request's key.
+    async def _accept(
+        self,
+        upload: IncomingUpload,
+        received: Sequence[ReceivedFile],
+        attributes: Mapping[str, Any],
+        work: IdempotentWork,
+    ) -> bool:
+        """Commit the rows, what was held for them, the claim with the answer so far, and the messages at once.
 
         Raises:
-            IdempotencyConflictError: The same files were sent before; these are dropped.
             QuotaExceededError: No character is left, and the project has none of these files already.
-            StorageFullError, TooManyFilesInProgressError, TooManyBytesInFlightError: The body passed a cap; reading
-                stopped there.
-            CommitOutcomeUnknownError: Nobody knows whether the files were accepted; their bytes are kept.
         """
-        try:
-            async with upload.kept_alive():
-                received = await body.read(upload)
-                if not received:
-                    raise NoFilesError("Send at least one file in the form field 'files'.")
-                if all(file.stored.byte_count == 0 for file in received):
-                    raise EmptyFileError("The file has no bytes.", filenames=[file.filename for file in received][:20])
-                work = IdempotentWork(self._database, keyed.claim(_digest(received)) if keyed else None)
-                await self._accept(upload, received, work)
-        except CommitOutcomeUnknownError:
-            raise  # nothing is undone: rows may name the bytes by now
-        except BaseException:
-            await upload.undo(body.received)
-            raise
-        return work
-
-    async def _accept(self, upload: IncomingUpload, received: Sequence[ReceivedFile], work: IdempotentWork) -> None:
-        """Commit the rows, what was held for them, the claim with the answer so far, and the messages at once."""
         # sorted: ids of one millisecond are in no order, and lists follow the ids
         ids = sorted(new_id() for _ in received)
-        rows = [self._row(upload, *pair) for pair in zip(ids, received, strict=True)]
+        rows = [self._reception.row(upload, *pair, attributes) for pair in zip(ids, received, strict=True)]
         if not upload.has_index:
             await self._ensure_index(upload.project_id)
         async with work, self._database.tenant(self._tenant_id) as session:
@@ -219,27 +156,7 @@ class IngestionService:
             queued = [row for row in rows if row.state == FileState.QUEUED]
             for row in queued[:MESSAGES_OF_AN_UPLOAD]:
                 self._resources.jobs.enqueue(session, process_file, self._tenant_id, row.id)
-
-    def _row(self, upload: IncomingUpload, file_id: UUID, file: ReceivedFile) -> File:
-        empty = file.stored.byte_count == 0
-        return File(
-            tenant_id=self._tenant_id,
-            id=file_id,
-            project_id=upload.project_id,
-            batch_id=upload.id,
-            filename=file.filename,
-            byte_count=file.stored.byte_count,
-            sha256=file.stored.sha256,
-            storage_key=file.stored.key,
-            state=FileState.FAILED if empty else FileState.QUEUED,
-            last_error=failure(
-                code=EmptyFileError.code, message="The file has no bytes.", stage="queued", retryable=False
-            )
-            if empty
-            else None,
-            notified_at=clock.now(),
-            **trace(),
-        )
+        return True
 
     async def wait(
         self, project_id: UUID, batch_id: UUID, *, seconds: int, caller_left: Callable[[], Awaitable[bool]]
@@ -249,16 +166,12 @@ class IngestionService:
         Raises:
             QuotaExceededError: Every file was refused because no character is left.
         """
-        deadline = asyncio.get_running_loop().time() + seconds
-        pause = FIRST_LOOK_SECONDS
-        while True:
+
+        async def unfinished() -> bool:
             async with self._database.tenant(self._tenant_id) as session:
-                in_progress = await FileRepo(session, self._tenant_id).any_unfinished(batch_id)
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0 or not in_progress or await caller_left():
-                break
-            await asyncio.sleep(min(pause, left))
-            pause = min(pause * 1.5, LAST_LOOK_SECONDS)
+                return await FileRepo(session, self._tenant_id).any_unfinished(batch_id)
+
+        await wait_while(unfinished, seconds=seconds, caller_left=caller_left)
         async with self._database.tenant(self._tenant_id) as session:
             files = await FileRepo(session, self._tenant_id).batch(batch_id)
             _raise_if_all_over_quota(files)
@@ -290,21 +203,29 @@ class IngestionService:
         )
 
     async def remove(self, project_id: UUID, file_id: UUID, *, delete_raw: bool) -> FileRemoved:
-        """Take the file out of every answer now. Work in progress on it ends without effect.
+        """Take the file out of every answer now. Work in progress on it, and on a new version, ends without effect.
 
-        With `delete_raw` it also takes a file that was removed before while its bytes were kept.
+        With `delete_raw` the bytes of all versions are removed. It also takes a file that was removed before while its
+        bytes were kept.
         """
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
             files = FileRepo(session, self._tenant_id)
             file = await files.get(project_id, file_id, lock=True)
-            hidden = None
-            if file is not None:
-                hidden = await self._take_out(session, project, file)
-            elif delete_raw:
+            was_removed = file is None
+            if file is None and delete_raw:
                 file = await files.get_kept_raw(project_id, file_id)
             if file is None:
                 raise FileUnknownError("This project has no file with this id.")
+            versions = VersionRepo(session, self._tenant_id)
+            remover = VersionRemover(session, self._resources.jobs, self._tenant_id)
+            pending = await versions.lock_pending(file_id)
+            if pending:
+                await remover.release(pending)
+            hidden = None if was_removed else await self._take_out(session, project, file)
+            await remover.remove_bytes(
+                [*([pending] if pending else []), *(await versions.stored(file_id) if delete_raw else [])]
+            )
             file.state = FileState.DELETING
             file.attempt += 1
             file.lease_until = None
@@ -337,24 +258,10 @@ class IngestionService:
         """
         if file.reservation_id and file.state in UNFINISHED:
             await UsageService(session, self._tenant_id).release(file.reservation_id)
-        hidden = await self._hide_unless_shared(project, FileRepo(session, self._tenant_id), file)
+        engine = self._resources.engine_of(project)
+        hidden = await hide_unless_shared(session, engine, self._tenant_id, file.document_id, besides=file.id)
         file.document_id = None
         return hidden
-
-    async def _hide_unless_shared(self, project: Project, files: FileRepo, file: File) -> UUID | None:
-        if file.document_id is None:
-            return None
-        engine = self._resources.engine_of(project)
-        await DocumentRepository(files.session, self._tenant_id).lock(file.document_id)
-        if await files.others_share(file.document_id, besides=file.id):
-            return None
-        await engine.hide(files.session, self._tenant_id, file.document_id)
-        return file.document_id
-
-
-def _digest(received: Sequence[ReceivedFile]) -> bytes:
-    """Return what makes two uploads the same. The boundaries between the parts differ each time."""
-    return json.dumps([(file.filename, file.stored.byte_count, file.stored.sha256.hex()) for file in received]).encode()
 
 
 def _raise_if_all_over_quota(files: Sequence[File]) -> None:

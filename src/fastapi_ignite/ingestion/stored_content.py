@@ -12,12 +12,15 @@ from fastapi_ignite.ingestion.errors import (
     FileUnknownError,
     TextNotReadyError,
     TextRangeError,
+    VersionReplacedError,
+    VersionUnknownError,
 )
 from fastapi_ignite.ingestion.file_details import read_details
 from fastapi_ignite.ingestion.models import UNFINISHED, File
 from fastapi_ignite.ingestion.repository import FileRepo
 from fastapi_ignite.ingestion.resources import TenantResources
 from fastapi_ignite.ingestion.schemas import BatchRead, FileCounts, FileRead, FileText
+from fastapi_ignite.ingestion.version_repository import VersionRepo
 from fastapi_ignite.projects.service import ProjectService
 from fastapi_ignite.rag.documents.repository import DocumentRepository
 
@@ -54,7 +57,7 @@ class StoredFileService:
         """
         async with self._database.tenant(self._tenant_id) as session:
             project = await ProjectService(session, self._tenant_id).get(project_id)
-            file = _known(await FileRepo(session, self._tenant_id).get(project_id, file_id))
+            file = known_file(await FileRepo(session, self._tenant_id).get(project_id, file_id))
             (details,) = await read_details(
                 session, self._resources.engine_of(project), self._tenant_id, project_id, [file]
             )
@@ -88,21 +91,24 @@ class StoredFileService:
             next_after=page[-1].id if more else None,
         )
 
-    async def content(self, project_id: UUID, file_id: UUID) -> FileContent:
-        """Return the uploaded bytes, which are read as a stream.
+    async def content(self, project_id: UUID, file_id: UUID, *, version: int | None) -> FileContent:
+        """Return the uploaded bytes of a version, by default of the current one, which are read as a stream.
 
         Raises:
             ProjectNotFoundError, FileUnknownError: The id is unknown.
+            VersionUnknownError: The file has never had this version.
             ContentMissingError: The bytes are not stored any more. `read` raises it too.
         """
         async with self._database.tenant(self._tenant_id) as session:
             await ProjectService(session, self._tenant_id).get(project_id)
-            file = _known(await FileRepo(session, self._tenant_id).get(project_id, file_id))
+            file = known_file(await FileRepo(session, self._tenant_id).get(project_id, file_id))
+            if version is not None:
+                file = known_version(await VersionRepo(session, self._tenant_id).find(file, version), version)
             formats = await DocumentRepository(session, self._tenant_id).formats(
                 [file.document_id] if file.document_id else []
             )
         key = file.storage_key
-        if key is None or file.bytes_missing_at is not None:
+        if key is None or file.bytes_missing_at is not None or (file.version_of and file.delete_raw):
             raise _missing()
 
         async def read(start: int, length: int) -> AsyncGenerator[bytes]:
@@ -120,11 +126,17 @@ class StoredFileService:
             read=read,
         )
 
-    async def text(self, project_id: UUID, file_id: UUID, *, start: int, end: int | None) -> FileText:
+    async def text(
+        self, project_id: UUID, file_id: UUID, *, start: int, end: int | None, version: int | None
+    ) -> FileText:
         """Return the stored text between two offsets. An end behind the end of the text is that end.
+
+        Only the current version has a text. Who names another one has offsets of that, which mean nothing here.
 
         Raises:
             ProjectNotFoundError, FileUnknownError: The id is unknown.
+            VersionUnknownError: The file has never had this version.
+            VersionReplacedError: The version is not the current one any more.
             TextRangeError: The end is before the start, or more than 100,000 characters behind it.
             TextNotReadyError: The file has no text, or none yet.
         """
@@ -137,13 +149,21 @@ class StoredFileService:
             )
         async with self._database.tenant(self._tenant_id) as session:
             await ProjectService(session, self._tenant_id).get(project_id)
-            file = _known(await FileRepo(session, self._tenant_id).get(project_id, file_id))
+            file = known_file(await FileRepo(session, self._tenant_id).get(project_id, file_id))
+            if version is not None and version != file.version:
+                known_version(await VersionRepo(session, self._tenant_id).find(file, version), version)
+                raise VersionReplacedError(
+                    f"Version {version} of the file was replaced, and its text is gone. The current version is "
+                    f"{file.version}.",
+                    version=file.version,
+                )
             documents = DocumentRepository(session, self._tenant_id)
             found = await documents.excerpt(file.document_id, start=start, end=end) if file.document_id else None
         if found is None:
             raise _no_text(file)
         return FileText(
             file_id=file_id,
+            version=file.version,
             start=start,
             end=found.end,
             total=found.total,
@@ -153,10 +173,26 @@ class StoredFileService:
         )
 
 
-def _known(file: File | None) -> File:
+def known_file(file: File | None) -> File:
+    """Return the file.
+
+    Raises:
+        FileUnknownError: There is none.
+    """
     if file is None:
         raise FileUnknownError("This project has no file with this id.")
     return file
+
+
+def known_version(version: File | None, number: int) -> File:
+    """Return the version.
+
+    Raises:
+        VersionUnknownError: There is none.
+    """
+    if version is None:
+        raise VersionUnknownError(f"The file has never had a version {number} that was current.")
+    return version
 
 
 def _missing() -> ContentMissingError:

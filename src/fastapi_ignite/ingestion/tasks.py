@@ -36,7 +36,13 @@ def _fair_queue(context: WorkerContext) -> FairQueue:
 def _processor(context: WorkerContext) -> FileProcessor:
     from fastapi_ignite.ingestion.processing import FileProcessor
 
-    return FileProcessor(database=context.database, storage=context.storage, engines=context.engines, jobs=context.jobs)
+    return FileProcessor(
+        database=context.database,
+        storage=context.storage,
+        engines=context.engines,
+        jobs=context.jobs,
+        versions_kept=context.settings.files.versions_kept,
+    )
 
 
 def _batch_processor(context: WorkerContext) -> BatchProcessor:

@@ -22,10 +22,11 @@ FROM projects AS project LEFT JOIN ({TABLES}) ON s.tenant_id = project.tenant_id
 WHERE project.tenant_id = :tenant_id AND project.id = :project_id AND project.deleted_at IS NULL
 """)  # noqa: S608  all parts are constants
 _CONTENTS = text("""
-SELECT count(*) FILTER (WHERE state IN ('queued', 'extracting', 'chunking', 'indexing')) AS in_progress,
+SELECT count(*) FILTER (WHERE state IN ('queued', 'extracting', 'chunking', 'indexing') AND version_of IS NULL)
+        AS in_progress,
     count(*) FILTER (WHERE state = 'completed') AS completed,
-    count(*) FILTER (WHERE state = 'failed') AS failed,
-    count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+    count(*) FILTER (WHERE state = 'failed' AND version_of IS NULL) AS failed,
+    count(*) FILTER (WHERE state = 'cancelled' AND version_of IS NULL) AS cancelled,
     CAST(coalesce(sum(char_count) FILTER (WHERE state = 'completed'), 0) AS bigint) AS characters,
     CAST(coalesce(sum(byte_count) FILTER (WHERE storage_key IS NOT NULL AND bytes_missing_at IS NULL), 0) AS bigint)
         AS stored_bytes
@@ -35,7 +36,7 @@ FROM files WHERE tenant_id = :tenant_id AND project_id = :project_id
 
 @dataclass(frozen=True, slots=True)
 class ProjectContents:
-    """The number of the project's files by status, and the characters and stored bytes of all of them."""
+    """The number of the project's files by status, and their characters. Stored bytes are those of versions too."""
 
     in_progress: int
     completed: int
@@ -66,6 +67,11 @@ class ProjectRepo:
         elif keep:
             statement = statement.with_for_update(read=True)
         return (await self._session.execute(statement)).scalar_one_or_none()
+
+    async def lock_all(self) -> Sequence[Project]:
+        """Return and lock every project that is not deleted, as `get` does with `lock`, in one order."""
+        statement = self._visible().order_by(Project.id).with_for_update(key_share=True)
+        return (await self._session.scalars(statement)).all()
 
     async def page(self, *, limit: int, after: UUID | None, name: str | None) -> Sequence[Project]:
         """Return a page ordered by id, which is also the order of creation. `name` is a part of it, in any case."""

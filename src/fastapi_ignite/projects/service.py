@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -115,6 +116,10 @@ class ProjectService:
         await self._usage.give_back_project()
         AuditLog(self._session).record(self._tenant_id, Action.PROJECT_DELETED, project.id, name=project.name)
         await self._projects.mark_deleted(project, clock.now())
+
+    async def lock_all(self) -> Sequence[Project]:
+        """Return and lock all projects, for `hide`."""
+        return await self._projects.lock_all()
 
     async def get(self, project_id: UUID, *, lock: bool = False, keep: bool = False) -> Project:
         """Return the project. With `keep` it cannot be deleted until the transaction ends.

@@ -30,11 +30,11 @@ class AnswerAbandonedError(UnavailableError):
 
 
 class SourcesChangedError(UnavailableError):
-    """Files were removed while each answer was made; nothing was charged."""
+    """Files were removed or changed while each answer or search was made; nothing was charged."""
 
     code = "sources_changed"
     title = "The project's files are changing"
-    example = Example("Files were removed while they were read; nothing was charged.")
+    example = Example("Files were changed while they were read; nothing was charged.")
 
 
 class ClientDisconnectedError(IgniteError):

@@ -86,6 +86,7 @@ async def ask(
         SubscriptionRequiredError,
         MalformedBodyError,
         BodyTooLargeError,
+        SourcesChangedError,
         *SEARCH_ERRORS,
         EngineMissingError,
     ),

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from fastapi_ignite.http.fields import NOT_BLANK, no_nul
+from fastapi_ignite.query.filters import FILTER_EXAMPLE, Filters
 from fastapi_ignite.rag.engine import Citation, FoundPassage
 
 MAX_QUESTION = 8000
@@ -20,6 +21,7 @@ ANSWER_EXAMPLE: dict[str, Any] = {
         {
             "file_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
             "filename": "guide.txt",
+            "version": 1,
             "quote": "Step one of onboarding is connecting your account.",
             "page": None,
             "char_start": 192,
@@ -54,7 +56,12 @@ class AskRequest(BaseModel):
                 {
                     "project_id": "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b",
                     "question": "What does the onboarding guide cover?",
-                }
+                },
+                {
+                    "project_id": "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b",
+                    "question": "What does the onboarding guide cover?",
+                    "filters": FILTER_EXAMPLE,
+                },
             ]
         }
     )
@@ -62,6 +69,7 @@ class AskRequest(BaseModel):
     project_id: UUID
     question: Question = Field(examples=["What does the onboarding guide cover?"])
     conversation_id: UUID | None = Field(None, description="Continue this conversation of the same project.")
+    filters: Filters | None = None
     stream: bool = Field(False, description="Tell the answer while it is made, as server-sent events.")
 
 
@@ -70,16 +78,21 @@ class SourceRead(BaseModel):
 
     file_id: UUID
     filename: str
+    version: int | None = Field(
+        None,
+        description="The version of the file; `GET …/text?version=` reads its text while it is the current one. "
+        "Null in answers of earlier releases.",
+    )
     page: int | None
     char_start: int
     char_end: int
     score: float = Field(description="0 to 1; ranks the passages of one question, and says nothing across questions.")
 
     @classmethod
-    def of(cls, found: FoundPassage | Citation, file_id: UUID, filename: str, **beside: object) -> Self:
+    def of(cls, found: FoundPassage | Citation, file_id: UUID, filename: str, version: int, **beside: object) -> Self:
         """Build it for a passage or a citation of the file. `beside` has the fields that a subclass adds."""
         place = {"page": found.page, "char_start": found.char_start, "char_end": found.char_end, "score": found.score}
-        return cls.model_validate({"file_id": file_id, "filename": filename, **place, **beside})
+        return cls.model_validate({"file_id": file_id, "filename": filename, "version": version, **place, **beside})
 
 
 class CitationRead(SourceRead):
@@ -94,9 +107,10 @@ class CitationRead(SourceRead):
     verified: bool = Field(description="The quote was compared with the stored text before the answer left.")
 
     @classmethod
-    def proven(cls, citation: Citation, file_id: UUID, filename: str) -> Self:
+    def proven(cls, citation: Citation, file_id: UUID, filename: str, version: int) -> Self:
         """Build it for a citation whose quote was compared with the stored text."""
-        return cls.of(citation, file_id, filename, quote=citation.quote, support=citation.support, verified=True)
+        beside = {"quote": citation.quote, "support": citation.support, "verified": True}
+        return cls.of(citation, file_id, filename, version, **beside)
 
 
 class AskResult(BaseModel):
@@ -154,13 +168,19 @@ class SearchRequest(BaseModel):
                     "project_id": "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b",
                     "query": "inviting the team",
                     "limit": 3,
-                }
+                },
+                {
+                    "project_id": "f110f5f6-33a3-4e72-9f8f-84cc0f5f5c0b",
+                    "query": "inviting the team",
+                    "filters": FILTER_EXAMPLE,
+                },
             ]
         }
     )
 
     project_id: UUID
     query: Question = Field(examples=["inviting the team"])
+    filters: Filters | None = None
     limit: int = Field(10, ge=1, le=MAX_RESULTS, description="The most results. OpenAI's engine has at most 50.")
     per_file: int | None = Field(
         None, ge=1, le=MAX_RESULTS, description="The most results of one file, its best ones. Default: no limit."
@@ -184,6 +204,7 @@ class SearchResult(BaseModel):
                         {
                             "file_id": "5f0c6f0e-0d5b-4a5e-9a51-3c8d5f1f7a10",
                             "filename": "guide.txt",
+                            "version": 1,
                             "text": "Step one of onboarding is connecting your account.",
                             "page": None,
                             "char_start": 192,

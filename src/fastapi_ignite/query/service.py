@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from fastapi_ignite.core.config import Settings
@@ -21,6 +22,7 @@ from fastapi_ignite.query.errors import (
     ConversationNotFoundError,
     SourcesChangedError,
 )
+from fastapi_ignite.query.filters import condition_of
 from fastapi_ignite.query.models import RESERVATION_LIFETIME, Conversation, Message
 from fastapi_ignite.query.repository import MessageRepo
 from fastapi_ignite.query.schemas import (
@@ -33,11 +35,21 @@ from fastapi_ignite.query.schemas import (
     StreamMeta,
 )
 from fastapi_ignite.query.streaming import AnswerStream, Names, StreamEvent, answer_events
-from fastapi_ignite.rag.engine import Answer, Cited, Final, RagEngine, SourcesFound, Text, TokenUsage
+from fastapi_ignite.rag.engine import (
+    Answer,
+    AttributeCondition,
+    Cited,
+    Final,
+    RagEngine,
+    SourcesFound,
+    Text,
+    TokenUsage,
+)
 from fastapi_ignite.usage.models import Metric
 from fastapi_ignite.usage.service import UsageService
 
 MOST_ANSWERS = 3
+MOST_SEARCHES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,7 @@ class OpenQuestion:
     conversation_id: UUID
     reservation_id: UUID
     engine: RagEngine
+    within: AttributeCondition | None
 
 
 class QueryService:
@@ -84,7 +97,8 @@ class QueryService:
         )
 
         def events(caller_left: CallerLeft) -> AsyncGenerator[StreamEvent]:
-            return answer_events(meta, self._answer(question, caller_left=caller_left, stream=True), self._names)
+            answer = self._answer(question, caller_left=caller_left, stream=True)
+            return answer_events(meta, answer, partial(self._names, within=question.within))
 
         return events
 
@@ -106,21 +120,27 @@ class QueryService:
         result: AskResult | None = None
         async with question.work as work:
             try:
-                for _ in range(MOST_ANSWERS):
+                for answers_left in reversed(range(MOST_ANSWERS)):
                     asking = question.engine.ask(
-                        self._tenant_id, question.project_id, question.text, usage, stream=stream
+                        self._tenant_id,
+                        question.project_id,
+                        question.text,
+                        usage,
+                        stream=stream,
+                        within=question.within,
                     )
                     async with aclosing(asking if work.is_keyed else stop_on_disconnect(asking, caller_left)) as events:
                         async for event in events:
                             if isinstance(event, Final):
                                 work.spent = question.engine.paid
-                                result = await self._settle(question, event.answer, usage)
+                                if not event.outdated or not answers_left:
+                                    result = await self._settle(question, event.answer, usage)
                                 break
                             yield event
                     if result is not None:
                         break
                 else:
-                    raise SourcesChangedError("Files were removed while they were read; nothing was charged.")
+                    raise SourcesChangedError("Files were changed while they were read; nothing was charged.")
             except CommitOutcomeUnknownError:
                 raise  # the answer may be stored and charged; if it is not, the unit and the question expire
             except ClientDisconnectedError:
@@ -137,28 +157,40 @@ class QueryService:
         Raises:
             ProjectNotFoundError: The id is unknown.
             SubscriptionRequiredError: The tenant has no plan; nothing was searched.
+            SourcesChangedError: Files were removed or replaced during each of several searches.
             ClientDisconnectedError: The caller left, and the engine was stopped.
         """
-        own = await read_engine_name(self._database, self._tenant_id, request.project_id)
-        engine = engine_of(own, self._engines, default=self._settings.default_engine)
-        searching = engine.search(
-            self._tenant_id, request.project_id, request.query, request.limit, per_document=request.per_file
-        )
-        found = await cancel_on_disconnect(searching, caller_left)
-        # the names are read last, so that no file is shown that was removed meanwhile
-        names = await self._names({passage.document_id for passage in found})
-        return SearchResult(
-            results=[
-                PassageRead.of(passage, *names[passage.document_id], text=passage.text)
-                for passage in found
-                if passage.document_id in names
-            ],
-            engine=engine.name,
+        within = condition_of(request.filters)
+        for _ in range(MOST_SEARCHES):
+            # it is read anew each time, because the project may be deleted in the course of a search
+            own = await read_engine_name(self._database, self._tenant_id, request.project_id)
+            engine = engine_of(own, self._engines, default=self._settings.default_engine)
+            searching = engine.search(
+                self._tenant_id,
+                request.project_id,
+                request.query,
+                request.limit,
+                within=within,
+                per_document=request.per_file,
+            )
+            found = await cancel_on_disconnect(searching, caller_left)
+            # The names are read last and by one query: either each passage is of a file as it is at that moment, or
+            # something was changed meanwhile, and the search is made again.
+            names = await self._names({passage.document_id for passage in found}, within=within)
+            if all(passage.document_id in names for passage in found):
+                return SearchResult(
+                    results=[
+                        PassageRead.of(passage, *names[passage.document_id], text=passage.text) for passage in found
+                    ],
+                    engine=engine.name,
+                )
+        raise SourcesChangedError(
+            "Files were changed during each of several searches. Search again.", headers={"Retry-After": "1"}
         )
 
-    async def _names(self, document_ids: Collection[UUID]) -> Names:
-        """Return the file that callers know each document by. Documents without a file are left out."""
-        return await read_names(self._database, self._tenant_id, document_ids)
+    async def _names(self, document_ids: Collection[UUID], *, within: AttributeCondition | None) -> Names:
+        """Return the file that callers know each document by. Documents without a file that counts are left out."""
+        return await read_names(self._database, self._tenant_id, document_ids, within=within)
 
     async def _begin(self, request: AskRequest, claim: Claim | None) -> OpenQuestion:
         """Store the question and hold a unit for it.
@@ -208,6 +240,7 @@ class QueryService:
             conversation_id=conversation_id,
             reservation_id=reservation_id,
             engine=engine,
+            within=condition_of(request.filters),
         )
 
     async def _settle(self, question: OpenQuestion, answer: Answer, usage: TokenUsage) -> AskResult | None:
@@ -217,7 +250,7 @@ class QueryService:
             if not await messages.keep_conversation(question.conversation_id, question.project_id):
                 await ProjectService(session, self._tenant_id).get(question.project_id)  # it goes with its project
                 raise ConversationNotFoundError("The conversation was deleted meanwhile; nothing was charged.")
-            citations = await self._citations(FileRepo(session, self._tenant_id), answer)
+            citations = await self._citations(FileRepo(session, self._tenant_id), answer, question.within)
             if citations is None:
                 return None
             if not await messages.end_question(question.message_id, "completed"):
@@ -243,9 +276,11 @@ class QueryService:
             await question.work.complete(session, result)
         return result
 
-    async def _citations(self, files: FileRepo, answer: Answer) -> list[CitationRead] | None:
-        """Return the citations, or None if a cited document has no file any more."""
-        names = await files.names([citation.document_id for citation in answer.citations])
+    async def _citations(
+        self, files: FileRepo, answer: Answer, within: AttributeCondition | None
+    ) -> list[CitationRead] | None:
+        """Return the citations, or None if a cited document has no file any more, or none that meets the condition."""
+        names = await files.names([citation.document_id for citation in answer.citations], within=within)
         if any(citation.document_id not in names for citation in answer.citations):
             return None
         return [CitationRead.proven(citation, *names[citation.document_id]) for citation in answer.citations]

@@ -22,7 +22,7 @@ from fastapi_ignite.query.schemas import (
 from fastapi_ignite.rag.engine import Cited, SourcesFound, Text
 
 # the id and the name of the file that callers know each document by
-Names = Mapping[UUID, tuple[UUID, str]]
+Names = Mapping[UUID, tuple[UUID, str, int]]
 EXAMPLE = """\
 event: meta
 id: 1

@@ -17,13 +17,18 @@ from fastapi_ignite.rag.extraction import ExtractedText
 
 @dataclass(frozen=True, slots=True)
 class DocumentSource:
-    """An extracted document that is to be indexed."""
+    """An extracted document that is to be indexed.
+
+    `whole` says that it takes the place of another one, which answers until then: what an engine would add in the
+    background, such as embeddings, is to be there when it is written.
+    """
 
     tenant_id: UUID
     project_id: UUID
     document_id: UUID
     sha256: bytes
     extracted: ExtractedText
+    whole: bool = False
 
 
 Support = Literal["quoted", "aligned", "retrieved"]
@@ -76,6 +81,24 @@ class FoundPassage:
 
 
 @dataclass(frozen=True, slots=True)
+class AttributeCondition:
+    """A condition on the attributes of files, which PostgreSQL evaluates.
+
+    `path` is a predicate of jsonpath on the list of the values that a file has for `keys`. It has no text of a caller:
+    the values that it compares with are in `variables`, as JSON.
+    """
+
+    keys: Sequence[str]
+    path: str
+    variables: str
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Return the parameters of a statement that evaluates it."""
+        return {"keys": self.keys, "path": self.path, "variables": self.variables}
+
+
+@dataclass(frozen=True, slots=True)
 class SourcesFound:
     """An answer begins, from these passages. What an earlier event of the same question said is void."""
 
@@ -98,9 +121,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The whole answer, which is the one that counts. It is the last event."""
+    """The whole answer, which is the one that counts. It is the last event.
+
+    `outdated` says that something which was read for it was removed or replaced meanwhile. What it says is still
+    proven, but an answer that is made again may say more.
+    """
 
     answer: Answer
+    outdated: bool = False
 
 
 AnswerEvent = SourcesFound | Cited | Text | Final
@@ -212,10 +240,18 @@ class RagEngine(Protocol):
         ...
 
     def ask(
-        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        *,
+        stream: bool = False,
+        within: AttributeCondition | None = None,
     ) -> AsyncGenerator[AnswerEvent]:
         """Answer from the project's documents, or say that they do not hold the answer.
 
+        With `within` only documents count that have a completed file which meets the condition.
         Without `stream` the only event is `Final`. With it, the others come while the model works: no text comes
         before a first quote is proven, and the text is how the answer begins, unless a document is removed meanwhile
         or the model takes its words back. Whatever happens, a cancellation too, `usage` has what was spent. Closing
@@ -224,11 +260,18 @@ class RagEngine(Protocol):
         ...
 
     async def search(
-        self, tenant_id: UUID, project_id: UUID, query: str, limit: int, *, per_document: int | None = None
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        query: str,
+        limit: int,
+        *,
+        within: AttributeCondition | None = None,
+        per_document: int | None = None,
     ) -> Sequence[FoundPassage]:
         """Return at most `limit` passages of visible documents, best first. No model writes. Cancelling stops it.
 
-        With `per_document` there are at most so many of each document, its best ones.
+        `within` is that of `ask`. With `per_document` there are at most so many of each document, its best ones.
         """
         ...
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.tenants.models import Tenant
+
+# Deletions are a feature beside this one, so their table is known here by its name only.
+_ERASED = text("SELECT tenant_id FROM deletions WHERE kind = 'tenant' AND tenant_id = ANY(CAST(:tenant_ids AS uuid[]))")
 
 
 class TenantRepo:
@@ -35,6 +38,10 @@ class TenantRepo:
             suspended = Tenant.suspended_at.is_not(None)
             statement = statement.where(suspended if status == "suspended" else ~suspended)
         return (await self._session.scalars(statement)).all()
+
+    async def erased_among(self, tenant_ids: Collection[UUID]) -> set[UUID]:
+        """Return those tenants that are being erased."""
+        return set(await self._session.scalars(_ERASED, {"tenant_ids": list(tenant_ids)}))
 
     async def oldest_on_plan(self, plan_id: str) -> Tenant | None:
         """Return the oldest tenant of the plan that is not suspended, or None. It needs a system transaction."""

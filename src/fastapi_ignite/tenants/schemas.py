@@ -71,20 +71,21 @@ class TenantRead(BaseModel):
     name: str
     plan_id: str
     billing_cycle: str
-    status: Literal["active", "suspended"]
+    status: Literal["active", "suspended", "erasing"]
     suspended_at: datetime | None
     suspension_reason: str | None
     created_at: datetime
 
     @classmethod
-    def of(cls, tenant: Tenant) -> TenantRead:
+    def of(cls, tenant: Tenant, *, erasing: bool) -> TenantRead:
         """Build it from the row."""
+        status: Literal["active", "suspended", "erasing"] = "suspended" if tenant.suspended_at else "active"
         return cls(
             id=tenant.id,
             name=tenant.name,
             plan_id=tenant.plan_id,
             billing_cycle=tenant.billing_cycle,
-            status="suspended" if tenant.suspended_at else "active",
+            status="erasing" if erasing else status,
             suspended_at=tenant.suspended_at,
             suspension_reason=tenant.suspension_reason,
             created_at=tenant.created_at,

@@ -59,12 +59,13 @@ class TenantAdminService:
     ) -> TenantList:
         """Return a page, oldest first. `name` may be any part of a tenant's name, in any case."""
         rows = await self._tenants.page(limit=limit + 1, after=after, name=name, status=status)
-        shown = [TenantRead.of(row) for row in rows[:limit]]
+        erased = await self._tenants.erased_among([row.id for row in rows])
+        shown = [TenantRead.of(row, erasing=row.id in erased) for row in rows[:limit]]
         has_more = len(rows) > limit
         return TenantList(tenants=shown, has_more=has_more, next_after=shown[-1].id if has_more else None)
 
     async def read(self, tenant_id: UUID) -> TenantRead:
-        return TenantRead.of(await self._get(tenant_id))
+        return await self._shown(await self._get(tenant_id))
 
     async def suspend(self, tenant_id: UUID, reason: str) -> TenantRead:
         """Refuse the tenant's requests; its data stays. If it is suspended already, only the reason changes."""
@@ -73,7 +74,7 @@ class TenantAdminService:
             tenant.suspended_at = tenant.suspended_at or clock.now()
             tenant.suspension_reason = reason
             self._audit.record(tenant_id, Action.TENANT_SUSPENDED, tenant_id, reason=reason)
-        return TenantRead.of(tenant)
+        return await self._shown(tenant)
 
     async def resume(self, tenant_id: UUID) -> TenantRead:
         """Accept requests again. Nothing happens to a tenant that is not suspended."""
@@ -81,7 +82,10 @@ class TenantAdminService:
         if tenant.suspended_at is not None:
             tenant.suspended_at = tenant.suspension_reason = None
             self._audit.record(tenant_id, Action.TENANT_RESUMED, tenant_id)
-        return TenantRead.of(tenant)
+        return await self._shown(tenant)
+
+    async def _shown(self, tenant: Tenant) -> TenantRead:
+        return TenantRead.of(tenant, erasing=bool(await self._tenants.erased_among([tenant.id])))
 
     async def _get(self, tenant_id: UUID, *, lock: bool = False) -> Tenant:
         tenant = await self._tenants.get(tenant_id, lock=lock)

@@ -76,7 +76,8 @@ class LedgerReason(StrEnum):
 class LedgerEntry(TenantScoped, Base):
     """Units that were finally counted. Rows are only added: no role of the program may change or remove one.
 
-    The entries of a window add up to the `used` of its counter, and those of a day to its row in `usage_daily`.
+    Only the database's function `erase_ledger` removes those of an erased tenant. The entries of a window add up to the
+    `used` of its counter, and those of a day to its row in `usage_daily`.
     """
 
     __tablename__ = "usage_ledger"

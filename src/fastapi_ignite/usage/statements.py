@@ -43,6 +43,7 @@ WITH terms AS (
     ON CONFLICT (tenant_id, metric, period_start) DO UPDATE
     SET {column} = c.{column} + excluded.{column}, updated_at = now()
     WHERE c.used + c.reserved + excluded.{column} <= (SELECT cap FROM terms)
+        OR excluded.{column} = 0  -- what is free fits a plan that has become smaller, too
     RETURNING period_start, used, reserved
 )"""
 
@@ -161,10 +162,14 @@ WITH changed AS (
       AND (tenant_id, metric, date_trunc('month', day)::date) > (:tenant_id, :metric, :month)
     ORDER BY 1, 2, 3
     LIMIT :limit
+), present AS MATERIALIZED (
+    -- a tenant that is erased at this moment would fail the whole statement
+    SELECT id FROM tenants WHERE id IN (SELECT tenant_id FROM changed) ORDER BY id FOR KEY SHARE
 ), written AS (
     INSERT INTO usage_monthly (tenant_id, metric, month, amount)
     SELECT c.tenant_id, c.metric, c.month, sum(d.amount)
     FROM changed AS c
+    JOIN present ON present.id = c.tenant_id
     JOIN usage_daily AS d
       ON (d.tenant_id, d.metric) = (c.tenant_id, c.metric)
      AND d.day >= c.month AND d.day < c.month + interval '1 month'

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import time
 
 from fastapi_ignite.core import clock
 from fastapi_ignite.infra.jobs import Priority, TaskContext, job, periodic
+from fastapi_ignite.infra.retention import remove_older
 from fastapi_ignite.usage.repository import release_expired, remove_ended
 from fastapi_ignite.usage.rollup import UsageRollUp
 
@@ -28,13 +29,7 @@ async def roll_up_usage(context: TaskContext) -> None:
 async def remove_ended_reservations(context: TaskContext) -> None:
     """Remove reservations that ended long ago (`RETENTION_RESERVATION_DAYS`)."""
     days = context.settings.retention.reservation_days
-    if not days:
-        return
-    before = clock.now() - timedelta(days=days)
-    removed = REMOVED_AT_A_TIME
-    while removed == REMOVED_AT_A_TIME:
-        async with context.database.system() as session:
-            removed = await remove_ended(session, before=before, limit=REMOVED_AT_A_TIME)
+    await remove_older(context.database, remove_ended, days=days, batch=REMOVED_AT_A_TIME)
 
 
 @periodic(seconds=10)

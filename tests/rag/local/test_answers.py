@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -94,7 +95,7 @@ class TestAnswers:
     async def test_passages_come_best_first(self, library: tuple[RagProject, dict[UUID, str]]) -> None:
         project, documents = library
         found = await Retriever(project.database, Embedders("minilm")).retrieve(
-            project.tenant_id, project.project_id, "Does the warranty end in March, or days after delivery?", limit=3
+            project.tenant_id, project.project_id, "Does the warranty end in March, or months after delivery?", limit=3
         )
         assert found is not None
         assert [documents[passage.document_id] for passage in found.passages[:2]] == [PUMP, LEAVE]
@@ -237,9 +238,7 @@ class InterruptedRetriever(Retriever):
         super().__init__(database, Embedders("minilm"))
         self._event = event
 
-    async def retrieve(
-        self, tenant_id: UUID, project_id: UUID, text: str, *, limit: int, per_document: int | None = None
-    ) -> Retrieved | None:
-        found = await super().retrieve(tenant_id, project_id, text, limit=limit, per_document=per_document)
+    async def retrieve(self, *question: Any, **wanted: Any) -> Retrieved | None:
+        found = await super().retrieve(*question, **wanted)
         await self._event()
         return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -16,9 +17,11 @@ from structlog.testing import capture_logs
 from fastapi_ignite.core.model_sections import VectorIndexSettings
 from fastapi_ignite.infra.db import Database, migrations
 from fastapi_ignite.infra.services import ServiceAddresses
+from fastapi_ignite.query.filters import EqualityFilter, condition_of
+from fastapi_ignite.rag.engine import AttributeCondition
 from fastapi_ignite.rag.local import vector_indexes
 from fastapi_ignite.rag.local.embedding import Vectors, halfvec_text
-from fastapi_ignite.rag.local.lexical import sparsevec_text
+from fastapi_ignite.rag.local.lexical import posting_id, question_weights, sparsevec_text
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.search_repository import CANDIDATES, find_candidates
 from fastapi_ignite.rag.local.vector_indexes import VectorIndexes, index_name
@@ -65,27 +68,49 @@ async def add(project: RagProject, chunks: int, *, near: Vectors | None = None) 
     return document_id
 
 
-async def search(project: RagProject, tenant_id: UUID | None = None) -> list[UUID]:
+async def search(
+    project: RagProject, tenant_id: UUID | None = None, within: AttributeCondition | None = None
+) -> list[UUID]:
     """Search by meaning alone, and return the documents of the chunks that were found."""
     found = await find_candidates(
-        project.database, tenant_id or project.tenant_id, project.project_id, [], sparsevec_text({0: 1.0}), QUESTION
+        project.database,
+        tenant_id or project.tenant_id,
+        project.project_id,
+        [],
+        sparsevec_text({0: 1.0}),
+        QUESTION,
+        None,
+        within=within,
     )
     return [candidate.document_id for candidate in found]
 
 
-async def scans(project: RagProject) -> int:
-    """Search, and return how often the search has read the project's index."""
+async def scans(project: RagProject, within: Sequence[UUID] | None = None) -> int:
+    """Search, in these documents if there are any, and return how often the search has read the project's index."""
+    call = "SELECT * FROM search_dense(:project, CAST(:question AS text)::halfvec, 10)"
+    if within is not None:
+        call = "SELECT * FROM search_dense_within(:project, CAST(:question AS text)::halfvec, 10, :documents)"
     async with project.database.tenant(project.tenant_id) as session:
         question = halfvec_text(QUESTION)
         found = await session.execute(
-            text("SELECT * FROM search_dense(:project, CAST(:question AS text)::halfvec, 10)"),
-            {"project": project.project_id, "question": question},
+            text(call), {"project": project.project_id, "question": question, "documents": within}
         )
         assert len(found.all()) == 10
         count = await session.scalar(
             text("SELECT pg_stat_get_xact_numscans(to_regclass(:name))"), {"name": index_name(project.project_id)}
         )
         return count or 0
+
+
+async def add_file(project: RagProject, document_id: UUID, attributes: Mapping[str, object]) -> None:
+    """Insert a completed file of the document."""
+    await project.rows(
+        "INSERT INTO files (tenant_id, id, project_id, batch_id, filename, byte_count, sha256, document_id, state, "
+        "attributes, notified_at) SELECT tenant_id, gen_random_uuid(), id, gen_random_uuid(), 'a.txt', 1, '', "
+        ":document, 'completed', CAST(:attributes AS jsonb), now() FROM projects WHERE id = :project",
+        document=document_id,
+        attributes=json.dumps(attributes),
+    )
 
 
 async def built(project: RagProject) -> dict[str, bool]:
@@ -156,6 +181,81 @@ class TestSearch:
         await indexes.maintain()
         assert await search(project, stranger.tenant_id) == []
         assert len(await search(stranger)) == 20
+
+
+class TestAttributes:
+    """A search in files with certain attributes only."""
+
+    MINE = condition_of(EqualityFilter(type="eq", key="owner", value="ada"))
+
+    async def filled(self, project: RagProject) -> tuple[UUID, UUID, UUID]:
+        """Add three documents, of which the nearest is not mine."""
+        near, far, few = await add(project, 450, near=QUESTION), await add(project, 120), await add(project, 30)
+        for document_id, owner in ((near, "bob"), (far, "ada"), (few, "ada")):
+            await add_file(project, document_id, {"owner": owner})
+        return near, far, few
+
+    async def test_few_passages_are_compared_without_the_index(
+        self, rag_project: RagProjectFactory, indexes: VectorIndexes
+    ) -> None:
+        project = await rag_project(embedder="minilm")
+        near, far, few = await self.filled(project)
+        await indexes.maintain()
+        found = await search(project, within=self.MINE)
+        assert len(found) == CANDIDATES
+        assert set(found) <= {far, few}
+        assert await scans(project, [far, few]) == 0
+        assert set(await search(project)) == {near}
+
+    async def test_many_passages_are_found_by_the_index(
+        self, rag_project: RagProjectFactory, indexes: VectorIndexes
+    ) -> None:
+        project = await rag_project(embedder="minilm")
+        near, far, few = await self.filled(project)
+        exact = await search(project, within=self.MINE)
+        await project.rows("UPDATE documents SET chunk_count = 30000 WHERE project_id = :project")
+        await indexes.maintain()
+        assert await scans(project, [far, few]) == 1
+        assert await search(project, within=self.MINE) == exact  # the scan passes over 450 nearer passages
+        await project.hide(far)
+        assert await search(project, within=self.MINE) == [few] * 30  # fewer than the scan was to find
+        assert near not in exact
+
+    async def test_another_tenant_finds_nothing(self, rag_project: RagProjectFactory, indexes: VectorIndexes) -> None:
+        project, stranger = await rag_project(embedder="minilm"), await rag_project(embedder="minilm")
+        _, far, few = await self.filled(project)
+        await indexes.maintain()
+        assert await search(project, stranger.tenant_id, within=self.MINE) == []
+        call = "SELECT count(*) FROM search_dense_within(:other, CAST(:question AS text)::halfvec, 10, :documents)"
+        values = {"other": project.project_id, "question": halfvec_text(QUESTION), "documents": [far, few]}
+        assert await stranger.rows(call, **values) == [(0,)]
+
+    async def test_a_word_that_is_frequent_elsewhere_is_found(self, rag_project: RagProjectFactory) -> None:
+        project = await rag_project(embedder="none")
+        theirs = await project.add("The heron and the walrus.")
+        mine = await project.add("A walrus sleeps on the ice.")
+        for document_id, owner in ((theirs, "bob"), (mine, "ada")):
+            await add_file(project, document_id, {"owner": owner})
+        heron, walrus = posting_id(project.project_id, "heron"), posting_id(project.project_id, "walrus")
+        question = sparsevec_text(question_weights({"heron": 2.0, "walrus": 1.0}))
+
+        async def found(generating: list[int], few: int) -> list[UUID]:
+            candidates = await find_candidates(
+                project.database,
+                project.tenant_id,
+                project.project_id,
+                generating,
+                question,
+                None,
+                None,
+                within=self.MINE,
+                few=few,
+            )
+            return [candidate.document_id for candidate in candidates]
+
+        assert await found([heron], few=10) == [mine]  # all passages of my files are scored
+        assert await found([heron], few=0) == []  # only those with a generating word are
+        assert await found([heron, walrus], few=0) == [mine]
 
 
 class TestMaintenance:

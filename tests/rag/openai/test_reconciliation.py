@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from openai import AsyncOpenAI
+from sqlalchemy import text
 
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.infra.db import Database
@@ -48,6 +49,23 @@ async def test_a_project_that_is_gone_leaves_no_store_and_no_file(
     assert provider.simulator.state.existing()["files"] == 2
     assert await reconciliation.run() == 0
     assert (await hosted.api.ask(kept, "How many apple trees does the orchard keep?")).json()["answerable"]
+
+
+async def test_what_is_left_of_an_erased_tenant_goes(
+    hosted: HostedTenant, provider: RunningSimulator, database: Database, reconciliation: Reconciliation
+) -> None:
+    """A worker that dies in the last moment can make a store whose row goes with the tenant's."""
+    project = await hosted.api.create_project("Gone")
+    await hosted.ingest(project, ("orchard.txt", b"The orchard keeps nine apple trees."))
+    named = "SELECT provider_id FROM provider_stores UNION ALL SELECT provider_id FROM provider_files"
+    left = {row["provider_id"] for row in await hosted.rows(named)}
+    assert len(left) == 2
+    await hosted.rows("DELETE FROM files")
+    async with database.system() as session:
+        await session.execute(text("DELETE FROM tenants WHERE id = :id"), {"id": hosted.api.id})
+    assert await reconciliation.run() >= len(left)
+    state = provider.simulator.state
+    assert left & {each.id for each in (*state.vector_stores, *state.files)} == set()
 
 
 async def test_work_in_progress_is_left_alone(

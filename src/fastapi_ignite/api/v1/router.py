@@ -15,11 +15,15 @@ from fastapi_ignite.billing.router import plans_router as plans
 from fastapi_ignite.billing.router import router as billing
 from fastapi_ignite.conversations.router import router as conversations
 from fastapi_ignite.core.config import Settings
+from fastapi_ignite.deletions.router import admin as admin_deletions
 from fastapi_ignite.deletions.router import router as deletions
+from fastapi_ignite.erasure.router import admin as admin_erasure
+from fastapi_ignite.erasure.router import router as erasure
 from fastapi_ignite.exports.router import router as exports
 from fastapi_ignite.http.routing import FeatureRouter, build_version
 from fastapi_ignite.ingestion.files_router import router as files
 from fastapi_ignite.ingestion.router import router as ingestion
+from fastapi_ignite.ingestion.versions_router import router as file_versions
 from fastapi_ignite.items.router import router as items
 from fastapi_ignite.limits.router import router as limits
 from fastapi_ignite.onboarding.router import router as onboarding
@@ -39,6 +43,7 @@ FEATURES: Sequence[FeatureRouter] = (
     projects,
     ingestion,
     files,
+    file_versions,
     deletions,
     query,
     conversations,
@@ -47,7 +52,10 @@ FEATURES: Sequence[FeatureRouter] = (
     api_keys,
     audit,
     tenants,
+    erasure,
     admin_tenants,
+    admin_erasure,
+    admin_deletions,
     admin_plans,
     admin_audit,
 )

@@ -27,6 +27,11 @@ DEGRADED = Counter("ignite_rate_limit_degraded_total", "Requests limited by one 
 log = structlog.get_logger(__name__)
 
 
+def window_key(key: str) -> str:
+    """Return the name under which Redis has the window."""
+    return f"rate:{{{key}}}"
+
+
 @dataclass(frozen=True, slots=True)
 class RateDecision:
     """Says whether the cost was taken.
@@ -122,7 +127,7 @@ class RateLimiter:
             cost,
             *(number for debt in told for number in debt),
         )
-        allowed, remaining, wait = await self._script([f"rate:{{{key}}}"], arguments)
+        allowed, remaining, wait = await self._script([window_key(key)], arguments)
         return RateDecision(bool(allowed), limit, remaining, wait / 1000)
 
     def _decide(self, key: str, limit: int, cost: int) -> RateDecision:

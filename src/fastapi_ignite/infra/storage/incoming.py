@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi_ignite.infra.storage.base import StoredObject, UploadWriter
 
@@ -35,6 +35,11 @@ class UploadBody(Protocol):
     @property
     def received(self) -> Sequence[ReceivedFile]:
         """The files that are in storage so far."""
+        ...
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The values of the other fields, by their names, so far."""
         ...
 
     def declared_bytes(self) -> int | None:

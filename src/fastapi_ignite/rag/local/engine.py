@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapi_ignite.core.ids import new_id
 from fastapi_ignite.core.model_sections import EmbeddingSettings
+from fastapi_ignite.core.remembered import Remembered
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.answers.passage import Quote, cite, present, said
 from fastapi_ignite.rag.answers.verified_stream import VerifiedStream
@@ -18,6 +19,7 @@ from fastapi_ignite.rag.documents.repository import DocumentRepository
 from fastapi_ignite.rag.engine import (
     Answer,
     AnswerEvent,
+    AttributeCondition,
     DocumentSource,
     Final,
     FoundPassage,
@@ -31,16 +33,22 @@ from fastapi_ignite.rag.local.embedders import Embedders
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
 from fastapi_ignite.rag.local.embedding_backfill import Backfill
 from fastapi_ignite.rag.local.extractive import ExtractiveAnswerer
+from fastapi_ignite.rag.local.index_rows import averages_of
 from fastapi_ignite.rag.local.indexing import PreparedDocument, prepare_document, write_documents
+from fastapi_ignite.rag.local.lexical import AverageLengths
 from fastapi_ignite.rag.local.models import Chunk, TermStat
+from fastapi_ignite.rag.local.parts import PART_CHUNKS
 from fastapi_ignite.rag.local.repository import LocalIndexRepository
 from fastapi_ignite.rag.local.retrieval import Retriever
 from fastapi_ignite.rag.local.vector_indexes import VectorIndexes
+from fastapi_ignite.rag.local.whole_documents import WholeDocuments
 
-PURGE_BATCH = 1000
+PURGE_BATCH = 125 * PART_CHUNKS
 TERMS_BATCH = 5000
 DOCUMENTS_BATCH = 100
 SHORT_TEXT = 4_000
+# A search corrects scores by the averages of its moment, so those that a document is written with may be older.
+AVERAGES_SECONDS = 10
 
 
 class LocalEngine:
@@ -66,7 +74,9 @@ class LocalEngine:
         self._answerer = answerer or ExtractiveAnswerer(self._embedders)
         self._retriever = Retriever(database, self._embedders)
         self._backfill = Backfill(database, self._embedders)
+        self._whole = WholeDocuments(database, self._embedders)
         self._vector_indexes = vector_indexes
+        self._averages = Remembered(self._look_up_averages, seconds=AVERAGES_SECONDS)
 
     async def verify(self) -> None:
         await self._embedders.verify()
@@ -87,9 +97,21 @@ class LocalEngine:
             )
 
     async def prepare(self, source: DocumentSource) -> PreparedDocument:
+        project = (source.tenant_id, source.project_id)
+        averages = await self._averages.get(project)
+        if averages is None:
+            self._averages.forget(project)  # the first documents are just being written
         if len(source.extracted.text) <= SHORT_TEXT:  # less than a millisecond, and a hop into a thread costs as much
-            return prepare_document(source)
-        return await asyncio.to_thread(prepare_document, source)
+            prepared = prepare_document(source, averages)
+        else:
+            prepared = await asyncio.to_thread(prepare_document, source, averages)
+        return await self._whole.embed(prepared) if source.whole else prepared
+
+    async def _look_up_averages(self, project: tuple[UUID, UUID]) -> AverageLengths | None:
+        tenant_id, project_id = project
+        async with self._database.tenant(tenant_id) as session:
+            row = await LocalIndexRepository(session, tenant_id).find_index(project_id)
+        return averages_of(row) if row else None
 
     async def write_together(self, session: AsyncSession, prepared: Sequence[PreparedIndex]) -> None:
         await write_documents(session, [each for each in prepared if isinstance(each, PreparedDocument)])
@@ -147,9 +169,18 @@ class LocalEngine:
             await self._vector_indexes.maintain()
 
     async def ask(
-        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        *,
+        stream: bool = False,
+        within: AttributeCondition | None = None,
     ) -> AsyncGenerator[AnswerEvent]:
-        found = await self._retriever.retrieve(tenant_id, project_id, question, limit=self._answerer.passages)
+        found = await self._retriever.retrieve(
+            tenant_id, project_id, question, limit=self._answerer.passages, within=within
+        )
         passages = found.passages if found else []
         read_documents = {passage.document_id for passage in passages}
 
@@ -168,13 +199,22 @@ class LocalEngine:
                     for event in await verified.advance(draft.text or "", draft.quotes):
                         yield event
         proven, all_visible = await prove(draft.quotes) if draft.quotes else ([], True)
-        yield Final(_answer(draft, proven, all_visible=all_visible))
+        yield Final(_answer(draft, proven, all_visible=all_visible), outdated=not all_visible)
 
     async def search(
-        self, tenant_id: UUID, project_id: UUID, query: str, limit: int, *, per_document: int | None = None
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        query: str,
+        limit: int,
+        *,
+        within: AttributeCondition | None = None,
+        per_document: int | None = None,
     ) -> Sequence[FoundPassage]:
         """Search; the statement that reads a passage cuts it out of the stored text."""
-        found = await self._retriever.retrieve(tenant_id, project_id, query, limit=limit, per_document=per_document)
+        found = await self._retriever.retrieve(
+            tenant_id, project_id, query, limit=limit, within=within, per_document=per_document
+        )
         return present(found.passages) if found else ()
 
     async def close(self) -> None:

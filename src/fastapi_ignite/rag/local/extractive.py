@@ -42,7 +42,7 @@ class ExtractiveAnswerer:
 
     async def _compared(self, evidence: list[Evidence], question: str, found: Retrieved) -> list[Evidence]:
         """Add each piece's similarity to the question, where the thresholds were chosen for such texts."""
-        embedder = await self._embedders.find(found.question.model)
+        embedder = await self._embedders.find(found.question.index.model)
         if embedder is None or found.vector is None or not embedder.is_calibrated(question):
             return evidence
         readings = [each.reading for each in evidence if embedder.is_calibrated(each.reading)]

@@ -1,33 +1,42 @@
-"""Fuses two rankings by a weighted sum of standard scores: by how many standard deviations a candidate is better than
-the average candidate of its question. Decision 44 has what else was tried, and the figures.
+"""Fuses two rankings by a weighted sum of their scores, in standard deviations from the mean of the candidates.
+
+Both legs have scores of their own scale. Scaled to 0..1 instead, the best by words counts as much where all are much
+alike as where it alone holds a rare word. Reciprocal ranks forget the scores altogether. docs/adr/0044 has the figures.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from heapq import nlargest
+from statistics import fmean, pstdev
 from typing import NamedTuple
 from uuid import UUID
 
-DENSE_WEIGHT = 0.57
-# What the second best passage of a document adds to its best one: this share of its score above the threshold, which is
-# a fifth of a standard deviation. A document that speaks of the question twice is more likely to be about it.
-SECOND_PASSAGE = 0.05
-SECOND_ABOVE = 0.2
-# The candidates of each search that the averages are taken of, however many more are ranked: otherwise more wanted
-# results would change the order of the first ones.
-SCALED_BY = 100
+# The best of 0.5, 0.55, 0.6, 0.65 on cranfield, SciFact and XQuAD together.
+DENSE_WEIGHT = 0.6
+# What the words alone have found may be far from the question. Below this no distance counts, so that a word which no
+# other document holds brings its own document to the top.
+_LOWEST_DENSE = -1.0
 
 
 class Candidate(NamedTuple):
-    """A chunk that either search found, with its exact score in both. `cosine` is None while it is not embedded."""
+    """A chunk that either search found, with its exact scores in both.
+
+    `cosine` is None while the chunk is not embedded. `part_bm25` is the score of the part of its document that it
+    belongs to, or None in chunks of a version that had no parts.
+    """
 
     chunk_id: UUID
     document_id: UUID
     bm25: float
     cosine: float | None
+    part_bm25: float | None = None
+
+    @property
+    def by_words(self) -> float:
+        """Return the chunk's score with its part's; 0 where the chunk holds no word of the question."""
+        if self.bm25 <= 0:
+            return 0.0
+        return self.bm25 + (self.bm25 if self.part_bm25 is None else self.part_bm25)
 
 
 class Ranked(NamedTuple):
@@ -37,79 +46,38 @@ class Ranked(NamedTuple):
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """The mean and the standard deviation of some scores."""
-
-    mean: float
-    deviation: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> _Scale:
-        mean = math.fsum(values) / len(values) if values else 0.0
-        variance = math.fsum((value - mean) ** 2 for value in values) / len(values) if values else 0.0
-        return cls(mean, math.sqrt(variance))
-
-    def standard(self, value: float) -> float:
-        return (value - self.mean) / self.deviation if self.deviation > 0 else 0.0
-
-
 def fuse(candidates: Sequence[Candidate]) -> list[Ranked]:
     """Return the candidates, best first. Of equal ones the older chunk is first, so that an answer repeats.
 
     A chunk without an embedding is ranked by its words alone: a zero in place of the missing half would sink it below
     every embedded chunk (nDCG@10 on xquad, half of it embedded: 0.62, words alone 0.97). And the dense weight grows
     with the share of the lexical candidates that are embedded: at full weight the best of the first few embedded
-    chunks would stand above better ones whose turn has not come (cranfield, a twentieth embedded: 0.347, with the
-    growing weight 0.384, words alone 0.385).
+    chunks would stand above better ones whose turn has not come.
     """
-    if not candidates:
-        return []
-    reference = _reference(candidates)
-    words = _Scale.of([candidates[position].bm25 for position in reference])
-    cosines = (candidates[position].cosine for position in reference)
-    meaning = _Scale.of([cosine for cosine in cosines if cosine is not None])
-    share = _embedded_share(candidates)
-    weight = DENSE_WEIGHT * share
-
-    scores = []
-    for candidate in candidates:
-        score = words.standard(candidate.bm25)
-        if candidate.cosine is not None:
-            score = weight * meaning.standard(candidate.cosine) + (1 - weight) * score
-        scores.append(score)
-    low = min(scores[position] for position in reference)
-    _add_second_passages(candidates, scores, SECOND_PASSAGE * share)
-    span = max(scores) - low
+    words = [candidate.by_words for candidate in candidates]
+    weight = DENSE_WEIGHT * _embedded_share(candidates)
+    lexical = _standard_scores(words)
+    dense = iter(_standard_scores([each.cosine for each in candidates if each.cosine is not None]))
+    sums = [
+        score if candidate.cosine is None else weight * max(next(dense), _LOWEST_DENSE) + (1 - weight) * score
+        for candidate, score in zip(candidates, lexical, strict=True)
+    ]
+    low, high = min(sums, default=0.0), max(sums, default=0.0)
+    span = high - low
     ranked = [
-        Ranked(candidate, max(score - low, 0.0) / span if span > 0 else 1.0)
-        for candidate, score in zip(candidates, scores, strict=True)
+        Ranked(candidate, (value - low) / span if span > 0 else 1.0)
+        for candidate, value in zip(candidates, sums, strict=True)
     ]
     return sorted(ranked, key=lambda entry: (-entry.score, entry.candidate.chunk_id))
 
 
-def _reference(candidates: Sequence[Candidate]) -> Sequence[int]:
-    """Return the positions of the best candidates by words and of the best by meaning."""
-    if len(candidates) <= SCALED_BY:
-        return range(len(candidates))
-    by_words = [(candidate.bm25, position) for position, candidate in enumerate(candidates) if candidate.bm25 > 0]
-    by_meaning = [
-        (candidate.cosine, position) for position, candidate in enumerate(candidates) if candidate.cosine is not None
-    ]
-    best = {position for ranking in (by_words, by_meaning) for _, position in nlargest(SCALED_BY, ranking)}
-    return sorted(best) or range(len(candidates))
-
-
-def _add_second_passages(candidates: Sequence[Candidate], scores: list[float], factor: float) -> None:
-    """Add to the best candidate of each document what its second best one is worth."""
-    best: dict[UUID, int] = {}
-    second: dict[UUID, float] = {}
-    for position in sorted(range(len(scores)), key=lambda position: (-scores[position], candidates[position].chunk_id)):
-        document_id = candidates[position].document_id
-        if best.setdefault(document_id, position) != position:
-            second.setdefault(document_id, scores[position])
-    for document_id, score in second.items():
-        scores[best[document_id]] += factor * max(score - SECOND_ABOVE, 0.0)
+def _standard_scores(values: Sequence[float]) -> list[float]:
+    """Return the distance of each value from the mean, in standard deviations; 0 where all are equal."""
+    if not values:
+        return []
+    mean = fmean(values)
+    deviation = pstdev(values, mean)
+    return [(value - mean) / deviation if deviation > 0 else 0.0 for value in values]
 
 
 def _embedded_share(candidates: Iterable[Candidate]) -> float:

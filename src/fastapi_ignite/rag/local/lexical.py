@@ -4,46 +4,56 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
 
-from fastapi_ignite.rag.text.analysis import analyze
-
 K1 = 1.2
 B = 0.75
-# Terms in a chunk, without stop words. A constant, because weights are fixed when a chunk is written; chunks are much
-# of one length, and a factor common to all of them does not change their order.
-AVERAGE_LENGTH = 110
 DIMENSIONS = 1 << 20
 # Postings one question may walk. About 3 µs each, so this bounds the time of a search, not the size of a project;
 # with 5,000 of 56,787 chunks nDCG@10 fell by at most 0.002.
 CANDIDATE_BUDGET = 5_000
+FEW_CHUNKS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class LexicalForm:
-    """The form in which the lexical index holds a chunk."""
+    """The form in which the lexical index holds a text. `length` is its number of terms, with repetitions.
+
+    `weights` were computed with `average_length`. When the average of the project has changed since, a search corrects
+    the score (`bm25_length_factor` in the migrations).
+    """
 
     terms: tuple[int, ...]  # distinct posting ids, ascending
     weights: Mapping[int, float]  # BM25's document side, by dimension
+    length: int
+    average_length: float
 
 
-def lexical_form(project_id: UUID, text: str) -> LexicalForm:
-    frequencies = Counter(analyze(text))
+@dataclass(frozen=True, slots=True)
+class AverageLengths:
+    """How many terms a chunk and a part of a project have on average."""
+
+    chunk: float
+    part: float
+
+
+def lexical_form(project_id: UUID, frequencies: Mapping[str, int], average_length: float) -> LexicalForm:
+    """Return the form of a text with these frequencies of terms. Texts of its project have so many terms on average."""
     postings = sorted({posting_id(project_id, term) for term in frequencies})
-    return LexicalForm(tuple(postings), document_weights(frequencies))
+    weights = document_weights(frequencies, average_length)
+    return LexicalForm(tuple(postings), weights, sum(frequencies.values()), average_length)
 
 
-def document_weights(frequencies: Mapping[str, int]) -> dict[int, float]:
+def document_weights(frequencies: Mapping[str, int], average_length: float) -> dict[int, float]:
     """Return BM25's `tf·(k1+1) / (tf + k1·(1-b+b·dl/avgdl))` by dimension (Robertson and Zaragoza 2009, section 3.4).
 
-    Two terms of one chunk that share a dimension (0.5 % of chunks of 100 terms) add up.
+    Two terms of one text that share a dimension (0.5 % of texts of 100 terms) add up.
     """
     length = sum(frequencies.values())
-    norm = K1 * (1 - B + B * length / AVERAGE_LENGTH)
+    norm = K1 * (1 - B + B * length / average_length)
     weights: dict[int, float] = {}
     for term, frequency in frequencies.items():
         place = dimension(term)
@@ -51,9 +61,9 @@ def document_weights(frequencies: Mapping[str, int]) -> dict[int, float]:
     return weights
 
 
-def inverse_document_frequency(chunk_count: int, frequency: int) -> float:
+def inverse_document_frequency(count: int, frequency: int) -> float:
     """Return the IDF in Lucene's form, which is never negative. The counts may differ by a hidden document."""
-    rest = max(chunk_count - frequency, 0)
+    rest = max(count - frequency, 0)
     return math.log(1 + (rest + 0.5) / (frequency + 0.5))
 
 
@@ -69,18 +79,26 @@ def question_weights(idf: Mapping[str, float]) -> dict[int, float]:
 def generating_terms(frequencies: Mapping[int, int], budget: int = CANDIDATE_BUDGET) -> list[int]:
     """Return the posting ids whose chunks are scored: the rarest first, until their postings exceed the budget.
 
-    At least the rarest is taken. Frequent terms still count in the score, they only bring no chunks of their own.
+    At least the rarest is taken. Frequent terms still count in the score, they only bring no chunks of their own. Terms
+    that no chunk held when they were counted are taken too: a version of a file that is found a moment later may.
     """
     chosen: list[int] = []
     spent = 0
     for posting, frequency in sorted(frequencies.items(), key=lambda item: (item[1], item[0])):
-        if frequency == 0:
-            continue
-        if chosen and spent + frequency > budget:
+        if spent and spent + frequency > budget:
             break
         chosen.append(posting)
         spent += frequency
     return chosen
+
+
+def few_chunks(chunk_count: int) -> int:
+    """Return up to how many chunks that a filter lets pass are all scored, in a project of so many.
+
+    A chunk takes 7 µs then. The alternative takes up to the budget of postings, of all files, so that from a quarter of
+    the project's chunks on there are enough of the right ones among them.
+    """
+    return max(CANDIDATE_BUDGET, min(FEW_CHUNKS, chunk_count // 4))
 
 
 @lru_cache(maxsize=1 << 16)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pgvector.sqlalchemy import HALFVEC, SPARSEVEC
 from sqlalchemy import (
+    REAL,
     BigInteger,
     CheckConstraint,
     ForeignKeyConstraint,
@@ -29,6 +30,9 @@ class RagIndex(Base):
     """The index of a project. It keeps the embedder that it was made with, whatever the settings say later.
 
     `dimensions` is null without an embedder, and until the embedder's server has answered for the first time.
+
+    Of `chunk_count` chunks, `part_chunks` belong to one of `part_count` parts; chunks of versions before this one do
+    not. `chunk_terms` and `part_terms` are the numbers of terms in those chunks and parts, with repetitions.
     """
 
     __tablename__ = "rag_indexes"
@@ -41,6 +45,10 @@ class RagIndex(Base):
     embedder: Mapped[str]
     dimensions: Mapped[int | None]
     chunk_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    part_chunks: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    chunk_terms: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    part_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    part_terms: Mapped[int] = mapped_column(BigInteger, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -48,7 +56,9 @@ class Chunk(TenantScoped, Base):
     """A passage of a document. `embedding` is null until it was computed, and has the `dimensions` of the index.
 
     `context` is indexed and embedded before `text`, and `text_sha256` is of both. `surroundings` is what the passage
-    knows of its document (`text/surroundings.py`). Both are null where there is nothing to know.
+    knows of its document (`text/surroundings.py`). Both are null where there is nothing to know. `term_count` is the
+    number of terms, and `average_length` is the average that `lexical` was computed with; both are null in chunks of
+    versions before this one.
     """
 
     __tablename__ = "chunks"
@@ -73,11 +83,31 @@ class Chunk(TenantScoped, Base):
     text_sha256: Mapped[bytes] = mapped_column(LargeBinary)
     terms: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     lexical: Mapped[str] = mapped_column(SPARSEVEC(DIMENSIONS))
+    term_count: Mapped[int | None]
+    average_length: Mapped[float | None] = mapped_column(REAL)
     embedding: Mapped[list[float] | None] = mapped_column(HALFVEC())
 
 
+class DocumentPart(Base):
+    """The words of neighbouring chunks, from the one with ordinal `first_ordinal` on. See `parts.py`."""
+
+    __tablename__ = "document_parts"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),
+    )
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    document_id: Mapped[UUID] = mapped_column(primary_key=True)
+    first_ordinal: Mapped[int] = mapped_column(primary_key=True)
+    chunk_count: Mapped[int]
+    terms: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    lexical: Mapped[str] = mapped_column(SPARSEVEC(DIMENSIONS))
+    term_count: Mapped[int]
+    average_length: Mapped[float] = mapped_column(REAL)
+
+
 class TermStat(Base):
-    """The number of a project's chunks that hold a term. `term` is the term's posting id."""
+    """The numbers of a project's chunks and parts that hold a term. `term` is the term's posting id."""
 
     __tablename__ = "term_stats"
     __table_args__ = (project_key(),)
@@ -86,3 +116,4 @@ class TermStat(Base):
     project_id: Mapped[UUID] = mapped_column(primary_key=True)
     term: Mapped[int] = mapped_column(primary_key=True)
     df: Mapped[int]
+    part_df: Mapped[int] = mapped_column(server_default="0")

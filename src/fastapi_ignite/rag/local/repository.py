@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fastapi_ignite.rag.documents.models import Document
 from fastapi_ignite.rag.documents.repository import advisory_lock
 from fastapi_ignite.rag.local.embedding import EmbeddingModel
+from fastapi_ignite.rag.local.index_rows import (
+    COUNT_TERMS,
+    INSERT_CHUNKS,
+    INSERT_PARTS,
+    REMOVE_CHUNKS,
+    ChunkRow,
+    IndexSizes,
+    PartRow,
+    columns,
+    indexed_text,
+)
 from fastapi_ignite.rag.local.models import Chunk, RagIndex, TermStat
 
 # how long a batch of embeddings may take before another process may do it over
@@ -26,46 +36,6 @@ SMALL_DOCUMENT_CHUNKS = 4
 
 # Statements on `chunks` leave the tenant to the policy. Of a constant the planner asks its statistics, which take a
 # tenant younger than the last ANALYZE for a single row, and then any index of the tenant's rows will do.
-# COPY is not allowed into a table with row-level security. Text forms, because asyncpg has no binary one for sparsevec
-# and no array of arrays of different lengths.
-_INSERT_CHUNKS = text("""
-    INSERT INTO chunks (
-        tenant_id, id, project_id, document_id, ordinal, char_start, char_end, page, text, context,
-        surroundings, text_sha256, terms, lexical
-    )
-    SELECT :tenant_id, r.id, :project_id, r.document_id, r.ordinal, r.char_start, r.char_end, r.page, r.text,
-        r.context, r.surroundings::jsonb, r.text_sha256, r.terms::integer[], r.lexical::sparsevec
-    FROM unnest(
-        CAST(:ids AS uuid[]), CAST(:documents AS uuid[]), CAST(:ordinals AS integer[]),
-        CAST(:starts AS integer[]), CAST(:ends AS integer[]), CAST(:pages AS integer[]),
-        CAST(:texts AS text[]), CAST(:contexts AS text[]), CAST(:surroundings AS text[]),
-        CAST(:hashes AS bytea[]), CAST(:terms AS text[]), CAST(:lexical AS text[])
-    ) AS r (
-        id, document_id, ordinal, char_start, char_end, page, text, context, surroundings, text_sha256, terms, lexical
-    )
-""")
-# ordered by term: with the project's lock nobody competes, and the B-tree is walked once from left to right
-_COUNT_TERMS = text("""
-    INSERT INTO term_stats AS known (tenant_id, project_id, term, df)
-    SELECT :tenant_id, :project_id, term, count(*)
-    FROM chunks, unnest(terms) AS term
-    WHERE document_id = ANY(CAST(:document_ids AS uuid[]))
-    GROUP BY term ORDER BY term
-    ON CONFLICT (tenant_id, project_id, term) DO UPDATE SET df = known.df + excluded.df
-""")
-_REMOVE_CHUNKS = text("""
-    WITH gone AS (
-        DELETE FROM chunks
-        WHERE document_id = :document_id
-            AND ordinal < :row_limit + (SELECT min(ordinal) FROM chunks WHERE document_id = :document_id)
-        RETURNING terms
-    ), lowered AS (
-        INSERT INTO term_stats AS known (tenant_id, project_id, term, df)
-        SELECT :tenant_id, :project_id, term, -count(*) FROM gone, unnest(terms) AS term GROUP BY term ORDER BY term
-        ON CONFLICT (tenant_id, project_id, term) DO UPDATE SET df = known.df + excluded.df
-    )
-    SELECT count(*) FROM gone
-""")
 _NEXT_UNEMBEDDED = text("""
     SELECT mine.id, mine.text, mine.context, twin.embedding::text AS embedding
     FROM (
@@ -100,26 +70,18 @@ _SET_EMBEDDINGS = text("""
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkRow:
-    """A chunk in the form in which the database reads it; `surroundings` is JSON, `terms` and `lexical` are text."""
-
-    id: UUID
-    document_id: UUID
-    ordinal: int
-    char_start: int
-    char_end: int
-    page: int | None
-    text: str
-    context: str | None
-    surroundings: str | None
-    terms: str
-    lexical: str
-
-    @property
-    def text_sha256(self) -> bytes:
-        """Return the hash of what is embedded, by which chunks with the same vector are found."""
-        return hashlib.sha256(indexed_text(self.context, self.text).encode()).digest()
+# A vector of each text that is embedded already.
+_KNOWN_EMBEDDINGS = text("""
+    SELECT wanted.sha256, twin.embedding::text AS embedding
+    FROM unnest(CAST(:hashes AS bytea[])) AS wanted (sha256)
+    CROSS JOIN LATERAL (
+        SELECT other.embedding FROM chunks AS other
+        JOIN rag_indexes USING (tenant_id, project_id)
+        WHERE other.text_sha256 = wanted.sha256 AND other.embedding IS NOT NULL
+            AND rag_indexes.embedder = :embedder AND rag_indexes.dimensions = :dimensions
+        LIMIT 1
+    ) AS twin
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,37 +145,24 @@ class LocalIndexRepository:
 
     async def insert_chunks(self, project_id: UUID, rows: Sequence[ChunkRow]) -> None:
         await self._session.execute(
-            _INSERT_CHUNKS,
-            {
-                "tenant_id": self._tenant_id,
-                "project_id": project_id,
-                "ids": [row.id for row in rows],
-                "documents": [row.document_id for row in rows],
-                "ordinals": [row.ordinal for row in rows],
-                "starts": [row.char_start for row in rows],
-                "ends": [row.char_end for row in rows],
-                "pages": [row.page for row in rows],
-                "texts": [row.text for row in rows],
-                "contexts": [row.context for row in rows],
-                "surroundings": [row.surroundings for row in rows],
-                "hashes": [row.text_sha256 for row in rows],
-                "terms": [row.terms for row in rows],
-                "lexical": [row.lexical for row in rows],
-            },
+            INSERT_CHUNKS, {"tenant_id": self._tenant_id, "project_id": project_id, **columns(rows)}
         )
+
+    async def insert_parts(self, rows: Sequence[PartRow]) -> None:
+        await self._session.execute(INSERT_PARTS, {"tenant_id": self._tenant_id, **columns(rows)})
 
     async def count_terms(self, project_id: UUID, document_ids: Sequence[UUID]) -> None:
-        """Add the chunks of new documents to the project's document frequencies."""
+        """Add the chunks and parts of new documents to the project's document frequencies."""
         await self._session.execute(
-            _COUNT_TERMS, {"tenant_id": self._tenant_id, "project_id": project_id, "document_ids": document_ids}
+            COUNT_TERMS, {"tenant_id": self._tenant_id, "project_id": project_id, "document_ids": document_ids}
         )
 
-    async def add_to_chunk_count(self, project_id: UUID, difference: int) -> bool:
-        """Add to the project's chunk count. Return False when the project has no index."""
+    async def add_to_sizes(self, project_id: UUID, difference: IndexSizes) -> bool:
+        """Add to the project's sizes. Return False when the project has no index."""
         changed = await self._session.scalar(
             update(RagIndex)
             .where(RagIndex.tenant_id == self._tenant_id, RagIndex.project_id == project_id)
-            .values(chunk_count=RagIndex.chunk_count + difference)
+            .values({name: getattr(RagIndex, name) + added for name, added in difference._asdict().items()})
             .returning(RagIndex.chunk_count)
         )
         return changed is not None
@@ -225,9 +174,12 @@ class LocalIndexRepository:
         return counted.one()
 
     async def remove_chunks(self, project_id: UUID, document_id: UUID, row_limit: int) -> int:
-        """Remove some of a document's chunks and their share of the counts. The caller holds the project's lock."""
+        """Remove some of a document's chunks and their share of the counts. The caller holds the project's lock.
+
+        `row_limit` is a multiple of the chunks of a part, so that a part goes with its chunks.
+        """
         result = await self._session.execute(
-            _REMOVE_CHUNKS,
+            REMOVE_CHUNKS,
             {
                 "tenant_id": self._tenant_id,
                 "project_id": project_id,
@@ -235,10 +187,10 @@ class LocalIndexRepository:
                 "row_limit": row_limit,
             },
         )
-        removed: int = result.scalar_one()
-        if removed:
-            await self.add_to_chunk_count(project_id, -removed)
-        return removed
+        removed = IndexSizes(*result.one())
+        if removed.chunk_count:
+            await self.add_to_sizes(project_id, IndexSizes(*(-size for size in removed)))
+        return removed.chunk_count
 
     async def delete_some(self, model: type[Chunk | TermStat], project_id: UUID, row_limit: int) -> int:
         """Delete some chunks or counts of a project whose index is removed, and return how many."""
@@ -274,6 +226,11 @@ class LocalIndexRepository:
             },
         )
         return [Unembedded(row.id, indexed_text(row.context, row.text), row.embedding) for row in rows]
+
+    async def known_embeddings(self, hashes: Sequence[bytes], model: EmbeddingModel) -> dict[bytes, str]:
+        """Return the vectors, in pgvector's format, of those texts that the tenant has embedded with the model."""
+        values = {"hashes": hashes, "embedder": model.name, "dimensions": model.dimensions}
+        return {row.sha256: row.embedding for row in await self._session.execute(_KNOWN_EMBEDDINGS, values)}
 
     async def settle_dimensions(self, document_id: UUID, model: EmbeddingModel) -> bool:
         """Record the dimensions with the project's first vectors. Return False when it has others already."""
@@ -313,11 +270,6 @@ class LocalIndexRepository:
                 "embeddings": [embedding for _, embedding in embeddings],
             },
         )
-
-
-def indexed_text(context: str | None, text: str) -> str:
-    """Return the text that is searched and embedded in place of a chunk's text."""
-    return f"{context}\n\n{text}" if context else text
 
 
 async def claim_unembedded_documents(session: AsyncSession, model: EmbeddingModel) -> UnembeddedDocuments | None:

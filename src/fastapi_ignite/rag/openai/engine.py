@@ -16,9 +16,19 @@ from fastapi_ignite.infra.db import Database
 from fastapi_ignite.infra.ratelimit import Limiter
 from fastapi_ignite.rag.answers.passage import REFUSAL, Quote, best_of_each, cite, present
 from fastapi_ignite.rag.documents.repository import DocumentRepository
-from fastapi_ignite.rag.engine import Answer, AnswerEvent, DocumentSource, Final, FoundPassage, Purged, TokenUsage
+from fastapi_ignite.rag.engine import (
+    Answer,
+    AnswerEvent,
+    AttributeCondition,
+    DocumentSource,
+    Final,
+    FoundPassage,
+    Purged,
+    TokenUsage,
+)
 from fastapi_ignite.rag.errors import ProviderError
 from fastapi_ignite.rag.llm.streamed_answer import StreamedAnswer
+from fastapi_ignite.rag.openai.file_selection import FileSelection, select_matching
 from fastapi_ignite.rag.openai.indexing import FileIndexer, IndexedFile, StoreMaker, already_claimed
 from fastapi_ignite.rag.openai.missing_objects import MissingObjectDetector, rebuilding_error
 from fastapi_ignite.rag.openai.passage_lookup import ProjectTexts, results_of
@@ -32,6 +42,7 @@ from fastapi_ignite.rag.openai.stream_progress import StreamProgress
 from fastapi_ignite.rag.text.tokens import count_tokens
 
 DOCUMENTS_BATCH = 100
+MOST_SEARCHES = 3
 
 
 class OpenAIEngine:
@@ -123,9 +134,16 @@ class OpenAIEngine:
         return await self._rebuilder.rebuild(tenant_id, project_id)
 
     async def ask(
-        self, tenant_id: UUID, project_id: UUID, question: str, usage: TokenUsage, *, stream: bool = False
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        question: str,
+        usage: TokenUsage,
+        *,
+        stream: bool = False,
+        within: AttributeCondition | None = None,
     ) -> AsyncGenerator[AnswerEvent]:
-        store_id, withdrawn = await self._searchable(tenant_id, project_id)
+        store_id, selection = await self._searchable(tenant_id, project_id, within)
         if store_id is None:
             usage.tokens_in += await asyncio.to_thread(count_tokens, question)
             usage.tokens_out += await asyncio.to_thread(count_tokens, REFUSAL)
@@ -134,7 +152,7 @@ class OpenAIEngine:
         answer = StreamedAnswer(f"{INSTRUCTIONS}\n{question}", max_output_tokens=self._max_output_tokens)
         texts = ProjectTexts(self._database, tenant_id, project_id)
         reader = StreamProgress(answer, texts)
-        asking = self.service.ask(store_id, str(project_id), question, answer, without=withdrawn)
+        asking = self.service.ask(store_id, question, answer, selection)
         try:
             async with (
                 self._missing_objects.detecting(tenant_id, project_id, store_id),
@@ -147,6 +165,7 @@ class OpenAIEngine:
             answer.charge(usage)
         response = whole_response(answer)
         reading = await asyncio.to_thread(read, response)
+        was_readable = await texts.may_be_read(reading.excerpts)
         for event in await reader.locate(reading.excerpts):
             if stream:
                 yield event
@@ -155,24 +174,44 @@ class OpenAIEngine:
         if not may_be_read and not reading.refused:
             # a file was hidden while the model read it: of its answer only what is proven may leave
             reading = replace(reading, text="\n\n".join(quote.text for quote in proven))
-        yield Final(_answer(response, reading, proven))
+        yield Final(_answer(response, reading, proven), outdated=not (was_readable and may_be_read))
 
     async def search(
-        self, tenant_id: UUID, project_id: UUID, query: str, limit: int, *, per_document: int | None = None
+        self,
+        tenant_id: UUID,
+        project_id: UUID,
+        query: str,
+        limit: int,
+        *,
+        within: AttributeCondition | None = None,
+        per_document: int | None = None,
     ) -> Sequence[FoundPassage]:
-        """Search at the provider. A passage is cut out of our own text; one result may be several passages."""
-        store_id, withdrawn = await self._searchable(tenant_id, project_id)
-        if store_id is None:
-            return ()
-        async with self._missing_objects.detecting(tenant_id, project_id, store_id):
-            asked = MOST_RESULTS if per_document else min(limit, MOST_RESULTS)
-            results = await self.service.search(store_id, str(project_id), query, asked, without=withdrawn)
-        located = await ProjectTexts(self._database, tenant_id, project_id).locate(read_results(results))
-        found = best_of_each(results_of(located), lambda passage: passage.document_id, per_document)
-        return present(found[:limit])
+        """Search at the provider. A passage is cut out of our own text; one result may be several passages.
 
-    async def _searchable(self, tenant_id: UUID, project_id: UUID) -> tuple[str | None, list[str]]:
-        """Return the id of the project's store, or None, and the files in it that no answer may use.
+        A result of a document that is hidden, or not there yet, takes the place of another one. It came into the store
+        or out of our answers while the provider searched, so the search is made again.
+        """
+        texts = ProjectTexts(self._database, tenant_id, project_id)
+        found: Sequence[FoundPassage] = ()
+        for _ in range(MOST_SEARCHES):
+            store_id, selection = await self._searchable(tenant_id, project_id, within)
+            if store_id is None:
+                return ()
+            async with self._missing_objects.detecting(tenant_id, project_id, store_id):
+                asked = MOST_RESULTS if per_document else min(limit, MOST_RESULTS)
+                results = await self.service.search(store_id, query, asked, selection)
+            excerpts = read_results(results)
+            was_readable = await texts.may_be_read(excerpts)
+            located = results_of(await texts.locate(excerpts))
+            found = present(best_of_each(located, lambda passage: passage.document_id, per_document)[:limit])
+            if was_readable and await texts.may_be_read(excerpts):
+                break
+        return found
+
+    async def _searchable(
+        self, tenant_id: UUID, project_id: UUID, within: AttributeCondition | None
+    ) -> tuple[str | None, FileSelection]:
+        """Return the id of the project's store, and the files in it that may be used. Without any, the id is None.
 
         Raises:
             StoreMissingError: the store is being made again.
@@ -180,9 +219,13 @@ class OpenAIEngine:
         async with self._database.tenant(tenant_id) as session:
             provider = ProviderRepository(session, tenant_id)
             store, withdrawn = await provider.store(project_id), await provider.withdrawn(project_id)
+            selection = FileSelection(project_id, withdrawn)
+            if within is not None:
+                selection = await select_matching(session, tenant_id, selection, within)
         if store and store.state in {"lost", "filling"}:
             raise rebuilding_error()
-        return store.provider_id if store else None, [str(file_id) for file_id in withdrawn]
+        nothing = selection.only is not None and not selection.only
+        return (store.provider_id if store and not nothing else None), selection
 
     async def reconcile(self) -> int:
         return await Reconciliation(self._database, self.service).run()

@@ -9,6 +9,8 @@ from itertools import groupby
 from operator import itemgetter
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from fastapi_ignite.infra.db import Database
 from fastapi_ignite.rag.answers.passage import Passage, Quote
 from fastapi_ignite.rag.documents.repository import DocumentRepository
@@ -41,11 +43,18 @@ class ProjectTexts:
 
     async def prove(self, excerpts: Sequence[Excerpt], found: Sequence[Quote]) -> tuple[list[Quote], bool]:
         """Return the quotes that are true, and whether all excerpts are of documents that may be read."""
-        files = {excerpt.file_id for excerpt in excerpts}
         async with self._database.tenant(self._tenant_id) as session:
             proven = await DocumentRepository(session, self._tenant_id).prove(found) if found else []
-            visible = await ProviderRepository(session, self._tenant_id).visible(self._project_id, files)
-        return proven, visible == files
+            return proven, await self._may_be_read(session, excerpts)
+
+    async def may_be_read(self, excerpts: Sequence[Excerpt]) -> bool:
+        """Return whether all excerpts are of documents that may be read."""
+        async with self._database.tenant(self._tenant_id) as session:
+            return await self._may_be_read(session, excerpts)
+
+    async def _may_be_read(self, session: AsyncSession, excerpts: Sequence[Excerpt]) -> bool:
+        files = {excerpt.file_id for excerpt in excerpts}
+        return files == await ProviderRepository(session, self._tenant_id).visible(self._project_id, files)
 
     async def _locate(self, excerpts: Sequence[Excerpt]) -> Mapping[int, Passage]:
         if not excerpts:

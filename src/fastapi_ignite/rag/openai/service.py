@@ -12,13 +12,13 @@ from openai.pagination import AsyncCursorPage
 from openai.types import FileObject, VectorStore, VectorStoreSearchResponse
 from openai.types.responses.file_search_tool_param import Filters
 from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
-from openai.types.shared_params import ComparisonFilter
 from openai.types.vector_stores import VectorStoreFile, VectorStoreFileBatch
 
 from fastapi_ignite.core.model_sections import OpenAISettings
 from fastapi_ignite.rag.errors import ProviderError, StoreMissingError
 from fastapi_ignite.rag.llm.client import RESPONSES, LlmClient
 from fastapi_ignite.rag.llm.streamed_answer import StreamedAnswer
+from fastapi_ignite.rag.openai.file_selection import FileSelection
 from fastapi_ignite.rag.openai.response_parsing import whole_response
 
 PAGE = 100
@@ -176,10 +176,8 @@ class OpenAIService:
         """Delete a file, also out of every store; one that is gone already is no error."""
         await self._tolerating("delete_file", lambda: self._sdk.files.delete(file_id))
 
-    async def ask(
-        self, store_id: str, project_id: str, question: str, answer: StreamedAnswer, *, without: Sequence[str] = ()
-    ) -> None:
-        """Read an answer from files of this project, except those of `without`, into `answer`.
+    async def ask(self, store_id: str, question: str, answer: StreamedAnswer, selection: FileSelection) -> None:
+        """Read an answer from the selected files into `answer`.
 
         Whatever happens, `answer` has what came and what was spent. Cancelling the task ends the request.
 
@@ -188,7 +186,7 @@ class OpenAIService:
         """
 
         async def read_stream() -> None:
-            async with await self._stream(store_id, question, _files_of(project_id, without)) as events:
+            async with await self._stream(store_id, question, selection.filters()) as events:
                 async for event in events:
                     answer.add_event(event)
             whole_response(answer)
@@ -196,11 +194,9 @@ class OpenAIService:
         await self._client.call("ask", read_stream, seconds=self._settings.ask_timeout_seconds)
 
     async def search(
-        self, store_id: str, project_id: str, query: str, limit: int, *, without: Sequence[str] = ()
+        self, store_id: str, query: str, limit: int, selection: FileSelection
     ) -> Sequence[VectorStoreSearchResponse]:
-        """Return at most `limit` chunks of this project's files, except those of `without`, best first.
-
-        `limit` is 1 to MOST_RESULTS.
+        """Return at most `limit` (1 to MOST_RESULTS) chunks of the selected files, best first.
 
         Raises:
             ProviderError: no result came.
@@ -210,7 +206,7 @@ class OpenAIService:
             page = await self._sdk.vector_stores.search(
                 store_id,
                 query=query,
-                filters=_files_of(project_id, without),
+                filters=selection.filters(),
                 max_num_results=limit,
                 rewrite_query=False,
             )
@@ -262,10 +258,3 @@ class OpenAIService:
             await self._client.call(operation, delete)
         except StoreMissingError:
             return
-
-
-def _files_of(project_id: str, without: Sequence[str]) -> Filters:
-    of_project: ComparisonFilter = {"type": "eq", "key": "project_id", "value": project_id}
-    if not without:
-        return of_project
-    return {"type": "and", "filters": [of_project, {"type": "nin", "key": "ignite_file", "value": [*without]}]}

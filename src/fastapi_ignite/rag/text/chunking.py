@@ -14,6 +14,7 @@ from fastapi_ignite.rag.text.outline import Outline
 from fastapi_ignite.rag.text.prose_splitting import CAPACITY, OVERLAP, SHORTEST_FULL, split_prose
 from fastapi_ignite.rag.text.surroundings import Surroundings
 from fastapi_ignite.rag.text.tables import Row, read_row
+from fastapi_ignite.rag.text.titles import title_of
 
 # From so many characters on, a passage ends where a heading begins.
 _ENOUGH_BEFORE_HEADING: Final = SHORTEST_FULL // 2
@@ -24,7 +25,8 @@ _PARAGRAPH: Final = re.compile(r"\S[^\n]*+(?:\n(?![ \t]*+(?:\n|\Z))[^\n]*+)*+")
 class TextChunk:
     """A passage, which is `[char_start:char_end]` of the document in code points. `page` is where it begins.
 
-    `context` is indexed with the text though it stands elsewhere: the headings above it and the names of its columns.
+    `context` is indexed with the text though it stands elsewhere: the headings above it and the names of its columns,
+    or the title of a text without spans.
     """
 
     ordinal: int
@@ -64,8 +66,9 @@ def chunk_text(text: str, page_starts: tuple[int, ...] | None, spans: Sequence[S
     fits. Prose is cut between sentences, and neighbouring passages share the last one.
     """
     if not spans:
+        title = title_of(text)
         return [
-            TextChunk(ordinal, start, end, page_at(page_starts, start), text[start:end])
+            TextChunk(ordinal, start, end, page_at(page_starts, start), text[start:end], title if ordinal else "")
             for ordinal, (start, end) in enumerate(split_prose(text, 0, len(text)))
         ]
     outline = Outline(text, spans)
