@@ -99,3 +99,13 @@ def test_ties_fall_to_the_older_chunk() -> None:
 @pytest.mark.parametrize("found", [[], [make(1, 0.0, None)], [make(1, 0.0, 0.3)]])
 def test_few_candidates(found: list[Candidate]) -> None:
     assert len(fuse(found)) == len(found)
+
+
+def test_more_candidates_do_not_change_the_order_of_the_first_ones() -> None:
+    """Deeper searches bring chunks that neither words nor meaning speak for, whose cosines are far below the others."""
+    chance = random.Random(3)
+    usual = [make(number, chance.uniform(1, 9), chance.uniform(0.2, 0.8)) for number in range(100)]
+    further = [make(1000 + number, 0.0, chance.uniform(-0.5, 0.1)) for number in range(100)]
+    deep = fuse(usual + further, scaled_by=100)
+    assert [ranked.candidate.chunk_id.int for ranked in deep][:100] == order(usual)
+    assert all(0 <= ranked.score <= 1 for ranked in deep)

@@ -7,6 +7,7 @@ alike as where it alone holds a rare word. Reciprocal ranks forget the scores al
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from heapq import nlargest
 from statistics import fmean, pstdev
 from typing import NamedTuple
 from uuid import UUID
@@ -46,22 +47,28 @@ class Ranked(NamedTuple):
     score: float
 
 
-def fuse(candidates: Sequence[Candidate]) -> list[Ranked]:
+def fuse(candidates: Sequence[Candidate], scaled_by: int | None = None) -> list[Ranked]:
     """Return the candidates, best first. Of equal ones the older chunk is first, so that an answer repeats.
 
     A chunk without an embedding is ranked by its words alone: a zero in place of the missing half would sink it below
     every embedded chunk (nDCG@10 on xquad, half of it embedded: 0.62, words alone 0.97). And the dense weight grows
     with the share of the lexical candidates that are embedded: at full weight the best of the first few embedded
     chunks would stand above better ones whose turn has not come.
+
+    Mean and deviation are those of the best `scaled_by` candidates of each leg; with None of all. A search that goes
+    deeper than usual must say how deep that is: otherwise more wanted results would change the order of the first ones.
     """
-    words = [candidate.by_words for candidate in candidates]
     weight = DENSE_WEIGHT * _embedded_share(candidates)
-    lexical = _standard_scores(words)
-    dense = iter(_standard_scores([each.cosine for each in candidates if each.cosine is not None]))
-    sums = [
-        score if candidate.cosine is None else weight * max(next(dense), _LOWEST_DENSE) + (1 - weight) * score
-        for candidate, score in zip(candidates, lexical, strict=True)
-    ]
+    reference = range(len(candidates)) if scaled_by is None else _reference(candidates, scaled_by)
+    lexical = _Scale.of([candidates[position].by_words for position in reference])
+    cosines = (candidates[position].cosine for position in reference)
+    dense = _Scale.of([cosine for cosine in cosines if cosine is not None])
+    sums = []
+    for candidate in candidates:
+        score = lexical.standard(candidate.by_words)
+        if candidate.cosine is not None:
+            score = weight * max(dense.standard(candidate.cosine), _LOWEST_DENSE) + (1 - weight) * score
+        sums.append(score)
     low, high = min(sums, default=0.0), max(sums, default=0.0)
     span = high - low
     ranked = [
@@ -71,13 +78,30 @@ def fuse(candidates: Sequence[Candidate]) -> list[Ranked]:
     return sorted(ranked, key=lambda entry: (-entry.score, entry.candidate.chunk_id))
 
 
-def _standard_scores(values: Sequence[float]) -> list[float]:
-    """Return the distance of each value from the mean, in standard deviations; 0 where all are equal."""
-    if not values:
-        return []
-    mean = fmean(values)
-    deviation = pstdev(values, mean)
-    return [(value - mean) / deviation if deviation > 0 else 0.0 for value in values]
+class _Scale(NamedTuple):
+    """The mean and the standard deviation of some scores."""
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> _Scale:
+        mean = fmean(values) if values else 0.0
+        return cls(mean, pstdev(values, mean) if values else 0.0)
+
+    def standard(self, value: float) -> float:
+        """Return the distance from the mean in standard deviations; 0 where all are equal."""
+        return (value - self.mean) / self.deviation if self.deviation > 0 else 0.0
+
+
+def _reference(candidates: Sequence[Candidate], most: int) -> Sequence[int]:
+    """Return the positions of the best candidates by words and of the best by meaning."""
+    by_words = [(candidate.by_words, position) for position, candidate in enumerate(candidates) if candidate.bm25 > 0]
+    by_meaning = [
+        (candidate.cosine, position) for position, candidate in enumerate(candidates) if candidate.cosine is not None
+    ]
+    best = {position for leg in (by_words, by_meaning) for _, position in nlargest(most, leg)}
+    return sorted(best) or range(len(candidates))
 
 
 def _embedded_share(candidates: Iterable[Candidate]) -> float:

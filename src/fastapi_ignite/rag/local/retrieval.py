@@ -120,9 +120,11 @@ class Retriever:
         if question is None:
             return None
         vector = await self._embedders.embed_question(tenant_id, question.index.model, question.text)
+        depth = max(CANDIDATES, 2 * limit)
         for _ in range(MOST_RETRIEVALS):
-            found = await self._candidates(tenant_id, question, vector, within, row_limit=max(CANDIDATES, 2 * limit))
-            ranked = best_of_each(fuse(found), lambda entry: entry.candidate.document_id, per_document)[:limit]
+            found = await self._candidates(tenant_id, question, vector, within, row_limit=depth)
+            fused = fuse(found, CANDIDATES if depth > CANDIDATES else None)
+            ranked = best_of_each(fused, lambda entry: entry.candidate.document_id, per_document)[:limit]
             passages = await find_passages(self._database, tenant_id, ranked)
             if len(passages) == len(ranked):  # otherwise a document was hidden meanwhile, which another may replace
                 break
