@@ -56,7 +56,7 @@ def search(
     project: Project,
     words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What to look for.")],
     *,
-    limit: Annotated[int, typer.Option(min=1, max=50, help="Largest number of passages.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Largest number of passages.")] = 10,
     url: Url = None,
     token: Token = None,
     tenant: Tenant = None,
