@@ -1,4 +1,4 @@
-"""A client of the HTTP API, for commands that do what any other client could do."""
+"""Calls the HTTP API, for commands that do what any other client could do."""
 
 from __future__ import annotations
 

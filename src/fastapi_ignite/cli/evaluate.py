@@ -35,13 +35,13 @@ from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import InvalidInputError
 
 SHOWN_FAILURES = 10
-# Not the variables of the other commands: who has exported a tenant for them must not evaluate in that tenant unasked.
+# The variables of the other commands are not read here, so that no tenant is filled by mistake that is set for them.
 Token = Annotated[
     str | None,
     typer.Option(
         "--token",
         envvar="IGNITE_EVAL_TOKEN",
-        help="API key or token of the tenant to evaluate in. Better use the variable: others can see command lines.",
+        help="API key or token of the tenant to evaluate in. Prefer the variable: others can see command lines.",
     ),
 ]
 Tenant = Annotated[
@@ -67,7 +67,7 @@ def evaluate(
     ] = None,
     *,
     questions: Annotated[
-        int | None, typer.Option(min=1, max=10**6, help="Ask at most so many questions, spread evenly.")
+        int | None, typer.Option(min=1, max=10**6, help="Ask at most this number of questions, spread evenly.")
     ] = None,
     search_only: Annotated[bool, typer.Option("--search-only", help="Search only; ask for no answers.")] = False,
     split: Annotated[str | None, typer.Option(help="Judgements to use: qrels/SPLIT.tsv. Default: test.")] = None,
@@ -104,8 +104,8 @@ def evaluate(
 ) -> None:
     """Measure search and answers on documents with known answers.
 
-    The documents are uploaded over the HTTP API into a project of their own, in a tenant without caps that this
-    command makes; with --token or --tenant, in that tenant. A run that was interrupted goes on where it was.
+    The documents are uploaded over the HTTP API into a new project. This command creates a tenant without caps for it,
+    unless --token or --tenant names another one. An interrupted run goes on when it is started again.
     """
     require_libraries()
     console = Console(highlight=False, soft_wrap=True, stderr=as_json)

@@ -1,4 +1,4 @@
-"""One run of `ingest`: what is sent, what is there already, and what becomes of each file."""
+"""Runs `ingest`: it sends what the project does not have, and follows the files until they are processed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that a project has, to compare them with local ones."""
+"""Lists the files of a project, to compare them with local ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes of the versions of a file."""
+"""Defines what the API shows of the versions of a file."""
 
 from __future__ import annotations
 

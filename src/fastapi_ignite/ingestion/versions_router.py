@@ -1,4 +1,4 @@
-"""New versions of files, their history, and the way back over HTTP."""
+"""Serves the versions of files over HTTP: uploads, the history, and restores."""
 
 from __future__ import annotations
 

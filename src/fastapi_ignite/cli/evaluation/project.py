@@ -1,4 +1,4 @@
-"""The project that holds the documents of an evaluation, and how they come into it."""
+"""Creates the project of an evaluation, uploads the documents, and waits until they are embedded."""
 
 from __future__ import annotations
 
