@@ -36,8 +36,8 @@ EXCHANGED = (
 class VersionSwap:
     """Swaps one version and its file. From the commit on every search finds the new content and never the old one.
 
-    The rows of file and version change places. So what the file was replaced with has the file's id, and what was
-    replaced is a version, whose hidden document a worker removes like that of a removed file.
+    The rows of file and version change places. So the new content has the file's id. The old content becomes a
+    version, and a worker removes its hidden document, as it does for a removed file.
     """
 
     def __init__(

@@ -94,7 +94,7 @@ class Dataset:
         return replace(self, questions=self.questions[::step])
 
     def without_share(self, share: float, separator: str | None) -> Dataset:
-        """Leave a share of the documents out. What can only be answered from them must then be refused.
+        """Leave a share of the documents out. A question that only they answer must then be refused.
 
         Documents whose ids are equal before the last `separator` are left out together. Which ones are left out
         depends on their ids alone. A question whose evidence is partly left out is left out too.

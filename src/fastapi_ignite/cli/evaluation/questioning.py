@@ -20,7 +20,7 @@ from fastapi_ignite.cli.evaluation.judging import (
 from fastapi_ignite.cli.evaluation.measures import ranking_measures
 
 DEPTH = 100
-# of failures in a row: then it is not the question
+# After this number of failures in a row the cause is not the question.
 MOST_FAILURES = 5
 
 
