@@ -46,7 +46,9 @@ Token = Annotated[
 ]
 Tenant = Annotated[
     UUID | None,
-    typer.Option("--tenant", help="Id of the tenant to evaluate in, if there is no token. Default: the command's own."),
+    typer.Option(
+        "--tenant", help="Id of the tenant to evaluate in, if there is no token. Default: a tenant for evaluations."
+    ),
 ]
 
 
@@ -73,12 +75,16 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Judgements to use: qrels/SPLIT.tsv. Default: test.")] = None,
     leave_out: Annotated[
         float | None,
-        typer.Option(min=0.01, max=0.99, help="Leave out this share of the documents, to see what is refused then."),
+        typer.Option(
+            min=0.01,
+            max=0.99,
+            help="Leave out this share of the documents, and expect refusals of the questions about them.",
+        ),
     ] = None,
     together_by: Annotated[
         str | None,
         typer.Option(
-            metavar="SEPARATOR", help="Leave out documents together whose ids are equal up to the last separator."
+            metavar="SEPARATOR", help="Leave out documents together if their ids are equal before the last separator."
         ),
     ] = None,
     reuse: Annotated[

@@ -97,7 +97,7 @@ class VersionSwap:
         replaced = await self._session.get_one(File, (self._tenant_id, version_id), populate_existing=True)
         remover = VersionRemover(self._session, self._jobs, self._tenant_id)
         if replaced.replaced_at is None or replaced.version_of is None:
-            replaced.delete_raw = True  # it never answered, so there is no way back to it
+            replaced.delete_raw = True  # it never answered, so it cannot be restored
         await remover.begin(replaced, document_id=document_id)
         if replaced.version_of is not None:
             versions = VersionRepo(self._session, self._tenant_id)
