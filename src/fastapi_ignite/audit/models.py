@@ -1,4 +1,4 @@
-"""Tables of the audit log. Database privileges and a trigger ensure that rows are never changed.
+"""Defines the tables of the audit log. Database privileges and a trigger ensure that rows are never changed.
 
 Only two functions of the database get past the trigger, for erased tenants and for old events (`audit/repository.py`).
 """

@@ -1,4 +1,4 @@
-"""Queries of the audit log, and the calls of the database's functions that alone may remove events of it."""
+"""Reads and writes the audit log, and calls the database functions that alone may remove its events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The periodic job of the audit log."""
+"""Removes old events of the audit log every day."""
 
 from __future__ import annotations
 

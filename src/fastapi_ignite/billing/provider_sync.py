@@ -44,7 +44,7 @@ class ProviderSync:
             after = subscriptions[-1].tenant_id
 
     async def tell(self, tenant_id: UUID) -> None:
-        """Send the subscription of one tenant now, if it has one. Raises what the provider raises."""
+        """Send the subscription of one tenant now, if it has one. An error of the provider is raised as it is."""
         if not self._provider.collects:
             return
         async with self._database.system() as session:

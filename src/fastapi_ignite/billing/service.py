@@ -99,7 +99,7 @@ class BillingService:
         return await self._store(subscription, subscription.terms.cancel(today), today)
 
     async def end(self) -> None:
-        """End the subscription at once, if the tenant has one: it is erased."""
+        """End the subscription of an erased tenant at once, if it has one."""
         subscription, today = await self._subscriptions.lock(), clock.today()
         if subscription is not None:
             await self._store(subscription, subscription.terms.end(today), today)

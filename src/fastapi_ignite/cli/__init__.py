@@ -95,7 +95,7 @@ def _options(
             "--version",
             callback=lambda wanted: _print_version(wanted=wanted),
             is_eager=True,
-            help="Print the version and end.",
+            help="Print the version and exit.",
         ),
     ] = False,
 ) -> None:
@@ -103,7 +103,7 @@ def _options(
 
 
 def _no_options() -> None:
-    """Stand for a command in the list of all."""
+    """Stand for a command in the list of commands, without importing its module."""
 
 
 def _named_command() -> str | None:
@@ -136,7 +136,7 @@ def _is_from_server(error: Exception) -> bool:
 
 
 def _fail(detail: str, problem: Problem | None = None) -> None:
-    """Print an error and end. `problem` is the answer of the server if it refused a request."""
+    """Print an error and exit. `problem` is the answer of the server if it refused a request."""
     if "--json" in sys.argv:
         told = {"code": problem.code, "status": problem.status, "request_id": problem.request_id} if problem else {}
         typer.echo(

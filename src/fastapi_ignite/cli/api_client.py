@@ -1,4 +1,4 @@
-"""A client of the HTTP API, for commands that do what any other client could do."""
+"""Calls the HTTP API, for commands that do what any other client could do."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ PAGE = 100
 TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 
-# It makes the body of a request anew for each attempt.
+# A function that creates the body of a request again for each attempt.
 Body = Callable[[], bytes | Iterable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What the server says about a request that it refused."""
+    """The problem that the server answered to a request that it refused."""
 
     status: int
     code: str

@@ -1,4 +1,4 @@
-"""The server and the credential of commands that use the HTTP API."""
+"""Finds the server and the credential of commands that use the HTTP API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Token = Annotated[
         "--token",
         envvar=["IGNITE_API_KEY", "IGNITE_TOKEN", "TOKEN"],
         show_envvar=True,
-        help="API key or token of the tenant. Better use the variable: other users can see command lines.",
+        help="API key or token of the tenant. Prefer the variable: other users can see command lines.",
     ),
 ]
 Tenant = Annotated[

@@ -35,18 +35,20 @@ from fastapi_ignite.core.config import get_settings
 from fastapi_ignite.core.errors import InvalidInputError
 
 SHOWN_FAILURES = 10
-# Not the variables of the other commands: who has exported a tenant for them must not evaluate in that tenant unasked.
+# The variables of the other commands are not read here, so that no tenant is filled by mistake that is set for them.
 Token = Annotated[
     str | None,
     typer.Option(
         "--token",
         envvar="IGNITE_EVAL_TOKEN",
-        help="API key or token of the tenant to evaluate in. Better use the variable: others can see command lines.",
+        help="API key or token of the tenant to evaluate in. Prefer the variable: others can see command lines.",
     ),
 ]
 Tenant = Annotated[
     UUID | None,
-    typer.Option("--tenant", help="Id of the tenant to evaluate in, if there is no token. Default: the command's own."),
+    typer.Option(
+        "--tenant", help="Id of the tenant to evaluate in, if there is no token. Default: a tenant for evaluations."
+    ),
 ]
 
 
@@ -67,18 +69,22 @@ def evaluate(
     ] = None,
     *,
     questions: Annotated[
-        int | None, typer.Option(min=1, max=10**6, help="Ask at most so many questions, spread evenly.")
+        int | None, typer.Option(min=1, max=10**6, help="Ask at most this number of questions, spread evenly.")
     ] = None,
     search_only: Annotated[bool, typer.Option("--search-only", help="Search only; ask for no answers.")] = False,
     split: Annotated[str | None, typer.Option(help="Judgements to use: qrels/SPLIT.tsv. Default: test.")] = None,
     leave_out: Annotated[
         float | None,
-        typer.Option(min=0.01, max=0.99, help="Leave out this share of the documents, to see what is refused then."),
+        typer.Option(
+            min=0.01,
+            max=0.99,
+            help="Leave out this share of the documents, and expect refusals of the questions about them.",
+        ),
     ] = None,
     together_by: Annotated[
         str | None,
         typer.Option(
-            metavar="SEPARATOR", help="Leave out documents together whose ids are equal up to the last separator."
+            metavar="SEPARATOR", help="Leave out documents together if their ids are equal before the last separator."
         ),
     ] = None,
     reuse: Annotated[
@@ -104,8 +110,8 @@ def evaluate(
 ) -> None:
     """Measure search and answers on documents with known answers.
 
-    The documents are uploaded over the HTTP API into a project of their own, in a tenant without caps that this
-    command makes; with --token or --tenant, in that tenant. A run that was interrupted goes on where it was.
+    The documents are uploaded over the HTTP API into a new project. This command creates a tenant without caps for it,
+    unless --token or --tenant names another one. An interrupted run goes on when it is started again.
     """
     require_libraries()
     console = Console(highlight=False, soft_wrap=True, stderr=as_json)

@@ -20,7 +20,7 @@ LAST_LOOK_SECONDS = 3.0
 
 
 class FileChangedError(Exception):
-    """A file has another size than when it was found, or cannot be read any more."""
+    """A file has changed in size since it was found, or cannot be read any more."""
 
     def __init__(self, file: LocalFile, reason: str) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""What `doctor` finds."""
+"""Defines what `doctor` reports."""
 
 from __future__ import annotations
 

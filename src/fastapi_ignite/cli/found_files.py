@@ -59,7 +59,7 @@ def find_files(paths: Sequence[str]) -> FoundFiles:
     """Find all files of the paths. A folder counts with all that is below it; hidden files and folders do not.
 
     The name of a file is its path below the folder that was given, or below the part of a pattern without wildcards.
-    Links are followed. A folder is read once, so that a link to a folder above ends nothing in a circle.
+    Links are followed. Each folder is read once, so a link to a folder above it does no harm.
 
     Raises:
         InvalidInputError: A path does not exist, or a pattern matches nothing.

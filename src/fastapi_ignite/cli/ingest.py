@@ -25,7 +25,7 @@ from fastapi_ignite.cli.progress import IngestProgress
 from fastapi_ignite.cli.projects import find_project
 from fastapi_ignite.core.errors import IgniteError
 
-QUEUE_SECONDS = 3600  # so long the server may have as many unfinished files as it takes
+QUEUE_SECONDS = 3600  # how long to wait while the server accepts no more unfinished files
 SHOWN_PAUSE_SECONDS = 5
 SHOWN_NAMES = 10
 INTERRUPTED = 130
@@ -41,7 +41,7 @@ def ingest(
         list[str], typer.Argument(metavar="PATH...", help="Files, folders, or patterns like 'docs/**/*.pdf'.")
     ],
     *,
-    create: Annotated[bool, typer.Option("--create", help="Create the project if there is none of this name.")] = False,
+    create: Annotated[bool, typer.Option("--create", help="Create the project if none has this name.")] = False,
     parallel: Annotated[int, typer.Option(min=1, max=16, help="Number of uploads at the same time.")] = 4,
     files_per_request: Annotated[int, typer.Option(min=1, max=200, help="Largest number of files in one upload.")] = 50,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the files are processed.")] = True,
@@ -80,7 +80,7 @@ def ingest(
             )
             interrupted = _carry_out(run, client, threads=parallel, wait=wait)
     if run.stopped_by and not isinstance(run.stopped_by, IgniteError):
-        raise run.stopped_by  # a defect
+        raise run.stopped_by  # an error of this program
     summary = _summary(project_id, found, run, seconds=time.monotonic() - began)
     if as_json:
         print_json(summary)

@@ -1,4 +1,4 @@
-"""What becomes of each file of `ingest`."""
+"""Records what becomes of each file of `ingest`."""
 
 from __future__ import annotations
 

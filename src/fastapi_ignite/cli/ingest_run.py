@@ -1,4 +1,4 @@
-"""One run of `ingest`: what is sent, what is there already, and what becomes of each file."""
+"""Runs `ingest`: it sends what the project does not have, and follows the files until they are processed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_GROUP_BYTES = 16 * 2**20
 FIRST_LOOK_SECONDS = 0.5
 LAST_LOOK_SECONDS = 3.0  # a look is a request of the tenant
 STALL_SECONDS = 60
-# They hold for every other file too. A subscription, a token or a quota must change first.
+# These refusals hold for every other file too, until a subscription, a token or a quota changes.
 _FINAL_STATUSES = frozenset({401, 402, 403, 404, 429, 503})
 _REPETITIONS = 5  # how often the files of an answered request may have been removed since
 

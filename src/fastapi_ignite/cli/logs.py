@@ -1,4 +1,4 @@
-"""`cli.py logs`: the log of the stack in the background."""
+"""`cli.py logs`: print the log of the stack that runs in the background."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def logs(
     process: Annotated[
         list[str] | None, typer.Option(help="Only lines of this process, like api or worker. It may be repeated.")
     ] = None,
-    level: Annotated[str, typer.Option(help="Only lines of this level or a graver one.")] = "debug",
+    level: Annotated[str, typer.Option(help="Only lines of this level or a more serious one.")] = "debug",
     as_json: Json = False,
 ) -> None:
     """Print the log of the stack that `demo` runs in the background. `up` prints its log itself."""

@@ -1,4 +1,4 @@
-"""What commands print: tables that cut nothing, or JSON."""
+"""Prints the results of commands, as tables that cut nothing or as JSON."""
 
 from __future__ import annotations
 

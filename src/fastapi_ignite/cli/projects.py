@@ -1,4 +1,4 @@
-"""`cli.py projects …`."""
+"""`cli.py projects`: list and create the projects of a tenant."""
 
 from __future__ import annotations
 

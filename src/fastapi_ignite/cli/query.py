@@ -1,4 +1,4 @@
-"""`cli.py ask` and `cli.py search`."""
+"""`cli.py ask` and `cli.py search`: ask a question, or find passages."""
 
 from __future__ import annotations
 

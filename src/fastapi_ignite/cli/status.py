@@ -1,4 +1,4 @@
-"""`cli.py status`: how a tenant stands."""
+"""`cli.py status`: show the plan, the quotas and the projects of a tenant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that a project has, to compare them with local ones."""
+"""Lists the files of a project, to compare them with local ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi_ignite.cli.file_uploads import HashedFile
 
 
 class StoredFiles:
-    """The files of a project by name and bytes, each until a local file was found to be it. Threads may share it."""
+    """The files of a project by name and bytes. A file that matches a local one is taken out. Threads may share it."""
 
     def __init__(self, client: ApiClient, project_id: str) -> None:
         self._client = client
@@ -29,7 +29,7 @@ class StoredFiles:
                     self._known[row["filename"], row["sha256"]][row["id"]] = kept
 
     def take(self, file: HashedFile) -> dict[str, Any] | None:
-        """Return a stored file with this name and these bytes, each one once, or None."""
+        """Return a stored file with this name and these bytes, or None. Each stored file is returned once."""
         with self._lock:
             rows = self._known.get((file.file.name, file.sha256))
             if not rows:

@@ -1,4 +1,4 @@
-"""`cli.py tenants …`."""
+"""`cli.py tenants`: list and create tenants."""
 
 from __future__ import annotations
 

@@ -338,7 +338,7 @@ class UploadSettings(Section):
 
 
 class FileSettings(Section):
-    """What is kept of files."""
+    """Versions of files."""
 
     model_config = SettingsConfigDict(env_prefix="FILE_")
     versions_kept: int = Field(

@@ -58,5 +58,5 @@ async def read_deletion(service: DeletionServiceDep, deletion_id: DeletionId) ->
 
 @admin.get("/{deletion_id}", responses=responses(DeletionNotFoundError))
 async def read_erasure(service: ErasureReceiptsDep, deletion_id: DeletionId) -> DeletionRead:
-    """The receipt of an erased tenant. `deletion_id` is the id of the tenant. No other receipts are shown here."""
+    """Return the receipt of an erased tenant, and no other receipt. `deletion_id` is the id of the tenant."""
     return await service.read(deletion_id)

@@ -1,4 +1,4 @@
-"""The periodic job of deletions."""
+"""Removes old receipts of deletions every day."""
 
 from __future__ import annotations
 

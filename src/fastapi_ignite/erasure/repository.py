@@ -1,4 +1,4 @@
-"""SQL of erasing a tenant: whether it has a whole archive, and the rows that it has in any table.
+"""Reads whether a tenant has a whole archive, and deletes the rows that the tenant has in any table.
 
 The tables come from the catalogue of the database, so a new table of tenants is erased without a change here.
 """

@@ -1,4 +1,4 @@
-"""Erasing a tenant over HTTP: by its owner, and by administrators."""
+"""Erases a tenant over HTTP, for its owner and for administrators."""
 
 from __future__ import annotations
 

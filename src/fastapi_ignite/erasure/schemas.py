@@ -1,4 +1,4 @@
-"""Shape of the request to erase a tenant. Its answer is the receipt of a deletion."""
+"""Defines the request to erase a tenant. Its answer is the receipt of a deletion."""
 
 from __future__ import annotations
 

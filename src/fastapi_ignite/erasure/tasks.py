@@ -1,4 +1,4 @@
-"""The background work of erasures. Both arguments of the job are the id of the tenant."""
+"""Runs erasures in the background. Both arguments of the job are the id of the tenant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names of uploaded files."""
+"""Checks the names of uploaded files, and removes what makes them look like other names."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class RemoveBatch(Protocol):
 
 
 async def remove_older(database: Database, remove: RemoveBatch, *, days: int, batch: int) -> None:
-    """Call `remove` in transactions of the system until it finds less than a batch. With 0 days nothing is removed."""
+    """Call `remove` in system transactions until it removes less than a full batch. With 0 days nothing is removed."""
     if not days:
         return
     before = clock.now() - timedelta(days=days)

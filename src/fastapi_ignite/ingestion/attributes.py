@@ -1,4 +1,4 @@
-"""The attributes that callers give to files, with OpenAI's limits."""
+"""Validates the attributes that callers give to files, with OpenAI's limits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ Attributes: TypeAlias = Annotated[
     dict[MetadataKey, AttributeValue],
     Field(
         max_length=MOST_KEYS,
-        description="At most 16 keys of 1 to 64 characters, with strings of at most 512 characters, numbers or truths.",
+        description="At most 16 keys of 1 to 64 characters, with strings of at most 512 characters, numbers or "
+        "booleans.",
         examples=[{"department": "support", "year": 2024, "public": True}],
     ),
 ]

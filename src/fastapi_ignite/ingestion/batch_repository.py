@@ -51,7 +51,7 @@ class FileBatchRepo:
         self._tenant_id = tenant_id
 
     async def claim_following(self, file: File, *, most: int) -> list[File]:
-        """Claim at most so many small files of the same project that wait for their first attempt, the oldest first.
+        """Claim small files of one project that wait for their first attempt, the oldest first.
 
         Versions of files are not among them: each one locks its file before it takes its place.
         """

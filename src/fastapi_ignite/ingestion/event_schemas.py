@@ -1,4 +1,4 @@
-"""Shapes of the events of files and batches."""
+"""Defines the events of files and batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operations share that read files out of a multipart body."""
+"""Reads files out of a multipart body, for all operations that take files."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ ATTRIBUTES: dict[str, Any] = {
     "type": "string",
     "contentMediaType": "application/json",
     "description": "A JSON object with the attributes of all files of the request: at most 16 keys of 1 to 64 "
-    "characters, with strings of at most 512 characters, numbers or truths.",
+    "characters, with strings of at most 512 characters, numbers or booleans.",
     "examples": ['{"department": "support", "year": 2024}'],
 }
 MULTIPART_BODY = multipart_schema("files", {"type": "array", "minItems": 1, "items": FILE_PICKER}, {FIELD: ATTRIBUTES})

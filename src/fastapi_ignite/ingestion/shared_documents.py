@@ -1,4 +1,4 @@
-"""Takes a document out of every answer when the last file that had it lets it go."""
+"""Hides a document from every answer when the last file with this document is removed or replaced."""
 
 from __future__ import annotations
 

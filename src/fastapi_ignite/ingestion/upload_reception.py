@@ -1,4 +1,4 @@
-"""Receives the body of a request with files: admits it, stores its bytes, and gives them to what makes rows of them."""
+"""Receives the body of a request with files: it checks the limits, stores the bytes, and has the rows written."""
 
 from __future__ import annotations
 

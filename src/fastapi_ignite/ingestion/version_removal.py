@@ -1,4 +1,4 @@
-"""Takes pending versions and the bytes of earlier ones away, in the caller's transaction. A worker does the rest."""
+"""Removes pending versions and the bytes of earlier ones, in the caller's transaction. A worker does the rest."""
 
 from __future__ import annotations
 

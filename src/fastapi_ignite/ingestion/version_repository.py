@@ -1,4 +1,4 @@
-"""SQL of the versions of files. A version is a row of the files' table with `version_of`."""
+"""Reads and writes versions of files. A version is a row of the files' table with `version_of`."""
 
 from __future__ import annotations
 

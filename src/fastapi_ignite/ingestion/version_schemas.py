@@ -1,4 +1,4 @@
-"""Shapes of the versions of a file."""
+"""Defines what the API shows of the versions of a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UPLOADER_EXAMPLE: JsonDict = {"kind": "token", "id": None}
 
 
 class FileReplaced(FileRead):
-    """The file as far as its new version came while the caller waited."""
+    """The file, and how far its new version came while the caller waited."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [FILE_EXAMPLE | {"unchanged": True}]})
 

@@ -1,4 +1,4 @@
-"""New versions of files, their history, and the way back. No transaction is open while it waits."""
+"""Creates versions of files, lists them, and restores earlier ones. No transaction is open while it waits."""
 
 from __future__ import annotations
 

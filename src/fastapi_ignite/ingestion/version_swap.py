@@ -36,8 +36,8 @@ EXCHANGED = (
 class VersionSwap:
     """Swaps one version and its file. From the commit on every search finds the new content and never the old one.
 
-    The rows of file and version change places. So what the file was replaced with has the file's id, and what was
-    replaced is a version, whose hidden document a worker removes like that of a removed file.
+    The rows of file and version change places. So the new content has the file's id. The old content becomes a
+    version, and a worker removes its hidden document, as it does for a removed file.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class VersionSwap:
         replaced = await self._session.get_one(File, (self._tenant_id, version_id), populate_existing=True)
         remover = VersionRemover(self._session, self._jobs, self._tenant_id)
         if replaced.replaced_at is None or replaced.version_of is None:
-            replaced.delete_raw = True  # it never answered, so there is no way back to it
+            replaced.delete_raw = True  # it never answered, so it cannot be restored
         await remover.begin(replaced, document_id=document_id)
         if replaced.version_of is not None:
             versions = VersionRepo(self._session, self._tenant_id)

@@ -1,4 +1,4 @@
-"""New versions of files, their history, and the way back over HTTP."""
+"""Serves the versions of files over HTTP: uploads, the history, and restores."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def list_versions(
         int | None, Query(ge=1, le=LARGEST_NUMBER, description="`next_older_than` of the page before.")
     ] = None,
 ) -> FileVersions:
-    """The versions of the file that answer or have answered, newest first."""
+    """List the versions of the file that answer or have answered, newest first."""
     return await service.versions(project_id, file_id, limit=limit, older_than=older_than)
 
 
@@ -127,7 +127,7 @@ async def restore_version(
     number: Number,
     wait_seconds: WaitSeconds = 30,
 ) -> FileReplaced:
-    """Make the content of an earlier version a new version. It costs no characters."""
+    """Restore an earlier version: its content becomes a new version. It costs no characters."""
     return await service.restore(
         project_id, file_id, number, keyed, wait_seconds=wait_seconds, caller_left=request.is_disconnected
     )

@@ -56,7 +56,9 @@ MetadataText = Annotated[str, StringConstraints(max_length=512), AfterValidator(
 MetadataNumber = Annotated[float, Field(allow_inf_nan=False)]
 Metadata = Annotated[
     dict[MetadataKey, MetadataText | bool | int | MetadataNumber],
-    Field(max_length=MOST_KEYS, description="At most 16 keys of at most 64 characters, with texts, numbers or truths."),
+    Field(
+        max_length=MOST_KEYS, description="At most 16 keys of at most 64 characters, with texts, numbers or booleans."
+    ),
 ]
 _READ_EXAMPLE: dict[str, Any] = {
     "id": PROJECT_EXAMPLE,

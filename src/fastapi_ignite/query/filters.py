@@ -1,4 +1,4 @@
-"""Filters on the attributes of files, in the shape of OpenAI's."""
+"""Validates filters on the attributes of files, in OpenAI's shape, and compiles them to jsonpath."""
 
 from __future__ import annotations
 

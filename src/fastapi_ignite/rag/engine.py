@@ -271,7 +271,7 @@ class RagEngine(Protocol):
     ) -> Sequence[FoundPassage]:
         """Return at most `limit` passages of visible documents, best first. No model writes. Cancelling stops it.
 
-        `within` is that of `ask`. With `per_document` there are at most so many of each document, its best ones.
+        `within` is that of `ask`. `per_document` is the largest number of passages of each document.
         """
         ...
 

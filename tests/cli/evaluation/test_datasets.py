@@ -86,7 +86,7 @@ class TestBeir:
             ({"qrels_dot_tsv": "q1\ta/1"}, r"no document, or no question"),
             ({"qrels_dot_tsv": "q1\ta/1\t1\nq1 a/1 1"}, r"qrels\.tsv, line 2: it is not 'query-id"),
             ({"queries_dot_jsonl": [{"_id": "q1"}]}, r"queries\.jsonl, line 1: 'text' is missing"),
-            ({"queries_dot_jsonl": [QUERIES[0], QUERIES[0]]}, r"queries\.jsonl, line 2: the id 'q1' was there before"),
+            ({"queries_dot_jsonl": [QUERIES[0], QUERIES[0]]}, r"queries\.jsonl, line 2: the id 'q1' is used twice"),
             (
                 {"queries_dot_jsonl": [{"_id": "q1", "text": "y" * (LONGEST_QUESTION + 1)}]},
                 r"more than 8,000",

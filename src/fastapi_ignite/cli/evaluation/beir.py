@@ -50,7 +50,7 @@ def read_beir(folder: Path, split: str | None = None) -> Dataset:
     for place, line in json_lines(folder / "queries.jsonl"):
         query_id = text_of(line, "_id", place)
         if query_id in seen:
-            raise DatasetError(f"{place}: the id {query_id!r} was there before.")
+            raise DatasetError(f"{place}: the id {query_id!r} is used twice.")
         seen.add(query_id)
         known = answers.get(query_id)
         if not relevant[query_id] and known is None:
@@ -72,7 +72,7 @@ def read_beir(folder: Path, split: str | None = None) -> Dataset:
 
 
 def filename_of(document_id: str) -> str:
-    """Return a name for the upload that every file system and browser takes, the same for the same id."""
+    """Return the name of the uploaded file. It is valid in every file system, and always the same for an id."""
     safe = quote(document_id, safe=" ").replace(" ", "_")
     if len(safe) > LONGEST_NAME or safe.startswith("."):
         safe = hashlib.sha256(document_id.encode()).hexdigest()
@@ -80,7 +80,7 @@ def filename_of(document_id: str) -> str:
 
 
 def _as_markdown(title: str, text: str) -> bytes:
-    """The title becomes a heading. The text stands as it is, so that quotes can be compared with it."""
+    """Return the title as a heading, and the text without a change, so that quotes can be compared with it."""
     title, text = " ".join(title.split()), text.strip()
     return "\n\n".join(part for part in (f"# {title}" if title else "", text) if part).encode()
 

@@ -1,4 +1,4 @@
-"""What an evaluation asks, and of which documents: the types that all formats are read into."""
+"""Defines documents, and the questions about them. All formats of data sets are read into these types."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ class Dataset:
         return any(question.is_asked for question in self.questions)
 
     def limited(self, count: int) -> Dataset:
-        """Return at most so many of the questions, spread evenly."""
+        """Return at most this number of questions, spread evenly over all of them."""
         step = max(1, -(-len(self.questions) // count))
         return replace(self, questions=self.questions[::step])
 
     def without_share(self, share: float, separator: str | None) -> Dataset:
-        """Leave a share of the documents out. What can only be answered from them must then be refused.
+        """Leave a share of the documents out. A question that only they answer must then be refused.
 
         Documents whose ids are equal before the last `separator` are left out together. Which ones are left out
         depends on their ids alone. A question whose evidence is partly left out is left out too.

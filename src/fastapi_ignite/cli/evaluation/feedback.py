@@ -17,7 +17,7 @@ def rated_questions(client: ApiClient, project_id: str) -> list[Question]:
     """Return the questions whose answers were rated, oldest first. Of several ratings of one question the last counts.
 
     Raises:
-        DatasetError: no answer was rated, or none of the files cited is there any more.
+        DatasetError: no answer was rated, or all cited files were removed since.
     """
     files = {file["id"] for file in client.pages(f"/ingestion/projects/{project_id}/files", "files")}
     rated: dict[str, Question] = {}

@@ -14,7 +14,7 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the objects of a file in JSON lines, each with its place for messages.
 
     Raises:
-        DatasetError: the file is missing, or a line is no object.
+        DatasetError: the file is missing, or a line is not a JSON object.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:

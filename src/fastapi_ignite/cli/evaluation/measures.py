@@ -17,7 +17,7 @@ from fastapi_ignite.core.errors import ConfigurationError
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 SEED = 20
-# what SciPy may hold at once: resamples of so many questions in one array
+# the largest number of values that SciPy resamples in one array
 BATCH_VALUES = 2_000_000
 FEWEST = 2
 

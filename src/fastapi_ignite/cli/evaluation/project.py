@@ -1,4 +1,4 @@
-"""The project that holds the documents of an evaluation, and how they come into it."""
+"""Creates the project of an evaluation, uploads the documents, and waits until they are embedded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastapi_ignite.core.errors import UnavailableError
 FILES_OF_A_REQUEST = 200
 THREADS = 2
 LOOK_SECONDS = 1.0
-# so long may pass without a new vector before the evaluation gives up
+# how long no new vector may appear before the evaluation gives up
 STALL_SECONDS = 600
 # Keys of the metadata of a project that is full, and the end of the name of one that is not.
 DATASET, DOCUMENTS, FILLING = "evaluation", "documents_sha256", " (filling)"
@@ -50,7 +50,7 @@ def fill_project(
     label = f"{dataset.name[:LONGEST_LABEL]} {dataset.digest[:12]}"
     earlier = [project for project in client.pages("/ingestion/projects", "projects") if _is_of(project, dataset.name)]
     ready = [project for project in earlier if project["metadata"].get(DOCUMENTS) == dataset.digest]
-    # of the same name there is one project: that of the interrupted run
+    # project names are unique, so this finds the project of an interrupted run
     chosen = ready[-1] if reuse and ready else client.post("/ingestion/projects/create", name=f"{label}{FILLING}")
     project_id = str(chosen["id"])
     began = time.monotonic()

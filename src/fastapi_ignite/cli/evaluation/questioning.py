@@ -20,7 +20,7 @@ from fastapi_ignite.cli.evaluation.judging import (
 from fastapi_ignite.cli.evaluation.measures import ranking_measures
 
 DEPTH = 100
-# of failures in a row: then it is not the question
+# After this number of failures in a row the cause is not the question.
 MOST_FAILURES = 5
 
 
@@ -36,15 +36,17 @@ class Observed:
 class Questioner:
     """Asks one project. `ids` has the documents by the name of their file.
 
-    With `tidy` the conversations of the questions are deleted again, as the project is not the evaluation's own.
+    `delete_conversations` is for a project that is not the evaluation's own: nothing of the questions stays there.
     """
 
-    def __init__(self, client: ApiClient, project_id: str, ids: Mapping[str, str], *, asks: bool, tidy: bool) -> None:
+    def __init__(
+        self, client: ApiClient, project_id: str, ids: Mapping[str, str], *, asks: bool, delete_conversations: bool
+    ) -> None:
         self._client = client
         self._project_id = project_id
         self._ids = ids
         self._asks = asks
-        self._tidy = tidy
+        self._delete_conversations = delete_conversations
         self._texts: dict[tuple[str, int, int], str] = {}
 
     def run(self, questions: Sequence[Question], advance: Callable[[], None]) -> Observed:
@@ -91,7 +93,7 @@ class Questioner:
             observation.ask_ms = (time.perf_counter() - began) * 1000
             observation.answered = self._answered(answer)
             observation.measures |= judge_answer(question, observation.answered)
-            if self._tidy:
+            if self._delete_conversations:
                 self._client.send("DELETE", f"/query/conversations/{answer['conversation_id']}")
         return observation
 

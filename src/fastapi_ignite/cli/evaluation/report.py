@@ -1,4 +1,4 @@
-"""The result of an evaluation: as JSON, which a later run can be compared with, and as tables."""
+"""Computes the result of an evaluation, stores it as JSON, and compares two results."""
 
 from __future__ import annotations
 

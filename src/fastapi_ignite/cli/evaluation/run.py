@@ -1,4 +1,4 @@
-"""One evaluation: the documents go into a project, the questions are asked, and the result is put together."""
+"""Runs one evaluation: it uploads the documents, asks the questions, and puts the result together."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def evaluate_documents(
     for outcome in project.unread[:SHOWN_FILES]:
         console.print(f"Not processed: {outcome.name} ({outcome.code}): {outcome.message}", markup=False)
     ids = {document.filename: document.id for document in dataset.documents.values()}
-    questioner = Questioner(client, project.id, ids, asks=not search_only, tidy=False)
+    questioner = Questioner(client, project.id, ids, asks=not search_only, delete_conversations=False)
     return _ask(questioner, dataset, console, {"tenant_id": _tenant(client), **_figures_of(project, dataset)})
 
 
@@ -45,7 +45,7 @@ def evaluate_project(
     Each answer costs a message of the tenant's plan.
     """
     names = {name: name for name in file_names(client, project_id)}
-    questioner = Questioner(client, project_id, names, asks=not search_only, tidy=True)
+    questioner = Questioner(client, project_id, names, asks=not search_only, delete_conversations=True)
     return _ask(
         questioner, dataset, console, {"tenant_id": _tenant(client), "project_id": project_id, "documents": len(names)}
     )

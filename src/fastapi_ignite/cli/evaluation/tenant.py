@@ -1,4 +1,4 @@
-"""The tenant in which this installation evaluates: of its own, on a plan without caps that nobody else can take."""
+"""Provides the tenant in which this installation evaluates, on a plan without caps that nobody else can take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the extension pgvector is, for migrations."""
+"""Finds the schema of the extension pgvector, for migrations."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def cite(quotes: Sequence[Quote]) -> tuple[Citation, ...]:
 
 
 def best_of_each(items: Sequence[T], document_of: Callable[[T], UUID], most: int | None) -> Sequence[T]:
-    """Return at most so many items of each document, the first ones in their order; all of them with None."""
+    """Return the first `most` items of each document in their order, or all items if `most` is None."""
     if most is None:
         return items
     kept: Counter[UUID] = Counter()

@@ -1,4 +1,4 @@
-"""SQL of conditions on the attributes of files. Statements that hold it take `AttributeCondition.parameters`."""
+"""Defines the SQL of conditions on attributes of files. Statements take `AttributeCondition.parameters`."""
 
 from __future__ import annotations
 

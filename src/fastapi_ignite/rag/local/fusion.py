@@ -1,7 +1,8 @@
 """Fuses two rankings by a weighted sum of their scores, in standard deviations from the mean of the candidates.
 
-Both legs have scores of their own scale. Scaled to 0..1 instead, the best by words counts as much where all are much
-alike as where it alone holds a rare word. Reciprocal ranks forget the scores altogether. docs/adr/0044 has the figures.
+The two rankings have scores on different scales. If both were scaled to 0..1, the best candidate by words would count
+as much where all candidates are alike as where it alone holds a rare word. Reciprocal ranks ignore the scores. The
+figures are in docs/adr/0044.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from uuid import UUID
 
 # The best of 0.5, 0.55, 0.6, 0.65 on cranfield, SciFact and XQuAD together.
 DENSE_WEIGHT = 0.6
-# What the words alone have found may be far from the question. Below this no distance counts, so that a word which no
-# other document holds brings its own document to the top.
+# The cosine of a candidate that only the words have found may be very low. It never counts as less than this, so that a
+# word which only one document holds brings that document to the top.
 _LOWEST_DENSE = -1.0
 
 

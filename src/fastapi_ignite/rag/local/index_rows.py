@@ -1,4 +1,4 @@
-"""The rows that a document adds to the local index, and the statements that write and remove them."""
+"""Defines the rows that a document adds to the local index, and the statements that write and remove them."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class AverageLengths:
 
 
 def lexical_form(project_id: UUID, frequencies: Mapping[str, int], average_length: float) -> LexicalForm:
-    """Return the form of a text with these frequencies of terms. Texts of its project have so many terms on average."""
+    """Return the form of a text. `average_length` is the mean number of terms in the texts of its project."""
     postings = sorted({posting_id(project_id, term) for term in frequencies})
     weights = document_weights(frequencies, average_length)
     return LexicalForm(tuple(postings), weights, sum(frequencies.values()), average_length)
@@ -93,10 +93,10 @@ def generating_terms(frequencies: Mapping[int, int], budget: int = CANDIDATE_BUD
 
 
 def few_chunks(chunk_count: int) -> int:
-    """Return up to how many chunks that a filter lets pass are all scored, in a project of so many.
+    """Return how many chunks may pass a filter so that all are scored. `chunk_count` is that of the project.
 
-    A chunk takes 7 µs then. The alternative takes up to the budget of postings, of all files, so that from a quarter of
-    the project's chunks on there are enough of the right ones among them.
+    Scoring takes 7 µs for each chunk. Beyond this number, the chunks with the rarest terms are scored, as without a
+    filter: where a quarter of the project passes the filter, enough of those chunks pass it too.
     """
     return max(CANDIDATE_BUDGET, min(FEW_CHUNKS, chunk_count // 4))
 

@@ -1,7 +1,7 @@
 """Groups the chunks of a document into parts, whose words are counted together.
 
-A document of a page is one part, and a long one has many. What a question asks for may stand in two neighbouring
-chunks: each holds some of the words, the part holds all of them (docs/adr/0044).
+A document of one page is one part, and a long one has many. An answer may stand in two neighbouring chunks: each holds
+some of the words of the question, and only the part holds all of them (docs/adr/0044).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from fastapi_ignite.rag.text.chunking import TextChunk
 from fastapi_ignite.rag.text.titles import title_of
 
 PART_CHUNKS = 8
-# A heading says what its text is about: each of its words counts as so many more. 1 to 3 help alike.
+# A heading says what its text is about. This is added to the count of each of its words, so that it counts three times.
+# Values from 1 to 3 gave much the same results.
 _HEADING_WEIGHT = 2
 
 

@@ -80,7 +80,7 @@ class Question:
         return sparsevec_text(question_weights(weights))
 
     def _idf(self, count: TermCounts) -> float:
-        """Weigh a term by the parts that hold it: in how many chunks of one text it stands says little of it."""
+        """Weigh a term by the number of parts that hold it: its number of chunks in one text says little."""
         if self.index.part_count:
             return inverse_document_frequency(self.index.part_count, count.parts)
         return inverse_document_frequency(self.index.chunk_count, count.chunks)

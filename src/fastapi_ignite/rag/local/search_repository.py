@@ -17,7 +17,7 @@ from fastapi_ignite.rag.local.index_rows import averages_of
 from fastapi_ignite.rag.local.lexical import AverageLengths
 from fastapi_ignite.rag.text.surroundings import WINDOW_MARGIN, Surroundings
 
-# Each search brings so many chunks to what is scored in full, or more where more results are wanted.
+# Number of chunks that each search contributes to the candidates, or more where more results are wanted.
 CANDIDATES = 100
 
 _INDEX = FixedStatement("""

@@ -1,4 +1,4 @@
-"""Embeds a document before it is written, where it takes the place of another one that is embedded already."""
+"""Embeds a document before it is written, if it replaces another one that is embedded already."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class WholeDocuments:
                 found = await embedder.embed_passages([missing[sha256] for sha256 in batch])
             except EmbeddingError as error:
                 raise ProviderUnavailableError(
-                    "The embedding server is away. The version answers when its passages are embedded.",
+                    "The embedding server cannot be reached. The old version answers until the new one is embedded.",
                     headers={"Retry-After": str(max(1, round(error.retry_after)))},
                 ) from error
             for sha256, vector in zip(batch, found, strict=True):

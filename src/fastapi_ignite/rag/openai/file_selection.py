@@ -1,4 +1,4 @@
-"""The files of a store that a search or an answer may use, as a filter of the provider.
+"""Selects the files of a store that a search or an answer may use, as a filter of the provider.
 
 A file at the provider has our id as its only attribute beside the project's. PostgreSQL decides which files meet a
 condition on attributes, and the filter names them.
